@@ -1,0 +1,18 @@
+/** Data sets: where samples come from. */
+import type { Batch } from "../tensor/types.ts";
+
+export interface BatchOptions {
+  readonly size: number;
+  /** A seed: samples come in an order drawn from it. Absent: in order. */
+  readonly shuffle?: number;
+  /** Leave out a last batch that is not full. */
+  readonly dropLast?: boolean;
+}
+
+/** Named tensors, sample by sample along axis 0. The inputs of a model are found by name; "label" (int64) is the class. */
+export interface Dataset {
+  readonly name: string;
+  /** Number of samples, where it is known before reading. */
+  readonly count: number | undefined;
+  batches(options: BatchOptions): AsyncIterable<Batch>;
+}

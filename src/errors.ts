@@ -1,0 +1,53 @@
+/**
+ * Failures as part of the product.
+ *
+ * `PithError` is thrown: broken input, a broken promise, or a wrong request. `Miss` is returned: a decision that came out as "no",
+ * with its reason. An exception that is neither is a fault in Pith itself.
+ */
+
+/** Every code a `PithError` can carry. Codes are stable: scripts match on them. */
+export const errorCodes = [
+  "E_USAGE", // the request is wrong: an unknown option, an impossible value, a missing file name
+  "E_OPTION", // an option of a pass does not fit its schema
+  "E_FILE", // a file cannot be read or written
+  "E_NOT_ONNX", // the bytes are not an ONNX model
+  "E_MODEL", // the model contradicts itself or the ONNX specification
+  "E_UNSUPPORTED", // legal ONNX that Pith cannot do this with
+  "E_SHAPE_MISMATCH", // dimensions do not fit each other
+  "E_TYPE_MISMATCH", // element types do not fit each other
+  "E_NAME", // no value, layer or operator of this name, or one too many
+  "E_SOURCE_CHANGED", // the file behind a lazy tensor is another file now
+  "E_DATA", // the data set cannot be read or does not fit the model
+  "E_ENGINE", // ONNX Runtime refused or failed
+  "E_ENGINE_MISSING", // no ONNX Runtime is installed
+  "E_NOT_DIFFERENTIABLE", // a wanted gradient does not exist
+  "E_DIVERGED", // training met NaN or infinity
+  "E_ACCURACY_LOST", // the result no longer computes the function; nothing was written
+  "E_STOPPED", // stopped on request
+] as const;
+
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** A failure that the user can act on: a stable code, one sentence with place, expected and got, and a hint. */
+export class PithError extends Error {
+  override readonly name = "PithError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */
+export class Miss {
+  readonly reason: string;
+  readonly at: string | undefined;
+
+  constructor(reason: string, at?: string) {
+    this.reason = reason;
+    this.at = at;
+  }
+}

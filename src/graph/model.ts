@@ -1,0 +1,51 @@
+/** A model: the main graph, the versions of the operator sets it is written in, and what its file carries beside them. */
+import { copyGraph } from "./clone.ts";
+import { Graph } from "./graph.ts";
+
+export interface ModelHeader {
+  irVersion: number;
+  producerName: string;
+  producerVersion: string;
+  domain: string;
+  modelVersion: number | bigint;
+  doc: string;
+  /** Domain → version; "" is the default domain, ai.onnx. */
+  readonly opsets: Map<string, number>;
+  readonly metadata: Map<string, string>;
+  /** Model-local functions, as they stand in the file. */
+  functions: readonly Uint8Array[];
+  /** Protobuf fields of the model that Pith does not read, in wire format. */
+  unknown: Uint8Array | undefined;
+}
+
+export class Model {
+  readonly graph: Graph;
+  readonly header: ModelHeader;
+
+  constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {
+    this.graph = graph;
+    this.header = {
+      irVersion: 10,
+      producerName: "pith",
+      producerVersion: "",
+      domain: "",
+      modelVersion: 0,
+      doc: "",
+      opsets: new Map([["", 21]]),
+      metadata: new Map(),
+      functions: [],
+      unknown: undefined,
+      ...header,
+    };
+  }
+
+  get opsets(): ReadonlyMap<string, number> {
+    return this.header.opsets;
+  }
+
+  /** An independent copy that shares every tensor: costs the graph, never the weights. */
+  clone(): Model {
+    const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
+    return new Model(copyGraph(this.graph), header);
+  }
+}

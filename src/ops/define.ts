@@ -1,0 +1,222 @@
+/**
+ * What an operator means: the shape of an entry in this folder.
+ *
+ * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
+ * Every facet is required; "no" is a `Miss` with its reason.
+ */
+import { Miss, PithError } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Attribute } from "../graph/attribute.ts";
+import type { Value, ValueType } from "../graph/graph.ts";
+import type { Dim } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+/** What a rule knows of an input or output. */
+export interface Operand extends ValueType {
+  /** The elements of a small integer tensor, where they are known: Shape → Gather → Concat → Reshape. */
+  readonly elements?: readonly Dim[];
+  /** The elements of a small stored tensor of any type. */
+  readonly small?: Dense;
+  /** True if the numbers come from stored tensors alone, perhaps through a mask or a DequantizeLinear: a weight or a constant. */
+  readonly stored: boolean;
+}
+
+/** A node as its entry sees it. */
+export interface Site {
+  /** The version of the operator set in force. */
+  readonly version: number;
+  readonly inputs: readonly (Operand | undefined)[];
+  /** How many outputs the node has, trailing absent ones included. */
+  readonly outputs: number;
+  attribute(name: string): Attribute | undefined;
+}
+
+/** The output of `infer`: `stored` follows from the inputs. */
+export type Inferred = Omit<Operand, "stored">;
+
+export interface GradientScope {
+  readonly emit: Emit;
+  readonly inputs: readonly (Value | undefined)[];
+  readonly outputs: readonly (Value | undefined)[];
+  /** dLoss/dOutput; undefined where nothing depends on the output. */
+  readonly upstream: readonly (Value | undefined)[];
+  /** Whether anybody asks for dLoss/dInput. */
+  wanted(input: number): boolean;
+}
+
+/** An end of a link: a port of the node and an axis of the tensor there. */
+export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: number];
+
+/**
+ * How indices along an axis of an input relate to those of another axis. Links tell what must go together when channels are removed.
+ * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`.
+ * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing.
+ * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes.
+ * An axis that no link mentions refuses.
+ */
+export type AxisLink =
+  | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
+  | { readonly absorbs: AxisEnd }
+  | { readonly refuses: AxisEnd; readonly reason: string };
+
+/** What has to change in the node itself once its operands have new dimensions: attributes, or small constant inputs. */
+export interface NodeChange {
+  readonly attributes?: Readonly<Record<string, Attribute>>;
+  readonly inputs?: Readonly<Record<number, Dense>>;
+}
+
+/** Dimensions of the operands after channels were removed. */
+export interface NewDims {
+  readonly inputs: readonly (readonly Dim[] | undefined)[];
+  readonly outputs: readonly (readonly Dim[] | undefined)[];
+}
+
+export interface AxisRule {
+  readonly links: readonly AxisLink[];
+  /** Needed only by operators that repeat dimensions in attributes or constants: Reshape, grouped Conv, Split. */
+  readonly resize?: (dims: NewDims) => NodeChange;
+}
+
+/** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */
+export interface WeightRole {
+  readonly input: number;
+  readonly out: number;
+  readonly in: number;
+  readonly groups: number;
+  readonly bias?: number;
+  /** The input with the activations, and its channel axis; and the channel axis of output 0. */
+  readonly data: number;
+  readonly dataAxis: number;
+  readonly outputAxis: number;
+}
+
+/** How an operator may be quantized. */
+export type QuantizeRule =
+  /** A layer: its data, weight and (int32) bias are quantized, its output too. */
+  | {
+      readonly kind: "weighted";
+      readonly weight: WeightRole;
+      /** Bias of the integer form is scaled by data scale × weight scale × this (beta of Gemm); undefined: the bias stays float. */
+      readonly biasFactor?: number;
+      /** The same operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
+      readonly integer: (
+        emit: Emit,
+        operands: { readonly x: Value; readonly weight: Value; readonly xZeroPoint: Value; readonly weightZeroPoint?: Value },
+      ) => Value;
+      /** The dimensions that a per-channel vector must have to multiply or add to the output. */
+      readonly channelDims: (channels: number) => readonly number[];
+    }
+  /** Output and input share scale and zero point: the numbers are only moved or selected. */
+  | { readonly kind: "transparent" }
+  /** An activation that is quantized at its inputs and output. */
+  | { readonly kind: "activation"; readonly inputs: readonly number[] };
+
+export type Facet<F> = F | Miss;
+
+/** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
+export interface OpDef<S> {
+  readonly name: string;
+  /** "" is ai.onnx. */
+  readonly domain?: string;
+  read(site: Site): S | Miss;
+  infer(s: S, site: Site): readonly Inferred[] | Miss;
+  /** The inputs that hold trained numbers if they are stored. */
+  parameters(s: S, site: Site): readonly number[];
+  readonly weight: Facet<(s: S, site: Site) => WeightRole | Miss>;
+  readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
+  /** A fused operator as primitives; one of `lower` and `gradient` is enough. */
+  readonly lower: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[]>;
+  /** dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). */
+  readonly gradient: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[]>;
+  readonly cost: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss>;
+  readonly quantize: Facet<(s: S, site: Site) => QuantizeRule | Miss>;
+}
+
+/** An entry with its settings closed over, as walkers use it. */
+export interface Op {
+  readonly name: string;
+  readonly domain: string;
+  /** Which facets exist at all, with the reason where not: for the generated overview. */
+  readonly facets: Readonly<Record<FacetName, true | Miss>>;
+  /** The entry applied to one node, or why it does not apply. */
+  at(site: Site): Bound | Miss;
+}
+
+export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
+
+export interface Bound {
+  infer(): readonly Inferred[] | Miss;
+  parameters(): readonly number[];
+  weight(): WeightRole | Miss;
+  axes(): AxisRule | Miss;
+  lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
+  gradient(scope: GradientScope): readonly (Value | undefined)[] | Miss;
+  cost(): { readonly macs: Dim } | Miss;
+  quantize(): QuantizeRule | Miss;
+}
+
+/** Closes an entry over its settings. */
+export function defineOp<S>(def: OpDef<S>): Op {
+  const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
+  return {
+    name: def.name,
+    domain: def.domain ?? "",
+    facets: {
+      weight: there(def.weight),
+      axes: there(def.axes),
+      lower: there(def.lower),
+      gradient: there(def.gradient),
+      cost: there(def.cost),
+      quantize: there(def.quantize),
+    },
+    at(site) {
+      const s = def.read(site);
+      if (s instanceof Miss) return s;
+      const ask = <A extends readonly unknown[], R>(facet: Facet<(s: S, ...rest: A) => R>, ...rest: A): R | Miss =>
+        facet instanceof Miss ? facet : facet(s, ...rest);
+      return {
+        infer: () => def.infer(s, site),
+        parameters: () => def.parameters(s, site),
+        weight: () => ask(def.weight, site),
+        axes: () => ask(def.axes, site),
+        lower: (emit, inputs) => ask(def.lower, emit, inputs),
+        gradient: (scope) => ask(def.gradient, scope),
+        cost: () => ask(def.cost, site),
+        quantize: () => ask(def.quantize, site),
+      };
+    },
+  };
+}
+
+/** A facet that is still to come: compiles, and is counted in the generated overview. */
+export function notYet(what: string): Miss {
+  return new Miss(`not yet: ${what}`);
+}
+
+export const noParameters = (): readonly number[] => [];
+
+/** Entries by domain and name. Users add their own with `with`; nothing is registered globally. */
+export class Registry {
+  readonly #entries = new Map<string, Op>();
+
+  /** @throws PithError E_NAME if two entries are for the same operator. */
+  constructor(entries: Iterable<Op>) {
+    for (const op of entries) {
+      const key = `${op.domain}/${op.name}`;
+      if (this.#entries.has(key)) throw new PithError("E_NAME", `Operator ${key} is defined twice.`);
+      this.#entries.set(key, op);
+    }
+  }
+
+  find(domain: string, name: string): Op | undefined {
+    return this.#entries.get(`${domain === "ai.onnx" ? "" : domain}/${name}`);
+  }
+
+  with(...entries: readonly Op[]): Registry {
+    return new Registry([...this.#entries.values(), ...entries]);
+  }
+
+  [Symbol.iterator](): IterableIterator<Op> {
+    return this.#entries.values();
+  }
+}
