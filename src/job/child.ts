@@ -1,0 +1,75 @@
+/** The first module of a job's process: takes the order, runs the job, sends the result. */
+import { rmSync } from "node:fs";
+import { PithError } from "../errors.ts";
+import type { Job, JobContext, JobEvent } from "./job.ts";
+import { isOurs, type ToChild, type ToParent, toFault } from "./messages.ts";
+
+/** Milliseconds between two messages of progress: a terminal shows no more, and messages are not free. */
+const progressInterval = 50;
+/** Milliseconds that a job has to end by itself after the process that started it is gone. */
+const orphanGrace = 5000;
+
+const controller = new AbortController();
+
+// Ctrl-C reaches the whole group of processes: the parent decides, and says so.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => controller.abort());
+process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
+process.on("message", (message) => {
+  if (!isOurs<ToChild>(message)) return;
+  if (message.pith === "stop") controller.abort();
+  else void start(message.module, message.input, message.temporary);
+});
+
+async function start(module: string, input: unknown, temporary: string): Promise<void> {
+  process.on("disconnect", () => {
+    controller.abort();
+    process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
+    setTimeout(() => process.exit(1), orphanGrace).unref();
+  });
+  try {
+    const { default: job }: { default?: unknown } = await import(module);
+    if (!isJob(job)) throw new PithError("E_USAGE", `${module} exports no function as its default: it is no job.`);
+    const output = await job(input as never, context(temporary));
+    finish({ pith: "result", output });
+  } catch (error) {
+    finish({ pith: "fault", fault: toFault(error) });
+  }
+}
+
+function isJob(value: unknown): value is Job {
+  return typeof value === "function";
+}
+
+function context(temporary: string): JobContext {
+  let shown = 0;
+  return {
+    signal: controller.signal,
+    temporary,
+    stage: (name) => tell({ kind: "stage", name }),
+    progress: (done, total) => {
+      const now = performance.now();
+      if (now - shown < progressInterval && done !== total) return;
+      shown = now;
+      tell({ kind: "progress", done, total });
+    },
+    log: ({ id, text }) => tell({ kind: "log", id, text }),
+  };
+}
+
+function tell(event: JobEvent): void {
+  const message: ToParent = { pith: "event", event };
+  if (process.connected) process.send?.(message);
+}
+
+function finish(message: ToParent): void {
+  if (!process.connected) process.exit(1);
+  // Open sessions and timers must not keep the process: everything it held goes with it.
+  try {
+    process.send?.(message, () => process.exit(0));
+  } catch (error) {
+    // The output holds something that cannot be copied, a function for instance.
+    const fault: ToParent = { pith: "fault", fault: toFault(error) };
+    process.send?.(fault, () => process.exit(0));
+  }
+}

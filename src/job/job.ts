@@ -1,0 +1,37 @@
+/**
+ * A job: a function that runs in a process of its own.
+ *
+ * Why a process: ONNX Runtime runs models synchronously, so it would freeze progress and Ctrl-C; some graphs abort the process they run in;
+ * and native memory comes back only when a process ends. The module of a job has the function as its default export.
+ */
+
+/** What a job is given to talk to whoever started it. */
+export interface JobContext {
+  /** Aborts when the job should stop. It then has a few seconds to end by itself, with a result or without. */
+  readonly signal: AbortSignal;
+  /** An empty folder of this job, removed when it ends, however it ends. */
+  readonly temporary: string;
+  /** Names what the following progress counts. */
+  stage(name: string): void;
+  progress(done: number, total?: number): void;
+  log(event: { readonly id: string; readonly text: string }): void;
+}
+
+/** Input and output are copied between processes (structured clone): plain data and typed arrays, no functions. */
+export type Job = (input: never, context: JobContext) => Promise<unknown>;
+
+export type JobEvent =
+  | { readonly kind: "stage"; readonly name: string }
+  | { readonly kind: "progress"; readonly done: number; readonly total: number | undefined }
+  | { readonly kind: "log"; readonly id: string; readonly text: string }
+  /** A line that the job, or native code inside it, wrote to its standard output or error. */
+  | { readonly kind: "output"; readonly text: string };
+
+/**
+ * The address of a module beside this one, named without its extension: `.ts` when running from source, `.js` when compiled.
+ *
+ * @example const entry = moduleBeside(import.meta.url, "./jobs/inspect");
+ */
+export function moduleBeside(here: string, path: string): URL {
+  return new URL(`${path}${here.endsWith(".ts") ? ".ts" : ".js"}`, here);
+}

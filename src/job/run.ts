@@ -1,0 +1,166 @@
+/**
+ * Starting a job and following it.
+ *
+ * However the process ends, the caller gets one of three: the result, the error that the job threw, or E_ENGINE that says what killed it.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { PithError } from "../errors.ts";
+import { type Job, type JobEvent, moduleBeside } from "./job.ts";
+import { fromFault, isOurs, type ToChild, type ToParent } from "./messages.ts";
+
+export interface RunOptions {
+  /** What runs, as a message calls it: `quantize model.onnx`. */
+  readonly name?: string;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: JobEvent) => void;
+  /** Milliseconds between being asked to stop and being killed. */
+  readonly grace?: number;
+}
+
+/** Long enough for a training step and its checkpoint, short enough for a person who pressed Ctrl-C. */
+const defaultGrace = 5000;
+/** Lines of output that are kept to explain a crash. */
+const keptLines = 50;
+
+/**
+ * Runs the default export of `module` in a process of its own.
+ * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
+ *
+ * @example
+ * const sizes = await runJob<typeof import("./jobs/size.ts").default>(moduleBeside(import.meta.url, "./jobs/size"), { path });
+ */
+export async function runJob<J extends Job>(
+  module: URL,
+  input: Parameters<J>[0],
+  options: RunOptions = {},
+): Promise<Awaited<ReturnType<J>>> {
+  const { signal, onEvent = () => {}, grace = defaultGrace, name = "The job" } = options;
+  if (signal?.aborted === true) throw stopped();
+  const temporary = mkdtempSync(join(tmpdir(), "pith-"));
+  const child = start(module);
+  const cleanUp = (): void => {
+    child.kill("SIGKILL");
+    rmSync(temporary, { recursive: true, force: true });
+  };
+  process.on("exit", cleanUp);
+
+  const lines: string[] = [];
+  const onLine = (text: string): void => {
+    lines.push(text);
+    if (lines.length > keptLines) lines.shift();
+    onEvent({ kind: "output", text });
+  };
+  const drained = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
+
+  let killer: NodeJS.Timeout | undefined;
+  const stop = (): void => {
+    send(child, { pith: "stop" });
+    killer = setTimeout(() => child.kill("SIGKILL"), grace);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+
+  try {
+    const answer = await new Promise<ToParent | Ending>((resolve, reject) => {
+      let answered: ToParent | undefined;
+      child.on("error", reject);
+      child.on("message", (message) => {
+        if (!isOurs<ToParent>(message)) return;
+        if (message.pith === "event") onEvent(message.event);
+        else answered = message;
+      });
+      child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
+      send(child, { pith: "start", module: module.href, input, temporary });
+    });
+    await drained;
+    if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
+    if (answer.pith === "fault") throw fromFault(answer.fault);
+    if (signal?.aborted === true) throw stopped();
+    throw crash(name, answer, lines);
+  } finally {
+    clearTimeout(killer);
+    signal?.removeEventListener("abort", stop);
+    process.off("exit", cleanUp);
+    cleanUp();
+  }
+}
+
+interface Ending {
+  readonly pith: "ended";
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+function start(module: URL): ChildProcess {
+  const boot = moduleBeside(import.meta.url, "./child");
+  const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
+  return fork(fileURLToPath(boot), [], {
+    execArgv: source ? sourceFlags() : [],
+    serialization: "advanced",
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+}
+
+/** Node 20 reads no TypeScript: in the repository, tsx teaches it to. */
+function sourceFlags(): string[] {
+  const loader = createRequire(import.meta.url).resolve("tsx");
+  return ["--import", pathToFileURL(loader).href, "--conditions=pith-source"];
+}
+
+function send(child: ChildProcess, message: ToChild): void {
+  // A process that died in this moment reports itself by its exit.
+  if (child.connected) child.send(message, () => {});
+}
+
+async function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
+  if (stream === null) return;
+  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) onLine(line);
+}
+
+function stopped(): PithError {
+  return new PithError("E_STOPPED", "Stopped on request.");
+}
+
+/** The sentence for a process that ended without an answer. A shell's exit code 128 + n stands for signal n. */
+function crash(name: string, ending: Ending, lines: readonly string[]): PithError {
+  const text = lines.join("\n");
+  const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
+  const lastWords = lines.findLast((line) => line.trim() !== "")?.trim();
+  if (/heap out of memory|Array buffer allocation failed|bad_alloc/.test(text)) {
+    return new PithError("E_ENGINE", `${name}: its process ran out of memory (${how}).`, { hint: lessMemory });
+  }
+  if (how === "SIGKILL") {
+    return new PithError(
+      "E_ENGINE",
+      `${name}: its process was killed by the system (SIGKILL), most likely for memory.`,
+      {
+        hint: lessMemory,
+      },
+    );
+  }
+  const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";
+  const where = native ? "crashed in native code" : "ended without a result";
+  const message = `${name}: its process ${where} (${how})${lastWords === undefined ? "." : `; its last line: ${lastWords}`}`;
+  return new PithError("E_ENGINE", message, {
+    hint: native
+      ? "ONNX Runtime cannot run this model as it is; `pith inspect` shows what is in it."
+      : "Nothing was written.",
+  });
+}
+
+const lessMemory = "A smaller --batch or fewer --samples takes less memory.";
+
+const signalOfCode: ReadonlyMap<number, NodeJS.Signals> = new Map([
+  [132, "SIGILL"],
+  [134, "SIGABRT"],
+  [135, "SIGBUS"],
+  [136, "SIGFPE"],
+  [137, "SIGKILL"],
+  [139, "SIGSEGV"],
+]);

@@ -1,0 +1,151 @@
+import { existsSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { PithError } from "../../src/errors.ts";
+import type { JobEvent } from "../../src/job/job.ts";
+import { type RunOptions, runJob } from "../../src/job/run.ts";
+import type behave from "./jobs/behave.ts";
+import type { Behaviour } from "./jobs/behave.ts";
+
+const module = new URL("./jobs/behave.ts", import.meta.url);
+const run = (input: Behaviour, options?: RunOptions): Promise<unknown> => runJob<typeof behave>(module, input, options);
+
+async function failure(input: Behaviour, options?: RunOptions): Promise<Error> {
+  const error = await run(input, options).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof Error)) throw new Error("the job did not fail");
+  return error;
+}
+
+describe("a job", () => {
+  test("gets typed arrays and returns them", async () => {
+    expect(await run({ kind: "double", values: Float32Array.of(1, 2.5) })).toEqual({
+      values: Float32Array.of(2, 5),
+      count: 1n,
+    });
+  });
+
+  test("tells stage, progress, log and printed lines, in order, with the last progress always told", async () => {
+    const events: JobEvent[] = [];
+    expect(await run({ kind: "events" }, { onEvent: (event) => events.push(event) })).toBe("done");
+    const progress = events.filter((event) => event.kind === "progress");
+    expect(events[0]).toEqual({ kind: "stage", name: "count" });
+    expect(progress.at(-1)).toEqual({ kind: "progress", done: 1000, total: 1000 });
+    expect(progress.length).toBeLessThan(100);
+    expect(events).toContainEqual({ kind: "log", id: "small-data", text: "few samples" });
+    expect(events).toContainEqual({ kind: "output", text: "a line from the job" });
+  });
+
+  test("that throws a PithError fails with the same code, sentence and hint", async () => {
+    const error = await failure({ kind: "pith-error" });
+    expect(error).toBeInstanceOf(PithError);
+    expect(error).toMatchObject({
+      code: "E_DATA",
+      message: 'Row 3: column "x" holds "a", expected a number.',
+      hint: "Remove the row.",
+    });
+  });
+
+  test("that throws anything else fails with that error's name and stack", async () => {
+    const error = await failure({ kind: "fault" });
+    expect(error).not.toBeInstanceOf(PithError);
+    expect(error.name).toBe("TypeError");
+    expect(error.stack).toContain("behave.ts");
+  });
+
+  test("that throws outside its promise fails too", async () => {
+    expect(await failure({ kind: "late-fault" })).toMatchObject({ name: "RangeError" });
+  });
+
+  test("whose output cannot be copied fails", async () => {
+    expect(await failure({ kind: "not-copyable" })).toMatchObject({
+      message: expect.stringContaining("could not be cloned"),
+    });
+  });
+
+  test.each(["SIGSEGV", "SIGABRT"] as const)("that dies of %s is E_ENGINE and says so", async (signal) => {
+    const error = await failure({ kind: "kill", signal }, { name: "eval m.onnx" });
+    expect(error).toMatchObject({
+      code: "E_ENGINE",
+      message: expect.stringContaining(`eval m.onnx: its process crashed in native code (${signal})`),
+    });
+  });
+
+  test("that the system kills is E_ENGINE and names memory", async () => {
+    const error = await failure({ kind: "kill", signal: "SIGKILL" });
+    expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("most likely for memory") });
+  });
+
+  test("that exhausts the heap is E_ENGINE and names memory", async () => {
+    const before = process.env.NODE_OPTIONS;
+    process.env.NODE_OPTIONS = "--max-old-space-size=64";
+    try {
+      const error = await failure({ kind: "exhaust-memory" });
+      expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("ran out of memory") });
+    } finally {
+      if (before === undefined) delete process.env.NODE_OPTIONS;
+      else process.env.NODE_OPTIONS = before;
+    }
+  });
+
+  test.each([134, 3])("that exits with code %d gives no result: E_ENGINE", async (code) => {
+    const expected = code === 134 ? "SIGABRT" : "exit code 3";
+    expect(await failure({ kind: "exit", code })).toMatchObject({
+      code: "E_ENGINE",
+      message: expect.stringContaining(expected),
+    });
+  });
+
+  test("whose module has no job in it is refused", async () => {
+    const error = await runJob(new URL("../../src/errors.ts", import.meta.url), {} as never).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: "E_USAGE" });
+  });
+});
+
+describe("stopping a job", () => {
+  /** Aborts as soon as the job has begun to work. */
+  function stopOnStage(): { options: RunOptions; began: () => number } {
+    const controller = new AbortController();
+    let at = 0;
+    const onEvent = (event: JobEvent): void => {
+      if (event.kind !== "stage") return;
+      at = performance.now();
+      // After the blocking job has blocked.
+      setTimeout(() => controller.abort(), 100);
+    };
+    return { options: { signal: controller.signal, onEvent, grace: 500 }, began: () => at };
+  }
+
+  test("that listens ends it with E_STOPPED, before the grace is over", async () => {
+    const { options, began } = stopOnStage();
+    expect(await failure({ kind: "wait" }, { ...options, grace: 30_000 })).toMatchObject({ code: "E_STOPPED" });
+    expect(performance.now() - began()).toBeLessThan(10_000);
+  });
+
+  test("that blocks kills it after the grace", async () => {
+    const { options } = stopOnStage();
+    expect(await failure({ kind: "block" }, options)).toMatchObject({ code: "E_STOPPED" });
+  });
+
+  test("that returns what is done gives that result", async () => {
+    const { options } = stopOnStage();
+    expect(await run({ kind: "keep-what-is-done" }, options)).toBe("half");
+  });
+
+  test("before it began starts no process", async () => {
+    expect(await failure({ kind: "kill", signal: "SIGSEGV" }, { signal: AbortSignal.abort() })).toMatchObject({
+      code: "E_STOPPED",
+    });
+  });
+});
+
+test("a failed job leaves no temporary files", async () => {
+  let folder = "";
+  const onEvent = (event: JobEvent): void => {
+    if (event.kind === "log") folder = event.text;
+  };
+  expect(await failure({ kind: "fill-folder" }, { onEvent })).toMatchObject({ code: "E_DATA" });
+  expect(folder).not.toBe("");
+  expect(existsSync(folder)).toBe(false);
+});

@@ -1,0 +1,79 @@
+/** A job that behaves as its input says: for the tests of the process boundary. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PithError } from "../../../src/errors.ts";
+import type { JobContext } from "../../../src/job/job.ts";
+
+export type Behaviour =
+  | { readonly kind: "double"; readonly values: Float32Array }
+  | { readonly kind: "events" }
+  | { readonly kind: "pith-error" }
+  | { readonly kind: "fault" }
+  | { readonly kind: "late-fault" }
+  | { readonly kind: "kill"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "exit"; readonly code: number }
+  | { readonly kind: "exhaust-memory" }
+  | { readonly kind: "wait" }
+  | { readonly kind: "keep-what-is-done" }
+  | { readonly kind: "block" }
+  | { readonly kind: "not-copyable" }
+  | { readonly kind: "fill-folder" };
+
+export default async function behave(input: Behaviour, context: JobContext): Promise<unknown> {
+  const forever = (): Promise<never> => new Promise(() => setInterval(() => {}, 1000));
+  switch (input.kind) {
+    case "double":
+      return { values: input.values.map((value) => 2 * value), count: 1n };
+    case "events":
+      context.stage("count");
+      for (let done = 0; done <= 1000; done++) context.progress(done, 1000);
+      context.log({ id: "small-data", text: "few samples" });
+      console.log("a line from the job");
+      return "done";
+    case "pith-error":
+      throw new PithError("E_DATA", 'Row 3: column "x" holds "a", expected a number.', { hint: "Remove the row." });
+    case "fault":
+      throw new TypeError("undefined is not a model");
+    case "late-fault":
+      setTimeout(() => {
+        throw new RangeError("thrown from a timer");
+      }, 1);
+      return forever();
+    case "kill":
+      process.kill(process.pid, input.signal);
+      return forever();
+    case "exit":
+      process.exit(input.code);
+      break;
+    case "exhaust-memory": {
+      const kept: string[][] = [];
+      for (;;) kept.push(Array.from({ length: 1e5 }, (_, index) => `${kept.length} ${index}`));
+    }
+    case "wait":
+      context.stage("wait");
+      await new Promise<void>((_, reject) => {
+        const timer = setInterval(() => {}, 1000);
+        context.signal.addEventListener("abort", () => {
+          clearInterval(timer);
+          reject(context.signal.reason);
+        });
+      });
+      return "never";
+    case "keep-what-is-done":
+      context.stage("wait");
+      await new Promise((resolve) => context.signal.addEventListener("abort", resolve));
+      return "half";
+    case "block":
+      context.stage("block");
+      setTimeout(() => {
+        for (;;);
+      }, 20);
+      return forever();
+    case "not-copyable":
+      return () => {};
+    case "fill-folder":
+      writeFileSync(join(context.temporary, "part.bin"), "half");
+      context.log({ id: "folder", text: context.temporary });
+      throw new PithError("E_DATA", "Gave up.");
+  }
+}
