@@ -1,0 +1,185 @@
+/**
+ * Elements of any type as plain numbers, and back by the rounding rules of the type.
+ *
+ * Towards a type: floats round half to even, once, from the double; integers round half to even and saturate; int64 and uint64 saturate
+ * too, so ONNX's "until the end" (2^63 - 1, which a double cannot hold) survives the way there and back.
+ */
+import { PithError } from "../errors.ts";
+import { dimsText, elementCount } from "./dims.ts";
+import { decodeFloats, encodeFloats } from "./half.ts";
+import { pack, unpack } from "./packed.ts";
+import { roundHalfEven } from "./round.ts";
+import type { DataOf, DataType, Dense } from "./types.ts";
+
+/** Element types whose elements are plain numbers. */
+export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
+
+/**
+ * All elements in float64; no copy if they are float64 already, so do not write into the result. Integers beyond 2^53 round.
+ * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
+ */
+export function toFloat64(dense: Dense): Float64Array {
+  return dense.type === "float64" ? dense.data : Float64Array.from(numbersOf(dense));
+}
+
+/**
+ * All elements in float32; no copy if they are float32 already, so do not write into the result.
+ * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
+ */
+export function toFloat32(dense: Dense): Float32Array {
+  const numbers = numbersOf(dense);
+  return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+}
+
+/** All elements as an array of numbers: for axes, dimensions, sizes. */
+export function toNumbers(dense: Dense): number[] {
+  return Array.from(numbersOf(dense));
+}
+
+/**
+ * A tensor of a type from numbers, row-major, by the rounding rules of the type; 8-bit and 4-bit floats saturate.
+ *
+ * @throws PithError E_SHAPE_MISMATCH if their number does not fit the dimensions, E_DATA for NaN where the type is an integer.
+ * @example
+ * fromNumbers("int8", [3], [0.5, 1.5, 300]).data; // Int8Array [0, 2, 127]
+ */
+export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
+  type: T,
+  dims: readonly number[],
+  numbers: ArrayLike<number>,
+): Dense<T> {
+  const count = elementCount(dims);
+  if (numbers.length !== count) {
+    throw new PithError("E_SHAPE_MISMATCH", `${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
+  }
+  return { type, dims, data: encode(type, numbers) } as Dense<T>;
+}
+
+/** A signed 64-bit integer nearest to a number, saturating. */
+export function toInt64(value: number): bigint {
+  return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
+}
+
+/** Smallest and largest value of the integer types up to 32 bits. */
+export const integerRange = {
+  int8: [-128, 127],
+  uint8: [0, 255],
+  int16: [-32768, 32767],
+  uint16: [0, 65535],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint32: [0, 2 ** 32 - 1],
+  int4: [-8, 7],
+  uint4: [0, 15],
+  int2: [-2, 1],
+  uint2: [0, 3],
+} as const satisfies Partial<Record<DataType, readonly [number, number]>>;
+
+function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
+  switch (dense.type) {
+    case "float32":
+    case "float64":
+    case "int8":
+    case "uint8":
+    case "int16":
+    case "uint16":
+    case "int32":
+    case "uint32":
+    case "bool":
+      return dense.data;
+    case "int64":
+    case "uint64":
+      return Float64Array.from(dense.data, Number);
+    case "int4":
+    case "uint4":
+    case "int2":
+    case "uint2":
+      return unpack(dense.type, dense.data, elementCount(dense.dims));
+    case "float4e2m1":
+      return decodeFloats(dense.type, unpack(dense.type, dense.data, elementCount(dense.dims)));
+    case "float16":
+    case "bfloat16":
+    case "float8e4m3fn":
+    case "float8e4m3fnuz":
+    case "float8e5m2":
+    case "float8e5m2fnuz":
+    case "float8e8m0":
+      return decodeFloats(dense.type, dense.data);
+    case "complex64":
+    case "complex128":
+    case "string":
+      throw new PithError(
+        "E_TYPE_MISMATCH",
+        `A tensor of real numbers is needed, got ${dense.type}${dimsText(dense.dims)}.`,
+      );
+  }
+}
+
+function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
+  switch (type) {
+    case "float32":
+      return Float32Array.from(numbers);
+    case "float64":
+      return Float64Array.from(numbers);
+    case "float16":
+    case "bfloat16":
+    case "float8e4m3fn":
+    case "float8e4m3fnuz":
+    case "float8e5m2":
+    case "float8e5m2fnuz":
+      return encodeFloats(type, numbers);
+    case "float4e2m1":
+      return pack(type, encodeFloats(type, numbers));
+    case "bool":
+      return Uint8Array.from(numbers, (value) => (value === 0 ? 0 : 1));
+    case "int64":
+      return BigInt64Array.from(Array.from(numbers, toInt64));
+    case "uint64":
+      return BigUint64Array.from(Array.from(numbers, (value) => saturatedBigInt(value, 0n, 2n ** 64n - 1n)));
+    case "int8":
+      return integers(type, new Int8Array(numbers.length), numbers);
+    case "uint8":
+      return integers(type, new Uint8Array(numbers.length), numbers);
+    case "int16":
+      return integers(type, new Int16Array(numbers.length), numbers);
+    case "uint16":
+      return integers(type, new Uint16Array(numbers.length), numbers);
+    case "int32":
+      return integers(type, new Int32Array(numbers.length), numbers);
+    case "uint32":
+      return integers(type, new Uint32Array(numbers.length), numbers);
+    case "int4":
+    case "int2":
+      return pack(type, integers(type, new Int8Array(numbers.length), numbers));
+    case "uint4":
+    case "uint2":
+      return pack(type, integers(type, new Uint8Array(numbers.length), numbers));
+  }
+}
+
+type IntegerArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
+
+function integers<A extends IntegerArray>(type: keyof typeof integerRange, into: A, numbers: ArrayLike<number>): A {
+  const [low, high] = integerRange[type];
+  for (let index = 0; index < into.length; index++) {
+    const value = numbers[index] ?? 0;
+    if (Number.isNaN(value)) throw notANumber(type, index);
+    const rounded = roundHalfEven(value);
+    into[index] = rounded < low ? low : rounded > high ? high : rounded;
+  }
+  return into;
+}
+
+function saturatedBigInt(value: number, low: bigint, high: bigint): bigint {
+  if (Number.isNaN(value)) throw notANumber("a 64-bit integer");
+  if (value === Number.POSITIVE_INFINITY) return high;
+  if (value === Number.NEGATIVE_INFINITY) return low;
+  const rounded = BigInt(roundHalfEven(value));
+  return rounded < low ? low : rounded > high ? high : rounded;
+}
+
+function notANumber(type: string, index?: number): PithError {
+  return new PithError(
+    "E_DATA",
+    `${index === undefined ? "An element" : `Element ${index}`} is NaN, which ${type} cannot hold.`,
+  );
+}

@@ -1,0 +1,191 @@
+/**
+ * Floats of 16, 8 and 4 bits, which JavaScript has no arrays for, to and from numbers.
+ *
+ * A float with m mantissa bits and smallest normal exponent e₀ holds the multiples of 2^(max(e, e₀) - m) below 2^(e + 1), for every
+ * exponent e. So encoding is: take e from the double, scale by the exact power of two, round half to even. The integer that comes out
+ * *is* the bit pattern once (max(e, e₀) - e₀) · 2^m is added: the hidden bit carries into the exponent field, and a mantissa that
+ * rounds up to the next power of two carries by itself. Rounding happens once, from the double: never through float32.
+ *
+ * Decoding is a table: at most 2^16 patterns.
+ */
+import type { DataOf } from "./types.ts";
+
+/** Element types that are held as the bits of a small float. */
+export type SmallFloat =
+  | "float16"
+  | "bfloat16"
+  | "float8e4m3fn"
+  | "float8e4m3fnuz"
+  | "float8e5m2"
+  | "float8e5m2fnuz"
+  | "float8e8m0"
+  | "float4e2m1";
+
+interface Format {
+  readonly bits: number;
+  readonly mantissa: number;
+  /** Exponent of the smallest normal number. */
+  readonly lowest: number;
+  /** Bits of the largest finite magnitude. */
+  readonly largest: number;
+  /** Bits of infinity; undefined where the format has none. */
+  readonly infinity: number | undefined;
+  /** Bits of the NaN that is written; undefined where the format has none. */
+  readonly nan: number | undefined;
+  /** Whether the sign bit alone is negative zero (in the "uz" formats it is NaN). */
+  readonly negativeZero: boolean;
+}
+
+// Sources: IEEE 754 (binary16), the ONNX pages "Float stored in 8 bits" and "Float stored in 4 bits".
+const formats: Readonly<Record<Exclude<SmallFloat, "float8e8m0">, Format>> = {
+  float16: { bits: 16, mantissa: 10, lowest: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00, negativeZero: true },
+  bfloat16: { bits: 16, mantissa: 7, lowest: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0, negativeZero: true },
+  float8e4m3fn: { bits: 8, mantissa: 3, lowest: -6, largest: 0x7e, infinity: undefined, nan: 0x7f, negativeZero: true },
+  float8e4m3fnuz: {
+    bits: 8,
+    mantissa: 3,
+    lowest: -7,
+    largest: 0x7f,
+    infinity: undefined,
+    nan: 0x80,
+    negativeZero: false,
+  },
+  float8e5m2: { bits: 8, mantissa: 2, lowest: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f, negativeZero: true },
+  float8e5m2fnuz: {
+    bits: 8,
+    mantissa: 2,
+    lowest: -15,
+    largest: 0x7f,
+    infinity: undefined,
+    nan: 0x80,
+    negativeZero: false,
+  },
+  float4e2m1: {
+    bits: 4,
+    mantissa: 1,
+    lowest: 0,
+    largest: 0x7,
+    infinity: undefined,
+    nan: undefined,
+    negativeZero: true,
+  },
+};
+
+/**
+ * Numbers as the bits of a small float, one element per code (float4e2m1 is not packed here), rounded once, half to even.
+ *
+ * @param saturate What lies beyond the range becomes the largest finite number instead of infinity (or NaN where there is none), as
+ * ONNX's `Cast` does for 8-bit floats by default. float4e2m1 always saturates, and its NaN becomes the largest number.
+ */
+export function encodeFloats<T extends Exclude<SmallFloat, "float8e8m0">>(
+  type: T,
+  values: ArrayLike<number>,
+  { saturate = !type.endsWith("16") }: { readonly saturate?: boolean } = {},
+): DataOf[T] {
+  const format: Format = formats[type];
+  const codes = new (type.endsWith("16") ? Uint16Array : Uint8Array)(values.length);
+  const { mantissa, lowest, largest, negativeZero } = format;
+  const sign = 1 << (format.bits - 1);
+  const nan = format.nan ?? largest;
+  const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
+  const scales = scalesOf(format);
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] ?? 0;
+    double[0] = value;
+    const high = doubleWords[highWord] ?? 0;
+    const exponent = ((high >>> 20) & 0x7ff) - 1023;
+    if (Number.isNaN(value)) {
+      codes[index] = nan;
+      continue;
+    }
+    const step = exponent > lowest ? exponent - lowest : 0;
+    let code = overflow;
+    if (step < scales.length) {
+      // Adding and removing 2^52 rounds half to even (see round.ts); the operand is not negative and far below 2^52.
+      const scaled = Math.abs(value) * (scales[step] ?? 0);
+      const finite = step * (1 << mantissa) + (scaled + twoTo52 - twoTo52);
+      if (finite <= largest) code = finite;
+    }
+    if (high < 0) code = code !== 0 || negativeZero ? code | sign : 0;
+    codes[index] = code;
+  }
+  return codes as DataOf[T];
+}
+
+/** The numbers that codes of a small float stand for, one element per code; every one is exact in float32. */
+export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
+  const table = tableOf(type);
+  const values = new Float32Array(codes.length);
+  for (let index = 0; index < values.length; index++) values[index] = table[codes[index] ?? 0] ?? Number.NaN;
+  return values;
+}
+
+/** Numbers as float16 bits: half to even, subnormals kept, beyond ±65519.99… infinity. */
+export function toFloat16(values: ArrayLike<number>): Uint16Array {
+  return encodeFloats("float16", values);
+}
+
+/** float16 bits as numbers. */
+export function fromFloat16(codes: ArrayLike<number>): Float32Array {
+  return decodeFloats("float16", codes);
+}
+
+/** Numbers as bfloat16 bits: half to even. */
+export function toBfloat16(values: ArrayLike<number>): Uint16Array {
+  return encodeFloats("bfloat16", values);
+}
+
+/** bfloat16 bits as numbers. */
+export function fromBfloat16(codes: ArrayLike<number>): Float32Array {
+  return decodeFloats("bfloat16", codes);
+}
+
+/** The largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
+export function largestFloat(type: Exclude<SmallFloat, "float8e8m0">): number {
+  return tableOf(type)[formats[type].largest] ?? Number.NaN;
+}
+
+const twoTo52 = 2 ** 52;
+const double = new Float64Array(1);
+const doubleWords = new Int32Array(double.buffer);
+const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
+
+/** 2^(mantissa - exponent) for every exponent of the format, from the lowest: what makes a number a count of its last place. */
+function scalesOf(format: Format): Float64Array {
+  const count = (format.largest >> format.mantissa) + 1;
+  return Float64Array.from({ length: count }, (_, step) => 2 ** (format.mantissa - format.lowest - step));
+}
+
+const tables = new Map<SmallFloat, Float32Array>();
+
+function tableOf(type: SmallFloat): Float32Array {
+  const known = tables.get(type);
+  if (known !== undefined) return known;
+  const table = type === "float8e8m0" ? exponentTable() : floatTable(formats[type]);
+  tables.set(type, table);
+  return table;
+}
+
+/** float8e8m0 has neither sign nor mantissa: code c is 2^(c - 127), 255 is NaN. */
+function exponentTable(): Float32Array {
+  return Float32Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
+}
+
+function floatTable(format: Format): Float32Array {
+  const sign = 1 << (format.bits - 1);
+  return Float32Array.from({ length: 2 * sign }, (_, code) => {
+    const magnitude = code & (sign - 1);
+    if (!format.negativeZero && code === sign) return Number.NaN;
+    const field = magnitude >> format.mantissa;
+    const fraction = magnitude & ((1 << format.mantissa) - 1);
+    const value =
+      magnitude === format.infinity
+        ? Number.POSITIVE_INFINITY
+        : magnitude > format.largest
+          ? Number.NaN
+          : field === 0
+            ? fraction * 2 ** (format.lowest - format.mantissa)
+            : (fraction + 2 ** format.mantissa) * 2 ** (field - 1 + format.lowest - format.mantissa);
+    return code >= sign ? -value : value;
+  });
+}

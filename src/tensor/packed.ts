@@ -1,0 +1,60 @@
+/** Elements below 8 bits, packed as ONNX packs them: low bits first, every element contiguous with the next, the last byte padded with 0. */
+import { PithError } from "../errors.ts";
+
+/** Element types that share a byte with their neighbours. */
+export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
+
+const layouts = {
+  int4: { bits: 4, low: -8, high: 7 },
+  uint4: { bits: 4, low: 0, high: 15 },
+  float4e2m1: { bits: 4, low: 0, high: 15 }, // its codes; half.ts knows what they stand for
+  int2: { bits: 2, low: -2, high: 1 },
+  uint2: { bits: 2, low: 0, high: 3 },
+} as const;
+
+export function isPacked(type: string): type is PackedType {
+  return Object.hasOwn(layouts, type);
+}
+
+/**
+ * The first `count` elements, one per array element: sign-extended for the signed types, plain codes for the others.
+ * @throws PithError E_SHAPE_MISMATCH if the bytes hold fewer.
+ */
+export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
+  const { bits, low, high } = layouts[type];
+  const perByte = 8 / bits;
+  if (packed.length * perByte < count) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${count} elements of ${type} take ${Math.ceil(count / perByte)} bytes, got ${packed.length}.`,
+    );
+  }
+  const values = low < 0 ? new Int8Array(count) : new Uint8Array(count);
+  const mask = (1 << bits) - 1;
+  const range = mask + 1;
+  for (let index = 0; index < count; index++) {
+    const code = ((packed[Math.floor(index / perByte)] ?? 0) >> ((index % perByte) * bits)) & mask;
+    values[index] = code > high ? code - range : code;
+  }
+  return values;
+}
+
+/**
+ * Elements packed into bytes.
+ * @throws PithError E_DATA if a value is not an integer of the type's range: packing never rounds and never wraps.
+ */
+export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
+  const { bits, low, high } = layouts[type];
+  const perByte = 8 / bits;
+  const packed = new Uint8Array(Math.ceil(values.length / perByte));
+  const mask = (1 << bits) - 1;
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] ?? 0;
+    if (!Number.isInteger(value) || value < low || value > high) {
+      throw new PithError("E_DATA", `Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
+    }
+    const at = Math.floor(index / perByte);
+    packed[at] = (packed[at] ?? 0) | ((value & mask) << ((index % perByte) * bits));
+  }
+  return packed;
+}
