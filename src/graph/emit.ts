@@ -1,34 +1,71 @@
 /**
  * Writing nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output.
- * Attribute names and types come from the ONNX schema; what is emitted must be legal in the model's own operator set.
+ *
+ * Names and types of attributes come from the ONNX schema. What is emitted must be legal in the model's own operator set, which is
+ * checked when it is written: the types also know attributes that only older versions have (`axes` of ReduceMean), so that a caller
+ * can write each form.
  */
-import { PithError } from "../errors.ts";
-import type { Dense } from "../tensor/types.ts";
+import { Miss, PithError } from "../errors.ts";
 import { inMemory } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
-import type { Graph, Node, Value } from "./graph.ts";
+import { Graph, type Node, type Value } from "./graph.ts";
+import type { Model } from "./model.ts";
 import type { Role } from "./role.ts";
 import { type EmitAttributes, schema } from "./schema.generated.ts";
+import { checkForm, schemaAt } from "./schema.ts";
 
-type OpName = keyof EmitAttributes & string;
+export type OpName = keyof EmitAttributes;
+
+/** The key under which a node's metadata names the pass that wrote it. */
+export const passKey = "pith.pass";
+
+/**
+ * The content of an attribute that is a graph: writes nodes into `body` with `emit` and returns the outputs. Inputs are added with
+ * `body.addInput`; values of the graphs around are used as they are.
+ */
+export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
 export type Emit = {
-  readonly [Op in OpName]: (inputs: readonly (Value | undefined)[], attributes?: EmitAttributes[Op]) => Value;
+  /** A node; its first output. An input is left out by undefined. */
+  readonly [Op in OpName]: (
+    inputs: readonly (Value | undefined)[],
+    ...attributes: Record<never, never> extends EmitAttributes[Op]
+      ? [attributes?: EmitAttributes[Op]]
+      : [attributes: EmitAttributes[Op]]
+  ) => Value;
 } & EmitTools;
 
 export interface EmitTools {
-  /** A node with several outputs; `outputs` counts them, or says which are wanted. */
-  many<Op extends OpName>(
+  /** A node with several outputs; `outputs` counts them, or says which are wanted: those are returned. */
+  many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly (Value | undefined)[],
-    attributes: EmitAttributes[Op] | undefined,
-    outputs: number | readonly boolean[],
-  ): readonly Value[];
-  /** A stored tensor, named after `name`. */
+    attributes: Record<never, never> extends EmitAttributes[Op] ? EmitAttributes[Op] | undefined : EmitAttributes[Op],
+    outputs: Outputs,
+  ): Wanted<Outputs>;
+  /** A stored tensor, named after `name`. The array is given away: it must not change from here on. */
   constant(tensor: Dense, name?: string, role?: Role): Value;
-  /** Names the next node's (first) output. */
+  /** An `Emit` whose next node or constant is called `name`, or like it if the name is taken; further outputs get numbers. */
   named(name: string): Emit;
 }
+
+/** One value for each wanted output, counted by the type where the number is written out. */
+export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
+  ? Counted<Outputs>
+  : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
+    ? First extends true
+      ? readonly [Value, ...Wanted<Rest>]
+      : Wanted<Rest>
+    : Outputs extends readonly []
+      ? readonly []
+      : readonly Value[];
+
+type Counted<Count extends number, Values extends readonly Value[] = readonly []> = number extends Count
+  ? readonly Value[]
+  : Values["length"] extends Count
+    ? Values
+    : Counted<Count, readonly [...Values, Value]>;
 
 export interface EmitOptions {
   /** New nodes go before this one; at the end if absent. */
@@ -37,5 +74,174 @@ export interface EmitOptions {
   readonly by?: string;
   /** Called for each new node: shape inference. */
   readonly onNode?: (node: Node) => void;
-  readonly opsets: ReadonlyMap<string, number>;
+  /** The model's own map: an operator of com.microsoft enters its set here. */
+  readonly opsets: Map<string, number>;
+}
+
+/**
+ * Writes nodes into `graph`, which may be a subgraph.
+ *
+ * Every call throws PithError E_UNSUPPORTED where the model's operator set does not have the operator, attribute, or number of inputs
+ * or outputs in this form, and E_TYPE_MISMATCH where an attribute's value is not of its type.
+ *
+ * @example
+ * const emit = emitter(model.graph, { opsets: model.header.opsets });
+ * const scaled = emit.named("scaled").Mul([x, emit.constant(float32([], [0.5]))]);
+ */
+export function emitter(graph: Graph, options: EmitOptions): Emit {
+  return withName({ graph, before: options.before, options }, undefined);
+}
+
+/** `emitter` for the main graph of a model. */
+export function emitInto(model: Model, options: Omit<EmitOptions, "opsets"> = {}): Emit {
+  return emitter(model.graph, { ...options, opsets: model.header.opsets });
+}
+
+interface Target {
+  readonly graph: Graph;
+  readonly before: Node | undefined;
+  readonly options: EmitOptions;
+}
+
+type Inputs = readonly (Value | undefined)[];
+
+function withName(target: Target, name: string | undefined): Emit {
+  let pending = name;
+  const takeName = (): string | undefined => {
+    const taken = pending;
+    pending = undefined;
+    return taken;
+  };
+  const write = (key: string, inputs: Inputs, attributes: object, outputs: readonly boolean[]): readonly Value[] =>
+    writeNode(target, key, inputs, Object.entries(attributes), outputs, takeName);
+  const tools: { readonly [Tool in keyof EmitTools]: unknown } = {
+    many: (op: string, inputs: Inputs, attributes: object | undefined, outputs: number | readonly boolean[]) =>
+      write(op, inputs, attributes ?? {}, typeof outputs === "number" ? allOf(outputs) : outputs),
+    constant: (tensor: Dense, given?: string, role?: Role) =>
+      target.graph.addTensor(takeName() ?? given ?? "constant", inMemory(tensor), role),
+    named: (given: string) => withName(target, given),
+  };
+  return new Proxy(tools as Emit, {
+    get(_, key) {
+      if (typeof key !== "string") return undefined;
+      if (Object.hasOwn(tools, key)) return tools[key as keyof EmitTools];
+      if (!Object.hasOwn(schema, key)) return undefined;
+      // Outputs that the operator always has are made even if only the first is asked for.
+      return (inputs: Inputs, attributes: object = {}) =>
+        write(key, inputs, attributes, allOf(fewestOutputs(target, key)))[0];
+    },
+  });
+}
+
+const allOf = (count: number): readonly boolean[] => new Array<boolean>(count).fill(true);
+
+function splitKey(key: string): readonly [domain: string, op: string] {
+  const dot = key.lastIndexOf(".");
+  return dot < 0 ? ["", key] : [key.slice(0, dot), key.slice(dot + 1)];
+}
+
+function fewestOutputs(target: Target, key: string): number {
+  const [domain, op] = splitKey(key);
+  return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
+}
+
+/** @throws PithError E_UNSUPPORTED if the model imports no version of the default domain. */
+function importedVersion({ options: { opsets } }: Target, domain: string): number {
+  const version = opsets.get(domain) ?? (domain === "" ? opsets.get("ai.onnx") : 1);
+  if (version === undefined) throw new PithError("E_UNSUPPORTED", "The model imports no operator set of ai.onnx.");
+  return version;
+}
+
+function writeNode(
+  target: Target,
+  key: string,
+  inputs: Inputs,
+  attributes: readonly (readonly [string, unknown])[],
+  outputs: readonly boolean[],
+  takeName: () => string | undefined,
+): readonly Value[] {
+  const { graph, options } = target;
+  const [domain, op] = splitKey(key);
+  const version = importedVersion(target, domain);
+  const given = attributes.filter(([, value]) => value !== undefined);
+  // Absent inputs at the end are not written, but for those that the operator counts (Loop).
+  const fewest = schemaAt(domain, op, version)?.inputs.min ?? 0;
+  const shown = inputs.slice(0, Math.max(fewest, inputs.findLastIndex((input) => input !== undefined) + 1));
+  const form = { inputs: shown, outputs, attributes: given.map(([name]) => name) };
+  const found = checkForm(domain, op, version, form);
+  if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", found.reason);
+
+  const tagged: [string, Attribute][] = [];
+  const subgraphs: [string, Subgraph][] = [];
+  for (const [name, value] of given) {
+    const kind = found.attributes.get(name);
+    if (kind === "graph" && typeof value === "function") subgraphs.push([name, value as Subgraph]);
+    else tagged.push([name, tag(`${key}: attribute ${name}`, kind, value)]);
+  }
+  const stem = takeName() ?? op;
+  const names = outputNames(graph, stem, outputs);
+  if (!options.opsets.has(domain) && domain !== "") options.opsets.set(domain, version);
+  const node = graph.addNode(
+    { op, domain, inputs: shown, outputs: names, attributes: new Map(tagged) },
+    target.before === undefined ? {} : { before: target.before },
+  );
+  if (options.by !== undefined) node.metadata.set(passKey, options.by);
+  for (const [name, build] of subgraphs) {
+    const body = new Graph(node);
+    body.name = name;
+    graph.setAttribute(node, name, { kind: "graph", value: body });
+    body.setOutputs(build(withName({ graph: body, before: undefined, options }, undefined), body));
+  }
+  options.onNode?.(node);
+  return node.outputs.filter((output) => output !== undefined);
+}
+
+/** The first wanted output has the name itself; the others get their number. */
+function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
+  const first = outputs.indexOf(true);
+  const name = graph.freshName(stem);
+  return outputs.map((wanted, index) => {
+    if (!wanted) return undefined;
+    return index === first ? name : graph.freshName(`${name}_${index}`);
+  });
+}
+
+function tag(place: string, kind: Attribute["kind"] | undefined, value: unknown): Attribute {
+  switch (kind) {
+    case "int":
+      if (isInteger(value)) return { kind, value };
+      break;
+    case "float":
+      if (typeof value === "number") return { kind, value };
+      break;
+    case "string":
+      if (typeof value === "string") return { kind, value };
+      break;
+    case "ints":
+      if (isListOf(value, isInteger)) return { kind, value: [...value] };
+      break;
+    case "floats":
+      if (isListOf(value, (item) => typeof item === "number")) return { kind, value: [...value] };
+      break;
+    case "strings":
+      if (isListOf(value, (item) => typeof item === "string")) return { kind, value: [...value] };
+      break;
+    case "tensor":
+      if (isDense(value)) return { kind, value: inMemory(value) };
+      break;
+  }
+  const got = Array.isArray(value) ? `[${value.join(", ")}]` : typeof value === "object" ? "an object" : String(value);
+  throw new PithError("E_TYPE_MISMATCH", `${place}: expected ${kind ?? "nothing"}, got ${got}.`);
+}
+
+function isInteger(value: unknown): value is number {
+  return Number.isInteger(value);
+}
+
+function isListOf<T>(value: unknown, is: (item: unknown) => item is T): value is readonly T[] {
+  return Array.isArray(value) && value.every(is);
+}
+
+function isDense(value: unknown): value is Dense {
+  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }

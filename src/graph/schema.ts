@@ -1,0 +1,209 @@
+/**
+ * What the ONNX specification says about an operator in a given version of its operator set: how many inputs and outputs it has, and
+ * which attributes of which type.
+ *
+ * The generated table has one line per operator, and is parsed operator by operator when first asked for. The versions of a line are
+ * joined by "|"; each is
+ *
+ *     since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
+ *
+ * with a number alone where nothing changed but element types, and "gone" where the operator was withdrawn. Inputs read `2?0-3`: at
+ * least two, at most three (`*`: any number), and the first may be absent nevertheless. Attributes are grouped by the letter of their
+ * type; `!` marks required ones.
+ */
+import { Miss } from "../errors.ts";
+import type { Attribute } from "./attribute.ts";
+import { latestOpset, schema } from "./schema.generated.ts";
+
+export { latestOpset };
+
+export interface Arity {
+  readonly min: number;
+  /** Infinity for variadic ones. */
+  readonly max: number;
+}
+
+export interface OperatorSchema {
+  /** The version of the operator set that brought this definition. */
+  readonly since: number;
+  /** Withdrawn: no model of this or a later version may use it. */
+  readonly deprecated: boolean;
+  /** `absent` lists the inputs before `min` that may be left out. */
+  readonly inputs: Arity & { readonly absent: ReadonlySet<number> };
+  readonly outputs: Arity;
+  readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
+  readonly required: ReadonlySet<string>;
+}
+
+/** A node reduced to what its schema speaks about; absent inputs and outputs are undefined or false. */
+export interface NodeForm {
+  readonly inputs: readonly unknown[];
+  readonly outputs: readonly unknown[];
+  readonly attributes: Iterable<string>;
+}
+
+const parsed = new Map<string, readonly OperatorSchema[]>();
+
+/** All versions of an operator, oldest first; empty if there is no such operator. "" and "ai.onnx" are the default domain. */
+export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
+  const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
+  let versions = parsed.get(key);
+  if (versions === undefined) {
+    versions = Object.hasOwn(schema, key) ? parseLine(schema[key] ?? "") : [];
+    parsed.set(key, versions);
+  }
+  return versions;
+}
+
+/** The definition in force in a version of the operator set; undefined where the operator does not exist (yet). */
+export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
+  return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
+}
+
+/** The definition that a node has to follow, or a Miss that says what is not legal about the node in this version. */
+export function checkForm(domain: string, op: string, version: number, form: NodeForm): OperatorSchema | Miss {
+  const versions = schemasOf(domain, op);
+  const standard = domain === "" || domain === "ai.onnx";
+  const name = standard ? op : `${domain}.${op}`;
+  const set = standard ? "opset" : "version";
+  const found = schemaAt(domain, op, version);
+  if (found === undefined) {
+    const [first] = versions;
+    if (first === undefined) return new Miss(`There is no operator ${name}.`);
+    return new Miss(`${name} exists from ${set} ${first.since} on, the model imports ${version}.`);
+  }
+  if (found.deprecated) {
+    return new Miss(`${name} was withdrawn in ${set} ${found.since}, the model imports ${version}.`);
+  }
+  const place = `${name} in ${set} ${version}`;
+  const reason =
+    attributesReason(versions, found, form, place, name, set) ??
+    inputsReason(versions, found, form, place) ??
+    outputsReason(found, form, place);
+  return reason === undefined ? found : new Miss(reason);
+}
+
+function attributesReason(
+  versions: readonly OperatorSchema[],
+  found: OperatorSchema,
+  form: NodeForm,
+  place: string,
+  name: string,
+  set: string,
+): string | undefined {
+  const given = new Set(form.attributes);
+  for (const attribute of given) {
+    if (found.attributes.has(attribute)) continue;
+    const known = (candidate: OperatorSchema): boolean => candidate.attributes.has(attribute);
+    const before = versions.findLast((candidate) => candidate.since < found.since && known(candidate));
+    if (before !== undefined) {
+      const since = versions[versions.indexOf(before) + 1]?.since ?? found.since;
+      return found.inputs.max > before.inputs.max
+        ? `${place} takes ${attribute} as an input: it is no attribute since ${set} ${since}.`
+        : `${place} has no attribute ${attribute}: it is gone since ${set} ${since}.`;
+    }
+    const after = versions.find((candidate) => candidate.since > found.since && known(candidate));
+    if (after !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${after.since} on.`;
+    const names = [...found.attributes.keys()].sort().join(", ");
+    return `${name} has no attribute ${attribute}${names === "" ? "" : `, but ${names}`}.`;
+  }
+  for (const attribute of found.required) {
+    if (!given.has(attribute)) return `${place} needs the attribute ${attribute}.`;
+  }
+  return undefined;
+}
+
+function inputsReason(
+  versions: readonly OperatorSchema[],
+  found: OperatorSchema,
+  form: NodeForm,
+  place: string,
+): string | undefined {
+  const { min, max, absent } = found.inputs;
+  const count = form.inputs.length;
+  const expected = `expected ${arityText(found.inputs, "input")}, got ${count}`;
+  if (count > max) {
+    // Between versions, attributes became inputs.
+    const later = versions.find((candidate) => candidate.since > found.since && candidate.inputs.max > max);
+    const moved = [...found.attributes.keys()].filter((name) => later !== undefined && !later.attributes.has(name));
+    if (moved.length > 0) {
+      const [here, there] = moved.length === 1 ? ["an attribute", "an input"] : ["attributes", "inputs"];
+      return `${place} takes ${moved.join(", ")} as ${here}, not as ${there}: ${expected}.`;
+    }
+    return `${place}: ${expected}.`;
+  }
+  if (count < min) return `${place}: ${expected}.`;
+  const needed = max === Number.POSITIVE_INFINITY ? count : min;
+  for (let input = 0; input < needed; input++) {
+    if (form.inputs[input] === undefined && !absent.has(input)) return `${place}: input ${input} must not be absent.`;
+  }
+  return undefined;
+}
+
+function outputsReason(found: OperatorSchema, form: NodeForm, place: string): string | undefined {
+  const { min, max } = found.outputs;
+  const count = form.outputs.length;
+  if (count < min || count > max) return `${place}: expected ${arityText(found.outputs, "output")}, got ${count}.`;
+  const absent = form.outputs.slice(0, min).findIndex((output) => output === undefined || output === false);
+  return absent < 0 ? undefined : `${place}: output ${absent} must not be absent.`;
+}
+
+function arityText({ min, max }: Arity, noun: string): string {
+  if (max === Number.POSITIVE_INFINITY) return `${min} or more ${noun}s`;
+  return min === max ? `${min} ${noun}${min === 1 ? "" : "s"}` : `${min} to ${max} ${noun}s`;
+}
+
+const kindOf: Readonly<Record<string, Attribute["kind"]>> = {
+  i: "int",
+  f: "float",
+  s: "string",
+  I: "ints",
+  F: "floats",
+  S: "strings",
+  t: "tensor",
+  g: "graph",
+  o: "opaque",
+};
+
+function parseLine(line: string): OperatorSchema[] {
+  const versions: OperatorSchema[] = [];
+  for (const part of line.split("|")) {
+    const [since = "", inputs, outputs, ...groups] = part.split(" ");
+    const before = versions.at(-1);
+    versions.push(
+      inputs === undefined && before !== undefined
+        ? { ...before, since: Number(since) }
+        : parseVersion(Number(since), inputs ?? "", outputs ?? "", groups),
+    );
+  }
+  return versions;
+}
+
+function parseVersion(since: number, inputs: string, outputs: string, groups: readonly string[]): OperatorSchema {
+  const attributes = new Map<string, Attribute["kind"]>();
+  const required = new Set<string>();
+  for (const group of groups) {
+    for (const marked of group.slice(2).split(",")) {
+      const name = marked.replace("!", "");
+      attributes.set(name, kindOf[group.charAt(0)] ?? "opaque");
+      if (marked !== name) required.add(name);
+    }
+  }
+  const [low = "", high = ""] = inputs.split("-");
+  const [min = "", ...absent] = low.split("?");
+  const [outputLow = "", outputHigh = ""] = outputs.split("-");
+  return {
+    since,
+    deprecated: inputs === "gone",
+    inputs: inputs === "gone" ? none : { min: Number(min), max: limit(high), absent: new Set(absent.map(Number)) },
+    outputs: inputs === "gone" ? none : { min: Number(outputLow), max: limit(outputHigh) },
+    attributes,
+    required,
+  };
+}
+
+const none = { min: 0, max: 0, absent: new Set<number>() };
+
+function limit(text: string): number {
+  return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
+}
