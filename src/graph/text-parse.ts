@@ -1,0 +1,368 @@
+/**
+ * From text to model, in two steps: the syntax, then the graph. The syntax is read whole first because a name may be used before the line
+ * that stores or produces it (stored tensors stand anywhere), and because a subgraph must know which names are its own.
+ */
+import { type Dim, fixedDims, symbol } from "../tensor/dims.ts";
+import type { Tensor } from "../tensor/types.ts";
+import type { Attribute } from "./attribute.ts";
+import { Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import { Model } from "./model.ts";
+import type { Role } from "./role.ts";
+import { parseRole } from "./role.ts";
+import { Scanner } from "./text-scan.ts";
+import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
+
+interface Name {
+  readonly name: string;
+  readonly position: number;
+}
+
+interface Declaration extends Name {
+  readonly type: ValueType | undefined;
+  readonly role: Role | undefined;
+  readonly tensor: Tensor | undefined;
+}
+
+interface NodeSyntax {
+  readonly kind: "node";
+  readonly outputs: readonly (Declaration | undefined)[];
+  readonly domain: string;
+  readonly op: string;
+  readonly overload: string;
+  readonly name: string;
+  readonly inputs: readonly (Name | undefined)[];
+  readonly attributes: readonly (readonly [name: string, value: AttributeSyntax])[];
+}
+
+type AttributeSyntax =
+  | Exclude<Attribute, { kind: "graph" | "graphs" }>
+  | { readonly kind: "graph"; readonly value: GraphSyntax }
+  | { readonly kind: "graphs"; readonly value: readonly GraphSyntax[] };
+
+interface GraphSyntax {
+  readonly name: string;
+  readonly inputs: readonly Declaration[];
+  readonly outputs: readonly Declaration[];
+  readonly stored: readonly Declaration[];
+  readonly nodes: readonly NodeSyntax[];
+}
+
+/**
+ * A model from its text form (see `text.ts`).
+ * @throws PithError E_MODEL with line and column where the text is not one.
+ */
+export function parseModel(text: string): Model {
+  const scanner = new Scanner(text);
+  const irVersion = scanner.take("ir") ? integerToken(scanner) : undefined;
+  if (irVersion !== undefined) scanner.take(",");
+  const opsets = scanner.take("opset") ? parseOpsets(scanner) : undefined;
+  const syntax = parseGraph(scanner);
+  if (!scanner.done) scanner.fail(`expected the end of the text, got ${scanner.upcoming()}`);
+  const graph = new Graph();
+  new Builder(scanner).build(syntax, graph);
+  return new Model(graph, {
+    ...(irVersion === undefined ? {} : { irVersion }),
+    ...(opsets === undefined ? {} : { opsets }),
+  });
+}
+
+function parseOpsets(scanner: Scanner): Map<string, number> {
+  const opsets = new Map<string, number>();
+  do {
+    const domain = scanner.word() ?? scanner.string() ?? "";
+    opsets.set(domain, integerToken(scanner));
+  } while (scanner.take(","));
+  return opsets;
+}
+
+function integerToken(scanner: Scanner): number {
+  const start = scanner.position;
+  const value = Number(scanner.number() ?? "x");
+  return Number.isSafeInteger(value) ? value : scanner.fail("expected an integer", start);
+}
+
+function parseGraph(scanner: Scanner): GraphSyntax {
+  scanner.expect("graph");
+  const name = optionalName(scanner)?.name ?? "";
+  const inputs = list(scanner, "(", ")", () => parseDeclaration(scanner, true));
+  scanner.expect("->");
+  const outputs = list(scanner, "(", ")", () => parseDeclaration(scanner, false));
+  const stored: Declaration[] = [];
+  const nodes: NodeSyntax[] = [];
+  scanner.expect("{");
+  while (!scanner.take("}")) {
+    const statement = parseStatement(scanner);
+    if ("kind" in statement) nodes.push(statement);
+    else stored.push(statement);
+    scanner.take(";");
+  }
+  return { name, inputs, outputs, stored, nodes };
+}
+
+function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
+  const outputs: (Declaration | undefined)[] = [];
+  if (scanner.take("(")) scanner.expect(")");
+  else {
+    do outputs.push(takeBlank(scanner) ? undefined : parseDeclaration(scanner, false));
+    while (scanner.take(","));
+  }
+  const [first] = outputs;
+  const alone = outputs.length === 1 && first !== undefined && first.type !== undefined;
+  if (alone && !scanner.take("=")) return first;
+  if (!alone) scanner.expect("=");
+  if (alone && startsTensor(scanner)) return { ...first, tensor: storedTensor(scanner, first.type) };
+  return { kind: "node", outputs, ...parseCall(scanner) };
+}
+
+/** Whether what follows "=" is the contents of a tensor rather than a node. */
+function startsTensor(scanner: Scanner): boolean {
+  const next = scanner.peekWord();
+  if (next !== undefined && !/^(zeros|ones|random|true|false|inf|nan)$/.test(next)) return false;
+  // A string is an operator with an odd name if a node's name or its inputs follow.
+  const rest = scanner.text.startsWith('"', scanner.position) ? scanner.text.slice(scanner.position) : "";
+  return !/^"(?:[^"\\\n]|\\.)*"\s*[("]/.test(rest);
+}
+
+function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
+  const path = scanner.word() ?? scanner.string() ?? scanner.fail(`expected an operator, got ${scanner.upcoming()}`);
+  const [operator = "", overload = ""] = path.split("::");
+  const dot = operator.lastIndexOf(".");
+  const name = scanner.string() ?? "";
+  const inputs = list(scanner, "(", ")", () => (takeBlank(scanner) ? undefined : requiredName(scanner)));
+  const attributes = scanner.text.startsWith("{", scanner.position)
+    ? list(scanner, "{", "}", () => {
+        const attribute = requiredName(scanner).name;
+        scanner.expect("=");
+        return [attribute, parseAttribute(scanner)] as const;
+      })
+    : [];
+  return {
+    domain: operator.slice(0, Math.max(0, dot)),
+    op: operator.slice(dot + 1),
+    overload,
+    name,
+    inputs,
+    attributes,
+  };
+}
+
+/** `name`, then perhaps `: type role`, then (for inputs) perhaps `= contents`. */
+function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
+  const name = requiredName(scanner);
+  const typed = scanner.take(":");
+  const type = typed ? parseType(scanner) : undefined;
+  const role = typed && (type === undefined || !scanner.lineBroken) ? parseRoleWord(scanner) : undefined;
+  if (typed && type === undefined && role === undefined)
+    scanner.fail(`expected a type or a role, got ${scanner.upcoming()}`);
+  const tensor = withTensor && scanner.take("=") ? storedTensor(scanner, type) : undefined;
+  return { ...name, type, role, tensor };
+}
+
+function storedTensor(scanner: Scanner, type: ValueType | undefined): Tensor {
+  const dims = fixedDims(type?.dims);
+  if (type === undefined || dims === undefined)
+    return scanner.fail("a stored tensor needs a type with fixed dimensions");
+  return parseTensor(scanner, type.type, dims);
+}
+
+function parseType(scanner: Scanner): ValueType | undefined {
+  const type = scanner.peekWord();
+  if (type === undefined || !isDataType(type)) return undefined;
+  scanner.word();
+  scanner.expect("[");
+  if (scanner.take("...")) {
+    scanner.expect("]");
+    return { type, dims: undefined };
+  }
+  const dims: Dim[] = [];
+  while (!scanner.take("]")) {
+    dims.push(parseDim(scanner));
+    if (!scanner.take(",")) {
+      scanner.expect("]");
+      break;
+    }
+  }
+  return { type, dims };
+}
+
+function parseDim(scanner: Scanner): Dim {
+  const named = scanner.string();
+  if (named !== undefined) return symbol(named);
+  const start = scanner.position;
+  const text = scanner.until(",]\n");
+  scanner.skip();
+  if (/^\d+$/.test(text)) return Number(text);
+  if (!/^[\w-]/.test(text)) scanner.fail("expected a dimension: a number or a name", start);
+  return symbol(text);
+}
+
+function parseRoleWord(scanner: Scanner): Role | undefined {
+  const next = scanner.peekWord();
+  if (next === undefined) return undefined;
+  if (next !== "tied") {
+    const role = parseRole(next);
+    if (role !== undefined) scanner.word();
+    return role;
+  }
+  scanner.word();
+  scanner.expect("(");
+  const { name } = requiredName(scanner);
+  const transposed = scanner.take(",");
+  if (transposed) scanner.expect("transposed");
+  scanner.expect(")");
+  return { kind: "tied", name, transposed };
+}
+
+function parseAttribute(scanner: Scanner): AttributeSyntax {
+  const kind = /^(floats|strings|tensors|graphs)$/.exec(scanner.peekWord() ?? "")?.[1];
+  if (kind === "floats" || kind === "strings" || kind === "tensors" || kind === "graphs") {
+    scanner.word();
+    scanner.expect("[");
+    scanner.expect("]");
+    return { kind, value: [] };
+  }
+  if (!scanner.text.startsWith("[", scanner.position)) return parseSingle(scanner);
+  const start = scanner.position;
+  const items = list(scanner, "[", "]", () => parseSingle(scanner));
+  if (items.every((item) => item.kind === "int")) return { kind: "ints", value: items.map((item) => item.value) };
+  if (items.every((item) => item.kind === "float")) return { kind: "floats", value: items.map((item) => item.value) };
+  if (items.every((item) => item.kind === "string")) return { kind: "strings", value: items.map((item) => item.value) };
+  if (items.every((item) => item.kind === "tensor")) return { kind: "tensors", value: items.map((item) => item.value) };
+  if (items.every((item) => item.kind === "graph")) return { kind: "graphs", value: items.map((item) => item.value) };
+  return scanner.fail("a list holds one kind of thing; floats are written with a point (1.0)", start);
+}
+
+function parseSingle(scanner: Scanner): AttributeSyntax {
+  const text = scanner.string();
+  if (text !== undefined) return { kind: "string", value: text };
+  const token = scanner.number();
+  if (token !== undefined) return parseNumeric(token);
+  const next = scanner.peekWord();
+  if (next === "graph") return { kind: "graph", value: parseGraph(scanner) };
+  if (next === "bytes" || next === "opaque") {
+    scanner.word();
+    const value = parseBytes(scanner);
+    return next === "bytes" ? { kind: "string", value } : { kind: "opaque", value };
+  }
+  const type = parseType(scanner);
+  if (type === undefined) return scanner.fail(`expected the value of an attribute, got ${scanner.upcoming()}`);
+  return { kind: "tensor", value: storedTensor(scanner, type) };
+}
+
+function parseNumeric(token: string): AttributeSyntax {
+  if (/^[+-]?\d+$/.test(token)) {
+    const value = Number(token);
+    return { kind: "int", value: Number.isSafeInteger(value) ? value : BigInt(token) };
+  }
+  // Attributes are float32 in the file.
+  return { kind: "float", value: Math.fround(parseNumber(token)) };
+}
+
+function parseBytes(scanner: Scanner): Uint8Array {
+  const start = scanner.position;
+  const digits = scanner.string() ?? "x";
+  if (!/^([\da-f]{2})*$/.test(digits)) scanner.fail("expected bytes as hexadecimal digits in quotes", start);
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+function list<T>(scanner: Scanner, open: string, close: string, item: () => T): T[] {
+  const items: T[] = [];
+  scanner.expect(open);
+  while (!scanner.take(close)) {
+    items.push(item());
+    if (!scanner.take(",")) {
+      scanner.expect(close);
+      break;
+    }
+  }
+  return items;
+}
+
+function takeBlank(scanner: Scanner): boolean {
+  return scanner.take("_");
+}
+
+function optionalName(scanner: Scanner): Name | undefined {
+  const position = scanner.position;
+  const name = scanner.word() ?? scanner.string();
+  return name === undefined ? undefined : { name, position };
+}
+
+function requiredName(scanner: Scanner): Name {
+  return optionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.upcoming()}`);
+}
+
+class Builder {
+  readonly #scanner: Scanner;
+  /** For each graph under construction the names that its text defines: a name may be used before its line. */
+  readonly #defined = new Map<Graph, ReadonlySet<string>>();
+
+  constructor(scanner: Scanner) {
+    this.#scanner = scanner;
+  }
+
+  build(syntax: GraphSyntax, graph: Graph): void {
+    graph.name = syntax.name;
+    this.#defined.set(graph, this.#definitions(syntax));
+    for (const input of syntax.inputs) this.#describe(graph.addInput(input.name, input.type), input);
+    for (const stored of syntax.stored) {
+      this.#describe(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
+    }
+    for (const node of syntax.nodes) this.#addNode(node, graph);
+    for (const output of syntax.outputs) {
+      const value = this.#resolve(output, graph);
+      if (value.graph === graph) this.#describe(value, output);
+      graph.addOutput(value);
+    }
+  }
+
+  #addNode(syntax: NodeSyntax, graph: Graph): void {
+    const { op, domain, overload, name } = syntax;
+    const inputs = syntax.inputs.map((input) => (input === undefined ? undefined : this.#resolve(input, graph)));
+    const outputs = syntax.outputs.map((output) => output?.name);
+    const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
+    for (const [index, output] of syntax.outputs.entries()) {
+      const value = node.outputs[index];
+      if (output !== undefined && value !== undefined) this.#describe(value, output);
+    }
+    for (const [attribute, value] of syntax.attributes)
+      graph.setAttribute(node, attribute, this.#attribute(value, node));
+  }
+
+  #attribute(syntax: AttributeSyntax, node: Node): Attribute {
+    const inner = (graphSyntax: GraphSyntax): Graph => {
+      const graph = new Graph(node);
+      this.build(graphSyntax, graph);
+      return graph;
+    };
+    if (syntax.kind === "graph") return { kind: "graph", value: inner(syntax.value) };
+    if (syntax.kind === "graphs") return { kind: "graphs", value: syntax.value.map(inner) };
+    return syntax;
+  }
+
+  #describe(value: Value, declaration: Declaration): void {
+    value.type = declaration.type ?? value.type;
+    value.role = declaration.role ?? value.role;
+    value.tensor = declaration.tensor ?? value.tensor;
+  }
+
+  #resolve(use: Name, graph: Graph): Value {
+    for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph) {
+      if (this.#defined.get(scope)?.has(use.name)) return scope.ownValue(use.name) ?? scope.addValue(use.name);
+    }
+    return this.#scanner.fail(`nothing is called "${use.name}"`, use.position);
+  }
+
+  #definitions(syntax: GraphSyntax): ReadonlySet<string> {
+    const names = new Set<string>();
+    const add = ({ name, position }: Name): void => {
+      if (names.has(name)) this.#scanner.fail(`"${name}" is defined twice`, position);
+      names.add(name);
+    };
+    syntax.inputs.forEach(add);
+    const inputs = new Set(names);
+    for (const stored of syntax.stored) if (!inputs.delete(stored.name)) add(stored);
+    for (const node of syntax.nodes) for (const output of node.outputs) if (output !== undefined) add(output);
+    return names;
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Models as text, to be read in messages and written by hand in tests.
+ *
+ *     opset 21, com.microsoft 1
+ *     graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
+ *       fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; recipes: see text-tensor.ts
+ *       axes: int64[2] = [0, -1]
+ *       h: float32[batch, 128] = Gemm "fc1" (x, fc1.weight) {transB=1, alpha=0.5}   # the node's name is optional, and so is the type
+ *       a, _ = Split(h, axes) {axis=1}                               # `_`: an output or input that is left out
+ *       g = com.microsoft.FusedMatMul(a, a)
+ *       y = If(flag) {then_branch=graph () -> (z) { z = Relu(g) }, else_branch=graph () -> (w) { w = Neg(g) }}
+ *     }
+ *
+ * - Attributes say their kind by how they are written: `1` is an int, `1.0` a float, `"a"` a string, `[1, 2]` ints, `int64[1] [3]` a tensor.
+ *   Empty lists of other kinds say theirs: `floats []`. Bytes that are no text: `bytes "00ff"`, `opaque "0a03"`.
+ * - Types: `float32[batch, 2*seq + 1]`; `float32[]` is a scalar; `float32[...]` has an unknown rank.
+ * - Roles stand after the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
+ * - Names that are no plain words stand in quotes. An old file's weights that are also inputs have contents in the list of inputs.
+ *
+ * Metadata, documentation strings, local functions and unknown fields are not part of the text.
+ */
+import { PithError } from "../errors.ts";
+import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
+import type { Tensor } from "../tensor/types.ts";
+import type { Attribute } from "./attribute.ts";
+import { allGraphs, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import type { Model } from "./model.ts";
+import type { Role } from "./role.ts";
+import { quoteName } from "./text-scan.ts";
+import { elementsText, float32Text, recipeOf } from "./text-tensor.ts";
+
+export { parseModel } from "./text-parse.ts";
+
+/** How the contents of a tensor are written, what stands before it (type and dimensions) aside. */
+export type TensorWriter = (tensor: Tensor) => string;
+
+/**
+ * The model as text that `parseModel` reads. `abbreviate` leaves the elements of larger tensors out, for messages.
+ * @throws PithError E_UNSUPPORTED if a tensor over 8 KiB would have to be read first: `printWholeModel` does that.
+ */
+export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
+  return writeModel(model, options.abbreviate ? abbreviated : whole);
+}
+
+/** The model as text with the contents of every tensor, large ones included: reads all weights. */
+export async function printWholeModel(model: Model): Promise<string> {
+  const contents = new Map<Tensor, string>();
+  for (const tensor of tensorsOf(model.graph)) {
+    if (!contents.has(tensor)) contents.set(tensor, recipeOf(tensor) ?? elementsText(await tensor.read()));
+  }
+  return writeModel(model, (tensor) => contents.get(tensor) ?? whole(tensor));
+}
+
+/** One node as a line of text, large tensors abbreviated: `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
+export function printNode(node: Node): string {
+  return new Printer(abbreviated).node(node, "");
+}
+
+/** The text of a model with tensors as `tensors` writes them. */
+export function writeModel(model: Model, tensors: TensorWriter): string {
+  const opsets = [...model.opsets].map(([domain, version]) =>
+    domain === "" ? `${version}` : `${quoteName(domain)} ${version}`,
+  );
+  const ir = model.header.irVersion === 10 ? "" : `ir ${model.header.irVersion}, `;
+  return `${ir}opset ${opsets.join(", ")}\n${new Printer(tensors).graph(model.graph, "")}\n`;
+}
+
+function whole(tensor: Tensor): string {
+  const recipe = recipeOf(tensor);
+  if (recipe !== undefined) return recipe;
+  if (tensor.small === undefined) {
+    throw new PithError("E_UNSUPPORTED", `A tensor of ${tensor.bytes} bytes is not at hand to be printed.`, {
+      hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
+    });
+  }
+  return elementsText(tensor.small);
+}
+
+/** Beyond this many characters a message is better off with a fingerprint of the contents. */
+const longestInMessage = 60;
+
+function abbreviated(tensor: Tensor): string {
+  const recipe = recipeOf(tensor);
+  if (recipe !== undefined) return recipe;
+  if (tensor.small === undefined) return "…";
+  const text = elementsText(tensor.small);
+  return text.length <= longestInMessage ? text : `…(${fingerprint(text)})`;
+}
+
+/** FNV-1a, 32 bits. */
+function fingerprint(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+function* tensorsOf(graph: Graph): Generator<Tensor, void, undefined> {
+  for (const inner of allGraphs(graph)) {
+    for (const value of inner.values()) if (value.tensor !== undefined) yield value.tensor;
+    for (const node of inner.nodes()) {
+      for (const attribute of node.attributes.values()) {
+        if (attribute.kind === "tensor") yield attribute.value;
+        else if (attribute.kind === "tensors") yield* attribute.value;
+      }
+    }
+  }
+}
+
+class Printer {
+  readonly #tensors: TensorWriter;
+  /** Types and roles are written once, where a value is first declared. */
+  readonly #declared = new Set<Value>();
+
+  constructor(tensors: TensorWriter) {
+    this.#tensors = tensors;
+  }
+
+  graph(graph: Graph, indent: string): string {
+    const inner = `${indent}  `;
+    const inputs = graph.inputs.map((value) => this.#declaration(value)).join(", ");
+    const outputs = graph.outputs.map((value) => this.#output(value, graph)).join(", ");
+    const lines: string[] = [];
+    for (const value of graph.values()) {
+      const alone = value.producer === undefined && !graph.inputs.includes(value);
+      if (alone || (value.producer !== undefined && value.tensor !== undefined)) lines.push(this.#declaration(value));
+    }
+    for (const node of graph.nodes()) lines.push(this.node(node, inner));
+    const name = graph.name === "" ? "" : ` ${quoteName(graph.name)}`;
+    const body = lines.map((line) => `${inner}${line}\n`).join("");
+    return `graph${name} (${inputs}) -> (${outputs}) {\n${body}${indent}}`;
+  }
+
+  node(node: Node, indent: string): string {
+    const outputs = node.outputs.map((value) => (value === undefined ? "_" : this.#declaration(value))).join(", ");
+    const inputs = node.inputs.map((value) => (value === undefined ? "_" : quoteName(value.name))).join(", ");
+    const name = node.name === "" ? "" : ` ${JSON.stringify(node.name)} `;
+    const attributes = [...node.attributes].map(
+      ([key, value]) => `${quoteName(key)}=${this.#attribute(value, indent)}`,
+    );
+    const settings = attributes.length === 0 ? "" : ` {${attributes.join(", ")}}`;
+    return `${outputs === "" ? "()" : outputs} = ${operatorText(node)}${name}(${inputs})${settings}`;
+  }
+
+  /** Outputs are often inputs, stored, or values of an outer graph: those are declared elsewhere. */
+  #output(value: Value, graph: Graph): string {
+    return value.graph === graph && value.producer !== undefined ? this.#declaration(value) : quoteName(value.name);
+  }
+
+  #declaration(value: Value): string {
+    const name = quoteName(value.name);
+    if (this.#declared.has(value)) return name;
+    this.#declared.add(value);
+    const type =
+      value.type ?? (value.tensor === undefined ? undefined : { type: value.tensor.type, dims: value.tensor.dims });
+    const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
+    const described = words.filter((word) => word !== "").join(" ");
+    const contents = value.tensor === undefined ? "" : ` = ${this.#tensors(value.tensor)}`;
+    return `${name}${described === "" ? "" : `: ${described}`}${contents}`;
+  }
+
+  #attribute(attribute: Attribute, indent: string): string {
+    switch (attribute.kind) {
+      case "float":
+        return floatText(attribute.value);
+      case "int":
+        return String(attribute.value);
+      case "string":
+        return stringText(attribute.value);
+      case "tensor":
+        return this.#tensor(attribute.value);
+      case "graph":
+        return this.graph(attribute.value, indent);
+      case "ints":
+        return `[${attribute.value.join(", ")}]`;
+      case "floats":
+        return listText("floats", attribute.value.map(floatText));
+      case "strings":
+        return listText("strings", attribute.value.map(stringText));
+      case "tensors":
+        return listText(
+          "tensors",
+          attribute.value.map((tensor) => this.#tensor(tensor)),
+        );
+      case "graphs":
+        return listText(
+          "graphs",
+          attribute.value.map((graph) => this.graph(graph, indent)),
+        );
+      case "opaque":
+        return `opaque "${hexadecimal(attribute.value)}"`;
+    }
+  }
+
+  #tensor(tensor: Tensor): string {
+    return `${typeText(tensor)} ${this.#tensors(tensor)}`;
+  }
+}
+
+/** `float32[batch, 3]`. */
+export function typeText(type: ValueType): string {
+  return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimension).join(", ")}]`;
+}
+
+/** Dimension names that would not survive between commas stand in quotes. */
+function dimension(dim: Dim): string {
+  const text = dimText(dim);
+  return !isSymbolic(dim) || /^[A-Za-z_-][\w.*+()/ -]*$|^\d+\*[\w.*+()/ -]*$/.test(text) ? text : JSON.stringify(text);
+}
+
+function roleText(role: Role): string {
+  if (role.kind !== "tied") return role.kind;
+  return `tied(${quoteName(role.name)}${role.transposed ? ", transposed" : ""})`;
+}
+
+function operatorText(node: Node): string {
+  const path = `${node.domain === "" ? "" : `${node.domain}.`}${node.op}${node.overload === "" ? "" : `::${node.overload}`}`;
+  return quoteName(path);
+}
+
+function floatText(value: number): string {
+  const text = float32Text(value);
+  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+}
+
+function stringText(value: string | Uint8Array): string {
+  return typeof value === "string" ? JSON.stringify(value) : `bytes "${hexadecimal(value)}"`;
+}
+
+function listText(kind: string, items: readonly string[]): string {
+  return items.length === 0 ? `${kind} []` : `[${items.join(", ")}]`;
+}
+
+function hexadecimal(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
