@@ -1,0 +1,61 @@
+/**
+ * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, what only Node has, operator names.
+ * `npm run check` adds what needs a build or the whole program: package validity, unused code, generated pages and the public surface.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { checkImportCycles } from "./check/import-cycles.ts";
+import { checkImportTable, type Layers } from "./check/import-table.ts";
+import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
+import { command, findings, type Outcome, report } from "./check/run.ts";
+import { readSources } from "./check/sources.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+process.chdir(root);
+
+/** One after the other below, side by side with the two commands: this is what two cores do at once. */
+async function fast(): Promise<Outcome[]> {
+  const types = command(
+    "types",
+    "node_modules/.bin/tsc",
+    ...["-p", "tsconfig.json", "--incremental", "--tsBuildInfoFile", "node_modules/.cache/pith/tsc.tsbuildinfo"],
+  );
+  const lint = command(
+    "lint and format",
+    "node_modules/.bin/biome",
+    "ci",
+    "--colors=off",
+    "--max-diagnostics=50",
+    "--error-on-warnings",
+  );
+  const layers: Layers = JSON.parse(readFileSync("scripts/layers.json", "utf8"));
+  const sources = readSources(".");
+  const own = [
+    findings("imports follow scripts/layers.json; Node built-ins in their folders", () =>
+      checkImportTable(sources, layers),
+    ),
+    findings("no import cycles", () => checkImportCycles(sources)),
+    findings("no operator names in walkers", () => checkOperatorNames(sources, operatorsOf(sources))),
+  ];
+  return Promise.all([types, lint, ...own]);
+}
+
+/** The package checks read the build, so they wait for it. */
+async function thorough(): Promise<Outcome[]> {
+  const npm = (name: string, ...options: readonly string[]) => command(name, "npm", "--silent", ...options);
+  const generated = npm("generated pages and public surface are up to date", "run", "generate", "--", "--check");
+  const build = await npm("build", "run", "build");
+  const unused = command("no unused code", "node_modules/.bin/knip");
+  const outcomes = [build];
+  if (build.passed) {
+    outcomes.push(
+      await command("package.json is valid (publint)", "node_modules/.bin/publint", "--strict"),
+      await command("types resolve (attw)", "node_modules/.bin/attw", "--profile", "esm-only", "--pack", "."),
+    );
+  }
+  return [...outcomes, await unused, await generated];
+}
+
+const outcomes = await fast();
+if (!process.argv.includes("--fast")) outcomes.push(...(await thorough()));
+process.exitCode = report(outcomes) ? 0 : 1;

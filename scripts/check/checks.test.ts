@@ -1,0 +1,141 @@
+import { expect, test } from "vitest";
+import layers from "../layers.json" with { type: "json" };
+import { checkImportCycles } from "./import-cycles.ts";
+import { checkImportTable } from "./import-table.ts";
+import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
+import { type Finding, readSource } from "./sources.ts";
+
+const table = (file: string, text: string) => places(checkImportTable([readSource(file, text)], layers));
+const places = (findings: readonly Finding[]) => findings.map(({ file, line, rule }) => `${file}:${line} ${rule}`);
+
+test("an import that points downwards passes", () => {
+  expect(
+    table("src/passes/fold.ts", 'import { infer } from "../analysis/shapes.ts";\nimport * as v from "valibot";'),
+  ).toEqual([]);
+});
+
+test("an import that points upwards is found at its line", () => {
+  expect(table("src/graph/graph.ts", '\nimport { infer } from "../analysis/shapes.ts";')).toEqual([
+    "src/graph/graph.ts:2 import-table",
+  ]);
+});
+
+test("types, re-exports, import types and lazy imports obey the table too", () => {
+  const forms = [
+    'import type { Pass } from "../passes/pass.ts";',
+    'export * from "../passes/pass.ts";',
+    'export type { Pass } from "../passes/pass.ts";',
+    'type P = import("../passes/pass.ts").Pass;',
+    'const load = () => import("../passes/pass.ts");',
+    'import "../passes/pass.ts";',
+  ];
+  for (const form of forms) expect(table("src/ops/conv.ts", form), form).toEqual(["src/ops/conv.ts:1 import-table"]);
+});
+
+test("techniques do not import each other", () => {
+  expect(table("src/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(1);
+});
+
+test("a folder that the table does not know is found", () => {
+  expect(table("src/novelty/idea.ts", "export const idea = 1;")).toEqual(["src/novelty/idea.ts:1 import-table"]);
+});
+
+test("a package is for the folders that the table says, and an unknown one for none", () => {
+  expect(table("src/cli/main.ts", 'import { Command } from "commander";')).toEqual([]);
+  expect(table("src/recipe/run.ts", 'import { Command } from "commander";')).toHaveLength(1);
+  expect(table("src/cli/main.ts", 'import leftPad from "left-pad";')).toHaveLength(1);
+});
+
+test("Node built-ins stay in their folders, with and without the prefix", () => {
+  expect(table("src/platform/node.ts", 'import { open } from "node:fs/promises";')).toEqual([]);
+  expect(table("src/data/files.ts", 'import { open } from "node:fs/promises";')).toEqual([
+    "src/data/files.ts:1 node-built-ins",
+  ]);
+  expect(table("src/data/files.ts", 'import path from "path";')).toEqual(["src/data/files.ts:1 node-built-ins"]);
+});
+
+test("#platform counts as the folder platform", () => {
+  expect(table("src/onnx/open.ts", 'import { openFile } from "#platform";')).toEqual([]);
+  expect(table("src/math/svd.ts", 'import { openFile } from "#platform";')).toHaveLength(1);
+});
+
+test("shipped code does not import tests or examples, and these may import anything", () => {
+  expect(table("src/ops/index.ts", 'import { cases } from "./conv.examples.ts";')).toHaveLength(1);
+  expect(table("src/ops/conv.test.ts", 'import { run } from "../cli/main.ts";\nimport "node:fs";')).toEqual([]);
+});
+
+test("an example that reaches into src is found", () => {
+  expect(table("examples/demo.ts", 'import { open } from "pith";\nimport "node:fs";')).toEqual([]);
+  expect(table("examples/demo.ts", 'import { open } from "../src/index.ts";')).toEqual([
+    "examples/demo.ts:1 import-table",
+  ]);
+});
+
+test("a cycle over three files is found once, with its way", () => {
+  const findings = checkImportCycles([
+    readSource("src/a/a.ts", 'import { b } from "../b/b.ts";'),
+    readSource("src/b/b.ts", '\nexport * from "../c/c.ts";'),
+    readSource("src/c/c.ts", '\n\nimport { a } from "../a/a.ts";'),
+  ]);
+  expect(places(findings)).toEqual(["src/c/c.ts:3 import-cycles"]);
+  expect(findings[0]?.text).toContain("src/a/a.ts → src/b/b.ts → src/c/c.ts → src/a/a.ts");
+});
+
+test("a diamond is no cycle, and types close none", () => {
+  expect(
+    checkImportCycles([
+      readSource("src/a.ts", 'import "./b.ts";\nimport "./c.ts";'),
+      readSource("src/b.ts", 'import "./d.ts";\nimport type { A } from "./a.ts";'),
+      readSource("src/c.ts", 'import "./d.ts";'),
+      readSource("src/d.ts", 'export type { A } from "./a.ts";'),
+    ]),
+  ).toEqual([]);
+});
+
+const operators = new Set(["Conv", "MatMul", "MatMulNBits"]);
+const walker = (text: string, file = "src/analysis/blocks.ts") =>
+  checkOperatorNames([readSource(file, text)], operators);
+
+test.each([
+  'if (node.op === "Own") skip();',
+  'if ("Own" !== node?.op) skip();',
+  "switch (node.op) { default: }",
+  "if (linear.has(node.op)) skip();",
+  "if (linear.includes(node.op)) skip();",
+  'if (node.op.startsWith("Reduce")) skip();',
+  "if (/^Reduce/.test(node.op)) skip();",
+  "const rule = rules[node.op];",
+  "if (node.op in rules) skip();",
+  'const linear = new Set(["Conv"]);',
+  "const linear = `MatMul`;",
+  'const linear = "com.microsoft.MatMulNBits";',
+  "const rules = { Conv: 1 };",
+  'const { op } = node; if (op === "Conv") skip();',
+])("a walker that looks at an operator's name is found: %s", (text) => {
+  expect(places(walker(text))).toEqual(["src/analysis/blocks.ts:1 operator-names"]);
+  expect(places(walker(text, "src/train/loop.ts"))).toEqual(["src/train/loop.ts:1 operator-names"]);
+});
+
+test.each([
+  "const entry = registry.find(node.domain, node.op);",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the text is source code
+  "throw new Error(`${node.op} has no gradient`);",
+  "counts.set(node.op, (counts.get(node.op) ?? 0) + 1);",
+  "if (a.op === b.op) same();",
+  "const product = emit.MatMul([a, b]);",
+  'const product = emit["com.microsoft.MatMulNBits"]([a, b], {});',
+])("a walker may ask the registry, tell, count and emit: %s", (text) => {
+  expect(walker(text)).toEqual([]);
+});
+
+test("other folders and tests may know operators by name", () => {
+  expect(walker('if (node.op === "Conv") skip();', "src/passes/fuse.ts")).toEqual([]);
+  expect(walker('if (node.op === "Conv") skip();', "src/analysis/blocks.test.ts")).toEqual([]);
+});
+
+test("the operators are those of the generated schema, without their domains", () => {
+  const schema =
+    'export interface EmitAttributes {\n  Conv: { pads?: number };\n  "com.microsoft.MatMulNBits": None;\n}';
+  expect([...operatorsOf([readSource("src/graph/schema.generated.ts", schema)])]).toEqual(["Conv", "MatMulNBits"]);
+  expect(operatorsOf([]).size).toBe(0);
+});

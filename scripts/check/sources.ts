@@ -1,0 +1,116 @@
+/** The TypeScript sources as the checks see them: files, and what each one imports. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import path from "node:path";
+import ts from "typescript";
+
+export interface Import {
+  /** As written: "../errors.ts", "valibot", "node:fs". */
+  readonly specifier: string;
+  /** Erased by the compiler: `import type`. */
+  readonly typeOnly: boolean;
+  readonly line: number;
+  /** The file meant, relative to the root, where it is one of ours. */
+  readonly file: string | undefined;
+}
+
+export interface Source {
+  /** Relative to the root, with forward slashes. */
+  readonly file: string;
+  readonly syntax: ts.SourceFile;
+  readonly imports: readonly Import[];
+}
+
+/** A violation, with the rule and its reason. */
+export interface Finding {
+  readonly file: string;
+  readonly line: number;
+  readonly rule: string;
+  readonly text: string;
+}
+
+/** Folders with TypeScript of ours. */
+const roots = ["src", "test", "examples", "bench", "scripts"];
+
+export function readSources(root: string, folders: readonly string[] = roots): Source[] {
+  const platform = platformFiles(root);
+  return folders
+    .filter((folder) => existsSync(path.join(root, folder)))
+    .flatMap((folder) =>
+      readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
+    )
+    .map((file) => file.replaceAll(path.sep, "/"))
+    .filter(
+      (file) =>
+        file.endsWith(".ts") &&
+        !file.endsWith(".d.ts") &&
+        !file.includes("node_modules/") &&
+        !file.startsWith("bench/peers/"),
+    )
+    .sort()
+    .map((file) => readSource(file, readFileSync(path.join(root, file), "utf8"), platform));
+}
+
+/** @param platform what "#platform" stands for */
+export function readSource(file: string, text: string, platform: readonly string[] = ["src/platform/node.ts"]): Source {
+  const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
+  const imports: Import[] = [];
+  const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
+    const line = lineOf(syntax, node);
+    const files = specifier === "#platform" ? platform : [resolve(file, specifier)];
+    for (const target of files) imports.push({ specifier, typeOnly, line, file: target });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
+      add(node, node.moduleSpecifier.text, node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword);
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
+      add(node, node.moduleSpecifier.text, node.isTypeOnly);
+    } else if (
+      ts.isImportTypeNode(node) &&
+      ts.isLiteralTypeNode(node.argument) &&
+      ts.isStringLiteral(node.argument.literal)
+    ) {
+      add(node, node.argument.literal.text, true);
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      const [argument] = node.arguments;
+      if (argument && ts.isStringLiteralLike(argument)) add(node, argument.text, false);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(syntax);
+  return { file, syntax, imports };
+}
+
+export function lineOf(syntax: ts.SourceFile, node: ts.Node): number {
+  return syntax.getLineAndCharacterOfPosition(node.getStart(syntax)).line + 1;
+}
+
+/** Code that is not shipped: tests, their helpers, and the examples of operators. */
+export function isTestCode(file: string): boolean {
+  return /\.(test|examples)\.ts$/.test(file) || !file.startsWith("src/");
+}
+
+/** "conv.ts" of `src/ops/` belongs to "ops", `src/errors.ts` to "errors". */
+export function layerOf(file: string): string | undefined {
+  return /^src\/([^/]+?)(?:\.ts)?(?:\/|$)/.exec(file)?.[1];
+}
+
+/** "valibot/x" → "valibot", "@scope/name/x" → "@scope/name". */
+export function packageOf(specifier: string): string {
+  return /^(@[^/]+\/[^/]+|[^/]+)/.exec(specifier)?.[1] ?? specifier;
+}
+
+export function isNodeBuiltIn(specifier: string): boolean {
+  return isBuiltin(specifier);
+}
+
+function resolve(from: string, specifier: string): string | undefined {
+  if (specifier.startsWith(".")) return path.posix.normalize(path.posix.join(path.posix.dirname(from), specifier));
+  return undefined;
+}
+
+function platformFiles(root: string): readonly string[] {
+  const files = ["src/platform/node.ts", "src/platform/browser.ts"];
+  const there = files.filter((file) => existsSync(path.join(root, file)));
+  return there.length > 0 ? there : files.slice(0, 1);
+}
