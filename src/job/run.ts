@@ -42,7 +42,8 @@ export async function runJob<J extends Job>(
   options: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, grace = defaultGrace, name = "The job" } = options;
-  if (signal?.aborted === true) throw stopped();
+  const isStopped = (): boolean => signal?.aborted ?? false;
+  if (isStopped()) throw stopped();
   const temporary = mkdtempSync(join(tmpdir(), "pith-"));
   const child = start(module);
   const cleanUp = (): void => {
@@ -67,8 +68,8 @@ export async function runJob<J extends Job>(
   signal?.addEventListener("abort", stop, { once: true });
 
   try {
-    const answer = await new Promise<ToParent | Ending>((resolve, reject) => {
-      let answered: ToParent | undefined;
+    const answer = await new Promise<Answer | Ending>((resolve, reject) => {
+      let answered: Answer | undefined;
       child.on("error", reject);
       child.on("message", (message) => {
         if (!isOurs<ToParent>(message)) return;
@@ -81,7 +82,7 @@ export async function runJob<J extends Job>(
     await drained;
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
-    if (signal?.aborted === true) throw stopped();
+    if (isStopped()) throw stopped();
     throw crash(name, answer, lines);
   } finally {
     clearTimeout(killer);
@@ -90,6 +91,8 @@ export async function runJob<J extends Job>(
     cleanUp();
   }
 }
+
+type Answer = Exclude<ToParent, { pith: "event" }>;
 
 interface Ending {
   readonly pith: "ended";

@@ -1,0 +1,90 @@
+/** What a command is, and how it becomes one of commander's. */
+import { Argument, Command } from "commander";
+import * as v from "valibot";
+import type { Job } from "../job/job.ts";
+import { addFlags, helpHint, readFlags } from "./options.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface CommandArgument {
+  readonly name: string;
+  readonly description: string;
+  /** Takes all words that follow, at least one. */
+  readonly several?: boolean;
+}
+
+export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {
+  readonly name: string;
+  readonly summary: string;
+  readonly arguments: readonly CommandArgument[];
+  /** An object schema: each entry becomes a flag (`options.ts`). */
+  readonly options: S;
+  /** Command lines without the leading `pith`. */
+  readonly examples: readonly string[];
+  run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
+}
+
+/** What a command is given beside its own words and options. */
+export interface Session {
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+  readonly seed: number;
+  /** Runs a job module in a process of its own, its progress shown. `name` is what messages call it. */
+  job<J extends Job>(module: URL, input: Parameters<J>[0], name: string): Promise<Awaited<ReturnType<J>>>;
+}
+
+/** What a command found: as data for `--json`, and as text. */
+export interface Result {
+  readonly data: unknown;
+  print(terminal: Terminal): void;
+  /** The command did its work, and the answer is no: exit code 1. */
+  readonly goalMissed?: boolean;
+}
+
+/** Options of every command. */
+const common = v.object({
+  json: v.optional(v.pipe(v.boolean(), v.description("print the result as JSON"))),
+  seed: v.optional(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(0),
+      v.description("seed of everything random"),
+      v.metadata({ value: "n" }),
+    ),
+    0,
+  ),
+});
+
+export interface CommonOptions {
+  readonly json: boolean;
+  readonly seed: number;
+}
+
+/** Keeps the type of the options in a definition. */
+export function defineCommand<S extends v.GenericSchema>(definition: CommandDefinition<S>): CommandDefinition<S> {
+  return definition;
+}
+
+/** The command for commander. `execute` opens the session, runs the body, and prints. */
+export function buildCommand<S extends v.GenericSchema>(
+  definition: CommandDefinition<S>,
+  execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+): Command {
+  const command = new Command(definition.name);
+  command
+    .summary(definition.summary)
+    .description(`${definition.summary[0]?.toUpperCase()}${definition.summary.slice(1)}.`);
+  for (const { name, description, several } of definition.arguments) {
+    command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
+  }
+  addFlags(command, definition.options);
+  addFlags(command, common);
+  command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
+  return command.action(async () => {
+    const words = command.processedArgs.flat().map(String);
+    const { json = false, seed } = readFlags(command, common);
+    await execute({ json, seed }, (session) => definition.run(words, readFlags(command, definition.options), session));
+  });
+}
+
+export { helpHint };

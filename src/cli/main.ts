@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+/** The executable: signals and streams around `runProgram`. */
+import { exitCode, runProgram } from "./program.ts";
+
+const controller = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    // Asked twice: do not wait for a clean end. Exit handlers kill jobs and remove temporary files.
+    if (controller.signal.aborted) process.exit(exitCode.failed);
+    controller.abort();
+  });
+}
+// The reader of a pipe may leave early: `pith inspect model.onnx | head`.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(exitCode.ok);
+});
+
+process.exitCode = await runProgram(process.argv.slice(2), controller.signal);

@@ -1,0 +1,60 @@
+/** Numbers as people read them: three significant digits, units that say what they count. */
+import type { Estimate } from "../evaluate/types.ts";
+
+/** 3.46 MB; decimal units, as disks and networks count. */
+export function bytes(value: number): string {
+  return scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
+}
+
+/** 22.7 M: parameters, multiply-accumulates. */
+export function count(value: number): string {
+  return value < 10_000 ? integer(value) : scaled(value, ["", "k", "M", "G", "T"]);
+}
+
+/** 1,060 */
+export function integer(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+/** 91.5 % */
+export function percent(fraction: number, digits = 1): string {
+  return `${(100 * fraction).toFixed(digits)} %`;
+}
+
+/** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
+export function estimate({ value, low, high, count: samples }: Estimate): string {
+  return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;
+}
+
+/** 2.16 ×: how much better `after` is, where less is better. */
+export function ratio(before: number, after: number): string {
+  return after === 0 ? "–" : `${(before / after).toFixed(2)} ×`;
+}
+
+/** 41 ms, 2.3 s, 4:42, 1:02:05 */
+export function duration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  return clock(seconds);
+}
+
+/** 0:04, 12:30, 1:02:05 */
+export function clock(seconds: number): string {
+  const whole = Math.round(seconds);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+function scaled(value: number, units: readonly string[]): string {
+  let unit = 0;
+  let rest = value;
+  // 999.6 would print as 1000.
+  while (rest >= 999.5 && unit < units.length - 1) {
+    rest /= 1000;
+    unit++;
+  }
+  const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
+  return `${rest.toFixed(digits)} ${units[unit]}`.trim();
+}

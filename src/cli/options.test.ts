@@ -1,0 +1,129 @@
+import { Command } from "commander";
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { addFlags, readFlags } from "./options.ts";
+
+const schema = v.object({
+  maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("largest loss"))),
+  bits: v.optional(v.pipe(v.picklist([2, 4, 8]), v.description("bits of a weight")), 8),
+  blockSize: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 32),
+  scheme: v.optional(v.picklist(["static", "dynamic"])),
+  layers: v.optional(v.array(v.string()), []),
+  mean: v.optional(v.tuple([v.number(), v.number(), v.number()])),
+  rank: v.optional(v.union([v.pipe(v.number(), v.integer()), v.literal("auto")])),
+  symmetric: v.optional(v.boolean(), false),
+  fuse: v.optional(v.boolean(), true),
+  overrides: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
+  score: v.optional(v.custom<() => number>((value) => typeof value === "function")),
+  out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "file" }))),
+});
+
+function parse(words: readonly string[], of: v.GenericSchema = schema): unknown {
+  const command = new Command("step").exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
+  addFlags(command, of);
+  command.parse([...words], { from: "user" });
+  return readFlags(command, of);
+}
+
+function refusal(words: readonly string[], of?: v.GenericSchema): PithError {
+  try {
+    parse(words, of);
+  } catch (error) {
+    if (error instanceof PithError) return error;
+    throw error;
+  }
+  throw new Error("was accepted");
+}
+
+function help(of: v.GenericSchema): string {
+  const command = new Command("step").configureOutput({ getOutHelpWidth: () => 200 });
+  addFlags(command, of);
+  return command.helpInformation();
+}
+
+describe("flags from a schema", () => {
+  test("without flags the schema's defaults hold, and nothing else is set", () => {
+    expect(parse([])).toEqual({ bits: 8, blockSize: 32, layers: [], symmetric: false, fuse: true });
+  });
+
+  test("are kebab-case and give typed values", () => {
+    const words = "--max-drop .01 --bits 4 --block-size 64 --scheme static --symmetric --no-fuse -o a.onnx".split(" ");
+    expect(parse(words)).toEqual({
+      maxDrop: 0.01,
+      bits: 4,
+      blockSize: 64,
+      scheme: "static",
+      layers: [],
+      symmetric: true,
+      fuse: false,
+      out: "a.onnx",
+    });
+  });
+
+  test("percentages are fractions", () => {
+    expect(parse(["--max-drop", "1%"])).toMatchObject({ maxDrop: 0.01 });
+  });
+
+  test("lists come by commas or by repetition, and do not swallow what follows", () => {
+    expect(parse(["--layers", "a,b", "--layers", "c", "--bits", "4"])).toMatchObject({
+      layers: ["a", "b", "c"],
+      bits: 4,
+    });
+    expect(parse(["--mean", ".485, .456,.406"])).toMatchObject({ mean: [0.485, 0.456, 0.406] });
+  });
+
+  test("a union takes either of its forms", () => {
+    expect(parse(["--rank", "16"])).toMatchObject({ rank: 16 });
+    expect(parse(["--rank", "auto"])).toMatchObject({ rank: "auto" });
+  });
+
+  test("objects come as JSON", () => {
+    expect(parse(["--overrides", '{"fc1": {"bits": 4}}'])).toMatchObject({ overrides: { fc1: { bits: 4 } } });
+  });
+
+  test("a union of objects has the flags of all its members", () => {
+    const amount = v.variant("method", [
+      v.object({ method: v.literal("magnitude"), amount: v.number() }),
+      v.object({ method: v.literal("random"), keep: v.optional(v.number(), 1) }),
+    ]);
+    expect(parse(["--method", "magnitude", "--amount", "50%"], amount)).toEqual({ method: "magnitude", amount: 0.5 });
+  });
+
+  test("the help names choices, defaults and value names; what only code can make has no flag", () => {
+    const text = help(schema);
+    expect(text).toContain("--bits <choice>");
+    expect(text).toContain("bits of a weight (2, 4, 8; default 8)");
+    expect(text).toContain("-o, --out <file>");
+    expect(text).toContain("--no-fuse");
+    expect(text).not.toContain("score");
+  });
+});
+
+describe("flags that do not fit are refused with their name", () => {
+  test.each([
+    [["--bits", "5"], '--bits: expected 2, 4, 8, got "5".'],
+    [["--block-size", "1.5"], '--block-size: expected an integer, got "1.5".'],
+    [["--block-size", ""], '--block-size: expected an integer, got "".'],
+    [["--mean", "1,x,3"], '--mean: expected a number, got "x".'],
+    [["--rank", "full"], '--rank: expected auto or an integer, got "full".'],
+    [["--overrides", "{"], '--overrides: expected JSON, got "{".'],
+  ])("%j", (words, message) => {
+    expect(refusal(words)).toMatchObject({ code: "E_USAGE", message });
+  });
+
+  test("a value outside its range", () => {
+    const error = refusal(["--max-drop", "1.5"]);
+    expect(error.code).toBe("E_USAGE");
+    expect(error.message).toMatch(/^--max-drop: .*1\.5/);
+    expect(error.hint).toBe("See step --help.");
+  });
+
+  test("too few elements", () => {
+    expect(refusal(["--mean", "1,2"]).message).toMatch(/^--mean: /);
+  });
+
+  test("a missing flag that the schema requires", () => {
+    expect(() => parse([], v.object({ rank: v.number() }))).toThrow("required option '--rank <n>' not specified");
+  });
+});

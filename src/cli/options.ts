@@ -1,0 +1,266 @@
+/**
+ * Flags from option schemas, and options from flags.
+ *
+ * A pass or command declares its options once, as a valibot object; this file reads the declaration. `maxDrop` becomes `--max-drop`;
+ * a list is given by commas or by repeating the flag; 50% is 0.5; what no plain word can express (objects) is given as JSON. Only flags
+ * that were given are passed on, so the schema's own defaults hold.
+ */
+import { type Command, Option } from "commander";
+import * as v from "valibot";
+import { PithError } from "../errors.ts";
+
+/** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
+export interface FlagMetadata {
+  /** A one-letter flag. */
+  readonly short?: string;
+  /** What to call the value in the help. */
+  readonly value?: string;
+}
+
+/** What this file reads of a schema: valibot keeps it as plain properties. */
+interface SchemaNode {
+  readonly type: string;
+  readonly wrapped?: SchemaNode;
+  readonly default?: unknown;
+  readonly entries?: Readonly<Record<string, SchemaNode>>;
+  readonly options?: readonly unknown[];
+  readonly item?: SchemaNode;
+  readonly items?: readonly SchemaNode[];
+  readonly literal?: unknown;
+  readonly pipe?: readonly PipeItem[];
+}
+
+interface PipeItem {
+  readonly kind: string;
+  readonly type: string;
+  readonly description?: string;
+  readonly metadata?: FlagMetadata;
+}
+
+type Word = string | number | boolean;
+
+/** What a flag's value may be. */
+interface Accepted {
+  readonly choices: Set<Word>;
+  number: "any" | "integer" | undefined;
+  text: boolean;
+  toggle: boolean;
+  list: Accepted | undefined;
+  json: boolean;
+}
+
+/** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
+export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
+  for (const [key, alternatives] of entriesOf(schema as SchemaNode)) {
+    if (without.has(key)) continue;
+    const option = flagOf(key, alternatives);
+    if (option !== undefined) command.addOption(option);
+  }
+}
+
+/**
+ * The options that were given on the command line, checked.
+ * @throws PithError E_USAGE naming the flag that does not fit.
+ */
+export function readFlags<S extends v.GenericSchema>(command: Command, schema: S, more: object = {}): v.InferOutput<S> {
+  const known = entriesOf(schema as SchemaNode);
+  const given: Record<string, unknown> = {};
+  for (const option of command.options) {
+    const key = option.attributeName();
+    const value: unknown = command.getOptionValue(key);
+    if (value !== undefined && known.has(key)) given[key] = value;
+  }
+  const result = v.safeParse(schema, { ...given, ...more });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const key = issue.path?.[0]?.key;
+  const place = typeof key === "string" ? `--${kebab(key)}: ` : "";
+  throw new PithError("E_USAGE", `${place}${issue.message.replace(/\.$/, "")}.`, { hint: helpHint(command) });
+}
+
+/** "See pith quantize --help." */
+export function helpHint(command: Command): string {
+  const names: string[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
+  return `See ${names.join(" ")} --help.`;
+}
+
+/** Entries of an object by key; a union or intersection of objects has those of its members. */
+function entriesOf(schema: SchemaNode): Map<string, SchemaNode[]> {
+  const found = new Map<string, SchemaNode[]>();
+  const visit = (node: SchemaNode): void => {
+    if (node.wrapped !== undefined) visit(node.wrapped);
+    for (const member of node.options ?? []) if (isSchema(member)) visit(member);
+    for (const [key, entry] of Object.entries(node.entries ?? {})) found.set(key, [...(found.get(key) ?? []), entry]);
+  };
+  visit(schema);
+  return found;
+}
+
+function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | undefined {
+  const accepted = nothing();
+  for (const alternative of alternatives) accept(alternative, accepted);
+  const [first] = alternatives;
+  if (first === undefined || !isExpressible(accepted)) return undefined;
+
+  const facts = factsOf(first);
+  const fallback = defaultOf(first);
+  const onlyToggle = accepted.toggle && !accepted.text && accepted.number === undefined && accepted.choices.size === 0;
+  const stem = `--${onlyToggle && fallback === true ? "no-" : ""}${kebab(key)}`;
+  const flags = `${facts.short === undefined ? "" : `${facts.short}, `}${stem}`;
+  const notes = [choicesNote(accepted), onlyToggle || fallback === undefined ? "" : `default ${showDefault(fallback)}`];
+  const note = notes.filter((text) => text !== "").join("; ");
+  const description = `${facts.description}${note === "" ? "" : ` (${note})`}`.trim();
+  if (onlyToggle) return new Option(flags, description);
+
+  const option = new Option(`${flags} <${facts.value ?? valueName(accepted)}>`, description);
+  option.argParser((text: string, before: unknown) => {
+    if (accepted.list === undefined) return readWord(`--${kebab(key)}`, text, accepted);
+    const element = accepted.list;
+    const words = text.split(",").map((word) => readWord(`--${kebab(key)}`, word.trim(), element));
+    return Array.isArray(before) ? [...before, ...words] : words;
+  });
+  const optional = alternatives.some((alternative) => isOptional(alternative));
+  return optional ? option : option.makeOptionMandatory();
+}
+
+function readWord(flag: string, text: string, accepted: Accepted): unknown {
+  const choice = [...accepted.choices].find((candidate) => String(candidate) === text);
+  if (choice !== undefined) return choice;
+  const number = readNumber(text);
+  if (accepted.number !== undefined && number !== undefined) {
+    if (accepted.number === "any" || Number.isInteger(number)) return number;
+  }
+  if (accepted.toggle && (text === "true" || text === "false")) return text === "true";
+  if (accepted.json) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      if (!accepted.text) throw new PithError("E_USAGE", `${flag}: expected JSON, got "${text}".`);
+    }
+  }
+  if (accepted.text) return text;
+  throw new PithError("E_USAGE", `${flag}: expected ${expectation(accepted)}, got "${text}".`);
+}
+
+/** 8, 1e-3, .5, 50%. */
+function readNumber(text: string): number | undefined {
+  const percent = text.endsWith("%");
+  const digits = percent ? text.slice(0, -1).trim() : text.trim();
+  const value = digits === "" ? Number.NaN : Number(digits);
+  if (!Number.isFinite(value)) return undefined;
+  return percent ? value / 100 : value;
+}
+
+function expectation(accepted: Accepted): string {
+  const parts: string[] = [];
+  if (accepted.choices.size > 0) parts.push([...accepted.choices].join(", "));
+  if (accepted.toggle) parts.push("true, false");
+  if (accepted.number !== undefined) parts.push(accepted.number === "integer" ? "an integer" : "a number");
+  return parts.join(" or ");
+}
+
+function nothing(): Accepted {
+  return { choices: new Set(), number: undefined, text: false, toggle: false, list: undefined, json: false };
+}
+
+function isExpressible(accepted: Accepted): boolean {
+  const { choices, number, text, toggle, list, json } = accepted;
+  return (
+    choices.size > 0 || number !== undefined || text || toggle || json || (list !== undefined && isExpressible(list))
+  );
+}
+
+/** Adds to `accepted` what a schema accepts. Types that only code can make (instances, functions) add nothing. */
+function accept(schema: SchemaNode, accepted: Accepted): void {
+  if (schema.wrapped !== undefined) accept(schema.wrapped, accepted);
+  switch (schema.type) {
+    case "string":
+      accepted.text = true;
+      break;
+    case "number":
+      if (schema.pipe?.some((item) => item.type === "integer" || item.type === "safe_integer") === true) {
+        accepted.number ??= "integer";
+      } else accepted.number = "any";
+      break;
+    case "boolean":
+      accepted.toggle = true;
+      break;
+    case "picklist":
+    case "enum":
+      for (const option of schema.options ?? []) if (isWord(option)) accepted.choices.add(option);
+      break;
+    case "literal":
+      if (isWord(schema.literal)) accepted.choices.add(schema.literal);
+      break;
+    case "union":
+    case "variant":
+      for (const member of schema.options ?? []) if (isSchema(member)) accept(member, accepted);
+      break;
+    case "array":
+    case "tuple":
+    case "strict_tuple":
+      accepted.list ??= nothing();
+      for (const item of schema.items ?? [schema.item]) if (item !== undefined) accept(item, accepted.list);
+      break;
+    case "object":
+    case "strict_object":
+    case "loose_object":
+    case "record":
+      accepted.json = true;
+      break;
+  }
+}
+
+function isSchema(value: unknown): value is SchemaNode {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
+}
+
+function isWord(value: unknown): value is Word {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}
+
+/** Description and metadata, the outermost first. */
+function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
+  let facts: FlagMetadata & { readonly description: string } = { description: "" };
+  for (let node: SchemaNode | undefined = schema; node !== undefined; node = node.wrapped) {
+    for (const item of node.pipe ?? []) {
+      if (item.type === "metadata") facts = { ...item.metadata, ...facts };
+      if (item.type === "description" && facts.description === "") {
+        facts = { ...facts, description: item.description ?? "" };
+      }
+    }
+  }
+  return facts;
+}
+
+function isOptional(schema: SchemaNode): boolean {
+  return /^(optional|exact_optional|nullish|undefinedable)$/.test(schema.type);
+}
+
+function defaultOf(schema: SchemaNode): unknown {
+  for (let node: SchemaNode | undefined = schema; node !== undefined; node = node.wrapped) {
+    if (node.default !== undefined) return typeof node.default === "function" ? node.default() : node.default;
+  }
+  return undefined;
+}
+
+function choicesNote(accepted: Accepted): string {
+  return [...(accepted.list?.choices ?? []), ...accepted.choices].join(", ");
+}
+
+function showDefault(value: unknown): string {
+  if (Array.isArray(value) && value.every(isWord)) return value.length === 0 ? "none" : value.join(",");
+  return isWord(value) ? String(value) : JSON.stringify(value);
+}
+
+function valueName(accepted: Accepted): string {
+  if (accepted.list !== undefined) return `${valueName(accepted.list)},…`;
+  if (accepted.text) return "text";
+  if (accepted.number !== undefined) return accepted.choices.size > 0 ? "value" : "n";
+  return accepted.json ? "json" : "choice";
+}
+
+function kebab(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

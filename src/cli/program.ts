@@ -1,0 +1,121 @@
+/** The program `pith`: from words to an exit code. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { PithError } from "../errors.ts";
+import { runJob } from "../job/run.ts";
+import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
+import { Terminal } from "./terminal.ts";
+
+interface Listed {
+  readonly name: string;
+  readonly summary: string;
+  /** Loaded only when the command is asked for: `pith --help` must answer at once. */
+  load(): Promise<{ readonly default: CommandDefinition }>;
+}
+
+/** The commands, in the order of the help. Name and summary repeat those of the definition; a test compares them. */
+export const commands: readonly Listed[] = [
+  {
+    name: "inspect",
+    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+    load: () => import("./commands/inspect.ts"),
+  },
+];
+
+export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  readonly version: string;
+};
+
+/** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
+export async function runProgram(words: readonly string[], signal: AbortSignal): Promise<number> {
+  const terminal = openTerminal(words.includes("--json"));
+  let code: number = exitCode.ok;
+  const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
+    const session: Session = {
+      terminal,
+      signal,
+      seed: options.seed,
+      job: (module, input, name) => runJob(module, input, { name, signal, onEvent: (event) => terminal.event(event) }),
+    };
+    const result = await body(session);
+    terminal.close();
+    if (options.json) terminal.document(result.data);
+    else result.print(terminal);
+    if (result.goalMissed === true) code = exitCode.failed;
+  };
+  try {
+    const program = await buildProgram(words, execute);
+    await program.parseAsync([...words], { from: "user" });
+    return code;
+  } catch (error) {
+    terminal.close();
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
+    // Help was shown in place of a missing command.
+    if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
+    const failure = error instanceof CommanderError ? usageError(error) : stopped(error, signal);
+    terminal.fail(failure);
+    const usage = failure instanceof PithError && (failure.code === "E_USAGE" || failure.code === "E_OPTION");
+    return usage ? exitCode.usage : exitCode.failed;
+  }
+}
+
+async function buildProgram(
+  words: readonly string[],
+  execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+): Promise<Command> {
+  const program = new Command("pith");
+  program
+    .description(
+      "Make ONNX models smaller, and know that they still work: prune, quantize, distill, factorize, measure.",
+    )
+    .version(version, "--version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help of a command")
+    .showSuggestionAfterError(true);
+  const asked = words.slice(0, words[0] === "help" ? 2 : 1);
+  for (const listed of commands) {
+    if (asked.includes(listed.name)) {
+      const [{ buildCommand }, { default: definition }] = await Promise.all([import("./command.ts"), listed.load()]);
+      program.addCommand(buildCommand(definition, execute));
+    } else program.command(listed.name).summary(listed.summary);
+  }
+  for (const command of [program, ...program.commands]) {
+    // Usage errors are printed as all others are, in `runProgram`.
+    command
+      .exitOverride()
+      .configureOutput({ outputError: () => {} })
+      .helpOption("-h, --help", "print help");
+  }
+  return program;
+}
+
+/** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
+function usageError(error: CommanderError): PithError {
+  const [first = "", ...rest] = error.message.split("\n");
+  const sentence = first.replace(/^error: /, "").replace(/[.]?$/, ".");
+  const hint = rest
+    .join(" ")
+    .replace(/^\((.*)\)$/, "$1")
+    .trim();
+  return new PithError("E_USAGE", `${sentence[0]?.toUpperCase()}${sentence.slice(1)}`, {
+    hint: hint === "" ? "See pith --help." : hint,
+  });
+}
+
+/** In-process work that was interrupted throws what `signal.throwIfAborted()` throws. */
+function stopped(error: unknown, signal: AbortSignal): unknown {
+  const interrupted = signal.aborted && error instanceof Error && error.name === "AbortError";
+  return interrupted ? new PithError("E_STOPPED", "Stopped on request.") : error;
+}
+
+function openTerminal(json: boolean): Terminal {
+  return new Terminal({
+    out: process.stdout,
+    err: process.stderr,
+    json,
+    noColor: (process.env.NO_COLOR ?? "") !== "",
+    about: `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`,
+  });
+}

@@ -1,0 +1,34 @@
+/** Tables in monospace text. */
+import { stripVTControlCharacters } from "node:util";
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+}
+
+const gap = "  ";
+
+/**
+ * Lines of a table: columns as wide as their widest cell, titles above, no frames, nothing after the last character of a line.
+ * Colour codes take no room.
+ */
+export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+  const titles = columns.map((column) => column.title);
+  const all = titles.some((title) => title !== "") ? [titles, ...rows] : [...rows];
+  const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => width(row[index] ?? ""))));
+  return all.map((row) =>
+    columns
+      .map((column, index) => {
+        const cell = row[index] ?? "";
+        const space = " ".repeat((widths[index] ?? 0) - width(cell));
+        return column.align === "right" ? space + cell : cell + space;
+      })
+      .join(gap)
+      .trimEnd(),
+  );
+}
+
+/** Columns that a text takes on a terminal: colour codes none, others one. */
+function width(text: string): number {
+  return [...stripVTControlCharacters(text)].length;
+}

@@ -1,0 +1,117 @@
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { tableLines } from "./table.ts";
+import { progressLine, type Stream, Terminal } from "./terminal.ts";
+
+class Memory implements Stream {
+  text = "";
+  readonly isTTY: boolean;
+  readonly columns = 60;
+  constructor(isTTY: boolean) {
+    this.isTTY = isTTY;
+  }
+  write(text: string): void {
+    this.text += text;
+  }
+}
+
+function terminal(options: { tty?: boolean; json?: boolean; noColor?: boolean } = {}): {
+  out: Memory;
+  err: Memory;
+  terminal: Terminal;
+} {
+  const { tty = false, json = false, noColor = false } = options;
+  const [out, err] = [new Memory(tty), new Memory(tty)];
+  return { out, err, terminal: new Terminal({ out, err, json, noColor, about: "pith 1.2.3, linux" }) };
+}
+
+const escapeCode = "\u001b";
+
+describe("errors", () => {
+  const error = new PithError("E_DATA", "Row 3 is empty.", { hint: "Remove it." });
+
+  test("are code, sentence and hint on standard error", () => {
+    const { out, err, terminal: shown } = terminal();
+    shown.fail(error);
+    expect(err.text).toBe("E_DATA: Row 3 is empty.\nhint: Remove it.\n");
+    expect(out.text).toBe("");
+  });
+
+  test("that are faults of the program carry the stack and ask for a report", () => {
+    const { err, terminal: shown } = terminal();
+    shown.fail(new TypeError("x is undefined"));
+    expect(err.text).toMatch(/^internal: TypeError: x is undefined\n +at /);
+    expect(err.text).toContain("Please report it, with the lines above and: pith 1.2.3, linux.");
+  });
+
+  test("are one JSON line with --json", () => {
+    const { err, terminal: shown } = terminal({ json: true });
+    shown.fail(error);
+    expect(JSON.parse(err.text)).toEqual({ error: { code: "E_DATA", message: "Row 3 is empty.", hint: "Remove it." } });
+    expect(err.text.trim()).not.toContain("\n");
+  });
+});
+
+describe("progress", () => {
+  const began = { kind: "stage", name: "calibrate" } as const;
+  const step = { kind: "progress", done: 250, total: 500 } as const;
+
+  test("is drawn on a terminal, in one line that the next text replaces", () => {
+    const { err, terminal: shown } = terminal({ tty: true, noColor: true });
+    shown.event(began);
+    shown.event(step);
+    expect(err.text).toContain("\rcalibrate ━".replace("\r", `\r${escapeCode}[2K`));
+    shown.event({ kind: "log", id: "small-data", text: "few samples" });
+    expect(err.text.endsWith(`\r${escapeCode}[2Ksmall-data: few samples\n`)).toBe(true);
+    for (const line of err.text.split("\r")) expect(line.replace(`${escapeCode}[2K`, "").length).toBeLessThan(60);
+  });
+
+  test("is silent in a pipe and with --json, remarks are not", () => {
+    for (const options of [{}, { tty: true, json: true }]) {
+      const { out, err, terminal: shown } = terminal(options);
+      shown.event(began);
+      shown.event(step);
+      expect(out.text + err.text).toBe("");
+      shown.event({ kind: "log", id: "small-data", text: "few samples" });
+      expect(err.text).toContain("few samples");
+    }
+  });
+
+  test("says how much is done, how fast, and what is left", () => {
+    expect(progressLine("calibrate", 250, 500, 5)).toBe("calibrate ━━━━━━━━━━━━──────────── 250/500  50/s  0:05 left");
+    expect(progressLine("", 1, 10, 4)).toBe("━━────────────────────── 1/10  4.0 s each  0:36 left");
+    expect(progressLine("read", 1234, undefined, 10)).toBe("read 1,234  123/s");
+    expect(progressLine("read", 0, 0, 0)).toBe("read 0");
+  });
+});
+
+test("colour needs a terminal and no NO_COLOR", () => {
+  const shows = (options: { tty?: boolean; noColor?: boolean }): string => terminal(options).terminal.color.bold("x");
+  expect(shows({ tty: true })).toContain(escapeCode);
+  expect(shows({ tty: true, noColor: true })).toBe("x");
+  expect(shows({})).toBe("x");
+});
+
+test("a JSON document holds what JSON has no form for", () => {
+  const { out, terminal: shown } = terminal({ json: true });
+  shown.document({ big: 5n, huge: 2n ** 60n, map: new Map([["a", 1]]), data: Float32Array.of(1, 2), none: Number.NaN });
+  expect(JSON.parse(out.text)).toEqual({
+    big: 5,
+    huge: "1152921504606846976",
+    map: { a: 1 },
+    data: [1, 2],
+    none: null,
+  });
+});
+
+test("a table aligns its columns and takes no room for colour codes", () => {
+  const lines = tableLines(
+    [{ title: "file" }, { title: "MB", align: "right" }],
+    [
+      [`${escapeCode}[1mm.onnx${escapeCode}[22m`, "90.4"],
+      ["long.onnx", "3"],
+    ],
+  );
+  expect(lines.map(stripVTControlCharacters)).toEqual(["file         MB", "m.onnx     90.4", "long.onnx     3"]);
+});

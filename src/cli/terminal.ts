@@ -1,0 +1,163 @@
+/**
+ * Everything that the command line prints.
+ *
+ * Results go to standard output, all else to standard error, so that a pipe gets only the result. Progress is drawn on a terminal only.
+ * With `json`, standard output is one JSON document and standard error one JSON object per line.
+ */
+import picocolors from "picocolors";
+import { PithError } from "../errors.ts";
+import type { JobEvent } from "../job/job.ts";
+import { clock, count, integer } from "./numbers.ts";
+import { type Column, tableLines } from "./table.ts";
+
+export interface Stream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface TerminalOptions {
+  readonly out: Stream;
+  readonly err: Stream;
+  readonly json: boolean;
+  /** The environment variable NO_COLOR is set. */
+  readonly noColor: boolean;
+  /** What an internal fault should name: version and platform. */
+  readonly about: string;
+}
+
+export type Colors = ReturnType<typeof picocolors.createColors>;
+
+/** Milliseconds between two drawings of the progress line. */
+const redraw = 100;
+/** Seconds of work before a time left is shown: earlier guesses jump. */
+const patience = 2;
+const barWidth = 24;
+
+export class Terminal {
+  readonly json: boolean;
+  readonly color: Colors;
+  readonly #options: TerminalOptions;
+  readonly #errorColor: Colors;
+  #stage = "";
+  #began = 0;
+  #drawn = 0;
+  #shows = false;
+
+  constructor(options: TerminalOptions) {
+    this.#options = options;
+    this.json = options.json;
+    this.color = picocolors.createColors(options.out.isTTY === true && !options.noColor);
+    this.#errorColor = picocolors.createColors(options.err.isTTY === true && !options.noColor);
+  }
+
+  /** A line of the result. */
+  line(text = ""): void {
+    this.#clear();
+    this.#options.out.write(`${text}\n`);
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
+    for (const line of tableLines(columns, rows)) this.line(indent + line);
+  }
+
+  /** The result as one JSON document. */
+  document(value: unknown): void {
+    this.#clear();
+    this.#options.out.write(`${JSON.stringify(value, plain, 2)}\n`);
+  }
+
+  /** What a job tells. */
+  event(event: JobEvent): void {
+    switch (event.kind) {
+      case "stage":
+        this.#clear();
+        this.#stage = event.name;
+        this.#began = performance.now();
+        this.#drawn = 0;
+        break;
+      case "progress":
+        this.#progress(event.done, event.total);
+        break;
+      case "log":
+        this.note(event.id, event.text);
+        break;
+      case "output":
+        if (!this.json) this.#error(event.text);
+        break;
+    }
+  }
+
+  /** A remark beside the result, with an id that stays the same. */
+  note(id: string, text: string): void {
+    if (this.json) this.#error(JSON.stringify({ note: { id, text } }));
+    else this.#error(`${this.#errorColor.yellow(id)}: ${text}`);
+  }
+
+  fail(error: unknown): void {
+    if (error instanceof PithError) {
+      const { code, message, hint } = error;
+      const text = `${this.#errorColor.red(code)}: ${message}${hint === undefined ? "" : `\nhint: ${hint}`}`;
+      this.#error(this.json ? JSON.stringify({ error: { code, message, hint } }) : text);
+    } else {
+      const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+      const about = this.#options.about;
+      const request = `This is a fault in Pith itself. Please report it, with the lines above and: ${about}.`;
+      const text = `${this.#errorColor.red("internal")}: ${stack ?? `${name}: ${message}`}\n${request}`;
+      this.#error(this.json ? JSON.stringify({ error: { code: "internal", message, name, stack, about } }) : text);
+    }
+  }
+
+  /** Takes the progress line away. */
+  close(): void {
+    this.#clear();
+  }
+
+  #error(text: string): void {
+    this.#clear();
+    this.#options.err.write(`${text}\n`);
+  }
+
+  #progress(done: number, total: number | undefined): void {
+    const { err } = this.#options;
+    if (err.isTTY !== true || this.json) return;
+    const now = performance.now();
+    if (this.#began === 0) this.#began = now;
+    if (now - this.#drawn < redraw) return;
+    this.#drawn = now;
+    const line = progressLine(this.#stage, done, total, (now - this.#began) / 1000);
+    err.write(`\r\u001b[2K${[...line].slice(0, (err.columns ?? 80) - 1).join("")}`);
+    this.#shows = true;
+  }
+
+  #clear(): void {
+    if (this.#shows) this.#options.err.write("\r\u001b[2K");
+    this.#shows = false;
+  }
+}
+
+/** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left`; without a total only what is done. */
+export function progressLine(stage: string, done: number, total: number | undefined, seconds: number): string {
+  const rate = seconds > 0 ? done / seconds : 0;
+  const speed =
+    rate === 0
+      ? ""
+      : rate >= 1
+        ? `  ${rate >= 10 ? count(rate) : rate.toFixed(1)}/s`
+        : `  ${(1 / rate).toFixed(1)} s each`;
+  const label = stage === "" ? "" : `${stage} `;
+  if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
+  const filled = Math.round(barWidth * Math.min(1, done / total));
+  const bar = "━".repeat(filled) + "─".repeat(barWidth - filled);
+  const left = rate > 0 && seconds >= patience && done < total ? `  ${clock((total - done) / rate)} left` : "";
+  return `${label}${bar} ${integer(done)}/${integer(total)}${speed}${left}`;
+}
+
+/** JSON has no big integers, maps, sets or typed arrays; NaN and infinities become null by themselves. */
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  if (ArrayBuffer.isView(value) && Symbol.iterator in value) return [...(value as Iterable<unknown> & ArrayBufferView)];
+  return value;
+}
