@@ -167,6 +167,9 @@ describe("emitted nodes", () => {
     const { x, y, emit } = start();
     expect(producerOf(emit.Clip([x, undefined, y])).inputs).toEqual([x, undefined, y]);
     expect(producerOf(emit.Clip([x, undefined, undefined])).inputs).toEqual([x]);
+    // Loop counts its two optional inputs.
+    const body = (): Value[] => [x];
+    expect(producerOf(emit.Loop([undefined, undefined], { body })).inputs).toEqual([undefined, undefined]);
   });
 
   it("go before a node where told, in the order of the calls", () => {
@@ -220,6 +223,12 @@ describe("names", () => {
       "Split_2",
     ]);
     expect(emit["com.microsoft.FastGelu"]([x]).name).toBe("FastGelu");
+  });
+
+  it("are distinct for the counted outputs of a node that is added without an emitter", () => {
+    const { model, x } = start();
+    const node = model.graph.addNode({ op: "Split", inputs: [x], outputs: 2 });
+    expect(node.outputs.map((output) => output?.name)).toEqual(["Split", "Split_1"]);
   });
 
   it("are given to the next node only, and not to the nodes that make its inputs", () => {
@@ -355,10 +364,11 @@ describe("legality in the operator set in force", () => {
 
 describe("subgraphs", () => {
   it("are written by the attribute's function, and see the graphs around", () => {
-    const { model, x, y } = start();
+    const { model, x, y, emit: atEnd } = start();
     const condition = model.graph.addInput("condition", { type: "bool", dims: [] });
+    const before = producerOf(atEnd.Relu([y]));
     const seen: string[] = [];
-    const emit = emitInto(model, { by: "test", onNode: (node) => seen.push(node.op) });
+    const emit = emitInto(model, { before, by: "test", onNode: (node) => seen.push(node.op) });
     const out = emit.If([condition], {
       then_branch: (inner) => [inner.Add([x, y])],
       else_branch: (inner) => [inner.Mul([x, inner.constant(float32([], [2]))])],

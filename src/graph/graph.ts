@@ -245,8 +245,12 @@ export class Graph implements Carried {
   addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, spec.name ?? "");
     const wanted = spec.outputs ?? 1;
-    const names = typeof wanted === "number" ? Array.from({ length: wanted }, () => this.freshName(spec.op)) : wanted;
-    for (const name of names) node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
+    const names = typeof wanted === "number" ? new Array<undefined>(wanted).fill(undefined) : wanted;
+    for (const given of names) {
+      // A fresh name is free until a value takes it: one at a time.
+      const name = typeof wanted === "number" ? this.freshName(spec.op) : given;
+      node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
+    }
     spec.inputs.forEach((value, index) => {
       this.#connect(node, index, value);
     });
@@ -331,7 +335,8 @@ export class Graph implements Carried {
   rename(value: Value, name: string): void {
     const own = this.#own(value);
     if (own.name === name) return;
-    if (this.#values.has(name)) throw new PithError("E_NAME", `"${own.name}" cannot be renamed: "${name}" exists already.`);
+    if (this.#values.has(name))
+      throw new PithError("E_NAME", `"${own.name}" cannot be renamed: "${name}" exists already.`);
     this.#forget(own);
     own.name = name;
     this.#values.set(name, own);
