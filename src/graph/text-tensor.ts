@@ -6,13 +6,19 @@
  * - `random(seed 1, from 0.5 to 1.5)`: uniform in that range, the upper end excluded; for integer types the range must be given
  *
  * A tensor that was written by a recipe prints as that recipe, so what is printed stays short and parses to the same numbers.
- * Types without numbers in JavaScript (float16, bfloat16, the float8 family, float4) are written as their bits: `0x3c00`.
+ * Elements of the small floats may also be written as their bits: `0x7e01`.
  */
 import { PithError } from "../errors.ts";
-import { bitsOf, inMemory, viewBytes, zeros } from "../tensor/dense.ts";
+import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
+import { bitsOf, inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
+import { encodeFloats } from "../tensor/half.ts";
+import { pack, unpack } from "../tensor/packed.ts";
+import { random } from "../tensor/random.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import type { Scanner } from "./text-scan.ts";
+
+type SmallFloat = Extract<DataType, `float8${string}` | "float16" | "bfloat16" | "float4e2m1">;
 
 const recipes = new WeakMap<Tensor, string>();
 
@@ -29,24 +35,15 @@ export function isDataType(text: string): text is DataType {
 export function parseTensor(scanner: Scanner, type: DataType, dims: readonly number[]): Tensor {
   const start = scanner.position;
   const recipe = parseRecipe(scanner);
-  if (recipe !== undefined) {
-    if (type === "string") return scanner.fail("strings are written out: there is no recipe for them", start);
-    const numbers = recipe.numbers(type, dims) ?? scanner.fail(`${recipe.text} of ${type} needs a range`, start);
-    const tensor = inMemory(fromTokens(type, dims, numbers));
-    recipes.set(tensor, recipe.text);
-    return tensor;
-  }
   const tokens: string[] = [];
-  parseElements(scanner, type, tokens);
-  const expected = elementCount(dims) * (type === "complex64" || type === "complex128" ? 2 : 1);
-  if (tokens.length !== expected) {
-    scanner.fail(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}`, start);
-  }
-  if (type === "string") return inMemory({ type, dims, data: tokens });
+  if (recipe === undefined) parseElements(scanner, type, tokens);
   try {
-    return inMemory(fromTokens(type, dims, tokens));
+    const tensor = inMemory(recipe === undefined ? fromTokens(type, dims, tokens) : recipe.make(type, dims));
+    if (recipe !== undefined) recipes.set(tensor, recipe.text);
+    return tensor;
   } catch (error) {
-    return scanner.fail(`${type} cannot hold this: ${error instanceof Error ? error.message : String(error)}`, start);
+    const reason = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+    return scanner.fail(reason, start);
   }
 }
 
@@ -79,84 +76,57 @@ export function parseNumber(text: string): number {
 
 interface Recipe {
   readonly text: string;
-  /** Undefined where the recipe makes no sense for the type. */
-  numbers(type: DataType, dims: readonly number[]): readonly number[] | undefined;
+  make(type: DataType, dims: readonly number[]): Dense;
 }
 
 function parseRecipe(scanner: Scanner): Recipe | undefined {
-  for (const [text, value] of [
-    ["zeros", 0],
-    ["ones", 1],
-  ] as const) {
-    if (!scanner.take(text)) continue;
-    return { text, numbers: (type, dims) => new Array(numbersIn(type, dims)).fill(value === 1 ? one(type) : 0) };
-  }
+  if (scanner.take("zeros")) return { text: "zeros", make: (type, dims) => filled(type, dims, () => 0) };
+  if (scanner.take("ones")) return { text: "ones", make: (type, dims) => filled(type, dims, () => 1) };
   if (!scanner.take("random")) return undefined;
+  const number = (): number =>
+    parseNumber(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
   scanner.expect("(");
   scanner.expect("seed");
-  const seed = Number(scanner.number() ?? scanner.fail(`expected a seed, got ${scanner.upcoming()}`));
+  const seed = number();
   let range: readonly [number, number] | undefined;
   if (scanner.take(",")) {
-    const bound = (): number =>
-      parseNumber(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
     scanner.expect("from");
-    const from = bound();
+    const from = number();
     scanner.expect("to");
-    range = [from, bound()];
+    range = [from, number()];
   }
   scanner.expect(")");
   const rangeText = range === undefined ? "" : `, from ${numberText(range[0])} to ${numberText(range[1])}`;
-  return { text: `random(seed ${seed}${rangeText})`, numbers: (type, dims) => randomNumbers(type, dims, seed, range) };
+  return { text: `random(seed ${seed}${rangeText})`, make: (type, dims) => randomTensor(type, dims, seed, range) };
 }
 
-function randomNumbers(
+function randomTensor(
   type: DataType,
   dims: readonly number[],
   seed: number,
   range: readonly [number, number] | undefined,
-): readonly number[] | undefined {
-  const count = numbersIn(type, dims);
-  const next = uniform(seed);
-  if (type === "float32" || type === "float64" || type === "complex64" || type === "complex128") {
-    // A uniform distribution over ±b has the variance b² / 3.
-    const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, count));
-    const [from, to] = range ?? [-bound, bound];
-    return Array.from({ length: count }, () => from + (to - from) * next());
-  }
-  if (range === undefined || type.startsWith("float") || type === "bfloat16") return undefined;
-  return Array.from({ length: count }, () => Math.floor(range[0] + (range[1] - range[0]) * next()));
+): Dense {
+  const whole = !/float|complex/.test(type);
+  if (range === undefined && whole) throw new PithError("E_MODEL", `random(seed ${seed}) of ${type} needs a range.`);
+  // A uniform distribution over ±b has the variance b² / 3.
+  const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, elementCount(dims)));
+  const [from, to] = range ?? [-bound, bound];
+  const numbers = random(seed);
+  return filled(type, dims, () => (whole ? from + numbers.integer(to - from) : numbers.uniform(from, to)));
 }
 
-/** Mulberry32: 32 bits of state are enough for test data. */
-function uniform(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+function filled(type: DataType, dims: readonly number[], next: () => number): Dense {
+  if (type === "string") throw new PithError("E_MODEL", "Strings are written out: there is no recipe for them.");
+  const numbers = Array.from({ length: numbersIn(type, dims) }, next);
+  if (type === "complex64") return { type, dims, data: Float32Array.from(numbers) };
+  if (type === "complex128") return { type, dims, data: Float64Array.from(numbers) };
+  if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
+  return fromNumbers(type, dims, numbers);
 }
 
 function numbersIn(type: DataType, dims: readonly number[]): number {
   return elementCount(dims) * (type === "complex64" || type === "complex128" ? 2 : 1);
 }
-
-/** The bits of 1 where a type is held as bits. */
-function one(type: DataType): number {
-  return bitsOfOne[type] ?? 1;
-}
-
-const bitsOfOne: Partial<Record<DataType, number>> = {
-  float16: 0x3c00,
-  bfloat16: 0x3f80,
-  float8e4m3fn: 0x38,
-  float8e4m3fnuz: 0x40,
-  float8e5m2: 0x3c,
-  float8e5m2fnuz: 0x40,
-  float8e8m0: 0x7f,
-  float4e2m1: 2,
-};
 
 function parseElements(scanner: Scanner, type: DataType, into: string[]): void {
   if (scanner.take("[")) {
@@ -175,39 +145,54 @@ function parseElements(scanner: Scanner, type: DataType, into: string[]): void {
   else into.push(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
 }
 
-function fromTokens(
-  type: Exclude<DataType, "string">,
-  dims: readonly number[],
-  tokens: readonly (string | number)[],
-): Dense {
-  const dense = zeros(type, dims);
-  if (bitsOf[type] < 8) return viewBytes(type, dims, pack(tokens.map(integer), bitsOf[type]));
-  const whole = type !== "float32" && type !== "float64" && !type.startsWith("complex");
-  if (dense.data instanceof BigInt64Array || dense.data instanceof BigUint64Array) {
-    for (const [index, token] of tokens.entries()) dense.data[index] = BigInt(token);
-  } else if (dense.type !== "string") {
-    for (const [index, token] of tokens.entries()) {
-      dense.data[index] = whole ? integer(token) : typeof token === "number" ? token : parseNumber(token);
-    }
+function fromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
+  const expected = numbersIn(type, dims);
+  if (tokens.length !== expected) {
+    throw new PithError("E_MODEL", `${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
   }
-  return dense;
+  if (type === "string") return { type, dims, data: tokens };
+  if (isSmallFloat(type)) {
+    const codes = tokens.map((token) => code(type, token));
+    const dense = type === "float4e2m1" ? { type, dims, data: pack(type, codes) } : zeros(type, dims);
+    if (dense.type !== "float4e2m1" && dense.type !== "string")
+      for (const [at, bits] of codes.entries()) dense.data[at] = bits;
+    return dense;
+  }
+  if (type === "int64") return { type, dims, data: BigInt64Array.from(tokens, (token) => wide(type, token)) };
+  if (type === "uint64") return { type, dims, data: BigUint64Array.from(tokens, (token) => wide(type, token)) };
+  const numbers = tokens.map(parseNumber);
+  const range =
+    type === "bool"
+      ? [0, 1]
+      : Object.hasOwn(integerRange, type)
+        ? integerRange[type as keyof typeof integerRange]
+        : undefined;
+  if (range !== undefined) {
+    const [low = 0, high = 0] = range;
+    const wrong = numbers.find((value) => !(Number.isInteger(value) && value >= low && value <= high));
+    if (wrong !== undefined)
+      throw new PithError("E_MODEL", `${type} holds integers from ${low} to ${high}, got ${wrong}.`);
+  }
+  let next = 0;
+  return filled(type, dims, () => numbers[next++] ?? 0);
 }
 
-function integer(token: string | number): number {
-  const value = Number(token);
-  if (!Number.isInteger(value)) throw new PithError("E_MODEL", `${token} is not an integer`);
+function wide(type: "int64" | "uint64", token: string): bigint {
+  const value = /^[+-]?\d+$/.test(token) ? BigInt(token) : undefined;
+  const fits =
+    value !== undefined && (type === "int64" ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) === value;
+  if (!fits) throw new PithError("E_MODEL", `${type} holds integers of 64 bits, got ${token}.`);
   return value;
 }
 
-/** Low bits first. */
-function pack(values: readonly number[], bits: number): Uint8Array {
-  const perByte = 8 / bits;
-  const bytes = new Uint8Array(Math.ceil(values.length / perByte));
-  for (const [index, value] of values.entries()) {
-    const byte = Math.floor(index / perByte);
-    bytes[byte] = (bytes[byte] ?? 0) | ((value & ((1 << bits) - 1)) << ((index % perByte) * bits));
-  }
-  return bytes;
+function isSmallFloat(type: DataType): type is SmallFloat {
+  return type.startsWith("float") ? bitsOf[type as SmallFloat] <= 16 : type === "bfloat16";
+}
+
+function code(type: SmallFloat, token: string): number {
+  if (token.startsWith("0x")) return Number(token);
+  if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
+  return encodeFloats(type, [parseNumber(token)])[0] ?? 0;
 }
 
 function elementTexts(dense: Dense): string[] {
@@ -220,39 +205,21 @@ function elementTexts(dense: Dense): string[] {
     case "float64":
     case "complex128":
       return Array.from(dense.data, numberText);
-    case "bool":
-      return Array.from(dense.data, (value) => (value === 0 ? "false" : value === 1 ? "true" : String(value)));
     case "int64":
     case "uint64":
-    case "int8":
-    case "uint8":
-    case "int16":
-    case "uint16":
-    case "int32":
-    case "uint32":
-      return Array.from<number | bigint, string>(dense.data, String);
-    case "int4":
-    case "uint4":
-    case "int2":
-    case "uint2":
-    case "float4e2m1":
-      return unpack(dense);
+      return Array.from<bigint, string>(dense.data, String);
+    case "bool":
+      return Array.from(dense.data, (value) => (value === 0 ? "false" : "true"));
     default:
-      return Array.from(dense.data, hexadecimal);
+      return isSmallFloat(dense.type) ? smallFloatTexts(dense) : toNumbers(dense).map(String);
   }
 }
 
-function unpack(dense: Dense<"int4" | "uint4" | "int2" | "uint2" | "float4e2m1">): string[] {
-  const bits = bitsOf[dense.type];
-  const perByte = 8 / bits;
-  const sign = dense.type === "int4" || dense.type === "int2" ? 1 << (bits - 1) : 0;
-  return Array.from({ length: elementCount(dense.dims) }, (_, index) => {
-    const byte = dense.data[Math.floor(index / perByte)] ?? 0;
-    const value = (byte >> ((index % perByte) * bits)) & ((1 << bits) - 1);
-    return dense.type === "float4e2m1" ? hexadecimal(value) : String((value ^ sign) - sign);
-  });
-}
-
-function hexadecimal(value: number): string {
-  return `0x${value.toString(16)}`;
+function smallFloatTexts(dense: Dense): string[] {
+  const codes = dense.type === "float4e2m1" ? unpack(dense.type, dense.data, elementCount(dense.dims)) : dense.data;
+  const bits = (at: number): string => `0x${Number(codes[at] ?? 0).toString(16)}`;
+  // NaN has several bit patterns in some types.
+  return toNumbers(dense).map((value, at) =>
+    dense.type === "float8e8m0" || Number.isNaN(value) ? bits(at) : float32Text(value),
+  );
 }

@@ -226,6 +226,16 @@ describe("parseModel", () => {
     expect(graph.value("b")?.tensor?.small?.data).toEqual(Uint16Array.of(0x3f80));
   });
 
+  test("small floats are written as numbers, and as bits where numbers do not say it", () => {
+    const text = body(
+      "  h: float16[4] = [1, -0.1, 65504, 0x7e01]\n  e: float4e2m1[3] = [0.5, -6, 1]\n  s: float8e8m0[1] = [0x7f]",
+    );
+    const { graph } = parseModel(text);
+    expect(graph.value("h")?.tensor?.small?.data).toEqual(Uint16Array.of(0x3c00, 0xae66, 0x7bff, 0x7e01));
+    expect(graph.value("e")?.tensor?.small?.data).toEqual(Uint8Array.of(0xf1, 0x02));
+    expect(printModel(parseModel(printModel(parseModel(text))))).toBe(printModel(parseModel(text)));
+  });
+
   test("nested brackets say the same as flat ones", () => {
     const { graph } = parseModel(body("w: int32[2, 2] = [[1, 2], [3, 4]]"));
     expect(graph.value("w")?.tensor?.small?.data).toEqual(Int32Array.of(1, 2, 3, 4));
@@ -240,7 +250,11 @@ describe("parse errors name line and column", () => {
     ["a second definition", body("y = Relu(x)\ny = Neg(x)"), 'Line 4, column 1: "y" is defined twice.'],
     ["a node that produces an input", body("x = Relu(x)"), 'Line 3, column 1: "x" is defined twice.'],
     ["too few elements", body("w: float32[3] = [1, 2]"), "Line 3, column 17: float32[3] has 3 elements, got 2."],
-    ["a fraction of an integer", body("w: int32[1] = [1.5]"), "int32 cannot hold this: 1.5 is not an integer."],
+    [
+      "a fraction of an integer",
+      body("w: int32[1] = [1.5]"),
+      "int32 holds integers from -2147483648 to 2147483647, got 1.5.",
+    ],
     [
       "contents without fixed dimensions",
       body("w: float32[n] = [1]"),
