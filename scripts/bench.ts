@@ -1,0 +1,34 @@
+/**
+ * `npm run bench -- <name> [arguments]` runs `bench/<name>.bench.ts`, which finds its own arguments in `process.argv.slice(2)` and prints
+ * what it measured. Without a name it lists them.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("../bench/", import.meta.url));
+const [name] = process.argv.splice(2, 1);
+const file = `${folder}${name}.bench.ts`;
+
+if (name !== undefined && existsSync(file)) {
+  await import(file);
+} else {
+  if (name !== undefined) process.stdout.write(`There is no bench/${name}.bench.ts.\n`);
+  process.stdout.write("npm run bench -- <name>, with one of:\n");
+  for (const entry of readdirSync(folder).sort()) {
+    const known = /^(.+)\.bench\.ts$/.exec(entry)?.[1];
+    if (known !== undefined)
+      process.stdout.write(`  ${known.padEnd(16)} ${firstSentence(readFileSync(folder + entry, "utf8"))}\n`);
+  }
+  process.exitCode = name === undefined ? 0 : 2;
+}
+
+/** Of the header comment. */
+function firstSentence(text: string): string {
+  const header = /^\s*\/\*\*([\s\S]*?)\*\//.exec(text)?.[1] ?? "";
+  return (
+    header
+      .replaceAll(/\s*\n\s*\* ?/g, " ")
+      .trim()
+      .split(/(?<=[.:])\s/)[0] ?? ""
+  );
+}

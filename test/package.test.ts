@@ -1,0 +1,102 @@
+/** The package as a user gets it: compiled, packed, installed into an empty folder without the optional runtime, and started. */
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const manifest: Manifest = JSON.parse(await readFile(path.join(root, "package.json"), "utf8"));
+
+interface Manifest {
+  readonly version: string;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+}
+
+/** As on the user's machine: nothing of the npm that started these tests, and no condition that leads to the sources. */
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^(npm_(package|lifecycle)_|npm_config_local_prefix$|NODE_OPTIONS$|VITEST|INIT_CWD$)/.test(name),
+  ),
+);
+const run = async (folder: string, program: string, ...options: readonly string[]): Promise<string> => {
+  const { stdout } = await promisify(execFile)(program, options, { cwd: folder, env: environment, maxBuffer: 1 << 26 });
+  return stdout;
+};
+
+describe("the packed package", () => {
+  let home = "";
+  let user = "";
+  let packed: readonly string[] = [];
+
+  beforeAll(async () => {
+    home = await mkdtemp(path.join(tmpdir(), "pith-package-"));
+    const [built, dependencies] = [path.join(home, "built"), path.join(home, "user")];
+    user = dependencies;
+    await mkdir(user);
+    await mkdir(built);
+    // Compiled beside the working tree, so that the test neither depends on the state of dist/ nor disturbs it.
+    for (const name of ["package.json", "README.md", "LICENSE", "src", "tsconfig.json", "tsconfig.build.json"]) {
+      await cp(path.join(root, name), path.join(built, name), { recursive: true });
+    }
+    await symlink(path.join(root, "node_modules"), path.join(built, "node_modules"));
+    // Types are checked elsewhere.
+    await run(built, process.execPath, "node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noCheck");
+    const [report]: { filename: string; files: { path: string }[] }[] = JSON.parse(
+      await run(built, "npm", "pack", "--json", "--pack-destination", home),
+    );
+    packed = report?.files.map((file) => file.path) ?? [];
+    await run(
+      user,
+      "npm",
+      "install",
+      "--ignore-scripts",
+      "--prefer-offline",
+      "--omit=optional",
+      "--no-audit",
+      "--no-fund",
+      path.join(home, report?.filename ?? ""),
+    );
+  }, 180_000);
+
+  afterAll(() => rm(home, { recursive: true, force: true }));
+
+  test("holds the build, the licence and the read-me, and no sources, tests or examples", () => {
+    expect(packed).toEqual(
+      expect.arrayContaining([
+        "LICENSE",
+        "README.md",
+        "package.json",
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/cli/main.js",
+      ]),
+    );
+    expect(packed.filter((name) => /(?<!\.d)\.ts$|\.test\.|\.examples\./.test(name))).toEqual([]);
+  });
+
+  test("npx pith --version prints the version", async () => {
+    expect(await run(user, "npx", "pith", "--version")).toBe(`${manifest.version}\n`);
+  });
+
+  test("every entry point loads in plain Node, although no runtime is installed", async () => {
+    const runtime = Object.keys(manifest.optionalDependencies);
+    const entries = Object.keys(manifest.exports)
+      .map((name) => path.posix.join("pith", name))
+      .filter((name) => !name.endsWith(".json"));
+    const script = `
+      const loaded = {};
+      for (const name of ${JSON.stringify(entries)}) loaded[name] = Object.keys(await import(name)).length;
+      for (const name of ${JSON.stringify(runtime)}) loaded[name] = await import(name).then(() => "there", (error) => error.code);
+      console.log(JSON.stringify(loaded));`;
+    const loaded: Record<string, number | string> = JSON.parse(
+      await run(user, process.execPath, "--input-type=module", "--eval", script),
+    );
+    expect(runtime).not.toEqual([]);
+    for (const name of runtime) expect(loaded[name], name).toBe("ERR_MODULE_NOT_FOUND");
+    for (const name of entries) expect(loaded[name], name).toBeGreaterThan(0);
+  });
+});
