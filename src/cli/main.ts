@@ -16,4 +16,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(exitCode.ok);
 });
 
-process.exitCode = await runProgram(process.argv.slice(2), controller.signal);
+process.exitCode = await runProgram(process.argv.slice(2), {
+  out: process.stdout,
+  err: process.stderr,
+  signal: controller.signal,
+  noColor: (process.env.NO_COLOR ?? "") !== "",
+});

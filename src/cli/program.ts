@@ -4,9 +4,9 @@ import { Command, CommanderError } from "commander";
 import { PithError } from "../errors.ts";
 import { runJob } from "../job/run.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
-import { Terminal } from "./terminal.ts";
+import { type Stream, Terminal } from "./terminal.ts";
 
-interface Listed {
+export interface Listed {
   readonly name: string;
   readonly summary: string;
   /** Loaded only when the command is asked for: `pith --help` must answer at once. */
@@ -28,9 +28,19 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
   readonly version: string;
 };
 
+export interface Surroundings {
+  readonly out: Stream;
+  readonly err: Stream;
+  readonly signal: AbortSignal;
+  readonly noColor?: boolean;
+  /** Other commands than Pith's own: for tests. */
+  readonly commands?: readonly Listed[];
+}
+
 /** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
-export async function runProgram(words: readonly string[], signal: AbortSignal): Promise<number> {
-  const terminal = openTerminal(words.includes("--json"));
+export async function runProgram(words: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { signal } = surroundings;
+  const terminal = openTerminal(surroundings, words.includes("--json"));
   let code: number = exitCode.ok;
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const session: Session = {
@@ -46,7 +56,7 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
     if (result.goalMissed === true) code = exitCode.failed;
   };
   try {
-    const program = await buildProgram(words, execute);
+    const program = await buildProgram(words, surroundings, execute);
     await program.parseAsync([...words], { from: "user" });
     return code;
   } catch (error) {
@@ -63,6 +73,7 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
 
 async function buildProgram(
   words: readonly string[],
+  { out, err, commands: listing = commands }: Surroundings,
   execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
 ): Promise<Command> {
   const program = new Command("pith");
@@ -75,18 +86,22 @@ async function buildProgram(
     .helpCommand("help [command]", "print help of a command")
     .showSuggestionAfterError(true);
   const asked = words.slice(0, words[0] === "help" ? 2 : 1);
-  for (const listed of commands) {
+  for (const listed of listing) {
     if (asked.includes(listed.name)) {
       const [{ buildCommand }, { default: definition }] = await Promise.all([import("./command.ts"), listed.load()]);
       program.addCommand(buildCommand(definition, execute));
     } else program.command(listed.name).summary(listed.summary);
   }
   for (const command of [program, ...program.commands]) {
-    // Usage errors are printed as all others are, in `runProgram`.
     command
       .exitOverride()
-      .configureOutput({ outputError: () => {} })
-      .helpOption("-h, --help", "print help");
+      .helpOption("-h, --help", "print help")
+      .configureOutput({
+        writeOut: (text) => out.write(text),
+        writeErr: (text) => err.write(text),
+        // Usage errors are printed as all others are, in `runProgram`.
+        outputError: () => {},
+      });
   }
   return program;
 }
@@ -110,12 +125,7 @@ function stopped(error: unknown, signal: AbortSignal): unknown {
   return interrupted ? new PithError("E_STOPPED", "Stopped on request.") : error;
 }
 
-function openTerminal(json: boolean): Terminal {
-  return new Terminal({
-    out: process.stdout,
-    err: process.stderr,
-    json,
-    noColor: (process.env.NO_COLOR ?? "") !== "",
-    about: `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`,
-  });
+function openTerminal({ out, err, noColor = false }: Surroundings, json: boolean): Terminal {
+  const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
+  return new Terminal({ out, err, json, noColor, about });
 }

@@ -1,0 +1,136 @@
+/** `pith inspect`: what is in a model. Nothing is run, and no weight is read. */
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import * as v from "valibot";
+import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { open } from "../../onnx/index.ts";
+import { dimsText, elementCount } from "../../tensor/dims.ts";
+import type { Tensor } from "../../tensor/types.ts";
+import { defineCommand, type Result } from "../command.ts";
+import { bytes, count, integer } from "../numbers.ts";
+import type { Terminal } from "../terminal.ts";
+
+export default defineCommand({
+  name: "inspect",
+  summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({}),
+  examples: ["inspect model.onnx", "inspect model.onnx --json"],
+  async run([path = ""]) {
+    const model = await open(path);
+    return show(describeModel(model, path, (await stat(path)).size));
+  },
+});
+
+/** A count of stored tensors of one element type. */
+interface Stored {
+  readonly type: string;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly bytes: number;
+}
+
+interface Port {
+  readonly name: string;
+  readonly type: string | undefined;
+  readonly dims: string;
+}
+
+type Description = ReturnType<typeof describeModel>;
+
+/** @param fileBytes size of the model file itself, without files beside it. */
+export function describeModel(model: Model, path: string, fileBytes: number) {
+  const { header, graph } = model;
+  return {
+    file: path,
+    bytes: fileBytes,
+    producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
+    irVersion: header.irVersion,
+    opsets: Object.fromEntries([...header.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),
+    inputs: graph.feeds.map(port),
+    outputs: graph.outputs.map(port),
+    operators: countOperators(graph),
+    stored: countStored(graph),
+    roles: countRoles(graph),
+    metadata: Object.fromEntries(header.metadata),
+  };
+}
+
+function port(value: Value): Port {
+  return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
+}
+
+/** Operator → number of nodes, subgraphs included, most frequent first. */
+function countOperators(graph: Graph): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const part of allGraphs(graph)) {
+    for (const node of part.nodes()) {
+      const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
+}
+
+/** Stored tensors by element type, largest first. A tensor stored under two names counts once. */
+function countStored(graph: Graph): Stored[] {
+  const tensors = new Set<Tensor>();
+  for (const part of allGraphs(graph)) {
+    for (const { tensor } of part.values()) if (tensor !== undefined) tensors.add(tensor);
+    for (const node of part.nodes()) {
+      for (const attribute of node.attributes.values()) if (attribute.kind === "tensor") tensors.add(attribute.value);
+    }
+  }
+  const byType = new Map<string, Stored>();
+  for (const { type, dims, bytes: size } of tensors) {
+    const before = byType.get(type) ?? { type, tensors: 0, elements: 0, bytes: 0 };
+    const elements = before.elements + elementCount(dims);
+    byType.set(type, { type, tensors: before.tensors + 1, elements, bytes: before.bytes + size });
+  }
+  return [...byType.values()].sort((a, b) => b.bytes - a.bytes);
+}
+
+function countRoles(graph: Graph): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const part of allGraphs(graph)) {
+    for (const { role } of part.values()) if (role !== undefined) counts[role.kind] = (counts[role.kind] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function show(data: Description): Result {
+  return {
+    data,
+    print(terminal: Terminal) {
+      const { bold, dim } = terminal.color;
+      const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
+      const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
+      terminal.line(`${bold(basename(data.file))}  ${bytes(data.bytes)}`);
+      terminal.line(`${opsets.join(", ")}; IR ${data.irVersion}${data.producer === "" ? "" : `; by ${data.producer}`}`);
+      terminal.line();
+      const ports = (kind: string, list: readonly Port[]): string[][] =>
+        list.map(({ name, type, dims }, index) => [index === 0 ? dim(kind) : "", name, `${type ?? "?"} ${dims}`]);
+      terminal.table(
+        [{ title: "" }, { title: "" }, { title: "" }],
+        [...ports("inputs", data.inputs), ...ports("outputs", data.outputs)],
+      );
+      terminal.line();
+      terminal.line(`${integer(nodes)} nodes`);
+      const operators = Object.entries(data.operators).map(([name, number]) => [integer(number), name]);
+      terminal.table([{ title: "", align: "right" }, { title: "" }], operators, "  ");
+      terminal.line();
+      terminal.table(
+        [
+          { title: "stored" },
+          { title: "tensors", align: "right" },
+          { title: "elements", align: "right" },
+          { title: "size", align: "right" },
+        ],
+        data.stored.map((row) => [row.type, integer(row.tensors), count(row.elements), bytes(row.bytes)]),
+      );
+      const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
+      if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
+    },
+  };
+}

@@ -1,0 +1,173 @@
+/** The program from words to exit code, with commands of our own in it. */
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
+import { commands, exitCode, type Listed, runProgram } from "../../src/cli/program.ts";
+import type behave from "./jobs/behave.ts";
+
+const job = new URL("./jobs/behave.ts", import.meta.url);
+
+const scale = defineCommand({
+  name: "scale",
+  summary: "doubles numbers in a job",
+  arguments: [{ name: "numbers", description: "what to double", several: true }],
+  options: v.object({ goal: v.optional(v.number()), bits: v.optional(v.picklist([4, 8]), 8) }),
+  examples: ["scale 1 2"],
+  async run(words, { goal }, session) {
+    const output = await session.job<typeof behave>(
+      job,
+      { kind: "double", values: Float32Array.from(words, Number) },
+      "scale",
+    );
+    const { values } = output as { values: Float32Array };
+    return {
+      data: { values, seed: session.seed },
+      print: (terminal) => terminal.line([...values].join(" ")),
+      goalMissed: goal !== undefined && Math.max(...values) < goal,
+    };
+  },
+});
+
+const failing = defineCommand({
+  name: "fail",
+  summary: "fails as it is told",
+  arguments: [{ name: "how", description: "kind of failure" }],
+  options: v.object({}),
+  examples: [],
+  async run([how], _options, session) {
+    if (how === "abort") session.signal.throwIfAborted();
+    if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
+    if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
+    if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");
+    throw new TypeError("a fault");
+  },
+});
+
+function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): Listed {
+  const { name, summary } = definition;
+  return { name, summary, load: async () => ({ default: definition }) };
+}
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function pith(line: string, signal = new AbortController().signal): Promise<Ran> {
+  const text = { out: "", err: "" };
+  const stream = (name: "out" | "err") => ({
+    write: (more: string) => {
+      text[name] += more;
+    },
+  });
+  const words = line.split(" ").filter((word) => word !== "");
+  const code = await runProgram(words, {
+    out: stream("out"),
+    err: stream("err"),
+    signal,
+    commands: [listed(scale), listed(failing)],
+  });
+  return { code, ...text };
+}
+
+describe("a command", () => {
+  test("prints its result on standard output and exits with 0", async () => {
+    expect(await pith("scale 1 2.5")).toEqual({ code: exitCode.ok, out: "2 5\n", err: "" });
+  });
+
+  test("prints one JSON document with --json, wherever the flag stands", async () => {
+    for (const line of ["scale 1 2 --json --seed 7", "scale --json --seed 7 1 2"]) {
+      const { code, out, err } = await pith(line);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(JSON.parse(out)).toEqual({ values: [2, 4], seed: 7 });
+    }
+  });
+
+  test("that misses its goal prints the result and exits with 1", async () => {
+    expect(await pith("scale 1 --goal 100")).toEqual({ code: exitCode.failed, out: "2\n", err: "" });
+  });
+
+  test("shows its arguments, flags and examples with --help", async () => {
+    const { code, out } = await pith("scale --help");
+    expect(code).toBe(0);
+    for (const part of ["pith scale", "<numbers...>", "--bits", "--goal", "--json", "--seed", "$ pith scale 1 2"]) {
+      expect(out).toContain(part);
+    }
+  });
+});
+
+describe("wrong usage exits with 2, prints no result, and says what was meant", () => {
+  test.each([
+    ["scale 1 --bts 4", "E_USAGE: Unknown option '--bts'.\nhint: Did you mean --bits?\n"],
+    ["scale 1 --bits 5", 'E_USAGE: --bits: expected 4, 8, got "5".\n'],
+    ["scale 1 --bits", "E_USAGE: Option '--bits <choice>' argument missing.\nhint: See pith --help.\n"],
+    ["scale", "E_USAGE: Missing required argument 'numbers'.\nhint: See pith --help.\n"],
+    ["scale 1 --seed -3", "E_USAGE: --seed: "],
+    ["fail a b", "E_USAGE: Too many arguments for 'fail'. Expected 1 argument but got 2.\n"],
+    ["scal 1", "E_USAGE: Unknown command 'scal'.\nhint: Did you mean scale?\n"],
+    ["--jason", "E_USAGE: Unknown option '--jason'.\n"],
+  ])("pith %s", async (line, message) => {
+    const { code, out, err } = await pith(line);
+    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect(err.startsWith(message) ? message : err).toBe(message);
+  });
+
+  test("no command at all shows the help, on standard error", async () => {
+    const { code, out, err } = await pith("");
+    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect(err).toContain("Commands:");
+  });
+
+  test("as JSON with --json", async () => {
+    const { code, out, err } = await pith("scale 1 --bts 4 --json");
+    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect(JSON.parse(err)).toEqual({
+      error: { code: "E_USAGE", message: "Unknown option '--bts'.", hint: "Did you mean --bits?" },
+    });
+  });
+});
+
+describe("failures exit with 1", () => {
+  test("an error of a job is shown with code and hint", async () => {
+    expect(await pith("fail pith-error")).toEqual({
+      code: exitCode.failed,
+      out: "",
+      err: 'E_DATA: Row 3: column "x" holds "a", expected a number.\nhint: Remove the row.\n',
+    });
+  });
+
+  test("a crash of a job is E_ENGINE", async () => {
+    const { code, err } = await pith("fail kill");
+    expect(code).toBe(exitCode.failed);
+    expect(err).toMatch(/^E_ENGINE: fail m\.onnx: its process crashed in native code \(SIGSEGV\)\.\n/);
+  });
+
+  test("a fault of the program asks for a report", async () => {
+    const { code, err } = await pith("fail fault");
+    expect(code).toBe(exitCode.failed);
+    expect(err).toMatch(/^internal: TypeError: a fault\n/);
+    expect(err).toContain("Please report it");
+  });
+
+  test("being stopped is E_STOPPED, in a job or outside", async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 300);
+    expect(await pith("fail wait", controller.signal)).toMatchObject({
+      code: 1,
+      err: "E_STOPPED: Stopped on request.\n",
+    });
+    expect(await pith("fail abort", AbortSignal.abort())).toMatchObject({
+      code: 1,
+      err: "E_STOPPED: Stopped on request.\n",
+    });
+  });
+});
+
+test("the list of commands says what each command says of itself", async () => {
+  for (const { name, summary, load } of commands) {
+    const { default: definition } = await load();
+    expect({ name: definition.name, summary: definition.summary }).toEqual({ name, summary });
+    expect(definition.examples.every((line) => line.startsWith(`${name} `))).toBe(true);
+  }
+});
