@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
@@ -36,6 +37,7 @@ async function fast(): Promise<Outcome[]> {
     ),
     findings("no import cycles", () => checkImportCycles(sources)),
     findings("no operator names in walkers", () => checkOperatorNames(sources, operatorsOf(sources))),
+    findings("no casts through unknown", () => checkDoubleCasts(sources)),
   ];
   return Promise.all([types, lint, ...own]);
 }

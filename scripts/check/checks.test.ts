@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import layers from "../layers.json" with { type: "json" };
+import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
@@ -138,4 +139,13 @@ test("the operators are those of the generated schema, without their domains", (
     'export interface EmitAttributes {\n  Conv: { pads?: number };\n  "com.microsoft.MatMulNBits": None;\n}';
   expect([...operatorsOf([readSource("src/graph/schema.generated.ts", schema)])]).toEqual(["Conv", "MatMulNBits"]);
   expect(operatorsOf([]).size).toBe(0);
+});
+
+test("a cast through unknown is found, a plain one is not", () => {
+  const found = (text: string) => places(checkDoubleCasts([readSource("src/ops/conv.ts", text)]));
+  expect(found("const a = value as unknown as number;\nconst b = (value as unknown) as number;")).toEqual([
+    "src/ops/conv.ts:1 double-casts",
+    "src/ops/conv.ts:2 double-casts",
+  ]);
+  expect(found("const a = value as number; const b = value as unknown;")).toEqual([]);
 });

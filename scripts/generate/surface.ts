@@ -18,7 +18,7 @@ export const surface: Generator = {
       // An entry point without its source is found by the package checks.
       return source === undefined || !existsSync(source) ? [] : [{ name: path.posix.join("pith", name), source }];
     });
-    const texts = describe(
+    const texts = describeExports(
       compile("tsconfig.build.json"),
       entries.map(({ source }) => source),
     );
@@ -51,7 +51,7 @@ function compile(config: string): ts.Program {
 }
 
 /** For each source file, the declarations of all that it exports, sorted by name. */
-export function describe(program: ts.Program, files: readonly string[]): ReadonlyMap<string, string> {
+export function describeExports(program: ts.Program, files: readonly string[]): ReadonlyMap<string, string> {
   const checker = program.getTypeChecker();
   const declarations = new Declarations(program);
   const texts = new Map<string, string>();

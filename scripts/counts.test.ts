@@ -1,0 +1,52 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "vitest";
+
+const program = fileURLToPath(new URL("../.ci/counts.mjs", import.meta.url));
+const folder = mkdtempSync(path.join(tmpdir(), "pith-counts-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function count(report?: object): { readonly line: string; readonly status: number | null } {
+  const file = path.join(folder, report === undefined ? "none.json" : "report.json");
+  if (report !== undefined) writeFileSync(file, JSON.stringify(report));
+  const { stdout, status } = spawnSync(process.execPath, [program, file], { encoding: "utf8" });
+  return { line: stdout, status };
+}
+const file = (status: string, ...tests: readonly string[]) => ({
+  status,
+  assertionResults: tests.map((each) => ({ status: each })),
+});
+
+test("all passed", () => {
+  expect(count({ numPassedTests: 3, numFailedTests: 0, testResults: [file("passed", "passed")] })).toEqual({
+    line: "3 passed, 0 failed\n",
+    status: 0,
+  });
+});
+
+test("a failed test fails", () => {
+  expect(count({ numPassedTests: 2, numFailedTests: 1, testResults: [file("failed", "passed", "failed")] })).toEqual({
+    line: "2 passed, 1 failed\n",
+    status: 1,
+  });
+});
+
+test("a file that could not be loaded counts as a failure", () => {
+  expect(
+    count({ numPassedTests: 2, numFailedTests: 0, testResults: [file("failed"), file("passed", "passed", "passed")] }),
+  ).toEqual({
+    line: "2 passed, 1 failed\n",
+    status: 1,
+  });
+});
+
+test("no report, and a report without tests, fail", () => {
+  expect(count()).toEqual({ line: "0 passed, 0 failed\n", status: 1 });
+  expect(count({ numPassedTests: 0, numFailedTests: 0, testResults: [] })).toEqual({
+    line: "0 passed, 0 failed\n",
+    status: 1,
+  });
+});

@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import ts from "typescript";
+import { expect, test } from "vitest";
+import { Miss } from "../../src/errors.ts";
+import type { FacetName, Op } from "../../src/ops/define.ts";
+import { firstDifference } from "./difference.ts";
+import { readErrors } from "./errors.ts";
+import { renderOperators } from "./operators.ts";
+import { describeExports } from "./surface.ts";
+
+test("the first line that differs is told, also one that is missing", () => {
+  expect(firstDifference("a\nb\nc", "a\nx\nc")).toBe('line 2 says "b", the source "x"');
+  expect(firstDifference("a", "a\nb")).toBe('line 2 says nothing, the source "b"');
+});
+
+test("error codes come with the comment on their line", () => {
+  const text =
+    'export const errorCodes = [\n  "E_FILE", // a file cannot be read\n  "E_STOPPED", // stopped on request\n] as const;';
+  expect(readErrors(text)).toEqual([
+    { code: "E_FILE", meaning: "a file cannot be read" },
+    { code: "E_STOPPED", meaning: "stopped on request" },
+  ]);
+});
+
+test("an error code without a meaning is refused", () => {
+  expect(() => readErrors('export const errorCodes = [\n  "E_FILE",\n] as const;')).toThrow("comment");
+});
+
+const facets = (given: Partial<Record<FacetName, true | Miss>>): Op["facets"] => {
+  const no = new Miss("integers only");
+  return { weight: no, axes: no, lower: no, gradient: no, cost: no, quantize: no, ...given };
+};
+const operator = (name: string, given: Partial<Record<FacetName, true | Miss>>, domain = ""): Op => ({
+  name,
+  domain,
+  facets: facets(given),
+  at: () => new Miss("for this page only"),
+});
+
+test("the overview marks what an operator has, what does not apply and what is to come", () => {
+  const page = renderOperators([
+    operator("Shape", { axes: true }),
+    operator("Gelu", { gradient: new Miss("not yet: gradient") }, "com.microsoft"),
+    operator("Add", { axes: true, gradient: true }),
+  ]);
+  expect(page).toContain("3 operators");
+  expect(page).toContain(
+    "| Add | – | ✓ | ✓ | – | – | – |\n| Shape | – | ✓ | – | – | – | – |\n| com.microsoft.Gelu | – | – | ○ | – | – | – |",
+  );
+  expect(page).toContain("- com.microsoft.Gelu, gradient: not yet: gradient");
+  expect(page).toContain("- **gradient**, integers only: Shape\n");
+  expect(page).toContain("| axes | channels can be followed through it | 2 |");
+});
+
+test("the surface of an entry point is what it exports, under its names, without comments and bodies", () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "pith-surface-"));
+  try {
+    const write = (name: string, text: string) => writeFileSync(path.join(folder, name), text);
+    write("index.ts", 'export { half as rounded, type Options, Store } from "./inner.ts";\n');
+    write(
+      "inner.ts",
+      `/** Told elsewhere. */
+export function half(x: number): number { return x / 2; }
+export function notExported(): void {}
+export interface Options { /** A comment. */ readonly digits?: number }
+export class Store { #hidden = 1; get(key: string) { return key.length + this.#hidden; } }
+`,
+    );
+    const index = path.join(folder, "index.ts");
+    const options: ts.CompilerOptions = {
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ES2023,
+      declaration: true,
+      emitDeclarationOnly: true,
+      removeComments: true,
+      rewriteRelativeImportExtensions: true,
+      types: [],
+    };
+    expect(describeExports(ts.createProgram([index], options), [index]).get(index)).toBe(`export interface Options {
+    readonly digits?: number;
+}
+
+export declare class Store {
+    #private;
+    get(key: string): number;
+}
+
+export { half as rounded };
+export declare function half(x: number): number;
+`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
