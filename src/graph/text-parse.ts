@@ -1,51 +1,14 @@
-/**
- * From text to model, in two steps: the syntax, then the graph. The syntax is read whole first because a name may be used before the line
- * that stores or produces it (stored tensors stand anywhere), and because a subgraph must know which names are its own.
- */
+/** Reads the text form of a model: see `text.ts` for the form itself. */
 import { type Dim, fixedDims, symbol } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
-import { Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import { Graph, type ValueType } from "./graph.ts";
 import { Model } from "./model.ts";
 import type { Role } from "./role.ts";
 import { parseRole } from "./role.ts";
+import type { AttributeSyntax, Declaration, GraphSyntax, Name, NodeSyntax } from "./text-build.ts";
+import { GraphBuilder } from "./text-build.ts";
 import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
-
-interface Name {
-  readonly name: string;
-  readonly position: number;
-}
-
-interface Declaration extends Name {
-  readonly type: ValueType | undefined;
-  readonly role: Role | undefined;
-  readonly tensor: Tensor | undefined;
-}
-
-interface NodeSyntax {
-  readonly kind: "node";
-  readonly outputs: readonly (Declaration | undefined)[];
-  readonly domain: string;
-  readonly op: string;
-  readonly overload: string;
-  readonly name: string;
-  readonly inputs: readonly (Name | undefined)[];
-  readonly attributes: readonly (readonly [name: string, value: AttributeSyntax])[];
-}
-
-type AttributeSyntax =
-  | Exclude<Attribute, { kind: "graph" | "graphs" }>
-  | { readonly kind: "graph"; readonly value: GraphSyntax }
-  | { readonly kind: "graphs"; readonly value: readonly GraphSyntax[] };
-
-interface GraphSyntax {
-  readonly name: string;
-  readonly inputs: readonly Declaration[];
-  readonly outputs: readonly Declaration[];
-  readonly stored: readonly Declaration[];
-  readonly nodes: readonly NodeSyntax[];
-}
 
 /**
  * A model from its text form (see `text.ts`).
@@ -59,7 +22,7 @@ export function parseModel(text: string): Model {
   const syntax = parseGraph(scanner);
   if (!scanner.done) scanner.fail(`expected the end of the text, got ${scanner.upcoming()}`);
   const graph = new Graph();
-  new Builder(scanner).build(syntax, graph);
+  new GraphBuilder(scanner).build(syntax, graph);
   return new Model(graph, {
     ...(irVersion === undefined ? {} : { irVersion }),
     ...(opsets === undefined ? {} : { opsets }),
@@ -290,79 +253,4 @@ function optionalName(scanner: Scanner): Name | undefined {
 
 function requiredName(scanner: Scanner): Name {
   return optionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.upcoming()}`);
-}
-
-class Builder {
-  readonly #scanner: Scanner;
-  /** For each graph under construction the names that its text defines: a name may be used before its line. */
-  readonly #defined = new Map<Graph, ReadonlySet<string>>();
-
-  constructor(scanner: Scanner) {
-    this.#scanner = scanner;
-  }
-
-  build(syntax: GraphSyntax, graph: Graph): void {
-    graph.name = syntax.name;
-    this.#defined.set(graph, this.#definitions(syntax));
-    for (const input of syntax.inputs) this.#describe(graph.addInput(input.name, input.type), input);
-    for (const stored of syntax.stored) {
-      this.#describe(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
-    }
-    for (const node of syntax.nodes) this.#addNode(node, graph);
-    for (const output of syntax.outputs) {
-      const value = this.#resolve(output, graph);
-      if (value.graph === graph) this.#describe(value, output);
-      graph.addOutput(value);
-    }
-  }
-
-  #addNode(syntax: NodeSyntax, graph: Graph): void {
-    const { op, domain, overload, name } = syntax;
-    const inputs = syntax.inputs.map((input) => (input === undefined ? undefined : this.#resolve(input, graph)));
-    const outputs = syntax.outputs.map((output) => output?.name);
-    const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
-    for (const [index, output] of syntax.outputs.entries()) {
-      const value = node.outputs[index];
-      if (output !== undefined && value !== undefined) this.#describe(value, output);
-    }
-    for (const [attribute, value] of syntax.attributes)
-      graph.setAttribute(node, attribute, this.#attribute(value, node));
-  }
-
-  #attribute(syntax: AttributeSyntax, node: Node): Attribute {
-    const inner = (graphSyntax: GraphSyntax): Graph => {
-      const graph = new Graph(node);
-      this.build(graphSyntax, graph);
-      return graph;
-    };
-    if (syntax.kind === "graph") return { kind: "graph", value: inner(syntax.value) };
-    if (syntax.kind === "graphs") return { kind: "graphs", value: syntax.value.map(inner) };
-    return syntax;
-  }
-
-  #describe(value: Value, declaration: Declaration): void {
-    value.type = declaration.type ?? value.type;
-    value.role = declaration.role ?? value.role;
-    value.tensor = declaration.tensor ?? value.tensor;
-  }
-
-  #resolve(use: Name, graph: Graph): Value {
-    for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph) {
-      if (this.#defined.get(scope)?.has(use.name)) return scope.ownValue(use.name) ?? scope.addValue(use.name);
-    }
-    return this.#scanner.fail(`nothing is called "${use.name}"`, use.position);
-  }
-
-  #definitions(syntax: GraphSyntax): ReadonlySet<string> {
-    const names = new Set<string>();
-    const add = ({ name, position }: Name): void => {
-      if (names.has(name)) this.#scanner.fail(`"${name}" is defined twice`, position);
-      names.add(name);
-    };
-    syntax.inputs.forEach(add);
-    const inputs = new Set(names);
-    for (const stored of syntax.stored) if (!inputs.delete(stored.name)) add(stored);
-    for (const node of syntax.nodes) for (const output of node.outputs) if (output !== undefined) add(output);
-    return names;
-  }
 }

@@ -2,8 +2,10 @@
  * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1").
  *
  * A symbolic dimension is interned by its text, so two dimensions are equal exactly if they are `===`.
- * The text is the normal form: monomials sorted by name, highest first, the constant last.
+ * The text is the normal form: monomials with their factors sorted by name, highest degree first, the constant last.
  */
+
+import { PithError } from "../errors.ts";
 
 export interface Symbolic {
   readonly text: string;
@@ -17,9 +19,17 @@ type Polynomial = ReadonlyMap<string, number>;
 const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/** The dimension called `name`. */
-export function symbol(name: string): Symbolic {
-  return intern(new Map([[name, 1]]), name);
+/**
+ * The dimension of this name, or the polynomial that the text spells: files carry dimensions that were computed ("2*seq + 1") as names, and
+ * they must go on computing once they are read again. Anything else is one name, whatever characters it has: "height/2", "batch size".
+ */
+export function symbol(text: string): Symbolic {
+  const found = interned.get(text);
+  if (found !== undefined) return found;
+  if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
+  const parsed = parsePolynomial(text);
+  const dim = parsed === undefined ? undefined : normal(parsed);
+  return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
 export function isSymbolic(dim: Dim): dim is Symbolic {
@@ -28,40 +38,29 @@ export function isSymbolic(dim: Dim): dim is Symbolic {
 
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a + b;
-  const sum = new Map(polynomial(a));
-  for (const [monomial, coefficient] of polynomial(b)) sum.set(monomial, (sum.get(monomial) ?? 0) + coefficient);
-  return normal(sum);
+  return normal(add(polynomial(a), polynomial(b)));
 }
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return a * b;
-  const product = new Map<string, number>();
-  for (const [left, p] of polynomial(a)) {
-    for (const [right, q] of polynomial(b)) {
-      const monomial = [...factors(left), ...factors(right)].sort().join("*");
-      product.set(monomial, (product.get(monomial) ?? 0) + p * q);
-    }
-  }
-  return normal(product);
+  if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text does not know
+  return normal(multiply(polynomial(a), polynomial(b)));
 }
 
-/** a / b where it divides exactly (b a number or a single monomial), else undefined. */
+/** a / b where it divides exactly, else undefined: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
+  if (b === 0) return undefined;
   if (a === b) return 1;
-  if (typeof a === "number" && typeof b === "number") return b !== 0 && a % b === 0 ? a / b : undefined;
-  const divisor = [...polynomial(b)];
-  const [term] = divisor;
-  if (divisor.length !== 1 || term === undefined || term[1] === 0) return undefined;
+  const divisor = polynomial(b);
+  const [lead, leadCoefficient] = leading(divisor);
+  let rest = polynomial(a);
   const quotient = new Map<string, number>();
-  for (const [monomial, coefficient] of polynomial(a)) {
-    const rest = factors(monomial);
-    for (const factor of factors(term[0])) {
-      const at = rest.indexOf(factor);
-      if (at < 0) return undefined;
-      rest.splice(at, 1);
-    }
-    if (coefficient % term[1] !== 0) return undefined;
-    quotient.set(rest.join("*"), coefficient / term[1]);
+  // Long division. The leading term of a product is the product of the leading terms, so where b divides a, every step comes out even.
+  for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
+    const monomial = divideMonomials(top, lead);
+    const times = coefficient / leadCoefficient;
+    if (monomial === undefined || !Number.isInteger(times)) return undefined;
+    quotient.set(monomial, times);
+    rest = add(rest, multiply(divisor, new Map([[monomial, -times]])));
   }
   return normal(quotient);
 }
@@ -103,21 +102,106 @@ export function stridesOf(dims: readonly number[]): number[] {
 }
 
 function polynomial(dim: Dim): Polynomial {
-  if (typeof dim === "number") return new Map([["", dim]]);
+  if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
   return polynomials.get(dim) ?? new Map([[dim.text, 1]]);
 }
 
-function factors(monomial: string): string[] {
-  return monomial === "" ? [] : monomial.split("*");
+/** The same, with no term of coefficient 0. */
+function add(a: Polynomial, b: Polynomial): Polynomial {
+  const sum = new Map(a);
+  for (const [monomial, coefficient] of b) sum.set(monomial, (sum.get(monomial) ?? 0) + coefficient);
+  return withoutZeros(sum);
 }
 
-function normal(terms: Map<string, number>): Dim {
-  const kept = [...terms].filter(([, coefficient]) => coefficient !== 0);
+function multiply(a: Polynomial, b: Polynomial): Polynomial {
+  const product = new Map<string, number>();
+  for (const [left, p] of a) {
+    for (const [right, q] of b) {
+      const monomial = [...factors(left), ...factors(right)].sort().join("*");
+      product.set(monomial, (product.get(monomial) ?? 0) + p * q);
+    }
+  }
+  return withoutZeros(product);
+}
+
+function withoutZeros(terms: Polynomial): Polynomial {
+  return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
+}
+
+function divideMonomials(a: string, b: string): string | undefined {
+  const rest = factors(a);
+  for (const factor of factors(b)) {
+    const at = rest.indexOf(factor);
+    if (at < 0) return undefined;
+    rest.splice(at, 1);
+  }
+  return rest.join("*");
+}
+
+function leading(terms: Polynomial): readonly [monomial: string, coefficient: number] {
+  let lead: readonly [string, number] = ["", 0];
+  for (const term of terms) if (lead[1] === 0 || byDegree(term[0], lead[0]) < 0) lead = term;
+  return lead;
+}
+
+/** Highest degree first, then by names (graded lexicographic order, which multiplication preserves); the constant comes last of itself. */
+function byDegree(a: string, b: string): number {
+  const left = factors(a);
+  const right = factors(b);
+  if (left.length !== right.length) return right.length - left.length;
+  const at = left.findIndex((factor, index) => factor !== right[index]);
+  return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
+}
+
+function factors(monomial: string): string[] {
+  return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
+}
+
+/** The polynomial that a text spells, in normal form or not; undefined where it is but a name. */
+function parsePolynomial(text: string): Polynomial | undefined {
+  const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
+  let sum: Polynomial = new Map();
+  for (const [index, part] of parts.entries()) {
+    const sign = index === 0 ? (text.startsWith("-") ? -1 : 1) : separators[index - 1] === " - " ? -1 : 1;
+    const names = factors(part);
+    const numbers = names.filter((name) => /^\d+$/.test(name));
+    const others = names.filter((name) => !/^\d+$/.test(name));
+    if (part === "" || others.some((name) => !/^[A-Za-z_]/.test(name))) return undefined;
+    sum = add(
+      sum,
+      new Map([[others.sort().join("*"), numbers.reduce((product, name) => product * Number(name), sign)]]),
+    );
+  }
+  return sum;
+}
+
+/** Parts between separators that stand outside of parentheses: "floor((a*b)/2)*c" has two factors. */
+function splitOutside(text: string, separator: RegExp): { readonly parts: string[]; readonly separators: string[] } {
+  const parts: string[] = [];
+  const separators: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charAt(at);
+    if (character === "(") depth++;
+    else if (character === ")") depth--;
+    const found = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
+    if (found === undefined) continue;
+    parts.push(text.slice(start, at));
+    separators.push(found);
+    start = at + found.length;
+    at = start - 1;
+  }
+  parts.push(text.slice(start));
+  return { parts, separators };
+}
+
+function normal(terms: Polynomial): Dim {
+  const kept = [...withoutZeros(terms)];
   if (kept.length === 0) return 0;
   const [first] = kept;
   if (kept.length === 1 && first !== undefined && first[0] === "") return first[1];
-  // Highest degree first, then by name; the constant comes last of itself.
-  kept.sort(([a], [b]) => factors(b).length - factors(a).length || (a < b ? -1 : 1));
+  kept.sort(([a], [b]) => byDegree(a, b));
   const text = kept.reduce((written, [monomial, coefficient], index) => {
     const size = Math.abs(coefficient);
     const term = monomial === "" ? String(size) : size === 1 ? monomial : `${size}*${monomial}`;
