@@ -16,3 +16,13 @@ export interface Dataset {
   readonly count: number | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
+
+/** A data set whose samples can be had in any order: it can be shuffled, split and cut. */
+export interface IndexedDataset extends Dataset {
+  readonly count: number;
+  /** The samples at these positions, in this order, as one batch. */
+  gather(positions: Uint32Array): Batch | Promise<Batch>;
+}
+
+/** The part of a data set that is asked for. Parts are disjoint. */
+export type Part = "train" | "test";

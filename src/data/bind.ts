@@ -1,0 +1,126 @@
+/**
+ * From the columns of a data set to the inputs of a model.
+ *
+ * An input takes the column of its name; a model with one input takes the only column that is no label. Types follow the input (integers
+ * widen or narrow, floats round), and dimensions too, where they hold the same elements: [N, 784] fits an input of [1, 784, 1].
+ */
+import { PithError } from "../errors.ts";
+import type { ValueType } from "../graph/graph.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { rowLength } from "./rows.ts";
+
+/** What a binding needs to know of a graph input; the values in `model.graph.feeds` have it. */
+export interface ModelInput {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+}
+
+export interface Binding {
+  /** How many samples every run takes, where the model fixes it. */
+  readonly size: number | undefined;
+  /** The model's inputs from a batch of the data set; with a fixed size, the batch must have exactly that many samples. */
+  feeds(batch: Batch): Batch;
+}
+
+/**
+ * How batches like this one are fed to a model.
+ * @throws PithError E_DATA if an input has no column, or its column does not fit.
+ */
+export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
+  const links = inputs.map((input) => link(input, inputs.length, batch, owner));
+  const sizes = new Map(links.flatMap((one) => (one.size === undefined ? [] : [[one.size, one.input.name] as const])));
+  if (sizes.size > 1) {
+    const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
+    throw new PithError("E_DATA", `${owner}: the inputs fix different numbers of samples a run: ${listed}.`);
+  }
+  const [size] = sizes.keys();
+  return {
+    size,
+    feeds: (given) =>
+      Object.fromEntries(
+        links.map(({ input, column, shape }) => {
+          const dense = given[column];
+          if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
+          return [input.name, converted({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
+        }),
+      ),
+  };
+}
+
+interface Link {
+  readonly input: ModelInput;
+  readonly column: string;
+  readonly size: number | undefined;
+  readonly shape: (dense: Dense) => readonly number[];
+}
+
+function link(input: ModelInput, inputs: number, batch: Batch, owner: string): Link {
+  const others = Object.keys(batch).filter((name) => name !== "label");
+  const only = inputs === 1 && others.length === 1 ? others[0] : undefined;
+  const column = batch[input.name] === undefined ? only : input.name;
+  const dense = column === undefined ? undefined : batch[column];
+  if (column === undefined || dense === undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${owner} has no column "${input.name}" for the model's input, only ${Object.keys(batch).join(", ")}.`,
+    );
+  }
+  const declared = input.type?.dims;
+  const link = { input, column };
+  if (declared === undefined) return { ...link, size: undefined, shape: (given) => given.dims };
+  const sample = dense.dims.slice(1);
+  const [first, ...rest] = declared;
+  const size = typeof first === "number" ? first : undefined;
+  if (first !== undefined && fits(rest, sample)) return { ...link, size, shape: (given) => given.dims };
+  const elements = rowLength(dense);
+  const fixed = fixedDims(rest);
+  if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
+    return { ...link, size, shape: (given) => [given.dims[0] ?? 0, ...fixed] };
+  }
+  // A model for one sample, without an axis that counts them.
+  if (fits(declared, sample)) return { ...link, size: 1, shape: (given) => given.dims.slice(1) };
+  const whole = fixedDims(declared);
+  if (whole !== undefined && elementCount(whole) === elements) return { ...link, size: 1, shape: () => whole };
+  throw new PithError(
+    "E_DATA",
+    `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
+  );
+}
+
+function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
+  return (
+    declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
+  );
+}
+
+const floats: readonly DataType[] = ["float16", "bfloat16", "float32", "float64"];
+
+function converted(dense: Dense, input: ModelInput, column: string, owner: string): Dense {
+  const type = input.type?.type ?? dense.type;
+  if (dense.type === type) return dense;
+  if (dense.type === "uint8" && floats.includes(type)) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
+      {
+        hint: 'State it: preprocess(dataset, input, presets.unit), or --preprocess unit; "raw" takes the bytes as they are.',
+      },
+    );
+  }
+  if (
+    type === "string" ||
+    dense.type === "string" ||
+    type === "complex64" ||
+    type === "complex128" ||
+    type === "float8e8m0"
+  ) {
+    throw new PithError("E_DATA", `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`);
+  }
+  const numbers = toFloat64(dense);
+  if (!floats.includes(type) && !numbers.every(Number.isInteger)) {
+    throw new PithError("E_DATA", `${owner}: "${column}" has fractions, input "${input.name}" takes ${type}.`);
+  }
+  return fromNumbers(type, dense.dims, numbers);
+}

@@ -1,0 +1,23 @@
+/** Whole files of data, unpacked where they are gzipped. */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+
+/**
+ * All bytes of a source; gzip is recognised by its first bytes, whatever the file is called.
+ * @throws PithError E_DATA if the compressed data is damaged.
+ */
+export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await source.read(0, source.size);
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return gunzip(bytes, source.name);
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
+}
+
+async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    const blob = new Blob([Uint8Array.from(bytes)]);
+    const unpacked = blob.stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(unpacked).arrayBuffer());
+  } catch (cause) {
+    throw new PithError("E_DATA", `${name}: the gzip data is damaged or cut off.`, { cause });
+  }
+}

@@ -1,0 +1,46 @@
+/** What a data set holds, as a number for the record: two runs were on the same samples exactly if their hashes are equal. */
+import { bytesOf } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
+import { sampleCount } from "./rows.ts";
+import type { Dataset } from "./types.ts";
+
+/** Samples per digest. Part of the definition: another number gives other hashes. */
+const chunk = 256;
+
+/**
+ * SHA-256 of a data set, in hexadecimal: over the digests of its batches of 256 in order, each of names, types, dimensions and elements.
+ * The name of the data set and where it lies do not count.
+ */
+export async function contentHash(dataset: Dataset): Promise<string> {
+  const digests: Uint8Array[] = [];
+  for await (const batch of dataset.batches({ size: chunk })) {
+    const parts: Uint8Array[] = [text(`${sampleCount(batch, dataset.name)};`)];
+    for (const name of Object.keys(batch).sort()) {
+      const dense = batch[name];
+      if (dense === undefined) continue;
+      const elements = elementBytes(dense);
+      parts.push(text(JSON.stringify([name, dense.type, dense.dims, elements.length])), elements);
+    }
+    digests.push(await sha256(parts));
+  }
+  const digest = await sha256(digests);
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function elementBytes(dense: Dense): Uint8Array {
+  return dense.type === "string" ? text(JSON.stringify(dense.data)) : bytesOf(dense);
+}
+
+async function sha256(parts: readonly Uint8Array[]): Promise<Uint8Array> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
+}
+
+function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}

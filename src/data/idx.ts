@@ -1,0 +1,85 @@
+/**
+ * The idx format of MNIST and its kin: two zero bytes, an element type, the rank, the dimensions and then the elements, all big-endian.
+ * Source: http://yann.lecun.com/exdb/mnist/.
+ */
+import { PithError } from "../errors.ts";
+import { viewBytes } from "../tensor/dense.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { ByteSource, Dense } from "../tensor/types.ts";
+import { readAll } from "./bytes.ts";
+import { swapBytes } from "./endian.ts";
+import { memory } from "./indexed.ts";
+import { classLabels } from "./labels.ts";
+import type { IndexedDataset, Part } from "./types.ts";
+
+const types = new Map([
+  [0x08, { type: "uint8", width: 1 }],
+  [0x09, { type: "int8", width: 1 }],
+  [0x0b, { type: "int16", width: 2 }],
+  [0x0c, { type: "int32", width: 4 }],
+  [0x0d, { type: "float32", width: 4 }],
+  [0x0e, { type: "float64", width: 8 }],
+] as const);
+
+/**
+ * The tensor in an idx file.
+ * @throws PithError E_DATA if the header is none, or the length is not what it says.
+ */
+export function parseIdx(bytes: Uint8Array, name: string): Dense {
+  const format = types.get((bytes[2] ?? 0) as 0x08);
+  const rank = bytes[3] ?? 0;
+  const start = 4 + 4 * rank;
+  if (bytes[0] !== 0 || bytes[1] !== 0 || format === undefined || rank === 0 || bytes.length < start) {
+    throw new PithError("E_DATA", `${name} is not an idx file: it starts with ${hex(bytes.subarray(0, 4))}.`);
+  }
+  const header = new DataView(bytes.buffer, bytes.byteOffset, start);
+  const dims = Array.from({ length: rank }, (_, axis) => header.getUint32(4 + 4 * axis));
+  const expected = elementCount(dims) * format.width;
+  if (bytes.length - start !== expected) {
+    const got = bytes.length - start;
+    throw new PithError(
+      "E_DATA",
+      `${name}: ${format.type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`,
+    );
+  }
+  const data = bytes.subarray(start);
+  return viewBytes(format.type, dims, format.width === 1 ? data : swapBytes(data, format.width));
+}
+
+/** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
+const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
+
+/** Which idx file holds what; undefined for a name that is no idx file's. */
+export function idxFile(
+  name: string,
+): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
+  const found = pattern.exec(name);
+  if (found === null) return undefined;
+  const [, family = "", part = "", holds = ""] = found;
+  return {
+    family,
+    part: part.toLowerCase() === "train" ? "train" : "test",
+    holds: holds.toLowerCase() === "images" ? "images" : "labels",
+  };
+}
+
+/**
+ * Images and labels from two idx files: "image", uint8 N×1×H×W, and "label", int64.
+ * @throws PithError E_DATA if a file is damaged, or they differ in number.
+ */
+export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
+  const image = parseIdx(await readAll(images), images.name);
+  const label = parseIdx(await readAll(labels), labels.name);
+  const [count, ...shape] = image.dims;
+  if (image.type !== "uint8" || count === undefined || shape.length !== 2) {
+    throw new PithError(
+      "E_DATA",
+      `${images.name} should hold uint8 images [N, height, width], got ${image.type}${dimsText(image.dims)}.`,
+    );
+  }
+  return memory(name, { image: { ...image, dims: [count, 1, ...shape] }, label: classLabels(label, labels.name) });
+}
+
+function hex(bytes: Uint8Array): string {
+  return bytes.length === 0 ? "nothing" : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}

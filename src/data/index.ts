@@ -1,0 +1,22 @@
+/** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
+export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
+export { cifar } from "./cifar.ts";
+export { contentHash } from "./hash.ts";
+export { idx, parseIdx } from "./idx.ts";
+export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
+export { fromModule, type ModuleOptions } from "./module.ts";
+export { parseNpy, parseNpz } from "./npy.ts";
+export { type OpenDatasetOptions, openDataset } from "./open.ts";
+export { findImages, type ImageInput, preprocess, preprocessBatch, type StoredImages } from "./preprocess.ts";
+export {
+  candidates,
+  fromPreprocessorConfig,
+  type Preprocessing,
+  type PresetName,
+  parsePreprocessing,
+  presets,
+} from "./presets.ts";
+export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
+export { collect, split, take } from "./select.ts";
+export { csv, jsonl } from "./table.ts";
+export type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";

@@ -1,0 +1,46 @@
+/** Labels: "label" is the class of a sample, int64, whatever the file calls it and stores it as. */
+import { PithError } from "../errors.ts";
+import { toFloat64, toInt64 } from "../tensor/convert.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+
+/** Column names that mean the label, in the order in which they are believed. */
+const names = ["label", "labels", "target", "targets", "class", "y"];
+
+/**
+ * Whole numbers as int64 classes.
+ * @throws PithError E_DATA if a label is not a whole number.
+ */
+export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
+  if (labels.type === "int64") return labels;
+  if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
+  const numbers = toFloat64(labels);
+  const wrong = numbers.findIndex((value) => !Number.isInteger(value));
+  if (wrong >= 0)
+    throw new PithError("E_DATA", `${owner}: label ${wrong} is ${numbers[wrong]}, not the number of a class.`);
+  return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
+}
+
+/** Which of these columns is the label. */
+export function labelName(columns: readonly string[]): string | undefined {
+  return names.find((name) => columns.includes(name));
+}
+
+/** The columns with the label called "label"; whole numbers become int64 classes, others (a value to predict) stay as they are. */
+export function withLabel(columns: Batch, owner: string): Batch {
+  const found = labelName(Object.keys(columns));
+  const label = found === undefined ? undefined : columns[found];
+  if (found === undefined || label === undefined) return columns;
+  const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== found));
+  return { ...rest, label: isClass(label) ? flat(classLabels(label, owner)) : label };
+}
+
+function isClass(label: Dense): boolean {
+  if (label.type === "string" || label.type === "int64") return true;
+  return toFloat64(label).every((value) => Number.isInteger(value));
+}
+
+/** N×1, as some files store labels, is N. */
+function flat(label: Dense<"int64">): Dense<"int64"> {
+  const [count, width, ...rest] = label.dims;
+  return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
+}

@@ -1,0 +1,171 @@
+/**
+ * From stored images to what a model was trained on: x = (byte · scale − mean) / std per channel, in the model's layout and channel order.
+ *
+ * A stored byte has 256 values, so each channel is one table of 256 numbers: computed in float64, rounded once.
+ */
+import { PithError } from "../errors.ts";
+import type { ValueType } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { mapBatches } from "./indexed.ts";
+import type { Preprocessing } from "./presets.ts";
+import type { Dataset, IndexedDataset } from "./types.ts";
+
+/** The declared input of a model that takes the images. */
+export interface ImageInput {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+}
+
+/** A tensor of stored images: where it is in the batch and how it is laid out. */
+export interface StoredImages {
+  readonly name: string;
+  readonly layout: "NCHW" | "NHWC";
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * The data set as a model takes it: its column of stored images (uint8) becomes the model's input, by its name, in its shape and type.
+ * Where the input's shape tells the layout (N×3×H×W, N×H×W×3, N×784, 1×784×1, …) nothing need be said.
+ * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
+ * @example
+ * const [input] = model.graph.feeds;
+ * const ready = preprocess(await openDataset("cifar10/"), input, presets.imagenet);
+ */
+export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
+export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
+export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
+  return mapBatches(dataset, (batch) => preprocessBatch(batch, input, how, dataset.name));
+}
+
+/** One batch of `preprocess`. */
+export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocessing, owner: string): Batch {
+  const images = findImages(batch);
+  const stored = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || stored === undefined || stored.type !== "uint8") {
+    const found = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
+    throw new PithError(
+      "E_DATA",
+      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${found.join(", ")}.`,
+    );
+  }
+  const count = stored.dims[0] ?? 0;
+  const target = targetOf(images, input, how);
+  const numbers = normalize(stored.data, count, images, target.layout, how);
+  const others = Object.entries(batch).filter(([name]) => name !== images.name);
+  return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(others) };
+}
+
+/** The column of stored images: the one called "image", else the first of bytes in the shape of images. */
+export function findImages(batch: Batch): StoredImages | undefined {
+  const names = Object.keys(batch).filter((name) => name !== "label");
+  for (const name of names.includes("image") ? ["image"] : names) {
+    const dense = batch[name];
+    if (dense?.type !== "uint8") continue;
+    const [, a = 0, b = 0, c = 0] = dense.dims;
+    if (dense.dims.length === 2) return { name, layout: "NCHW", channels: 1, height: 1, width: a };
+    if (dense.dims.length === 3) return { name, layout: "NCHW", channels: 1, height: a, width: b };
+    if (dense.dims.length !== 4) continue;
+    if (a === 1 || a === 3) return { name, layout: "NCHW", channels: a, height: b, width: c };
+    if (c === 1 || c === 3) return { name, layout: "NHWC", channels: c, height: a, width: b };
+  }
+  return undefined;
+}
+
+interface Target {
+  /** Of one sample. */
+  readonly dims: readonly number[];
+  readonly layout: "NCHW" | "NHWC";
+}
+
+function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
+  const { channels, height, width } = images;
+  const planes: Target = { dims: [channels, height, width], layout: "NCHW" };
+  const pixels: Target = { dims: [height, width, channels], layout: "NHWC" };
+  const wanted = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
+  const declared = input.type?.dims;
+  if (declared === undefined) return wanted[0] ?? planes;
+  // A batch axis first, else a model for one image that has none.
+  for (const rest of [declared.slice(1), declared]) {
+    const exact = wanted.find((target) => matches(rest, target.dims));
+    if (exact !== undefined) return exact;
+    const fixed = fixedDims(rest);
+    if (
+      fixed !== undefined &&
+      elementCount(fixed) === channels * height * width &&
+      rest.length < 3 + Number(channels === 1)
+    ) {
+      return { dims: fixed, layout: how.layout ?? "NCHW" };
+    }
+  }
+  const size = channels === 1 ? `${height}×${width}` : `${height}×${width} with ${channels} channels`;
+  throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
+    hint: "Scale or crop the images to the model's size first.",
+  });
+}
+
+function matches(declared: readonly Dim[], dims: readonly number[]): boolean {
+  return (
+    declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
+  );
+}
+
+function normalize(
+  bytes: Uint8Array,
+  count: number,
+  images: StoredImages,
+  layout: "NCHW" | "NHWC",
+  how: Preprocessing,
+): Float32Array {
+  const { channels, height, width } = images;
+  const pixels = height * width;
+  const result = new Float32Array(count * channels * pixels);
+  const step = (order: "NCHW" | "NHWC"): readonly [pixel: number, channel: number] =>
+    order === "NCHW" ? [1, pixels] : [channels, 1];
+  const [fromPixel, fromChannel] = step(images.layout);
+  const [toPixel, toChannel] = step(layout);
+  for (let channel = 0; channel < channels; channel++) {
+    const table = valueTable(how, channel, channels);
+    const place = how.channels === "BGR" ? channels - 1 - channel : channel;
+    for (let sample = 0; sample < count; sample++) {
+      let from = sample * channels * pixels + channel * fromChannel;
+      let to = sample * channels * pixels + place * toChannel;
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        result[to] = table[bytes[from] ?? 0] ?? 0;
+        from += fromPixel;
+        to += toPixel;
+      }
+    }
+  }
+  return result;
+}
+
+/** The 256 values of a channel; mean and deviation are in the order of the stored channels. */
+function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
+  const pick = (values: readonly number[], what: string): number => {
+    const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;
+    if (value !== undefined) return value;
+    throw new PithError(
+      "E_DATA",
+      `Preprocessing "${how.name}" has ${values.length} values of ${what}, the images have ${channels} channels.`,
+    );
+  };
+  const mean = pick(how.mean, "mean");
+  const std = pick(how.std, "std");
+  return Float32Array.from({ length: 256 }, (_, byte) => (byte * how.scale - mean) / std);
+}
+
+function typed(numbers: Float32Array, dims: readonly number[], input: ImageInput, how: Preprocessing): Dense {
+  const type = input.type?.type ?? "float32";
+  if (type === "float32") return { type, dims, data: numbers };
+  if (type === "float16" || type === "float64") return fromNumbers(type, dims, numbers);
+  if (type === "uint8" && numbers.every((value) => value === Math.round(value) && value >= 0 && value <= 255)) {
+    return fromNumbers(type, dims, numbers);
+  }
+  throw new PithError("E_DATA", `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot give.`, {
+    hint: type === "uint8" ? 'Take the bytes as they are: preprocessing "raw".' : "",
+  });
+}

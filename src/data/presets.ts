@@ -1,0 +1,122 @@
+/** Preprocessing by name: what published image models were trained on. */
+import { PithError } from "../errors.ts";
+
+/** x = (byte · scale − mean) / std. */
+export interface Preprocessing {
+  /** What reports call it. */
+  readonly name: string;
+  readonly scale: number;
+  /** Of each channel as stored (red, green, blue); one number stands for all. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** The order of channels that the model wants. */
+  readonly channels: "RGB" | "BGR";
+  /** Said only where the input's shape leaves it open; flattened images are taken as planes. */
+  readonly layout?: "NCHW" | "NHWC";
+}
+
+const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
+
+export const presets = {
+  /** 0..1. */
+  unit: { ...plain, name: "unit" },
+  /** 0..255. */
+  raw: { ...plain, name: "raw", scale: 1 },
+  /** −1..1, as TensorFlow's networks have it. */
+  symmetric: { ...plain, name: "symmetric", mean: [0.5], std: [0.5] },
+  /** Standardised by ImageNet, as PyTorch's networks have it. */
+  imagenet: { ...plain, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  cifar10: { ...plain, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
+  mnist: { ...plain, name: "mnist", mean: [0.1307], std: [0.3081] },
+  /** BGR, ImageNet's mean taken off the bytes. */
+  caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
+} as const satisfies Readonly<Record<string, Preprocessing>>;
+
+export type PresetName = keyof typeof presets;
+
+/** The presets worth trying on images of so many channels, likeliest first. */
+export function candidates(channels: number): readonly Preprocessing[] {
+  const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
+  return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
+}
+
+/**
+ * Preprocessing from its text: a preset ("imagenet"), or settings on top of "unit", separated by spaces:
+ * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC`. A preset may come first: `cifar10 channels=BGR`.
+ * @throws PithError E_OPTION with the word that is not understood.
+ */
+export function parsePreprocessing(text: string): Preprocessing {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  let result: Preprocessing = presets.unit;
+  words.forEach((word, index) => {
+    const [key = "", value] = word.split("=", 2);
+    if (value === undefined) {
+      if (index > 0 || !isPreset(key)) throw unknownWord(word);
+      result = presets[key];
+    } else result = { ...result, ...setting(key, value, word) };
+  });
+  checkPreprocessing(result);
+  return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
+}
+
+/**
+ * The preprocessing that a preprocessor_config.json (transformers) declares.
+ * @throws PithError E_DATA if it is not of that kind.
+ */
+export function fromPreprocessorConfig(config: unknown): Preprocessing {
+  const settings =
+    typeof config === "object" && config !== null ? (config as Readonly<Record<string, unknown>>) : undefined;
+  if (settings === undefined) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
+  const list = (key: string, otherwise: readonly number[]): readonly number[] => {
+    const value = settings[key];
+    if (typeof value === "number") return [value];
+    return Array.isArray(value) && value.every((entry) => typeof entry === "number") ? value : otherwise;
+  };
+  const factor = settings.rescale_factor;
+  const rescaled = settings.do_rescale !== false;
+  const normalized = settings.do_normalize !== false;
+  const result: Preprocessing = {
+    name: "preprocessor_config.json",
+    scale: !rescaled ? 1 : typeof factor === "number" ? factor : 1 / 255,
+    mean: normalized ? list("image_mean", [0]) : [0],
+    std: normalized ? list("image_std", [1]) : [1],
+    channels: settings.do_flip_channel_order === true ? "BGR" : "RGB",
+  };
+  checkPreprocessing(result);
+  return result;
+}
+
+function setting(key: string, value: string, word: string): Partial<Preprocessing> {
+  if (key === "scale") return { scale: fraction(value, word) };
+  if (key === "mean") return { mean: value.split(",").map((part) => fraction(part, word)) };
+  if (key === "std") return { std: value.split(",").map((part) => fraction(part, word)) };
+  if (key === "channels" && (value === "RGB" || value === "BGR")) return { channels: value };
+  if (key === "layout" && (value === "NCHW" || value === "NHWC")) return { layout: value };
+  throw unknownWord(word);
+}
+
+/** "0.5", or "1/255". */
+function fraction(text: string, word: string): number {
+  const [above = "", below = "1"] = text.split("/", 2);
+  const value = Number(above) / Number(below);
+  if (above.trim() === "" || below.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);
+  return value;
+}
+
+function checkPreprocessing({ name, std, scale }: Preprocessing): void {
+  if (scale !== 0 && Number.isFinite(scale) && std.every((value) => value > 0 && Number.isFinite(value))) return;
+  throw new PithError(
+    "E_OPTION",
+    `Preprocessing "${name}": the scale must not be 0 and every std must be greater than 0.`,
+  );
+}
+
+function isPreset(name: string): name is PresetName {
+  return Object.hasOwn(presets, name);
+}
+
+function unknownWord(word: string): PithError {
+  return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
+    hint: `Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC.`,
+  });
+}

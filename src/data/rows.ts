@@ -1,0 +1,114 @@
+/** Samples are rows: cutting, picking and joining tensors along axis 0. */
+import { PithError } from "../errors.ts";
+import { bitsOf } from "../tensor/dense.ts";
+import { dimsText, elementCount, sameDims } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+
+/**
+ * The number of samples in named tensors.
+ * @throws PithError E_DATA if there is none to count, or the tensors disagree.
+ */
+export function sampleCount(batch: Batch, owner: string): number {
+  let count: number | undefined;
+  let first = "";
+  for (const [name, dense] of Object.entries(batch)) {
+    const [rows] = dense.dims;
+    if (rows === undefined)
+      throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must count samples.`);
+    if (count !== undefined && rows !== count) {
+      throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${first}" has ${count}.`);
+    }
+    if (count === undefined) first = name;
+    count = rows;
+  }
+  if (count === undefined) throw new PithError("E_DATA", `${owner} has no tensors.`);
+  return count;
+}
+
+/** Rows from `start` to before `end`; numbers share memory. */
+export function sliceRows(dense: Dense, start: number, end: number): Dense {
+  const width = rowLength(dense);
+  const dims = [Math.max(0, Math.min(end, dense.dims[0] ?? 0) - start), ...dense.dims.slice(1)];
+  const data =
+    dense.type === "string"
+      ? dense.data.slice(start * width, end * width)
+      : dense.data.subarray(start * width, end * width);
+  return { type: dense.type, dims, data } as Dense;
+}
+
+/** The rows at some positions, copied; a run of consecutive ones shares memory. */
+export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
+  const [first] = positions;
+  if (first !== undefined && positions.every((position, index) => position === first + index)) {
+    return sliceRows(dense, first, first + positions.length);
+  }
+  const width = rowLength(dense);
+  const dims = [positions.length, ...dense.dims.slice(1)];
+  if (dense.type === "string") {
+    const data = [...positions].flatMap((position) => dense.data.slice(position * width, (position + 1) * width));
+    return { type: "string", dims, data };
+  }
+  const data = empty(dense, positions.length * width);
+  positions.forEach((position, index) => {
+    copy(dense, position * width, (position + 1) * width, data, index * width);
+  });
+  return { type: dense.type, dims, data } as Dense;
+}
+
+/**
+ * One tensor from the rows of several.
+ * @throws PithError E_DATA if their types or the dimensions after the first differ.
+ */
+export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
+  const [first] = parts;
+  if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
+  const width = rowLength(first);
+  const whole: Dense[] = parts.map((part, index) => {
+    if (part !== undefined && part.type === first.type && sameDims(part.dims.slice(1), first.dims.slice(1)))
+      return part;
+    const got = part === undefined ? "nothing" : `${part.type}${dimsText(part.dims)}`;
+    const expected = `${first.type}${dimsText(first.dims)}`;
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${name}" is ${expected} in the first batch and ${got} in batch ${index + 1}.`,
+    );
+  });
+  const rows = whole.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
+  const dims = [rows, ...first.dims.slice(1)];
+  if (first.type === "string") {
+    return { type: "string", dims, data: whole.flatMap((part) => (part.type === "string" ? [...part.data] : [])) };
+  }
+  const data = empty(first, rows * width);
+  let at = 0;
+  for (const part of whole) {
+    copy(part, 0, part.data.length, data, at);
+    at += part.data.length;
+  }
+  return { type: first.type, dims, data } as Dense;
+}
+
+export function mapColumns(batch: Batch, change: (dense: Dense, name: string) => Dense): Batch {
+  return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
+}
+
+/** Elements of one row. */
+export function rowLength(dense: Dense): number {
+  if (dense.type !== "string" && bitsOf[dense.type] < 8) {
+    throw new PithError("E_DATA", `A data set cannot hold ${dense.type}: its elements are packed.`);
+  }
+  const elements = elementCount(dense.dims.slice(1));
+  return dense.type === "complex64" || dense.type === "complex128" ? 2 * elements : elements;
+}
+
+type Numeric = Exclude<Dense, Dense<"string">>["data"];
+
+function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
+  const made = like.data.constructor as new (length: number) => Numeric;
+  return new made(length);
+}
+
+function copy(from: Dense, start: number, end: number, to: Numeric, at: number): void {
+  if (from.type === "string") return;
+  // Both arrays are of one class; TypeScript sees only the union.
+  (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
+}

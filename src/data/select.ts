@@ -1,0 +1,84 @@
+/** Some of the samples: the first ones, disjoint parts, or a stream read into memory. */
+import { PithError } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import type { Batch } from "../tensor/types.ts";
+import { isIndexed, memory, range, view } from "./indexed.ts";
+import { joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
+import type { Dataset, IndexedDataset } from "./types.ts";
+
+/** The first `count` samples; all, if there are fewer. Of a stream, whose order is its own, the first that come. */
+export function take(dataset: IndexedDataset, count: number): IndexedDataset;
+export function take(dataset: Dataset, count: number): Dataset;
+export function take(dataset: Dataset, count: number): Dataset {
+  if (isIndexed(dataset)) return view(dataset, dataset.name, range(Math.min(count, dataset.count)));
+  return {
+    name: dataset.name,
+    count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
+    async *batches(options) {
+      let left = count;
+      if (left <= 0) return;
+      for await (const batch of dataset.batches(options)) {
+        const size = sampleCount(batch, dataset.name);
+        const cut = size > left;
+        if (cut && options.dropLast === true) return;
+        yield cut ? firstRows(batch, left) : batch;
+        left -= size;
+        if (left <= 0) return;
+      }
+    },
+  };
+}
+
+/**
+ * Disjoint parts whose sizes are the given fractions of the whole, drawn at random; what the fractions leave over is in none.
+ * Same data, fractions and seed, same parts. Each part keeps the order of the whole.
+ * @throws PithError E_DATA for a stream (`collect` it first), E_OPTION if a fraction is negative or they sum to more than 1.
+ * @example
+ * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
+ */
+export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
+  if (!isIndexed(dataset)) {
+    throw new PithError(
+      "E_DATA",
+      `${dataset.name} is a stream, whose samples come in one order only: it cannot be split.`,
+      {
+        hint: 'Read it into memory first: await collect(dataset), from "pith/data".',
+      },
+    );
+  }
+  const total = fractions.reduce((sum, fraction) => sum + fraction, 0);
+  if (fractions.some((fraction) => !(fraction >= 0)) || total > 1 + 1e-9) {
+    throw new PithError("E_OPTION", `Fractions must be at least 0 and sum to at most 1, got ${fractions.join(", ")}.`);
+  }
+  const order = random(seed, "split").permutation(dataset.count);
+  let sum = 0;
+  let start = 0;
+  return fractions.map((fraction, index) => {
+    sum += fraction;
+    // Rounding the running sum, not each part, gives every sample to one part exactly.
+    const end = Math.min(dataset.count, Math.round(sum * dataset.count));
+    const positions = order.slice(start, end).sort();
+    start = end;
+    return view(dataset, `${dataset.name} (part ${index + 1} of ${fractions.length})`, positions);
+  });
+}
+
+/**
+ * Reads a data set into memory, up to `limit` samples.
+ * @throws PithError E_DATA if it is empty, or its batches do not fit each other.
+ */
+export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
+  const batches: Batch[] = [];
+  for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
+  const [first] = batches;
+  if (first === undefined) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  const columns = Object.keys(first).map((name) => {
+    const parts = batches.map((batch) => batch[name]);
+    return [name, joinRows(name, parts, dataset.name)] as const;
+  });
+  return memory(dataset.name, Object.fromEntries(columns));
+}
+
+function firstRows(batch: Batch, count: number): Batch {
+  return mapColumns(batch, (dense) => sliceRows(dense, 0, count));
+}
