@@ -16,6 +16,8 @@ function copyInto(from: Graph, to: Graph, copies: Map<Value, Value>): void {
     const copy = to.addValue(value.name, value.type);
     copy.tensor = value.tensor;
     copy.role = value.role;
+    copy.declared = value.declared;
+    copy.foreign = value.foreign;
     carry(value, copy);
     copies.set(value, copy);
   }

@@ -44,6 +44,16 @@ export interface Value extends Carried {
   /** The weight or constant stored under this name. */
   tensor: Tensor | undefined;
   role: Role | undefined;
+  /** The file lists the type in its value_info, and so does what is saved. Inferred types are not saved. */
+  declared: boolean;
+  /** What the file says of a value that is no plain tensor; carried without being read. */
+  foreign: ForeignValue | undefined;
+}
+
+/** Messages in wire format: the TypeProto of a sequence, map or optional, or the SparseTensorProto of a sparse weight. */
+export interface ForeignValue {
+  readonly type?: Uint8Array;
+  readonly sparse?: Uint8Array;
 }
 
 export interface Node extends Carried {
@@ -77,6 +87,8 @@ class ValueImplementation implements Value {
   readonly uses = new Set<Use>();
   tensor: Tensor | undefined = undefined;
   role: Role | undefined = undefined;
+  declared = false;
+  foreign: ForeignValue | undefined = undefined;
   doc: string | undefined = undefined;
   readonly metadata = new Map<string, string>();
   unknown: Uint8Array | undefined = undefined;
