@@ -5,8 +5,8 @@
  * Every facet is required; "no" is a `Miss` with its reason.
  */
 import { Miss, PithError } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
 import type { Attribute } from "../graph/attribute.ts";
+import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -49,7 +49,7 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
 
 /**
  * How indices along an axis of an input relate to those of another axis. Links tell what must go together when channels are removed.
- * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`.
+ * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Followed backwards only for whole images `map(i)`.
  * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing.
  * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes.
  * An axis that no link mentions refuses.
@@ -65,16 +65,16 @@ export interface NodeChange {
   readonly inputs?: Readonly<Record<number, Dense>>;
 }
 
-/** Dimensions of the operands after channels were removed. */
-export interface NewDims {
-  readonly inputs: readonly (readonly Dim[] | undefined)[];
-  readonly outputs: readonly (readonly Dim[] | undefined)[];
+/** The operands after channels were removed: their new dimensions, and which indices of an axis went. */
+export interface Cut {
+  dims(port: AxisEnd[0]): readonly Dim[];
+  removed(end: AxisEnd): readonly number[];
 }
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
   /** Needed only by operators that repeat dimensions in attributes or constants: Reshape, grouped Conv, Split. */
-  readonly resize?: (dims: NewDims) => NodeChange;
+  readonly resize?: (cut: Cut) => NodeChange;
 }
 
 /** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */
@@ -101,10 +101,17 @@ export type QuantizeRule =
       /** The same operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
       readonly integer: (
         emit: Emit,
-        operands: { readonly x: Value; readonly weight: Value; readonly xZeroPoint: Value; readonly weightZeroPoint?: Value },
+        operands: {
+          readonly x: Value;
+          readonly weight: Value;
+          readonly xZeroPoint: Value;
+          readonly weightZeroPoint?: Value;
+        },
       ) => Value;
       /** The dimensions that a per-channel vector must have to multiply or add to the output. */
       readonly channelDims: (channels: number) => readonly number[];
+      /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
+      readonly integerTransposed: boolean;
     }
   /** Output and input share scale and zero point: the numbers are only moved or selected. */
   | { readonly kind: "transparent" }
@@ -127,7 +134,7 @@ export interface OpDef<S> {
   /** A fused operator as primitives; one of `lower` and `gradient` is enough. */
   readonly lower: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[]>;
   /** dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). */
-  readonly gradient: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[]>;
+  readonly gradient: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[] | Miss>;
   readonly cost: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss>;
   readonly quantize: Facet<(s: S, site: Site) => QuantizeRule | Miss>;
 }

@@ -1,0 +1,44 @@
+/** What a model costs: multiply-accumulates per node, parameters and bytes. */
+import { Miss } from "../errors.ts";
+import type { Node } from "../graph/graph.ts";
+import { allGraphs } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { addDims, type Dim, elementCount } from "../tensor/dims.ts";
+import type { Inference } from "./infer.ts";
+
+export interface Cost {
+  /** Multiply-accumulates of one run; symbolic where the batch is. */
+  readonly macs: Dim;
+  readonly perNode: ReadonlyMap<Node, Dim>;
+  /** Elements of stored tensors, without masks. */
+  readonly parameters: number;
+  /** Bytes of stored tensors. */
+  readonly bytes: number;
+  /** Nodes whose cost is not known. */
+  readonly misses: readonly Miss[];
+}
+
+export function cost(model: Model, inference: Inference): Cost {
+  const perNode = new Map<Node, Dim>();
+  const misses: Miss[] = [];
+  let macs: Dim = 0;
+  for (const node of model.graph.nodes()) {
+    const bound = inference.at(node);
+    const found = bound instanceof Miss ? bound : bound.cost();
+    if (found instanceof Miss) {
+      misses.push(found);
+      continue;
+    }
+    perNode.set(node, found.macs);
+    macs = addDims(macs, found.macs);
+  }
+  let [parameters, bytes] = [0, 0];
+  for (const graph of allGraphs(model.graph)) {
+    for (const value of graph.values()) {
+      if (value.tensor === undefined) continue;
+      bytes += value.tensor.bytes;
+      if (value.role?.kind !== "mask") parameters += elementCount(value.tensor.dims);
+    }
+  }
+  return { macs, perNode, parameters, bytes, misses };
+}

@@ -1,0 +1,137 @@
+/**
+ * Layers: the nodes with a weight, found through a mask, a DequantizeLinear or any other work on stored tensors alone, so that a layer
+ * keeps its name through every technique.
+ */
+import { Miss, PithError } from "../errors.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { WeightRole } from "../ops/index.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Inference } from "./infer.ts";
+
+export interface Layer {
+  /** The parameter's stem ("fc1" of "fc1.weight"), else the node's name. */
+  readonly name: string;
+  readonly node: Node;
+  readonly role: WeightRole;
+  /** The stored tensor with the numbers: behind a mask the parameter, behind a DequantizeLinear the integers. */
+  readonly weight: Value;
+  /** What the node reads: `weight` itself, or what masks and roundings make of it. */
+  readonly effective: Value;
+  readonly bias: Value | undefined;
+  /** Output and input channels, over all groups. */
+  readonly outputs: number;
+  readonly inputs: number;
+}
+
+/** All layers of the main graph, in order. */
+export function layers(model: Model, inference: Inference): readonly Layer[] {
+  const found: Layer[] = [];
+  for (const node of model.graph.nodes()) {
+    const layer = layerAt(node, inference);
+    if (!(layer instanceof Miss)) found.push(layer);
+  }
+  return found;
+}
+
+/** The layer that a node is, or why it is none. */
+export function layerAt(node: Node, inference: Inference): Layer | Miss {
+  const bound = inference.at(node);
+  if (bound instanceof Miss) return bound;
+  const role = bound.weight();
+  if (role instanceof Miss) return role;
+  const effective = node.inputs[role.input];
+  const dims = fixedDims(effective?.type?.dims);
+  if (effective === undefined || dims === undefined)
+    return new Miss("its weight's dimensions are not known", node.name);
+  const weight = storedRoot(effective);
+  if (weight === undefined) return new Miss("its weight is computed", node.name);
+  const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
+  return {
+    name: layerName(weight, node),
+    node,
+    role,
+    weight,
+    effective,
+    bias,
+    outputs: (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
+    inputs: (dims[role.in] ?? 0) * (role.in === 0 || role.groups === 1 ? 1 : role.groups),
+  };
+}
+
+/**
+ * The stored tensor behind a value: itself, or what its producer works on. Of several stored inputs it is the one with as many elements as
+ * the result that is no mask; scales, zero points and shapes are smaller.
+ */
+export function storedRoot(value: Value): Value | undefined {
+  if (value.tensor !== undefined) return value;
+  const dims = fixedDims(value.type?.dims);
+  if (value.producer === undefined || dims === undefined) return undefined;
+  const count = elementCount(dims);
+  for (const input of value.producer.inputs) {
+    const inputDims = fixedDims(input?.type?.dims);
+    if (
+      input === undefined ||
+      inputDims === undefined ||
+      elementCount(inputDims) !== count ||
+      input.role?.kind === "mask"
+    )
+      continue;
+    const root = storedRoot(input);
+    if (root !== undefined) return root;
+  }
+  return undefined;
+}
+
+/** Endings by which exporters mark the weight of a layer, and those that techniques append. */
+const weightEnding = /[./:_](weight|kernel|w)(_orig|_quantized)?$/i;
+
+function layerName(weight: Value, node: Node): string {
+  const stem = weight.name.replace(weightEnding, "");
+  if (stem !== weight.name && stem !== "") return stem;
+  return node.name !== "" ? node.name : (node.outputs[0]?.name ?? weight.name);
+}
+
+export interface Selection {
+  /** Names or patterns: "fc1", "layer1.*". All if absent. */
+  readonly layers?: string | readonly string[] | undefined;
+  readonly except?: string | readonly string[] | undefined;
+}
+
+/**
+ * The layers that a selection names.
+ * @throws PithError E_NAME for a name or pattern that fits no layer.
+ */
+export function selectLayers<L extends { readonly name: string }>(
+  all: readonly L[],
+  selection: Selection,
+): readonly L[] {
+  const patterns = list(selection.layers);
+  const excluded = list(selection.except);
+  for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
+    if (!all.some((layer) => matches(pattern, layer.name))) {
+      const names = all.map((layer) => layer.name);
+      const shown =
+        names.length > 12 ? `${names.slice(0, 12).join(", ")} and ${names.length - 12} more` : names.join(", ");
+      throw new PithError("E_NAME", `No layer is called "${pattern}".`, {
+        hint: names.length === 0 ? "The model has no layers with a weight." : `Layers: ${shown}.`,
+      });
+    }
+  }
+  return all.filter(
+    (layer) =>
+      (patterns === undefined || patterns.some((pattern) => matches(pattern, layer.name))) &&
+      !(excluded ?? []).some((pattern) => matches(pattern, layer.name)),
+  );
+}
+
+/** `*` stands for any run of characters. */
+export function matches(pattern: string, name: string): boolean {
+  const escaped = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${escaped.join(".*")}$`).test(name);
+}
+
+function list(patterns: string | readonly string[] | undefined): readonly string[] | undefined {
+  if (patterns === undefined) return undefined;
+  return typeof patterns === "string" ? patterns.split(",").map((pattern) => pattern.trim()) : patterns;
+}

@@ -1,0 +1,190 @@
+/**
+ * Element by element, two operands, with broadcasting: arithmetic, comparison, logic.
+ * Gradients are written in the broadcast shape; the walker sums over broadcast axes.
+ * Opset history: before 7, broadcasting was one-sided and asked for by attributes (`axis`, `broadcast`): refused.
+ * Add takes a stored vector as the bias of the layer before it: trained.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { addDims, type Dim, divideDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import { defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { broadcast, broadcastAxes, dimsAt, need, noMacs, scalar, typeOf } from "./rules.ts";
+
+type Derivative = (parts: {
+  readonly emit: Emit;
+  readonly up: Value;
+  readonly a: Value;
+  readonly b: Value;
+  readonly y: Value;
+  readonly number: (value: number) => Value;
+}) => Value;
+
+interface Row {
+  readonly name: string;
+  /** dLoss/da and dLoss/db. */
+  readonly derivatives: readonly [Derivative, Derivative] | Miss;
+  /** The same arithmetic on dimensions, for shapes computed in the graph. */
+  readonly onDims?: (a: Dim, b: Dim) => Dim | undefined;
+  readonly type?: DataType;
+  readonly parameters?: OpDef<null>["parameters"];
+  readonly quantize?: OpDef<null>["quantize"];
+}
+
+function binary(row: Row): Op {
+  const { derivatives, onDims } = row;
+  return defineOp<null>({
+    name: row.name,
+    read: (site) => (site.version < 7 ? new Miss("broadcasts by attributes before opset 7") : null),
+    infer: (_, site) => {
+      const a = dimsAt(site, 0);
+      const b = dimsAt(site, 1);
+      const type = row.type ?? need(site, 0).type;
+      if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
+      const dims = broadcast(a, b);
+      if (dims instanceof Miss) return dims;
+      const elements = onDims === undefined ? undefined : combineElements(site, onDims);
+      const result: Inferred = elements === undefined ? { type, dims } : { type, dims, elements };
+      return [result];
+    },
+    parameters: row.parameters ?? noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => broadcastAxes(site),
+    lower: new Miss("is primitive"),
+    gradient:
+      derivatives instanceof Miss
+        ? derivatives
+        : (_, { emit, inputs, outputs, upstream, wanted }) => {
+            const [a, b] = inputs;
+            const [y] = outputs;
+            const [up] = upstream;
+            if (a === undefined || b === undefined || y === undefined || up === undefined) return [];
+            const parts = { emit, up, a, b, y, number: (value: number) => scalar(emit, typeOf(y), value) };
+            return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
+          },
+    cost: noMacs,
+    quantize: row.quantize ?? new Miss("runs in float"),
+  });
+}
+
+function combineElements(site: Site, combine: (a: Dim, b: Dim) => Dim | undefined): readonly Dim[] | undefined {
+  const a = site.inputs[0]?.elements;
+  const b = site.inputs[1]?.elements;
+  if (a === undefined || b === undefined) return undefined;
+  const count = Math.max(a.length, b.length);
+  if (a.length === 0 || b.length === 0 || count % a.length !== 0 || count % b.length !== 0) return undefined;
+  const combined: Dim[] = [];
+  for (let index = 0; index < count; index++) {
+    const [left, right] = [a[index % a.length], b[index % b.length]];
+    const value = left === undefined || right === undefined ? undefined : combine(left, right);
+    if (value === undefined) return undefined;
+    combined.push(value);
+  }
+  return combined;
+}
+
+const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
+const flat = new Miss("is constant almost everywhere");
+const both = (f: Derivative): readonly [Derivative, Derivative] => [f, f];
+
+/** A stored operand with more than one element, added to an activation, is a bias. */
+function bias(_: null, site: Site): readonly number[] {
+  return site.inputs.flatMap((operand, input) =>
+    operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
+  );
+}
+
+/** Ties give half to each operand. */
+function pick(
+  emit: Emit,
+  up: Value,
+  mine: Value,
+  other: Value,
+  wins: "Greater" | "Less",
+  number: (n: number) => Value,
+): Value {
+  const share = emit.Where([
+    emit[wins]([mine, other]),
+    number(1),
+    emit.Where([emit.Equal([mine, other]), number(0.5), number(0)]),
+  ]);
+  return emit.Mul([up, share]);
+}
+
+const comparison = (name: string): Op => binary({ name, derivatives: flat, type: "bool" });
+
+export const binaryOperators: readonly Op[] = [
+  binary({ name: "Add", derivatives: both(({ up }) => up), onDims: addDims, parameters: bias, quantize: joins }),
+  binary({
+    name: "Sub",
+    derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
+    onDims: (a, b) => addDims(a, multiplyDims(-1, b)),
+  }),
+  binary({
+    name: "Mul",
+    derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
+    onDims: multiplyDims,
+    quantize: joins,
+  }),
+  binary({
+    name: "Div",
+    // d(a/b)/db = -y/b
+    derivatives: [
+      ({ emit, up, b }) => emit.Div([up, b]),
+      ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
+    ],
+    // Integer division truncates; exact quotients and non-negative numbers are what shape arithmetic needs.
+    onDims: (a, b) => (isSymbolic(a) || isSymbolic(b) ? divideDims(a, b) : b === 0 ? undefined : Math.trunc(a / b)),
+  }),
+  binary({
+    name: "Pow",
+    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0.
+    derivatives: [
+      ({ emit, up, a, b, number }) => emit.Mul([up, emit.Mul([b, emit.Pow([a, emit.Sub([b, number(1)])])])]),
+      ({ emit, up, a, y, number }) => {
+        const safe = emit.Where([emit.Equal([a, number(0)]), number(1), a]);
+        return emit.Mul([up, emit.Mul([y, emit.Log([safe])])]);
+      },
+    ],
+  }),
+  comparison("Equal"),
+  comparison("Greater"),
+  comparison("GreaterOrEqual"),
+  comparison("Less"),
+  comparison("LessOrEqual"),
+  comparison("And"),
+  comparison("Or"),
+];
+
+function extremum(name: "Max" | "Min", wins: "Greater" | "Less"): Op {
+  return defineOp<null>({
+    name,
+    read: (site) => (site.version < 8 ? new Miss("does not broadcast before opset 8") : null),
+    infer: (_, site) => {
+      const shapes = site.inputs.map((_, input) => dimsAt(site, input));
+      const type = need(site, 0).type;
+      const known = shapes.flatMap((dims) => (dims instanceof Miss ? [] : [dims]));
+      if (known.length < shapes.length) return [{ type, dims: undefined }];
+      const dims = broadcast(...known);
+      return dims instanceof Miss ? dims : [{ type, dims }];
+    },
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => broadcastAxes(site),
+    lower: new Miss("is primitive"),
+    gradient: (_, { emit, inputs, upstream }) => {
+      const [up] = upstream;
+      const [a, b] = inputs;
+      if (up === undefined || a === undefined) return [];
+      if (b === undefined) return [up];
+      if (inputs.length > 2) return new Miss("has more than two operands");
+      const number = (value: number): Value => scalar(emit, typeOf(up), value);
+      return [pick(emit, up, a, b, wins, number), pick(emit, up, b, a, wins, number)];
+    },
+    cost: noMacs,
+    quantize: new Miss("runs in float"),
+  });
+}
+
+export const extremumOperators: readonly Op[] = [extremum("Max", "Greater"), extremum("Min", "Less")];

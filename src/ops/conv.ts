@@ -1,0 +1,314 @@
+/**
+ * Convolution over any number of spatial axes, with groups: Conv, its transpose, and its integer form.
+ * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
+ *
+ * Gradients. With respect to the data, a convolution with stride 1 and one group is a convolution with the flipped, transposed kernel;
+ * otherwise ConvTranspose. With respect to the weight: one matrix product per kernel tap between the upstream gradient and the strided
+ * slice of the padded data that the tap saw (measured as the best single form on CPU).
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
+import { integer, integers } from "./attributes.ts";
+import { type AxisLink, type AxisRule, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
+import { dimsAt, fixed, integersConstant, need, product, scalar, typeOf } from "./rules.ts";
+import { explicitPads, extent, readWindow, type Window, windowDims } from "./window.ts";
+
+interface ConvSettings extends Window {
+  readonly group: number;
+}
+
+function readConv(site: Site): ConvSettings | Miss {
+  const weight = site.inputs[1]?.dims;
+  const kernel = integers(site, "kernel_shape") ?? weight?.slice(2);
+  if (kernel === undefined || !kernel.every((size) => typeof size === "number"))
+    return new Miss("the kernel's size is not known");
+  return { ...readWindow(site, kernel as readonly number[]), group: integer(site, "group", 1) };
+}
+
+function convDims(s: ConvSettings, site: Site): readonly Dim[] | Miss {
+  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
+  if (x instanceof Miss) return x;
+  if (w instanceof Miss) return w;
+  const [channels, perGroup] = [x[1], w[1]];
+  if (typeof channels === "number" && typeof perGroup === "number" && channels !== perGroup * s.group) {
+    return new Miss(`the weight has ${perGroup * s.group} input channels, the input has ${channels}`);
+  }
+  return [x[0] as Dim, w[0] as Dim, ...windowDims(s, x.slice(2))];
+}
+
+function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
+  if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
+  const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
+  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
+}
+
+/**
+ * Channels. Without groups, input and output channels are independent. Depthwise, they are tied one to one (or one to m), and the number
+ * of groups shrinks. With groups, the same positions go in every group, so that groups stay equal.
+ */
+function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
+  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
+  if (x instanceof Miss) return x;
+  if (w instanceof Miss) return w;
+  const [channels, outputs] = [x[1], w[0]];
+  if (typeof channels !== "number" || typeof outputs !== "number")
+    return new Miss("the number of channels is not known");
+  const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
+  const common: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in1", 0], to: ["out0", 1] }, ...bias];
+  if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
+  const perGroupOut = outputs / s.group;
+  const perGroupIn = channels / s.group;
+  const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
+  if (perGroupIn === 1) {
+    return {
+      links: [...common, { from: ["in0", 1], to: ["in1", 0], map: (c) => run(c * perGroupOut, perGroupOut) }],
+      resize: (cut) => {
+        const left = cut.dims("in0")[1];
+        return typeof left === "number" ? { attributes: { group: { kind: "int", value: left } } } : {};
+      },
+    };
+  }
+  const acrossGroups = (perGroup: number) => (index: number) =>
+    run(0, s.group).map((group) => group * perGroup + (index % perGroup));
+  return {
+    links: [
+      ...common,
+      { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(perGroupIn) },
+      { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(perGroupOut) },
+    ],
+  };
+}
+
+function slice(
+  emit: Emit,
+  x: Value,
+  ranges: readonly { axis: number; start: number; end: number; step: number }[],
+): Value {
+  const list = (pick: (range: (typeof ranges)[number]) => number): Value => integersConstant(emit, ranges.map(pick));
+  return emit.Slice([x, list((r) => r.start), list((r) => r.end), list((r) => r.axis), list((r) => r.step)]);
+}
+
+function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
+  const spatial = fixed(x).slice(2);
+  const out = fixed(up).slice(2);
+  const rank = spatial.length;
+  const pads = explicitPads(s, spatial);
+  const reach = spatial.map((_, axis) => extent(s, axis));
+  const { kernel, strides, dilations, group } = s;
+  const flipPads = [0, 1].flatMap((side) =>
+    spatial.map((_, axis) => (reach[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
+  );
+  if (group === 1 && strides.every((stride) => stride === 1) && flipPads.every((pad) => pad >= 0)) {
+    const axes = spatial.map((_, axis) => axis + 2);
+    const flipped = kernel.every((size) => size === 1)
+      ? w
+      : slice(
+          emit,
+          w,
+          axes.map((axis) => ({ axis, start: -1, end: Number.MIN_SAFE_INTEGER, step: -1 })),
+        );
+    const turned = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
+    return emit.Conv([up, turned], { kernel_shape: kernel, dilations, pads: flipPads, strides });
+  }
+  const output_padding = spatial.map(
+    (size, axis) =>
+      size -
+      ((strides[axis] ?? 1) * ((out[axis] ?? 1) - 1) +
+        (reach[axis] ?? 1) -
+        (pads[axis] ?? 0) -
+        (pads[rank + axis] ?? 0)),
+  );
+  return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, pads, group, output_padding });
+}
+
+function weightGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
+  const [batch = 1, channels = 1, ...spatial] = fixed(x);
+  const [, outputs = 1, ...out] = fixed(up);
+  const pads = explicitPads(s, spatial);
+  const { kernel, strides, dilations, group } = s;
+  const places = out.reduce((count, size) => count * size, 1);
+  const padded = pads.every((pad) => pad === 0)
+    ? x
+    : emit.Pad([
+        x,
+        integersConstant(emit, [0, 0, ...pads.slice(0, spatial.length), 0, 0, ...pads.slice(spatial.length)]),
+        scalar(emit, typeOf(x), 0),
+      ]);
+  const grouped = (value: Value, count: number): Value =>
+    emit.Reshape([value, integersConstant(emit, [batch, group, count / group, places])]);
+  const upGroups = grouped(up, outputs);
+  const taps = kernel.reduce((count, size) => count * size, 1);
+  const products = Array.from({ length: taps }, (_, tap) => {
+    const offsets = coordinates(tap, kernel);
+    const whole = taps === 1 && strides.every((stride) => stride === 1);
+    const seen = whole
+      ? padded
+      : slice(
+          emit,
+          padded,
+          offsets.map((offset, axis) => {
+            const start = offset * (dilations[axis] ?? 1);
+            const step = strides[axis] ?? 1;
+            return { axis: axis + 2, start, end: start + ((out[axis] ?? 1) - 1) * step + 1, step };
+          }),
+        );
+    // batch × group × M/g × places times its transpose partner: M/g × C/g for each sample, then summed over samples.
+    const perSample = emit["com.microsoft.FusedMatMul"]([upGroups, grouped(seen, channels)], { transB: 1 });
+    return emit.ReduceSum([perSample, integersConstant(emit, [0])], { keepdims: 0 });
+  });
+  const tapLast = (value: Value): Value =>
+    emit.Reshape([value, integersConstant(emit, [outputs, channels / group, 1])]);
+  const [only] = products;
+  const stacked = products.length === 1 && only !== undefined ? only : emit.Concat(products.map(tapLast), { axis: 2 });
+  return emit.Reshape([stacked, integersConstant(emit, fixed(w))]);
+}
+
+/** The position of a tap in the kernel, row-major. */
+function coordinates(tap: number, kernel: readonly number[]): number[] {
+  const position: number[] = [];
+  let rest = tap;
+  for (const size of kernel.toReversed()) {
+    position.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return position;
+}
+
+const quantizedAlready = new Miss("is quantized already");
+
+function convCost(s: ConvSettings, site: Site): { readonly macs: Dim } | Miss {
+  const out = convDims(s, site);
+  const w = dimsAt(site, 1);
+  if (out instanceof Miss) return out;
+  return w instanceof Miss ? w : { macs: multiplyDims(product(out), product(w.slice(1))) };
+}
+
+const Conv = defineOp<ConvSettings>({
+  name: "Conv",
+  read: readConv,
+  infer: (s, site) => {
+    const dims = convDims(s, site);
+    const { type } = need(site, 0);
+    if (dims instanceof Miss) return site.inputs[0]?.dims === undefined ? [{ type, dims: undefined }] : dims;
+    return [{ type, dims }];
+  },
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  weight: convWeight,
+  axes: convAxes,
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
+    if (x === undefined || w === undefined || up === undefined) return [];
+    const places = fixed(up)
+      .map((_, axis) => axis)
+      .filter((axis) => axis !== 1);
+    return [
+      wanted(0) ? inputGradient(s, emit, x, w, up) : undefined,
+      wanted(1) ? weightGradient(s, emit, x, w, up) : undefined,
+      wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
+    ];
+  },
+  cost: convCost,
+  quantize: (s, site) => {
+    const weight = convWeight(s, site);
+    if (weight instanceof Miss) return weight;
+    const { kernel, strides, dilations, pads, group, autoPad } = s;
+    return {
+      kind: "weighted",
+      weight,
+      ...(weight.bias === undefined ? {} : { biasFactor: 1 }),
+      integerTransposed: false,
+      integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
+        emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], {
+          kernel_shape: kernel,
+          strides,
+          dilations,
+          group,
+          ...(autoPad === "NOTSET" ? { pads } : { auto_pad: autoPad }),
+        }),
+      channelDims: (channels) => [channels, ...kernel.map(() => 1)],
+    };
+  },
+});
+
+const ConvInteger = defineOp<ConvSettings>({
+  name: "ConvInteger",
+  read: readConv,
+  infer: (s, site) => {
+    const dims = convDims(s, site);
+    return dims instanceof Miss ? dims : [{ type: "int32", dims }];
+  },
+  parameters: () => [],
+  weight: convWeight,
+  axes: quantizedAlready,
+  lower: new Miss("is primitive"),
+  gradient: new Miss("computes integers"),
+  cost: convCost,
+  quantize: quantizedAlready,
+});
+
+interface TransposedSettings extends ConvSettings {
+  readonly outputPadding: readonly number[];
+  readonly outputShape: readonly number[] | undefined;
+}
+
+function transposedDims(s: TransposedSettings, site: Site): readonly Dim[] | Miss {
+  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
+  if (x instanceof Miss) return x;
+  if (w instanceof Miss) return w;
+  const rank = s.kernel.length;
+  const spatial = x.slice(2).map((size, axis): Dim => {
+    const stride = s.strides[axis] ?? 1;
+    if (s.outputShape !== undefined) return s.outputShape[axis] ?? 1;
+    if (s.autoPad.startsWith("SAME")) return multiplyDims(size, stride);
+    const pads = (s.pads[axis] ?? 0) + (s.pads[rank + axis] ?? 0);
+    return addDims(multiplyDims(addDims(size, -1), stride), (s.outputPadding[axis] ?? 0) + extent(s, axis) - pads);
+  });
+  return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
+}
+
+const ConvTranspose = defineOp<TransposedSettings>({
+  name: "ConvTranspose",
+  read: (site) => {
+    const s = readConv(site);
+    if (s instanceof Miss) return s;
+    return {
+      ...s,
+      outputPadding: integers(site, "output_padding") ?? s.kernel.map(() => 0),
+      outputShape: integers(site, "output_shape"),
+    };
+  },
+  infer: (s, site) => {
+    const dims = transposedDims(s, site);
+    return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
+  },
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  weight: (s, site) => {
+    if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
+    const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
+    return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
+  },
+  axes: (s, site) => {
+    if (s.group !== 1) return new Miss("a transposed convolution with groups is not cut");
+    const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
+    return {
+      links: [
+        { from: ["in0", 0], to: ["out0", 0] },
+        { from: ["in0", 1], to: ["in1", 0] },
+        { from: ["in1", 1], to: ["out0", 1] },
+        ...bias,
+      ],
+    };
+  },
+  lower: new Miss("is primitive"),
+  gradient: new Miss("not yet: gradient of a transposed convolution"),
+  cost: (_, site) => {
+    const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (x instanceof Miss) return x;
+    return w instanceof Miss ? w : { macs: multiplyDims(product(x), product(w.slice(1))) };
+  },
+  quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
+});
+
+export const convOperators: readonly Op[] = [Conv, ConvInteger, ConvTranspose];

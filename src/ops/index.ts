@@ -1,0 +1,56 @@
+/** All entries: the one file that sees every family. */
+import { binaryOperators, extremumOperators } from "./binary.ts";
+import { convOperators } from "./conv.ts";
+import { Registry } from "./define.ts";
+import { gatherOperators } from "./gather.ts";
+import { layoutOperators } from "./layout.ts";
+import { matmulOperators } from "./matmul.ts";
+import { normOperators } from "./norm.ts";
+import { poolOperators } from "./pool.ts";
+import { quantizeOperators } from "./quantize.ts";
+import { reduceOperators } from "./reduce.ts";
+import { reshapeOperators } from "./reshape.ts";
+import { selectOperators } from "./select.ts";
+import { shapeOperators } from "./shape.ts";
+import { sliceOperators } from "./slice.ts";
+import { softmaxOperators } from "./softmax.ts";
+import { unaryOperators } from "./unary.ts";
+
+export const operators = new Registry([
+  ...unaryOperators,
+  ...binaryOperators,
+  ...extremumOperators,
+  ...matmulOperators,
+  ...convOperators,
+  ...poolOperators,
+  ...normOperators,
+  ...softmaxOperators,
+  ...reduceOperators,
+  ...reshapeOperators,
+  ...layoutOperators,
+  ...sliceOperators,
+  ...gatherOperators,
+  ...shapeOperators,
+  ...selectOperators,
+  ...quantizeOperators,
+]);
+
+export type {
+  AxisEnd,
+  AxisLink,
+  AxisRule,
+  Bound,
+  Cut,
+  Facet,
+  FacetName,
+  GradientScope,
+  Inferred,
+  NodeChange,
+  Op,
+  OpDef,
+  Operand,
+  QuantizeRule,
+  Site,
+  WeightRole,
+} from "./define.ts";
+export { defineOp, noParameters, notYet, Registry } from "./define.ts";

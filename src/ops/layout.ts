@@ -1,0 +1,195 @@
+/** Moving axes and elements without arithmetic: Transpose, Concat, Split, Expand. */
+import { Miss } from "../errors.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { addDims, type Dim } from "../tensor/dims.ts";
+import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
+import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
+import { broadcast, dimsAt, fixed, integersConstant, need, noMacs } from "./rules.ts";
+
+const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
+  name: "Transpose",
+  read: (site) => {
+    const rank = site.inputs[0]?.dims?.length;
+    return {
+      perm:
+        integers(site, "perm") ??
+        (rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => rank - 1 - axis)),
+    };
+  },
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
+    return [{ type, dims: s.perm.map((axis) => dims[axis] as Dim) }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s) =>
+    s.perm === undefined
+      ? new Miss("the rank of its input is not known")
+      : { links: s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })) },
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, upstream: [up] }) => {
+    if (up === undefined || s.perm === undefined) return [];
+    const back = new Array<number>(s.perm.length);
+    s.perm.forEach((from, to) => {
+      back[from] = to;
+    });
+    return [emit.Transpose([up], { perm: back })];
+  },
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+/** Index i of input k is index offset(k) + i of the output, along the axis. Opset history: before 4 the axis may be left out (1). */
+const Concat = defineOp<{ readonly axis: number }>({
+  name: "Concat",
+  read: (site) => {
+    const rank = site.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
+    return rank === undefined
+      ? new Miss("the rank of its inputs is not known")
+      : { axis: wrapAxis(integer(site, "axis", 1), rank) };
+  },
+  infer: (s, site) => {
+    const { type } = need(site, 0);
+    const shapes = site.inputs.map((operand) => operand?.dims);
+    if (shapes.some((dims) => dims === undefined)) return [{ type, dims: undefined }];
+    const known = shapes as readonly (readonly Dim[])[];
+    const first = known[0] ?? [];
+    const dims = first.map((dim, axis): Dim => {
+      if (axis === s.axis) return known.reduce<Dim>((sum, shape) => addDims(sum, shape[axis] as Dim), 0);
+      return known.map((shape) => shape[axis] as Dim).find((other) => typeof other === "number") ?? dim;
+    });
+    const elements = site.inputs.map((operand) => operand?.elements);
+    if (dims.length !== 1 || elements.some((list) => list === undefined)) return [{ type, dims }];
+    return [{ type, dims, elements: elements.flatMap((list) => list ?? []) }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const links: AxisLink[] = [];
+    let offset = 0;
+    for (const [input, operand] of site.inputs.entries()) {
+      const dims = operand?.dims;
+      const size = dims?.[s.axis];
+      if (dims === undefined || typeof size !== "number")
+        return new Miss("the size of an input along the axis is not known");
+      const start = offset;
+      dims.forEach((_, axis) => {
+        links.push(
+          axis === s.axis
+            ? { from: [`in${input}`, axis], to: ["out0", axis], map: (index) => [start + index] }
+            : { from: [`in${input}`, axis], to: ["out0", axis] },
+        );
+      });
+      offset += size;
+    }
+    return { links };
+  },
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, inputs, upstream: [up] }) => {
+    if (up === undefined) return [];
+    const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
+    return emit.many("Split", [up, integersConstant(emit, sizes)], { axis: s.axis }, inputs.length);
+  },
+  cost: noMacs,
+  quantize: (_, site) => ({ kind: "activation", inputs: site.inputs.map((_, input) => input) }),
+});
+
+/** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */
+const Split = defineOp<{
+  readonly axis: number;
+  readonly sizes: readonly Dim[] | undefined;
+  readonly fromInput: boolean;
+}>({
+  name: "Split",
+  read: (site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const axis = wrapAxis(integer(site, "axis", 0), dims.length);
+    const given = attributeOrInput(site, "split", 1);
+    if (given === "runtime") return { axis, sizes: undefined, fromInput: true };
+    if (given !== undefined) return { axis, sizes: given.known, fromInput: site.inputs[1] !== undefined };
+    const size = dims[axis];
+    if (typeof size !== "number") return { axis, sizes: undefined, fromInput: false };
+    const part = Math.ceil(size / site.outputs);
+    return {
+      axis,
+      sizes: Array.from({ length: site.outputs }, (_, k) => Math.min(part, size - k * part)),
+      fromInput: false,
+    };
+  },
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    return Array.from({ length: site.outputs }, (_, output): Inferred => {
+      const size = s.sizes?.[output];
+      if (dims === undefined || size === undefined) return { type, dims: undefined };
+      return { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
+    });
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const sizes = s.sizes;
+    if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
+      return new Miss("its sizes are computed at run time");
+    if (site.version < 13 || !s.fromInput) return new Miss("its sizes are not an input that can be rewritten");
+    const links: AxisLink[] = [];
+    let offset = 0;
+    for (const [output, size] of (sizes as readonly number[]).entries()) {
+      const start = offset;
+      dims.forEach((_, axis) => {
+        links.push(
+          axis === s.axis
+            ? { from: [`out${output}`, axis], to: ["in0", axis], map: (index) => [start + index] }
+            : { from: ["in0", axis], to: [`out${output}`, axis] },
+        );
+      });
+      offset += size;
+    }
+    return {
+      links,
+      resize: (cut) => {
+        const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]);
+        return { inputs: { 1: fromNumbers("int64", [now.length], now as number[]) } };
+      },
+    };
+  },
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, inputs: [x], outputs, upstream }) => {
+    if (x === undefined) return [];
+    const parts = upstream.map((up, output) => {
+      if (up !== undefined) return up;
+      const value = outputs[output];
+      return value === undefined ? undefined : emit.Sub([value, value]);
+    });
+    return parts.some((part) => part === undefined)
+      ? new Miss("an output is left out")
+      : [emit.Concat(parts as readonly NonNullable<(typeof parts)[number]>[], { axis: s.axis })];
+  },
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+/** Broadcasting made explicit. The walker sums the gradient over the broadcast axes. */
+const Expand = defineOp<null>({
+  name: "Expand",
+  read: () => null,
+  infer: (_, site) => {
+    const { type, dims } = need(site, 0);
+    const target = site.inputs[1]?.elements;
+    if (dims === undefined || target === undefined) return [{ type, dims: undefined }];
+    const out = broadcast(dims, target);
+    return out instanceof Miss ? out : [{ type, dims: out }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: new Miss("repeats along its axes"),
+  lower: new Miss("is primitive"),
+  gradient: (_, { upstream: [up] }) => [up],
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+export const layoutOperators: readonly Op[] = [Transpose, Concat, Split, Expand];

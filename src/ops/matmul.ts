@@ -1,0 +1,336 @@
+/**
+ * Matrix products: MatMul (NumPy's rule for stacks of matrices), Gemm (two dimensions, scaled, with a bias), and the integer and fused forms.
+ * Opset history: Gemm broadcasts its bias by NumPy's rule since 7, and may leave it out since 11. FusedMatMul is ONNX Runtime's own.
+ *
+ * The gradient of Y = A·B is dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Dim } from "../tensor/dims.ts";
+import { decimal, integer } from "./attributes.ts";
+import {
+  type AxisLink,
+  defineOp,
+  type Facet,
+  type Op,
+  type QuantizeRule,
+  type Site,
+  type WeightRole,
+} from "./define.ts";
+import { broadcast, dimsAt, fixed, integersConstant, multiplyDims, need, product } from "./rules.ts";
+
+const primitive = new Miss("is primitive");
+
+/** The layer in x · W or W · x, where one operand is stored and has two dimensions. */
+function matmulWeight(site: Site): WeightRole | Miss {
+  const [a, b] = site.inputs;
+  if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
+  const rank = Math.max(a.dims.length, b.dims.length);
+  if (b.stored && !a.stored && b.dims.length === 2) {
+    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: a.dims.length - 1, outputAxis: a.dims.length - 1 };
+  }
+  if (a.stored && !b.stored && a.dims.length === 2 && b.dims.length >= 2) {
+    return { input: 0, out: 0, in: 1, groups: 1, data: 1, dataAxis: b.dims.length - 2, outputAxis: rank - 2 };
+  }
+  return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
+}
+
+function matmulDims(site: Site): { readonly dims: readonly Dim[]; readonly shared: Dim } | Miss {
+  const a = dimsAt(site, 0);
+  const b = dimsAt(site, 1);
+  if (a instanceof Miss) return a;
+  if (b instanceof Miss) return b;
+  if (a.length === 0 || b.length === 0) return new Miss("an operand has no axes");
+  const [rows, columns] = [a.length === 1 ? [] : a.slice(-2, -1), b.length === 1 ? [] : b.slice(-1)];
+  const batch = broadcast(a.slice(0, -2), b.slice(0, -2));
+  if (batch instanceof Miss) return batch;
+  const [inner, outer] = [a.at(-1) as Dim, b.at(b.length === 1 ? -1 : -2) as Dim];
+  if (typeof inner === "number" && typeof outer === "number" && inner !== outer) {
+    return new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`);
+  }
+  return { dims: [...batch, ...rows, ...columns], shared: inner };
+}
+
+function matmulLinks(site: Site): readonly AxisLink[] | Miss {
+  const a = dimsAt(site, 0);
+  const b = dimsAt(site, 1);
+  if (a instanceof Miss) return a;
+  if (b instanceof Miss) return b;
+  if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
+  const rank = Math.max(a.length, b.length);
+  const links: AxisLink[] = [
+    { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
+    { from: ["in0", a.length - 2], to: ["out0", rank - 2] },
+    { from: ["in1", b.length - 1], to: ["out0", rank - 1] },
+  ];
+  for (const [port, dims] of [["in0", a] as const, ["in1", b] as const]) {
+    for (let axis = 0; axis < dims.length - 2; axis++) {
+      if (dims[axis] !== 1) links.push({ from: [port, axis], to: ["out0", rank - dims.length + axis] });
+    }
+  }
+  return links;
+}
+
+const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (_, site) => {
+  const weight = matmulWeight(site);
+  if (weight instanceof Miss) return weight;
+  if (weight.input !== 1) return new Miss("the weight is the left operand");
+  return {
+    kind: "weighted",
+    weight,
+    integerTransposed: false,
+    integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
+      emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
+    channelDims: (channels) => [channels],
+  };
+};
+
+/** The stored operand of a product is trained. */
+function storedOperand(_: unknown, site: Site): readonly number[] {
+  return site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []));
+}
+
+/** dA and dB of stacks of matrices; a weight used by every row of a stack is one large Gemm. */
+function matmulGradient(
+  emit: Emit,
+  a: Value,
+  b: Value,
+  up: Value,
+  wanted: (input: number) => boolean,
+): (Value | undefined)[] {
+  const matrix = (value: Value, dims: readonly number[]): Value =>
+    dims.length === fixed(value).length ? value : emit.Reshape([value, integersConstant(emit, dims)]);
+  const [shapeA, shapeB] = [fixed(a), fixed(b)];
+  const dimsA = shapeA.length === 1 ? [1, ...shapeA] : shapeA;
+  const dimsB = shapeB.length === 1 ? [...shapeB, 1] : shapeB;
+  const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
+  if (dimsB.length === 2) {
+    // One matrix on the right for all rows of the left: flatten the stack.
+    const stack = dimsA.slice(0, -1).reduce((count, dim) => count * dim, 1);
+    const flatUp = matrix2(emit, up, stack, columns);
+    const dA = wanted(0) ? emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }) : undefined;
+    const dB = wanted(1) ? emit.Gemm([matrix2(emit, a, stack, shared), flatUp], { transA: 1 }) : undefined;
+    return [restore(emit, dA, shapeA), restore(emit, dB, shapeB)];
+  }
+  const batch = fixed(up).slice(0, fixed(up).length - (shapeA.length === 1 ? 0 : 1) - (shapeB.length === 1 ? 0 : 1));
+  const upMatrix = matrix(up, [...batch, rows, columns]);
+  const dA = wanted(0) ? emit["com.microsoft.FusedMatMul"]([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
+  const dB = wanted(1) ? emit["com.microsoft.FusedMatMul"]([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
+  return [
+    shapeA.length === 1 && dA !== undefined ? emit.Squeeze([dA, integersConstant(emit, [-2])]) : dA,
+    shapeB.length === 1 && dB !== undefined ? emit.Squeeze([dB, integersConstant(emit, [-1])]) : dB,
+  ];
+}
+
+function matrix2(emit: Emit, value: Value, rows: number, columns: number): Value {
+  return fixed(value).length === 2 ? value : emit.Reshape([value, integersConstant(emit, [rows, columns])]);
+}
+
+function restore(emit: Emit, value: Value | undefined, dims: readonly number[]): Value | undefined {
+  if (value === undefined || dims.length === 2) return value;
+  return emit.Reshape([value, integersConstant(emit, dims)]);
+}
+
+const MatMul = defineOp<null>({
+  name: "MatMul",
+  read: () => null,
+  infer: (_, site) => {
+    const found = matmulDims(site);
+    const { type } = need(site, 0);
+    if (found instanceof Miss)
+      return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type, dims: undefined }] : found;
+    return [{ type, dims: found.dims }];
+  },
+  parameters: storedOperand,
+  weight: (_, site) => matmulWeight(site),
+  axes: (_, site) => {
+    const links = matmulLinks(site);
+    return links instanceof Miss ? links : { links };
+  },
+  lower: primitive,
+  gradient: (_, { emit, inputs: [a, b], upstream: [up], wanted }) =>
+    a === undefined || b === undefined || up === undefined ? [] : matmulGradient(emit, a, b, up, wanted),
+  cost: (_, site) => {
+    const found = matmulDims(site);
+    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+  },
+  quantize: matmulQuantize,
+});
+
+const MatMulInteger = defineOp<null>({
+  name: "MatMulInteger",
+  read: () => null,
+  infer: (_, site) => {
+    const found = matmulDims(site);
+    return found instanceof Miss ? found : [{ type: "int32", dims: found.dims }];
+  },
+  parameters: () => [],
+  weight: (_, site) => matmulWeight(site),
+  axes: new Miss("is quantized already"),
+  lower: primitive,
+  gradient: new Miss("computes integers"),
+  cost: (_, site) => {
+    const found = matmulDims(site);
+    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+  },
+  quantize: new Miss("is quantized already"),
+});
+
+interface FusedSettings {
+  readonly transA: boolean;
+  readonly transB: boolean;
+  readonly alpha: number;
+}
+
+/** alpha · A'·B', where the last two axes of either operand may be swapped. */
+const FusedMatMul = defineOp<FusedSettings>({
+  name: "FusedMatMul",
+  domain: "com.microsoft",
+  read: (site) =>
+    integer(site, "transBatchA", 0) !== 0 || integer(site, "transBatchB", 0) !== 0
+      ? new Miss("transposes batch axes")
+      : {
+          transA: integer(site, "transA", 0) !== 0,
+          transB: integer(site, "transB", 0) !== 0,
+          alpha: decimal(site, "alpha", 1),
+        },
+  infer: (s, site) => {
+    const found = matmulDims(swapped(s, site));
+    return found instanceof Miss ? found : [{ type: need(site, 0).type, dims: found.dims }];
+  },
+  parameters: () => [],
+  weight: new Miss("is made by training graphs"),
+  axes: new Miss("is made by training graphs"),
+  lower: (s, emit, [a, b]) => {
+    if (a === undefined || b === undefined) return [];
+    const [left, right] = [s.transA ? swapLast(emit, a) : a, s.transB ? swapLast(emit, b) : b];
+    const y = emit.MatMul([left, right]);
+    return [
+      s.alpha === 1 ? y : emit.Mul([y, emit.constant({ type: "float32", dims: [], data: Float32Array.of(s.alpha) })]),
+    ];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: (s, site) => {
+    const found = matmulDims(swapped(s, site));
+    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+  },
+  quantize: new Miss("runs in float"),
+});
+
+function swapped(s: FusedSettings, site: Site): Site {
+  const swap = (operand: Site["inputs"][number], yes: boolean) =>
+    !yes || operand?.dims === undefined
+      ? operand
+      : { ...operand, dims: [...operand.dims.slice(0, -2), ...operand.dims.slice(-2).reverse()] };
+  return { ...site, inputs: [swap(site.inputs[0], s.transA), swap(site.inputs[1], s.transB)] };
+}
+
+function swapLast(emit: Emit, value: Value): Value {
+  const rank = value.type?.dims?.length ?? 2;
+  const perm = Array.from({ length: rank }, (_, axis) => axis);
+  return emit.Transpose([value], { perm: [...perm.slice(0, -2), rank - 1, rank - 2] });
+}
+
+interface GemmSettings {
+  readonly alpha: number;
+  readonly beta: number;
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
+  const [a, b, c] = site.inputs;
+  const bias = c?.stored === true ? { bias: 2 } : {};
+  if (b?.stored === true && a?.stored === false) {
+    const out = s.transB ? 0 : 1;
+    return { input: 1, out, in: 1 - out, groups: 1, data: 0, dataAxis: s.transA ? 0 : 1, outputAxis: 1, ...bias };
+  }
+  if (a?.stored === true && b?.stored === false) {
+    const out = s.transA ? 1 : 0;
+    return { input: 0, out, in: 1 - out, groups: 1, data: 1, dataAxis: s.transB ? 1 : 0, outputAxis: 0, ...bias };
+  }
+  return new Miss("both operands are activations");
+}
+
+const Gemm = defineOp<GemmSettings>({
+  name: "Gemm",
+  read: (site) =>
+    site.version < 7
+      ? new Miss("broadcasts by attributes before opset 7")
+      : {
+          alpha: decimal(site, "alpha", 1),
+          beta: decimal(site, "beta", 1),
+          transA: integer(site, "transA", 0) !== 0,
+          transB: integer(site, "transB", 0) !== 0,
+        },
+  infer: (s, site) => {
+    const { type } = need(site, 0);
+    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
+    if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");
+    const [inner, outer] = [a[s.transA ? 0 : 1], b[s.transB ? 1 : 0]];
+    if (typeof inner === "number" && typeof outer === "number" && inner !== outer) {
+      return new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`);
+    }
+    return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
+  },
+  parameters: storedOperand,
+  weight: gemmWeight,
+  axes: (s, site) => {
+    const [rows, sharedA] = s.transA ? [1, 0] : [0, 1];
+    const [sharedB, columns] = s.transB ? [1, 0] : [0, 1];
+    const links: AxisLink[] = [
+      { from: ["in0", rows], to: ["out0", 0] },
+      { from: ["in0", sharedA], to: ["in1", sharedB] },
+      { from: ["in1", columns], to: ["out0", 1] },
+    ];
+    const bias = site.inputs[2]?.dims;
+    bias?.forEach((dim, axis) => {
+      if (dim !== 1) links.push({ from: ["in2", axis], to: ["out0", 2 - bias.length + axis] });
+    });
+    return { links };
+  },
+  lower: primitive,
+  gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted }) => {
+    if (a === undefined || b === undefined || up === undefined) return [];
+    const { alpha } = s;
+    const dA = !wanted(0)
+      ? undefined
+      : s.transA
+        ? emit.Gemm([b, up], { alpha, transA: s.transB ? 1 : 0, transB: 1 })
+        : emit.Gemm([up, b], { alpha, transB: s.transB ? 0 : 1 });
+    const dB = !wanted(1)
+      ? undefined
+      : s.transB
+        ? emit.Gemm([up, a], { alpha, transA: 1, transB: s.transA ? 1 : 0 })
+        : emit.Gemm([a, up], { alpha, transA: s.transA ? 0 : 1 });
+    if (c === undefined || !wanted(2)) return [dA, dB];
+    const scale = () => emit.constant({ type: "float32", dims: [], data: Float32Array.of(s.beta) });
+    return [dA, dB, s.beta === 1 ? up : emit.Mul([up, emit.CastLike([scale(), up])])];
+  },
+  cost: (s, site) => {
+    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (a instanceof Miss) return a;
+    if (b instanceof Miss) return b;
+    return { macs: multiplyDims(product(a), b[s.transB ? 0 : 1] ?? 1) };
+  },
+  quantize: (s, site) => {
+    const weight = gemmWeight(s, site);
+    if (weight instanceof Miss) return weight;
+    if (weight.input !== 1) return new Miss("the weight is the left operand");
+    if (s.transA) return new Miss("the data operand is transposed");
+    if (s.alpha !== 1) return new Miss("scales its product (alpha)");
+    return {
+      kind: "weighted",
+      weight,
+      ...(weight.bias === undefined ? {} : { biasFactor: s.beta }),
+      integerTransposed: s.transB,
+      integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
+        emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
+      channelDims: (channels) => [channels],
+    };
+  },
+});
+
+export const matmulOperators: readonly Op[] = [MatMul, Gemm, MatMulInteger, FusedMatMul];

@@ -1,0 +1,62 @@
+/**
+ * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
+ * Opset history: `spatial` 0 (before 9) normalizes per element: refused. Since 14 `training_mode` uses the batch's own statistics; the
+ * gradient here is that of the frozen form, with stored statistics.
+ */
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { decimal, integer } from "./attributes.ts";
+import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+
+interface Settings {
+  readonly epsilon: number;
+  readonly training: boolean;
+}
+
+const BatchNormalization = defineOp<Settings>({
+  name: "BatchNormalization",
+  read: (site) =>
+    site.version < 9 && integer(site, "spatial", 1) === 0
+      ? new Miss("normalizes per element (spatial 0)")
+      : { epsilon: decimal(site, "epsilon", 1e-5), training: integer(site, "training_mode", 0) !== 0 },
+  infer: (_, site) => {
+    const { type, dims } = need(site, 0);
+    const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
+    return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
+  },
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  weight: new Miss("scales and shifts; it is folded into the layer before it"),
+  axes: (_, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const same = dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
+    const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
+    return { links: [...same, ...vectors] };
+  },
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
+    const [x, scale, , mean, variance] = inputs;
+    if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
+      return [];
+    if (s.training) return new Miss("not yet: gradient of batch normalization with the batch's own statistics");
+    const dims = fixed(x);
+    const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
+    const spread = (vector: Value): Value => emit.Reshape([vector, perChannel]);
+    const rest = integersConstant(
+      emit,
+      dims.map((_, axis) => axis).filter((axis) => axis !== 1),
+    );
+    const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(variance), s.epsilon)])])]);
+    const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
+    return [
+      wanted(0) ? emit.Mul([up, spread(emit.Mul([scale, inverse]))]) : undefined,
+      wanted(1) ? emit.ReduceSum([emit.Mul([up, normalized()]), rest], { keepdims: 0 }) : undefined,
+      wanted(2) ? emit.ReduceSum([up, rest], { keepdims: 0 }) : undefined,
+    ];
+  },
+  cost: noMacs,
+  quantize: new Miss("is folded into the layer before it"),
+});
+
+export const normOperators: readonly Op[] = [BatchNormalization];

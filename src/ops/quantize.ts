@@ -1,0 +1,99 @@
+/**
+ * Rounding to integers and back: QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.
+ * q = saturate(round-half-even(x / scale) + zero point); x = (q - zero point) · scale.
+ * Opset history: per tensor since 10, along an axis since 13, in blocks and for 4 and 16 bits since 21.
+ *
+ * DequantizeLinear of a stored tensor is how a quantized weight looks: layers and axes are found through it. Training does not go through
+ * rounding to integers; fake quantization is written as arithmetic whose `Round` has the role `straight-through`.
+ */
+import { Miss } from "../errors.ts";
+import type { DataType } from "../tensor/types.ts";
+import { integer, wrapAxis } from "./attributes.ts";
+import { type AxisLink, type AxisRule, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { need, noMacs } from "./rules.ts";
+
+interface Settings {
+  readonly axis: number;
+  readonly block: number;
+}
+
+const primitive = new Miss("is primitive");
+const already = new Miss("is quantized already");
+
+function read(site: Site): Settings {
+  const rank = site.inputs[0]?.dims?.length ?? 0;
+  const scale = site.inputs[1]?.dims?.length ?? 0;
+  return { axis: scale === 0 ? 0 : wrapAxis(integer(site, "axis", 1), rank), block: integer(site, "block_size", 0) };
+}
+
+/** Axes pass; a scale per channel is cut with its channel. */
+function axes(s: Settings, site: Site): AxisRule | Miss {
+  const { dims } = need(site, 0);
+  if (dims === undefined) return new Miss("the rank of its input is not known");
+  if (s.block > 0) return new Miss("is quantized in blocks");
+  const links = dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
+  for (const input of [1, 2]) {
+    const size = site.inputs[input]?.dims;
+    if (size?.length === 1 && size[0] !== 1) links.push({ from: [`in${input}`, 0], to: ["out0", s.axis] });
+  }
+  return { links };
+}
+
+const typeByNumber: Readonly<Record<number, DataType>> = {
+  2: "uint8",
+  3: "int8",
+  4: "uint16",
+  5: "int16",
+  17: "float8e4m3fn",
+  21: "uint4",
+  22: "int4",
+};
+
+const QuantizeLinear = defineOp<Settings>({
+  name: "QuantizeLinear",
+  read,
+  infer: (_, site) => {
+    const type = site.inputs[2]?.type ?? typeByNumber[integer(site, "output_dtype", 2)] ?? "uint8";
+    return [{ type, dims: need(site, 0).dims }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes,
+  lower: primitive,
+  gradient: new Miss("rounds to integers; train with arithmetic fake quantization"),
+  cost: noMacs,
+  quantize: already,
+});
+
+const DequantizeLinear = defineOp<Settings>({
+  name: "DequantizeLinear",
+  read,
+  infer: (_, site) => [{ type: site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes,
+  lower: primitive,
+  gradient: new Miss("starts from integers"),
+  cost: noMacs,
+  quantize: already,
+});
+
+/** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
+const DynamicQuantizeLinear = defineOp<null>({
+  name: "DynamicQuantizeLinear",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] => [
+    { type: "uint8", dims: need(site, 0).dims },
+    { type: "float32", dims: [] },
+    { type: "uint8", dims: [] },
+  ],
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (_, site) => axes({ axis: 0, block: 0 }, { ...site, inputs: [site.inputs[0]] }),
+  lower: primitive,
+  gradient: new Miss("rounds to integers"),
+  cost: noMacs,
+  quantize: already,
+});
+
+export const quantizeOperators: readonly Op[] = [QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear];

@@ -1,0 +1,164 @@
+/**
+ * Reductions over axes: a row each.
+ * Opset history: axes were an attribute; an input since 13 for ReduceSum, since 18 for the others, where an empty list reduces everything
+ * unless `noop_with_empty_axes`.
+ *
+ * `derivative` gets the upstream gradient and the output, both with the reduced axes kept as 1, so that they broadcast against x.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Dim } from "../tensor/dims.ts";
+import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
+import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+
+interface Settings {
+  /** Undefined: all. */
+  readonly axes: readonly number[] | undefined;
+  readonly keep: boolean;
+  readonly nothing: boolean;
+}
+
+interface Row {
+  readonly name: string;
+  /** A channel of zeros leaves the result as it is. */
+  readonly absorbsZeros: boolean;
+  readonly derivative:
+    | ((parts: {
+        emit: Emit;
+        up: Value;
+        x: Value;
+        y: Value;
+        count: number;
+        number: (n: number) => Value;
+        sum: (value: Value) => Value;
+      }) => Value)
+    | Miss;
+}
+
+function read(site: Site): Settings | Miss {
+  const given = attributeOrInput(site, "axes", 1);
+  if (given === "runtime") return new Miss("its axes are computed at run time");
+  const empty = given === undefined || given.known.length === 0;
+  return {
+    axes: empty ? undefined : given.known,
+    keep: integer(site, "keepdims", 1) !== 0,
+    nothing: empty && integer(site, "noop_with_empty_axes", 0) !== 0,
+  };
+}
+
+function reducedAxes(s: Settings, rank: number): ReadonlySet<number> {
+  if (s.nothing) return new Set();
+  return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis));
+}
+
+function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] {
+  const gone = reducedAxes(s, dims.length);
+  return dims.flatMap((dim, axis): Dim[] => (gone.has(axis) ? (s.keep ? [1] : []) : [dim]));
+}
+
+function links(s: Settings, dims: readonly Dim[], row: Row): AxisRule {
+  const gone = reducedAxes(s, dims.length);
+  let outAxis = 0;
+  const found = dims.map((_, axis): AxisLink => {
+    const at = outAxis;
+    if (!gone.has(axis) || s.keep) outAxis++;
+    if (!gone.has(axis)) return { from: ["in0", axis], to: ["out0", at] };
+    if (row.absorbsZeros) return { absorbs: ["in0", axis] };
+    return { refuses: ["in0", axis], reason: `${row.name} over this axis would change` };
+  });
+  return { links: found };
+}
+
+function reduction(row: Row): Op {
+  const { derivative } = row;
+  return defineOp<Settings>({
+    name: row.name,
+    read,
+    infer: (s, site) => {
+      const { type } = need(site, 0);
+      const dims = dimsAt(site, 0);
+      return [{ type, dims: dims instanceof Miss ? undefined : outDims(s, dims) }];
+    },
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (s, site) => {
+      const dims = dimsAt(site, 0);
+      return dims instanceof Miss ? dims : links(s, dims, row);
+    },
+    lower: new Miss("is primitive"),
+    gradient:
+      derivative instanceof Miss
+        ? derivative
+        : (s, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
+            if (x === undefined || y === undefined || up === undefined) return [];
+            const dims = fixed(x);
+            const gone = reducedAxes(s, dims.length);
+            const kept = dims.map((dim, axis) => (gone.has(axis) ? 1 : dim));
+            const count = dims.reduce((product, dim, axis) => (gone.has(axis) ? product * dim : product), 1);
+            const shape = s.keep || gone.size === 0 ? undefined : integersConstant(emit, kept);
+            const open = (value: Value): Value => (shape === undefined ? value : emit.Reshape([value, shape]));
+            const number = (value: number): Value => scalar(emit, typeOf(x), value);
+            const sum = (value: Value): Value =>
+              gone.size === 0 ? value : emit.ReduceSum([value, integersConstant(emit, [...gone])], { keepdims: 1 });
+            const part = derivative({ emit, up: open(up), x, y: open(y), count, number, sum });
+            return [gone.size === 0 ? part : emit.Expand([part, integersConstant(emit, dims)])];
+          },
+    cost: noMacs,
+    quantize: new Miss("runs in float"),
+  });
+}
+
+const later = new Miss("not yet: gradient of this reduction");
+
+export const reduceOperators: readonly Op[] = [
+  reduction({ name: "ReduceSum", absorbsZeros: true, derivative: ({ up }) => up }),
+  reduction({
+    name: "ReduceMean",
+
+    absorbsZeros: false,
+    derivative: ({ emit, up, count, number }) => emit.Div([up, number(count)]),
+  }),
+  reduction({
+    name: "ReduceSumSquare",
+
+    absorbsZeros: true,
+    derivative: ({ emit, up, x, number }) => emit.Mul([up, emit.Mul([x, number(2)])]),
+  }),
+  reduction({
+    name: "ReduceL2",
+
+    absorbsZeros: true,
+    // x / ‖x‖, taken as 0 where the norm is 0.
+    derivative: ({ emit, up, x, y, number }) => {
+      const safe = emit.Where([emit.Equal([y, number(0)]), number(1), y]);
+      return emit.Mul([up, emit.Div([x, safe])]);
+    },
+  }),
+  reduction({
+    name: "ReduceL1",
+
+    absorbsZeros: true,
+    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
+  }),
+  reduction({
+    name: "ReduceLogSumExp",
+
+    absorbsZeros: false,
+    derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Exp([emit.Sub([x, y])])]),
+  }),
+  ...(["ReduceMax", "ReduceMin"] as const).map((name) =>
+    reduction({
+      name,
+
+      absorbsZeros: false,
+      // Elements that share the extremum share the gradient evenly.
+      derivative: ({ emit, up, x, y, sum }) => {
+        const reached = emit.CastLike([emit.Equal([x, y]), x]);
+        return emit.Mul([emit.Div([up, sum(reached)]), reached]);
+      },
+    }),
+  ),
+  reduction({ name: "ReduceProd", absorbsZeros: false, derivative: later }),
+];

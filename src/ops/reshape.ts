@@ -1,0 +1,226 @@
+/**
+ * The same elements in another shape: Reshape, Flatten, Squeeze, Unsqueeze.
+ * Opset history: Reshape takes its shape as an input since 5, `allowzero` since 14; Squeeze and Unsqueeze take axes as an input since 13.
+ *
+ * Channels. Dimensions are matched in runs of equal products. Where a run merges axes, index i of one of them is the set of merged
+ * positions whose coordinate is i (a channel c of C × H × W owns the H·W columns of its block); splitting is the same, read backwards.
+ */
+import { Miss } from "../errors.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { type Dim, divideDims, multiplyDims, symbol } from "../tensor/dims.ts";
+import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
+import {
+  type AxisLink,
+  type AxisRule,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "./define.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, product } from "./rules.ts";
+
+/** Positions in a row-major box whose coordinate along `axis` is `index`. */
+function positions(box: readonly number[], axis: number, index: number): number[] {
+  const inner = box.slice(axis + 1).reduce((count, dim) => count * dim, 1);
+  const outer = box.slice(0, axis).reduce((count, dim) => count * dim, 1);
+  const size = box[axis] ?? 1;
+  const found: number[] = [];
+  for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) found.push((o * size + index) * inner + i);
+  return found;
+}
+
+/** Runs of axes with equal products: [from, to) on either side. */
+function runs(a: readonly Dim[], b: readonly Dim[]): { a: [number, number]; b: [number, number] }[] | Miss {
+  const found: { a: [number, number]; b: [number, number] }[] = [];
+  let [i, j] = [0, 0];
+  while (i < a.length || j < b.length) {
+    const [startA, startB] = [i, j];
+    let [left, right]: [Dim, Dim] = [i < a.length ? (a[i++] as Dim) : 1, j < b.length ? (b[j++] as Dim) : 1];
+    while (left !== right) {
+      if (i < a.length && divideDims(right, left) !== undefined) left = multiplyDims(left, a[i++] as Dim);
+      else if (j < b.length && divideDims(left, right) !== undefined) right = multiplyDims(right, b[j++] as Dim);
+      else if (typeof left === "number" && typeof right === "number" && (left < right ? i < a.length : j < b.length)) {
+        if (left < right) left = multiplyDims(left, a[i++] as Dim);
+        else right = multiplyDims(right, b[j++] as Dim);
+      } else return new Miss("its dimensions cannot be matched");
+    }
+    found.push({ a: [startA, i], b: [startB, j] });
+  }
+  return found;
+}
+
+function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[] | Miss {
+  const matched = runs(a, b);
+  if (matched instanceof Miss) return matched;
+  return matched.flatMap(({ a: [fromA, toA], b: [fromB, toB] }): AxisLink[] => {
+    const left = meaningful(a, fromA, toA);
+    const right = meaningful(b, fromB, toB);
+    const [onlyLeft] = left;
+    const [onlyRight] = right;
+    if (left.length === 1 && right.length === 1 && onlyLeft !== undefined && onlyRight !== undefined) {
+      return [{ from: ["in0", onlyLeft], to: ["out0", onlyRight] }];
+    }
+    if (right.length === 1 && onlyRight !== undefined) return boxLinks(a, left, "in0", ["out0", onlyRight]);
+    if (left.length === 1 && onlyLeft !== undefined) return boxLinks(b, right, "out0", ["in0", onlyLeft]);
+    return [];
+  });
+}
+
+/** Axes of a run that hold more than one element. */
+function meaningful(dims: readonly Dim[], from: number, to: number): readonly number[] {
+  const axes: number[] = [];
+  for (let axis = from; axis < to; axis++) if (dims[axis] !== 1) axes.push(axis);
+  return axes;
+}
+
+function boxLinks(dims: readonly Dim[], axes: readonly number[], port: "in0" | "out0", to: AxisLinkEnd): AxisLink[] {
+  const box = axes.map((axis) => dims[axis]);
+  if (!box.every((dim) => typeof dim === "number")) return [];
+  return axes.map((axis, place) => ({
+    from: [port, axis],
+    to,
+    map: (index) => positions(box as number[], place, index),
+  }));
+}
+
+type AxisLinkEnd = readonly ["in0" | "out0", number];
+
+interface ReshapeSettings {
+  /** The target as far as it is known: 0 and -1 not yet resolved. */
+  readonly target: readonly Dim[] | undefined;
+  readonly allowZero: boolean;
+}
+
+function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonly Dim[] | undefined | Miss {
+  if (s.target === undefined) return undefined;
+  const resolved = s.target.map((dim, axis) => (dim === 0 && !s.allowZero ? dims?.[axis] : dim));
+  const open = resolved.indexOf(-1);
+  if (open < 0) return resolved.every((dim) => dim !== undefined) ? (resolved as readonly Dim[]) : undefined;
+  if (dims === undefined || resolved.some((dim) => dim === undefined)) return undefined;
+  const others = product((resolved as Dim[]).filter((_, axis) => axis !== open));
+  const whole = product(dims);
+  const rest = divideDims(whole, others) ?? shared(whole, others);
+  if (rest === undefined)
+    return new Miss(`${JSON.stringify(whole)} elements cannot be divided by ${JSON.stringify(others)}`);
+  return resolved.map((dim, axis) => (axis === open ? rest : (dim as Dim)));
+}
+
+/** A quotient that holds for every legal value of the names in it. */
+function shared(whole: Dim, others: Dim): Dim | undefined {
+  if (typeof whole === "number" && typeof others === "number") return undefined;
+  return symbol(
+    `(${typeof whole === "number" ? whole : whole.text})/(${typeof others === "number" ? others : others.text})`,
+  );
+}
+
+const Reshape = defineOp<ReshapeSettings>({
+  name: "Reshape",
+  read: (site) =>
+    site.version < 5
+      ? new Miss("takes its shape as an attribute before opset 5")
+      : { target: site.inputs[1]?.elements, allowZero: integer(site, "allowzero", 0) !== 0 },
+  infer: (s, site) => {
+    const { type, dims, elements } = need(site, 0);
+    const target = reshaped(s, dims);
+    if (target instanceof Miss) return target;
+    return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const target = reshaped(s, dims);
+    if (target === undefined) return new Miss("its target shape is computed at run time");
+    if (target instanceof Miss) return target;
+    const links = reshapeLinks(dims, target);
+    if (links instanceof Miss) return links;
+    const original = s.target ?? [];
+    return {
+      links,
+      resize: (cut) => {
+        const now = cut.dims("out0");
+        const shape = original.map((dim, axis) => (dim === -1 || (dim === 0 && !s.allowZero) ? dim : now[axis]));
+        if (!shape.every((dim) => typeof dim === "number")) return {};
+        return { inputs: { 1: fromNumbers("int64", [shape.length], shape as number[]) } };
+      },
+    };
+  },
+  lower: new Miss("is primitive"),
+  gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
+    x === undefined || up === undefined ? [] : [emit.Reshape([up, integersConstant(emit, fixed(x))])],
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+/** Operators whose output shape follows from the input's by a rule, and whose elements stay in order. */
+function relabel(
+  name: string,
+  reject: (site: Site) => Miss | undefined,
+  rule: (dims: readonly Dim[], site: Site) => readonly Dim[] | Miss,
+): Op {
+  const infer: OpDef<null>["infer"] = (_, site) => {
+    const { type, dims, elements } = need(site, 0);
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const out = rule(dims, site);
+    if (out instanceof Miss) return out;
+    const result: Inferred = elements === undefined ? { type, dims: out } : { type, dims: out, elements };
+    return [result];
+  };
+  return defineOp<null>({
+    name,
+    read: (site) => reject(site) ?? null,
+    infer,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site): AxisRule | Miss => {
+      const dims = dimsAt(site, 0);
+      if (dims instanceof Miss) return dims;
+      const out = rule(dims, site);
+      if (out instanceof Miss) return out;
+      const links = reshapeLinks(dims, out);
+      return links instanceof Miss ? links : { links };
+    },
+    lower: new Miss("is primitive"),
+    gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
+      x === undefined || up === undefined ? [] : [emit.Reshape([up, integersConstant(emit, fixed(x))])],
+    cost: noMacs,
+    quantize: () => ({ kind: "transparent" }),
+  });
+}
+
+const runtimeAxes = (site: Site): Miss | undefined =>
+  attributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
+
+function knownAxes(site: Site): readonly number[] | undefined {
+  const axes = attributeOrInput(site, "axes", 1);
+  return axes === undefined || axes === "runtime" ? undefined : axes.known;
+}
+
+export const reshapeOperators: readonly Op[] = [
+  Reshape,
+  relabel(
+    "Flatten",
+    () => undefined,
+    (dims, site) => {
+      const axis = integer(site, "axis", 1);
+      const at = axis < 0 ? axis + dims.length : axis;
+      return [product(dims.slice(0, at)), product(dims.slice(at))];
+    },
+  ),
+  relabel("Squeeze", runtimeAxes, (dims, site) => {
+    const axes = knownAxes(site)?.map((axis) => wrapAxis(axis, dims.length));
+    if (axes === undefined && dims.some((dim) => typeof dim !== "number"))
+      return new Miss("removes every axis of size 1, and a size is not known");
+    return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
+  }),
+  relabel("Unsqueeze", runtimeAxes, (dims, site) => {
+    const added = knownAxes(site) ?? [];
+    const rank = dims.length + added.length;
+    const at = new Set(added.map((axis) => wrapAxis(axis, rank)));
+    let next = 0;
+    return Array.from({ length: rank }, (_, axis): Dim => (at.has(axis) ? 1 : (dims[next++] ?? 1)));
+  }),
+];

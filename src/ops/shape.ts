@@ -1,0 +1,179 @@
+/** Shapes, constants and types as values: Shape, Size, Constant, ConstantOfShape, Cast, CastLike. */
+import { Miss } from "../errors.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import type { Dim } from "../tensor/dims.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
+import { integer } from "./attributes.ts";
+import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
+
+const none = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+const constant = new Miss("does not depend on its input's elements");
+const float = new Miss("runs in float");
+
+/** Since opset 15 a range of axes may be asked for. */
+const Shape = defineOp<{ readonly start: number; readonly end: number }>({
+  name: "Shape",
+  read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
+  infer: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return [{ type: "int64", dims: undefined }];
+    const elements = dims.slice(s.start, s.end);
+    return [{ type: "int64", dims: [elements.length], elements }];
+  },
+  parameters: noParameters,
+  weight: none,
+  axes: new Miss("reports dimensions"),
+  lower: primitive,
+  gradient: constant,
+  cost: noMacs,
+  quantize: float,
+});
+
+const Size = defineOp<null>({
+  name: "Size",
+  read: () => null,
+  infer: (_, site) => {
+    const dims = dimsAt(site, 0);
+    return [
+      dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [product(dims)] },
+    ];
+  },
+  parameters: noParameters,
+  weight: none,
+  axes: new Miss("reports dimensions"),
+  lower: primitive,
+  gradient: constant,
+  cost: noMacs,
+  quantize: float,
+});
+
+/** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
+export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
+  if (small === undefined) return { type, dims };
+  const integers = (small.type === "int64" || small.type === "int32") && small.dims.length <= 1;
+  return integers ? { type, dims, small, elements: [...toNumbers(small)] } : { type, dims, small };
+}
+
+function constantFacts(site: Site): Inferred | Miss {
+  const value = site.attribute("value");
+  if (value?.kind === "tensor") return storedFacts(value.value.type, value.value.dims, value.value.small);
+  const [float, floats, whole, wholes] = ["value_float", "value_floats", "value_int", "value_ints"].map((name) =>
+    site.attribute(name),
+  );
+  const small =
+    float?.kind === "float"
+      ? float32([], [float.value])
+      : floats?.kind === "floats"
+        ? float32([floats.value.length], floats.value)
+        : whole?.kind === "int"
+          ? int64([], [whole.value])
+          : wholes?.kind === "ints"
+            ? int64([wholes.value.length], wholes.value)
+            : undefined;
+  return small === undefined
+    ? new Miss("holds a constant of a kind that is not read")
+    : storedFacts(small.type, small.dims, small);
+}
+
+const Constant = defineOp<Inferred>({
+  name: "Constant",
+  read: constantFacts,
+  infer: (facts) => [facts],
+  parameters: noParameters,
+  weight: none,
+  axes: new Miss("is a constant"),
+  lower: primitive,
+  gradient: new Miss("is a constant"),
+  cost: noMacs,
+  quantize: float,
+});
+
+const ConstantOfShape = defineOp<{ readonly type: DataType }>({
+  name: "ConstantOfShape",
+  read: (site) => {
+    const value = site.attribute("value");
+    return { type: value?.kind === "tensor" ? value.value.type : "float32" };
+  },
+  infer: (s, site) => [{ type: s.type, dims: site.inputs[0]?.elements }],
+  parameters: noParameters,
+  weight: none,
+  axes: new Miss("is a constant"),
+  lower: primitive,
+  gradient: constant,
+  cost: noMacs,
+  quantize: float,
+});
+
+/** TensorProto.DataType, as `Cast` spells types. */
+const castTypes: Readonly<Record<number, DataType>> = {
+  1: "float32",
+  2: "uint8",
+  3: "int8",
+  4: "uint16",
+  5: "int16",
+  6: "int32",
+  7: "int64",
+  8: "string",
+  9: "bool",
+  10: "float16",
+  11: "float64",
+  12: "uint32",
+  13: "uint64",
+  14: "complex64",
+  15: "complex128",
+  16: "bfloat16",
+  17: "float8e4m3fn",
+  18: "float8e4m3fnuz",
+  19: "float8e5m2",
+  20: "float8e5m2fnuz",
+  21: "uint4",
+  22: "int4",
+  23: "float4e2m1",
+  24: "float8e8m0",
+  25: "uint2",
+  26: "int2",
+};
+
+const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
+
+function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | undefined): Op {
+  return defineOp<{ readonly to: DataType }>({
+    name,
+    read: (site) => {
+      const to = target(site);
+      return to === undefined ? new Miss("casts to a type that is not known") : { to };
+    },
+    infer: (s, site) => {
+      const { dims, elements } = need(site, 0);
+      const whole = s.to === "int64" || s.to === "int32";
+      return [
+        elements === undefined || !whole
+          ? { type: s.to, dims }
+          : { type: s.to, dims, elements: elements as readonly Dim[] },
+      ];
+    },
+    parameters: noParameters,
+    weight: none,
+    axes: (_, site) => sameAxes(site),
+    lower: primitive,
+    gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
+      if (x?.type === undefined || up === undefined) return [];
+      if (!floats.has(x.type.type) || !floats.has(s.to)) return new Miss("rounds to integers");
+      return [x.type.type === s.to ? up : emit.CastLike([up, x])];
+    },
+    cost: noMacs,
+    quantize: float,
+  });
+}
+
+export const shapeOperators: readonly Op[] = [
+  Shape,
+  Size,
+  Constant,
+  ConstantOfShape,
+  cast("Cast", (site) => castTypes[integer(site, "to", 0)]),
+  cast("CastLike", (site) => site.inputs[1]?.type),
+];

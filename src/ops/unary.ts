@@ -1,0 +1,124 @@
+/**
+ * Element by element, one operand: a row each.
+ * `derivative` gets the upstream gradient, the input and the output. Where the derivative does not exist (Relu and Abs at 0) it is 0.
+ * Deviations from the specification: none. Old attributes without effect (`consumed_inputs`, opset 1) are ignored.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { DataType } from "../tensor/types.ts";
+import { decimal } from "./attributes.ts";
+import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
+
+type Derivative<S> = (parts: {
+  readonly emit: Emit;
+  readonly up: Value;
+  readonly x: Value;
+  readonly y: Value;
+  readonly s: S;
+  /** A constant of the operand's type. */
+  readonly number: (value: number) => Value;
+}) => Value | undefined;
+
+interface Row<S> {
+  readonly name: string;
+  readonly read?: (site: Site) => S;
+  readonly derivative: Derivative<S> | Miss;
+  /** Output type where it differs. */
+  readonly type?: DataType;
+  readonly quantize?: OpDef<S>["quantize"];
+}
+
+export function unary<S = undefined>(row: Row<S>): Op {
+  const { derivative } = row;
+  return defineOp<S>({
+    name: row.name,
+    read: (site) => row.read?.(site) as S,
+    infer: (_, site) => sameAsInput(site).map((operand) => ({ ...operand, type: row.type ?? operand.type })),
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => sameAxes(site),
+    lower: new Miss("is primitive"),
+    gradient:
+      derivative instanceof Miss
+        ? derivative
+        : (s, { emit, inputs, outputs, upstream }) => {
+            const [x, y, up] = [inputs[0], outputs[0], upstream[0]];
+            if (x === undefined || y === undefined || up === undefined) return [undefined];
+            return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
+          },
+    cost: noMacs,
+    quantize: row.quantize ?? new Miss("runs in float"),
+  });
+}
+
+const flat = new Miss("is constant almost everywhere");
+const transparent = () => ({ kind: "transparent" }) as const;
+
+export const unaryOperators: readonly Op[] = [
+  unary({
+    name: "Relu",
+    derivative: ({ emit, up, y, number }) => emit.Where([emit.Greater([y, number(0)]), up, number(0)]),
+    quantize: transparent,
+  }),
+  unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]) }),
+  unary({ name: "Exp", derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
+  unary({ name: "Log", derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
+  unary({
+    name: "Sqrt",
+    derivative: ({ emit, up, y, number }) => emit.Div([up, emit.Mul([y, number(2)])]),
+  }),
+  unary({
+    name: "Reciprocal",
+    derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
+  }),
+  unary({ name: "Abs", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]) }),
+  unary({
+    name: "Sigmoid",
+    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Mul([y, emit.Sub([number(1), y])])]),
+  }),
+  unary({
+    name: "Tanh",
+    derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Sub([number(1), emit.Mul([y, y])])]),
+  }),
+  unary({
+    name: "Erf",
+    // d erf(x)/dx = 2/√π · exp(-x²)
+    derivative: ({ emit, up, x, number }) =>
+      emit.Mul([up, emit.Mul([number(2 / Math.sqrt(Math.PI)), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
+  }),
+  unary({
+    name: "Softplus",
+    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]),
+  }),
+  unary<{ readonly alpha: number }>({
+    name: "LeakyRelu",
+    read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
+    derivative: ({ emit, up, x, s, number }) =>
+      emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, number(s.alpha)])]),
+  }),
+  unary<{ readonly alpha: number }>({
+    name: "Elu",
+    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    // For x ≤ 0: y = α(eˣ - 1), so dy/dx = y + α.
+    derivative: ({ emit, up, x, y, s, number }) =>
+      emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
+  }),
+  unary({ name: "Identity", derivative: ({ up }) => up, quantize: transparent }),
+  unary({ name: "Not", derivative: flat }),
+  unary({ name: "Sign", derivative: flat }),
+  unary({ name: "Floor", derivative: flat }),
+  unary({ name: "Ceil", derivative: flat }),
+  // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
+  unary({ name: "Round", derivative: flat }),
+  unary({
+    name: "HardSwish",
+    // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.
+    derivative: ({ emit, up, x, number }) => {
+      const slope = emit.Add([emit.Div([x, number(3)]), number(0.5)]);
+      const above = emit.Where([emit.Greater([x, number(3)]), number(1), slope]);
+      return emit.Mul([up, emit.Where([emit.Greater([x, number(-3)]), above, number(0)])]);
+    },
+  }),
+];

@@ -1,0 +1,64 @@
+/** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
+
+import { addDims, type Dim } from "../tensor/dims.ts";
+import { integer, integers, text } from "./attributes.ts";
+import type { Site } from "./define.ts";
+import { ceilDivide, floorDivide } from "./rules.ts";
+
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  /** begin of each axis, then end of each axis; meaningless unless `autoPad` is NOTSET or VALID. */
+  readonly pads: readonly number[];
+  readonly autoPad: string;
+  readonly ceil: boolean;
+}
+
+/** Attributes of a window over `kernel.length` spatial axes. */
+export function readWindow(site: Site, kernel: readonly number[]): Window {
+  const fill = (value: number, count = kernel.length): number[] => new Array<number>(count).fill(value);
+  const autoPad = text(site, "auto_pad", "NOTSET");
+  return {
+    kernel,
+    strides: integers(site, "strides") ?? fill(1),
+    dilations: integers(site, "dilations") ?? fill(1),
+    pads: autoPad === "VALID" ? fill(0, 2 * kernel.length) : (integers(site, "pads") ?? fill(0, 2 * kernel.length)),
+    autoPad,
+    ceil: integer(site, "ceil_mode", 0) !== 0,
+  };
+}
+
+/** The extent of a dilated kernel along an axis. */
+export function extent(window: Window, axis: number): number {
+  return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+}
+
+/** Output sizes along the spatial axes. */
+export function windowDims(window: Window, spatial: readonly Dim[]): readonly Dim[] {
+  const rank = window.kernel.length;
+  return spatial.map((size, axis) => {
+    const stride = window.strides[axis] ?? 1;
+    if (window.autoPad.startsWith("SAME")) return ceilDivide(size, stride);
+    const padded = addDims(size, (window.pads[axis] ?? 0) + (window.pads[rank + axis] ?? 0) - extent(window, axis));
+    if (!window.ceil) return addDims(floorDivide(padded, stride), 1);
+    const steps = addDims(ceilDivide(padded, stride), 1);
+    // The last window must start inside the input or its left padding.
+    const lastStart = typeof steps === "number" && typeof size === "number" ? (steps - 1) * stride : -1;
+    return typeof steps === "number" && typeof size === "number" && lastStart >= size + (window.pads[axis] ?? 0)
+      ? steps - 1
+      : steps;
+  });
+}
+
+/** Explicit pads for fixed sizes, `auto_pad` resolved. */
+export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
+  if (!window.autoPad.startsWith("SAME")) return window.pads;
+  const total = spatial.map((size, axis) => {
+    const stride = window.strides[axis] ?? 1;
+    return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent(window, axis) - size);
+  });
+  const small = total.map((pad) => Math.floor(pad / 2));
+  const large = total.map((pad) => Math.ceil(pad / 2));
+  return window.autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
+}
