@@ -3,21 +3,20 @@
  * what it measured. Without a name it lists them.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
-const folder = fileURLToPath(new URL("../bench/", import.meta.url));
+const folder = new URL("../bench/", import.meta.url);
 const [name] = process.argv.splice(2, 1);
-const file = `${folder}${name}.bench.ts`;
+const file = new URL(`${name}.bench.ts`, folder);
 
 if (name !== undefined && existsSync(file)) {
-  await import(file);
+  await import(file.href);
 } else {
   if (name !== undefined) process.stdout.write(`There is no bench/${name}.bench.ts.\n`);
   process.stdout.write("npm run bench -- <name>, with one of:\n");
   for (const entry of readdirSync(folder).sort()) {
     const known = /^(.+)\.bench\.ts$/.exec(entry)?.[1];
     if (known !== undefined)
-      process.stdout.write(`  ${known.padEnd(16)} ${firstSentence(readFileSync(folder + entry, "utf8"))}\n`);
+      process.stdout.write(`  ${known.padEnd(16)} ${firstSentence(readFileSync(new URL(entry, folder), "utf8"))}\n`);
   }
   process.exitCode = name === undefined ? 0 : 2;
 }

@@ -27,6 +27,8 @@ export function command(name: string, program: string, ...options: readonly stri
       new Promise((resolve, reject) => {
         const child = spawn(program, options, {
           stdio: ["ignore", "pipe", "pipe"],
+          // There, npm and the programs of node_modules/.bin are shell scripts.
+          shell: process.platform === "win32",
           env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1" },
         });
         const chunks: Buffer[] = [];
