@@ -50,10 +50,14 @@ export interface Value extends Carried {
   foreign: ForeignValue | undefined;
 }
 
-/** Messages in wire format: the TypeProto of a sequence, map or optional, or the SparseTensorProto of a sparse weight. */
+/**
+ * Messages in wire format: the TypeProto of a sequence, map or optional; the SparseTensorProto of a sparse weight; and what the list of
+ * inputs or types says of a stored tensor beside its type (whose own metadata is that of the tensor).
+ */
 export interface ForeignValue {
   readonly type?: Uint8Array;
   readonly sparse?: Uint8Array;
+  readonly info?: Uint8Array;
 }
 
 export interface Node extends Carried {

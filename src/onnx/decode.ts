@@ -1,0 +1,286 @@
+/** Models and graphs from a file: ModelProto and GraphProto. */
+import { PithError } from "../errors.ts";
+import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
+import { Model, type ModelHeader } from "../graph/model.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { joinCarried } from "./carried.ts";
+import { ExternalFiles, type OpenExternal } from "./external.ts";
+import { LazyFile } from "./lazy.ts";
+import { readMetadata } from "./metadata.ts";
+import { addNode, type ReadNode, readNode } from "./node.ts";
+import { readOpset } from "./opset.ts";
+import type { Reading } from "./reading.ts";
+import { graphFields, modelFields, sparseFields } from "./schema.ts";
+import { readTensor } from "./tensor.ts";
+import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
+import { type Field, fieldText, lastVarint, malformed, payload, splitFields } from "./wire.ts";
+
+/** Subgraphs inside subgraphs: real models reach three or four. */
+const depthLimit = 100;
+
+/**
+ * Reads a model; weights above 8 KiB stay in the source.
+ * @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED
+ */
+export async function decodeModel(source: ByteSource, open: OpenExternal | undefined): Promise<Model> {
+  const reading: Reading = {
+    file: new LazyFile(source),
+    external: new ExternalFiles(open),
+    unknownDims: new UnknownDims(),
+    graph: (fields, graph, depth) => decodeGraph(reading, fields, graph, depth),
+  };
+  const fields = await reading.file.fields(0, source.size);
+  const graphs = fields.filter((field) => field.number === modelFields.graph);
+  const [graph] = graphs;
+  if (graph === undefined || graphs.length > 1) {
+    throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs where an ONNX model has one.`);
+  }
+  const header = await readHeaderFields(reading, fields);
+  const model = new Model(undefined, header);
+  await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
+  return model;
+}
+
+async function readHeaderFields(reading: Reading, fields: readonly Field[]): Promise<ModelHeader> {
+  const header: ModelHeader = {
+    irVersion: 0,
+    producerName: "",
+    producerVersion: "",
+    domain: "",
+    modelVersion: 0,
+    doc: "",
+    opsets: new Map(),
+    metadata: new Map(),
+    functions: [],
+    unknown: undefined,
+  };
+  const metadata: Field[] = [];
+  const functions: Uint8Array[] = [];
+  const unknown: Field[] = [];
+  for (const lazy of fields) {
+    if (lazy.number === modelFields.graph) continue;
+    const field = await reading.file.loaded(lazy);
+    switch (field.number) {
+      case modelFields.irVersion:
+        header.irVersion = Number(lastVarint(field));
+        break;
+      case modelFields.producerName:
+        header.producerName = fieldText(field);
+        break;
+      case modelFields.producerVersion:
+        header.producerVersion = fieldText(field);
+        break;
+      case modelFields.domain:
+        header.domain = fieldText(field);
+        break;
+      case modelFields.modelVersion:
+        header.modelVersion = lastVarint(field);
+        break;
+      case modelFields.doc:
+        header.doc = fieldText(field);
+        break;
+      case modelFields.opsetImport: {
+        const [domain, version] = readOpset(field);
+        if (header.opsets.has(domain)) {
+          throw new PithError("E_MODEL", `two versions of the operator set "${domain}" are imported.`);
+        }
+        header.opsets.set(domain, version);
+        break;
+      }
+      case modelFields.metadata:
+        metadata.push(field);
+        break;
+      case modelFields.functions:
+        functions.push(payload(field));
+        break;
+      default:
+        unknown.push(field);
+    }
+    // Defaults are not written: a file that spells them out has them carried. See `writeHeader`.
+    if (isSpelledDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
+  }
+  // Before IR version 3 there was one operator set, and nothing to import.
+  if (header.opsets.size === 0 && header.irVersion >= 3) {
+    throw new PithError("E_MODEL", "it imports no operator set.", { hint: "The file may be cut off." });
+  }
+  readMetadata(metadata, header.metadata);
+  header.functions = functions;
+  header.unknown = joinCarried(unknown);
+  return header;
+}
+
+const defaulted = new Set<number>([
+  modelFields.producerName,
+  modelFields.producerVersion,
+  modelFields.domain,
+  modelFields.modelVersion,
+  modelFields.doc,
+]);
+
+/** Whether a header field holds what its absence means as well. */
+function isSpelledDefault(field: Field): boolean {
+  if (!defaulted.has(field.number)) return false;
+  return field.wire === 0 ? lastVarint(field) === 0 : field.start === field.end;
+}
+
+/** Fills `graph` from the fields of a GraphProto. */
+async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Graph, depth: number): Promise<void> {
+  if (depth > depthLimit) throw new PithError("E_MODEL", `subgraphs are nested more than ${depthLimit} deep.`);
+  const { file } = reading;
+  const metadata: Field[] = [];
+  const unknown: Field[] = [];
+  const inputs: ValueInfo[] = [];
+  const outputs: ValueInfo[] = [];
+  const declared: ValueInfo[] = [];
+  const nodes: ReadNode[] = [];
+  const info = async (field: Field): Promise<ValueInfo> => {
+    const loaded = await file.loaded(field);
+    return readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
+  };
+  for (const field of fields) {
+    switch (field.number) {
+      case graphFields.node:
+        nodes.push(await readNode(file, field));
+        break;
+      case graphFields.name:
+        graph.name = fieldText(await file.loaded(field));
+        if (graph.name === "") unknown.push(field);
+        break;
+      case graphFields.initializer:
+        await addInitializer(reading, field, graph);
+        break;
+      case graphFields.sparseInitializer:
+        await addSparse(reading, field, graph);
+        break;
+      case graphFields.doc:
+        graph.doc = fieldText(await file.loaded(field));
+        break;
+      case graphFields.input:
+        inputs.push(await info(field));
+        break;
+      case graphFields.output:
+        outputs.push(await info(field));
+        break;
+      case graphFields.valueInfo:
+        declared.push(await info(field));
+        break;
+      case graphFields.metadata:
+        metadata.push(await file.loaded(field));
+        break;
+      default:
+        unknown.push(await file.loaded(field));
+    }
+  }
+  readMetadata(metadata, graph.metadata);
+  graph.unknown = joinCarried(unknown);
+  addInputs(graph, inputs);
+  const produced = producedNames(graph, nodes);
+  for (const value of declared) {
+    // Types of values that are not there (left over by other tools) say nothing.
+    const known = graph.ownValue(value.name) ?? (produced.has(value.name) ? graph.addValue(value.name) : undefined);
+    if (known === undefined) continue;
+    applyInfo(known, value);
+    known.declared = true;
+  }
+  // All values exist before the first node is read: nodes need not be in order, and subgraphs see what is around them.
+  for (const name of produced) if (graph.ownValue(name) === undefined) graph.addValue(name);
+  for (const node of nodes) await addNode(reading, node, graph, depth);
+  graph.setOutputs(
+    outputs.map((output) => {
+      const value = graph.value(output.name);
+      if (value === undefined)
+        throw new PithError("E_MODEL", `graph "${graph.name}": nothing produces its output "${output.name}".`);
+      if (value.graph === graph) applyInfo(value, output);
+      return value;
+    }),
+  );
+  if (!isSorted(graph)) graph.sort();
+}
+
+async function addInitializer(reading: Reading, field: Field, graph: Graph): Promise<void> {
+  const { file } = reading;
+  const read = await readTensor(file, await file.inside(field), reading.external, "tensor");
+  const { name, tensor } = read;
+  if (name === "") throw new PithError("E_MODEL", `graph "${graph.name}": a stored tensor has no name.`);
+  if (graph.ownValue(name) !== undefined) throw twice(graph, name);
+  const value = graph.addValue(name, { type: tensor.type, dims: tensor.dims });
+  value.tensor = tensor;
+  value.doc = read.doc;
+  value.unknown = read.unknown;
+  value.role = readMetadata(read.metadata, value.metadata);
+}
+
+/** Sparse weights are carried: their name and type are known, their elements are not read. */
+async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<void> {
+  const { file } = reading;
+  const field = await file.loaded(lazy);
+  const parts = splitFields(payload(field), field.start);
+  const values = parts.find((part) => part.number === sparseFields.values);
+  if (values === undefined) throw malformed(field.from, "a sparse tensor has no values");
+  const { name, tensor } = await readTensor(file, await file.inside(values), reading.external, "sparse tensor");
+  if (name === "" || graph.ownValue(name) !== undefined) throw twice(graph, name);
+  const dims = parts.filter((part) => part.number === sparseFields.dims).map((part) => Number(lastVarint(part)));
+  graph.addValue(name, { type: tensor.type, dims }).foreign = { sparse: payload(field) };
+}
+
+function addInputs(graph: Graph, infos: readonly ValueInfo[]): void {
+  const names = new Set<string>();
+  const inputs: Value[] = [];
+  for (const info of infos) {
+    if (info.name === "") throw new PithError("E_MODEL", `graph "${graph.name}": an input has no name.`);
+    if (names.has(info.name)) throw twice(graph, info.name);
+    names.add(info.name);
+    const value = graph.ownValue(info.name) ?? graph.addValue(info.name);
+    applyInfo(value, info);
+    inputs.push(value);
+  }
+  graph.setInputs(inputs);
+}
+
+function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
+  const names = new Set<string>();
+  for (const node of nodes) {
+    for (const name of node.outputs) {
+      if (name === undefined) continue;
+      if (names.has(name) || graph.ownValue(name) !== undefined) throw twice(graph, name);
+      names.add(name);
+    }
+  }
+  return names;
+}
+
+function applyInfo(value: Value, info: ValueInfo): void {
+  if (value.tensor !== undefined) {
+    // The tensor itself knows better than what is said of it; where both agree, the declared type is kept as it is written.
+    const { dims } = value.tensor;
+    const agrees =
+      info.type?.type === value.tensor.type &&
+      info.type.dims?.length === dims.length &&
+      info.type.dims.every((dim, axis) => dim === dims[axis]);
+    if (agrees) value.type = info.type;
+    if (info.rest !== undefined) value.foreign = { ...value.foreign, info: info.rest };
+    return;
+  }
+  if (info.type !== undefined) value.type = info.type;
+  if (info.foreign !== undefined) value.foreign = { ...value.foreign, type: info.foreign };
+  if (info.doc !== undefined) value.doc = info.doc;
+  if (info.role !== undefined) value.role = info.role;
+  if (info.unknown !== undefined) value.unknown = info.unknown;
+  for (const [key, text] of info.metadata) value.metadata.set(key, text);
+}
+
+/** Whether every value is produced before it is used. */
+function isSorted(graph: Graph): boolean {
+  const seen = new Set<Node>();
+  for (const node of graph.nodes()) {
+    for (const { producer } of usedValues(node)) {
+      if (producer !== undefined && producer.graph === graph && !seen.has(producer)) return false;
+    }
+    seen.add(node);
+  }
+  return true;
+}
+
+function twice(graph: Graph, name: string): PithError {
+  return new PithError("E_MODEL", `graph "${graph.name}": "${name}" is defined twice.`);
+}

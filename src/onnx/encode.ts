@@ -1,0 +1,222 @@
+/**
+ * Writing models: ModelProto and GraphProto.
+ *
+ * Fields come in ascending order of their numbers, so that a file that protobuf wrote comes out byte for byte as it went in. Types are
+ * written for inputs and outputs, for values whose type the file declared, and for values that carry something of their own (a role,
+ * metadata, a doc string); inferred types are not.
+ */
+import { PithError } from "../errors.ts";
+import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import { writeAttribute } from "./attribute.ts";
+import { writeMetadata } from "./metadata.ts";
+import { readOpset } from "./opset.ts";
+import type { Writing } from "./reading.ts";
+import { graphFields, modelFields, nodeFields, opsetFields, sparseFields, tensorFields } from "./schema.ts";
+import { type ExternalPlace, FileTensor, writeTensor } from "./tensor.ts";
+import { writeValueInfo } from "./value-info.ts";
+import { fieldText, payload, splitFields } from "./wire.ts";
+import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
+
+/** Protobuf cannot read longer messages. */
+const protobufLimit = 2 ** 31 - 1;
+
+export interface EncodeOptions {
+  /**
+   * Where a stored tensor lies instead of in the model's own bytes: a file beside the model, from the folder that the model will be
+   * read from. Undefined for those that go into the model.
+   */
+  readonly place?: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
+}
+
+/**
+ * The bytes of a model as an ONNX file, in chunks of about a megabyte. Weights that still lie in a file are copied from there as they
+ * are; nothing is held in memory but the graph and one chunk.
+ *
+ * @throws PithError E_UNSUPPORTED if the model would be 2 GiB or longer (weights must go into other files then), E_SOURCE_CHANGED if a
+ * file that holds weights has changed.
+ *
+ * @example
+ * ```ts
+ * const response = new Response(ReadableStream.from(encode(model)));
+ * ```
+ */
+export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* stream(await modelPieces(model, options));
+}
+
+/**
+ * The bytes of a model as an ONNX file, in one array.
+ * @throws PithError as `encode` does.
+ */
+export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
+  const pieces = await modelPieces(model, options);
+  const bytes = new Uint8Array(pieces.reduce((size, piece) => size + sizeOf(piece), 0));
+  let length = 0;
+  for await (const chunk of stream(pieces)) {
+    bytes.set(chunk, length);
+    length += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** The size of the model's file in bytes, without writing it. */
+export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
+  return (await modelPieces(model, options)).reduce((size, piece) => size + sizeOf(piece), 0);
+}
+
+async function modelPieces(model: Model, options: EncodeOptions): Promise<readonly Piece[]> {
+  const strings = await readStrings(model.graph);
+  const writing: Writing = { strings, graph: (writer, graph) => writeGraph(writer, graph, writing, options) };
+  const { header } = model;
+  const opsets = carriedOpsets(header.unknown);
+  const writer = new Writer(header.unknown, 4096);
+  if (header.irVersion !== 0) writer.integer(modelFields.irVersion, header.irVersion);
+  writeTexts(writer, [
+    [modelFields.producerName, header.producerName],
+    [modelFields.producerVersion, header.producerVersion],
+    [modelFields.domain, header.domain],
+  ]);
+  if (BigInt(header.modelVersion) !== 0n) writer.integer(modelFields.modelVersion, header.modelVersion);
+  if (header.doc !== "") writer.text(modelFields.doc, header.doc);
+  writer.message(modelFields.graph, (message) => writing.graph(message, model.graph), model.graph.unknown);
+  for (const [domain, version] of header.opsets) {
+    const carried = opsets.get(`${domain} ${version}`);
+    if (carried !== undefined) writer.bytes(modelFields.opsetImport, carried);
+    else {
+      writer.message(modelFields.opsetImport, (message) => {
+        if (domain !== "") message.text(opsetFields.domain, domain);
+        message.integer(opsetFields.version, version);
+      });
+    }
+  }
+  writeMetadata(writer, modelFields.metadata, header.metadata);
+  for (const bytes of header.functions) writer.bytes(modelFields.functions, bytes);
+  const pieces = writer.finish();
+  if (writer.size > protobufLimit) {
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model takes ${writer.size} bytes, and an ONNX file may take ${protobufLimit}.`,
+      {
+        hint: "Save it with { externalData: true }: the weights go into a file beside it.",
+      },
+    );
+  }
+  return pieces;
+}
+
+/** Imports of operator sets as the file spelled them: with or without an empty domain, which says the same. */
+function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
+  const found = new Map<string, Uint8Array>();
+  for (const field of unknown === undefined ? [] : splitFields(unknown)) {
+    if (field.number === modelFields.opsetImport) found.set(readOpset(field).join(" "), payload(field));
+  }
+  return found;
+}
+
+function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: EncodeOptions): void {
+  const values = [...graph.values()];
+  for (const node of graph.nodes()) writeNode(writer, node, writing);
+  if (graph.name !== "") writer.text(graphFields.name, graph.name);
+  for (const value of values) {
+    const { tensor } = value;
+    if (tensor === undefined) continue;
+    const beside = {
+      name: value.name,
+      doc: value.doc,
+      metadata: value.metadata,
+      role: value.role,
+      place: tensor.type === "string" ? undefined : options.place?.(value, tensor),
+      strings: writing.strings,
+    };
+    writer.message(graphFields.initializer, (message) => writeTensor(message, tensor, beside), value.unknown);
+  }
+  if (graph.doc !== undefined) writer.text(graphFields.doc, graph.doc);
+  for (const value of graph.inputs) writeValueInfo(writer, graphFields.input, value);
+  for (const value of graph.outputs) writeValueInfo(writer, graphFields.output, value);
+  const listed = new Set([...graph.inputs, ...graph.outputs]);
+  for (const value of values) {
+    if (isDeclared(value) || (!listed.has(value) && saysMore(value)))
+      writeValueInfo(writer, graphFields.valueInfo, value);
+  }
+  for (const value of values) {
+    const sparse = value.foreign?.sparse;
+    if (sparse !== undefined) writeSparse(writer, value.name, sparse);
+  }
+  writeMetadata(writer, graphFields.metadata, graph.metadata);
+}
+
+function isDeclared(value: Value): boolean {
+  return value.declared && (value.type !== undefined || value.foreign?.type !== undefined);
+}
+
+/** Whether a value that is not stored carries more than a type. */
+function saysMore(value: Value): boolean {
+  if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
+  return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
+}
+
+function writeNode(writer: Writer, node: Node, writing: Writing): void {
+  writer.message(
+    graphFields.node,
+    (message) => {
+      for (const input of node.inputs) message.text(nodeFields.input, input?.name ?? "");
+      for (const output of node.outputs) message.text(nodeFields.output, output?.name ?? "");
+      writeTexts(message, [[nodeFields.name, node.name]]);
+      message.text(nodeFields.op, node.op);
+      for (const [name, attribute] of node.attributes) {
+        writeAttribute(message, nodeFields.attribute, name, attribute, writing);
+      }
+      if (node.doc !== undefined) message.text(nodeFields.doc, node.doc);
+      writeTexts(message, [
+        [nodeFields.domain, node.domain],
+        [nodeFields.overload, node.overload],
+      ]);
+      writeMetadata(message, nodeFields.metadata, node.metadata);
+    },
+    node.unknown,
+  );
+}
+
+/** Texts that are left out where they are empty. */
+function writeTexts(writer: Writer, texts: readonly (readonly [number: number, text: string])[]): void {
+  for (const [number, text] of texts) if (text !== "") writer.text(number, text);
+}
+
+/** A sparse tensor is named by its values. */
+function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
+  const values = splitFields(sparse).find((field) => field.number === sparseFields.values);
+  const old = values === undefined ? [] : splitFields(payload(values));
+  if (values === undefined || old.some((field) => field.number === tensorFields.name && fieldText(field) === name)) {
+    writer.bytes(graphFields.sparseInitializer, sparse);
+    return;
+  }
+  writer.message(
+    graphFields.sparseInitializer,
+    (message) =>
+      message.message(sparseFields.values, (tensor) => tensor.text(tensorFields.name, name), payload(values)),
+    sparse,
+  );
+}
+
+/** String tensors that are not in a file: their size is known only once they are read. */
+async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
+  const found = new Set<Tensor>();
+  for (const inner of allGraphs(graph)) {
+    for (const { tensor } of inner.values()) if (tensor !== undefined) found.add(tensor);
+    for (const node of inner.nodes()) {
+      for (const attribute of node.attributes.values()) {
+        if (attribute.kind === "tensor") found.add(attribute.value);
+        else if (attribute.kind === "tensors") for (const tensor of attribute.value) found.add(tensor);
+      }
+    }
+  }
+  const strings = new Map<Tensor, Dense<"string">>();
+  for (const tensor of found) {
+    if (tensor.type !== "string" || tensor instanceof FileTensor) continue;
+    const dense = await tensor.read();
+    if (dense.type === "string") strings.set(tensor, dense);
+  }
+  return strings;
+}

@@ -1,0 +1,80 @@
+/**
+ * Weights in other files: `external_data` of a TensorProto names a file, an offset and a length.
+ * The file is opened once, and read only where somebody reads a tensor.
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource, StoredBytes } from "../tensor/types.ts";
+import { readEntry } from "./metadata.ts";
+import type { Field } from "./wire.ts";
+
+/** Opens the file that a model calls `location`. */
+export type OpenExternal = (location: string) => Promise<ByteSource>;
+
+/** The other files of a model, each opened once. */
+export class ExternalFiles {
+  readonly #open: OpenExternal | undefined;
+  readonly #files = new Map<string, Promise<ByteSource>>();
+
+  constructor(open: OpenExternal | undefined) {
+    this.#open = open;
+  }
+
+  find(location: string, place: string): Promise<ByteSource> {
+    if (this.#open === undefined) {
+      throw new PithError(
+        "E_UNSUPPORTED",
+        `${place}: its elements lie in "${location}", and this model has no folder.`,
+        {
+          hint: "Open the model by its path or URL, or pass { external: (location) => … }.",
+        },
+      );
+    }
+    let file = this.#files.get(location);
+    if (file === undefined) {
+      file = this.#open(location);
+      this.#files.set(location, file);
+    }
+    return file;
+  }
+}
+
+/**
+ * Where the elements of a tensor lie.
+ * @throws PithError E_MODEL if the entry is not complete, or is not inside its file.
+ */
+export async function readExternal(
+  fields: readonly Field[],
+  bytes: number,
+  files: ExternalFiles,
+  place: string,
+): Promise<StoredBytes> {
+  const entries = new Map(fields.map(readEntry));
+  const location = entries.get("location");
+  if (location === undefined || location === "") {
+    throw new PithError("E_MODEL", `${place}: its elements lie in another file, which is not named.`);
+  }
+  const start = wholeNumber(entries.get("offset"), 0, place);
+  const length = wholeNumber(entries.get("length"), bytes, place);
+  if (length !== bytes) {
+    throw new PithError(
+      "E_MODEL",
+      `${place}: its dimensions ask for ${bytes} bytes, "${location}" holds ${length} for it.`,
+    );
+  }
+  const source = await files.find(location, place);
+  const end = start + length;
+  if (end > source.size) {
+    throw new PithError(
+      "E_MODEL",
+      `${place}: its elements end at byte ${end} of "${location}", which has ${source.size}.`,
+    );
+  }
+  return { source, start, end };
+}
+
+function wholeNumber(text: string | undefined, otherwise: number, place: string): number {
+  if (text === undefined) return otherwise;
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is no offset or length.`);
+  return value;
+}

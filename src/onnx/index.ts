@@ -1,0 +1,122 @@
+/** ONNX files: opening, saving, encoding. */
+import {
+  blobSource,
+  bytesSource,
+  fileNameOf,
+  openBeside,
+  openFile,
+  writeFileAtomically,
+  writeFilesAtomically,
+} from "#platform";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { decodeModel } from "./decode.ts";
+import { encode, encodeToBytes } from "./encode.ts";
+import type { OpenExternal } from "./external.ts";
+import { placeOutside, type SaveOptions } from "./save-external.ts";
+import { sniff } from "./sniff.ts";
+
+export { type EncodeOptions, encode, encodedSize, encodeToBytes } from "./encode.ts";
+export type { OpenExternal } from "./external.ts";
+export type { SaveOptions } from "./save-external.ts";
+export type { ExternalPlace } from "./tensor.ts";
+
+export interface OpenOptions {
+  /**
+   * Opens the files that hold weights outside of the model's own. Absent: the files beside the model, where it was opened by path or
+   * URL; paths that lead out of the model's folder are refused.
+   */
+  readonly external?: OpenExternal;
+}
+
+/**
+ * Opens an ONNX model: a path, a URL, a Blob or File, the bytes themselves (which must not change afterwards), or any random access to
+ * them. Only the graph is read. Weights above 8 KiB stay where they are until something needs their numbers.
+ *
+ * @throws PithError E_FILE if there is no such file, E_NOT_ONNX if it is no ONNX model, E_MODEL if the model contradicts itself,
+ * E_UNSUPPORTED for element types that this version does not know.
+ *
+ * @example
+ * ```ts
+ * const model = await open("resnet20.onnx");
+ * console.log(model.graph.nodeCount, "nodes, opset", model.opsets.get(""));
+ * ```
+ */
+export async function open(
+  source: string | URL | Blob | Uint8Array | ByteSource,
+  options: OpenOptions = {},
+): Promise<Model> {
+  const bytes = await sourceOf(source);
+  const isPlace = typeof source === "string" || source instanceof URL;
+  const external = options.external ?? (isPlace ? (location: string) => openBeside(bytes.name, location) : undefined);
+  try {
+    return await decodeModel(bytes, external);
+  } catch (error) {
+    throw await explain(error, bytes);
+  }
+}
+
+/**
+ * Writes a model to a file in one step: the path holds either what it held before or the whole new model, never a part.
+ * The path may be the one that the model was opened from.
+ *
+ * @param options `externalData: true` puts the weights into `<path>.data`; needed where the model takes 2 GiB or more.
+ * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
+ *
+ * @example
+ * ```ts
+ * const model = await open("model.onnx");
+ * await save(model, "copy.onnx");
+ * ```
+ */
+export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
+  if (options.externalData !== true) return writeFileAtomically(path, encode(model));
+  const { place, chunks } = placeOutside(model, `${fileNameOf(path)}.data`);
+  return writeFilesAtomically([
+    [`${path}.data`, chunks()],
+    [path, encode(model, { place })],
+  ]);
+}
+
+/**
+ * An independent model with the same content as the given one, read back from its own bytes.
+ * @throws PithError as `encode` and `open` do.
+ */
+export async function reopen(model: Model): Promise<Model> {
+  return open(await encodeToBytes(model));
+}
+
+function sourceOf(source: string | URL | Blob | Uint8Array | ByteSource): Promise<ByteSource> | ByteSource {
+  if (typeof source === "string" || source instanceof URL) return openFile(source);
+  if (source instanceof Blob) return blobSource(source);
+  return source instanceof Uint8Array ? bytesSource(source) : source;
+}
+
+/** Names the file in the message, and says what it is if it is something else. */
+async function explain(error: unknown, source: ByteSource): Promise<unknown> {
+  if (!(error instanceof PithError)) return error;
+  const { code } = error;
+  if (code === "E_NOT_ONNX") {
+    if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
+    const guess = sniff(await source.read(0, Math.min(64, source.size)));
+    if (guess !== undefined) {
+      const { hint } = guess;
+      return new PithError(code, `"${source.name}" is no ONNX model: it looks like ${guess.what}.`, {
+        hint,
+        cause: error,
+      });
+    }
+    return rephrased(error, `"${source.name}" is no ONNX model: ${error.message}`);
+  }
+  return code === "E_MODEL" || code === "E_UNSUPPORTED"
+    ? rephrased(error, `"${source.name}": ${error.message}`)
+    : error;
+}
+
+function rephrased(error: PithError, message: string): PithError {
+  return new PithError(error.code, message, {
+    cause: error,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * Reading a file of nested messages without reading its weights.
+ *
+ * A message of at most 64 KiB is read whole. Of a longer one only the headers of its fields are read, and the fields that are short
+ * themselves; what is long stays in the file, as a range, and whoever knows the field decides whether to descend into it. Reads are
+ * small after a jump (a skipped weight) and grow while they go on in sequence.
+ */
+import type { ByteSource } from "../tensor/types.ts";
+import { type Field, FieldList, headerLimit, malformed, readHeader, splitFields } from "./wire.ts";
+
+/** Fields up to this length are read together with what surrounds them. */
+const wholeBytes = 2 ** 16;
+const firstWindow = 2 ** 12;
+const lastWindow = 2 ** 18;
+
+export class LazyFile {
+  readonly source: ByteSource;
+  #window: Uint8Array = new Uint8Array(0);
+  #base = 0;
+  #next = firstWindow;
+
+  constructor(source: ByteSource) {
+    this.source = source;
+  }
+
+  /** The bytes of a range. */
+  async bytes(start: number, end: number): Promise<Uint8Array> {
+    if (!this.#holds(start, end)) await this.#load(start, end - start);
+    return this.#window.subarray(start - this.#base, end - this.#base);
+  }
+
+  /** The fields of the message in a range; long ones without their bytes. */
+  async fields(start: number, end: number): Promise<Field[]> {
+    if (end - start <= wholeBytes) return splitFields(await this.bytes(start, end), start);
+    const list = new FieldList((from, last) =>
+      // A run of numbers may have outgrown the window: it stays in the file then.
+      last - from <= wholeBytes && this.#holds(from, last)
+        ? this.#window.subarray(from - this.#base, last - this.#base)
+        : undefined,
+    );
+    for (let position = start; position < end; ) {
+      const limit = Math.min(end, position + headerLimit);
+      if (!this.#holds(position, limit)) {
+        list.finish();
+        await this.#load(position, limit - position);
+      }
+      const header = readHeader(this.#window, this.#base, position, end);
+      if (header.wire === 2 && header.end - position <= wholeBytes && !this.#holds(position, header.end)) {
+        list.finish();
+        await this.#load(position, header.end - position);
+      }
+      list.add(position, header);
+      if (header.wire === 2) list.finish();
+      position = header.end;
+    }
+    return Promise.all(joinRuns(list.finish()).map((field) => (isShortRun(field) ? this.loaded(field) : field)));
+  }
+
+  /** The fields of the message that is the payload of a field. */
+  async inside(field: Field): Promise<Field[]> {
+    if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is no message`);
+    if (field.whole !== undefined) return splitFields(field.whole.subarray(field.start - field.from), field.start);
+    return this.fields(field.start, field.end);
+  }
+
+  /** The field with its bytes, tag included. */
+  async loaded(field: Field): Promise<Field> {
+    if (field.whole !== undefined) return field;
+    return { ...field, whole: await this.source.read(field.from, field.end) };
+  }
+
+  #holds(start: number, end: number): boolean {
+    return start >= this.#base && end <= this.#base + this.#window.byteLength;
+  }
+
+  async #load(start: number, least: number): Promise<void> {
+    const held = this.#base + this.#window.byteLength;
+    const sequential = start <= held && start >= held - wholeBytes;
+    this.#next = sequential ? Math.min(2 * this.#next, lastWindow) : firstWindow;
+    const end = Math.min(this.source.size, start + Math.max(least, this.#next));
+    this.#window = await this.source.read(start, end);
+    this.#base = start;
+  }
+}
+
+/** Joins neighbours that belong to one run of numbers but were read in different windows. */
+function joinRuns(fields: readonly Field[]): Field[] {
+  const joined: Field[] = [];
+  for (const field of fields) {
+    const last = joined.at(-1);
+    if (last === undefined || field.wire === 2 || last.number !== field.number || last.wire !== field.wire) {
+      joined.push(field);
+      continue;
+    }
+    joined[joined.length - 1] = { ...last, end: field.end, whole: undefined };
+  }
+  return joined;
+}
+
+function isShortRun(field: Field): boolean {
+  return field.wire !== 2 && field.whole === undefined && field.end - field.from <= wholeBytes;
+}

@@ -1,0 +1,45 @@
+/** Key-value metadata, and the role that is stored in it. */
+import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
+import { entryFields } from "./schema.ts";
+import { type Field, fieldText, payload, splitFields } from "./wire.ts";
+import type { Writer } from "./writer.ts";
+
+/** A StringStringEntryProto. */
+export function readEntry(field: Field): readonly [key: string, value: string] {
+  let key = "";
+  let value = "";
+  for (const part of splitFields(payload(field), field.start)) {
+    if (part.number === entryFields.key) key = fieldText(part);
+    else if (part.number === entryFields.value) value = fieldText(part);
+  }
+  return [key, value];
+}
+
+/** Puts entries into `metadata`, and returns the role among them. */
+export function readMetadata(fields: readonly Field[], metadata: Map<string, string>): Role | undefined {
+  let role: Role | undefined;
+  for (const field of fields) {
+    const [key, value] = readEntry(field);
+    const found = key === roleKey ? parseRole(value) : undefined;
+    if (found === undefined) metadata.set(key, value);
+    else role = found;
+  }
+  return role;
+}
+
+/** Writes the entries in order, the role last. */
+export function writeMetadata(
+  writer: Writer,
+  number: number,
+  metadata: ReadonlyMap<string, string>,
+  role?: Role | undefined,
+): void {
+  const entries = [...metadata];
+  if (role !== undefined) entries.push([roleKey, roleText(role)]);
+  for (const [key, value] of entries) {
+    writer.message(number, (entry) => {
+      entry.text(entryFields.key, key);
+      entry.text(entryFields.value, value);
+    });
+  }
+}

@@ -1,0 +1,101 @@
+/** Nodes from a file: NodeProto. */
+import { PithError } from "../errors.ts";
+import type { Graph } from "../graph/graph.ts";
+import { readAttribute } from "./attribute.ts";
+import { joinCarried } from "./carried.ts";
+import type { LazyFile } from "./lazy.ts";
+import { readMetadata } from "./metadata.ts";
+import type { Reading } from "./reading.ts";
+import { nodeFields } from "./schema.ts";
+import { type Field, fieldText } from "./wire.ts";
+
+/** A node whose attributes are not read yet. */
+export interface ReadNode {
+  readonly op: string;
+  readonly domain: string;
+  readonly overload: string;
+  readonly name: string;
+  readonly inputs: readonly (string | undefined)[];
+  readonly outputs: readonly (string | undefined)[];
+  readonly attributes: readonly Field[];
+  readonly metadata: readonly Field[];
+  readonly doc: string | undefined;
+  readonly unknown: Uint8Array | undefined;
+  /** Where it stands in the file, for messages. */
+  readonly from: number;
+}
+
+export async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
+  const texts = { op: "", domain: "", overload: "", name: "" };
+  const inputs: (string | undefined)[] = [];
+  const outputs: (string | undefined)[] = [];
+  const attributes: Field[] = [];
+  const metadata: Field[] = [];
+  const unknown: Field[] = [];
+  let doc: string | undefined;
+  for (const field of await file.inside(message)) {
+    if (field.number === nodeFields.attribute) {
+      attributes.push(field);
+      continue;
+    }
+    const loaded = await file.loaded(field);
+    switch (field.number) {
+      case nodeFields.input:
+        inputs.push(fieldText(loaded) || undefined);
+        break;
+      case nodeFields.output:
+        outputs.push(fieldText(loaded) || undefined);
+        break;
+      case nodeFields.op:
+        texts.op = fieldText(loaded);
+        break;
+      case nodeFields.name:
+        texts.name = fieldText(loaded);
+        if (texts.name === "") unknown.push(loaded);
+        break;
+      case nodeFields.domain:
+        texts.domain = fieldText(loaded);
+        // "ai.onnx" is the long name of the default domain; how the file spells it is carried.
+        if (texts.domain === "ai.onnx") texts.domain = "";
+        if (texts.domain === "") unknown.push(loaded);
+        break;
+      case nodeFields.overload:
+        texts.overload = fieldText(loaded);
+        if (texts.overload === "") unknown.push(loaded);
+        break;
+      case nodeFields.doc:
+        doc = fieldText(loaded);
+        break;
+      case nodeFields.metadata:
+        metadata.push(loaded);
+        break;
+      default:
+        unknown.push(loaded);
+    }
+  }
+  if (texts.op === "") {
+    throw new PithError("E_MODEL", `the node "${texts.name}" at byte ${message.from} names no operator.`);
+  }
+  return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
+}
+
+/** Adds a node to its graph, attributes and subgraphs included. Everything that it uses must exist as a value. */
+export async function addNode(reading: Reading, read: ReadNode, graph: Graph, depth: number): Promise<void> {
+  const place = `${read.op} "${read.name || (read.outputs.find((name) => name !== undefined) ?? "")}"`;
+  const inputs = read.inputs.map((name) => {
+    if (name === undefined) return undefined;
+    const value = graph.value(name);
+    if (value === undefined) throw new PithError("E_MODEL", `${place}: nothing produces its input "${name}".`);
+    return value;
+  });
+  const { op, domain, overload, name, outputs } = read;
+  const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
+  node.doc = read.doc;
+  node.unknown = read.unknown;
+  readMetadata(read.metadata, node.metadata);
+  for (const field of read.attributes) {
+    const [key, attribute] = await readAttribute(reading, field, node, depth, place);
+    if (node.attributes.has(key)) throw new PithError("E_MODEL", `${place}: its attribute "${key}" is given twice.`);
+    graph.setAttribute(node, key, attribute);
+  }
+}

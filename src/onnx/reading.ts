@@ -1,0 +1,23 @@
+/** What all parts of one file share while it is read, and while it is written. */
+import type { Graph } from "../graph/graph.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import type { ExternalFiles } from "./external.ts";
+import type { LazyFile } from "./lazy.ts";
+import type { UnknownDims } from "./value-info.ts";
+import type { Field } from "./wire.ts";
+import type { Writer } from "./writer.ts";
+
+export interface Reading {
+  readonly file: LazyFile;
+  readonly external: ExternalFiles;
+  readonly unknownDims: UnknownDims;
+  /** Fills a graph from the fields of its GraphProto. */
+  readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
+}
+
+export interface Writing {
+  /** The elements of string tensors that are not in a file: their size is known only once they are read. */
+  readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
+  /** Writes the fields of a GraphProto. */
+  readonly graph: (writer: Writer, graph: Graph) => void;
+}

@@ -1,0 +1,306 @@
+/**
+ * Tensors: TensorProto.
+ *
+ * Of a tensor above 8 KiB only the place of its elements is known until somebody reads it. Its data fields are remembered as ranges of
+ * the file, so that an unchanged tensor is written by copying them, however it was stored.
+ */
+import { PithError } from "../errors.ts";
+import type { Role } from "../graph/role.ts";
+import { bytesFor, bytesOf, smallBytes, viewBytes } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "../tensor/types.ts";
+import { joinCarried } from "./carried.ts";
+import { elementTypeOf, elementTypes } from "./element-types.ts";
+import { type ExternalFiles, readExternal } from "./external.ts";
+import type { LazyFile } from "./lazy.ts";
+import { writeMetadata } from "./metadata.ts";
+import { entryFields, tensorFields } from "./schema.ts";
+import { checkCount, decodeTyped, slotCount } from "./typed-data.ts";
+import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
+import type { Piece, Writer } from "./writer.ts";
+
+const {
+  dims: dimsField,
+  type: typeField,
+  segment,
+  name: nameField,
+  rawData,
+  doc,
+  externalData,
+  location: locationField,
+} = tensorFields;
+const typedFields = new Set<number>([
+  tensorFields.floatData,
+  tensorFields.int32Data,
+  tensorFields.stringData,
+  tensorFields.int64Data,
+  tensorFields.doubleData,
+  tensorFields.uint64Data,
+]);
+
+/** A data field of a TensorProto as it stands in the file, tag included. */
+interface DataPiece {
+  readonly number: number;
+  readonly piece: Uint8Array | StoredBytes;
+}
+
+/** A tensor that came from an ONNX file. */
+export class FileTensor implements Tensor {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  readonly bytes: number;
+  readonly small: Dense | undefined;
+  readonly stored: StoredBytes | undefined;
+  /** The data fields; undefined where the elements lie in another file. */
+  readonly pieces: readonly DataPiece[] | undefined;
+  /** All fields but dimensions, type and data: name, doc string, metadata, and what is not known. */
+  readonly shell: Uint8Array | undefined;
+  readonly #place: string;
+
+  constructor(of: {
+    readonly type: DataType;
+    readonly dims: readonly number[];
+    readonly bytes: number;
+    readonly small: Dense | undefined;
+    readonly stored: StoredBytes | undefined;
+    readonly pieces: readonly DataPiece[] | undefined;
+    readonly shell: Uint8Array | undefined;
+    readonly place: string;
+  }) {
+    this.type = of.type;
+    this.dims = of.dims;
+    this.bytes = of.bytes;
+    this.small = of.small;
+    this.stored = of.stored;
+    this.pieces = of.pieces;
+    this.shell = of.shell;
+    this.#place = of.place;
+  }
+
+  async read(): Promise<Dense> {
+    if (this.small !== undefined) return this.small;
+    const { stored, type } = this;
+    if (stored !== undefined && type !== "string") {
+      return viewBytes(type, this.dims, await stored.source.read(stored.start, stored.end));
+    }
+    const fields: Field[] = [];
+    for (const { piece } of this.pieces ?? []) {
+      const bytes = piece instanceof Uint8Array ? piece : await piece.source.read(piece.start, piece.end);
+      fields.push(...splitFields(bytes, piece instanceof Uint8Array ? 0 : piece.start));
+    }
+    return decodeTyped(type, this.dims, fields, this.#place);
+  }
+}
+
+/** A tensor and what stands beside its elements. */
+export interface ReadTensor {
+  readonly name: string;
+  readonly tensor: FileTensor;
+  readonly doc: string | undefined;
+  readonly metadata: readonly Field[];
+  readonly unknown: Uint8Array | undefined;
+}
+
+/**
+ * Reads a TensorProto given its fields.
+ * @throws PithError E_MODEL if dimensions, type and data contradict each other, E_UNSUPPORTED for an unknown element type.
+ */
+export async function readTensor(
+  file: LazyFile,
+  fields: readonly Field[],
+  external: ExternalFiles,
+  owner: string,
+): Promise<ReadTensor> {
+  const dims: number[] = [];
+  const data: Field[] = [];
+  const outside: Field[] = [];
+  const metadata: Field[] = [];
+  const unknown: Field[] = [];
+  const shell: Field[] = [];
+  let code = 0;
+  let name = "";
+  let docText: string | undefined;
+  let isExternal = false;
+  for (const field of fields) {
+    if (field.number === rawData || typedFields.has(field.number)) {
+      data.push(field);
+      continue;
+    }
+    if (field.number === dimsField) eachVarint(await file.loaded(field), (cursor) => dims.push(Number(cursor.signed)));
+    else if (field.number === typeField) code = Number(lastVarint(field));
+    else if (field.number === externalData) outside.push(field);
+    else if (field.number === locationField) isExternal = lastVarint(field) === 1;
+    else if (field.number === segment)
+      throw new PithError("E_UNSUPPORTED", `${owner}: the tensor is split into segments.`);
+    else {
+      const loaded = await file.loaded(field);
+      shell.push(loaded);
+      if (field.number === nameField) name = fieldText(loaded);
+      else if (field.number === doc) docText = fieldText(loaded);
+      else if (field.number === tensorFields.metadata) metadata.push(loaded);
+      else unknown.push(loaded);
+    }
+  }
+  const place = name === "" ? owner : `${owner} "${name}"`;
+  const type = checkedType(code, place);
+  checkDims(dims, place);
+  const common = { type, dims, shell: joinCarried(shell), place };
+  const beside = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
+  if (isExternal) {
+    if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot lie in another file.`);
+    const stored = await readExternal(outside, bytesFor(type, count(dims)), external, place);
+    const bytes = stored.end - stored.start;
+    const small =
+      bytes <= smallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
+    return { ...beside, tensor: new FileTensor({ ...common, bytes, small, stored, pieces: undefined }) };
+  }
+  const { bytes, stored } = locate(file, type, dims, data, place);
+  const inMemory = bytes <= smallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
+  const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
+  const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(inHand);
+  return { ...beside, tensor: new FileTensor({ ...common, bytes, small, stored, pieces }) };
+}
+
+/** The size of the elements, and where they lie if they do so as raw bytes. */
+function locate(
+  file: LazyFile,
+  type: DataType,
+  dims: readonly number[],
+  data: readonly Field[],
+  place: string,
+): { bytes: number; stored: StoredBytes | undefined } {
+  if (type === "string") {
+    return { bytes: data.reduce((size, field) => size + field.end - field.start, 0), stored: undefined };
+  }
+  const bytes = bytesFor(type, count(dims));
+  const raw = data.filter((field) => field.number === rawData);
+  const [only] = raw.length > 0 ? raw : data;
+  if (raw.length > 1 || (raw.length === 1 && data.length > 1)) {
+    throw new PithError("E_MODEL", `${place}: its elements are given twice.`);
+  }
+  if (only === undefined) {
+    if (bytes > 0) checkCount(count(dims), 0, "elements", place);
+    return { bytes, stored: undefined };
+  }
+  const { field: number } = elementTypes[type];
+  const wide = number === tensorFields.floatData || number === tensorFields.doubleData;
+  const single = raw.length === 1 || (wide && data.length === 1 && only.number === number && only.wire === 2);
+  if (!single) {
+    const available = data.reduce((size, field) => size + field.end - field.start, 0);
+    const least = slotCount(type, dims);
+    if (least > available) checkCount(least, available, "elements at most", place);
+    return { bytes, stored: undefined };
+  }
+  if (only.wire !== 2 || only.end - only.start !== bytes) {
+    checkCount(bytes, only.end - only.start, "bytes", `${place}, ${type}${dimsText(dims)}`);
+  }
+  return { bytes, stored: range(file.source, only.start, only.end) };
+}
+
+function decode(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
+  const raw = fields.find((field) => field.number === rawData);
+  if (raw !== undefined && type === "string") throw new PithError("E_MODEL", `${place}: strings cannot be raw bytes.`);
+  return raw === undefined || type === "string"
+    ? decodeTyped(type, dims, fields, place)
+    : viewBytes(type, dims, payload(raw));
+}
+
+function inHand(field: Field): DataPiece {
+  return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
+}
+
+/** Fields that follow each other are one range: a tensor of many strings is read at once. */
+function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
+  const joined: { number: number; piece: StoredBytes }[] = [];
+  for (const { number, from, end } of fields) {
+    const last = joined.at(-1);
+    if (last?.number === number && last.piece.end === from) last.piece = range(source, last.piece.start, end);
+    else joined.push({ number, piece: range(source, from, end) });
+  }
+  return joined;
+}
+
+function range(source: ByteSource, start: number, end: number): StoredBytes {
+  return { source, start, end };
+}
+
+function checkedType(code: number, place: string): DataType {
+  const type = elementTypeOf(code);
+  if (type !== undefined) return type;
+  if (code === 0) throw new PithError("E_MODEL", `${place}: the tensor has no element type.`);
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `${place}: the element type is number ${code}, which this version does not know.`,
+  );
+}
+
+function checkDims(dims: readonly number[], place: string): void {
+  if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * count(dims))) {
+    throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are no dimensions of a tensor.`);
+  }
+}
+
+function count(dims: readonly number[]): number {
+  return dims.reduce((product, dim) => product * dim, 1);
+}
+
+/** Where the elements of a tensor stand if not in the model's own file. */
+export interface ExternalPlace {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What is written with a tensor beside its elements. */
+export interface Beside {
+  readonly name?: string;
+  readonly doc?: string | undefined;
+  readonly metadata?: ReadonlyMap<string, string>;
+  readonly role?: Role | undefined;
+  readonly place?: ExternalPlace | undefined;
+  /** The elements of strings that are not in a file. */
+  readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
+}
+
+/** Writes the fields of a TensorProto, in ascending order. */
+export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
+  const { name, place } = beside;
+  for (const dim of tensor.dims) writer.integer(dimsField, dim);
+  writer.integer(typeField, elementTypes[tensor.type].code);
+  const pieces = place === undefined && tensor instanceof FileTensor ? tensor.pieces : undefined;
+  for (const { number, piece } of pieces ?? []) if (number < nameField) writer.field(number, piece);
+  if (pieces === undefined && tensor.type === "string") {
+    for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(tensorFields.stringData, text);
+  }
+  if (name !== undefined) writer.text(nameField, name);
+  for (const { number, piece } of pieces ?? []) if (number > nameField) writer.field(number, piece);
+  if (pieces === undefined && place === undefined && tensor.type !== "string") writer.piece(rawData, rawPiece(tensor));
+  if (beside.doc !== undefined) writer.text(doc, beside.doc);
+  if (place !== undefined) writeExternal(writer, place);
+  writeMetadata(writer, tensorFields.metadata, beside.metadata ?? new Map(), beside.role);
+}
+
+function writeExternal(writer: Writer, { location, offset, length }: ExternalPlace): void {
+  const entries = { location, offset: String(offset), length: String(length) };
+  for (const [key, value] of Object.entries(entries)) {
+    writer.message(externalData, (entry) => {
+      entry.text(entryFields.key, key);
+      entry.text(entryFields.value, value);
+    });
+  }
+  writer.integer(locationField, 1);
+}
+
+/** The elements as raw bytes. */
+export function rawPiece(tensor: Tensor): Piece {
+  if (tensor.stored !== undefined) return tensor.stored;
+  if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);
+  return {
+    size: tensor.bytes,
+    async produce() {
+      const dense = await tensor.read();
+      if (dense.type === "string") throw new Error("internal: strings have no raw bytes");
+      return bytesOf(dense);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** Elements that stand in typed fields (float_data, int32_data, …) instead of raw bytes. */
+import { PithError } from "../errors.ts";
+import { bitsOf, bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
+import { elementTypes } from "./element-types.ts";
+import { tensorFields } from "./schema.ts";
+import { decodeText, eachVarint, type Field, fixedBytes, payload } from "./wire.ts";
+
+const { floatData, doubleData } = tensorFields;
+
+/**
+ * The elements in the typed fields of a TensorProto; `place` names the tensor in messages.
+ * @throws PithError E_MODEL if there are more or fewer than the dimensions say.
+ */
+export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
+  if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
+  const { field: number } = elementTypes[type];
+  const own = fields.filter((field) => field.number === number);
+  if (number === floatData || number === doubleData) {
+    const parts = own.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
+    const [only] = parts;
+    const joined = parts.length === 1 && only !== undefined ? only : concatenate(parts);
+    checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
+    return viewBytes(type, dims, joined);
+  }
+  const expected = slotCount(type, dims);
+  // Each number takes at least a byte: checked before room for all of them is made.
+  const available = own.reduce((size, field) => size + field.end - field.start, 0);
+  if (expected > available) checkCount(expected, available, "elements at most", place);
+  const dense = zeros(type, dims);
+  let count = 0;
+  if (dense.type === "int64" || dense.type === "uint64") {
+    const { data } = dense;
+    for (const field of own) {
+      eachVarint(field, (cursor) => {
+        data[count++] = cursor.bigint;
+      });
+    }
+  } else if (dense.type !== "string") {
+    const { data } = dense;
+    for (const field of own) {
+      eachVarint(field, (cursor) => {
+        data[count++] = cursor.low;
+      });
+    }
+  }
+  checkCount(expected, count, "elements", place);
+  return dense;
+}
+
+/** How many numbers the typed field holds: one per element, or per byte of packed elements. */
+export function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
+  return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
+}
+
+function decodeStrings(dims: readonly number[], fields: readonly Field[], place: string): string[] {
+  const own = fields.filter((field) => field.number === tensorFields.stringData);
+  checkCount(elementCount(dims), own.length, "strings", place);
+  return own.map((field) => {
+    const text = decodeText(payload(field));
+    if (text === undefined) throw new PithError("E_MODEL", `${place}: an element is not UTF-8.`);
+    return text;
+  });
+}
+
+/** @throws PithError E_MODEL if they differ. */
+export function checkCount(expected: number, got: number, what: string, place: string): void {
+  if (expected !== got) {
+    throw new PithError(
+      "E_MODEL",
+      `${place}: its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`,
+    );
+  }
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
+  let length = 0;
+  for (const part of parts) {
+    joined.set(part, length);
+    length += part.byteLength;
+  }
+  return joined;
+}

@@ -1,0 +1,154 @@
+/**
+ * Types of values: ValueInfoProto and TypeProto.
+ *
+ * A dimension with neither a number nor a name is given a name that exists nowhere else, `?input.0` for axis 0 of `input`: two unknown
+ * dimensions must not be taken for equal. Whatever contains such a name is written as unknown again.
+ */
+import type { Value, ValueType } from "../graph/graph.ts";
+import type { Role } from "../graph/role.ts";
+import { type Dim, symbol } from "../tensor/dims.ts";
+import { joinCarried } from "./carried.ts";
+import { elementTypeOf, elementTypes } from "./element-types.ts";
+import { readMetadata, writeMetadata } from "./metadata.ts";
+import { originOf, setOrigin } from "./origin.ts";
+import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./schema.ts";
+import { type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
+import type { Writer } from "./writer.ts";
+
+export interface ValueInfo {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+  /** The TypeProto of what is not a tensor of a known element type. */
+  readonly foreign: Uint8Array | undefined;
+  readonly doc: string | undefined;
+  readonly metadata: Map<string, string>;
+  readonly role: Role | undefined;
+  readonly unknown: Uint8Array | undefined;
+  /** All fields but name and type, as they stand in the file. */
+  readonly rest: Uint8Array | undefined;
+}
+
+/** Makes names for unknown dimensions, each once. */
+export class UnknownDims {
+  readonly #taken = new Set<string>();
+
+  next(value: string, axis: number): Dim {
+    const stem = `?${value.replaceAll(/[^\w./:]/g, "_")}.${axis}`;
+    let name = stem;
+    for (let count = 2; this.#taken.has(name); count++) name = `${stem}.${count}`;
+    this.#taken.add(name);
+    return symbol(name);
+  }
+}
+
+/** Whether a dimension is, or is computed from, one that the file leaves unknown. */
+function isUnknown(text: string): boolean {
+  return /(^|[-+*( ])\?./.test(text);
+}
+
+export function readValueInfo(message: Uint8Array, base: number, unknownDims: UnknownDims): ValueInfo {
+  const metadata = new Map<string, string>();
+  const entries: Field[] = [];
+  const unknown: Field[] = [];
+  const rest: Field[] = [];
+  let name = "";
+  let typeField: Field | undefined;
+  let doc: string | undefined;
+  for (const field of splitFields(message, base)) {
+    if (field.number === valueInfoFields.name) name = fieldText(field);
+    else if (field.number === valueInfoFields.type) typeField = field;
+    else {
+      rest.push(field);
+      if (field.number === valueInfoFields.doc) doc = fieldText(field);
+      else if (field.number === valueInfoFields.metadata) entries.push(field);
+      else unknown.push(field);
+    }
+  }
+  const type = typeField === undefined ? undefined : readType(payload(typeField), typeField.start, name, unknownDims);
+  return {
+    name,
+    type,
+    foreign: type === undefined && typeField !== undefined ? payload(typeField) : undefined,
+    doc,
+    metadata,
+    role: readMetadata(entries, metadata),
+    unknown: joinCarried(unknown),
+    rest: joinCarried(rest),
+  };
+}
+
+/** The type in a TypeProto; undefined if it is not a tensor of a known element type. */
+function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): ValueType | undefined {
+  let tensor: Field | undefined;
+  for (const field of splitFields(message, base)) {
+    if (field.number === typeFields.tensor) tensor = field;
+    else if (field.number !== typeFields.denotation) return undefined;
+  }
+  if (tensor === undefined) return undefined;
+  let code = 0;
+  let dims: Dim[] | undefined;
+  for (const field of splitFields(payload(tensor), tensor.start)) {
+    if (field.number === tensorTypeFields.elementType) code = Number(lastVarint(field));
+    else if (field.number === tensorTypeFields.shape) dims = readShape(field, name, unknownDims);
+  }
+  const element = elementTypeOf(code);
+  if (element === undefined) return undefined;
+  const type: ValueType = { type: element, dims };
+  setOrigin(type, { whole: message });
+  return type;
+}
+
+function readShape(shape: Field, name: string, unknownDims: UnknownDims): Dim[] {
+  const dims: Dim[] = [];
+  for (const field of splitFields(payload(shape), shape.start)) {
+    if (field.number !== shapeFields.dim) continue;
+    let dim: Dim | undefined;
+    for (const part of splitFields(payload(field), field.start)) {
+      if (part.number === dimFields.value) {
+        const value = lastVarint(part);
+        // Some exporters write -1 for "unknown".
+        dim = typeof value === "number" && value >= 0 ? value : undefined;
+      } else if (part.number === dimFields.parameter) {
+        const text = fieldText(part);
+        dim = text === "" || text === "?" || isUnknown(text) ? undefined : symbol(text);
+      }
+    }
+    dims.push(dim ?? unknownDims.next(name, dims.length));
+  }
+  return dims;
+}
+
+/** A value as it is written in a list of inputs, outputs or value types. What is stored keeps its metadata with the tensor. */
+export function writeValueInfo(writer: Writer, number: number, value: Value): void {
+  const stored = value.tensor !== undefined;
+  writer.message(
+    number,
+    (info) => {
+      info.text(valueInfoFields.name, value.name);
+      const { type } = value;
+      const origin = type === undefined ? value.foreign?.type : originOf(type)?.whole;
+      if (origin !== undefined) info.bytes(valueInfoFields.type, origin);
+      else if (type !== undefined) info.message(valueInfoFields.type, (writer) => writeType(writer, type));
+      if (stored) return;
+      if (value.doc !== undefined) info.text(valueInfoFields.doc, value.doc);
+      writeMetadata(info, valueInfoFields.metadata, value.metadata, value.role);
+    },
+    stored ? value.foreign?.info : value.unknown,
+  );
+}
+
+function writeType(writer: Writer, type: ValueType): void {
+  writer.message(typeFields.tensor, (tensor) => {
+    tensor.integer(tensorTypeFields.elementType, elementTypes[type.type].code);
+    const { dims } = type;
+    if (dims === undefined) return;
+    tensor.message(tensorTypeFields.shape, (shape) => {
+      for (const dim of dims) {
+        shape.message(shapeFields.dim, (entry) => {
+          if (typeof dim === "number") entry.integer(dimFields.value, dim);
+          else if (!isUnknown(dim.text)) entry.text(dimFields.parameter, dim.text);
+        });
+      }
+    });
+  });
+}

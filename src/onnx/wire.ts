@@ -1,0 +1,271 @@
+/**
+ * Protobuf on the wire.
+ *
+ * A message is a sequence of fields, each a tag (number × 8 + wire type) and a payload: a varint (0), 8 bytes (1), a length and that many
+ * bytes (2), or 4 bytes (5). Nothing here knows ONNX. Every length is checked against the end of the message around it before it is used.
+ */
+import { PithError } from "../errors.ts";
+
+export type WireType = 0 | 1 | 2 | 5;
+
+/**
+ * A field as found in a message, offsets counted from the start of the file. Numbers written one by one (wire types 0, 1, 5) that follow
+ * each other under the same number are one field: a run of tags and payloads.
+ */
+export interface Field {
+  readonly number: number;
+  readonly wire: WireType;
+  /** Where the (first) tag begins. */
+  readonly from: number;
+  /** Where the (first) payload begins. */
+  readonly start: number;
+  readonly end: number;
+  /** The bytes between `from` and `end`, where they are in memory. */
+  readonly whole: Uint8Array | undefined;
+}
+
+/** More fields than this in one message are an attack, not a model: each costs far more memory than its bytes in the file. */
+export const fieldLimit = 2 ** 22;
+
+/** Reads varints from bytes; `low` and `high` are the two halves of the last one. */
+export class Cursor {
+  position: number;
+  low = 0;
+  high = 0;
+  readonly #bytes: Uint8Array;
+  /** What to add to a position for messages. */
+  readonly #base: number;
+
+  constructor(bytes: Uint8Array, position = 0, base = 0) {
+    this.#bytes = bytes;
+    this.position = position;
+    this.#base = base;
+  }
+
+  /** Reads one varint; it may take at most 10 bytes and must not pass `end`. */
+  varint(end: number): void {
+    this.low = this.high = 0;
+    const first = this.position;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (this.position >= end) throw malformed(this.#base + first, "a number passes the end of its message");
+      const byte = this.#bytes[this.position++] ?? 0;
+      const bits = byte & 0x7f;
+      if (shift < 28) this.low |= bits << shift;
+      else if (shift === 28) {
+        this.low |= bits << 28;
+        this.high = bits >>> 4;
+      } else this.high |= bits << (shift - 32);
+      if (byte < 0x80) {
+        this.low >>>= 0;
+        this.high >>>= 0;
+        return;
+      }
+    }
+    throw malformed(this.#base + first, "a number takes more than 10 bytes");
+  }
+
+  /** The last varint, unsigned; beyond 2⁵³ not exact, and past every length. */
+  get unsigned(): number {
+    return this.high * 2 ** 32 + this.low;
+  }
+
+  /** The last varint as an int64; a bigint where a number would not be exact. */
+  get signed(): number | bigint {
+    const value = (this.high | 0) * 2 ** 32 + this.low;
+    return Number.isSafeInteger(value) ? value : (BigInt(this.high | 0) << 32n) | BigInt(this.low);
+  }
+
+  get bigint(): bigint {
+    return (BigInt(this.high | 0) << 32n) | BigInt(this.low);
+  }
+}
+
+/** What a tag says, and where the payload lies; `end` may not pass the message's. */
+export interface Header {
+  readonly number: number;
+  readonly wire: WireType;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A tag takes at most 5 bytes (10 if padded), a length or number 10. */
+export const headerLimit = 20;
+
+/**
+ * Reads the header of the field at `position`. Offsets are absolute: `bytes[position - base]` is the first byte.
+ * @throws PithError E_NOT_ONNX
+ */
+export function readHeader(bytes: Uint8Array, base: number, position: number, messageEnd: number): Header {
+  const cursor = new Cursor(bytes, position - base, base);
+  const limit = messageEnd - base;
+  cursor.varint(limit);
+  const tag = cursor.unsigned;
+  const number = Math.floor(tag / 8);
+  const wire = tag % 8;
+  if (number < 1 || number >= 2 ** 29) throw malformed(position, `${number} is no field number`);
+  let start = cursor.position + base;
+  let end: number;
+  if (wire === 0) {
+    cursor.varint(limit);
+    end = cursor.position + base;
+  } else if (wire === 1) end = start + 8;
+  else if (wire === 5) end = start + 4;
+  else if (wire === 2) {
+    cursor.varint(limit);
+    start = cursor.position + base;
+    end = start + cursor.unsigned;
+  } else throw malformed(position, `${wire} is no wire type`);
+  if (end > messageEnd) {
+    throw malformed(position, `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`);
+  }
+  return { number, wire, start, end };
+}
+
+/** Collects the fields of a message, joining runs of numbers. */
+export class FieldList {
+  readonly fields: Field[] = [];
+  readonly #whole: (from: number, end: number, wire: WireType) => Uint8Array | undefined;
+  #number = 0;
+  #wire: WireType = 2;
+  #from = 0;
+  #start = 0;
+  #end = 0;
+
+  constructor(whole: (from: number, end: number, wire: WireType) => Uint8Array | undefined) {
+    this.#whole = whole;
+  }
+
+  add(from: number, header: Header): void {
+    if (this.#number === header.number && this.#wire === header.wire && header.wire !== 2) {
+      this.#end = header.end;
+      return;
+    }
+    this.finish();
+    this.#number = header.number;
+    this.#wire = header.wire;
+    this.#from = from;
+    this.#start = header.start;
+    this.#end = header.end;
+  }
+
+  finish(): Field[] {
+    if (this.#number === 0) return this.fields;
+    if (this.fields.length >= fieldLimit) throw malformed(this.#from, `a message has more than ${fieldLimit} fields`);
+    this.fields.push({
+      number: this.#number,
+      wire: this.#wire,
+      from: this.#from,
+      start: this.#start,
+      end: this.#end,
+      whole: this.#whole(this.#from, this.#end, this.#wire),
+    });
+    this.#number = 0;
+    return this.fields;
+  }
+}
+
+/**
+ * The fields of a message in memory. `base` is the offset of its first byte in the file, for messages.
+ * @throws PithError E_NOT_ONNX
+ */
+export function splitFields(bytes: Uint8Array, base = 0): Field[] {
+  const list = new FieldList((from, end) => bytes.subarray(from - base, end - base));
+  const messageEnd = base + bytes.byteLength;
+  for (let position = base; position < messageEnd; ) {
+    const header = readHeader(bytes, base, position, messageEnd);
+    list.add(position, header);
+    position = header.end;
+  }
+  return list.finish();
+}
+
+/** The payload of a field with a length, which must be in memory. */
+export function payload(field: Field): Uint8Array {
+  return inMemory(field, 2).subarray(field.start - field.from);
+}
+
+/** The last number of a varint field. */
+export function lastVarint(field: Field): number | bigint {
+  let last: number | bigint = 0;
+  eachVarint(field, (cursor) => {
+    last = cursor.signed;
+  });
+  return last;
+}
+
+/** All numbers of a varint field: packed, or one by one. */
+export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
+  const packed = field.wire === 2;
+  const bytes = inMemory(field, packed ? 2 : 0);
+  const cursor = new Cursor(bytes, packed ? field.start - field.from : 0, field.from);
+  while (cursor.position < bytes.byteLength) {
+    if (!packed) cursor.varint(bytes.byteLength);
+    cursor.varint(bytes.byteLength);
+    visit(cursor);
+  }
+}
+
+/** The payload bytes of a field of 4-byte (5) or 8-byte (1) numbers: packed, or one by one with the tags taken out. */
+export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
+  const width = wire === 1 ? 8 : 4;
+  if (field.wire === 2) {
+    const bytes = payload(field);
+    if (bytes.byteLength % width !== 0)
+      throw malformed(field.start, `${bytes.byteLength} bytes are no ${width}-byte numbers`);
+    return bytes;
+  }
+  const bytes = inMemory(field, wire);
+  const cursor = new Cursor(bytes, 0, field.from);
+  const joined = new Uint8Array(bytes.byteLength);
+  let length = 0;
+  while (cursor.position < bytes.byteLength) {
+    cursor.varint(bytes.byteLength);
+    joined.set(bytes.subarray(cursor.position, cursor.position + width), length);
+    cursor.position += width;
+    length += width;
+  }
+  return joined.subarray(0, length);
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text in UTF-8; undefined if the bytes are none. */
+export function decodeText(bytes: Uint8Array): string | undefined {
+  // Names are short and ASCII: a loop is several times faster than the decoder's call.
+  if (bytes.byteLength < 64) {
+    let text = "";
+    let index = 0;
+    for (; index < bytes.byteLength; index++) {
+      const byte = bytes[index] ?? 0;
+      if (byte >= 0x80) break;
+      text += String.fromCharCode(byte);
+    }
+    if (index === bytes.byteLength) return text;
+  }
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of a field. @throws PithError E_NOT_ONNX if it is not UTF-8. */
+export function fieldText(field: Field): string {
+  const text = decodeText(payload(field));
+  if (text === undefined) throw malformed(field.start, "a text is not UTF-8");
+  return text;
+}
+
+export function malformed(offset: number, what: string): PithError {
+  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, {
+    hint: "The file is damaged or cut off, or no ONNX model: copy or download it again.",
+  });
+}
+
+function inMemory(field: Field, wire: WireType): Uint8Array {
+  if (field.wire !== wire) {
+    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is due`);
+  }
+  if (field.whole === undefined) throw malformed(field.from, `field ${field.number} is far too long`);
+  return field.whole;
+}

@@ -1,0 +1,205 @@
+/**
+ * Writing protobuf messages whose large parts are not in memory.
+ *
+ * A message is built as pieces: bytes in hand, ranges of a source, and blocks that are produced when their turn comes. The size of each
+ * is known beforehand, since a message stands behind its own length. Fields are written in ascending order of their numbers, as
+ * protobuf's own serializers do; carried fields (read but not understood) take their place in that order.
+ */
+import type { StoredBytes } from "../tensor/types.ts";
+import { type Field, splitFields } from "./wire.ts";
+
+/** Bytes that are made when they are written. `produce` must yield exactly `size` bytes. */
+export interface Produced {
+  readonly size: number;
+  produce(): Promise<Uint8Array>;
+}
+
+export type Piece = Uint8Array | StoredBytes | Produced;
+
+export function sizeOf(piece: Piece): number {
+  if (piece instanceof Uint8Array) return piece.byteLength;
+  return "produce" in piece ? piece.size : piece.end - piece.start;
+}
+
+const utf8 = new TextEncoder();
+
+/** Shorter byte arrays are copied together, longer ones stay pieces of their own. */
+const copyBelow = 1024;
+
+export class Writer {
+  #buffer: Uint8Array;
+  #length = 0;
+  #pieces: Piece[] = [];
+  #size = 0;
+  #carried: Field[];
+
+  /** `carried`: fields in wire format; those with a number that the caller writes himself are left out. */
+  constructor(carried?: Uint8Array, room = 128) {
+    this.#buffer = new Uint8Array(room);
+    this.#carried = carried === undefined ? [] : splitFields(carried).sort((a, b) => a.number - b.number);
+  }
+
+  /** An int64, or an int32 or enum (negative ones take 10 bytes, as protobuf wants it). */
+  integer(number: number, value: number | bigint): void {
+    this.#tag(number, 0);
+    this.#varint(value);
+  }
+
+  float(number: number, value: number): void {
+    this.#tag(number, 5);
+    this.#reserve(4);
+    new DataView(this.#buffer.buffer).setFloat32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  text(number: number, value: string): void {
+    if (value.length > 40) {
+      this.bytes(number, utf8.encode(value));
+      return;
+    }
+    this.#tag(number, 2);
+    // At most 3 bytes per UTF-16 unit, so the length is one byte.
+    this.#reserve(1 + 3 * value.length);
+    const { written } = utf8.encodeInto(value, this.#buffer.subarray(this.#length + 1));
+    this.#buffer[this.#length] = written;
+    this.#length += 1 + written;
+  }
+
+  bytes(number: number, value: Uint8Array): void {
+    this.piece(number, value);
+  }
+
+  /** A field with a length, from one piece. */
+  piece(number: number, piece: Piece): void {
+    this.#tag(number, 2);
+    this.#varint(sizeOf(piece));
+    this.#append(piece);
+  }
+
+  /** A message. */
+  message(number: number, fill: (writer: Writer) => void, carried?: Uint8Array): void {
+    const inner = new Writer(carried);
+    fill(inner);
+    const pieces = inner.finish();
+    this.#tag(number, 2);
+    this.#varint(pieces.reduce((size, piece) => size + sizeOf(piece), 0));
+    for (const piece of pieces) this.#append(piece);
+  }
+
+  /** A field (or run of fields) as it stands in a file, tag included. */
+  field(number: number, piece: Piece): void {
+    this.#carry(number);
+    this.#append(piece);
+  }
+
+  finish(): readonly Piece[] {
+    this.#carry(Number.POSITIVE_INFINITY);
+    this.#flush();
+    return this.#pieces;
+  }
+
+  get size(): number {
+    return this.#size + this.#length;
+  }
+
+  /** Writes the carried fields that come before this number, drops those of the same. */
+  #carry(number: number): void {
+    let next = this.#carried[0];
+    while (next !== undefined && next.number <= number) {
+      this.#carried.shift();
+      if (next.number < number && next.whole !== undefined) this.#append(next.whole);
+      next = this.#carried[0];
+    }
+  }
+
+  #tag(number: number, wire: number): void {
+    if (this.#carried.length > 0) this.#carry(number);
+    this.#varint(number * 8 + wire);
+  }
+
+  #varint(value: number | bigint): void {
+    this.#reserve(10);
+    if (typeof value === "number" && value >= 0 && value < 2 ** 31) {
+      let rest = value;
+      while (rest > 0x7f) {
+        this.#buffer[this.#length++] = (rest & 0x7f) | 0x80;
+        rest >>>= 7;
+      }
+      this.#buffer[this.#length++] = rest;
+      return;
+    }
+    let rest = BigInt.asUintN(64, BigInt(value));
+    while (rest > 0x7fn) {
+      this.#buffer[this.#length++] = Number(rest & 0x7fn) | 0x80;
+      rest >>= 7n;
+    }
+    this.#buffer[this.#length++] = Number(rest);
+  }
+
+  #append(piece: Piece): void {
+    if (piece instanceof Uint8Array && piece.byteLength < copyBelow) {
+      this.#reserve(piece.byteLength);
+      this.#buffer.set(piece, this.#length);
+      this.#length += piece.byteLength;
+      return;
+    }
+    this.#flush();
+    this.#pieces.push(piece);
+    this.#size += sizeOf(piece);
+  }
+
+  #flush(): void {
+    if (this.#length === 0) return;
+    this.#pieces.push(this.#buffer.subarray(0, this.#length));
+    this.#size += this.#length;
+    this.#buffer = new Uint8Array(128);
+    this.#length = 0;
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#buffer.byteLength) return;
+    const larger = new Uint8Array(Math.max(2 * this.#buffer.byteLength, this.#length + count));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+  }
+}
+
+/** Chunks are about this long: long enough for the disk, short enough for memory. */
+const chunkBytes = 2 ** 20;
+
+/**
+ * The bytes of pieces, in chunks. At most a few megabytes are in memory at a time, apart from blocks that are produced.
+ * A chunk is only valid until the next one is asked for.
+ */
+export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
+  let buffer = new Uint8Array(chunkBytes);
+  let length = 0;
+  for (const piece of pieces) {
+    const size = sizeOf(piece);
+    if (length > 0 && length + size > chunkBytes) {
+      yield buffer.subarray(0, length);
+      buffer = new Uint8Array(chunkBytes);
+      length = 0;
+    }
+    if (piece instanceof Uint8Array || "produce" in piece) {
+      const bytes = piece instanceof Uint8Array ? piece : await piece.produce();
+      if (bytes.byteLength !== size)
+        throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${size} announced`);
+      if (size > chunkBytes) yield bytes;
+      else {
+        buffer.set(bytes, length);
+        length += size;
+      }
+      continue;
+    }
+    for (let start = piece.start; start < piece.end; start += chunkBytes) {
+      const bytes = await piece.source.read(start, Math.min(piece.end, start + chunkBytes));
+      if (size > chunkBytes) yield bytes;
+      else {
+        buffer.set(bytes, length);
+        length += size;
+      }
+    }
+  }
+  if (length > 0) yield buffer.subarray(0, length);
+}

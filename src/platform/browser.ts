@@ -1,0 +1,116 @@
+/** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { blobSource, urlSource } from "./sources.ts";
+
+export { blobSource, bytesSource, urlSource } from "./sources.ts";
+
+/**
+ * A Blob or File, or a URL (relative ones are resolved against the page): read in ranges where the server offers them.
+ * @throws PithError E_FILE if it cannot be fetched.
+ */
+export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
+  return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
+}
+
+/**
+ * A file that another one refers to, which must lie in the same folder or below it.
+ * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be fetched.
+ */
+export async function openBeside(owner: string, location: string): Promise<ByteSource> {
+  const base = absolute(owner);
+  const url = URL.canParse(location)
+    ? new URL(location)
+    : new URL(location.split("/").map(encodeURIComponent).join("/"), base);
+  if (location === "" || /[\\\0]/.test(location) || !url.href.startsWith(new URL(".", base).href)) {
+    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
+      hint: "External data must lie in the model's own folder.",
+    });
+  }
+  return urlSource(url);
+}
+
+export function pathOf(_source: ByteSource): Promise<string | undefined> {
+  return Promise.resolve(undefined);
+}
+
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+export function writeFileAtomically(path: string, _chunks: Chunks): Promise<void> {
+  return refuse(`"${path}" cannot be written in a browser.`, "Use encode(model), and offer the bytes as a download.");
+}
+
+export function writeFilesAtomically(files: readonly (readonly [path: string, chunks: Chunks])[]): Promise<void> {
+  return writeFileAtomically(files.map(([path]) => path).join('", "'), []);
+}
+
+export async function readFile(path: string): Promise<Uint8Array> {
+  const source = await openFile(path);
+  return source.read(0, source.size);
+}
+
+export async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readFile(path));
+}
+
+export function listFolder(path: string): Promise<string[]> {
+  return refuse(`The folder "${path}" cannot be listed in a browser.`, "Name the files, or pass Blobs.");
+}
+
+export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
+  return (await fetch(absolute(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
+}
+
+export function makeFolder(path: string): Promise<void> {
+  return refuse(`The folder "${path}" cannot be made in a browser.`, "Keep the result in memory.");
+}
+
+export function removeFile(path: string): Promise<void> {
+  return refuse(`"${path}" cannot be removed in a browser.`, "Keep the result in memory.");
+}
+
+export function cacheFolder(): string {
+  throw new PithError("E_UNSUPPORTED", "There is no cache folder in a browser.", {
+    hint: "Keep the result in memory.",
+  });
+}
+
+export function joinPath(...parts: readonly string[]): string {
+  return parts
+    .filter((part) => part !== "")
+    .join("/")
+    .replace(/(?<!:)\/{2,}/g, "/");
+}
+
+export function folderOf(path: string): string {
+  const cut = path.lastIndexOf("/");
+  return cut < 0 ? "." : cut === 0 ? "/" : path.slice(0, cut);
+}
+
+export function fileNameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+export function extensionOf(path: string): string {
+  return /.(\.[^.]*)$/.exec(fileNameOf(path))?.[1]?.toLowerCase() ?? "";
+}
+
+export async function importModule(path: string): Promise<Readonly<Record<string, unknown>>> {
+  return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
+}
+
+export function threadCount(): number {
+  return navigator.hardwareConcurrency;
+}
+
+export function brotliSize(_chunks: Chunks): Promise<number> {
+  return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
+}
+
+function absolute(path: string): string {
+  return URL.canParse(path) ? path : new URL(path, globalThis.location.href).href;
+}
+
+function refuse(sentence: string, hint: string): Promise<never> {
+  return Promise.reject(new PithError("E_UNSUPPORTED", sentence, { hint }));
+}

@@ -1,0 +1,92 @@
+/** Byte sources that need nothing of Node: memory, Blobs, HTTP. */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+
+/** Bytes in memory. They are not copied: the caller must not change them from here on. */
+export function bytesSource(bytes: Uint8Array, name = "bytes in memory"): ByteSource {
+  return {
+    size: bytes.byteLength,
+    name,
+    read(start, end) {
+      checkRange(name, bytes.byteLength, start, end);
+      return Promise.resolve(bytes.subarray(start, end));
+    },
+  };
+}
+
+/** A Blob, or a File that the user chose in a browser. */
+export function blobSource(blob: Blob): ByteSource {
+  const name = "name" in blob && typeof blob.name === "string" ? blob.name : "Blob";
+  return {
+    size: blob.size,
+    name,
+    async read(start, end) {
+      checkRange(name, blob.size, start, end);
+      try {
+        return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+      } catch (cause) {
+        // Browsers refuse to read a File whose file on disk has changed since it was chosen.
+        const changed = cause instanceof DOMException && cause.name === "NotReadableError";
+        throw new PithError(changed ? "E_SOURCE_CHANGED" : "E_FILE", `${name} cannot be read any more.`, { cause });
+      }
+    },
+  };
+}
+
+/**
+ * A file behind HTTP: read in ranges where the server offers them, else fetched whole.
+ * @throws PithError E_FILE if the server refuses.
+ */
+export async function urlSource(url: URL | string): Promise<ByteSource> {
+  const name = String(url);
+  const probe = await request(name, 0, 1);
+  if (probe.status !== 206) return bytesSource(new Uint8Array(await probe.arrayBuffer()), name);
+  await probe.body?.cancel();
+  const total = /^bytes \d+-\d+\/(\d+)$/.exec(probe.headers.get("content-range") ?? "")?.[1];
+  if (total === undefined) {
+    // Without the total the end of the file is unknown; servers in other origins may hide the header.
+    return bytesSource(new Uint8Array(await (await request(name)).arrayBuffer()), name);
+  }
+  const size = Number(total);
+  const version = versionOf(probe);
+  return {
+    size,
+    name,
+    async read(start, end) {
+      checkRange(name, size, start, end);
+      if (start === end) return new Uint8Array(0);
+      const response = await request(name, start, end);
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      if (response.status !== 206 || versionOf(response) !== version || bytes.byteLength !== end - start) {
+        throw new PithError("E_SOURCE_CHANGED", `${name} is another file now than when it was opened.`, {
+          hint: "Open the model again.",
+        });
+      }
+      return bytes;
+    },
+  };
+}
+
+/** @throws PithError E_FILE if the range is not inside the source. */
+export function checkRange(name: string, size: number, start: number, end: number): void {
+  if (!(start >= 0 && start <= end && end <= size)) {
+    throw new PithError("E_FILE", `${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
+  }
+}
+
+async function request(url: string, start?: number, end?: number): Promise<Response> {
+  const headers = start === undefined || end === undefined ? {} : { Range: `bytes=${start}-${end - 1}` };
+  let response: Response;
+  try {
+    response = await fetch(url, { headers });
+  } catch (cause) {
+    throw new PithError("E_FILE", `${url} cannot be reached.`, { cause });
+  }
+  if (response.status === 416) return fetch(url);
+  if (!response.ok) throw new PithError("E_FILE", `${url}: the server answered ${response.status}.`);
+  return response;
+}
+
+function versionOf(response: Response): string {
+  return response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
+}
