@@ -7,8 +7,15 @@ export interface Metric {
   readonly better: "higher" | "lower";
   /** Numbers per sample. */
   readonly columns: number;
-  /** samples × columns, row-major. */
-  rows(outputs: Batch, batch: Batch): Float64Array;
+  /** What `rows` holds the outputs against: the batch with its labels (default), or what the original model says to the same batch. */
+  readonly truth?: "labels" | "original";
+  /**
+   * How the interval is found: Wilson's for rows of 0 and 1, the normal one for a mean over rows of one column.
+   * Absent: by bootstrap, which any reduction allows.
+   */
+  readonly interval?: "proportion" | "mean";
+  /** samples × columns, row-major. `truth` is the batch, or the outputs of the original by the same names. */
+  rows(outputs: Batch, truth: Batch): Float64Array;
   reduce(rows: Float64Array): number;
 }
 

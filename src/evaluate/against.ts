@@ -1,0 +1,203 @@
+/**
+ * Figures against the original: what a changed model says, held against what the original says to the same samples. They need no labels.
+ *
+ * Agreement asks whether both would answer alike. KL divergence Σ p (log p − log q) of the original p from the other q, in nats, sees
+ * changes long before an answer flips. Signal to noise, 10 log10(Σ x² / Σ (x − y)²) in decibels, works for outputs of any meaning.
+ */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { moments } from "./interval.ts";
+import { columnSums, type MetricOptions } from "./metrics.ts";
+import { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+/** The share of samples to which both give the same answer (the class with the greatest score). */
+export function agreement(options: MetricOptions = {}): Metric {
+  return {
+    name: "agreement",
+    better: "higher",
+    columns: 1,
+    truth: "original",
+    interval: "proportion",
+    rows: (outputs, original) =>
+      perSample(outputs, original, options, (own, other, position) => {
+        const best = bestClass(own, position);
+        return Number(best >= 0 && best === bestClass(other, position));
+      }),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** Mean KL divergence of the original's class probabilities from the model's, in nats; outputs are taken as logits. */
+export function meanKl(options: MetricOptions = {}): Metric {
+  return {
+    name: "KL divergence",
+    better: "lower",
+    columns: 1,
+    truth: "original",
+    interval: "mean",
+    rows: (outputs, original) => perSample(outputs, original, options, divergence),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** Mean squared difference from the original's output, averaged over a sample, then over samples. */
+export function meanSquaredChange(options: MetricOptions = {}): Metric {
+  return {
+    name: "mean squared change",
+    better: "lower",
+    columns: 1,
+    truth: "original",
+    interval: "mean",
+    rows(outputs, original) {
+      const { ours, theirs, samples, width } = pair(outputs, original, options);
+      return Float64Array.from(
+        { length: samples },
+        (_, sample) => power(ours, theirs, sample * width, width).noise / width,
+      );
+    },
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
+export function signalToNoise(options: MetricOptions = {}): Metric {
+  return {
+    name: "signal to noise",
+    better: "higher",
+    columns: 2,
+    truth: "original",
+    rows(outputs, original) {
+      const { ours, theirs, samples, width } = pair(outputs, original, options);
+      const rows = new Float64Array(2 * samples);
+      for (let sample = 0; sample < samples; sample++) {
+        const { signal, noise } = power(ours, theirs, sample * width, width);
+        rows.set([signal, noise], 2 * sample);
+      }
+      return rows;
+    },
+    reduce(rows) {
+      const [signal = 0, noise = 0] = columnSums(rows, 2);
+      return decibels(signal, noise);
+    },
+  };
+}
+
+/** 10 log10(signal / noise); infinite without noise. NaN where either is. */
+export function decibels(signal: number, noise: number): number {
+  return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
+}
+
+/** What one tensor is worth as a stand-in for another: SQNR in decibels, cosine, greatest absolute and relative L2 error. */
+export function similarity(
+  reference: ArrayLike<number>,
+  other: ArrayLike<number>,
+): { readonly sqnr: number; readonly cosine: number; readonly maxError: number; readonly relativeL2: number } {
+  if (reference.length !== other.length) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `Two tensors are compared element by element: got ${reference.length} and ${other.length}.`,
+    );
+  }
+  let signal = 0;
+  let otherSignal = 0;
+  let noise = 0;
+  let product = 0;
+  let maxError = 0;
+  for (let index = 0; index < reference.length; index++) {
+    const [x = 0, y = 0] = [reference[index], other[index]];
+    signal += x * x;
+    otherSignal += y * y;
+    noise += (x - y) ** 2;
+    product += x * y;
+    // Nothing is greater than NaN, so a NaN stays.
+    const error = Math.abs(x - y);
+    if (Number.isNaN(error) || error > maxError) maxError = error;
+  }
+  return {
+    sqnr: decibels(signal, noise),
+    cosine: product / Math.sqrt(signal * otherSignal),
+    maxError,
+    relativeL2: Math.sqrt(noise / signal),
+  };
+}
+
+function divergence(own: Scores, original: Scores, position: number): number {
+  const ownSum = logSumExp(own, position);
+  const originalSum = logSumExp(original, position);
+  let sum = 0;
+  for (let index = 0; index < original.classes; index++) {
+    const logP = (original.values[original.at(position) + index * original.step] ?? 0) - originalSum;
+    const logQ = (own.values[own.at(position) + index * own.step] ?? 0) - ownSum;
+    const p = Math.exp(logP);
+    // p log p goes to 0 with p.
+    if (p > 0 || Number.isNaN(p)) sum += p * (logP - logQ);
+  }
+  return sum;
+}
+
+/** One number a sample: the mean over its positions. Classes lie along the last axis, in images (rank 4) along axis 1. */
+function perSample(
+  outputs: Batch,
+  original: Batch,
+  options: MetricOptions,
+  measure: (own: Scores, original: Scores, position: number) => number,
+): Float64Array {
+  const { name, samples, width, classes } = pair(outputs, original, options);
+  // Without a class axis to speak of, all elements of a sample are its scores.
+  const whole = classes > 1 ? width / classes : 1;
+  const own = scoresFor(answer(outputs, name), samples, samples * whole);
+  const other = scoresFor(answer(original, name), samples, samples * whole);
+  return Float64Array.from({ length: samples }, (_, sample) => {
+    let sum = 0;
+    for (let position = sample * whole; position < (sample + 1) * whole; position++)
+      sum += measure(own, other, position);
+    return sum / whole;
+  });
+}
+
+interface Pair {
+  readonly name: string;
+  readonly samples: number;
+  /** Elements of one sample. */
+  readonly width: number;
+  readonly classes: number;
+  readonly ours: Float64Array;
+  readonly theirs: Float64Array;
+}
+
+function pair(outputs: Batch, original: Batch, options: MetricOptions): Pair {
+  const name = answerName(original, options.output);
+  const theirs = answer(original, name);
+  const ours = outputs[name];
+  if (ours === undefined)
+    throw new PithError("E_DATA", `The original answers in "${name}", which the model does not have.`);
+  const [samples = 1] = theirs.dims;
+  const [a, b] = [toFloat64(ours), toFloat64(theirs)];
+  if (a.length !== b.length) {
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${dimsText(theirs.dims)} in the original and ${dimsText(ours.dims)} in the model.`,
+    );
+  }
+  const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;
+  return { name, samples, width: b.length / samples, classes, ours: a, theirs: b };
+}
+
+function power(
+  ours: Float64Array,
+  theirs: Float64Array,
+  start: number,
+  width: number,
+): { readonly signal: number; readonly noise: number } {
+  let signal = 0;
+  let noise = 0;
+  for (let at = start; at < start + width; at++) {
+    const reference = theirs[at] ?? 0;
+    signal += reference * reference;
+    noise += ((ours[at] ?? 0) - reference) ** 2;
+  }
+  return { signal, noise };
+}

@@ -1,0 +1,138 @@
+/** Two models on the same samples: the difference, how sure it is, and whether a goal is kept. */
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type EvaluateOptions, estimate, measure } from "./evaluate.ts";
+import {
+  bootstrapPairs,
+  mcnemarExact,
+  moments,
+  neededSamples,
+  pairedMeans,
+  pairedProportions,
+  z95,
+} from "./interval.ts";
+import type { Estimate, Metric } from "./types.ts";
+
+export interface Comparison {
+  readonly metric: string;
+  readonly better: "higher" | "lower";
+  readonly original: Estimate;
+  readonly candidate: Estimate;
+  /** candidate − original, paired by sample. */
+  readonly difference: Estimate;
+  /** Variance of the difference on one sample; for answers that are right or wrong about the share of disputed samples. */
+  readonly variance: number;
+  /** For metrics whose rows are right or wrong. */
+  readonly pairs: Pairs | undefined;
+}
+
+export interface Pairs {
+  readonly bothRight: number;
+  readonly onlyOriginal: number;
+  readonly onlyCandidate: number;
+  readonly bothWrong: number;
+  /** McNemar's exact test: how likely so uneven a split is if both are equally good. */
+  readonly pValue: number;
+}
+
+/**
+ * Measures two models on the same batches and compares them sample by sample.
+ * @throws PithError as `evaluate` does.
+ */
+export async function compare(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  dataset: Dataset,
+  metric: Metric,
+  options: Omit<EvaluateOptions, "original"> = {},
+): Promise<Comparison> {
+  const [first, second] = await measure(engine, [original, candidate], dataset, [metric], options);
+  return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
+}
+
+/** The comparison that two sets of rows, of the same samples in the same order, amount to. */
+export function compareRows(metric: Metric, original: Float64Array, candidate: Float64Array, seed = 0): Comparison {
+  if (original.length !== candidate.length || original.length === 0) {
+    const counts = [original, candidate].map((rows) => rows.length / metric.columns);
+    throw new PithError("E_DATA", `A comparison needs the same samples of both models, got ${counts.join(" and ")}.`);
+  }
+  const common = {
+    metric: metric.name,
+    better: metric.better,
+    original: estimate(metric, original, seed),
+    candidate: estimate(metric, candidate, seed),
+  };
+  const pairs = metric.interval === "proportion" ? countPairs(original, candidate) : undefined;
+  if (pairs !== undefined) {
+    const { onlyCandidate, onlyOriginal } = pairs;
+    const count = original.length;
+    const difference = pairedProportions(count, onlyCandidate, onlyOriginal);
+    return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
+  }
+  if (metric.interval !== undefined) {
+    const differences = candidate.map((value, index) => value - (original[index] ?? 0));
+    return { ...common, difference: pairedMeans(original, candidate), variance: moments(differences).variance, pairs };
+  }
+  const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), seed);
+  const deviation = (difference.high - difference.low) / (2 * z95);
+  return { ...common, difference, variance: deviation * deviation * difference.count, pairs };
+}
+
+export interface Goal {
+  /** How much worse the candidate may be, in the metric's unit: 0.01 is a point of accuracy. */
+  readonly maxDrop: number;
+  /** Demand that the bound of the interval keeps the goal; otherwise the estimate decides. */
+  readonly strict?: boolean;
+}
+
+export interface Verdict {
+  /** What the interval shows: that the goal is kept, that it is lost, or neither. */
+  readonly verdict: "kept" | "lost" | "not shown";
+  /** Whether the goal counts as met: by the estimate, or with `strict` by the interval. */
+  readonly met: boolean;
+  /** How much worse the candidate is; negative where it is better. */
+  readonly drop: Estimate;
+  /** About how many samples in all would show it; undefined where it is shown already or cannot be told. */
+  readonly samples: number | undefined;
+}
+
+/**
+ * Whether a candidate stays within the drop that is allowed.
+ *
+ * The margin to be shown is the distance from the drop (0, where the candidate came out better: that may be luck) to the limit.
+ */
+export function judge(comparison: Comparison, goal: Goal): Verdict {
+  const { value, low, high, count } = comparison.difference;
+  const drop =
+    comparison.better === "lower" ? { value, low, high, count } : { value: -value, low: -high, high: -low, count };
+  const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
+  const met = goal.strict === true ? verdict === "kept" : drop.value <= goal.maxDrop;
+  return {
+    verdict,
+    met,
+    drop,
+    samples: verdict === "not shown" ? samplesToShow(comparison, drop.value, goal) : undefined,
+  };
+}
+
+function samplesToShow({ variance, difference, pairs }: Comparison, drop: number, goal: Goal): number | undefined {
+  const margin = goal.maxDrop - Math.max(drop, 0);
+  // With nothing disputed the interval is what Wilson's leaves open, z² / (n + z²).
+  const undisputed = pairs !== undefined && variance === 0;
+  const needed = undisputed ? Math.ceil(z95 * z95 * (1 / margin - 1)) : neededSamples(variance, margin);
+  return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
+}
+
+function countPairs(original: Float64Array, candidate: Float64Array): Pairs | undefined {
+  const counts = [0, 0, 0, 0];
+  for (let index = 0; index < original.length; index++) {
+    const [a, b] = [original[index], candidate[index]];
+    if ((a !== 0 && a !== 1) || (b !== 0 && b !== 1)) return undefined;
+    counts[2 * a + b] = (counts[2 * a + b] ?? 0) + 1;
+  }
+  const [bothWrong = 0, onlyCandidate = 0, onlyOriginal = 0, bothRight = 0] = counts;
+  return { bothRight, onlyOriginal, onlyCandidate, bothWrong, pValue: mcnemarExact(onlyOriginal, onlyCandidate) };
+}

@@ -1,0 +1,140 @@
+/** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
+import { sampleCount } from "../data/rows.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Batch } from "../tensor/types.ts";
+import { bootstrap, meanInterval, wilson } from "./interval.ts";
+import { createRunner, type Runner } from "./run.ts";
+import type { Estimate, Metric } from "./types.ts";
+
+export interface EvaluateOptions {
+  /** Samples at a time (default 64); a model that fixes its own number is given that many. */
+  readonly batch?: number;
+  /** Needed by metrics that hold a model against its original. */
+  readonly original?: Model;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  /** Samples done, and how many there are where that is known. */
+  readonly progress?: (done: number, total?: number) => void;
+}
+
+export interface Evaluation {
+  readonly estimate: Estimate;
+  /** samples × columns of the metric, row-major, in the order of the data set. */
+  readonly rows: Float64Array;
+}
+
+/**
+ * Measures a model on a data set: the figure with its 95 % interval, and the rows behind it.
+ * @throws PithError E_DATA if the data does not fit the model, E_USAGE if the metric needs an original and none is given, E_STOPPED on the signal.
+ * @example
+ * const { estimate } = await evaluate(createEngine(), model, preprocess(data, input, presets.unit), accuracy());
+ * console.log(`${estimate.value} (${estimate.low} to ${estimate.high}, ${estimate.count} samples)`);
+ */
+export async function evaluate(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  metric: Metric,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const [evaluation] = await evaluateAll(engine, model, dataset, [metric], options);
+  if (evaluation === undefined) throw new PithError("E_USAGE", "There is no metric to measure.");
+  return evaluation;
+}
+
+/** Several metrics in one pass over the data; results in the order of the metrics. */
+export async function evaluateAll(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  metrics: readonly Metric[],
+  options: EvaluateOptions = {},
+): Promise<readonly Evaluation[]> {
+  const { original, ...rest } = options;
+  const models = original === undefined ? [model] : [original, model];
+  const measured = await measure(engine, models, dataset, metrics, { ...rest, held: original !== undefined });
+  return (measured.at(-1) ?? []).map((rows, index) => ({ estimate: estimateAt(metrics, index, rows), rows }));
+}
+
+/**
+ * Rows of every metric for every model, all from the same batches in one pass: [model][metric].
+ * The first model is the original that metrics with `truth: "original"` hold the others against; with `held: false` there is none.
+ */
+export async function measure(
+  engine: Engine,
+  models: readonly Model[],
+  dataset: Dataset,
+  metrics: readonly Metric[],
+  options: Omit<EvaluateOptions, "original"> & { readonly held?: boolean } = {},
+): Promise<readonly (readonly Float64Array[])[]> {
+  const needsOriginal = metrics.find((metric) => metric.truth === "original");
+  if (needsOriginal !== undefined && options.held === false) {
+    throw new PithError(
+      "E_USAGE",
+      `"${needsOriginal.name}" holds a model against its original, and no original is given.`,
+      {
+        hint: "Give the original: { original } or --against original.onnx.",
+      },
+    );
+  }
+  const collected = models.map(() => metrics.map((): Float64Array[] => []));
+  const runners: Runner[] = [];
+  const load = options.threads === undefined ? {} : { threads: options.threads };
+  let done = 0;
+  try {
+    for (const model of models) runners.push(await createRunner(engine, model, dataset.name, load));
+    for await (const batch of dataset.batches({ size: options.batch ?? 64 })) {
+      let original: Batch | undefined;
+      for (const [index, runner] of runners.entries()) {
+        requireGoing(options.signal);
+        const outputs = await runner.run(batch);
+        original ??= outputs;
+        for (const [at, metric] of metrics.entries()) {
+          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : batch));
+        }
+      }
+      done += sampleCount(batch, dataset.name);
+      options.progress?.(done, dataset.count);
+    }
+  } finally {
+    for (const runner of runners) await runner.release();
+  }
+  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  return collected.map((ofModel) => ofModel.map(concatenate));
+}
+
+/** The figure that rows amount to, with the interval that its metric allows. */
+export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate {
+  if (metric.interval === "proportion" && rows.every((row) => row === 0 || row === 1)) {
+    return wilson(
+      rows.reduce((sum, row) => sum + row, 0),
+      rows.length,
+    );
+  }
+  if (metric.interval !== undefined) return meanInterval(rows);
+  return bootstrap(rows, metric.columns, (drawn) => metric.reduce(drawn), seed);
+}
+
+function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Array): Estimate {
+  const metric = metrics[index];
+  if (metric === undefined) throw new PithError("E_USAGE", `There is no metric ${index}.`);
+  return estimate(metric, rows);
+}
+
+function requireGoing(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new PithError("E_STOPPED", "The evaluation was stopped.", { cause: signal.reason });
+}
+
+function concatenate(parts: readonly Float64Array[]): Float64Array {
+  const whole = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,186 @@
+/**
+ * How sure a figure is: 95 % intervals, and what two models differ by when both saw the same samples.
+ *
+ * Pairs decide: two models that agree on most samples differ by far less than their separate intervals suggest, because the variance of
+ * a difference counts only the samples on which they disagree.
+ *   difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
+ * and to show a margin m, while a share d of the samples is disputed, takes N = z² d / m² samples (z² = 3.84).
+ */
+import { PithError } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import type { Estimate } from "./types.ts";
+
+/** The 97.5 % quantile of the normal distribution: 95 % lie between −z and z. */
+export const z95 = 1.959963984540054;
+
+/** Resamples of a bootstrap: the ends of a 95 % interval are then the 50th value from either side. Fewer where samples are many. */
+const mostResamples = 2000;
+const fewestResamples = 200;
+const mostDraws = 2e7;
+
+/**
+ * A proportion with Wilson's 95 % interval, which stays inside 0..1 and is right for few samples and for shares near 0 or 1.
+ * @throws PithError E_DATA without samples.
+ */
+export function wilson(successes: number, count: number): Estimate {
+  requireSamples(count);
+  const share = successes / count;
+  const z2 = z95 * z95;
+  const denominator = 1 + z2 / count;
+  const centre = (share + z2 / (2 * count)) / denominator;
+  const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
+  return { value: share, low: Math.max(0, centre - half), high: Math.min(1, centre + half), count };
+}
+
+/** A mean with its normal 95 % interval (variance over n − 1). With one sample the interval is unbounded. */
+export function meanInterval(values: Float64Array): Estimate {
+  requireSamples(values.length);
+  const { mean, variance } = moments(values);
+  const half = values.length > 1 ? z95 * Math.sqrt(variance / values.length) : Number.POSITIVE_INFINITY;
+  return { value: mean, low: mean - half, high: mean + half, count: values.length };
+}
+
+/**
+ * Any reduction of rows with its percentile bootstrap 95 % interval: samples are drawn with replacement, 2,000 times.
+ * @param rows samples × columns, row-major.
+ */
+export function bootstrap(
+  rows: Float64Array,
+  columns: number,
+  reduce: (rows: Float64Array) => number,
+  seed: number,
+): Estimate {
+  const [low, high] = resample([rows], columns, ([drawn = rows]) => reduce(drawn), seed);
+  return { value: reduce(rows), low, high, count: rows.length / columns };
+}
+
+/** reduce(second) − reduce(first) with its bootstrap interval; both lose and repeat the same samples, so pairs stay pairs. */
+export function bootstrapPairs(
+  first: Float64Array,
+  second: Float64Array,
+  columns: number,
+  reduce: (rows: Float64Array) => number,
+  seed: number,
+): Estimate {
+  const [low, high] = resample(
+    [first, second],
+    columns,
+    ([a = first, b = second]) => difference(reduce(a), reduce(b)),
+    seed,
+  );
+  return { value: difference(reduce(first), reduce(second)), low, high, count: first.length / columns };
+}
+
+function resample(
+  series: readonly Float64Array[],
+  columns: number,
+  reduce: (drawn: readonly Float64Array[]) => number,
+  seed: number,
+): [low: number, high: number] {
+  const count = (series[0]?.length ?? 0) / columns;
+  requireSamples(count);
+  const draw = random(seed, "bootstrap");
+  const drawn = series.map((rows) => new Float64Array(rows.length));
+  const values = new Float64Array(Math.max(fewestResamples, Math.min(mostResamples, Math.floor(mostDraws / count))));
+  for (let index = 0; index < values.length; index++) {
+    for (let to = 0; to < count * columns; to += columns) {
+      const from = draw.integer(count) * columns;
+      for (const [at, rows] of series.entries()) {
+        for (let column = 0; column < columns; column++) (drawn[at] ?? rows)[to + column] = rows[from + column] ?? 0;
+      }
+    }
+    values[index] = reduce(drawn);
+  }
+  values.sort();
+  return [quantile(values, 0.025), quantile(values, 0.975)];
+}
+
+/** Two equal infinities do not differ. */
+function difference(first: number, second: number): number {
+  return first === second ? 0 : second - first;
+}
+
+/**
+ * second − first, where both are proportions over the same samples.
+ * @param gained samples that only the second has right; `lost`: only the first.
+ * Where no sample is disputed the variance is zero by chance, not by proof: the ends are then what Wilson's interval leaves open.
+ */
+export function pairedProportions(count: number, gained: number, lost: number): Estimate {
+  requireSamples(count);
+  if (gained + lost === 0) {
+    const open = wilson(0, count).high;
+    return { value: 0, low: -open, high: open, count };
+  }
+  const value = (gained - lost) / count;
+  const half = z95 * Math.sqrt(((gained + lost) / count - value * value) / count);
+  return { value, low: value - half, high: value + half, count };
+}
+
+/** second − first, paired by sample. */
+export function pairedMeans(first: Float64Array, second: Float64Array): Estimate {
+  if (first.length !== second.length) {
+    throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
+  }
+  return meanInterval(second.map((value, index) => value - (first[index] ?? 0)));
+}
+
+/**
+ * McNemar's exact test, two-sided: how likely so uneven a split of the disputed samples is if both models are equally good,
+ * min(1, 2 P(X ≤ min(b, c))), X ~ Binomial(b + c, 1/2).
+ */
+export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
+  const trials = onlyFirst + onlySecond;
+  const fewer = Math.min(onlyFirst, onlySecond);
+  if (trials === 0) return 1;
+  // C(trials, fewer) / 2^trials, halving in between (which is exact) so that nothing overflows.
+  let term = 1;
+  let halvings = trials;
+  for (let index = 1; index <= fewer; index++) {
+    term *= (trials - fewer + index) / index;
+    while (term > 1 && halvings > 0) {
+      term /= 2;
+      halvings--;
+    }
+  }
+  term *= 2 ** -halvings;
+  let sum = 0;
+  for (let index = fewer; index >= 0 && term > sum * Number.EPSILON * 0.01; index--) {
+    sum += term;
+    term *= index / (trials - index + 1);
+  }
+  return Math.min(1, 2 * sum);
+}
+
+/**
+ * Samples that it takes to show a margin: N = 3.84 d / m², rounded up; infinite for a margin of 0.
+ * @param disagree share of samples on which the two models disagree.
+ * @param margin the difference to be told from chance, as a proportion.
+ */
+export function neededSamples(disagree: number, margin: number): number {
+  if (margin === 0) return Number.POSITIVE_INFINITY;
+  const exact = (3.84 * disagree) / (margin * margin);
+  // What is whole but for the last digits of binary fractions is whole.
+  return Math.ceil(exact * (1 - 1e-12));
+}
+
+/** The value below which a share of sorted values lies, interpolated linearly. */
+export function quantile(sorted: Float64Array, share: number): number {
+  const place = share * (sorted.length - 1);
+  const below = sorted[Math.floor(place)] ?? Number.NaN;
+  const above = sorted[Math.ceil(place)] ?? Number.NaN;
+  // Two equal infinities have no difference.
+  return below === above ? below : below + (above - below) * (place - Math.floor(place));
+}
+
+export function moments(values: Float64Array): { readonly mean: number; readonly variance: number } {
+  let sum = 0;
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value - mean) ** 2;
+  return { mean, variance: values.length > 1 ? squares / (values.length - 1) : 0 };
+}
+
+function requireSamples(count: number): void {
+  if (!(count >= 1)) throw new PithError("E_DATA", `A figure needs at least one sample, got ${count}.`);
+}

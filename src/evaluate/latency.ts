@@ -1,0 +1,129 @@
+/**
+ * Speed as a ratio: every model runs once in every round, so what slows the machine slows all of them, and the ratio stays.
+ *
+ * A model's speed is the median over rounds of (time of the first model / time of this one), with the 10th and 90th percentile beside it.
+ * The order rotates from round to round, so that none always runs on the caches that another has filled.
+ */
+import { threadCount } from "#platform";
+import type { Engine, Session } from "../engine/engine.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Batch } from "../tensor/types.ts";
+import { quantile } from "./interval.ts";
+
+/** A timed stretch of less than this is lost in the clock and the scheduler: short runs are repeated within a round. */
+const shortestStretch = 2;
+
+export interface LatencyOptions {
+  readonly rounds?: number;
+  /** Runs before the clock counts: buffers are allocated, in a browser code is compiled. */
+  readonly warmUp?: number;
+  /** Threads inside an operator; as many as the machine has unless said. */
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  readonly progress?: (done: number, total?: number) => void;
+}
+
+export interface Spread {
+  readonly median: number;
+  /** 10th and 90th percentile over the rounds. */
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface Latency {
+  /** Of one run, in milliseconds. */
+  readonly milliseconds: Spread;
+  /** How many times as fast as the first model: 2 is half the time. */
+  readonly speedup: Spread;
+  /** From model to ready session, in milliseconds, once. */
+  readonly load: number;
+}
+
+export interface LatencyReport {
+  readonly models: readonly Latency[];
+  readonly rounds: number;
+  /** Runs of each model within a round. */
+  readonly repeats: number;
+  readonly threads: number;
+}
+
+/**
+ * Times models against the first of them, interleaved.
+ * @param feeds the inputs by name: one batch for all models, or one for each.
+ * @throws PithError E_USAGE without models, E_STOPPED on the signal.
+ * @example
+ * const { models } = await latency(engine, [original, smaller], { input });
+ * console.log(models[1].speedup.median); // 1.7
+ */
+export async function latency(
+  engine: Engine,
+  models: readonly Model[],
+  feeds: Batch | readonly Batch[],
+  options: LatencyOptions = {},
+): Promise<LatencyReport> {
+  const { rounds = 30, warmUp = 5, signal } = options;
+  if (models.length === 0 || !(rounds >= 1))
+    throw new PithError("E_USAGE", "Timing needs at least one model and one round.");
+  const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
+  const threads = options.threads ?? threadCount();
+  const sessions: Session[] = [];
+  const loads: number[] = [];
+  try {
+    for (const model of models) {
+      const start = performance.now();
+      sessions.push(await engine.load(model, { threads }));
+      loads.push(performance.now() - start);
+    }
+    const once = async (index: number, repeats: number): Promise<number> => {
+      const start = performance.now();
+      for (let run = 0; run < repeats; run++) await sessions[index]?.run(inputs[index] ?? {});
+      return (performance.now() - start) / repeats;
+    };
+    let fastest = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < models.length; index++) {
+      for (let run = 0; run < Math.max(1, warmUp); run++) {
+        requireGoing(signal);
+        fastest = Math.min(fastest, await once(index, 1));
+      }
+    }
+    const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
+    const times = models.map(() => new Float64Array(rounds));
+    for (let round = 0; round < rounds; round++) {
+      for (let place = 0; place < models.length; place++) {
+        requireGoing(signal);
+        const index = (round + place) % models.length;
+        const own = times[index];
+        if (own !== undefined) own[round] = await once(index, repeats);
+      }
+      options.progress?.(round + 1, rounds);
+    }
+    const [reference = new Float64Array()] = times;
+    return {
+      models: times.map((own, index) => ({
+        milliseconds: spread(own),
+        speedup: spread(own.map((time, round) => (reference[round] ?? 0) / time)),
+        load: loads[index] ?? Number.NaN,
+      })),
+      rounds,
+      repeats,
+      threads,
+    };
+  } finally {
+    for (const session of sessions) await session.release();
+  }
+}
+
+/** Median, 10th and 90th percentile. */
+export function spread(values: Float64Array): Spread {
+  const sorted = values.toSorted();
+  return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };
+}
+
+function isList(feeds: Batch | readonly Batch[]): feeds is readonly Batch[] {
+  return Array.isArray(feeds);
+}
+
+function requireGoing(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new PithError("E_STOPPED", "The timing was stopped.", { cause: signal.reason });
+}

@@ -1,0 +1,268 @@
+/**
+ * Figures against labels: accuracy, top-k, cross-entropy, perplexity, F1, Matthews' correlation, mean squared error.
+ *
+ * Labels are the column "label": one class a sample, or one a position (text, segmentation). A label below 0 (−100 in many data sets)
+ * is not counted. Sums are in float64.
+ */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { moments } from "./interval.ts";
+import { answer, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+export interface MetricOptions {
+  /** The output that counts: "logits", else the first of floats, unless said. */
+  readonly output?: string;
+}
+
+/**
+ * The share of samples whose greatest score is the label's (top-1). Where samples have several labels, the mean of their shares.
+ * A NaN among the scores is a wrong answer; of equal scores the first wins.
+ */
+export function accuracy(options: MetricOptions = {}): Metric {
+  return shareOfRight("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
+}
+
+/** The share of samples whose label is among the k greatest scores; of equal scores the first come first. */
+export function topK(k: number, options: MetricOptions = {}): Metric {
+  if (!Number.isInteger(k) || k < 1)
+    throw new PithError("E_OPTION", `topK: k must be a whole number of at least 1, got ${k}.`);
+  return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
+    const start = scores.at(position);
+    const own = scores.values[start + label * scores.step] ?? Number.NaN;
+    let ahead = 0;
+    for (let index = 0; index < scores.classes; index++) {
+      const other = scores.values[start + index * scores.step] ?? Number.NaN;
+      if (Number.isNaN(other)) return false;
+      if (other > own || (other === own && index < label)) ahead++;
+    }
+    return ahead < k;
+  });
+}
+
+/** Mean cross-entropy of logits, in nats: log Σ exp(scores) − score of the label, averaged over the labels of a sample, then over samples. */
+export function crossEntropy(options: MetricOptions = {}): Metric {
+  return {
+    name: "cross-entropy",
+    better: "lower",
+    columns: 1,
+    interval: "mean",
+    rows: (outputs, batch) =>
+      perSample(outputs, batch, options, (scores, labels, sample) => {
+        const [sum, counted] = surprise(scores, labels, sample);
+        return sum / counted;
+      }),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** exp(mean nats over all labels): long sequences weigh more than short ones, as they should. Rows hold nats and labels of a sample. */
+export function perplexity(options: MetricOptions = {}): Metric {
+  return {
+    name: "perplexity",
+    better: "lower",
+    columns: 2,
+    rows(outputs, batch) {
+      const { scores, labels } = read(outputs, batch, options);
+      const rows = new Float64Array(2 * scores.samples);
+      for (let sample = 0; sample < scores.samples; sample++) rows.set(surprise(scores, labels, sample), 2 * sample);
+      return rows;
+    },
+    reduce(rows) {
+      const [nats, count] = columnSums(rows, 2);
+      return Math.exp((nats ?? 0) / (count ?? 0));
+    },
+  };
+}
+
+/** F1 averaged over the classes, each weighing the same (macro); a class that is neither label nor answer anywhere counts as 0. */
+export function macroF1(classes: number, options: MetricOptions = {}): Metric {
+  return confusionMetric("macro F1", options, (rows) => {
+    const { right, said, is } = confusion(rows, classes);
+    let sum = 0;
+    for (let index = 0; index < classes; index++) {
+      const below = (said[index] ?? 0) + (is[index] ?? 0);
+      sum += below === 0 ? 0 : (2 * (right[index] ?? 0)) / below;
+    }
+    return sum / classes;
+  });
+}
+
+/** Matthews' correlation of labels and answers: 1 is perfect, 0 is chance or one answer for all. */
+export function matthews(classes: number, options: MetricOptions = {}): Metric {
+  return confusionMetric("Matthews correlation", options, (rows) => {
+    const { right, said, is } = confusion(rows, classes);
+    const count = rows.length / 2;
+    let correct = 0;
+    let chance = 0;
+    let saidSquares = 0;
+    let isSquares = 0;
+    for (let index = 0; index < classes; index++) {
+      const [a = 0, b = 0] = [said[index], is[index]];
+      correct += right[index] ?? 0;
+      chance += a * b;
+      saidSquares += a * a;
+      isSquares += b * b;
+    }
+    const below = Math.sqrt((count * count - saidSquares) * (count * count - isSquares));
+    return below === 0 ? 0 : (correct * count - chance) / below;
+  });
+}
+
+/** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
+export function meanSquaredError(options: MetricOptions = {}): Metric {
+  return {
+    name: "mean squared error",
+    better: "lower",
+    columns: 1,
+    interval: "mean",
+    rows(outputs, batch) {
+      const label = labelOf(batch);
+      const given = answer(outputs, options.output);
+      const [samples = 0] = label.dims;
+      const wanted = toFloat64(label);
+      const values = toFloat64(given);
+      if (values.length !== wanted.length) {
+        throw new PithError(
+          "E_DATA",
+          `The answer is ${dimsText(given.dims)}, the label ${dimsText(label.dims)}: they differ in number.`,
+        );
+      }
+      const width = elementCount(label.dims.slice(1));
+      return Float64Array.from({ length: samples }, (_, sample) => {
+        let sum = 0;
+        for (let at = sample * width; at < (sample + 1) * width; at++)
+          sum += ((values[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
+        return sum / width;
+      });
+    },
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** Sums of each column of rows. */
+export function columnSums(rows: Float64Array, columns: number): Float64Array {
+  const sums = new Float64Array(columns);
+  for (let index = 0; index < rows.length; index++)
+    sums[index % columns] = (sums[index % columns] ?? 0) + (rows[index] ?? 0);
+  return sums;
+}
+
+interface Labelled {
+  readonly scores: Scores;
+  /** One for each position; negative ones are not counted. */
+  readonly labels: Float64Array;
+}
+
+function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
+  const label = labelOf(batch);
+  const labels = toFloat64(label);
+  const scores = scoresFor(answer(outputs, options.output), label.dims[0] ?? 0, labels.length);
+  for (const value of labels) {
+    if (Number.isInteger(value) && value < scores.classes) continue;
+    throw new PithError(
+      "E_DATA",
+      `A label is ${value}, and the model tells ${scores.classes} classes (0 to ${scores.classes - 1}).`,
+      {
+        hint: "The labels may be of another data set, or the model's output another one.",
+      },
+    );
+  }
+  return { scores, labels };
+}
+
+function labelOf(batch: Batch): Dense {
+  if (batch.label !== undefined) return batch.label;
+  throw new PithError("E_DATA", `The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
+    hint: "Without labels a model can be compared with its original: agreement, signal to noise.",
+  });
+}
+
+function shareOfRight(
+  name: string,
+  options: MetricOptions,
+  right: (scores: Scores, position: number, label: number) => boolean,
+): Metric {
+  return {
+    name,
+    better: "higher",
+    columns: 1,
+    interval: "proportion",
+    rows: (outputs, batch) =>
+      perSample(outputs, batch, options, (scores, labels, sample) => {
+        let hits = 0;
+        let counted = 0;
+        for (let position = sample * scores.positions; position < (sample + 1) * scores.positions; position++) {
+          const label = labels[position] ?? -1;
+          if (label < 0) continue;
+          counted++;
+          if (right(scores, position, label)) hits++;
+        }
+        return hits / counted;
+      }),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** A number for each sample; NaN (no label counted) is refused, since it would spoil every mean. */
+function perSample(
+  outputs: Batch,
+  batch: Batch,
+  options: MetricOptions,
+  measure: (scores: Scores, labels: Float64Array, sample: number) => number,
+): Float64Array {
+  const { scores, labels } = read(outputs, batch, options);
+  return Float64Array.from({ length: scores.samples }, (_, sample) => {
+    const own = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
+    if (own.every((label) => label < 0))
+      throw new PithError("E_DATA", `Sample ${sample} of a batch has no label that counts (all are below 0).`);
+    return measure(scores, labels, sample);
+  });
+}
+
+/** Nats that the labels of a sample cost, and how many labels count. */
+function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
+  let sum = 0;
+  let counted = 0;
+  for (let position = sample * scores.positions; position < (sample + 1) * scores.positions; position++) {
+    const label = labels[position] ?? -1;
+    if (label < 0) continue;
+    sum += logSumExp(scores, position) - (scores.values[scores.at(position) + label * scores.step] ?? Number.NaN);
+    counted++;
+  }
+  return [sum, counted];
+}
+
+/** Rows of (label, answer), for one label a sample. */
+function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Float64Array) => number): Metric {
+  return {
+    name,
+    better: "higher",
+    columns: 2,
+    rows(outputs, batch) {
+      const { scores, labels } = read(outputs, batch, options);
+      if (scores.positions !== 1)
+        throw new PithError("E_DATA", `${name} takes one label a sample, got ${scores.positions}.`);
+      const rows = new Float64Array(2 * scores.samples);
+      for (let sample = 0; sample < scores.samples; sample++)
+        rows.set([labels[sample] ?? -1, bestClass(scores, sample)], 2 * sample);
+      return rows;
+    },
+    reduce,
+  };
+}
+
+/** Per class: right answers, times said, times it is so. Answers that are none (NaN scores) count as said of no class. */
+function confusion(rows: Float64Array, classes: number): Record<"right" | "said" | "is", Float64Array> {
+  const [right, said, is] = [new Float64Array(classes), new Float64Array(classes), new Float64Array(classes)];
+  for (let at = 0; at < rows.length; at += 2) {
+    const label = rows[at] ?? -1;
+    const guess = rows[at + 1] ?? -1;
+    if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
+    if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;
+    if (label === guess && label >= 0 && label < classes) right[label] = (right[label] ?? 0) + 1;
+  }
+  return { right, said, is };
+}

@@ -1,0 +1,114 @@
+/** Finding what a model says: which output is the answer, and where the scores of a sample lie in it. */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../tensor/types.ts";
+
+const floats: readonly DataType[] = ["float32", "float16", "bfloat16", "float64"];
+
+/**
+ * The name of the output that is the answer: the one asked for, else "logits", else the first of floats.
+ * @throws PithError E_DATA if there is none.
+ */
+export function answerName(outputs: Batch, wanted?: string): string {
+  const names = Object.keys(outputs);
+  const isFloat = (name: string): boolean => floats.includes(outputs[name]?.type ?? "string");
+  const found = wanted ?? (isFloat("logits") ? "logits" : names.find(isFloat));
+  if (found !== undefined && outputs[found] !== undefined) return found;
+  throw new PithError(
+    "E_DATA",
+    `The model has no ${wanted === undefined ? "output of floats" : `output "${wanted}"`}, only ${names.join(", ")}.`,
+  );
+}
+
+export function answer(outputs: Batch, wanted?: string): Dense {
+  const name = answerName(outputs, wanted);
+  const dense = outputs[name];
+  if (dense === undefined) throw new PithError("E_DATA", `The model has no output "${name}".`);
+  return dense;
+}
+
+/**
+ * Scores of classes at positions: one position for each label, so what a label counts decides how an output is read.
+ * Logits of [N, C], [1, 1, C] and [N, C, 1, 1] have one position a sample, [N, T, C] has T, [N, C, H, W] has H · W.
+ */
+export interface Scores {
+  readonly samples: number;
+  /** Positions of one sample. */
+  readonly positions: number;
+  readonly classes: number;
+  /** Scores of class c at position p (counted over the batch): values[at(p) + c · step]. */
+  readonly values: Float64Array;
+  readonly step: number;
+  at(position: number): number;
+}
+
+/** @throws PithError E_DATA if the elements do not divide into scores for the labels. */
+export function scoresFor(dense: Dense, samples: number, labels: number): Scores {
+  const values = toFloat64(dense);
+  const classes = labels === 0 ? 0 : values.length / labels;
+  const positions = samples === 0 ? 0 : labels / samples;
+  if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} gives no scores of classes for ${labels} labels of ${samples} samples.`,
+    );
+  }
+  const [first] = dense.dims;
+  if (first !== samples && first !== labels) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} does not count ${samples} samples along its first axis.`,
+    );
+  }
+  const last = dense.dims.at(-1);
+  // An image with as many columns as classes leaves both readings open: planes are the usual one.
+  if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
+    // Class planes, as in segmentation: N×C×positions.
+    const at = (position: number): number =>
+      Math.floor(position / positions) * classes * positions + (position % positions);
+    return { samples, positions, classes, values, step: positions, at };
+  }
+  if (positions > 1 && last !== classes) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} has no axis of the ${classes} classes that ${positions} labels a sample leave.`,
+    );
+  }
+  return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
+}
+
+/**
+ * The class with the greatest score, the first of equals; −1 where a score is NaN, since then nothing has been said.
+ */
+export function bestClass(scores: Scores, position: number): number {
+  const start = scores.at(position);
+  let best = -1;
+  let value = Number.NEGATIVE_INFINITY;
+  for (let index = 0; index < scores.classes; index++) {
+    const score = scores.values[start + index * scores.step] ?? Number.NaN;
+    if (Number.isNaN(score)) return -1;
+    if (score > value || best < 0) {
+      best = index;
+      value = score;
+    }
+  }
+  return best;
+}
+
+/** log Σ exp of the scores at a position, shifted by the greatest so that nothing overflows. */
+export function logSumExp(scores: Scores, position: number): number {
+  const start = scores.at(position);
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let index = 0; index < scores.classes; index++) {
+    const score = scores.values[start + index * scores.step] ?? Number.NaN;
+    if (Number.isNaN(score)) return Number.NaN;
+    greatest = Math.max(greatest, score);
+  }
+  if (!Number.isFinite(greatest)) return greatest;
+  let sum = 0;
+  for (let index = 0; index < scores.classes; index++) {
+    sum += Math.exp((scores.values[start + index * scores.step] ?? 0) - greatest);
+  }
+  return greatest + Math.log(sum);
+}
