@@ -66,6 +66,10 @@ export class GraphBuilder {
       if (value.graph === graph) this.#describe(value, output);
       graph.addOutput(value);
     }
+    // Inputs and outputs are listed with their types anyway.
+    for (const value of graph.values()) {
+      value.declared = value.type !== undefined && value.producer !== undefined && !graph.outputs.includes(value);
+    }
   }
 
   #addNode(syntax: NodeSyntax, graph: Graph): void {

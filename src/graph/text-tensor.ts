@@ -192,7 +192,9 @@ function isSmallFloat(type: DataType): type is SmallFloat {
 function code(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
-  return encodeFloats(type, [parseNumber(token)])[0] ?? 0;
+  const value = parseNumber(token);
+  // An infinity that is written out is meant; a number beyond the range becomes the largest.
+  return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 
 function elementTexts(dense: Dense): string[] {

@@ -17,6 +17,7 @@
  * - Roles stand after the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
  * - Names that are no plain words stand in quotes. An old file's weights that are also inputs have contents in the list of inputs.
  *
+ * Types of intermediate values that the text gives are declared: they are saved with the model, as inferred ones are not.
  * Metadata, documentation strings, local functions and unknown fields are not part of the text.
  */
 import { PithError } from "../errors.ts";
@@ -53,16 +54,20 @@ export async function printWholeModel(model: Model): Promise<string> {
 
 /** One node as a line of text, large tensors abbreviated: `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
 export function printNode(node: Node): string {
-  return new Printer(abbreviated).node(node, "");
+  return new Printer(abbreviated, true).node(node, "");
 }
 
-/** The text of a model with tensors as `tensors` writes them. */
-export function writeModel(model: Model, tensors: TensorWriter): string {
+/** The text of a model with tensors as `tensors` writes them; `inferred: false` leaves out the types that a file would not list. */
+export function writeModel(
+  model: Model,
+  tensors: TensorWriter,
+  { inferred = true }: { readonly inferred?: boolean } = {},
+): string {
   const opsets = [...model.opsets].map(([domain, version]) =>
     domain === "" ? `${version}` : `${quoteName(domain)} ${version}`,
   );
   const ir = model.header.irVersion === 10 ? "" : `ir ${model.header.irVersion}, `;
-  return `${ir}opset ${opsets.join(", ")}\n${new Printer(tensors).graph(model.graph, "")}\n`;
+  return `${ir}opset ${opsets.join(", ")}\n${new Printer(tensors, inferred).graph(model.graph, "")}\n`;
 }
 
 function whole(tensor: Tensor): string {
@@ -108,11 +113,13 @@ function* tensorsOf(graph: Graph): Generator<Tensor, void, undefined> {
 
 class Printer {
   readonly #tensors: TensorWriter;
+  readonly #inferred: boolean;
   /** Types and roles are written once, where a value is first declared. */
   readonly #declared = new Set<Value>();
 
-  constructor(tensors: TensorWriter) {
+  constructor(tensors: TensorWriter, inferred: boolean) {
     this.#tensors = tensors;
+    this.#inferred = inferred;
   }
 
   graph(graph: Graph, indent: string): string {
@@ -150,8 +157,9 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const type =
-      value.type ?? (value.tensor === undefined ? undefined : { type: value.tensor.type, dims: value.tensor.dims });
+    const listed =
+      this.#inferred || value.producer === undefined || value.declared || value.graph.outputs.includes(value);
+    const type = (listed ? value.type : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
     const described = words.filter((word) => word !== "").join(" ");
     const contents = value.tensor === undefined ? "" : ` = ${this.#tensors(value.tensor)}`;

@@ -1,0 +1,217 @@
+/**
+ * Whether a model keeps its promises: to the ONNX specification, to ONNX Runtime, and to the rest of Pith.
+ *
+ * Run after every pass in tests and with `--verify`. It reads names, types and stored dimensions, never the weights.
+ */
+import { Miss, PithError } from "../errors.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { allGraphs, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
+import type { Model } from "./model.ts";
+import { roleText } from "./role.ts";
+import { checkForm, schemasOf } from "./schema.ts";
+
+/**
+ * All faults of a model, each one sentence with its place; empty if there are none.
+ *
+ * Checked, subgraphs included:
+ * - every input of a node is an input of the graph, stored, or produced before; outputs exist
+ * - values know their producer and uses exactly as nodes know their outputs and inputs
+ * - names of values are unique along nested graphs, names of nodes within a graph (ONNX Runtime refuses others)
+ * - a stored tensor has the type and dimensions its value declares
+ * - roles are where they can be: a mask is stored or fed, a tied value is tied to one that exists and fits
+ * - operators exist in the imported set, with these inputs, outputs and attributes; domains without a schema are taken as they are
+ */
+export function verify(model: Model): readonly string[] {
+  const faults: string[] = [];
+  if (model.graph.parent !== undefined) faults.push("The main graph lies inside a node.");
+  const nodes = new Set<Node>();
+  for (const graph of allGraphs(model.graph)) for (const node of graph.nodes()) nodes.add(node);
+  faults.push(...flowFaults(model.graph, new Set(), ""));
+  for (const graph of allGraphs(model.graph)) {
+    faults.push(...nameFaults(graph));
+    for (const value of graph.values())
+      faults.push(...linkFaults(value, nodes), ...storedFaults(value), ...roleFaults(value));
+    for (const node of graph.nodes()) faults.push(...nodeLinkFaults(node), ...operatorFaults(node, model.opsets));
+  }
+  return faults;
+}
+
+/**
+ * Throws the first fault that `verify` finds.
+ * @throws PithError E_MODEL
+ */
+export function assertValid(model: Model): void {
+  const faults = verify(model);
+  const [first] = faults;
+  if (first === undefined) return;
+  throw new PithError(
+    "E_MODEL",
+    first,
+    faults.length === 1 ? {} : { hint: `${faults.length - 1} more: ${faults.slice(1, 5).join(" ")}` },
+  );
+}
+
+/** Whether every value is there before it is used. `visible` are the values of the graphs around, as far as they exist by then. */
+function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
+  const faults: string[] = [];
+  const there = new Set(visible);
+  for (const input of graph.inputs) there.add(input);
+  for (const value of graph.values()) if (isStored(value)) there.add(value);
+  for (const node of graph.nodes()) {
+    for (const [index, input] of node.inputs.entries()) {
+      if (input === undefined || there.has(input)) continue;
+      const reason =
+        input.graph.ownValue(input.name) !== input
+          ? "is no longer in the model"
+          : input.producer === undefined
+            ? "is neither an input, nor stored, nor produced"
+            : "is used before it is produced";
+      faults.push(`${describe(node)}: input ${index}, "${input.name}", ${reason}.`);
+    }
+    for (const inner of subgraphs(node)) {
+      if (inner.parent !== node)
+        faults.push(`${describe(node)}: its subgraph "${inner.name}" belongs to another node.`);
+      faults.push(...flowFaults(inner, there, ` of the graph in ${describe(node)}`));
+    }
+    for (const output of node.outputs) if (output !== undefined) there.add(output);
+  }
+  for (const output of graph.outputs) {
+    if (!there.has(output))
+      faults.push(`Output "${output.name}"${place} is neither an input, nor stored, nor produced.`);
+  }
+  return faults;
+}
+
+function isStored({ tensor, foreign }: Value): boolean {
+  return tensor !== undefined || foreign?.sparse !== undefined;
+}
+
+function nameFaults(graph: Graph): string[] {
+  const faults: string[] = [];
+  for (const value of graph.values()) {
+    if (value.name === "") faults.push("A value has no name.");
+    if (graph.ownValue(value.name) !== value) faults.push(`"${value.name}" is not found under its name.`);
+    if (graph.parent?.graph.value(value.name) !== undefined) {
+      faults.push(
+        `"${value.name}" in the graph in ${describe(graph.parent)} hides a value of the same name around it.`,
+      );
+    }
+  }
+  const seen = new Set<string>();
+  for (const { name } of graph.nodes()) {
+    if (name !== "" && seen.has(name)) faults.push(`Two nodes are called "${name}".`);
+    seen.add(name);
+  }
+  return faults;
+}
+
+/** From the value to its producer and uses. */
+function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
+  const faults: string[] = [];
+  const { name, producer } = value;
+  if (producer !== undefined) {
+    if (!nodes.has(producer)) faults.push(`"${name}" is produced by ${describe(producer)}, which is not in the model.`);
+    if (!producer.outputs.includes(value))
+      faults.push(`"${name}" is no output of ${describe(producer)}, its producer.`);
+    if (isStored(value)) faults.push(`"${name}" is stored and produced by ${describe(producer)}.`);
+    if (value.graph.inputs.includes(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
+  }
+  const places = new Map<Node, Set<number>>();
+  for (const { node, input } of value.uses) {
+    if (!nodes.has(node)) faults.push(`"${name}" is used by ${describe(node)}, which is not in the model.`);
+    if (node.inputs[input] !== value)
+      faults.push(`"${name}" is not input ${input} of ${describe(node)}, as its uses say.`);
+    const inputs = places.get(node) ?? new Set();
+    if (inputs.has(input)) faults.push(`"${name}" counts input ${input} of ${describe(node)} twice.`);
+    places.set(node, inputs.add(input));
+  }
+  return faults;
+}
+
+/** From the node to its inputs and outputs. */
+function nodeLinkFaults(node: Node): string[] {
+  const faults: string[] = [];
+  for (const [index, input] of node.inputs.entries()) {
+    if (input === undefined) continue;
+    const known = (use: Use): boolean => use.node === node && use.input === index;
+    if (![...input.uses].some(known)) faults.push(`"${input.name}" does not know that ${describe(node)} uses it.`);
+  }
+  for (const output of node.outputs) {
+    if (output === undefined) continue;
+    if (output.producer !== node) faults.push(`"${output.name}" does not know that ${describe(node)} produces it.`);
+    if (output.graph !== node.graph)
+      faults.push(`${describe(node)} produces "${output.name}", which belongs to another graph.`);
+  }
+  return faults;
+}
+
+function storedFaults({ name, tensor, type }: Value): string[] {
+  if (tensor === undefined || type === undefined) return [];
+  const { dims } = type;
+  const fits =
+    dims === undefined ||
+    (dims.length === tensor.dims.length &&
+      dims.every((dim, axis) => typeof dim !== "number" || dim === tensor.dims[axis]));
+  if (type.type === tensor.type && fits) return [];
+  return [`"${name}" is declared ${type.type}${dimsText(dims)}, but ${tensor.type}${dimsText(tensor.dims)} is stored.`];
+}
+
+function roleFaults(value: Value): string[] {
+  const { name, role, producer } = value;
+  if (role === undefined) return [];
+  switch (role.kind) {
+    case "state":
+      return [];
+    case "straight-through":
+      return producer === undefined ? [`"${name}" is straight-through, but no node makes it.`] : [];
+    case "tied":
+      return [...heldFaults(value), ...tiedFaults(value, role)];
+    default:
+      return heldFaults(value);
+  }
+}
+
+/** What is trained, kept or masked with is stored, or fed by a trainer. */
+function heldFaults({ name, role, tensor, graph }: Value): string[] {
+  if (role === undefined || tensor !== undefined || graph.inputs.some((input) => input.name === name)) return [];
+  return [`"${name}" is a ${role.kind}, but neither stored nor an input.`];
+}
+
+function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>): string[] {
+  const says = `"${value.name}" is ${roleText(role)}`;
+  const target = value.graph.value(role.name);
+  if (target === undefined) return [`${says}, which does not exist.`];
+  if (target === value) return [`${says}: to itself.`];
+  if (target.role?.kind === "tied") return [`${says}, which is itself tied.`];
+  const own = value.type?.dims;
+  const other = target.type?.dims;
+  if (own === undefined || other === undefined) return [];
+  const expected = role.transposed ? [...other.slice(0, -2), ...other.slice(-2).reverse()] : other;
+  return dimsText(own) === dimsText(expected)
+    ? []
+    : [`${says}, but has the dimensions ${dimsText(own)}, expected ${dimsText(expected)}.`];
+}
+
+function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
+  const { domain, op, attributes } = node;
+  const standard = domain === "" || domain === "ai.onnx";
+  const version = standard ? (opsets.get("") ?? opsets.get("ai.onnx")) : opsets.get(domain);
+  if (version === undefined)
+    return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
+  // Operators of other domains may be local functions of the model, or known to a custom runtime.
+  if (!standard && schemasOf(domain, op).length === 0) return [];
+  const found = checkForm(domain, op, version, {
+    inputs: node.inputs,
+    outputs: node.outputs,
+    attributes: attributes.keys(),
+  });
+  if (found instanceof Miss) return [`${describe(node)}: ${found.reason}`];
+  const faults: string[] = [];
+  for (const [name, { kind }] of attributes) {
+    const expected = found.attributes.get(name);
+    if (expected !== kind && expected !== "opaque" && kind !== "opaque") {
+      faults.push(`${describe(node)}: attribute ${name} is of kind ${kind}, expected ${expected}.`);
+    }
+  }
+  return faults;
+}
