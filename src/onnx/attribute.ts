@@ -7,8 +7,9 @@ import { joinCarried } from "./carried.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
 import { attributeTypes, attributeFields as f } from "./schema.ts";
-import { FileTensor, readTensor, writeTensor } from "./tensor.ts";
+import { FileTensor, readTensor } from "./tensor.ts";
 import { decodeText, eachVarint, type Field, fieldText, fixedBytes, lastVarint, payload } from "./wire.ts";
+import { writeTensor } from "./write-tensor.ts";
 import type { Writer } from "./writer.ts";
 
 type Kind = keyof typeof attributeTypes;

@@ -14,9 +14,10 @@ import { writeMetadata } from "./metadata.ts";
 import { readOpset } from "./opset.ts";
 import type { Writing } from "./reading.ts";
 import { graphFields, modelFields, nodeFields, opsetFields, sparseFields, tensorFields } from "./schema.ts";
-import { type ExternalPlace, FileTensor, writeTensor } from "./tensor.ts";
+import { FileTensor } from "./tensor.ts";
 import { writeValueInfo } from "./value-info.ts";
 import { fieldText, payload, splitFields } from "./wire.ts";
+import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 
 /** Protobuf cannot read longer messages. */
@@ -39,7 +40,9 @@ export interface EncodeOptions {
  *
  * @example
  * ```ts
- * const response = new Response(ReadableStream.from(encode(model)));
+ * const parts: Uint8Array[] = [];
+ * for await (const chunk of encode(model)) parts.push(chunk);
+ * const download = new Blob(parts as BlobPart[]);
  * ```
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {

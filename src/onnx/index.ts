@@ -12,7 +12,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
-import { encode, encodeToBytes } from "./encode.ts";
+import { encode } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { placeOutside, type SaveOptions } from "./save-external.ts";
 import { sniff } from "./sniff.ts";
@@ -20,7 +20,7 @@ import { sniff } from "./sniff.ts";
 export { type EncodeOptions, encode, encodedSize, encodeToBytes } from "./encode.ts";
 export type { OpenExternal } from "./external.ts";
 export type { SaveOptions } from "./save-external.ts";
-export type { ExternalPlace } from "./tensor.ts";
+export type { ExternalPlace } from "./write-tensor.ts";
 
 export interface OpenOptions {
   /**
@@ -77,14 +77,6 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
     [`${path}.data`, chunks()],
     [path, encode(model, { place })],
   ]);
-}
-
-/**
- * An independent model with the same content as the given one, read back from its own bytes.
- * @throws PithError as `encode` and `open` do.
- */
-export async function reopen(model: Model): Promise<Model> {
-  return open(await encodeToBytes(model));
 }
 
 function sourceOf(source: string | URL | Blob | Uint8Array | ByteSource): Promise<ByteSource> | ByteSource {

@@ -2,7 +2,7 @@
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { type ExternalPlace, rawPiece } from "./tensor.ts";
+import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream } from "./writer.ts";
 
 export interface SaveOptions {

@@ -5,19 +5,16 @@
  * the file, so that an unchanged tensor is written by copying them, however it was stored.
  */
 import { PithError } from "../errors.ts";
-import type { Role } from "../graph/role.ts";
-import { bytesFor, bytesOf, smallBytes, viewBytes } from "../tensor/dense.ts";
+import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { elementTypeOf, elementTypes } from "./element-types.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
 import type { LazyFile } from "./lazy.ts";
-import { writeMetadata } from "./metadata.ts";
-import { entryFields, tensorFields } from "./schema.ts";
+import { tensorFields } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount } from "./typed-data.ts";
 import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
-import type { Piece, Writer } from "./writer.ts";
 
 const {
   dims: dimsField,
@@ -242,65 +239,4 @@ function checkDims(dims: readonly number[], place: string): void {
 
 function count(dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, 1);
-}
-
-/** Where the elements of a tensor stand if not in the model's own file. */
-export interface ExternalPlace {
-  readonly location: string;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** What is written with a tensor beside its elements. */
-export interface Beside {
-  readonly name?: string;
-  readonly doc?: string | undefined;
-  readonly metadata?: ReadonlyMap<string, string>;
-  readonly role?: Role | undefined;
-  readonly place?: ExternalPlace | undefined;
-  /** The elements of strings that are not in a file. */
-  readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
-}
-
-/** Writes the fields of a TensorProto, in ascending order. */
-export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
-  const { name, place } = beside;
-  for (const dim of tensor.dims) writer.integer(dimsField, dim);
-  writer.integer(typeField, elementTypes[tensor.type].code);
-  const pieces = place === undefined && tensor instanceof FileTensor ? tensor.pieces : undefined;
-  for (const { number, piece } of pieces ?? []) if (number < nameField) writer.field(number, piece);
-  if (pieces === undefined && tensor.type === "string") {
-    for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(tensorFields.stringData, text);
-  }
-  if (name !== undefined) writer.text(nameField, name);
-  for (const { number, piece } of pieces ?? []) if (number > nameField) writer.field(number, piece);
-  if (pieces === undefined && place === undefined && tensor.type !== "string") writer.piece(rawData, rawPiece(tensor));
-  if (beside.doc !== undefined) writer.text(doc, beside.doc);
-  if (place !== undefined) writeExternal(writer, place);
-  writeMetadata(writer, tensorFields.metadata, beside.metadata ?? new Map(), beside.role);
-}
-
-function writeExternal(writer: Writer, { location, offset, length }: ExternalPlace): void {
-  const entries = { location, offset: String(offset), length: String(length) };
-  for (const [key, value] of Object.entries(entries)) {
-    writer.message(externalData, (entry) => {
-      entry.text(entryFields.key, key);
-      entry.text(entryFields.value, value);
-    });
-  }
-  writer.integer(locationField, 1);
-}
-
-/** The elements as raw bytes. */
-export function rawPiece(tensor: Tensor): Piece {
-  if (tensor.stored !== undefined) return tensor.stored;
-  if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);
-  return {
-    size: tensor.bytes,
-    async produce() {
-      const dense = await tensor.read();
-      if (dense.type === "string") throw new Error("internal: strings have no raw bytes");
-      return bytesOf(dense);
-    },
-  };
 }

@@ -30,14 +30,14 @@ export interface ValueInfo {
 
 /** Makes names for unknown dimensions, each once. */
 export class UnknownDims {
-  readonly #taken = new Set<string>();
+  readonly #counts = new Map<string, number>();
 
   next(value: string, axis: number): Dim {
     const stem = `?${value.replaceAll(/[^\w./:]/g, "_")}.${axis}`;
-    let name = stem;
-    for (let count = 2; this.#taken.has(name); count++) name = `${stem}.${count}`;
-    this.#taken.add(name);
-    return symbol(name);
+    const count = (this.#counts.get(stem) ?? 0) + 1;
+    this.#counts.set(stem, count);
+    // Subgraphs beside each other may use a name twice; "~" is in no stem.
+    return symbol(count === 1 ? stem : `${stem}~${count}`);
   }
 }
 

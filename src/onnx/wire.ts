@@ -24,8 +24,8 @@ export interface Field {
   readonly whole: Uint8Array | undefined;
 }
 
-/** More fields than this in one message are an attack, not a model: each costs far more memory than its bytes in the file. */
-export const fieldLimit = 2 ** 22;
+/** Fields of one message: each costs far more memory than its bytes in the file, and no model has nearly so many. */
+export const fieldLimit = 2 ** 21;
 
 /** Reads varints from bytes; `low` and `high` are the two halves of the last one. */
 export class Cursor {
@@ -150,7 +150,9 @@ export class FieldList {
 
   finish(): Field[] {
     if (this.#number === 0) return this.fields;
-    if (this.fields.length >= fieldLimit) throw malformed(this.#from, `a message has more than ${fieldLimit} fields`);
+    if (this.fields.length >= fieldLimit) {
+      throw new PithError("E_UNSUPPORTED", `at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
+    }
     this.fields.push({
       number: this.#number,
       wire: this.#wire,

@@ -31,7 +31,8 @@ export class Writer {
   #length = 0;
   #pieces: Piece[] = [];
   #size = 0;
-  #carried: Field[];
+  readonly #carried: readonly Field[];
+  #nextCarried = 0;
 
   /** `carried`: fields in wire format; those with a number that the caller writes himself are left out. */
   constructor(carried?: Uint8Array, room = 128) {
@@ -104,16 +105,16 @@ export class Writer {
 
   /** Writes the carried fields that come before this number, drops those of the same. */
   #carry(number: number): void {
-    let next = this.#carried[0];
-    while (next !== undefined && next.number <= number) {
-      this.#carried.shift();
+    for (;;) {
+      const next = this.#carried[this.#nextCarried];
+      if (next === undefined || next.number > number) return;
+      this.#nextCarried++;
       if (next.number < number && next.whole !== undefined) this.#append(next.whole);
-      next = this.#carried[0];
     }
   }
 
   #tag(number: number, wire: number): void {
-    if (this.#carried.length > 0) this.#carry(number);
+    this.#carry(number);
     this.#varint(number * 8 + wire);
   }
 
@@ -169,7 +170,7 @@ const chunkBytes = 2 ** 20;
 
 /**
  * The bytes of pieces, in chunks. At most a few megabytes are in memory at a time, apart from blocks that are produced.
- * A chunk is only valid until the next one is asked for.
+ * Chunks may share memory with the pieces: they are for reading.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let buffer = new Uint8Array(chunkBytes);

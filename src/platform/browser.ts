@@ -1,7 +1,7 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { blobSource, urlSource } from "./sources.ts";
+import { blobSource, urlBeside, urlSource } from "./sources.ts";
 
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 
@@ -13,21 +13,9 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
 }
 
-/**
- * A file that another one refers to, which must lie in the same folder or below it.
- * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be fetched.
- */
-export async function openBeside(owner: string, location: string): Promise<ByteSource> {
-  const base = absolute(owner);
-  const url = URL.canParse(location)
-    ? new URL(location)
-    : new URL(location.split("/").map(encodeURIComponent).join("/"), base);
-  if (location === "" || /[\\\0]/.test(location) || !url.href.startsWith(new URL(".", base).href)) {
-    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
-      hint: "External data must lie in the model's own folder.",
-    });
-  }
-  return urlSource(url);
+/** A file that another one refers to, which must lie in the same folder or below it. */
+export function openBeside(owner: string, location: string): Promise<ByteSource> {
+  return urlBeside(absolute(owner), location);
 }
 
 export function pathOf(_source: ByteSource): Promise<string | undefined> {

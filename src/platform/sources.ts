@@ -67,6 +67,23 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   };
 }
 
+/**
+ * A file behind HTTP that another one refers to, in the same folder or below it.
+ * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be fetched.
+ */
+export async function urlBeside(owner: string, location: string): Promise<ByteSource> {
+  const folder = new URL(".", owner).href;
+  const url = URL.canParse(location)
+    ? new URL(location)
+    : new URL(location.split("/").map(encodeURIComponent).join("/"), folder);
+  if (location === "" || /[\\\0]/.test(location) || !url.href.startsWith(folder)) {
+    throw new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
+      hint: "External data must lie in the model's own folder.",
+    });
+  }
+  return urlSource(url);
+}
+
 /** @throws PithError E_FILE if the range is not inside the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {

@@ -1,0 +1,25 @@
+/** What the operating system refuses, as a sentence. */
+import { PithError } from "../errors.ts";
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or folder",
+  EACCES: "permission is denied",
+  EPERM: "permission is denied",
+  EISDIR: "it is a folder",
+  ENOTDIR: "a part of the path is not a folder",
+  ENOSPC: "the disk is full",
+  EROFS: "the file system is read-only",
+  EMFILE: "too many files are open",
+};
+
+export function failure(what: string, cause: unknown): PithError {
+  if (cause instanceof PithError) return cause;
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return new PithError(
+    "E_FILE",
+    `${what}: ${reasons[code] ?? (cause instanceof Error ? cause.message : String(cause))}.`,
+    {
+      cause,
+    },
+  );
+}

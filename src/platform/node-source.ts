@@ -1,0 +1,142 @@
+/**
+ * Files for reading in ranges.
+ *
+ * An opened file keeps its handle, so that a model stays readable while its own file is being replaced (`save` onto the path it was
+ * opened from): the name then belongs to the new file, the handle to the old one. What is refused is a file that was changed in place.
+ */
+import { type FileHandle, lstat, open, realpath, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { failure } from "./node-failure.ts";
+import { blobSource, checkRange, urlBeside, urlSource } from "./sources.ts";
+
+/** One read of the system is at most this long: Linux stops a little below 2 GiB. */
+const readAtMost = 2 ** 30;
+
+const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
+
+interface Identity {
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly size: bigint;
+  readonly changed: bigint;
+}
+
+class FileSource implements ByteSource {
+  readonly name: string;
+  readonly path: string;
+  readonly size: number;
+  readonly identity: Identity;
+  readonly #handle: FileHandle;
+
+  constructor(name: string, handle: FileHandle, identity: Identity) {
+    this.name = name;
+    this.path = resolve(name);
+    this.size = Number(identity.size);
+    this.identity = identity;
+    this.#handle = handle;
+    handles.register(this, handle);
+  }
+
+  async read(start: number, end: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, start, end);
+    const bytes = new Uint8Array(end - start);
+    let filled = 0;
+    try {
+      while (filled < bytes.byteLength) {
+        const length = Math.min(readAtMost, bytes.byteLength - filled);
+        const { bytesRead } = await this.#handle.read(bytes, filled, length, start + filled);
+        if (bytesRead === 0) throw changed(this.name);
+        filled += bytesRead;
+      }
+      if (!same(this.identity, await identify(this.#handle))) throw changed(this.name);
+    } catch (cause) {
+      throw failure(`"${this.name}" cannot be read`, cause);
+    }
+    return bytes;
+  }
+}
+
+/**
+ * A file for reading in ranges; a Blob or an http(s) or file URL does as well.
+ * @throws PithError E_FILE if it cannot be opened.
+ */
+export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
+  if (place instanceof Blob) return blobSource(place);
+  const text = String(place);
+  if (/^https?:/i.test(text)) return urlSource(text);
+  const path = /^file:/i.test(text) ? fileURLToPath(text) : text;
+  let handle: FileHandle | undefined;
+  try {
+    // Asked before opening: a named pipe would block until somebody writes into it.
+    if (!(await stat(path)).isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
+    handle = await open(path, "r");
+    return new FileSource(path, handle, await identify(handle));
+  } catch (cause) {
+    await handle?.close();
+    throw failure(`"${path}" cannot be opened`, cause);
+  }
+}
+
+/**
+ * A file that another one refers to, which must lie in the same folder or below it: a model file is untrusted input and must not
+ * make us read anything else. Refused are absolute paths, "..", symbolic links that lead out, and files with several hard links.
+ * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
+ */
+export async function openBeside(owner: string, location: string): Promise<ByteSource> {
+  if (/^https?:/i.test(owner)) return urlBeside(owner, location);
+  const refuse = (why: string): PithError =>
+    new PithError("E_MODEL", `"${owner}" refers to "${location}": ${why}.`, {
+      hint: "External data must lie in the model's own folder, as files of their own.",
+    });
+  const parts = location.split(/[/\\]/);
+  if (location === "" || location.includes("\0")) throw refuse("that is no file name");
+  if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw refuse("an absolute path");
+  if (parts.includes("..")) throw refuse("the path leaves the model's folder");
+  const path = join(dirname(owner), location);
+  let real: string;
+  try {
+    const folder = await realpath(dirname(owner));
+    real = await realpath(path);
+    const inside = relative(folder, real);
+    if (inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside)) {
+      throw refuse("a link leads out of the model's folder");
+    }
+    const links = (await lstat(real)).nlink;
+    if (links > 1) throw refuse(`the file has ${links} hard links and may be another file under this name`);
+  } catch (cause) {
+    throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
+  }
+  return openFile(real);
+}
+
+/** The path of a source that is a file, if that path still leads to this very file. */
+export async function pathOf(source: ByteSource): Promise<string | undefined> {
+  if (!(source instanceof FileSource)) return undefined;
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(source.path, "r");
+    return same(source.identity, await identify(handle)) ? source.path : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function identify(handle: FileHandle): Promise<Identity> {
+  const { dev, ino, size, mtimeNs } = await handle.stat({ bigint: true });
+  return { device: dev, inode: ino, size, changed: mtimeNs };
+}
+
+function same(a: Identity, b: Identity): boolean {
+  return a.device === b.device && a.inode === b.inode && a.size === b.size && a.changed === b.changed;
+}
+
+function changed(name: string): PithError {
+  return new PithError("E_SOURCE_CHANGED", `"${name}" was changed after it had been opened.`, {
+    hint: "Open the model again.",
+  });
+}
