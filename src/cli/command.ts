@@ -2,7 +2,7 @@
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import type { Job } from "../job/job.ts";
-import { addFlags, helpHint, readFlags } from "./options.ts";
+import { addFlags, givenFlags, keysOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CommandArgument {
@@ -18,6 +18,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly arguments: readonly CommandArgument[];
   /** An object schema: each entry becomes a flag (`options.ts`). */
   readonly options: S;
+  /** Options of what the command runs. They get flags too; the command passes them on as given, and whoever takes them checks them. */
+  readonly passed?: v.GenericSchema;
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
@@ -28,6 +30,8 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
+  /** The flags of `passed` that were given. */
+  readonly passed: Readonly<Record<string, unknown>>;
   /** Runs a job module in a process of its own, its progress shown. `name` is what messages call it. */
   job<J extends Job>(module: URL, input: Parameters<J>[0], name: string): Promise<Awaited<ReturnType<J>>>;
 }
@@ -58,6 +62,7 @@ const common = v.object({
 export interface CommonOptions {
   readonly json: boolean;
   readonly seed: number;
+  readonly passed: Readonly<Record<string, unknown>>;
 }
 
 /** Keeps the type of the options in a definition. */
@@ -78,13 +83,16 @@ export function buildCommand<S extends v.GenericSchema>(
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }
   addFlags(command, definition.options);
+  const { passed } = definition;
+  if (passed !== undefined) addFlags(command, passed, new Set([...keysOf(definition.options), ...keysOf(common)]));
   addFlags(command, common);
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().map(String);
     const { json = false, seed } = readFlags(command, common);
-    await execute({ json, seed }, (session) => definition.run(words, readFlags(command, definition.options), session));
+    const given = passed === undefined ? {} : givenFlags(command, passed);
+    await execute({ json, seed, passed: given }, (session) =>
+      definition.run(words, readFlags(command, definition.options), session),
+    );
   });
 }
-
-export { helpHint };

@@ -15,6 +15,12 @@ const schema = v.object({
   symmetric: v.optional(v.boolean(), false),
   fuse: v.optional(v.boolean(), true),
   overrides: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
+  tensors: v.optional(
+    v.record(
+      v.string(),
+      v.custom<object>((value) => typeof value === "object"),
+    ),
+  ),
   score: v.optional(v.custom<() => number>((value) => typeof value === "function")),
   out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "file" }))),
 });
@@ -97,6 +103,7 @@ describe("flags from a schema", () => {
     expect(text).toContain("-o, --out <file>");
     expect(text).toContain("--no-fuse");
     expect(text).not.toContain("score");
+    expect(text).not.toContain("tensors");
   });
 });
 

@@ -27,6 +27,7 @@ interface SchemaNode {
   readonly item?: SchemaNode;
   readonly items?: readonly SchemaNode[];
   readonly literal?: unknown;
+  readonly value?: SchemaNode;
   readonly pipe?: readonly PipeItem[];
 }
 
@@ -58,11 +59,8 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
   }
 }
 
-/**
- * The options that were given on the command line, checked.
- * @throws PithError E_USAGE naming the flag that does not fit.
- */
-export function readFlags<S extends v.GenericSchema>(command: Command, schema: S, more: object = {}): v.InferOutput<S> {
+/** The options that were given on the command line, as they were given: whoever takes them checks them. */
+export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
   const known = entriesOf(schema as SchemaNode);
   const given: Record<string, unknown> = {};
   for (const option of command.options) {
@@ -70,12 +68,25 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
     const value: unknown = command.getOptionValue(key);
     if (value !== undefined && known.has(key)) given[key] = value;
   }
-  const result = v.safeParse(schema, { ...given, ...more });
+  return given;
+}
+
+/**
+ * The options that were given on the command line, checked and completed by the schema.
+ * @throws PithError E_USAGE naming the flag that does not fit.
+ */
+export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
+  const result = v.safeParse(schema, givenFlags(command, schema));
   if (result.success) return result.output;
   const [issue] = result.issues;
   const key = issue.path?.[0]?.key;
   const place = typeof key === "string" ? `--${kebab(key)}: ` : "";
   throw new PithError("E_USAGE", `${place}${issue.message.replace(/\.$/, "")}.`, { hint: helpHint(command) });
+}
+
+/** The names of the options that a schema declares. */
+export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
+  return new Set(entriesOf(schema as SchemaNode).keys());
 }
 
 /** "See pith quantize --help." */
@@ -206,9 +217,14 @@ function accept(schema: SchemaNode, accepted: Accepted): void {
     case "object":
     case "strict_object":
     case "loose_object":
-    case "record":
       accepted.json = true;
       break;
+    case "record": {
+      const values = nothing();
+      if (schema.value !== undefined) accept(schema.value, values);
+      if (isExpressible(values)) accepted.json = true;
+      break;
+    }
   }
 }
 

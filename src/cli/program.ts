@@ -20,6 +20,16 @@ export const commands: readonly Listed[] = [
     summary: "what is in a model: inputs, outputs, operators, layers, sizes",
     load: () => import("./commands/inspect.ts"),
   },
+  {
+    name: "eval",
+    summary: "how good a model is on data, and how near to its original",
+    load: () => import("./commands/eval.ts"),
+  },
+  {
+    name: "bench",
+    summary: "how fast models are, measured side by side, and what they weigh",
+    load: () => import("./commands/bench.ts"),
+  },
 ];
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
@@ -47,6 +57,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
       terminal,
       signal,
       seed: options.seed,
+      passed: options.passed,
       job: (module, input, name) => runJob(module, input, { name, signal, onEvent: (event) => terminal.event(event) }),
     };
     const result = await body(session);

@@ -1,0 +1,113 @@
+/** `pith eval`: a model's figure on data, with its interval; and against the original, sample by sample. */
+import { appendFile } from "node:fs/promises";
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import type { Estimate } from "../../evaluate/types.ts";
+import { moduleBeside } from "../../job/job.ts";
+import { defineCommand } from "../command.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import type evalJob from "../jobs/eval.ts";
+import type { EvalOutput } from "../jobs/eval.ts";
+import { figure, metricFlags } from "../metrics.ts";
+import { integer, percent } from "../numbers.ts";
+import { verdictText } from "../verdict.ts";
+
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+
+export default defineCommand({
+  name: "eval",
+  summary: "how good a model is on data, and how near to its original",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    ...dataFlags,
+    against: v.optional(
+      v.pipe(
+        v.string(),
+        v.description("the original: agreement and paired difference"),
+        v.metadata({ value: "original.onnx" }),
+      ),
+    ),
+    ...metricFlags,
+    maxDrop: v.optional(
+      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be: 1%")),
+    ),
+    strict: v.optional(
+      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
+    ),
+    minAgreement: v.optional(
+      v.pipe(share, v.description("share of samples that must be answered as the original does: 97%")),
+    ),
+    markdown: v.optional(
+      v.pipe(v.string(), v.description("append the result to this file as Markdown"), v.metadata({ value: "file" })),
+    ),
+  }),
+  examples: [
+    "eval resnet20.onnx --data cifar10/ --preprocess imagenet",
+    "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
+  ],
+  async run([model = ""], options, session) {
+    const { against, maxDrop, minAgreement, strict = false } = options;
+    const data = dataRequest(options);
+    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.");
+    for (const [flag, value] of Object.entries({ "max-drop": maxDrop, "min-agreement": minAgreement })) {
+      if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
+    }
+    const { metric, output } = options;
+    const input = { model, against, data, metric, output, maxDrop, strict };
+    const result = await session.job<typeof evalJob>(
+      moduleBeside(import.meta.url, "../jobs/eval"),
+      input,
+      `eval ${model}`,
+    );
+    const agrees = result.figures.find((one) => one.metric === "agreement")?.estimate;
+    const goals = {
+      drop: result.verdict?.met,
+      agreement: minAgreement === undefined || agrees === undefined ? undefined : agrees.value >= minAgreement,
+    };
+    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result));
+    return {
+      data: { model, against, ...result, goals },
+      goalMissed: goals.drop === false || goals.agreement === false,
+      print(terminal) {
+        terminal.line(`${terminal.color.bold(model)} on ${result.dataset}, ${integer(result.samples)} samples`);
+        if (result.preprocessing !== undefined) terminal.line(`preprocessing: ${result.preprocessing}`);
+        terminal.table(
+          [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
+          rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
+        );
+        if (result.verdict !== undefined && maxDrop !== undefined)
+          terminal.line(verdictText(result.verdict, metric, maxDrop));
+        if (goals.agreement === false) terminal.line(`agreement is below ${percent(minAgreement ?? 0)}`);
+      },
+    };
+  },
+});
+
+function rowsOf(result: EvalOutput): [name: string, value: string, interval: string][] {
+  const row = (name: string, metric: string, estimate: Estimate): [string, string, string] => [
+    name,
+    figure(metric, estimate.value),
+    `${figure(metric, estimate.low)} … ${figure(metric, estimate.high)}`,
+  ];
+  const rows = result.figures.map(({ metric, estimate }) => row(metric, metric, estimate));
+  const { comparison } = result;
+  if (comparison === undefined) return rows;
+  const before = row(`${comparison.metric} of the original`, comparison.metric, comparison.original);
+  const change = row("difference", comparison.metric, comparison.difference);
+  return [before, ...rows.slice(0, 1), change, ...rows.slice(1)];
+}
+
+function markdown(model: string, result: EvalOutput): string {
+  const rows = rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`);
+  return [
+    `### ${model}`,
+    "",
+    `${result.dataset}, ${integer(result.samples)} samples`,
+    "",
+    "| | value | 95 % interval |",
+    "| --- | ---: | --- |",
+    ...rows,
+    "",
+    "",
+  ].join("\n");
+}

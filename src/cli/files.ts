@@ -1,0 +1,37 @@
+/** Files of a model: which they are, how large, and what a step's result is called. */
+import { stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { PithError } from "../errors.ts";
+import { allGraphs } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+/** The model's own file and those that hold weights for it. */
+export function filesOf(model: Model, path: string): readonly string[] {
+  const files = new Set([resolve(path)]);
+  for (const graph of allGraphs(model.graph)) {
+    for (const { tensor } of graph.values())
+      if (tensor?.stored !== undefined) files.add(resolve(tensor.stored.source.name));
+  }
+  return [...files];
+}
+
+/** Bytes of several files together. */
+export async function fileBytes(files: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** `models/resnet20.onnx` → `models/resnet20.pruned.onnx`. */
+export function outputName(path: string, suffix: string): string {
+  return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.${suffix}.onnx`);
+}
+
+/** @throws PithError E_FILE before any work is done, if the result could not be written. */
+export async function requireWritable(path: string): Promise<void> {
+  const folder = dirname(path);
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
+  const old = await stat(path).catch(() => undefined);
+  if (old?.isDirectory() === true) throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`);
+}

@@ -1,0 +1,144 @@
+/**
+ * A layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
+ *
+ * 1. Rank: the longest path from a source. An edge over several ranks gets a point of its own on each rank between.
+ * 2. Order within a rank: each box goes to the mean position of its neighbours, sweeping down and up; fewer crossings are the effect.
+ * 3. Place: each box wants the mean of its neighbours' places; boxes of a rank must not overlap and keep their order. The nearest
+ *    such places (least squares) are an isotonic regression, solved by pooling neighbours that violate the order.
+ */
+
+export interface Box {
+  readonly width: number;
+}
+
+export interface Point {
+  readonly x: number;
+  readonly rank: number;
+}
+
+export interface Layout {
+  /** Centre of each box. */
+  readonly boxes: readonly Point[];
+  /** For each edge its points, ends included. */
+  readonly edges: readonly (readonly Point[])[];
+  readonly ranks: number;
+  readonly width: number;
+}
+
+interface Item {
+  readonly rank: number;
+  readonly width: number;
+  readonly above: Item[];
+  readonly below: Item[];
+  order: number;
+  x: number;
+}
+
+const gap = 24;
+/** Sweeps after which real networks change no more. */
+const orderSweeps = 8;
+const placeSweeps = 12;
+
+/** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
+export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
+  const rankOf = rank(boxes.length, edges);
+  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box.width));
+  const all = [...items];
+  const chains = edges.map(([from, to]) => {
+    const chain: Item[] = [];
+    const [start, end] = [items[from], items[to]];
+    if (start === undefined || end === undefined) return chain;
+    chain.push(start);
+    for (let level = start.rank + 1; level < end.rank; level++) {
+      const bend = item(level, 1);
+      chain.push(bend);
+      all.push(bend);
+    }
+    chain.push(end);
+    for (let index = 1; index < chain.length; index++) connect(chain[index - 1], chain[index]);
+    return chain;
+  });
+  const ranks = Math.max(0, ...rankOf) + 1;
+  const levels = Array.from({ length: ranks }, (_, level) => all.filter((one) => one.rank === level));
+  for (const level of levels) renumber(level);
+  for (let sweep = 0; sweep < orderSweeps; sweep++) {
+    if (sweep % 2 === 0) for (const level of levels) reorder(level, "above");
+    else for (const level of levels.toReversed()) reorder(level, "below");
+  }
+  for (const level of levels) place(level, (one) => one.order * gap);
+  for (let sweep = 0; sweep < placeSweeps; sweep++) {
+    const down = sweep % 2 === 0;
+    for (const level of down ? levels : levels.toReversed()) place(level, (one) => wanted(one, down));
+  }
+  const left = Math.min(0, ...all.map((one) => one.x - one.width / 2));
+  const right = Math.max(0, ...all.map((one) => one.x + one.width / 2));
+  const point = (one: Item): Point => ({ x: one.x - left, rank: one.rank });
+  return { boxes: items.map(point), edges: chains.map((chain) => chain.map(point)), ranks, width: right - left };
+}
+
+function item(level: number, width: number): Item {
+  return { rank: level, width, above: [], below: [], order: 0, x: 0 };
+}
+
+function connect(from: Item | undefined, to: Item | undefined): void {
+  if (from === undefined || to === undefined) return;
+  from.below.push(to);
+  to.above.push(from);
+}
+
+/** Longest path from a source. Edges come in no order, boxes in topological order. */
+function rank(count: number, edges: readonly (readonly [number, number])[]): number[] {
+  const ranks = new Array<number>(count).fill(0);
+  for (const [from, to] of [...edges].sort(([a], [b]) => a - b)) {
+    ranks[to] = Math.max(ranks[to] ?? 0, (ranks[from] ?? 0) + 1);
+  }
+  return ranks;
+}
+
+function renumber(level: readonly Item[]): void {
+  level.forEach((one, order) => {
+    one.order = order;
+  });
+}
+
+function reorder(level: Item[], side: "above" | "below"): void {
+  const keys = new Map(
+    level.map((one) => [one, one[side].length === 0 ? one.order : mean(one[side], (other) => other.order)]),
+  );
+  level.sort((a, b) => (keys.get(a) ?? 0) - (keys.get(b) ?? 0));
+  renumber(level);
+}
+
+/** Where an item would like to be: above what it came from, first; a straight line through both sides in the end. */
+function wanted(one: Item, down: boolean): number {
+  const [first, second] = down ? [one.above, one.below] : [one.below, one.above];
+  const neighbours = first.length > 0 ? first : second;
+  return neighbours.length === 0 ? one.x : mean(neighbours, (other) => other.x);
+}
+
+function mean(items: readonly Item[], value: (one: Item) => number): number {
+  return items.reduce((sum, one) => sum + value(one), 0) / items.length;
+}
+
+/** The places nearest to the wanted ones that keep order and distance. */
+function place(level: readonly Item[], want: (one: Item) => number): void {
+  const pools: { sum: number; readonly members: { readonly one: Item; readonly offset: number }[] }[] = [];
+  let offset = 0;
+  let before: Item | undefined;
+  for (const one of level) {
+    // With the needed distances taken off, "no overlap" is "not decreasing".
+    if (before !== undefined) offset += (before.width + one.width) / 2 + gap;
+    before = one;
+    let pool = { sum: want(one) - offset, members: [{ one, offset }] };
+    for (let last = pools.at(-1); last !== undefined && average(last) > average(pool); last = pools.at(-1)) {
+      pools.pop();
+      pool = { sum: last.sum + pool.sum, members: [...last.members, ...pool.members] };
+    }
+    pools.push(pool);
+  }
+  for (const pool of pools) for (const member of pool.members) member.one.x = average(pool) + member.offset;
+}
+
+function average(pool: { readonly sum: number; readonly members: readonly unknown[] }): number {
+  return pool.sum / pool.members.length;
+}
