@@ -164,7 +164,7 @@ function integers<A extends IntegerArray>(type: keyof typeof integerRange, into:
     const value = numbers[index] ?? 0;
     if (Number.isNaN(value)) throw notANumber(type, index);
     const rounded = roundHalfEven(value);
-    into[index] = rounded < low ? low : rounded > high ? high : rounded;
+    into[index] = Math.max(low, Math.min(high, rounded));
   }
   return into;
 }

@@ -1,0 +1,94 @@
+import { describe, expect, test } from "vitest";
+import { Miss } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
+import { frobenius, identity, type Matrix, matrix, matrixOf, multiply, subtract, transpose } from "./matrix.ts";
+
+function normal(rows: number, columns: number, seed: number): Matrix {
+  const stream = random(seed);
+  return matrix(
+    rows,
+    columns,
+    Float64Array.from({ length: rows * columns }, () => stream.normal()),
+  );
+}
+
+function factorOf(source: Matrix): Matrix {
+  const factor = cholesky(source);
+  if (factor instanceof Miss) throw new Error(factor.reason);
+  return factor;
+}
+
+describe("Cholesky", () => {
+  test.each([1, 2, 5, 40])("a %d × %d Gram matrix is the product of its factor with itself", (size) => {
+    const tall = normal(size + 10, size, size);
+    const gram = multiply(transpose(tall), tall);
+    const lower = factorOf(gram);
+    for (let row = 0; row < size; row++) {
+      for (let column = row + 1; column < size; column++) expect(lower.data[row * size + column]).toBe(0);
+    }
+    expect(frobenius(subtract(multiply(lower, transpose(lower)), gram))).toBeLessThan(1e-13 * frobenius(gram));
+    const right = normal(size, 3, 7);
+    expect(frobenius(subtract(multiply(gram, solveCholesky(lower, right)), right))).toBeLessThan(1e-9);
+    expect(frobenius(subtract(multiply(lower, solveLower(lower, right)), right))).toBeLessThan(1e-10);
+    expect(frobenius(subtract(multiply(transpose(lower), solveLowerTransposed(lower, right)), right))).toBeLessThan(
+      1e-10,
+    );
+    expect(frobenius(subtract(multiply(lower, invertLower(lower)), identity(size)))).toBeLessThan(1e-10);
+  });
+
+  test("only the lower triangle is read", () => {
+    expect(
+      cholesky(
+        matrixOf([
+          [4, 99],
+          [2, 5],
+        ]),
+      ),
+    ).toEqual(
+      matrixOf([
+        [2, 0],
+        [1, 2],
+      ]),
+    );
+  });
+
+  test.each([
+    [
+      "indefinite",
+      [
+        [1, 2],
+        [2, 1],
+      ],
+      1,
+    ],
+    [
+      "singular",
+      [
+        [1, 1],
+        [1, 1],
+      ],
+      1,
+    ],
+    ["negative", [[-1]], 0],
+    ["zero", [[0]], 0],
+    [
+      "not a number",
+      [
+        [1, 0],
+        [Number.NaN, 1],
+      ],
+      1,
+    ],
+    ["infinite", [[Number.POSITIVE_INFINITY]], 0],
+  ] as const)("a matrix that is %s is a miss that names the pivot", (_, rows, pivot) => {
+    const answer = cholesky(matrixOf(rows));
+    expect(answer).toBeInstanceOf(Miss);
+    expect(answer instanceof Miss && answer.reason).toContain(`pivot ${pivot} of`);
+  });
+
+  test("shapes that do not fit are refused", () => {
+    expect(() => cholesky(matrix(2, 3))).toThrow(/square/);
+    expect(() => solveLower(identity(3), matrix(2, 1))).toThrow(/3 right-hand rows, got 2/);
+  });
+});

@@ -1,0 +1,60 @@
+/** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
+export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
+export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
+export {
+  frobenius,
+  fromDense,
+  identity,
+  largestMagnitude,
+  type Matrix,
+  type Multiply,
+  matrix,
+  matrixOf,
+  multiply,
+  multiplyHere,
+  scaleColumns,
+  scaleRows,
+  sliceColumns,
+  subtract,
+  toDense,
+  transpose,
+} from "./matrix.ts";
+export {
+  type Codes,
+  dequantizeLinear,
+  dynamicQuantizeLinear,
+  fullRange,
+  isSigned,
+  makeCodes,
+  type QuantizationRange,
+  type QuantizedType,
+  quantizationRange,
+  quantizeBias,
+  quantizeLinear,
+  type RangeOptions,
+  type ScaleAndZeroPoint,
+  type ScaleOptions,
+  scaleAndZeroPoint,
+  smallestBiasScale,
+  weightScaleForBias,
+} from "./quantize.ts";
+export {
+  channelRanges,
+  codesTensor,
+  dequantizeTensor,
+  type QuantizedTensor,
+  type QuantizeWeightsOptions,
+  quantizeTensor,
+  quantizeWeights,
+} from "./quantize-tensor.ts";
+export {
+  largestRankThatSaves,
+  matrixRank,
+  type RankOptions,
+  rankForEnergy,
+  rankForRatio,
+  rankTolerance,
+  truncationError,
+} from "./rank.ts";
+export { type Svd, singularValues, svd } from "./svd.ts";
+export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncate, truncatedSvd } from "./truncate.ts";

@@ -1,0 +1,204 @@
+/**
+ * Dense real matrices: flat, row-major, float64.
+ *
+ * Small products are made here in JavaScript. Large ones go through a `Multiply` that the caller injects (ONNX Runtime's float64 MatMul is
+ * 30 to 60 times faster), so nothing in this folder knows of an engine.
+ */
+import { PithError } from "../errors.ts";
+import { fromNumbers, type NumericType, toFloat64 } from "../tensor/convert.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Element (i, j) is `data[i * columns + j]`. */
+  readonly data: Float64Array;
+}
+
+/** The product a · b of an (m × k) and a (k × n) matrix, made wherever it is fast. */
+export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
+
+/**
+ * A matrix over numbers that are not copied; zeros without them.
+ * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
+ */
+export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
+  if (data.length !== rows * columns) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `A ${rows} × ${columns} matrix takes ${rows * columns} numbers, got ${data.length}.`,
+    );
+  }
+  return { rows, columns, data };
+}
+
+/** A matrix from its rows; for small ones, by hand. */
+export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
+  return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
+}
+
+export function identity(size: number): Matrix {
+  const result = matrix(size, size);
+  for (let index = 0; index < size; index++) result.data[index * (size + 1)] = 1;
+  return result;
+}
+
+/**
+ * A tensor as a matrix: the first `split` axes are the rows, the others the columns; a tensor of rank 2 as it is.
+ * @throws PithError E_SHAPE_MISMATCH if it has fewer axes than `split`, E_TYPE_MISMATCH if it does not hold real numbers.
+ */
+export function fromDense(dense: Dense, split = 1): Matrix {
+  if (dense.dims.length < split) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `A matrix needs at least ${split} axes, got ${dense.type}${dimsText(dense.dims)}.`,
+    );
+  }
+  return matrix(elementCount(dense.dims.slice(0, split)), elementCount(dense.dims.slice(split)), toFloat64(dense));
+}
+
+/** A matrix as a tensor of a type, rounded by the rules of the type; `dims` keep the row-major order. */
+export function toDense<T extends Exclude<NumericType, "float8e8m0">>(
+  type: T,
+  source: Matrix,
+  dims: readonly number[] = [source.rows, source.columns],
+): Dense<T> {
+  return fromNumbers(type, dims, source.data);
+}
+
+export function transpose(source: Matrix): Matrix {
+  const { rows, columns, data } = source;
+  const result = matrix(columns, rows);
+  // In squares that fit the first cache, or every element would miss it on one of the two sides.
+  const size = 32;
+  for (let top = 0; top < rows; top += size) {
+    const bottom = Math.min(rows, top + size);
+    for (let left = 0; left < columns; left += size) {
+      const right = Math.min(columns, left + size);
+      for (let row = top; row < bottom; row++) {
+        for (let column = left; column < right; column++)
+          result.data[column * rows + row] = data[row * columns + column] ?? 0;
+      }
+    }
+  }
+  return result;
+}
+
+/**
+ * The product a · b in JavaScript, about 1 GFlop/s; large products belong to an injected `Multiply`.
+ * @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ.
+ */
+export function multiply(a: Matrix, b: Matrix): Matrix {
+  if (a.columns !== b.rows) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${a.rows} × ${a.columns} times ${b.rows} × ${b.columns}: inner dimensions differ.`,
+    );
+  }
+  const inner = a.columns;
+  const width = b.columns;
+  const result = matrix(a.rows, width);
+  const left = a.data;
+  const right = b.data;
+  const out = result.data;
+  // Rows of the result are sums of rows of b, four at a time; a panel of b stays in the cache for all rows of a.
+  const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
+  for (let from = 0; from < inner; from += panel) {
+    const to = Math.min(inner, from + panel);
+    for (let row = 0; row < a.rows; row++) {
+      const target = row * width;
+      let k = from;
+      for (; k + 4 <= to; k += 4) {
+        const at = row * inner + k;
+        const p = left[at] ?? 0;
+        const q = left[at + 1] ?? 0;
+        const r = left[at + 2] ?? 0;
+        const s = left[at + 3] ?? 0;
+        let b0 = k * width;
+        for (let j = target; j < target + width; j++, b0++) {
+          out[j] =
+            (out[j] ?? 0) +
+            p * (right[b0] ?? 0) +
+            q * (right[b0 + width] ?? 0) +
+            r * (right[b0 + 2 * width] ?? 0) +
+            s * (right[b0 + 3 * width] ?? 0);
+        }
+      }
+      for (; k < to; k++) {
+        const factor = left[row * inner + k] ?? 0;
+        for (let j = 0; j < width; j++) out[target + j] = (out[target + j] ?? 0) + factor * (right[k * width + j] ?? 0);
+      }
+    }
+  }
+  return result;
+}
+
+/** `multiply` in the form of an injected product. */
+export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
+
+/** Columns `from` to before `to`, copied. */
+export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
+  const result = matrix(source.rows, to - from);
+  for (let row = 0; row < source.rows; row++) {
+    result.data.set(source.data.subarray(row * source.columns + from, row * source.columns + to), row * result.columns);
+  }
+  return result;
+}
+
+/** Column j multiplied by `factors[j]`: A · diag(factors). */
+export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix {
+  const result = matrix(source.rows, source.columns, source.data.slice());
+  for (let row = 0; row < source.rows; row++) {
+    const start = row * source.columns;
+    for (let column = 0; column < source.columns; column++) {
+      result.data[start + column] = (result.data[start + column] ?? 0) * (factors[column] ?? 0);
+    }
+  }
+  return result;
+}
+
+/** Row i multiplied by `factors[i]`: diag(factors) · A. */
+export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
+  const result = matrix(source.rows, source.columns, source.data.slice());
+  for (let row = 0; row < source.rows; row++) {
+    const factor = factors[row] ?? 0;
+    for (let at = row * source.columns; at < (row + 1) * source.columns; at++)
+      result.data[at] = (result.data[at] ?? 0) * factor;
+  }
+  return result;
+}
+
+export function subtract(a: Matrix, b: Matrix): Matrix {
+  if (a.rows !== b.rows || a.columns !== b.columns) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${a.rows} × ${a.columns} minus ${b.rows} × ${b.columns}: dimensions differ.`,
+    );
+  }
+  return matrix(
+    a.rows,
+    a.columns,
+    a.data.map((value, index) => value - (b.data[index] ?? 0)),
+  );
+}
+
+/** The root of the sum of squares, scaled so that neither end of float64's range is lost. */
+export function frobenius(source: Matrix): number {
+  const largest = largestMagnitude(source);
+  if (largest === 0 || !Number.isFinite(largest)) return largest;
+  let sum = 0;
+  for (const value of source.data) sum += (value / largest) * (value / largest);
+  return largest * Math.sqrt(sum);
+}
+
+/** The largest absolute value; NaN if one is NaN, 0 for an empty matrix. */
+export function largestMagnitude(source: Matrix): number {
+  let largest = 0;
+  for (const value of source.data) {
+    const magnitude = Math.abs(value);
+    if (!(magnitude <= largest)) largest = magnitude;
+    if (Number.isNaN(largest)) return largest;
+  }
+  return largest;
+}

@@ -1,0 +1,168 @@
+/**
+ * Quantization of whole tensors: one scale for all elements, or one for every slice along an axis.
+ *
+ * The parts are laid out as `QuantizeLinear` and `DequantizeLinear` take them: scale and zero point are scalars, or vectors over the axis;
+ * 4- and 2-bit codes are packed.
+ */
+import { PithError } from "../errors.ts";
+import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { isPacked, pack } from "../tensor/packed.ts";
+import type { Dense } from "../tensor/types.ts";
+import {
+  type Codes,
+  fullRange,
+  isSigned,
+  makeCodes,
+  type QuantizationRange,
+  type QuantizedType,
+  quantizationRange,
+  quantizeStretch,
+  scaleAndZeroPoint,
+} from "./quantize.ts";
+
+/** A tensor as codes, and how to read them: x ≈ (quantized - zeroPoint) · scale. */
+export interface QuantizedTensor {
+  readonly quantized: Dense<QuantizedType>;
+  /** A scalar, or a vector over `axis`. */
+  readonly scale: Dense<"float32">;
+  /** Of the type and dimensions of codes and scale. */
+  readonly zeroPoint: Dense<QuantizedType>;
+  readonly axis: number | undefined;
+}
+
+export interface QuantizeWeightsOptions {
+  readonly dense: Dense;
+  readonly type: QuantizedType;
+  /** One scale per slice along this axis (negative: from the end); one for all without it. */
+  readonly axis?: number | undefined;
+  /** By default exactly for signed types. */
+  readonly symmetric?: boolean;
+  readonly reduceRange?: boolean;
+}
+
+/**
+ * Weights quantized over the range from their smallest to their largest element, as ONNX Runtime does.
+ *
+ * @throws PithError E_USAGE if there is no such axis, E_DATA if an element is not finite, E_TYPE_MISMATCH if they are not real numbers.
+ * @example
+ * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
+ */
+export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTensor {
+  const { dense, type, axis, symmetric = isSigned(type), reduceRange = false } = options;
+  const rules = { type, symmetric, reduceRange };
+  const { min, max } = channelRanges(dense, axis);
+  const parameters = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, rules));
+  return quantizeTensor(dense, {
+    type,
+    axis,
+    scale: parameters.map(({ scale }) => scale),
+    zeroPoint: parameters.map(({ zeroPoint }) => zeroPoint),
+    range: quantizationRange(rules),
+  });
+}
+
+/** Smallest and largest element of every slice along `axis`, or of all elements; 0 and 0 where there is none. */
+export function channelRanges(
+  dense: Dense,
+  axis: number | undefined,
+): { readonly min: Float32Array; readonly max: Float32Array } {
+  const values = toFloat32(dense);
+  const { outer, channels, inner } = slices(dense, axis);
+  const min = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.POSITIVE_INFINITY);
+  const max = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.NEGATIVE_INFINITY);
+  let at = 0;
+  for (let block = 0; block < outer; block++) {
+    for (let channel = 0; channel < channels; channel++) {
+      let low = min[channel] ?? 0;
+      let high = max[channel] ?? 0;
+      for (const end = at + inner; at < end; at++) {
+        const value = values[at] ?? 0;
+        // Math.min keeps a NaN, so that it is refused later and not lost.
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+      min[channel] = low;
+      max[channel] = high;
+    }
+  }
+  return { min, max };
+}
+
+/**
+ * A tensor quantized with scales and zero points that are given: one of each, or one per slice along `axis`.
+ * @throws PithError E_SHAPE_MISMATCH if their number is not that of the slices, E_DATA for NaN.
+ */
+export function quantizeTensor(
+  dense: Dense,
+  options: {
+    readonly type: QuantizedType;
+    readonly axis?: number | undefined;
+    readonly scale: ArrayLike<number>;
+    readonly zeroPoint: ArrayLike<number>;
+    /** Codes that may be used; all of the type by default. */
+    readonly range?: QuantizationRange;
+  },
+): QuantizedTensor {
+  const { type, scale, zeroPoint, range = fullRange(type) } = options;
+  const values = toFloat32(dense);
+  const { axis, outer, channels, inner } = slices(dense, options.axis);
+  if (scale.length !== channels || zeroPoint.length !== channels) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${dense.type}${dimsText(dense.dims)} has ${channels} slices to quantize, got ${scale.length} scales and ${zeroPoint.length} zero points.`,
+    );
+  }
+  const codes = makeCodes(type, values.length);
+  for (let block = 0; block < outer; block++) {
+    for (let channel = 0; channel < channels; channel++) {
+      const at = (block * channels + channel) * inner;
+      quantizeStretch(values, at, codes, at, inner, Math.fround(scale[channel] ?? 0), zeroPoint[channel] ?? 0, range);
+    }
+  }
+  const dims = axis === undefined ? [] : [channels];
+  return {
+    quantized: codesTensor(type, dense.dims, codes),
+    scale: fromNumbers("float32", dims, scale),
+    zeroPoint: fromNumbers(type, dims, zeroPoint),
+    axis,
+  };
+}
+
+/** The numbers that a quantized tensor stands for, in float32. */
+export function dequantizeTensor({ quantized, scale, zeroPoint, axis }: QuantizedTensor): Dense<"float32"> {
+  const codes = toNumbers(quantized);
+  const zeros = toNumbers(zeroPoint);
+  const { outer, channels, inner } = slices(quantized, axis);
+  const values = new Float32Array(codes.length);
+  for (let block = 0; block < outer; block++) {
+    for (let channel = 0; channel < channels; channel++) {
+      const factor = scale.data[channel] ?? 0;
+      const zero = zeros[channel] ?? 0;
+      const start = (block * channels + channel) * inner;
+      for (let at = start; at < start + inner; at++) values[at] = ((codes[at] ?? 0) - zero) * factor;
+    }
+  }
+  return { type: "float32", dims: quantized.dims, data: values };
+}
+
+/** Codes as a tensor: packed where the type is. */
+export function codesTensor(type: QuantizedType, dims: readonly number[], codes: Codes): Dense<QuantizedType> {
+  const data = isPacked(type) ? pack(type, codes) : codes;
+  return { type, dims, data } as Dense<QuantizedType>;
+}
+
+/** The tensor as [outer, channels, inner]: what lies before, on and behind the axis. */
+function slices(
+  dense: Dense,
+  axis: number | undefined,
+): { readonly axis: number | undefined; readonly outer: number; readonly channels: number; readonly inner: number } {
+  const product = (dims: readonly number[]) => dims.reduce((count, dim) => count * dim, 1);
+  if (axis === undefined) return { axis, outer: 1, channels: 1, inner: product(dense.dims) };
+  const at = axis < 0 ? axis + dense.dims.length : axis;
+  const channels = dense.dims[at];
+  if (!Number.isInteger(at) || channels === undefined) {
+    throw new PithError("E_USAGE", `${dense.type}${dimsText(dense.dims)} has no axis ${axis}.`);
+  }
+  return { axis: at, outer: product(dense.dims.slice(0, at)), channels, inner: product(dense.dims.slice(at + 1)) };
+}

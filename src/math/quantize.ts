@@ -1,0 +1,214 @@
+/**
+ * Affine quantization of numbers: x ≈ (q - zero point) · scale, exactly as ONNX Runtime computes it.
+ *
+ * Rounding is half to even and after a *division* in float32: a product with the reciprocal gives other integers. (The quotient of two
+ * float32 numbers, rounded to float64 and then to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
+ */
+import { PithError } from "../errors.ts";
+import { integerRange } from "../tensor/convert.ts";
+import { roundHalfEven } from "../tensor/round.ts";
+
+export type QuantizedType = "int8" | "uint8" | "int16" | "uint16" | "int4" | "uint4" | "int2" | "uint2";
+
+export interface QuantizationRange {
+  /** Smallest and largest code that is used. */
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface RangeOptions {
+  readonly type: QuantizedType;
+  /** The range is ±max|x| and the zero point in the middle; by default exactly for signed types. */
+  readonly symmetric?: boolean;
+  /** Leaves a bit unused, for processors whose 8-bit dot product saturates at 16 bits. */
+  readonly reduceRange?: boolean;
+}
+
+export interface ScaleOptions extends RangeOptions {
+  /** Smallest width of a range; some processors need it. */
+  readonly minimumRange?: number;
+}
+
+/** How a stretch of numbers maps to codes. `scale` is a float32 number. */
+export interface ScaleAndZeroPoint {
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+/** Codes, one per array element: packed types are not packed here. */
+export type Codes = Int8Array | Uint8Array | Int16Array | Uint16Array;
+
+export function isSigned(type: QuantizedType): boolean {
+  return type.startsWith("int");
+}
+
+/** The codes that a type offers: with 8 and 16 bits, a symmetric signed range leaves out the most negative one. */
+export function quantizationRange(options: RangeOptions): QuantizationRange {
+  const { type, reduceRange = false, symmetric = isSigned(type) } = options;
+  const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];
+  const restricted = symmetric && !reduceRange && (type === "int8" || type === "int16");
+  return { low: restricted ? -high : low, high };
+}
+
+// ONNX Runtime's table; two bits have none to spare.
+const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, number]>>> = {
+  int8: [-64, 64],
+  uint8: [0, 127],
+  int16: [-16384, 16384],
+  uint16: [0, 32767],
+  int4: [-4, 3],
+  uint4: [0, 7],
+};
+
+/** The smallest normal float32: below it a scale loses its digits, and the numbers may as well be 0. */
+const smallestNormal = 2 ** -126;
+
+/**
+ * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0.
+ *
+ * @throws PithError E_DATA if a bound is not finite or they are the wrong way round.
+ * @example
+ * scaleAndZeroPoint(-1, 2, { type: "uint8" }); // { scale: 0.0117647…, zeroPoint: 85 }
+ */
+export function scaleAndZeroPoint(min: number, max: number, options: ScaleOptions): ScaleAndZeroPoint {
+  if (!Number.isFinite(min) || !Number.isFinite(max) || min > max) {
+    throw new PithError("E_DATA", `A range to quantize needs finite bounds in order, got ${min} … ${max}.`);
+  }
+  const { symmetric = isSigned(options.type), minimumRange } = options;
+  const { low, high } = quantizationRange(options);
+  let bottom = Math.min(Math.fround(min), 0);
+  let top = Math.max(Math.fround(max), 0);
+  if (minimumRange !== undefined) top = Math.max(top, Math.fround(bottom + Math.fround(minimumRange)));
+  if (symmetric) {
+    top = Math.max(-bottom, top);
+    bottom = -top;
+  }
+  const single = Math.fround(top - bottom);
+  const exact = (Number.isFinite(single) ? single : top - bottom) / (high - low);
+  if (exact < smallestNormal) return { scale: 1, zeroPoint: 0 };
+  const zeroPoint = roundHalfEven(symmetric ? (low + high) / 2 : low - bottom / exact);
+  return { scale: Math.fround(exact), zeroPoint };
+}
+
+/**
+ * Codes of numbers, as the operator `QuantizeLinear`: divided, rounded half to even, shifted, saturated to the type, or to `range`.
+ * @throws PithError E_DATA for NaN.
+ */
+export function quantizeLinear(
+  values: ArrayLike<number>,
+  { scale, zeroPoint }: ScaleAndZeroPoint,
+  type: QuantizedType,
+  range: QuantizationRange = fullRange(type),
+): Codes {
+  const codes = makeCodes(type, values.length);
+  quantizeStretch(values, 0, codes, 0, values.length, scale, zeroPoint, range);
+  return codes;
+}
+
+/** Numbers that codes stand for, in float32, as the operator `DequantizeLinear`. */
+export function dequantizeLinear(codes: ArrayLike<number>, { scale, zeroPoint }: ScaleAndZeroPoint): Float32Array {
+  // The difference is a small integer, so the float64 product is exact and rounds to float32 once.
+  return Float32Array.from(codes, (code) => (code - zeroPoint) * scale);
+}
+
+/**
+ * uint8 codes with scale and zero point of their own, as the operator `DynamicQuantizeLinear`.
+ * @throws PithError E_DATA if a number is not finite.
+ */
+export function dynamicQuantizeLinear(values: ArrayLike<number>): ScaleAndZeroPoint & { readonly codes: Uint8Array } {
+  let bottom = 0;
+  let top = 0;
+  for (let index = 0; index < values.length; index++) {
+    const value = Math.fround(values[index] ?? 0);
+    if (!Number.isFinite(value))
+      throw new PithError("E_DATA", `Element ${index} is ${value}: only finite numbers can be quantized.`);
+    bottom = Math.min(bottom, value);
+    top = Math.max(top, value);
+  }
+  // Unlike compute_scale_zp the operator divides in float32 and knows no smallest scale.
+  const scale = top > bottom ? Math.fround(Math.fround(top - bottom) / 255) : 1;
+  const zeroPoint = Math.max(0, Math.min(255, roundHalfEven(Math.fround(-bottom / scale))));
+  const codes = new Uint8Array(values.length);
+  quantizeStretch(values, 0, codes, 0, values.length, scale, zeroPoint, fullRange("uint8"));
+  return { codes, scale, zeroPoint };
+}
+
+/**
+ * A bias in the units of the integer accumulator: int32, zero point 0, scale = input scale · weight scale (one for all, or one per
+ * channel). Rounded in float64, saturated; `saturated` counts the elements that did not fit.
+ * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.
+ */
+export function quantizeBias(
+  bias: ArrayLike<number>,
+  inputScale: number,
+  weightScale: ArrayLike<number>,
+): { readonly codes: Int32Array; readonly scale: Float32Array; readonly saturated: number } {
+  if (weightScale.length !== 1 && weightScale.length !== bias.length) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `A bias of ${bias.length} elements has ${weightScale.length} weight scales: one, or one each.`,
+    );
+  }
+  const scale = Float32Array.from(weightScale, (value) => inputScale * value);
+  const [low, high] = integerRange.int32;
+  let saturated = 0;
+  const codes = Int32Array.from(bias, (value, channel) => {
+    const code = roundHalfEven(value / (scale[weightScale.length === 1 ? 0 : channel] ?? 0));
+    if (Number.isNaN(code))
+      throw new PithError(
+        "E_DATA",
+        `Element ${channel} of the bias is ${value} at scale ${scale[channel] ?? scale[0]}.`,
+      );
+    if (code < low || code > high) saturated++;
+    return Math.max(low, Math.min(high, code));
+  });
+  return { codes, scale, saturated };
+}
+
+/**
+ * The weight scale, enlarged if need be, with which a bias of magnitude `bias` fits int32: input scale · weight scale ≥
+ * 1.0001 · 2 |bias| / (2^32 - 2), as ONNX Runtime guards it. For symmetric weights only; they are to be quantized with the result.
+ */
+export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
+  const smallest = smallestBiasScale(bias);
+  const product = inputScale * weightScale;
+  return product >= smallest ? weightScale : weightScale * (smallest / product);
+}
+
+/** The smallest scale at which int32 holds ±|bias|, with a little room for rounding. */
+export function smallestBiasScale(bias: number): number {
+  return (1.0001 * 2 * Math.abs(bias)) / (2 ** 32 - 2);
+}
+
+/** All codes of a type. */
+export function fullRange(type: QuantizedType): QuantizationRange {
+  const [low, high] = integerRange[type];
+  return { low, high };
+}
+
+/** An array that holds codes of a type, one per element. */
+export function makeCodes(type: QuantizedType, count: number): Codes {
+  if (type === "int16") return new Int16Array(count);
+  if (type === "uint16") return new Uint16Array(count);
+  return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
+}
+
+/** Quantizes `count` numbers from one offset into codes at another. */
+export function quantizeStretch(
+  values: ArrayLike<number>,
+  from: number,
+  codes: Codes,
+  to: number,
+  count: number,
+  scale: number,
+  zeroPoint: number,
+  { low, high }: QuantizationRange,
+): void {
+  for (let index = 0; index < count; index++) {
+    const value = values[from + index] ?? 0;
+    const code = roundHalfEven(Math.fround(Math.fround(value) / scale)) + zeroPoint;
+    if (Number.isNaN(code))
+      throw new PithError("E_DATA", `Element ${from + index} is ${value} at scale ${scale}: it has no code.`);
+    codes[to + index] = Math.max(low, Math.min(high, code));
+  }
+}

@@ -1,0 +1,78 @@
+/** How many singular values count: NumPy's rank, the rank for a share of the energy, the rank that pays. */
+import { PithError } from "../errors.ts";
+import type { Matrix } from "./matrix.ts";
+import { singularValues } from "./svd.ts";
+
+/** Distance from 1 to the next number of the type: `numpy.finfo(type).eps`. */
+const epsilon = { float32: 2 ** -23, float64: 2 ** -52 } as const;
+
+export interface RankOptions {
+  /** The type the matrix is stored in, whose rounding the tolerance stands for; float64 by default. */
+  readonly type?: "float32" | "float64";
+  /** Singular values above this count, instead of NumPy's default. */
+  readonly tolerance?: number;
+}
+
+/**
+ * The number of singular values above the tolerance, as `numpy.linalg.matrix_rank` counts them.
+ * @throws PithError E_DATA if an entry is NaN or infinite.
+ */
+export function matrixRank(source: Matrix, options: RankOptions = {}): number {
+  const s = singularValues(source);
+  const tolerance = options.tolerance ?? rankTolerance(s, source.rows, source.columns, options.type);
+  return s.filter((value) => value > tolerance).length;
+}
+
+/** NumPy's default tolerance: largest singular value · max(rows, columns) · ε of the stored type. */
+export function rankTolerance(
+  s: ArrayLike<number>,
+  rows: number,
+  columns: number,
+  type: "float32" | "float64" = "float64",
+): number {
+  return (s[0] ?? 0) * Math.max(rows, columns) * epsilon[type];
+}
+
+/**
+ * The smallest rank whose singular values hold at least the share `energy` of the sum of all squares; 0 for a zero matrix.
+ * @throws PithError E_USAGE if `energy` is not above 0 and at most 1.
+ */
+export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
+  if (!(energy > 0 && energy <= 1))
+    throw new PithError("E_USAGE", `An energy is above 0 and at most 1, got ${energy}.`);
+  const largest = s[0] ?? 0;
+  if (largest === 0) return 0;
+  // Summed from the small end, relative to the largest: neither overflow nor lost tails.
+  const tails = new Float64Array(s.length + 1);
+  for (let index = s.length - 1; index >= 0; index--) {
+    const relative = (s[index] ?? 0) / largest;
+    tails[index] = (tails[index + 1] ?? 0) + relative * relative;
+  }
+  // What may be left out; 1e-12 of the whole is rounding and never asks for one more.
+  const allowed = (1 - energy + 1e-12) * (tails[0] ?? 0);
+  for (let rank = 1; rank < s.length; rank++) if ((tails[rank] ?? 0) <= allowed) return rank;
+  return s.length;
+}
+
+/**
+ * The rank at which two factors hold `ratio` of the numbers of an m × n matrix: ⌊ratio · m · n / (m + n)⌋; may be 0.
+ * @throws PithError E_USAGE if `ratio` is not above 0 and at most 1.
+ */
+export function rankForRatio(rows: number, columns: number, ratio: number): number {
+  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_USAGE", `A ratio is above 0 and at most 1, got ${ratio}.`);
+  return Math.floor((ratio * rows * columns) / (rows + columns));
+}
+
+/** The largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */
+export function largestRankThatSaves(rows: number, columns: number): number {
+  return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);
+}
+
+/** The Frobenius norm of what a truncation to `rank` leaves out: √(Σ s_i² beyond it). */
+export function truncationError(s: ArrayLike<number>, rank: number): number {
+  const first = s[rank] ?? 0;
+  if (first === 0) return 0;
+  let sum = 0;
+  for (let index = s.length - 1; index >= rank; index--) sum += ((s[index] ?? 0) / first) ** 2;
+  return first * Math.sqrt(sum);
+}

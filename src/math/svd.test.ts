@@ -1,0 +1,172 @@
+import { Matrix as OracleMatrix, SVD as OracleSvd } from "ml-matrix";
+import { describe, expect, test } from "vitest";
+import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../test/shared.ts";
+import { random } from "../tensor/random.ts";
+import {
+  frobenius,
+  identity,
+  type Matrix,
+  matrix,
+  matrixOf,
+  multiply,
+  scaleColumns,
+  subtract,
+  transpose,
+} from "./matrix.ts";
+import { matrixRank, rankTolerance } from "./rank.ts";
+import { singularValues, svd } from "./svd.ts";
+
+function normal(rows: number, columns: number, seed: number): Matrix {
+  const stream = random(seed);
+  return matrix(
+    rows,
+    columns,
+    Float64Array.from({ length: rows * columns }, () => stream.normal()),
+  );
+}
+
+/** What every decomposition must satisfy, whatever the matrix. */
+function expectDecomposition(source: Matrix, digits = 1e-13) {
+  const { u, s, v } = svd(source);
+  const count = Math.min(source.rows, source.columns);
+  expect([u.rows, u.columns, s.length, v.rows, v.columns]).toEqual([source.rows, count, count, source.columns, count]);
+  for (let index = 0; index < count; index++) {
+    expect(s[index]).toBeGreaterThanOrEqual(0);
+    if (index > 0) expect(s[index]).toBeLessThanOrEqual(s[index - 1] ?? 0);
+  }
+  const error = frobenius(subtract(multiply(scaleColumns(u, s), transpose(v)), source));
+  expect(error).toBeLessThanOrEqual(digits * frobenius(source));
+  for (const basis of [u, v]) {
+    expect(frobenius(subtract(multiply(transpose(basis), basis), identity(count)))).toBeLessThan(1e-12);
+  }
+  const alone = singularValues(source);
+  for (const [index, value] of alone.entries())
+    expect(Math.abs(value - (s[index] ?? 0))).toBeLessThanOrEqual(1e-14 * (s[0] ?? 0));
+  return s;
+}
+
+describe("singular value decomposition", () => {
+  test.each([
+    [1, 1],
+    [1, 7],
+    [7, 1],
+    [5, 5],
+    [40, 25],
+    [25, 40],
+    [96, 96],
+    [0, 3],
+    [3, 0],
+  ])("a %d × %d matrix is rebuilt from orthonormal factors", (rows, columns) => {
+    expectDecomposition(normal(rows, columns, rows * 100 + columns));
+  });
+
+  test("zero, repeated and missing directions still give orthonormal factors", () => {
+    expectDecomposition(matrix(6, 4));
+    expectDecomposition(identity(7));
+    expectDecomposition(matrix(9, 5, new Float64Array(45).fill(2)));
+    expectDecomposition(
+      matrixOf([
+        [0, 0, 0],
+        [0, 5, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+      ]),
+    );
+    expectDecomposition(multiply(normal(30, 3, 1), normal(3, 20, 2)));
+  });
+
+  test("rows and columns of very different size keep every singular value", () => {
+    const graded = scaleColumns(
+      normal(12, 12, 3),
+      Float64Array.from({ length: 12 }, (_, index) => 10 ** (-8 * index)),
+    );
+    const s = expectDecomposition(graded);
+    // One-sided Jacobi sees column scaling: the product of the values is the determinant, to relative accuracy.
+    const { s: unscaled } = svd(normal(12, 12, 3));
+    const logProduct = (values: Float64Array) => values.reduce((sum, value) => sum + Math.log10(value), 0);
+    expect(logProduct(s) - logProduct(unscaled)).toBeCloseTo(-8 * 66, 9);
+  });
+
+  test.each([1e-310, 1e-300, 1e-160, 1e160, 1e300])("entries near %d neither overflow nor underflow", (size) => {
+    const source = normal(5, 4, 8);
+    const scaled = matrix(
+      5,
+      4,
+      source.data.map((value) => value * size),
+    );
+    const expected = singularValues(source);
+    // Subnormal numbers have few digits.
+    const digits = size < 1e-300 ? 1e-12 : 1e-14;
+    for (const [index, value] of singularValues(scaled).entries()) {
+      expect(Math.abs(value / size - (expected[index] ?? 0))).toBeLessThan(digits * (expected[0] ?? 0));
+    }
+  });
+
+  test("numbers that are not finite are refused", () => {
+    expect(() => svd(matrixOf([[1, Number.NaN]]))).toThrow(/finite/);
+    expect(() => singularValues(matrixOf([[1], [Number.POSITIVE_INFINITY]]))).toThrow(/finite/);
+  });
+
+  test("ml-matrix finds the same singular values and leading directions", () => {
+    const source = normal(60, 35, 5);
+    const rows = Array.from({ length: 60 }, (_, row) => [...source.data.subarray(row * 35, (row + 1) * 35)]);
+    const oracle = new OracleSvd(new OracleMatrix(rows), { autoTranspose: true });
+    const { s, v } = svd(source);
+    for (const [index, value] of oracle.diagonal.entries()) expect(s[index]).toBeCloseTo(value, 12);
+    const direction = oracle.rightSingularVectors.getColumn(0);
+    const cosine = direction.reduce((sum, value, row) => sum + value * (v.data[row * 35] ?? 0), 0);
+    expect(Math.abs(cosine)).toBeCloseTo(1, 12);
+  });
+
+  test("784 × 128 takes well under a second", () => {
+    const source = normal(784, 128, 6);
+    svd(source);
+    const start = performance.now();
+    svd(source);
+    // Measured 0.1 s alone; the bound is for a busy machine.
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+interface GoldenMatrix {
+  readonly kind: string;
+  readonly matrix: GoldenTensor;
+  readonly singular_values: GoldenTensor;
+  readonly tolerance: number;
+  readonly rank: number;
+  readonly near_tolerance: boolean;
+  readonly "rank_tol_1e-3"?: number;
+}
+const reference = golden<{ readonly matrices: readonly GoldenMatrix[] }>("lowrank");
+
+describe.skipIf(reference === undefined)("singular values and rank against NumPy", () => {
+  const cases = (reference?.matrices ?? []).map((entry, index) => {
+    const [rows = 0, columns = 0] = entry.matrix.shape;
+    const type = entry.matrix.dtype === "float32" ? ("float32" as const) : ("float64" as const);
+    const numbers = goldenNumbers(entry.matrix);
+    return {
+      name: `${index}: ${type} ${entry.kind}`,
+      entry,
+      type,
+      source: matrix(rows, columns, type === "float32" ? numbers.map(Math.fround) : numbers),
+    };
+  });
+
+  test("the file holds matrices", () => expect(cases.length).toBeGreaterThan(50));
+
+  test.each(cases)("$name", ({ entry, type, source }) => {
+    const expected = goldenNumbers(entry.singular_values);
+    const s = expectDecomposition(source);
+    const largest = expected[0] ?? 0;
+    for (const [index, value] of expected.entries()) {
+      expect(Math.abs((s[index] ?? 0) - value)).toBeLessThanOrEqual((type === "float32" ? 5e-6 : 1e-13) * largest);
+    }
+    const tolerance = goldenNumber(entry.tolerance);
+    expect(Math.abs(rankTolerance(s, source.rows, source.columns, type) - tolerance)).toBeLessThanOrEqual(
+      1e-5 * tolerance,
+    );
+    if (!entry.near_tolerance) expect(matrixRank(source, { type })).toBe(entry.rank);
+    const fixed = entry["rank_tol_1e-3"];
+    if (fixed !== undefined) expect(matrixRank(source, { tolerance: 1e-3 })).toBe(fixed);
+  });
+});
