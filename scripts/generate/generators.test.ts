@@ -36,6 +36,7 @@ const operator = (name: string, given: Partial<Record<FacetName, true | Miss>>, 
   name,
   domain,
   facets: facets(given),
+  settings: () => undefined,
   at: () => new Miss("for this page only"),
 });
 

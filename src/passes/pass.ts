@@ -1,8 +1,9 @@
 /** What a pass is: callable, with its metadata, so that library, command line and recipe share one thing. */
 import * as v from "valibot";
-import type { Engine } from "../engine/engine.ts";
-import { Miss, PithError } from "../errors.ts";
+import { createEngine, type Engine } from "../engine/index.ts";
+import { type Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { open } from "../onnx/index.ts";
 
 export interface Context {
   readonly engine: Engine;
@@ -27,31 +28,28 @@ export interface Outcome {
   readonly misses: readonly Miss[];
 }
 
-export type OptionsSchema = v.GenericSchema<unknown, object> | v.GenericSchemaAsync<unknown, object>;
-
-export interface PassDefinition<S extends v.GenericSchema> {
+export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> {
   /** The command's and recipe step's name. */
   readonly id: string;
   readonly summary: string;
   /** Declared once: command-line flags, JSON Schema and docs come from it. */
   readonly options: S;
-  run(model: Model, options: v.InferOutput<S>, context: Context): Promise<Outcome>;
+  run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
 
-type Arguments<I> = Record<never, never> extends I
-  ? [options?: I, context?: Partial<Context>]
-  : [options: I, context?: Partial<Context>];
+type Arguments<I> =
+  Record<never, never> extends I ? [options?: I, context?: Partial<Context>] : [options: I, context?: Partial<Context>];
 
-export interface Pass<S extends v.GenericSchema = v.GenericSchema> {
-  (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<Outcome>;
+export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Outcome = Outcome> {
+  (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R>;
   readonly id: string;
   readonly summary: string;
   readonly options: S;
 }
 
 /** Makes a pass from its definition. Calling it checks the options first: E_OPTION names the option and what it accepts. */
-export function definePass<S extends v.GenericSchema>(definition: PassDefinition<S>): Pass<S> {
-  const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<Outcome> => {
+export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
+  const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
     const options = parseOptions(definition.id, definition.options, rest[0] ?? {});
     return definition.run(model, options, completeContext(rest[1]));
   };
@@ -67,25 +65,14 @@ export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S
   throw new PithError("E_OPTION", `${owner}: "${path}": ${issue?.message ?? "does not fit"}.`);
 }
 
-/** Fills in what the caller left out. The engine is created on first use, so that passes which run nothing need no runtime. */
+/** Fills in what the caller left out: the installed ONNX Runtime, models opened from files, seed 0, silence. */
 export function completeContext(context: Partial<Context> = {}): Context {
-  const missing = (): never => {
-    throw new PithError("E_ENGINE_MISSING", "This step runs the model, and no engine was given.", {
-      hint: 'Pass one: { engine: await createEngine() } from "pith/engine".',
-    });
-  };
   return {
-    engine: context.engine ?? { load: missing },
+    engine: context.engine ?? createEngine(),
     seed: context.seed ?? 0,
     signal: context.signal ?? new AbortController().signal,
     log: context.log ?? (() => {}),
     progress: context.progress ?? (() => {}),
-    open:
-      context.open ??
-      ((reference) => {
-        throw new PithError("E_USAGE", `"${reference}" cannot be opened here: pass a model, or a context with "open".`);
-      }),
+    open: context.open ?? open,
   };
 }
-
-export { Miss };

@@ -1,0 +1,275 @@
+/**
+ * Reverse-mode differentiation, graph to graph.
+ *
+ * The result is an ordinary ONNX graph for the stock runtime: parameters and a batch in, loss and gradients out.
+ *
+ *   1. lower fused operators that have no gradient of their own;
+ *   2. walk the nodes backwards, ask each entry for dLoss/dInput given dLoss/dOutput, and add up what several consumers contribute;
+ *      broadcasting is undone here, once: a gradient is summed over the axes along which its operand was repeated;
+ *   3. parameters become inputs;
+ *   4. cut off what no parameter influences (a teacher, a frozen backbone) as a graph of its own, if it multiplies matrices: there it runs
+ *      optimized, with its weights stored, and its results can be kept.
+ *
+ * A value with the role `straight-through` passes its gradient on unchanged.
+ * Dimensions must be fixed: gradients are written for one batch size.
+ */
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss, PithError } from "../errors.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
+import { describe, type Graph, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { removeUnused } from "../passes/remove-unused.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
+
+export interface DifferentiateOptions {
+  /** The scalar to differentiate. */
+  readonly loss: string;
+  /** The stored tensors to differentiate by. */
+  readonly wrt: (value: Value) => boolean;
+}
+
+export interface Training {
+  /** What is computed once per batch without any trained parameter; its outputs are inputs of `step`. */
+  readonly frozen: Model | undefined;
+  /** Inputs: the batch, `frozen`'s outputs, and the parameters by name. Outputs: the loss and the gradients. */
+  readonly step: Model;
+  /** Parameter → name of the output with its gradient. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
+/** The operator set in which gradients are written: the first with every form they use (ReduceSum, Split, Pad and Scatter of opset 18). */
+const gradientOpset = 18;
+
+/**
+ * The graph of a training step. The given model is not changed.
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, E_NAME if there is no such loss, E_SHAPE_MISMATCH if it is no scalar or
+ * a dimension is not fixed.
+ * @example
+ * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
+ */
+export function differentiate(model: Model, options: DifferentiateOptions): Training {
+  const step = model.clone();
+  raiseOpset(step, gradientOpset);
+  const { graph } = step;
+  const loss = graph.value(options.loss);
+  if (loss === undefined) throw new PithError("E_NAME", `There is no value "${options.loss}" to differentiate.`);
+  graph.setOutputs([loss]);
+  removeUnused(graph);
+  const inference = lowerFused(step);
+  const dims = fixedDims(loss.type?.dims);
+  if (dims === undefined || dims.some((dim) => dim !== 1)) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `The loss "${loss.name}" must be a scalar, got ${dimsText(loss.type?.dims)}.`,
+    );
+  }
+
+  const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
+  if (parameters.length === 0)
+    throw new PithError("E_NAME", "There is nothing to differentiate by: no parameter is selected.");
+  const varying = downstream(graph, parameters);
+  const forward = new Set(graph.nodes());
+  const emit = emitInto(step, {
+    by: "differentiate",
+    onNode: (node) => {
+      inference.visit(node);
+    },
+  });
+  const sums = backwards(graph, loss, varying, emit, inference);
+
+  const gradients = new Map<string, string>();
+  const outputs: Value[] = [loss];
+  for (const parameter of parameters) {
+    const gradient = sums.take(parameter);
+    if (gradient === undefined) continue;
+    const own = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
+    const output = own ? emit.Identity([gradient]) : gradient;
+    graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
+    gradients.set(parameter.name, output.name);
+    outputs.push(output);
+  }
+  graph.setOutputs(outputs);
+  removeUnused(graph);
+
+  const trained = parameters.filter((parameter) => gradients.has(parameter.name));
+  for (const parameter of trained) parameter.tensor = undefined;
+  graph.setInputs([...graph.inputs.filter((input) => !trained.includes(input)), ...trained]);
+  const frozen = cutFrozen(step, trained, inference);
+  return { frozen, step, gradients };
+}
+
+/** Replaces nodes without a gradient by their primitives, until there are none. */
+function lowerFused(model: Model): Inference {
+  const inference = infer(model);
+  const { graph } = model;
+  for (const node of graph.nodes()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const emit = emitInto(model, {
+      before: node,
+      by: "lower",
+      onNode: (made) => {
+        inference.visit(made);
+      },
+    });
+    const lowered = bound.lower(emit, node.inputs);
+    if (lowered instanceof Miss) continue;
+    node.outputs.forEach((output, index) => {
+      const replacement = lowered[index];
+      if (output !== undefined && replacement !== undefined) graph.replaceUses(output, replacement);
+    });
+    graph.removeNode(node);
+  }
+  return inference;
+}
+
+/** Everything that changes when one of `sources` does. */
+function downstream(graph: Graph, sources: readonly Value[]): ReadonlySet<Value> {
+  const reached = new Set<Value>(sources);
+  for (const node of graph.nodes()) {
+    if (!node.inputs.some((input) => input !== undefined && reached.has(input))) continue;
+    for (const output of node.outputs) if (output !== undefined) reached.add(output);
+  }
+  return reached;
+}
+
+interface Contributions {
+  add(value: Value, gradient: Value): void;
+  /** The sum of what was added. */
+  take(value: Value): Value | undefined;
+}
+
+function contributions(emit: Emit): Contributions {
+  const sums = new Map<Value, Value>();
+  return {
+    add(value, gradient) {
+      const before = sums.get(value);
+      sums.set(value, before === undefined ? gradient : emit.Add([before, gradient]));
+    },
+    take: (value) => sums.get(value),
+  };
+}
+
+function backwards(
+  graph: Graph,
+  loss: Value,
+  varying: ReadonlySet<Value>,
+  emit: Emit,
+  inference: Inference,
+): Contributions {
+  const sums = contributions(emit);
+  const type = loss.type?.type === "float64" ? "float64" : "float32";
+  const dims = fixedDims(loss.type?.dims) ?? [];
+  sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
+  // The walk appends nodes at the end; it must not meet them.
+  for (const node of [...graph.nodesBackwards()]) {
+    const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.take(output)));
+    const wanted = (input: number): boolean => {
+      const value = node.inputs[input];
+      return value !== undefined && varying.has(value);
+    };
+    if (!upstream.some((up) => up !== undefined) || !node.inputs.some((_, input) => wanted(input))) continue;
+    const found =
+      node.outputs[0]?.role?.kind === "straight-through"
+        ? upstream.slice(0, 1)
+        : ask(node, upstream, wanted, emit, inference);
+    found.forEach((gradient, input) => {
+      const operand = node.inputs[input];
+      if (gradient !== undefined && operand !== undefined && varying.has(operand))
+        sums.add(operand, sumTo(emit, gradient, operand));
+    });
+  }
+  return sums;
+}
+
+function ask(
+  node: Node,
+  upstream: readonly (Value | undefined)[],
+  wanted: (input: number) => boolean,
+  emit: Emit,
+  inference: Inference,
+): readonly (Value | undefined)[] {
+  const open = [...node.inputs, ...node.outputs].find(
+    (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
+  );
+  if (open !== undefined) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${describe(node)}: the dimensions of "${open.name}" are not fixed: ${dimsText(open.type?.dims)}.`,
+    );
+  }
+  const bound = inference.at(node);
+  const found =
+    bound instanceof Miss
+      ? bound
+      : bound.gradient({ emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted });
+  if (found instanceof Miss) {
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${found.reason}.`, {
+      hint: "Train only the layers after it (layers), or leave it out of the loss.",
+    });
+  }
+  return found;
+}
+
+/** The gradient in the operand's own shape: summed over the axes along which broadcasting repeated it. */
+export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
+  const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
+  if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
+  const lead = from.length - to.length;
+  const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
+  const summed =
+    repeated.length === 0
+      ? gradient
+      : emit.ReduceSum([gradient, emit.constant(fromNumbers("int64", [repeated.length], repeated))], { keepdims: 1 });
+  return lead === 0 && repeated.length > 0
+    ? summed
+    : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
+}
+
+/** Splits off the nodes that no parameter reaches but some input does. */
+function cutFrozen(step: Model, trained: readonly Value[], inference: Inference): Model | undefined {
+  const { graph } = step;
+  const varying = downstream(graph, trained);
+  const fed = downstream(graph, graph.feeds);
+  const isFrozen = (node: Node): boolean =>
+    node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
+  const nodes = [...graph.nodes()].filter(isFrozen);
+  const multiplies = nodes.some((node) => {
+    const bound = inference.at(node);
+    const cost = bound instanceof Miss ? bound : bound.cost();
+    return !(cost instanceof Miss) && cost.macs !== 0;
+  });
+  if (!multiplies) return undefined;
+  const frozenNodes = new Set(nodes);
+  const boundary = nodes
+    .flatMap((node) => node.outputs)
+    .filter(
+      (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
+    );
+
+  const frozen = step.clone();
+  frozen.graph.setOutputs(boundary.map((value) => named(frozen.graph, value.name)));
+  removeUnused(frozen.graph);
+  frozen.graph.setInputs(frozen.graph.inputs.filter((input) => input.uses.size > 0));
+
+  const outputs = graph.outputs;
+  for (const value of boundary) {
+    const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);
+    const { name } = value;
+    graph.replaceUses(value, input);
+    graph.rename(value, graph.freshName(`${name}.replaced`));
+    graph.rename(input, name);
+  }
+  graph.setOutputs(outputs);
+  removeUnused(graph);
+  graph.setInputs(graph.inputs.filter((input) => input.uses.size > 0));
+  return frozen;
+}
+
+function named(graph: Graph, name: string): Value {
+  const value = graph.value(name);
+  if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}".`);
+  return value;
+}

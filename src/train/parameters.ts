@@ -1,0 +1,28 @@
+/** Which stored tensors are trained. */
+
+import type { Inference } from "../analysis/infer.ts";
+import { storedRoot } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+/**
+ * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters, as their entries
+ * say, found through masks. A value with any other role (mask, buffer, state) is none.
+ */
+export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
+  const found = new Set<Value>();
+  for (const value of model.graph.values())
+    if (value.role?.kind === "parameter" && value.tensor !== undefined) found.add(value);
+  for (const node of model.graph.nodes()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    for (const input of bound.parameters()) {
+      const value = node.inputs[input];
+      const root = value === undefined ? undefined : storedRoot(value);
+      if (root === undefined || (root.role !== undefined && root.role.kind !== "parameter")) continue;
+      if (root.tensor?.type === "float32" || root.tensor?.type === "float64") found.add(root);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,141 @@
+/**
+ * One training step, ready to run: the differentiated graph in a session, the parameters as arrays that are fed without a copy, and
+ * buffers that the gradients are written into.
+ */
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf, type Selection, selectLayers } from "../analysis/layers.ts";
+import { bindInputs } from "../data/bind.ts";
+import type { Session } from "../engine/engine.ts";
+import { PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { differentiate } from "./differentiate.ts";
+import type { Loss } from "./loss.ts";
+import type { Trained } from "./optimizer.ts";
+import { parametersOf } from "./parameters.ts";
+
+export interface StepOptions extends Selection {
+  readonly loss: Loss;
+  readonly threads?: number;
+}
+
+export interface Step {
+  readonly parameters: readonly Trained[];
+  /** The loss on a batch; the gradients are in the parameters' arrays afterwards. */
+  run(batch: Batch): Promise<number>;
+  /** The parameters as they are now, written into a model as tensors of its own. */
+  store(model: Model): void;
+  release(): Promise<void>;
+}
+
+/** The operator set in which losses and gradients are written. */
+const trainingOpset = 18;
+
+/**
+ * Builds the loss on top of a copy of the model, differentiates it for batches like `example`, and loads it.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
+ */
+export async function createStep(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
+  const { loss } = options;
+  const working = model.clone();
+  raiseOpset(working, trainingOpset);
+  await foldConstants(working, {}, context);
+  setBatch(working, sampleCount(example));
+  const binding = bindInputs(working.graph.feeds, example, "training data");
+  const wanted = trainedValues(working, options);
+
+  const inference = infer(working);
+  const emit = emitInto(working, {
+    by: "loss",
+    onNode: (node) => {
+      inference.visit(node);
+    },
+  });
+  const outputs = new Map(working.graph.outputs.map((output) => [output.name, output]));
+  const value = await loss.build({ emit, model: working, outputs, open: context.open });
+  const { frozen, step, gradients } = differentiate(working, {
+    loss: value.name,
+    wrt: (candidate) => wanted.has(candidate.name),
+  });
+
+  const owned = new Map<string, Dense<"float32" | "float64">>();
+  const buffers: Record<string, Dense> = {};
+  const parameters: Trained[] = [];
+  for (const [name, gradient] of gradients) {
+    const values = copyOf(await tensorOf(working, name).read(), name);
+    const buffer = copyOf(values, name);
+    owned.set(name, values);
+    buffers[gradient] = buffer;
+    parameters.push({ name, values: values.data, gradient: buffer.data });
+  }
+  const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
+  buffers[value.name] = lossBuffer;
+
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const session = await context.engine.load(step, { optimize: false, ...threads });
+  const frozenSession = frozen === undefined ? undefined : await context.engine.load(frozen, threads);
+  const stepInputs = new Set(step.graph.feeds.map((input) => input.name));
+  const frozenInputs = frozen === undefined ? undefined : new Set(frozen.graph.feeds.map((input) => input.name));
+  const fed = Object.fromEntries(owned);
+
+  return {
+    parameters,
+    async run(batch) {
+      const feeds = { ...binding.feeds(batch), ...loss.feeds(batch) };
+      const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs ?? new Set()));
+      await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed }, buffers);
+      return lossBuffer.data[0] ?? Number.NaN;
+    },
+    store(target) {
+      for (const [name, values] of owned) {
+        const found = target.graph.value(name);
+        if (found !== undefined) found.tensor = inMemory(copyOf(values, name));
+      }
+    },
+    async release() {
+      await releaseAll([session, frozenSession]);
+    },
+  };
+}
+
+/** Names of the stored tensors to train: all parameters, or those behind the selected layers. */
+function trainedValues(model: Model, selection: Selection): ReadonlySet<string> {
+  const inference = infer(model);
+  const parameters = parametersOf(model, inference);
+  if (selection.layers === undefined && selection.except === undefined)
+    return new Set([...parameters].map((value) => value.name));
+  const all = layersOf(model, inference);
+  const chosen = new Set(
+    selectLayers(all, selection).flatMap((layer) => [layer.weight, ...(layer.bias === undefined ? [] : [layer.bias])]),
+  );
+  return new Set([...parameters].filter((value) => chosen.has(value)).map((value) => value.name));
+}
+
+function tensorOf(model: Model, name: string): NonNullable<Value["tensor"]> {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new PithError("E_NAME", `There is no stored tensor "${name}" to train.`);
+  return tensor;
+}
+
+function copyOf(dense: Dense, name: string): Dense<"float32" | "float64"> {
+  if (dense.type === "float32") return { type: "float32", dims: dense.dims, data: dense.data.slice() };
+  if (dense.type === "float64") return { type: "float64", dims: dense.dims, data: dense.data.slice() };
+  throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; float32 and float64 can be trained.`);
+}
+
+function sampleCount(batch: Batch): number {
+  const [first] = Object.values(batch);
+  return first?.dims[0] ?? 0;
+}
+
+function only(batch: Batch, names: ReadonlySet<string>): Batch {
+  return Object.fromEntries(Object.entries(batch).filter(([name]) => names.has(name)));
+}
+
+async function releaseAll(sessions: readonly (Session | undefined)[]): Promise<void> {
+  for (const session of sessions) await session?.release();
+}
