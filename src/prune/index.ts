@@ -1,0 +1,20 @@
+/** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`. */
+export type { Amount } from "./amount.ts";
+export { type GlobalOptions, globalUnstructured } from "./global.ts";
+export type { Mask, Norm } from "./mask.ts";
+export { isPruned, remove } from "./remove.ts";
+export {
+  type CustomOptions,
+  customFromMask,
+  identity,
+  type L1Options,
+  type LnOptions,
+  l1Unstructured,
+  lnStructured,
+  type PerLayer,
+  type RandomOptions,
+  type RandomStructuredOptions,
+  randomStructured,
+  randomUnstructured,
+} from "./rules.ts";
+export type { ParameterKind, Selection } from "./targets.ts";

@@ -1,0 +1,121 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import { countOf } from "./amount.ts";
+import {
+  channelNorms,
+  channelsAlong,
+  intersect,
+  keptChannels,
+  keptCount,
+  pruneChannels,
+  pruneRandom,
+  pruneSmallest,
+  smallest,
+} from "./mask.ts";
+
+const ones = (size: number): Uint8Array => new Uint8Array(size).fill(1);
+
+describe("pruneSmallest", () => {
+  test("exactly as many entries go as asked for, none of them larger than one that stays, and none comes back", () => {
+    const cases = fc
+      .array(fc.tuple(fc.integer({ min: -3, max: 3 }), fc.boolean()), { minLength: 1, maxLength: 40 })
+      .chain((entries) => fc.tuple(fc.constant(entries), fc.double({ min: 0, max: 1, noNaN: true })));
+    fc.assert(
+      fc.property(cases, ([entries, fraction]) => {
+        const scores = entries.map(([score]) => score);
+        const before = Uint8Array.from(entries, ([, kept]) => (kept ? 1 : 0));
+        const count = countOf({ fraction }, keptCount(before));
+        const after = pruneSmallest(before, scores, count);
+        expect(keptCount(after)).toBe(keptCount(before) - count);
+        expect(intersect(before, after)).toEqual(after);
+        const sizes = (kept: number): number[] =>
+          scores.flatMap((score, index) => (before[index] === 1 && after[index] === kept ? [Math.abs(score)] : []));
+        expect(Math.max(0, ...sizes(0))).toBeLessThanOrEqual(Math.min(9, ...sizes(1)));
+      }),
+    );
+  });
+
+  test("of equal entries the first go", () => {
+    expect([...pruneSmallest(ones(5), [2, -1, 1, 1, 0], 3)]).toEqual([1, 0, 0, 1, 0]);
+  });
+
+  test("what is given is not changed", () => {
+    const mask = ones(3);
+    pruneSmallest(mask, [1, 2, 3], 2);
+    expect([...mask]).toEqual([1, 1, 1]);
+  });
+
+  test("a NaN among the scores is refused, wherever the cut lies", () => {
+    for (const count of [1, 2, 3]) expect(() => pruneSmallest(ones(3), [1, Number.NaN, 2], count)).toThrow(PithError);
+  });
+
+  test("infinite scores go last", () => {
+    expect([...pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2)]).toEqual([1, 0, 0]);
+  });
+});
+
+test("smallest of nothing, of all, and of none", () => {
+  expect([...smallest(new Float64Array(), 0)]).toEqual([]);
+  expect([...smallest(Float64Array.of(3, 1, 2), 3)]).toEqual([0, 1, 2]);
+  expect([...smallest(Float64Array.of(3, 1, 2), 0)]).toEqual([]);
+});
+
+test("random pruning follows its seed, and every entry is as likely to go", () => {
+  const draw = (seed: number): string => pruneRandom(ones(10), 3, random(seed)).join("");
+  expect(draw(1)).toBe(draw(1));
+  const gone = new Float64Array(10);
+  for (let seed = 0; seed < 2000; seed++)
+    for (const [index, kept] of pruneRandom(ones(10), 3, random(seed)).entries())
+      gone[index] = (gone[index] ?? 0) + 1 - kept;
+  // 600 expected, standard deviation 20.5.
+  for (const count of gone) expect(Math.abs(count - 600)).toBeLessThan(100);
+});
+
+describe("channels", () => {
+  // 2 × 3 × 2, entries 0 … 11
+  const dims = [2, 3, 2];
+  const values = Array.from({ length: 12 }, (_, index) => index);
+
+  test("norms along each axis are those of the slices", () => {
+    expect([...channelNorms(values, dims, 0, 1)]).toEqual([15, 51]);
+    expect([...channelNorms(values, dims, 1, 1)]).toEqual([0 + 1 + 6 + 7, 2 + 3 + 8 + 9, 4 + 5 + 10 + 11]);
+    expect([...channelNorms(values, dims, 2, Number.POSITIVE_INFINITY)]).toEqual([10, 11]);
+    expect([...channelNorms(values, dims, 2, Number.NEGATIVE_INFINITY)]).toEqual([0, 1]);
+    expect([...channelNorms(values, dims, 1, 0)]).toEqual([3, 4, 4]);
+    expect(channelNorms(values, dims, 0, 2)[0]).toBeCloseTo(Math.sqrt(55), 12);
+    expect(channelNorms(values, dims, 0, "fro")).toEqual(channelNorms(values, dims, 0, 2));
+    expect(channelNorms([3, 4, 1, 1], [2, 2], 0, 0.5)[0]).toBeCloseTo((Math.sqrt(3) + 2) ** 2, 12);
+  });
+
+  test("the nuclear norm is the sum of singular values of each slice", () => {
+    // Along axis 1 of a 2 × 2 × 2 tensor: [[3, 0], [4, 5]] has the singular values 3√5 and √5.
+    const [first, second] = channelNorms([3, 0, 1, 0, 4, 5, 0, 2], [2, 2, 2], 1, "nuc");
+    expect(first).toBeCloseTo(4 * Math.sqrt(5), 10);
+    expect(second).toBeCloseTo(3, 10);
+    expect(() => channelNorms(values, [3, 4], 0, "nuc")).toThrow(/three axes/);
+  });
+
+  test("a channel counts as pruned only once all of its entries are", () => {
+    const channels = channelsAlong(dims, 1);
+    const mask = pruneChannels(ones(12), channels, [1]);
+    expect([...mask]).toEqual([1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1]);
+    mask[0] = 0;
+    expect(keptChannels(mask, channels)).toEqual([0, 2]);
+  });
+});
+
+describe("countOf", () => {
+  test("halves go to even, as in Python", () => {
+    expect([5, 7, 10, 1, 3].map((size) => countOf(0.5, size))).toEqual([2, 4, 5, 0, 2]);
+    expect(countOf(0.25, 10)).toBe(2);
+  });
+
+  test("whole numbers count entries; a fraction of 1 is all", () => {
+    expect(countOf(1, 8)).toBe(1);
+    expect(countOf({ fraction: 1 }, 8)).toBe(8);
+    expect(countOf({ count: 3 }, 8)).toBe(3);
+    expect(() => countOf(9, 8)).toThrow(/9 entries .* 8 are left/);
+  });
+});

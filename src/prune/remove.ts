@@ -1,0 +1,49 @@
+/** Folding masks into their parameters, and asking whether there are any. */
+import * as v from "valibot";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type Outcome, parseOptions } from "../passes/pass.ts";
+import { allMasked, foldMask, type Masked, maskedAt } from "./masked.ts";
+import { type Selection, selectAllParameters, targetEntries } from "./targets.ts";
+
+const schema = v.strictObject(targetEntries);
+
+/**
+ * Makes pruning permanent: parameter = parameter × mask, under the old name, and the mask is gone. All masks of the model, or those of the
+ * layers and the parameter that are named. Semantics of PyTorch's `prune.remove`.
+ * @throws PithError E_USAGE if a layer is named that is not pruned.
+ * @example
+ * await remove(net);
+ */
+export async function remove(model: Model, options: Selection = {}): Promise<Outcome> {
+  parseOptions("remove", schema, options);
+  const named = options.layers !== undefined || options.parameter !== undefined;
+  const chosen = selectMasked(model, options);
+  if (chosen.length === 0) {
+    if (named) throw new PithError("E_USAGE", `Nothing to remove: ${place(options)} is not pruned.`);
+    return { changes: [], misses: [new Miss("nothing is pruned")] };
+  }
+  const changes: Outcome["changes"][number][] = [];
+  for (const masked of chosen) {
+    const parameter = await foldMask(model, masked);
+    changes.push({ at: parameter.name, what: "mask folded in", decidedBy: named ? "layer" : "global" });
+  }
+  return { changes, misses: [] };
+}
+
+/** Whether any parameter has a mask: of the whole model, or of the layers that are named. */
+export function isPruned(model: Model, options: Selection = {}): boolean {
+  parseOptions("isPruned", schema, options);
+  return selectMasked(model, options).length > 0;
+}
+
+function selectMasked(model: Model, options: Selection): readonly Masked[] {
+  const { layers, except, parameter } = options;
+  if (layers === undefined && except === undefined && parameter === undefined) return allMasked(model.graph);
+  return selectAllParameters(model, options).flatMap((target) => maskedAt(target.parameter) ?? []);
+}
+
+function place({ layers, parameter }: Selection): string {
+  const shown = layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
+  return parameter === undefined ? shown : `the ${parameter} of ${shown}`;
+}

@@ -1,0 +1,248 @@
+/**
+ * Pruning one parameter at a time, as `torch.nn.utils.prune` defines it: l1, random and L_n rules, given masks, and `identity`.
+ *
+ * Pruning again updates the same mask: amounts count what is left, and an entry that is gone stays gone. What ranks the entries is the
+ * weight under its present mask, or `importanceScores` of the same dimensions.
+ */
+import * as v from "valibot";
+import { PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Outcome, parseOptions } from "../passes/pass.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { type Random, random } from "../tensor/random.ts";
+import type { Dense } from "../tensor/types.ts";
+import { type Amount, amountSchema, countOf } from "./amount.ts";
+import {
+  channelNorms,
+  channelsAlong,
+  intersect,
+  keptChannels,
+  keptCount,
+  type Mask,
+  type Norm,
+  pruneChannels,
+  pruneRandom,
+  pruneSmallest,
+  smallest,
+} from "./mask.ts";
+import { checkSameDims, plainName, readMask, setMask, stored } from "./masked.ts";
+import { type Selection, selectParameters, type Target, targetEntries } from "./targets.ts";
+
+/** A tensor for every selected layer, or one by layer name. */
+export type PerLayer = Dense | Readonly<Record<string, Dense>>;
+
+export const denseSchema = v.custom<Dense>(isDense, "takes a tensor { type, dims, data }");
+const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
+const seedSchema = v.optional(v.pipe(v.number(), v.integer("a seed is a whole number")), 0);
+
+export interface L1Options extends Selection {
+  readonly amount: Amount;
+  readonly importanceScores?: PerLayer | undefined;
+}
+
+const l1Schema = v.strictObject({
+  ...targetEntries,
+  amount: amountSchema,
+  importanceScores: v.optional(perLayerSchema),
+});
+
+/**
+ * Prunes the entries of least magnitude, exactly as many as `amount` says, in each selected parameter.
+ *
+ * Semantics of PyTorch's `prune.l1_unstructured`. The mask becomes part of the graph; `remove` folds it in.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
+ * @example
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
+ */
+export async function l1Unstructured(model: Model, options: L1Options): Promise<Outcome> {
+  const { amount, importanceScores } = parseOptions("l1Unstructured", l1Schema, options);
+  return forEach(model, options, async (target, mask) => {
+    const scores = await scoresOf(target, mask, importanceScores);
+    return pruneSmallest(mask, scores, countOf(amount, keptCount(mask)));
+  });
+}
+
+export interface RandomOptions extends Selection {
+  readonly amount: Amount;
+  readonly seed?: number | undefined;
+}
+
+const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
+
+/** Prunes entries chosen at random. Semantics of PyTorch's `prune.random_unstructured`; the choice follows from `seed` (0) and the name. */
+export async function randomUnstructured(model: Model, options: RandomOptions): Promise<Outcome> {
+  const { amount, seed } = parseOptions("randomUnstructured", randomSchema, options);
+  return forEach(model, options, ({ parameter }, mask) => {
+    return pruneRandom(mask, countOf(amount, keptCount(mask)), stream(seed, parameter, mask));
+  });
+}
+
+export interface LnOptions extends Selection {
+  readonly amount: Amount;
+  /** Order of the norm: any number, ±Infinity, "fro" or "nuc". */
+  readonly n: Norm;
+  /** The axis whose slices are channels; negative ones count from the end. */
+  readonly dim: number;
+  readonly importanceScores?: PerLayer | undefined;
+}
+
+const dim = v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis"));
+const lnSchema = v.strictObject({
+  ...targetEntries,
+  amount: amountSchema,
+  n: v.union(
+    [v.custom<number>((n) => typeof n === "number" && !Number.isNaN(n)), v.picklist(["fro", "nuc"])],
+    'is a number, Infinity, -Infinity, "fro" or "nuc"',
+  ),
+  dim,
+  importanceScores: v.optional(perLayerSchema),
+});
+
+/**
+ * Prunes whole channels along `dim`, those of least L_n norm. Semantics of PyTorch's `prune.ln_structured`: a fraction counts the channels
+ * that have an entry left.
+ *
+ * The channels are masked, not cut: dimensions stay. The pass `prune` with `structured: true` cuts.
+ * @throws PithError E_SHAPE_MISMATCH for a parameter with fewer than two axes, E_OPTION for an axis it does not have.
+ * @example
+ * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
+ */
+export async function lnStructured(model: Model, options: LnOptions): Promise<Outcome> {
+  const { amount, n, dim, importanceScores } = parseOptions("lnStructured", lnSchema, options);
+  return forEach(model, options, async (target, mask) => {
+    const { dims } = stored(target.parameter);
+    const axis = channelAxis(target.parameter, dim);
+    const channels = channelsAlong(dims, axis);
+    const kept = keptChannels(mask, channels);
+    const norms = channelNorms(await scoresOf(target, mask, importanceScores), dims, axis, n);
+    const ranked = Float64Array.from(kept, (channel) => norms[channel] ?? 0);
+    const gone = smallest(ranked, countOf(amount, kept.length, "channels"));
+    return pruneChannels(
+      mask,
+      channels,
+      Array.from(gone, (place) => kept[place] ?? 0),
+    );
+  });
+}
+
+export interface RandomStructuredOptions extends RandomOptions {
+  readonly dim: number;
+}
+
+const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
+
+/** Prunes whole channels along `dim`, chosen at random. Semantics of PyTorch's `prune.random_structured`. */
+export async function randomStructured(model: Model, options: RandomStructuredOptions): Promise<Outcome> {
+  const { amount, seed, dim } = parseOptions("randomStructured", randomStructuredSchema, options);
+  return forEach(model, options, ({ parameter }, mask) => {
+    const channels = channelsAlong(stored(parameter).dims, channelAxis(parameter, dim));
+    const kept = keptChannels(mask, channels);
+    const order = stream(seed, parameter, mask).permutation(kept.length);
+    const gone = order.subarray(0, countOf(amount, kept.length, "channels"));
+    return pruneChannels(
+      mask,
+      channels,
+      Array.from(gone, (place) => kept[place] ?? 0),
+    );
+  });
+}
+
+export interface CustomOptions extends Selection {
+  /** 1 (or true) where an entry stays. */
+  readonly mask: PerLayer;
+}
+
+const customSchema = v.strictObject({ ...targetEntries, mask: perLayerSchema });
+
+/** Prunes what `mask` says, together with what is pruned already. Semantics of PyTorch's `prune.custom_from_mask`. */
+export async function customFromMask(model: Model, options: CustomOptions): Promise<Outcome> {
+  const { mask: given } = parseOptions("customFromMask", customSchema, options);
+  return forEach(model, options, (target, mask) => {
+    const chosen = forTarget("mask", given, target);
+    if (chosen === undefined) throw new PithError("E_OPTION", `customFromMask: "mask" has none for "${target.layer}".`);
+    checkSameDims("A mask", chosen.dims, target.parameter);
+    const kept = toFloat64(chosen);
+    if (kept.some((entry) => entry !== 0 && entry !== 1)) {
+      throw new PithError("E_OPTION", `customFromMask: the mask for "${target.layer}" has entries other than 0 and 1.`);
+    }
+    return intersect(mask, Uint8Array.from(kept));
+  });
+}
+
+const identitySchema = v.strictObject(targetEntries);
+
+/** Adds a mask of ones: nothing is pruned, but the parameter is masked from here on. Semantics of PyTorch's `prune.identity`. */
+export async function identity(model: Model, options: Selection = {}): Promise<Outcome> {
+  parseOptions("identity", identitySchema, options);
+  return forEach(model, options, (_, mask) => mask);
+}
+
+/** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
+async function forEach(
+  model: Model,
+  selection: Selection,
+  choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
+): Promise<Outcome> {
+  const { targets, misses } = selectParameters(model, selection);
+  const chosen: (readonly [Target, before: number, Mask])[] = [];
+  for (const target of targets) {
+    const mask = await readMask(target.parameter);
+    chosen.push([target, keptCount(mask), await choose(target, mask)]);
+  }
+  return { changes: chosen.map(([target, before, mask]) => putMask(model, target, before, mask)), misses };
+}
+
+/** Masks a parameter and says how much went. */
+export function putMask(model: Model, target: Target, before: number, mask: Mask): Outcome["changes"][number] {
+  setMask(model, target.parameter, mask);
+  const kept = keptCount(mask);
+  const what = `${before - kept} of ${before} pruned, ${kept} of ${mask.length} left`;
+  return { at: plainName(target.parameter), what, decidedBy: "global" };
+}
+
+/** What ranks the entries: given scores, or the weight under its mask. */
+export async function scoresOf(target: Target, mask: Mask, given: PerLayer | undefined): Promise<Float64Array> {
+  const scores = given === undefined ? undefined : forTarget("importanceScores", given, target);
+  if (scores !== undefined) {
+    checkSameDims("Importance scores", scores.dims, target.parameter);
+    return toFloat64(scores);
+  }
+  const values = toFloat64(await stored(target.parameter).read());
+  return values.map((value, index) => (mask[index] === 1 ? value : 0));
+}
+
+function forTarget(option: string, given: PerLayer, { layer }: Target): Dense | undefined {
+  if (isDense(given)) return given;
+  const found = given[layer];
+  if (found !== undefined && !isDense(found))
+    throw new PithError("E_OPTION", `"${option}" takes tensors by layer name.`);
+  return found;
+}
+
+function isDense(value: unknown): value is Dense {
+  return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
+}
+
+/** Repeated calls draw anew: the stream's name holds how much is left. */
+export function stream(seed: number, parameter: Value, mask: Mask): Random {
+  return random(seed, "prune", plainName(parameter), keptCount(mask));
+}
+
+function channelAxis(parameter: Value, axis: number): number {
+  const { dims } = stored(parameter);
+  if (dims.length < 2) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `Channels of "${plainName(parameter)}": expected at least 2 axes, got [${dims.join(", ")}].`,
+    );
+  }
+  if (axis >= dims.length || axis < -dims.length) {
+    throw new PithError(
+      "E_OPTION",
+      `"dim" ${axis} is no axis of "${plainName(parameter)}", which has the axes 0 to ${dims.length - 1}.`,
+    );
+  }
+  return axis < 0 ? axis + dims.length : axis;
+}

@@ -1,0 +1,90 @@
+/** Which parameters a call means: the weights or biases of the layers it names. */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { refusal } from "./masked.ts";
+
+export type ParameterKind = "weight" | "bias";
+
+const names = v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns");
+
+/** Options that say which layers, as schema entries. */
+export const selectionEntries = { layers: v.optional(names), except: v.optional(names) };
+
+/** Options that say which parameters, as schema entries. */
+export const targetEntries = {
+  ...selectionEntries,
+  parameter: v.optional(
+    v.picklist(["weight", "bias"], ({ input }) => {
+      const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
+      return kind === undefined
+        ? 'is "weight" or "bias"'
+        : `is "weight" or "bias": say "${kind}", and pruning it again updates its mask`;
+    }),
+  ),
+};
+
+/** One parameter to prune: its layer's name, and the stored value behind any mask. */
+export interface Target {
+  readonly layer: string;
+  readonly parameter: Value;
+}
+
+export interface Selection {
+  readonly layers?: string | readonly string[] | undefined;
+  readonly except?: string | readonly string[] | undefined;
+  readonly parameter?: ParameterKind | undefined;
+}
+
+export interface Selected {
+  readonly targets: readonly Target[];
+  readonly misses: readonly Miss[];
+}
+
+/**
+ * The parameters that a selection means. One that several layers share comes once.
+ * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
+ */
+export function selectParameters(model: Model, selection: Selection): Selected {
+  const kind = selection.parameter ?? "weight";
+  const selected = selectLayers(layersOf(model, infer(model)), selection);
+  if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
+    const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
+    throw new PithError("E_NAME", `There is no ${kind} in ${shown}.`);
+  }
+  return parametersOf(model, selected, kind);
+}
+
+/** Weights and biases of the layers that a selection means, as far as there are any. */
+export function selectAllParameters(model: Model, selection: Selection): readonly Target[] {
+  const selected = selectLayers(layersOf(model, infer(model)), selection);
+  const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
+  return kinds.flatMap((kind) => parametersOf(model, selected, kind).targets);
+}
+
+function parametersOf(model: Model, selected: readonly Layer[], kind: ParameterKind): Selected {
+  const targets = new Map<Value, Target>();
+  const misses: Miss[] = [];
+  for (const layer of selected) {
+    const parameter = parameterOf(model, layer, kind);
+    if (parameter === undefined) {
+      misses.push(new Miss(`it has no ${kind}`, layer.name));
+      continue;
+    }
+    const refused = refusal(model, parameter);
+    if (refused !== undefined) misses.push(new Miss(`its ${kind} is not masked: ${refused.reason}`, layer.name));
+    else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, parameter });
+  }
+  return { targets: [...targets.values()], misses };
+}
+
+function parameterOf(model: Model, layer: Layer, kind: ParameterKind): Value | undefined {
+  if (kind === "weight") return layer.weight;
+  // Where the bias is added by a node of its own, exporters still name it after the layer.
+  const named = model.graph.value(`${layer.name}.bias`);
+  const root = storedRoot(layer.bias ?? named ?? layer.weight);
+  return root === layer.weight ? undefined : root;
+}
