@@ -3,157 +3,25 @@
  *
  * Ownership. A `Graph` owns its nodes and values; a node of a subgraph may use values of the graphs around it. All changes go through
  * the methods of `Graph`, which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), but for
- * `replaceUses` (the number of uses) and the clean-up of names.
+ * `replaceUses` (the number of uses) and `rename` of a stored tensor (the number of values).
  *
  * Iteration. `nodes()` may be edited while it runs:
  * - a node inserted after the current one is visited, one inserted before it is not;
- * - removing the current node, or any other, is safe: removed nodes are not visited again.
+ * - removing the current node, or any other, is safe: removed nodes are not visited again;
+ * - what is put in the place of the current node after it was removed is not visited: a rewrite does not meet its own result.
  */
 import { PithError } from "../errors.ts";
-import type { Dim } from "../tensor/dims.ts";
-import type { DataType, Tensor } from "../tensor/types.ts";
+import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
+import type { Carried, Node, NodeSpec, Value, ValueType } from "./elements.ts";
+import { NodeImplementation, ValueImplementation } from "./implementation.ts";
+import { Names } from "./names.ts";
+import { inOrder } from "./order.ts";
 import type { Role } from "./role.ts";
+import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
-export interface ValueType {
-  readonly type: DataType;
-  /** Undefined where the rank is unknown. */
-  readonly dims: readonly Dim[] | undefined;
-}
-
-/** One place where a value is consumed, perhaps inside a subgraph: `node.graph` says where. */
-export interface Use {
-  readonly node: Node;
-  readonly input: number;
-}
-
-/** Metadata and bytes that come from a file and go back into it untouched. */
-export interface Carried {
-  doc: string | undefined;
-  readonly metadata: Map<string, string>;
-  /** Protobuf fields that this version of Pith does not know, in wire format. */
-  unknown: Uint8Array | undefined;
-}
-
-export interface Value extends Carried {
-  readonly name: string;
-  readonly graph: Graph;
-  type: ValueType | undefined;
-  readonly producer: Node | undefined;
-  readonly uses: ReadonlySet<Use>;
-  /** The weight or constant stored under this name. */
-  tensor: Tensor | undefined;
-  role: Role | undefined;
-  /** The file lists the type in its value_info, and so does what is saved. Inferred types are not saved. */
-  declared: boolean;
-  /** What the file says of a value that is no plain tensor; carried without being read. */
-  foreign: ForeignValue | undefined;
-}
-
-/**
- * Messages in wire format: the TypeProto of a sequence, map or optional; the SparseTensorProto of a sparse weight; and what the list of
- * inputs or types says of a stored tensor beside its type (whose own metadata is that of the tensor).
- */
-export interface ForeignValue {
-  readonly type?: Uint8Array;
-  readonly sparse?: Uint8Array;
-  readonly info?: Uint8Array;
-}
-
-export interface Node extends Carried {
-  name: string;
-  readonly domain: string;
-  readonly op: string;
-  readonly overload: string;
-  readonly inputs: readonly (Value | undefined)[];
-  readonly outputs: readonly (Value | undefined)[];
-  readonly attributes: ReadonlyMap<string, Attribute>;
-  readonly graph: Graph;
-}
-
-export interface NodeSpec {
-  readonly op: string;
-  /** "" is the default domain, ai.onnx. */
-  readonly domain?: string;
-  readonly overload?: string;
-  readonly name?: string;
-  readonly inputs: readonly (Value | undefined)[];
-  /** Names for the outputs, or how many to name freshly; undefined leaves an output out. */
-  readonly outputs?: number | readonly (string | undefined)[];
-  readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
-}
-
-class ValueImplementation implements Value {
-  name: string;
-  readonly graph: Graph;
-  type: ValueType | undefined;
-  producer: Node | undefined = undefined;
-  readonly uses = new Set<Use>();
-  tensor: Tensor | undefined = undefined;
-  role: Role | undefined = undefined;
-  declared = false;
-  foreign: ForeignValue | undefined = undefined;
-  doc: string | undefined = undefined;
-  readonly metadata = new Map<string, string>();
-  unknown: Uint8Array | undefined = undefined;
-
-  constructor(graph: Graph, name: string, type: ValueType | undefined) {
-    this.graph = graph;
-    this.name = name;
-    this.type = type;
-  }
-}
-
-class NodeImplementation implements Node {
-  name: string;
-  readonly domain: string;
-  readonly op: string;
-  readonly overload: string;
-  readonly graph: Graph;
-  readonly inputs: (ValueImplementation | undefined)[] = [];
-  readonly outputs: (ValueImplementation | undefined)[] = [];
-  readonly attributes = new Map<string, Attribute>();
-  doc: string | undefined = undefined;
-  readonly metadata = new Map<string, string>();
-  unknown: Uint8Array | undefined = undefined;
-  /** Parallel to `inputs`. */
-  readonly uses: (Use | undefined)[] = [];
-  previous: NodeImplementation | undefined = undefined;
-  next: NodeImplementation | undefined = undefined;
-  removed = false;
-
-  constructor(graph: Graph, spec: NodeSpec, name: string) {
-    this.graph = graph;
-    this.name = name;
-    this.op = spec.op;
-    this.domain = spec.domain ?? "";
-    this.overload = spec.overload ?? "";
-  }
-}
-
-/** Hands out names that nothing else in the model has, subgraphs included. */
-class Names {
-  readonly #taken = new Map<string, number>();
-  readonly #next = new Map<string, number>();
-
-  take(name: string): void {
-    this.#taken.set(name, (this.#taken.get(name) ?? 0) + 1);
-  }
-
-  release(name: string): void {
-    const count = this.#taken.get(name) ?? 0;
-    if (count <= 1) this.#taken.delete(name);
-    else this.#taken.set(name, count - 1);
-  }
-
-  fresh(stem: string): string {
-    if (!this.#taken.has(stem)) return stem;
-    let number = this.#next.get(stem) ?? 1;
-    while (this.#taken.has(`${stem}_${number}`)) number++;
-    this.#next.set(stem, number + 1);
-    return `${stem}_${number}`;
-  }
-}
+export type { Carried, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {
   /** The node whose attribute this graph is; undefined for the main graph. */
@@ -260,20 +128,23 @@ export class Graph implements Carried {
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, spec.name ?? "");
+    const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
+    const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
+    const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
     const wanted = spec.outputs ?? 1;
     const names = typeof wanted === "number" ? new Array<undefined>(wanted).fill(undefined) : wanted;
+    // Everything is checked before anything changes.
+    for (const [index, name] of names.entries()) {
+      if (name !== undefined) this.#producible(name, node, names.indexOf(name) < index);
+    }
     for (const given of names) {
       // A fresh name is free until a value takes it: one at a time.
       const name = typeof wanted === "number" ? this.freshName(spec.op) : given;
       node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
     }
-    spec.inputs.forEach((value, index) => {
-      this.#connect(node, index, value);
-    });
+    for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
     const attributes = spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {});
     for (const [name, attribute] of attributes) node.attributes.set(name, attribute);
-    const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
-    const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
     this.#link(node, before?.previous ?? after ?? (before === undefined ? this.#last : undefined));
     return node;
   }
@@ -292,7 +163,7 @@ export class Graph implements Carried {
     own.inputs.forEach((_, index) => {
       this.#connect(own, index, undefined);
     });
-    for (const attribute of own.attributes.values()) releaseSubgraphs(attribute);
+    for (const graph of subgraphs(own)) graph.#clear();
     for (const output of own.outputs) if (output !== undefined) this.#forget(output);
     if (own.previous === undefined) this.#first = own.next;
     else own.previous.next = own.next;
@@ -324,66 +195,102 @@ export class Graph implements Carried {
     }
   }
 
+  /** Sets or removes an attribute. A graph that is replaced by another lets go of everything it used. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
     const own = this.#ownNode(node);
+    const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
+    const before = own.attributes.get(name);
+    for (const graph of before === undefined ? [] : graphsOf(before)) if (!kept.has(graph)) graph.#clear();
     if (attribute === undefined) own.attributes.delete(name);
     else own.attributes.set(name, attribute);
   }
 
   /**
    * Lets every consumer of `old`, subgraphs and graph outputs included, take `replacement`.
-   * Where `old` is an output of the graph, the replacement takes over its name: callers know outputs by name.
+   *
+   * Callers know outputs by name: where `old` is an output of the graph, the replacement takes over its name, and `old` gets another. A
+   * replacement that has to keep its own name (`canTakeName`) is copied to the output by an Identity.
    */
   replaceUses(old: Value, replacement: Value, except?: Node): void {
     const from = this.#own(old);
     const to = this.#reachable(replacement);
+    if (from === to) return;
+    const { name } = from;
+    const copied = this.#outputs.includes(from) && !this.canTakeName(to);
     for (const use of [...from.uses]) if (use.node !== except) use.node.graph.setInput(use.node, use.input, to);
     if (!this.#outputs.includes(from)) return;
-    this.#outputs = this.#outputs.map((output) => (output === from ? to : output));
-    if (to.graph === this && !this.#inputs.includes(to)) {
-      const name = from.name;
-      this.rename(from, this.freshName(`${name}_replaced`));
-      this.rename(to, name);
-    }
+    this.rename(from, this.freshName(`${name}_replaced`));
+    let output = to;
+    if (copied) output = this.#copyTo(name, to, from);
+    else this.rename(to, name);
+    this.#outputs = this.#outputs.map((value) => (value === from ? output : value));
   }
 
-  /** @throws PithError E_NAME if the name is taken in this graph. */
+  /**
+   * Whether a value may give up its name for that of an output: not if it is an input, an output itself, a weight with a role, or a value
+   * of another graph, which all are known by name.
+   */
+  canTakeName(value: Value): boolean {
+    if (value.graph !== this) return false;
+    const own = this.#own(value);
+    const held = own.tensor !== undefined && own.role !== undefined;
+    return !held && !this.#inputs.includes(own) && !this.#outputs.includes(own);
+  }
+
+  /** Names that roles refer to change along. @throws PithError E_NAME if the name is taken in this graph or one around it. */
   rename(value: Value, name: string): void {
     const own = this.#own(value);
-    if (own.name === name) return;
-    if (this.#values.has(name))
-      throw new PithError("E_NAME", `"${own.name}" cannot be renamed: "${name}" exists already.`);
+    const { name: before } = own;
+    if (before === name) return;
+    if (this.value(name) !== undefined) {
+      throw new PithError("E_NAME", `"${before}" cannot be renamed: "${name}" exists already.`);
+    }
     this.#forget(own);
     own.name = name;
     this.#values.set(name, own);
     this.#names.take(name);
+    if (own.tensor !== undefined) for (const graph of allGraphs(this)) graph.#retie(own, before);
   }
 
   /** Puts the nodes into an order in which every value is produced before it is used; equal choices keep their order. */
   sort(): void {
-    const order: NodeImplementation[] = [];
-    const state = new Map<Node, "open" | "done">();
-    const visit = (root: NodeImplementation): void => {
-      const stack = [{ node: root, needs: this.#needs(root), next: 0 }];
-      state.set(root, "open");
-      for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-        const need = top.needs[top.next++];
-        if (need === undefined) {
-          state.set(top.node, "done");
-          order.push(top.node);
-          stack.pop();
-        } else if (state.get(need) === "open") {
-          throw new PithError("E_MODEL", `${describe(need)} depends on itself.`);
-        } else if (state.get(need) === undefined) {
-          state.set(need, "open");
-          stack.push({ node: need, needs: this.#needs(need), next: 0 });
-        }
-      }
-    };
-    for (const node of [...this.nodes()]) if (state.get(node) === undefined) visit(this.#ownNode(node));
+    const order = inOrder(
+      [...this.nodes()].map((node) => this.#ownNode(node)),
+      (node) => this.#needs(node),
+    );
     this.#first = this.#last = undefined;
     this.#count = 0;
     for (const node of order) this.#link(node, this.#last);
+  }
+
+  /** An Identity from `to` to a new value `name`, right after `to` comes to be. */
+  #copyTo(name: string, to: ValueImplementation, from: ValueImplementation): ValueImplementation {
+    const producer = to.graph === this ? to.producer : undefined;
+    const place =
+      producer !== undefined ? { after: producer } : from.producer !== undefined ? { before: from.producer } : {};
+    const [output] = this.addNode({ op: "Identity", inputs: [to], outputs: [name] }, place).outputs;
+    if (output === undefined) throw new PithError("E_MODEL", `internal: the copy to "${name}" has no output.`);
+    output.type = from.type ?? to.type;
+    return this.#own(output);
+  }
+
+  #retie(target: Value, before: string): void {
+    for (const value of this.#values.values()) {
+      const { role } = value;
+      if (role?.kind === "tied" && role.name === before) value.role = { ...role, name: target.name };
+    }
+  }
+
+  /** Removes everything, in whatever order it stands. */
+  #clear(): void {
+    this.#outputs = [];
+    this.#inputs = [];
+    for (const node of this.nodes()) {
+      for (const graph of subgraphs(node)) graph.#clear();
+      for (const input of node.inputs.keys()) this.#connect(this.#ownNode(node), input, undefined);
+    }
+    for (const node of this.nodes()) this.removeNode(node);
+    for (const value of [...this.#values.values()]) this.#forget(value);
   }
 
   #needs(node: NodeImplementation): NodeImplementation[] {
@@ -402,18 +309,19 @@ export class Graph implements Carried {
     return value;
   }
 
-  #produced(name: string, node: NodeImplementation): ValueImplementation {
+  #producible(name: string, node: Node, twice: boolean): void {
     const existing = this.#values.get(name);
-    if (existing === undefined) {
-      const value = this.#create(name, undefined);
-      value.producer = node;
-      return value;
+    const taken =
+      existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
+    if (twice || taken || (existing !== undefined && this.#inputs.includes(existing))) {
+      throw new PithError("E_NAME", `${node.op} "${node.name}" produces "${name}", which exists already.`);
     }
-    if (existing.producer !== undefined || existing.tensor !== undefined || this.#inputs.includes(existing)) {
-      throw new PithError("E_NAME", `${describe(node)} produces "${name}", which exists already.`);
-    }
-    existing.producer = node;
-    return existing;
+  }
+
+  #produced(name: string, node: NodeImplementation): ValueImplementation {
+    const value = this.#values.get(name) ?? this.#create(name, undefined);
+    value.producer = node;
+    return value;
   }
 
   #connect(node: NodeImplementation, input: number, value: Value | undefined): void {
@@ -464,42 +372,5 @@ export class Graph implements Carried {
       throw new PithError("E_MODEL", `${describe(node)} is not in graph "${this.name}".`);
     }
     return node;
-  }
-}
-
-/** `Conv "layer1.conv"`: how messages speak of a node. Unnamed nodes are named by what they produce. */
-export function describe(node: Node): string {
-  const name = node.name === "" ? node.outputs.find((output) => output !== undefined)?.name : node.name;
-  return `${node.domain === "" ? "" : `${node.domain}.`}${node.op} "${name ?? ""}"`;
-}
-
-/** The graphs inside a node's attributes. */
-export function* subgraphs(node: Node): Generator<Graph, void, undefined> {
-  for (const attribute of node.attributes.values()) {
-    if (attribute.kind === "graph") yield attribute.value;
-    else if (attribute.kind === "graphs") yield* attribute.value;
-  }
-}
-
-/** What a node reads: its inputs, and whatever its subgraphs take from outside. */
-export function* usedValues(node: Node): Generator<Value, void, undefined> {
-  for (const input of node.inputs) if (input !== undefined) yield input;
-  for (const graph of subgraphs(node)) {
-    for (const inner of graph.nodes()) for (const value of usedValues(inner)) if (value.graph !== graph) yield value;
-    for (const output of graph.outputs) if (output.graph !== graph) yield output;
-  }
-}
-
-/** All graphs of a model or graph: itself, then those inside its nodes, depth first. */
-export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
-  yield graph;
-  for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
-}
-
-function releaseSubgraphs(attribute: Attribute): void {
-  const graphs = attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : [];
-  for (const graph of graphs) {
-    graph.setOutputs([]);
-    for (const node of [...graph.nodesBackwards()]) graph.removeNode(node);
   }
 }

@@ -14,7 +14,8 @@ import { checkForm, schemasOf } from "./schema.ts";
  * All faults of a model, each one sentence with its place; empty if there are none.
  *
  * Checked, subgraphs included:
- * - every input of a node is an input of the graph, stored, or produced before; outputs exist
+ * - every input of a node is an input of the graph, stored, or produced before; outputs exist, and belong to their graph (ONNX Runtime
+ *   refuses a subgraph that hands out a value from outside)
  * - values know their producer and uses exactly as nodes know their outputs and inputs
  * - names of values are unique along nested graphs, names of nodes within a graph (ONNX Runtime refuses others)
  * - a stored tensor has the type and dimensions its value declares

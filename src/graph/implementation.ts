@@ -1,0 +1,54 @@
+/** Values and nodes as `Graph` alone may change them. */
+import type { Tensor } from "../tensor/types.ts";
+import type { Attribute } from "./attribute.ts";
+import type { ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+import type { Graph } from "./graph.ts";
+import type { Role } from "./role.ts";
+
+export class ValueImplementation implements Value {
+  name: string;
+  readonly graph: Graph;
+  type: ValueType | undefined;
+  producer: Node | undefined = undefined;
+  readonly uses = new Set<Use>();
+  tensor: Tensor | undefined = undefined;
+  role: Role | undefined = undefined;
+  declared = false;
+  foreign: ForeignValue | undefined = undefined;
+  doc: string | undefined = undefined;
+  readonly metadata = new Map<string, string>();
+  unknown: Uint8Array | undefined = undefined;
+
+  constructor(graph: Graph, name: string, type: ValueType | undefined) {
+    this.graph = graph;
+    this.name = name;
+    this.type = type;
+  }
+}
+
+export class NodeImplementation implements Node {
+  name: string;
+  readonly domain: string;
+  readonly op: string;
+  readonly overload: string;
+  readonly graph: Graph;
+  readonly inputs: (ValueImplementation | undefined)[] = [];
+  readonly outputs: (ValueImplementation | undefined)[] = [];
+  readonly attributes = new Map<string, Attribute>();
+  doc: string | undefined = undefined;
+  readonly metadata = new Map<string, string>();
+  unknown: Uint8Array | undefined = undefined;
+  /** Parallel to `inputs`. */
+  readonly uses: (Use | undefined)[] = [];
+  previous: NodeImplementation | undefined = undefined;
+  next: NodeImplementation | undefined = undefined;
+  removed = false;
+
+  constructor(graph: Graph, spec: NodeSpec, name: string) {
+    this.graph = graph;
+    this.name = name;
+    this.op = spec.op;
+    this.domain = spec.domain ?? "";
+    this.overload = spec.overload ?? "";
+  }
+}

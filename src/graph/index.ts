@@ -1,0 +1,30 @@
+/** Graphs: what they are made of, how they are edited, written, read as text, and verified. */
+export { type Attribute, toInteger } from "./attribute.ts";
+export type { Carried, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export {
+  type Emit,
+  type EmitOptions,
+  type EmitTools,
+  emitInto,
+  emitter,
+  type OpName,
+  passKey,
+  type Subgraph,
+  type Wanted,
+} from "./emit.ts";
+export { Graph } from "./graph.ts";
+export { structureHash } from "./hash.ts";
+export { Model, type ModelHeader } from "./model.ts";
+export { buffer, mask, parameter, parseRole, type Role, roleKey, roleText, straightThrough } from "./role.ts";
+export {
+  type Arity,
+  checkForm,
+  latestOpset,
+  type NodeForm,
+  type OperatorSchema,
+  schemaAt,
+  schemasOf,
+} from "./schema.ts";
+export { parseModel, printModel, printNode, printWholeModel } from "./text.ts";
+export { assertValid, verify } from "./verify.ts";
+export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";

@@ -1,0 +1,31 @@
+import { PithError } from "../errors.ts";
+import type { Node } from "./elements.ts";
+import { describe } from "./walk.ts";
+
+/**
+ * The nodes in an order in which each comes after those it needs, depth first without recursion; equal choices keep their order.
+ * @throws PithError E_MODEL if a node needs itself, through others or not.
+ */
+export function inOrder<N extends Node>(nodes: readonly N[], needsOf: (node: N) => readonly N[]): readonly N[] {
+  const order: N[] = [];
+  const state = new Map<N, "open" | "done">();
+  for (const root of nodes) {
+    if (state.has(root)) continue;
+    const stack = [{ node: root, needs: needsOf(root), next: 0 }];
+    state.set(root, "open");
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const need = top.needs[top.next++];
+      if (need === undefined) {
+        state.set(top.node, "done");
+        order.push(top.node);
+        stack.pop();
+      } else if (state.get(need) === "open") {
+        throw new PithError("E_MODEL", `${describe(need)} depends on itself.`);
+      } else if (state.get(need) === undefined) {
+        state.set(need, "open");
+        stack.push({ node: need, needs: needsOf(need), next: 0 });
+      }
+    }
+  }
+  return order;
+}
