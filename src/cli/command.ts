@@ -82,17 +82,17 @@ export function buildCommand<S extends v.GenericSchema>(
   for (const { name, description, several } of definition.arguments) {
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }
-  addFlags(command, definition.options);
-  const { passed } = definition;
-  if (passed !== undefined) addFlags(command, passed, new Set([...keysOf(definition.options), ...keysOf(common)]));
+  const { passed, options: own } = definition;
+  // A flag that both have is described by whoever it is passed to; only what is said of data is the same everywhere.
+  const described = passed === undefined ? new Set<string>() : keysOf(passed);
+  addFlags(command, own, new Set([...described].filter((key) => key !== "data")));
+  if (passed !== undefined) addFlags(command, passed, new Set(["data", ...keysOf(common)]));
   addFlags(command, common);
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().map(String);
     const { json = false, seed } = readFlags(command, common);
     const given = passed === undefined ? {} : givenFlags(command, passed);
-    await execute({ json, seed, passed: given }, (session) =>
-      definition.run(words, readFlags(command, definition.options), session),
-    );
+    await execute({ json, seed, passed: given }, (session) => definition.run(words, readFlags(command, own), session));
   });
 }

@@ -89,6 +89,12 @@ export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entriesOf(schema as SchemaNode).keys());
 }
 
+/** Those of them that have no default and may not be left out. */
+export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
+  const entries = [...entriesOf(schema as SchemaNode)];
+  return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
+}
+
 /** "See pith quantize --help." */
 export function helpHint(command: Command): string {
   const names: string[] = [];
@@ -131,8 +137,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     const words = text.split(",").map((word) => readWord(`--${kebab(key)}`, word.trim(), element));
     return Array.isArray(before) ? [...before, ...words] : words;
   });
-  const optional = alternatives.some((alternative) => isOptional(alternative));
-  return optional ? option : option.makeOptionMandatory();
+  return alternatives.some(isOptional) ? option : option.makeOptionMandatory();
 }
 
 function readWord(flag: string, text: string, accepted: Accepted): unknown {

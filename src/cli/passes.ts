@@ -1,16 +1,44 @@
-/** The passes that are commands, by name: found here by the command (for its flags) and by the job (to run it). */
-import type { Pass } from "../passes/pass.ts";
+/** The passes that are commands: found here by the command, for its flags, and by the job, to run it. */
+import type * as v from "valibot";
+import type { Model } from "../graph/model.ts";
+import type { Context, Outcome } from "../passes/index.ts";
 
-export interface PassCommand {
-  readonly name: string;
-  readonly summary: string;
-  /** What the default output file is called: model.<suffix>.onnx. */
-  readonly suffix: string;
-  readonly examples: readonly string[];
-  load(): Promise<Pass>;
+/** Any pass, its options not yet checked: it checks them itself. */
+export interface AnyPass {
+  (...rest: never[]): Promise<Outcome>;
+  readonly options: v.GenericSchema;
 }
 
-export const passCommands: readonly PassCommand[] = [];
+export interface PassCommand {
+  /** The command's name. */
+  readonly name: string;
+  readonly summary: string;
+  /** What the result is called by default: model.<suffix>.onnx. */
+  readonly suffix: string;
+  /** Which samples the pass itself is given, if it takes any: those to train on, or those to calibrate with. */
+  readonly samples: "train" | "calibrate";
+  readonly examples: readonly string[];
+  load(): Promise<AnyPass>;
+}
+
+export const passCommands: readonly PassCommand[] = [
+  {
+    name: "train",
+    summary: "train a model, or fine-tune one after it was made smaller",
+    suffix: "trained",
+    samples: "train",
+    examples: [
+      "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
+      "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
+    ],
+    load: async () => (await import("../train/index.ts")).train,
+  },
+];
+
+/** Calls a pass with options as they were given. @throws PithError E_OPTION if they do not fit. */
+export function runPass(pass: AnyPass, model: Model, options: object, context: Context): Promise<Outcome> {
+  return Reflect.apply(pass, undefined, [model, options, context]);
+}
 
 export function passCommandNamed(name: string): PassCommand {
   const found = passCommands.find((entry) => entry.name === name);

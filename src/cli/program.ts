@@ -21,6 +21,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/inspect.ts"),
   },
   {
+    name: "train",
+    summary: "train a model, or fine-tune one after it was made smaller",
+    load: () => loadPass("train"),
+  },
+  {
     name: "eval",
     summary: "how good a model is on data, and how near to its original",
     load: () => import("./commands/eval.ts"),
@@ -31,6 +36,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/bench.ts"),
   },
 ];
+
+async function loadPass(name: string): ReturnType<Listed["load"]> {
+  const { passCommand } = await import("./commands/pass.ts");
+  return { default: await passCommand(name) };
+}
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
 

@@ -91,7 +91,7 @@ export class Terminal {
   /** A remark beside the result, with an id that stays the same. */
   note(id: string, text: string): void {
     if (this.json) this.#error(JSON.stringify({ note: { id, text } }));
-    else this.#error(`${this.#errorColor.yellow(id)}: ${text}`);
+    else this.#error(text.startsWith(id) ? text : `${this.#errorColor.yellow(id)}: ${text}`);
   }
 
   fail(error: unknown): void {

@@ -1,0 +1,136 @@
+/** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
+import { resolve } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import { moduleBeside } from "../../job/job.ts";
+import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import { outputName, requireWritable } from "../files.ts";
+import type passJob from "../jobs/pass.ts";
+import type { PassOutput, Weight } from "../jobs/pass.ts";
+import { figure, isShare, metricFlags } from "../metrics.ts";
+import { bytes, count, integer, ratio } from "../numbers.ts";
+import { keysOf, requiredKeys } from "../options.ts";
+import { passCommandNamed } from "../passes.ts";
+import type { Terminal } from "../terminal.ts";
+import { verdictText } from "../verdict.ts";
+
+const stepFlags = v.object({
+  out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "out.onnx" }))),
+  ...dataFlags,
+  ...metricFlags,
+  maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.description("write nothing if it gets worse by more: 1%"))),
+  strict: v.optional(
+    v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
+  ),
+  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
+});
+
+/** Changes and refusals that are printed; the rest is counted. */
+const shown = 5;
+
+/** The command of the pass called `name` in `passes.ts`. */
+export async function passCommand(name: string): Promise<CommandDefinition<typeof stepFlags>> {
+  const entry = passCommandNamed(name);
+  const pass = await entry.load();
+  const takesData = keysOf(pass.options).has("data");
+  return defineCommand({
+    name,
+    summary: entry.summary,
+    arguments: [{ name: "model.onnx", description: "the model" }],
+    options: stepFlags,
+    passed: pass.options,
+    examples: entry.examples,
+    async run([model = ""], options, session) {
+      const { metric, output, maxDrop, strict = false, force = false } = options;
+      const out = options.out ?? outputName(model, entry.suffix);
+      const data = dataRequest(options);
+      if (data === undefined && requiredKeys(pass.options).has("data"))
+        throw new PithError("E_USAGE", `${name} needs --data.`);
+      if (data === undefined && maxDrop !== undefined)
+        throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
+      if (resolve(out) === resolve(model)) {
+        throw new PithError("E_USAGE", `"${out}" is the model itself: the result would take its place.`, {
+          hint: "Name another file with -o.",
+        });
+      }
+      await requireWritable(out);
+      const settings = { options: session.passed, takesData, data, metric, output, maxDrop, strict, force };
+      const input = { command: name, model, out, seed: session.seed, ...settings };
+      const result = await session.job<typeof passJob>(
+        moduleBeside(import.meta.url, "../jobs/pass"),
+        input,
+        `${name} ${model}`,
+      );
+      return show(model, result, maxDrop);
+    },
+  });
+}
+
+function show(model: string, result: PassOutput, maxDrop: number | undefined): Result {
+  const { changes, misses, before, after, preprocessing, comparison, verdict, written } = result;
+  return {
+    data: { model, ...result },
+    // Asked for a change, and there is none.
+    goalMissed: written === undefined || verdict?.met === false,
+    print(terminal) {
+      list(
+        terminal,
+        "changed",
+        changes.map(({ at, what }) => `${at}: ${what}`),
+      );
+      list(
+        terminal,
+        "refused",
+        misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)),
+      );
+      if (after === undefined || written === undefined)
+        return terminal.line("Nothing changed, and nothing was written.");
+      terminal.table(
+        [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
+        [
+          ["bytes", bytes(before.bytes), bytes(after.bytes), ratio(before.bytes, after.bytes)],
+          ["parameters", count(before.parameters), count(after.parameters), ratio(before.parameters, after.parameters)],
+          ...macsRow(before, after),
+          ...(comparison === undefined
+            ? []
+            : [
+                [
+                  comparison.metric,
+                  figure(comparison.metric, comparison.original.value),
+                  figure(comparison.metric, comparison.candidate.value),
+                  differenceText(comparison),
+                ],
+              ]),
+        ],
+      );
+      if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+      if (verdict !== undefined && comparison !== undefined)
+        terminal.line(verdictText(verdict, comparison.metric, maxDrop ?? 0));
+      terminal.line(`written: ${terminal.color.bold(written)}`);
+    },
+  };
+}
+
+function list(terminal: Terminal, title: string, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  terminal.line(`${title} (${integer(lines.length)}):`);
+  for (const line of lines.slice(0, shown)) terminal.line(`  ${line}`);
+  if (lines.length > shown)
+    terminal.line(`  ${terminal.color.dim(`and ${integer(lines.length - shown)} more (--json has all)`)}`);
+}
+
+/** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
+function macsRow(before: Weight, after: Weight): string[][] {
+  const [a, b] = [before.macs, after.macs].map((text) => /^(\d+)(.*)$/.exec(text));
+  if (a === null || b === null || a === undefined || b === undefined || a[2] !== b[2] || /[ +]/.test(a[2] ?? ""))
+    return [];
+  const [first, second] = [Number(a[1]), Number(b[1])];
+  return [["MACs", count(first), count(second), ratio(first, second)]];
+}
+
+function differenceText({ metric, difference }: NonNullable<PassOutput["comparison"]>): string {
+  const { value, low, high, count: samples } = difference;
+  const points = (share: number): string => (isShare(metric) ? (100 * share).toFixed(1) : figure(metric, share));
+  return `${value > 0 ? "+" : ""}${points(value)} (${points(low)} … ${points(high)} with 95 %, n = ${integer(samples)})`;
+}
