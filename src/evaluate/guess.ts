@@ -4,35 +4,42 @@
  */
 import { findImages, type ImageInput, preprocess } from "../data/preprocess.ts";
 import { candidates, type Preprocessing } from "../data/presets.ts";
-import { collect } from "../data/select.ts";
+import { collect, take } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
+import { mcnemarExact } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
 import type { Estimate } from "./types.ts";
 
-/** Enough to tell 60 % from 70 %. */
+/** Enough to tell the right one from most others; those that are not told apart are tried on more. */
 const samplesTried = 256;
+const samplesOfContenders = 1024;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
   /** Every preprocessing tried, best first. */
-  readonly scores: readonly {
-    readonly preprocessing: Preprocessing;
-    readonly accuracy: Estimate;
-    readonly loss: number;
-  }[];
+  readonly scores: readonly PreprocessingScore[];
+  /** Others that the samples do not tell from the chosen one: state the preprocessing if you know it. */
+  readonly indistinct: readonly Preprocessing[];
   /** The share that always giving the commonest label would get right: a score like it is none. */
   readonly chance: number;
   /** Whether the best score is told from chance: otherwise the preprocessing, the labels or the model are wrong. */
   readonly trusted: boolean;
 }
 
+export interface PreprocessingScore {
+  readonly preprocessing: Preprocessing;
+  readonly accuracy: Estimate;
+  readonly loss: number;
+}
+
 /**
- * Tries the usual preprocessings on the first 256 samples and takes the one with which the model is right most often (on a tie: surer of it).
+ * Tries the usual preprocessings on the first 256 samples, what these do not tell from the best on 1,024, and takes the one with which the
+ * model is right most often (on a tie: surer of it).
  * @throws PithError E_DATA if the data has no stored images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -43,12 +50,14 @@ export async function guessPreprocessing(
   dataset: Dataset,
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
-  const sample = await collect(dataset, samplesTried);
-  const batch = await sample.gather(Uint32Array.from({ length: sample.count }, (_, index) => index));
+  const { tried, ...rest } = options;
+  const sample = await collect(dataset, samplesOfContenders);
+  const batch = await take(sample, samplesTried).gather(Uint32Array.of(0));
   const images = findImages(batch);
   const input = imageInput(model);
-  if (images === undefined)
+  if (images === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no stored images (uint8): there is no preprocessing to guess.`);
+  }
   if (batch.label === undefined) {
     throw new PithError(
       "E_DATA",
@@ -58,29 +67,60 @@ export async function guessPreprocessing(
       },
     );
   }
-  const { tried = candidates(images.channels), ...rest } = options;
-  const scores: { preprocessing: Preprocessing; accuracy: Estimate; loss: number }[] = [];
-  for (const preprocessing of tried) {
-    const [right, loss] = await evaluateAll(
-      engine,
-      model,
-      preprocess(sample, input, preprocessing),
-      [accuracy(), crossEntropy()],
-      rest,
-    );
-    if (right !== undefined && loss !== undefined) {
-      scores.push({ preprocessing, accuracy: right.estimate, loss: loss.estimate.value });
-    }
+  const score = async (preprocessing: Preprocessing, samples: Dataset): Promise<Trial> => {
+    const metrics = [accuracy(), crossEntropy()];
+    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, preprocessing), metrics, rest);
+    if (right === undefined || loss === undefined) throw new PithError("E_USAGE", "There is no metric to measure.");
+    return { preprocessing, accuracy: right.estimate, loss: loss.estimate.value, right: right.rows };
+  };
+  let trials: Trial[] = [];
+  for (const preprocessing of tried ?? candidates(images.channels)) {
+    trials.push(await score(preprocessing, take(sample, samplesTried)));
   }
-  // A stable sort keeps the likelier one first where all is equal; a loss of NaN is the worst.
-  const rank = (loss: number): number => (Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss);
-  scores.sort(
-    (a, b) => b.accuracy.value - a.accuracy.value || (rank(a.loss) === rank(b.loss) ? 0 : rank(a.loss) - rank(b.loss)),
-  );
-  const [best] = scores;
+  trials.sort(order);
+  let contenders = trials.filter((trial) => notWorse(trial, trials[0]));
+  if (contenders.length > 1 && sample.count > samplesTried) {
+    const others = trials.filter((trial) => !contenders.includes(trial));
+    const again: Trial[] = [];
+    for (const { preprocessing } of contenders) again.push(await score(preprocessing, sample));
+    again.sort(order);
+    contenders = again.filter((trial) => notWorse(trial, again[0]));
+    trials = [...again, ...others];
+  }
+  const [best] = trials;
   if (best === undefined) throw new PithError("E_USAGE", "There is no preprocessing to try.");
-  const chance = commonestShare(toFloat64(batch.label));
-  return { chosen: best.preprocessing, scores, chance, trusted: best.accuracy.low > chance };
+  const all = await sample.gather(Uint32Array.from({ length: best.right.length }, (_, index) => index));
+  const chance = commonestShare(toFloat64(all.label ?? batch.label));
+  return {
+    chosen: best.preprocessing,
+    scores: trials.map(({ preprocessing, accuracy: share, loss }) => ({ preprocessing, accuracy: share, loss })),
+    indistinct: contenders.filter((trial) => trial !== best).map((trial) => trial.preprocessing),
+    chance,
+    trusted: best.accuracy.low > chance,
+  };
+}
+
+interface Trial extends PreprocessingScore {
+  /** 1 where the model was right, in the order of the samples. */
+  readonly right: Float64Array;
+}
+
+/** Best first; a stable sort keeps the likelier one first where all is equal, and a loss of NaN is the worst. */
+function order(a: Trial, b: Trial): number {
+  const loss = (trial: Trial): number => (Number.isNaN(trial.loss) ? Number.MAX_VALUE : trial.loss);
+  return b.accuracy.value - a.accuracy.value || loss(a) - loss(b);
+}
+
+/** Whether the samples leave open that this one is as good as the best (McNemar, 5 %). */
+function notWorse(trial: Trial, best: Trial | undefined): boolean {
+  if (best === undefined || trial === best) return true;
+  let onlyBest = 0;
+  let onlyThis = 0;
+  trial.right.forEach((own, sample) => {
+    if (own < (best.right[sample] ?? 0)) onlyBest++;
+    else if (own > (best.right[sample] ?? 0)) onlyThis++;
+  });
+  return onlyThis >= onlyBest || mcnemarExact(onlyBest, onlyThis) > 0.05;
 }
 
 /** The input that takes the images: the only one. */

@@ -3,7 +3,7 @@ export { agreement, decibels, meanKl, meanSquaredChange, signalToNoise, similari
 export { type Comparison, compare, compareRows, type Goal, judge, type Pairs, type Verdict } from "./compare.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
-export { guessPreprocessing, imageInput, type PreprocessingGuess } from "./guess.ts";
+export { guessPreprocessing, imageInput, type PreprocessingGuess, type PreprocessingScore } from "./guess.ts";
 export {
   bootstrap,
   bootstrapPairs,

@@ -1,0 +1,185 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync, zipSync } from "fflate";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { shared } from "../../test/shared.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { contentHash, type Dataset, openDataset } from "./index.ts";
+
+let root = "";
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "pith-data-"));
+});
+
+afterAll(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
+  const path = join(root, name);
+  await mkdir(path, { recursive: true });
+  for (const [file, content] of Object.entries(files)) await writeFile(join(path, file), content);
+  return path;
+}
+
+async function whole(dataset: Dataset): Promise<Batch> {
+  for await (const batch of dataset.batches({ size: 1000 })) return batch;
+  return {};
+}
+
+function labels(batch: Batch): number[] {
+  return Array.from((batch.label as Dense<"int64">).data, Number);
+}
+
+const images = (count: number): Uint8Array =>
+  Uint8Array.of(0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 1, 0, 0, 0, 1, ...new Array<number>(count).fill(9));
+const classes = (...values: number[]): Uint8Array => Uint8Array.of(0, 0, 8, 1, 0, 0, 0, values.length, ...values);
+const record = (label: number): number[] => [label, ...new Array<number>(3072).fill(label)];
+
+function npy(values: readonly number[], dims: string): Uint8Array {
+  const header = new TextEncoder().encode(`{'descr': '|u1', 'fortran_order': False, 'shape': (${dims}), }\n`);
+  return Uint8Array.of(0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, header.length, 0, ...header, ...values);
+}
+
+describe("openDataset", () => {
+  it("reads a folder of idx files, the test part unless told", async () => {
+    const path = await folder("mnist", {
+      "train-images-idx3-ubyte": images(3),
+      "train-labels-idx1-ubyte": classes(1, 2, 3),
+      "t10k-images.idx3-ubyte.gz": gzipSync(images(2)),
+      "t10k-labels.idx1-ubyte.gz": gzipSync(classes(8, 9)),
+    });
+    expect(labels(await whole(await openDataset(path)))).toEqual([8, 9]);
+    expect(labels(await whole(await openDataset(path, { part: "train" })))).toEqual([1, 2, 3]);
+    expect(labels(await whole(await openDataset(join(path, "train-images-idx3-ubyte"))))).toEqual([1, 2, 3]);
+  });
+
+  it("refuses a part that is not there, labels that are missing, and two sets in one folder", async () => {
+    const path = await folder("only-test", {
+      "t10k-images-idx3-ubyte": images(1),
+      "t10k-labels-idx1-ubyte": classes(8),
+    });
+    await expect(openDataset(path, { part: "train" })).rejects.toThrow("has no train part, only test");
+    const unlabelled = await folder("unlabelled", { "t10k-images-idx3-ubyte": images(1) });
+    await expect(openDataset(unlabelled)).rejects.toThrow("has no idx file of labels");
+    const two = await folder("two", { "a-test-images-idx3-ubyte": images(1), "b-test-images-idx3-ubyte": images(1) });
+    await expect(openDataset(two)).rejects.toThrow("several sets");
+  });
+
+  it("reads CIFAR files by part, all training files together", async () => {
+    const path = await folder("cifar", {
+      "data_batch_1.bin": Uint8Array.from([...record(1), ...record(2)]),
+      "data_batch_2.bin.gz": gzipSync(Uint8Array.from(record(3))),
+      "test_batch.bin": Uint8Array.from(record(4)),
+      "readme.html": "",
+    });
+    expect(labels(await whole(await openDataset(path, { part: "train" })))).toEqual([1, 2, 3]);
+    expect(labels(await whole(await openDataset(path)))).toEqual([4]);
+    expect(labels(await whole(await openDataset(join(path, "data_batch_1.bin"))))).toEqual([1, 2]);
+    await expect(openDataset(join(path, "data_batch_1.bin"), { part: "test" })).rejects.toThrow("has no test part");
+  });
+
+  it("reads the parts of a .npz, and divides one without parts into two that never overlap", async () => {
+    const keras = zipSync({
+      "x_train.npy": npy([1, 2], "2, 1"),
+      "y_train.npy": npy([0, 1], "2,"),
+      "x_test.npy": npy([3], "1, 1"),
+      "y_test.npy": npy([7], "1,"),
+    });
+    const plain = zipSync({
+      "pixels.npy": npy(
+        Array.from({ length: 50 }, (_, index) => index),
+        "50, 1",
+      ),
+      "labels.npy": npy(
+        Array.from({ length: 50 }, (_, index) => index),
+        "50, 1",
+      ),
+    });
+    const path = await folder("npz", { "keras.npz": keras, "plain.npz": plain });
+    const test = await whole(await openDataset(join(path, "keras.npz")));
+    expect([Object.keys(test), labels(test)]).toEqual([["x", "label"], [7]]);
+    const file = join(path, "plain.npz");
+    expect((await openDataset(file)).count).toBe(50);
+    const parts = await Promise.all(
+      (["train", "test"] as const).map(async (part) => labels(await whole(await openDataset(file, { part })))),
+    );
+    expect(parts.map((part) => part.length)).toEqual([40, 10]);
+    expect(parts.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index));
+  });
+
+  it("reads train.csv and test.csv in a folder, a single table, and a gzipped one", async () => {
+    const path = await folder("csv", { "train.csv": "a,label\n1,0\n2,1\n", "test.csv": "a,label\n3,1\n" });
+    expect(labels(await whole(await openDataset(path, { part: "train" })))).toEqual([0, 1]);
+    expect(labels(await whole(await openDataset(path)))).toEqual([1]);
+    const single = await folder("single", { "points.jsonl": '{"x": [1, 2], "label": 5}\n', "notes.txt": "" });
+    expect(labels(await whole(await openDataset(single)))).toEqual([5]);
+    const packed = await folder("packed", { "t.csv.gz": gzipSync(new TextEncoder().encode("a,label\n3,4\n")) });
+    expect(labels(await whole(await openDataset(join(packed, "t.csv.gz"))))).toEqual([4]);
+  });
+
+  it("imports a module: a generator by part, named parts, or a data set", async () => {
+    const path = await folder("modules", {
+      "generator.mjs": `export default async function* ({ part, size }) {
+        for (const label of part === "train" ? [1, 2] : [3]) yield { x: { type: "float32", dims: [1, 1], data: Float32Array.of(size) }, labels: { type: "int32", dims: [1], data: Int32Array.of(label) } };
+      }`,
+      "parts.mjs": `const one = (label) => function* () { yield { x: { type: "float32", dims: [1], data: Float32Array.of(0) }, label: { type: "int64", dims: [1], data: BigInt64Array.of(label) } }; };
+        export const train = one(1n), test = one(2n);`,
+      "nothing.mjs": "export const answer = 42;",
+      "wrong.mjs": "export default () => 42;",
+      "torn.mjs":
+        'export default function* () { yield { x: { type: "float32", dims: [2], data: new Float32Array(3) } }; }',
+      "broken.mjs": "export default (;",
+    });
+    const labelsOf = async (dataset: Dataset): Promise<number[]> => {
+      const found: number[] = [];
+      for await (const batch of dataset.batches({ size: 7 })) found.push(...labels(batch));
+      return found;
+    };
+    const generator = await openDataset(join(path, "generator.mjs"), { part: "train" });
+    expect(await labelsOf(generator)).toEqual([1, 2]);
+    expect(await labelsOf(generator)).toEqual([1, 2]);
+    expect(await labelsOf(await openDataset(join(path, "parts.mjs")))).toEqual([2]);
+    expect(await labelsOf(await openDataset(join(path, "parts.mjs"), { part: "train" }))).toEqual([1]);
+    await expect(openDataset(join(path, "nothing.mjs"))).rejects.toThrow("exports no data set, only answer");
+    await expect(openDataset(join(path, "wrong.mjs"))).rejects.toThrow("it returned 42");
+    await expect(whole(await openDataset(join(path, "torn.mjs")))).rejects.toThrow(
+      'batch 1, "x": float32[2] takes 2 elements, got 3',
+    );
+    await expect(openDataset(join(path, "broken.mjs"))).rejects.toMatchObject({ code: "E_DATA" });
+  });
+
+  it("says what it accepts where nothing is recognised", async () => {
+    const path = await folder("odd", { "a.txt": "hello", "b.onnx": "x" });
+    await expect(openDataset(path)).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining("a.txt, b.onnx"),
+      hint: expect.stringContaining(".npz"),
+    });
+    await expect(openDataset(await folder("empty", {}))).rejects.toThrow("it is empty");
+    await expect(openDataset(join(path, "a.txt"))).rejects.toThrow("is not a data set that is known");
+    await expect(openDataset(join(path, "missing"))).rejects.toMatchObject({ code: "E_FILE" });
+  });
+});
+
+describe.skipIf(shared("data/mnist") === undefined)("real data", () => {
+  it("MNIST has 60,000 and 10,000 images of 28×28", async () => {
+    const path = shared("data/mnist") ?? "";
+    const [train, test] = [await openDataset(path, { part: "train" }), await openDataset(path, { part: "test" })];
+    expect([train.count, test.count]).toEqual([60000, 10000]);
+    const batch = await whole(test);
+    expect(batch.image?.dims).toEqual([1000, 1, 28, 28]);
+    expect(labels(batch).slice(0, 10)).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
+    expect(await contentHash(test)).not.toBe(await contentHash(train));
+  });
+
+  it("CIFAR-10 has 20,000 and 1,000 images of 3×32×32", async () => {
+    const path = shared("data/cifar10") ?? "";
+    expect((await openDataset(path, { part: "train" })).count).toBe(20000);
+    const batch = await whole(await openDataset(path));
+    expect(batch.image?.dims).toEqual([1000, 3, 32, 32]);
+    expect(labels(batch).slice(0, 8)).toEqual([3, 8, 8, 0, 6, 6, 1, 6]);
+  });
+});
