@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+import { golden } from "../../test/shared.ts";
+import { infer } from "../analysis/infer.ts";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { emitInto } from "../graph/emit.ts";
+import { Model } from "../graph/model.ts";
+import { parameter } from "../graph/role.ts";
+import { flatten, linear, network } from "../nn/index.ts";
+import { completeContext } from "../passes/index.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
+import { differentiate } from "../train/differentiate.ts";
+import { crossEntropy, train } from "../train/index.ts";
+import { distillation, softLoss } from "./distillation.ts";
+
+interface HintonCase {
+  readonly loss: string;
+  readonly name: string;
+  readonly options: { readonly T: number; readonly alpha: number; readonly beta: number };
+  readonly inputs: Record<"student" | "teacher" | "labels", { shape: number[]; data: number[] } | undefined>;
+  readonly value: number;
+  readonly gradients: { readonly student: { readonly data: number[] } };
+}
+
+const oracle = golden("distillation") as { readonly cases: readonly HintonCase[] } | undefined;
+// Cases with a mask are about sequences of tokens, which this loss does not leave out.
+const hinton = oracle?.cases.filter((one) => one.loss === "hinton" && !("mask" in one.inputs)) ?? [];
+
+describe.skipIf(oracle === undefined)("the loss of Hinton et al.", () => {
+  it.each(hinton.map((one) => [one.name, one] as const))("equals PyTorch's value and gradient: %s", async (_, one) => {
+    const { student, teacher, labels } = one.inputs;
+    if (student === undefined || teacher === undefined) throw new Error("the case has no logits");
+    const model = new Model();
+    const stored = (name: string, tensor: { shape: number[]; data: number[] }, role?: typeof parameter) =>
+      model.graph.addTensor(name, inMemory(float32(tensor.shape, tensor.data)), role);
+    const own = stored("student", student, parameter);
+    const other = stored("teacher", teacher);
+    const inference = infer(model);
+    const emit = emitInto(model, {
+      onNode: (node) => {
+        inference.visit(node);
+      },
+    });
+    const weighted = (value: typeof own, weight: number) => emit.Mul([value, emit.constant(float32([], [weight]))]);
+    let loss = weighted(softLoss(emit, own, other, one.options.T), one.options.beta);
+    const hard = crossEntropy();
+    if (labels !== undefined) {
+      const outputs = new Map([["student", own]]);
+      const context = completeContext();
+      loss = emit.Add([
+        loss,
+        weighted(await hard.build({ emit, model, outputs, open: context.open }), one.options.alpha),
+      ]);
+    }
+    const { step, gradients } = differentiate(model, {
+      loss: loss.name,
+      wrt: (value) => value === own || value.name === "student",
+    });
+    const session = await createEngine().load(step, { optimize: false });
+    const feeds = labels === undefined ? {} : hard.feeds({ label: int64(labels.shape, labels.data) });
+    const results = await session.run({ student: float32(student.shape, student.data), ...feeds });
+    expect(Number(results[loss.name]?.data[0])).toBeCloseTo(one.value, 4);
+    const gradient = results[gradients.get("student") ?? ""];
+    const largest = Math.max(...one.gradients.student.data.map(Math.abs), 1e-3);
+    one.gradients.student.data.forEach((expected, index) => {
+      expect(Math.abs(Number(gradient?.data[index]) - expected)).toBeLessThan(1e-5 * largest + 2e-6);
+    });
+  });
+});
+
+const pixels = (count: number) => Float32Array.from({ length: count * 6 }, (_, index) => Math.sin(index * 1.7));
+const data = memory("waves", {
+  input: float32([40, 6], pixels(40)),
+  label: int64(
+    [40],
+    Array.from({ length: 40 }, (_, index) => index % 3),
+  ),
+});
+
+describe("training with a teacher", () => {
+  const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
+  const student = () => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
+
+  it("a student of the same form becomes its teacher when the teacher alone decides", async () => {
+    const model = student();
+    const unlabelled = memory("waves", { input: float32([40, 6], pixels(40)) });
+    const loss = distillation({ teacher, temperature: 2, alpha: 1 });
+    const { history } = await train(model, { data: unlabelled, loss, epochs: 200, batch: 20, learningRate: 0.05 });
+    expect(history.at(-1)?.loss).toBeLessThan(1e-4);
+  });
+
+  it("the teacher is computed in a graph of its own, and not trained", async () => {
+    const before = await teacher.graph.value("fc.weight")?.tensor?.read();
+    const model = student();
+    await train(model, { data, loss: distillation({ teacher }), epochs: 1, batch: 20 });
+    expect(await teacher.graph.value("fc.weight")?.tensor?.read()).toEqual(before);
+    expect([...model.graph.nodes()]).toHaveLength(1);
+  });
+
+  it("teacher and student may want the same numbers in other dimensions", async () => {
+    const square = network({ flat: flatten(), fc: linear(6, 3) }, { input: ["batch", 2, 3], seed: 2 });
+    const [flatHistory, squareHistory] = await Promise.all(
+      [teacher, square].map((one) =>
+        train(student(), { data, loss: distillation({ teacher: one }), epochs: 2 }, { seed: 4 }),
+      ),
+    );
+    expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
+  });
+
+  it("different numbers of classes are refused", async () => {
+    const other = network({ fc: linear(6, 4) }, { input: ["batch", 6], seed: 2 });
+    await expect(train(student(), { data, loss: distillation({ teacher: other }), epochs: 1 })).rejects.toMatchObject({
+      code: "E_SHAPE_MISMATCH",
+    });
+  });
+
+  it.each([0, -1, Number.NaN])("a temperature of %s is refused", (temperature) => {
+    expect(() => distillation({ teacher, temperature })).toThrow("above 0");
+  });
+
+  it.each([-0.1, 1.1])("a weight of %s is refused", (alpha) => {
+    expect(() => distillation({ teacher, alpha })).toThrow("between 0 and 1");
+  });
+});

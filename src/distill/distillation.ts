@@ -1,0 +1,123 @@
+/**
+ * Knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531): the student is trained towards the teacher's softened
+ * distribution and the labels together,
+ *
+ *   loss = α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
+ *
+ * where s and t are the logits of student and teacher. T² keeps the size of the soft gradient as T grows.
+ *
+ * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
+ * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
+ */
+import { infer } from "../analysis/infer.ts";
+import { PithError } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { mergeGraph } from "../graph/merge.ts";
+import type { Model } from "../graph/model.ts";
+import { raiseOpset, setBatch } from "../passes/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { asRows, crossEntropy, firstOutput, type Loss, type LossScope } from "../train/loss.ts";
+
+export interface DistillationOptions {
+  /** The model to learn from, or a reference that the context opens: a path. */
+  readonly teacher: Model | string;
+  /** T, above 0 (default 4): larger shows more of what the teacher thinks of the wrong classes. */
+  readonly temperature?: number;
+  /** α, 0 to 1 (default 0.7): the weight of the teacher; the labels have the rest. With 1 no labels are needed. */
+  readonly alpha?: number;
+  /** The column with the labels. */
+  readonly label?: string;
+}
+
+/**
+ * The loss of a student beside its teacher, for `train`.
+ * @throws PithError E_USAGE for a temperature or weight out of range; when training starts E_SHAPE_MISMATCH if teacher and student have
+ * different classes or inputs.
+ * @example
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
+ */
+export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "label" }: DistillationOptions): Loss {
+  if (!(temperature > 0)) throw new PithError("E_USAGE", `The temperature must be above 0, got ${temperature}.`);
+  if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_USAGE", `alpha must lie between 0 and 1, got ${alpha}.`);
+  const hard = crossEntropy({ label });
+  return {
+    name: "distillation",
+    async build(scope) {
+      const { emit } = scope;
+      const student = firstOutput(scope);
+      const logits = await beside(scope, teacher);
+      const soft = alpha === 0 ? undefined : softLoss(emit, student, logits, temperature);
+      const labelled = alpha === 1 ? undefined : await hard.build(scope);
+      const number = (value: number): Value => emit.constant(float32([], [value]));
+      const parts = [
+        ...(soft === undefined ? [] : [emit.Mul([soft, number(alpha)])]),
+        ...(labelled === undefined ? [] : [emit.Mul([labelled, number(1 - alpha)])]),
+      ];
+      const [first, second] = parts;
+      if (first === undefined) throw new PithError("E_USAGE", "The loss has no part.");
+      return second === undefined ? first : emit.Add([first, second]);
+    },
+    feeds: (batch) => (alpha === 1 ? {} : hard.feeds(batch)),
+  };
+}
+
+/** T² · mean over rows of KL(teacher ‖ student): Σ p (log p - log q), summed over classes. */
+export function softLoss(emit: Emit, student: Value, teacher: Value, temperature: number): Value {
+  const [own, other] = [asRows(emit, student), asRows(emit, teacher)];
+  if (own.classes !== other.classes || own.count !== other.count) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `The student has ${own.count} × ${own.classes} logits for a batch, the teacher ${other.count} × ${other.classes}.`,
+    );
+  }
+  const soften = (rows: Value): Value =>
+    emit.LogSoftmax([temperature === 1 ? rows : emit.Div([rows, emit.constant(float32([], [temperature]))])], {
+      axis: -1,
+    });
+  const [q, p] = [soften(own.rows), soften(other.rows)];
+  const divergence = emit.ReduceSum([emit.Mul([emit.Exp([p]), emit.Sub([p, q])])], { keepdims: 0 });
+  return emit.Mul([divergence, emit.constant(float32([], [(temperature * temperature) / own.count]))]);
+}
+
+/** The teacher's logits for the student's own inputs, in the student's graph. */
+async function beside(scope: LossScope, reference: Model | string): Promise<Value> {
+  const { model } = scope;
+  const teacher = (typeof reference === "string" ? await scope.open(reference) : reference).clone();
+  const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
+  raiseOpset(model, version);
+  raiseOpset(teacher, version);
+  const [first] = model.graph.feeds;
+  const batch = fixedDims(first?.type?.dims)?.[0];
+  if (first === undefined || batch === undefined)
+    throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
+  setBatch(teacher, batch);
+  const feeds = teacher.graph.feeds;
+  const inputs = new Map<string, Value>();
+  for (const input of feeds) {
+    const own =
+      model.graph.feeds.find((candidate) => candidate.name === input.name) ?? (feeds.length === 1 ? first : undefined);
+    if (own === undefined) continue;
+    inputs.set(input.name, fitted(scope.emit, own, input));
+  }
+  infer(teacher);
+  const { outputs } = mergeGraph(model, teacher, "teacher.", inputs);
+  const [logits] = outputs.values();
+  if (logits === undefined) throw new PithError("E_MODEL", "The teacher has no output.");
+  return logits;
+}
+
+/** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
+function fitted(emit: Emit, own: Value, wanted: Value): Value {
+  const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
+  const count = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
+  if (from === undefined || to === undefined || count(from) !== count(to)) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `The teacher's input "${wanted.name}" does not fit the student's "${own.name}".`,
+    );
+  }
+  if (from.length === to.length && from.every((dim, axis) => dim === to[axis])) return own;
+  return emit.Reshape([own, emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) })]);
+}
