@@ -20,6 +20,8 @@ import { parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
+  /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
+  readonly parameters?: readonly string[];
   readonly threads?: number;
 }
 
@@ -46,7 +48,7 @@ export async function createStep(model: Model, example: Batch, options: StepOpti
   await foldConstants(working, {}, context);
   setBatch(working, sampleCount(example));
   const binding = bindInputs(working.graph.feeds, example, "training data");
-  const wanted = trainedValues(working, options);
+  const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
 
   const inference = infer(working);
   const emit = emitInto(working, {

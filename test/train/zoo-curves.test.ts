@@ -1,0 +1,94 @@
+/**
+ * Real exports, trained step by step: plain gradient descent on one batch must give PyTorch's losses. A network whose operators have no
+ * gradient yet is refused by name; the table says which ones must go through.
+ */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parseNpz } from "../../src/data/index.ts";
+import { PithError } from "../../src/errors.ts";
+import { open } from "../../src/onnx/index.ts";
+import { completeContext } from "../../src/passes/index.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { crossEntropy, sgd } from "../../src/train/index.ts";
+import { createStep, type Step } from "../../src/train/step.ts";
+import { shared } from "../shared.ts";
+
+interface Entry {
+  readonly loss: readonly { readonly output: string; readonly kind: string }[];
+  readonly lr: number;
+  readonly losses: readonly number[];
+  readonly mode: string;
+  readonly trainable: readonly string[];
+  readonly comparable_step_by_step: boolean;
+  readonly note?: string;
+}
+
+const folder = shared("data/zoo");
+const index =
+  folder === undefined ? {} : (JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as Record<string, Entry>);
+
+/** These must train; others may be refused, but never be wrong. */
+const required = [
+  "mlp_op13",
+  "mlp",
+  "plain_cnn_op13",
+  "plain_cnn_bn_folded",
+  "resnet_a",
+  "mobilenet_v2",
+  "efficientnet",
+  "resnet_b_dynamo_optimized",
+  "external_data",
+];
+
+const networks = Object.entries(index).filter(
+  ([, entry]) => entry.loss.length === 1 && entry.loss[0]?.kind === "cross_entropy" && entry.comparable_step_by_step,
+);
+
+/**
+ * What the reference trained. Where batch norm was folded into a convolution that had no bias, PyTorch's `fuse` gave it one that is not
+ * trained (`requires_grad` of the zeros that it starts from), although the index lists it.
+ */
+function trained(name: string, entry: Entry): readonly string[] {
+  if (entry.note?.includes("folded batch norm") !== true) return entry.trainable;
+  const biases = name === "plain_cnn_bn_folded" ? ["onnx::Conv_28", "onnx::Conv_31"] : [];
+  return entry.trainable.filter((tensor) => !tensor.endsWith(".weight_bias") && !biases.includes(tensor));
+}
+
+async function curve(name: string, entry: Entry): Promise<readonly number[]> {
+  const model = await open(`${folder}/${name}.onnx`);
+  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  const batch: Batch = Object.fromEntries(
+    Object.entries(arrays)
+      .filter(([column]) => !column.startsWith("output."))
+      .map(([column, dense]) => [column.startsWith("target.") ? "label" : column, dense]),
+  );
+  const step: Step = await createStep(
+    model,
+    batch,
+    { loss: crossEntropy(), parameters: trained(name, entry) },
+    completeContext(),
+  );
+  const optimizer = sgd();
+  const losses: number[] = [];
+  for (const _ of entry.losses) {
+    losses.push(await step.run(batch));
+    optimizer.update(step.parameters, entry.lr);
+  }
+  await step.release();
+  return losses;
+}
+
+describe.skipIf(folder === undefined)("exported networks take PyTorch's steps", () => {
+  it.each(networks.map(([name, entry]) => [name, entry] as const))("%s", async (name, entry) => {
+    try {
+      const losses = await curve(name, entry);
+      losses.forEach((loss, step) => {
+        const expected = entry.losses[step] ?? Number.NaN;
+        expect(Math.abs(loss - expected), `step ${step}: ${loss} for ${expected}`).toBeLessThan(1e-3 * expected + 1e-5);
+      });
+    } catch (error) {
+      if (!(error instanceof PithError) || required.includes(name)) throw error;
+      expect(["E_NOT_DIFFERENTIABLE", "E_UNSUPPORTED", "E_SHAPE_MISMATCH"]).toContain(error.code);
+    }
+  });
+});
