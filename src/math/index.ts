@@ -1,5 +1,6 @@
 /** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
 export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
+export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
 export {
   frobenius,
@@ -58,3 +59,5 @@ export {
 } from "./rank.ts";
 export { type Svd, singularValues, svd } from "./svd.ts";
 export { orthonormalize, type TruncatedSvd, type TruncationOptions, truncate, truncatedSvd } from "./truncate.ts";
+export { swapChannels, type Tucker2, type Tucker2Options, tucker2 } from "./tucker.ts";
+export { type WeightFactors, whitenedSvd } from "./whiten.ts";

@@ -1,0 +1,186 @@
+import { describe, expect, test } from "vitest";
+import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
+import { Miss } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import { cholesky } from "./cholesky.ts";
+import { evbmf } from "./evbmf.ts";
+import { frobenius, identity, type Matrix, matrix, multiply, subtract, transpose } from "./matrix.ts";
+import { singularValues } from "./svd.ts";
+import { swapChannels, tucker2 } from "./tucker.ts";
+import { whitenedSvd } from "./whiten.ts";
+
+function normal(rows: number, columns: number, seed: number, deviation = 1): Matrix {
+  const stream = random(seed);
+  return matrix(
+    rows,
+    columns,
+    Float64Array.from({ length: rows * columns }, () => stream.normal(0, deviation)),
+  );
+}
+
+describe("rank beneath noise", () => {
+  test.each([0, 3, 8])("rank %d is found under weak noise, at any scale", (rank) => {
+    const signal = rank === 0 ? matrix(40, 60) : multiply(normal(40, rank, 1), normal(rank, 60, 2));
+    const noise = normal(40, 60, 3, 0.1);
+    for (const scale of [1, 1e-170, 1e170]) {
+      const s = singularValues(
+        matrix(
+          40,
+          60,
+          signal.data.map((value, index) => (value + (noise.data[index] ?? 0)) * scale),
+        ),
+      );
+      const estimate = evbmf(s, 40, 60);
+      if (estimate instanceof Miss) throw new Error(estimate.reason);
+      expect(estimate.rank).toBe(rank);
+      if (scale === 1) expect(Math.sqrt(estimate.noiseVariance)).toBeCloseTo(0.1, 2);
+    }
+  });
+
+  test("a matrix without noise keeps its rank, a zero matrix has none, one row says nothing", () => {
+    const exact = evbmf(singularValues(multiply(normal(30, 4, 4), normal(4, 30, 5))), 30, 30);
+    expect(exact).toMatchObject({ rank: 4 });
+    expect(evbmf(new Float64Array(5), 5, 9)).toEqual({ rank: 0, noiseVariance: 0 });
+    expect(evbmf([3], 1, 9)).toBeInstanceOf(Miss);
+  });
+});
+
+function rebuild({
+  out,
+  in: input,
+  core,
+}: {
+  readonly out: Matrix;
+  readonly in: Matrix;
+  readonly core: Matrix;
+}): Matrix {
+  const half = multiply(out, core);
+  return swapChannels(multiply(input, swapChannels(half, input.columns)), out.rows);
+}
+
+describe("Tucker-2", () => {
+  test("the error is that of the rebuilt weight, and never grows", async () => {
+    const weight = normal(9, 7 * 6, 6);
+    const result = await tucker2(weight, 7, { rankOut: 4, rankIn: 3, iterations: 8 });
+    expect(frobenius(subtract(weight, rebuild(result))) / frobenius(weight)).toBeCloseTo(result.errors.at(-1) ?? 0, 12);
+    for (const [index, error] of result.errors.entries()) {
+      if (index > 0) expect(error).toBeLessThanOrEqual((result.errors[index - 1] ?? 0) + 1e-12);
+    }
+    for (const basis of [result.out, result.in]) {
+      expect(frobenius(subtract(multiply(transpose(basis), basis), identity(basis.columns)))).toBeLessThan(1e-12);
+    }
+    expect([result.core.rows, result.core.columns]).toEqual([4, 18]);
+  });
+
+  test("full ranks lose nothing, also where an unfolding is narrower than the rank", async () => {
+    const square = normal(5, 4 * 9, 7);
+    expect(frobenius(subtract(square, rebuild(await tucker2(square, 4, { rankOut: 5, rankIn: 4 }))))).toBeLessThan(
+      1e-12,
+    );
+    const pointwise = normal(8, 2, 8);
+    const narrow = await tucker2(pointwise, 2, { rankOut: 6, rankIn: 2 });
+    expect(frobenius(subtract(pointwise, rebuild(narrow)))).toBeLessThan(1e-12);
+  });
+
+  test("ranks and kernels that do not fit are refused", async () => {
+    await expect(tucker2(normal(4, 18, 9), 4, { rankOut: 1, rankIn: 1 })).rejects.toThrow(/no kernel of 4/);
+    await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 5, rankIn: 1 })).rejects.toThrow(/output side is from 1 to 4/);
+    await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 1, rankIn: 0 })).rejects.toThrow(/input side is from 1 to 2/);
+  });
+});
+
+describe("whitened truncation", () => {
+  test("the loss is the error of the outputs, and less than that of plain truncation", async () => {
+    const weight = normal(10, 8, 10);
+    const inputs = multiply(normal(50, 8, 11), normal(8, 8, 12));
+    const factor = cholesky(multiply(transpose(inputs), inputs));
+    if (factor instanceof Miss) throw new Error(factor.reason);
+    const outputError = (left: Matrix, right: Matrix) =>
+      frobenius(multiply(inputs, transpose(subtract(weight, multiply(left, right))))) ** 2;
+    for (const rank of [1, 3, 7]) {
+      const { left, right, loss } = await whitenedSvd(weight, factor, rank);
+      expect(outputError(left, right) / loss).toBeCloseTo(1, 9);
+      const plain = await whitenedSvd(weight, identity(8), rank);
+      expect(outputError(plain.left, plain.right)).toBeGreaterThan(loss);
+    }
+  });
+});
+
+interface GoldenLowRank {
+  readonly evbmf: readonly {
+    readonly rows: number;
+    readonly columns: number;
+    readonly matrix: GoldenTensor;
+    readonly noise_variance: number;
+    readonly rank: number;
+  }[];
+  readonly tucker2: readonly {
+    readonly weight: GoldenTensor;
+    readonly cases: readonly {
+      readonly rank_out: number;
+      readonly rank_in: number;
+      readonly hosvd_error: number;
+      readonly hooi_error_by_iteration: readonly number[];
+      readonly hooi_error_after_50: number;
+    }[];
+  }[];
+  readonly whitened: readonly {
+    readonly W: GoldenTensor;
+    readonly X: GoldenTensor;
+    readonly positive_definite: boolean;
+    readonly added_to_diagonal: number;
+    readonly ranks: readonly {
+      readonly rank: number;
+      readonly truncation_loss: number;
+      readonly weight: GoldenTensor;
+    }[];
+  }[];
+}
+const reference = golden<GoldenLowRank>("lowrank");
+const toMatrix = (tensor: GoldenTensor) => matrix(tensor.shape[0] ?? 0, tensor.shape[1] ?? 0, goldenNumbers(tensor));
+
+describe.skipIf(reference === undefined)("low rank against SciPy", () => {
+  test("EVBMF finds the same rank and noise", () => {
+    for (const entry of reference?.evbmf ?? []) {
+      const estimate = evbmf(singularValues(toMatrix(entry.matrix)), entry.rows, entry.columns);
+      if (estimate instanceof Miss) throw new Error(estimate.reason);
+      expect(estimate.rank).toBe(entry.rank);
+      expect(estimate.noiseVariance / entry.noise_variance).toBeCloseTo(1, 5);
+    }
+  });
+
+  test("Tucker-2 has the same errors, iteration by iteration", async () => {
+    for (const { weight, cases } of reference?.tucker2 ?? []) {
+      const [rows = 0, inputs = 0, height = 0, width = 0] = weight.shape;
+      const unfolded = matrix(rows, inputs * height * width, goldenNumbers(weight));
+      for (const { rank_out, rank_in, hosvd_error, hooi_error_by_iteration, hooi_error_after_50 } of cases) {
+        const { errors } = await tucker2(unfolded, inputs, { rankOut: rank_out, rankIn: rank_in, iterations: 50 });
+        const expected = [hosvd_error, ...hooi_error_by_iteration, hooi_error_after_50];
+        const got = [...errors.slice(0, 6), errors.at(-1) ?? Number.NaN];
+        for (const [index, error] of expected.entries())
+          expect(Math.abs((got[index] ?? 0) - error)).toBeLessThan(error < 1e-7 ? 1e-7 : 1e-9);
+      }
+    }
+  });
+
+  test("whitened truncation gives the same weights and loss", async () => {
+    for (const { W, X, positive_definite, added_to_diagonal, ranks } of reference?.whitened ?? []) {
+      const inputs = toMatrix(X);
+      const gram = multiply(transpose(inputs), inputs);
+      for (let index = 0; index < gram.rows; index++)
+        gram.data[index * (gram.rows + 1)] = (gram.data[index * (gram.rows + 1)] ?? 0) + added_to_diagonal;
+      const factor = cholesky(gram);
+      if (factor instanceof Miss) throw new Error(factor.reason);
+      for (const { rank, truncation_loss, weight } of ranks) {
+        const { left, right, loss } = await whitenedSvd(toMatrix(W), factor, rank);
+        // A singular Gram matrix is only as good as its damping: its factor has entries of rounding noise.
+        expect(Math.abs(loss - truncation_loss)).toBeLessThan(
+          positive_definite ? 1e-9 * (truncation_loss + 1) : 1e-4 * (truncation_loss + 1),
+        );
+        const size = frobenius(toMatrix(weight));
+        if (positive_definite)
+          expect(frobenius(subtract(multiply(left, right), toMatrix(weight)))).toBeLessThan(1e-9 * size);
+      }
+    }
+  });
+});
