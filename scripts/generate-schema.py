@@ -91,6 +91,25 @@ def attributes(versions):
     return f"{{ {'; '.join(fields)} }}" if fields else "None"
 
 
+# Where the input that replaced an attribute is called otherwise.
+RENAMED = {("Pad", "value"): "constant_value", ("TopK", "k"): "K"}
+
+
+def moved(versions):
+    """Attributes of older versions that are inputs of later ones: `axes:1`."""
+    found = {}
+    for schema in versions:
+        for name in schema.attributes:
+            wanted = RENAMED.get((schema.name, name), name)
+            for later in versions:
+                if later.since_version <= schema.since_version or name in later.attributes:
+                    continue
+                for index, formal in enumerate(later.inputs):
+                    if formal.name == wanted:
+                        found[name] = index
+    return " ".join(f"{name}:{index}" for name, index in sorted(found.items(), key=lambda item: item[1]))
+
+
 def main():
     operators = defaultdict(list)
     for schema in defs.get_all_schemas_with_history():
@@ -126,6 +145,11 @@ def main():
             "/** Every version of every operator, as `schema.ts` reads it. */",
             "export const schema: Readonly<Record<string, string>> = {",
             *(f'  {quoted(key)}: "{line(operators[key])}",' for key in keys),
+            "};",
+            "",
+            "/** Attributes that later versions take as an input: operator → `attribute:input`, in the order of the inputs. */",
+            "export const becameInputs: Readonly<Record<string, string>> = {",
+            *(f'  {quoted(key)}: "{moved(operators[key])}",' for key in keys if moved(operators[key])),
             "};",
             "",
         ]

@@ -674,3 +674,28 @@ export const schema: Readonly<Record<string, string>> = {
   "com.microsoft.WhisperBeamSearch": "1 5?2-15 1-5 g=decoder!,encoder,init_decoder i=beginning_timestamp_token_id,decoder_output_cross_qk,decoder_start_token_id,early_stopping,eos_token_id!,model_type,no_repeat_ngram_size,no_speech_token_id,no_timestamps_token_id,pad_token_id!,start_of_lm_token_id,transcribe_token_id,translate_token_id,vocab_size",
   "com.microsoft.WordConvEmbedding": "1 4-4 1-1 i=char_embedding_size,conv_window_size,embedding_size",
 };
+
+/** Attributes that later versions take as an input: operator → `attribute:input`, in the order of the inputs. */
+export const becameInputs: Readonly<Record<string, string>> = {
+  Clip: "min:1 max:2",
+  DFT: "axis:2",
+  Dropout: "ratio:1",
+  Pad: "pads:1 value:2",
+  ReduceL1: "axes:1",
+  ReduceL2: "axes:1",
+  ReduceLogSum: "axes:1",
+  ReduceLogSumExp: "axes:1",
+  ReduceMax: "axes:1",
+  ReduceMean: "axes:1",
+  ReduceMin: "axes:1",
+  ReduceProd: "axes:1",
+  ReduceSum: "axes:1",
+  ReduceSumSquare: "axes:1",
+  Reshape: "shape:1",
+  Slice: "starts:1 ends:2 axes:3",
+  Split: "split:1",
+  Squeeze: "axes:1",
+  TopK: "k:1",
+  Unsqueeze: "axes:1",
+  Upsample: "scales:1",
+};

@@ -13,7 +13,7 @@
  */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "./attribute.ts";
-import { latestOpset, schema } from "./schema.generated.ts";
+import { becameInputs, latestOpset, schema } from "./schema.generated.ts";
 
 export { latestOpset };
 
@@ -206,4 +206,16 @@ const none = { min: 0, max: 0, absent: new Set<number>() };
 
 function limit(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
+}
+
+/** Attributes of older versions that later ones take as an input: attribute → input. */
+export function inputsFor(domain: string, op: string): ReadonlyMap<string, number> {
+  if (domain !== "" && domain !== "ai.onnx") return new Map();
+  const line = Object.hasOwn(becameInputs, op) ? (becameInputs[op] ?? "") : "";
+  return new Map(
+    line.split(" ").flatMap((pair) => {
+      const [name, input] = pair.split(":");
+      return name === undefined || input === undefined ? [] : [[name, Number(input)] as const];
+    }),
+  );
 }

@@ -2,69 +2,115 @@
  * Writing a model in a newer operator set.
  *
  * A node may stay as it is if its entry reads the same settings under both versions and the new schema accepts its form. That is the case
- * for most operators between any two versions, and no operator needs to be named here to find out.
+ * for most operators between any two versions, and no operator needs to be named to find out. Where an attribute became an input, it is
+ * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
  */
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
+import { type Attribute, toInteger } from "../graph/attribute.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { checkForm, schemaAt } from "../graph/schema.ts";
+import { checkForm, inputsFor, schemaAt } from "../graph/schema.ts";
 import { operators } from "../ops/index.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
 
-/** IR version that goes with the operator sets from here on: ONNX Runtime refuses newer sets in files of an older IR. */
+/** The IR version that an operator set asks for: ONNX Runtime refuses newer sets in files of an older IR. */
 const irVersionFor = (opset: number): number =>
   opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
 
 /**
- * Raises the default operator set to at least `version`, in place.
+ * Raises the default operator set to at least `version`, in place. On an error the model is as it was.
  * @throws PithError E_UNSUPPORTED naming the first node that would change its meaning or form.
  */
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1;
   if (from >= version) return;
   const inference = infer(model);
+  const moves: (() => void)[] = [];
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
-      const reason = node.domain === "" ? whyNot(node, from, version, inference) : undefined;
-      if (reason === undefined) continue;
-      throw new PithError(
-        "E_UNSUPPORTED",
-        `${describe(node)} cannot be carried from opset ${from} to ${version}: ${reason}.`,
-        {
-          hint: `Export the model with opset ${version} or newer.`,
-        },
-      );
+      if (node.domain !== "" && node.domain !== "ai.onnx") continue;
+      const move = carry(node, from, version, inference);
+      if (move instanceof Miss) {
+        throw new PithError(
+          "E_UNSUPPORTED",
+          `${describe(node)} cannot be carried from opset ${from} to ${version}: ${move.reason}`,
+          {
+            hint: `Export the model with opset ${version} or newer.`,
+          },
+        );
+      }
+      moves.push(move);
     }
   }
+  for (const move of moves) move();
   model.header.opsets.set("", version);
   model.header.opsets.delete("ai.onnx");
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
 }
 
-function whyNot(node: Node, from: number, to: number, inference: ReturnType<typeof infer>): string | undefined {
+/** What has to be done to a node, or why it cannot be carried over. */
+function carry(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
-  if (before !== undefined && before.since === after?.since) return undefined;
-  const form = checkForm("", node.op, to, {
-    inputs: node.inputs,
-    outputs: node.outputs,
-    attributes: node.attributes.keys(),
+  if (before !== undefined && before.since === after?.since) return () => {};
+  const moved = [...node.attributes].flatMap(([name, attribute]) => {
+    const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
+    const constant = input === undefined ? undefined : asConstant(attribute);
+    return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
   });
-  if (form instanceof Miss) return form.reason;
+  const inputs: unknown[] = [...node.inputs];
+  for (const { input, constant } of moved) inputs[input] = constant;
+  const left = [...node.attributes.keys()].filter((name) => !moved.some((one) => one.name === name));
+  const form = checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes: left });
+  if (form instanceof Miss) return form;
+
   const op = operators.find("", node.op);
-  if (op === undefined) return "Pith has no entry for it";
+  if (op === undefined) return new Miss("Pith has no entry for it.");
   const site = inference.site(node);
-  const [old, now] = [op.settings(site), op.settings({ ...site, version: to })];
-  if (old instanceof Miss) return old.reason;
-  if (now instanceof Miss) return now.reason;
-  return sameSettings(old, now) ? undefined : "its defaults changed meaning";
+  const newInputs = [...site.inputs];
+  for (const { input, constant } of moved) {
+    const whole = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
+    newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...whole };
+  }
+  const attribute = (name: string): Attribute | undefined =>
+    left.includes(name) ? node.attributes.get(name) : undefined;
+  const [old, now] = [op.settings(site), op.settings({ ...site, version: to, inputs: newInputs, attribute })];
+  if (old instanceof Miss) return new Miss(`${old.reason}.`);
+  if (now instanceof Miss) return new Miss(`${now.reason}.`);
+  if (!sameSettings(old, now)) return new Miss("its defaults changed meaning.");
+  return () => {
+    const { graph } = node;
+    for (const { name, input, constant } of moved) {
+      graph.setAttribute(node, name, undefined);
+      graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
+    }
+  };
+}
+
+/** An attribute's value as the tensor that the input takes. */
+function asConstant(attribute: Attribute): Dense<"int64" | "float32"> | undefined {
+  switch (attribute.kind) {
+    case "ints":
+      return int64([attribute.value.length], attribute.value.map(toInteger));
+    case "int":
+      return int64([1], [attribute.value]);
+    case "float":
+      return float32([], [attribute.value]);
+    case "floats":
+      return float32([attribute.value.length], attribute.value);
+    default:
+      return undefined;
+  }
 }
 
 function sameSettings(a: unknown, b: unknown): boolean {
   return JSON.stringify(a, plain) === JSON.stringify(b, plain);
 }
 
-/** Settings are plain data; typed arrays and bigints are spelled out. */
-function plain(_: string, value: unknown): unknown {
+/** Settings are plain data, but for where they were read from: an attribute and an input mean the same. */
+function plain(key: string, value: unknown): unknown {
+  if (key === "fromInput") return undefined;
   if (typeof value === "bigint") return `${value}n`;
   return ArrayBuffer.isView(value) ? Array.from(value as Uint8Array, String) : value;
 }

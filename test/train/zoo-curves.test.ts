@@ -36,6 +36,7 @@ const required = [
   "resnet_a",
   "mobilenet_v2",
   "efficientnet",
+  "resnet_b",
   "resnet_b_dynamo_optimized",
   "external_data",
 ];
