@@ -29,7 +29,10 @@ export function wilson(successes: number, count: number): Estimate {
   const denominator = 1 + z2 / count;
   const centre = (share + z2 / (2 * count)) / denominator;
   const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
-  return { value: share, low: Math.max(0, centre - half), high: Math.min(1, centre + half), count };
+  // At the ends the bound is the end itself, but for rounding.
+  const low = successes === 0 ? 0 : centre - half;
+  const high = successes === count ? 1 : centre + half;
+  return { value: share, low, high, count };
 }
 
 /** A mean with its normal 95 % interval (variance over n − 1). With one sample the interval is unbounded. */

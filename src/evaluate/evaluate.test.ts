@@ -1,0 +1,310 @@
+import { describe, expect, it } from "vitest";
+import { type Dataset, memory, presets } from "../data/index.ts";
+import type { Engine } from "../engine/engine.ts";
+import { createEngine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import {
+  accuracy,
+  agreement,
+  compare,
+  crossEntropy,
+  evaluate,
+  evaluateAll,
+  guessPreprocessing,
+  latency,
+  type Metric,
+  meanSquaredError,
+  perplexity,
+  signalToNoise,
+  size,
+} from "./index.ts";
+
+const engine = createEngine();
+
+/** Scores are the features themselves: the answer is the greatest feature. */
+function identity(input: string, output = input): Model {
+  return parseModel(`opset 21 graph (x: float32[${input}]) -> (y: float32[${output}]) { y = Identity(x) }`);
+}
+
+/** Sample i has its greatest feature at i % 3; its label is that, but wrong for every fourth sample. */
+function points(count: number): ReturnType<typeof memory> {
+  const x = new Float32Array(3 * count);
+  const label = new BigInt64Array(count);
+  for (let sample = 0; sample < count; sample++) {
+    x[3 * sample + (sample % 3)] = 1;
+    label[sample] = BigInt(sample % 4 === 3 ? (sample + 1) % 3 : sample % 3);
+  }
+  return memory("points", {
+    x: { type: "float32", dims: [count, 3], data: x },
+    label: { type: "int64", dims: [count], data: label },
+  });
+}
+
+describe("evaluate", () => {
+  it("counts exactly, whatever the number of samples a run", async () => {
+    for (const batch of [1, 4, 7, 64]) {
+      const { estimate, rows } = await evaluate(engine, identity("batch, 3"), points(10), accuracy(), { batch });
+      expect([estimate.value, estimate.count]).toEqual([0.8, 10]);
+      expect(Array.from(rows)).toEqual([1, 1, 1, 0, 1, 1, 1, 0, 1, 1]);
+    }
+  });
+
+  it("feeds models of a fixed batch, padding the last one, and models without a batch axis", async () => {
+    const expected = await evaluate(engine, identity("batch, 3"), points(10), crossEntropy());
+    for (const dims of ["1, 3", "4, 3", "7, 3", "16, 3", "3", "1, 3, 1", "1, 1, 3"]) {
+      const found = await evaluate(engine, identity(dims), points(10), crossEntropy(), { batch: 6 });
+      expect(Array.from(found.rows)).toEqual(Array.from(expected.rows));
+    }
+  });
+
+  it("measures several metrics in one pass, and reports progress", async () => {
+    const done: [number, number | undefined][] = [];
+    const [right, loss] = await evaluateAll(engine, identity("batch, 3"), points(10), [accuracy(), crossEntropy()], {
+      batch: 4,
+      progress: (...args) => done.push([args[0], args[1]]),
+    });
+    expect(right?.estimate.value).toBe(0.8);
+    // Right: log(e + 2) − 1; wrong: log(e + 2).
+    expect(loss?.estimate.value).toBeCloseTo(Math.log(Math.E + 2) - 0.8, 6);
+    expect(done).toEqual([
+      [4, 10],
+      [8, 10],
+      [10, 10],
+    ]);
+  });
+
+  it("is the same on a stream, whose batches have their own sizes", async () => {
+    const source = points(10);
+    const stream: Dataset = {
+      name: "stream",
+      count: undefined,
+      async *batches() {
+        for (const [start, end] of [
+          [0, 3],
+          [3, 4],
+          [4, 10],
+        ] as const) {
+          yield await source.gather(Uint32Array.from({ length: end - start }, (_, index) => start + index));
+        }
+      },
+    };
+    expect((await evaluate(engine, identity("2, 3"), stream, accuracy())).estimate.value).toBe(0.8);
+  });
+
+  it("needs an original for agreement, and finds a model in full agreement with itself", async () => {
+    const model = identity("batch, 3");
+    await expect(evaluate(engine, model, points(10), agreement())).rejects.toMatchObject({ code: "E_USAGE" });
+    const { estimate } = await evaluate(engine, model, points(10), agreement(), { original: identity("1, 3") });
+    expect([estimate.value, estimate.high]).toEqual([1, 1]);
+    expect((await evaluate(engine, model, points(10), signalToNoise(), { original: model })).estimate.value).toBe(
+      Number.POSITIVE_INFINITY,
+    );
+  });
+
+  it("stops on the signal, and refuses an empty set", async () => {
+    await expect(
+      evaluate(engine, identity("batch, 3"), points(10), accuracy(), { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: "E_STOPPED" });
+    const empty: Dataset = { name: "empty", count: 0, async *batches() {} };
+    await expect(evaluate(engine, identity("batch, 3"), empty, accuracy())).rejects.toThrow("empty has no samples");
+  });
+
+  it("releases its sessions, also when it fails", async () => {
+    let open = 0;
+    const counting: Engine = {
+      async load(model, options) {
+        const session = await engine.load(model, options);
+        open++;
+        return {
+          run: (...args) => session.run(...args),
+          release: async () => {
+            open--;
+            await session.release();
+          },
+        };
+      },
+    };
+    const failing: Metric = {
+      ...accuracy(),
+      rows: () => {
+        throw new Error("no");
+      },
+    };
+    await expect(evaluate(counting, identity("batch, 3"), points(4), failing)).rejects.toThrow("no");
+    await evaluate(counting, identity("batch, 3"), points(4), accuracy());
+    await expect(latency(counting, [identity("batch, 3")], {}, { rounds: 1 })).rejects.toMatchObject({
+      code: "E_ENGINE",
+    });
+    expect(open).toBe(0);
+  });
+});
+
+describe("metrics", () => {
+  const scores = (dims: readonly number[], data: readonly number[]): Batch => ({
+    y: { type: "float32", dims, data: Float32Array.from(data) },
+  });
+  const truth = (dims: readonly number[], ...values: number[]): Batch => ({
+    label: { type: "int64", dims, data: BigInt64Array.from(values, BigInt) },
+  });
+
+  it("take a NaN among the scores as a wrong answer, even for class 0", () => {
+    expect(Array.from(accuracy().rows(scores([2, 2], [Number.NaN, Number.NaN, 1, 0]), truth([2], 0, 0)))).toEqual([
+      0, 1,
+    ]);
+  });
+
+  it("read one label a position along the last axis, and in images along axis 1", () => {
+    // Two positions, three classes.
+    expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, 1)))).toEqual([0.5]);
+    // N×C×H×W, two classes, 1×3 pixels: planes (1 0 0) and (0 1 1) answer 0 1 1.
+    expect(
+      Array.from(accuracy().rows(scores([1, 2, 1, 3], [1, 0, 0, 0, 1, 1]), truth([1, 1, 3], 0, 1, 0)))[0],
+    ).toBeCloseTo(2 / 3);
+  });
+
+  it("leave labels below 0 out, and refuse a sample without any that counts", () => {
+    expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, -100)))).toEqual([1]);
+    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], -100))).toThrow("no label that counts");
+    expect(Array.from(perplexity().rows(scores([1, 3], [1, 0, 0]), truth([1], -100)))).toEqual([0, 0]);
+  });
+
+  it("refuse labels beyond the classes, data without labels, and outputs that count something else", () => {
+    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
+      "A label is 3, and the model tells 3 classes (0 to 2).",
+    );
+    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), { x: scores([1, 3], [1, 0, 0]).y as Dense })).toThrow(
+      'no column "label", only x',
+    );
+    expect(() => accuracy().rows(scores([3, 2], [1, 0, 0, 0, 0, 0]), truth([2], 0, 0))).toThrow(
+      "does not count 2 samples",
+    );
+    expect(() => accuracy({ output: "z" }).rows(scores([1, 3], [1, 0, 0]), truth([1], 0))).toThrow(
+      'no output "z", only y',
+    );
+    const integers: Batch = { y: { type: "int64", dims: [1], data: BigInt64Array.of(1n) } };
+    expect(() => accuracy().rows(integers, truth([1], 0))).toThrow("no output of floats, only y");
+  });
+
+  it("find logits before other outputs of floats", () => {
+    const outputs: Batch = { hidden: scores([1, 2], [1, 0]).y as Dense, logits: scores([1, 2], [0, 1]).y as Dense };
+    expect(Array.from(accuracy().rows(outputs, truth([1], 1)))).toEqual([1]);
+    expect(Array.from(accuracy({ output: "hidden" }).rows(outputs, truth([1], 1)))).toEqual([0]);
+  });
+
+  it("cross-entropy does not overflow, and mean squared error reads numbers", () => {
+    expect(crossEntropy().rows(scores([1, 2], [1000, 0]), truth([1], 1))[0]).toBe(1000);
+    const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+    expect(Array.from(meanSquaredError().rows(scores([2, 2], [1, 4, 3, 5]), { label }))).toEqual([2, 0.5]);
+    expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("differ in number");
+  });
+});
+
+describe("compare", () => {
+  it("pairs the models by sample", async () => {
+    const swapped = parseModel(`opset 21 graph (x: float32[n, 3]) -> (y: float32[n, 3]) {
+      order: int64[3] = [1, 0, 2]
+      y = Gather(x, order) {axis=1}
+    }`);
+    const result = await compare(engine, identity("1, 3"), swapped, points(12), accuracy());
+    expect(result.original.value).toBe(9 / 12);
+    expect(result.pairs).toMatchObject({ bothRight: 3, onlyOriginal: 6, onlyCandidate: 1, bothWrong: 2 });
+    expect(result.difference.value).toBeCloseTo(-5 / 12, 12);
+    expect(result.candidate.value).toBe(4 / 12);
+  });
+});
+
+describe("guessPreprocessing", () => {
+  /** Images of one gray pixel, dark or bright; the model asks whether it is above 0.5. */
+  const pixels = (labels: readonly number[]): Dataset =>
+    memory("pixels", {
+      image: {
+        type: "uint8",
+        dims: [labels.length, 1, 1, 1],
+        data: Uint8Array.from(labels, (label, index) => (label === 1 ? 140 : 100) + (index % 20)),
+      },
+      label: { type: "int64", dims: [labels.length], data: BigInt64Array.from(labels, BigInt) },
+    });
+  const model = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {
+    half: float32[1, 1] = [0.5]
+    above = Sub(x, half)
+    below = Neg(above)
+    y = Concat(below, above) {axis=1}
+  }`);
+  const labels = Array.from({ length: 40 }, (_, index) => index % 2);
+
+  it("takes what the model scores best with, and says how the others did", async () => {
+    const guess = await guessPreprocessing(engine, model, pixels(labels));
+    expect(guess.chosen).toBe(presets.unit);
+    expect(guess.scores[0]?.accuracy.value).toBe(1);
+    expect(guess.scores.map(({ preprocessing }) => preprocessing.name).toSorted()).toEqual([
+      "mnist",
+      "raw",
+      "symmetric",
+      "unit",
+    ]);
+    expect(guess.trusted).toBe(true);
+    expect(guess.chance).toBe(0.5);
+  });
+
+  it("does not trust a best score at chance", async () => {
+    const random = labels.map((_, index) => (index * 7 + (index >> 2)) % 2);
+    const mixed = pixels(labels);
+    const shuffled: Dataset = {
+      ...mixed,
+      async *batches(options) {
+        for await (const batch of mixed.batches(options))
+          yield { ...batch, label: { type: "int64", dims: [random.length], data: BigInt64Array.from(random, BigInt) } };
+      },
+    };
+    const guess = await guessPreprocessing(engine, model, {
+      name: "shuffled",
+      count: undefined,
+      batches: (options) => shuffled.batches(options),
+    });
+    expect(guess.trusted).toBe(false);
+  });
+
+  it("refuses data without labels or without stored images", async () => {
+    await expect(guessPreprocessing(engine, model, points(4))).rejects.toThrow("no stored images");
+    const unlabelled = memory("m", { image: { type: "uint8", dims: [1, 1, 1, 1], data: new Uint8Array(1) } });
+    await expect(guessPreprocessing(engine, model, unlabelled)).rejects.toThrow("has no labels");
+  });
+});
+
+describe("latency", () => {
+  it("times every model in every round and finds one with far more work slower", async () => {
+    const work = (depth: number): Model =>
+      parseModel(`opset 21 graph (x: float32[128, 128]) -> (y${depth}: float32[128, 128]) {
+        y0 = Identity(x)
+        ${Array.from({ length: depth }, (_, index) => `y${index + 1} = MatMul(y${index}, x)`).join("\n")}
+      }`);
+    const x: Dense = { type: "float32", dims: [128, 128], data: new Float32Array(128 * 128).fill(1e-3) };
+    const report = await latency(engine, [work(1), work(24)], { x }, { rounds: 9, threads: 1 });
+    const [first, second] = report.models;
+    expect(report).toMatchObject({ rounds: 9, threads: 1 });
+    expect(first?.speedup).toEqual({ median: 1, low: 1, high: 1 });
+    expect(second?.speedup.median).toBeLessThan(0.5);
+    expect(second?.milliseconds.median).toBeGreaterThan(first?.milliseconds.median ?? Number.POSITIVE_INFINITY);
+    expect(second?.speedup.low).toBeLessThanOrEqual(second?.speedup.high ?? 0);
+  });
+
+  it("refuses no models, and stops on the signal", async () => {
+    await expect(latency(engine, [], {})).rejects.toMatchObject({ code: "E_USAGE" });
+    await expect(latency(engine, [identity("1, 3")], {}, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+  });
+});
+
+describe("size", () => {
+  it("adds bytes up, raw and after brotli", async () => {
+    const zeros = new Uint8Array(100_000);
+    const found = await size(zeros, Uint8Array.of(1, 2, 3));
+    expect(found.bytes).toBe(100_003);
+    expect(found.brotli).toBeGreaterThan(4);
+    expect(found.brotli).toBeLessThan(200);
+    await expect(size("/nowhere/model.onnx")).rejects.toMatchObject({ code: "E_FILE" });
+  });
+});

@@ -1,0 +1,180 @@
+import { describe, expect, it } from "vitest";
+import { random } from "../tensor/random.ts";
+import {
+  accuracy,
+  bootstrap,
+  bootstrapPairs,
+  type Comparison,
+  compareRows,
+  crossEntropy,
+  estimate,
+  judge,
+  mcnemarExact,
+  meanInterval,
+  moments,
+  neededSamples,
+  pairedProportions,
+  perplexity,
+  quantile,
+  wilson,
+} from "./index.ts";
+
+describe("intervals", () => {
+  it("need at least one sample", () => {
+    expect(() => wilson(0, 0)).toThrow("at least one sample");
+    expect(() => meanInterval(new Float64Array())).toThrow("at least one sample");
+    expect(() => bootstrap(new Float64Array(), 1, () => 0, 1)).toThrow("at least one sample");
+  });
+
+  it("of one sample leave the mean open", () => {
+    expect(meanInterval(Float64Array.of(3))).toEqual({
+      value: 3,
+      low: Number.NEGATIVE_INFINITY,
+      high: Number.POSITIVE_INFINITY,
+      count: 1,
+    });
+  });
+
+  it("by bootstrap are near the normal ones for a mean, and repeat with their seed", () => {
+    const draw = random(1);
+    const rows = Float64Array.from({ length: 400 }, () => draw.normal());
+    const mean = (values: Float64Array): number => moments(values).mean;
+    const [exact, found] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
+    expect(found.value).toBe(exact.value);
+    expect(Math.abs(found.low - exact.low)).toBeLessThan(0.02);
+    expect(Math.abs(found.high - exact.high)).toBeLessThan(0.02);
+    expect(bootstrap(rows, 1, mean, 7)).toEqual(found);
+    expect(bootstrap(rows, 1, mean, 8)).not.toEqual(found);
+  });
+
+  it("cover the truth about 95 times in 100", () => {
+    const draw = random(2);
+    let covered = 0;
+    for (let trial = 0; trial < 2000; trial++) {
+      let successes = 0;
+      for (let sample = 0; sample < 60; sample++) successes += Number(draw.uniform() < 0.9);
+      const { low, high } = wilson(successes, 60);
+      if (low <= 0.9 && high >= 0.9) covered++;
+    }
+    expect(covered / 2000).toBeGreaterThan(0.93);
+    expect(covered / 2000).toBeLessThan(0.98);
+  });
+
+  it("of a bootstrapped pair are far narrower than of the two apart", () => {
+    const draw = random(3);
+    const first = Float64Array.from({ length: 300 }, () => draw.normal());
+    const second = first.map((value) => value + 0.1 + 0.01 * draw.normal());
+    const mean = (values: Float64Array): number => moments(values).mean;
+    const paired = bootstrapPairs(first, second, 1, mean, 1);
+    expect(paired.low).toBeGreaterThan(0.09);
+    expect(paired.high).toBeLessThan(0.11);
+  });
+
+  it("stay open where no sample is disputed", () => {
+    const { value, low, high } = pairedProportions(100, 0, 0);
+    expect(value).toBe(0);
+    expect(high).toBeCloseTo(wilson(0, 100).high, 12);
+    expect(low).toBe(-high);
+  });
+
+  it("are chosen by the rows: Wilson's only where all are 0 or 1", () => {
+    expect(estimate(accuracy(), Float64Array.of(1, 0, 1, 1))).toEqual(wilson(3, 4));
+    expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual(meanInterval(Float64Array.of(1, 0.5, 1)));
+    const { value, count } = estimate(perplexity(), Float64Array.of(2, 1, 4, 2));
+    expect([value, count]).toEqual([Math.exp(2), 2]);
+  });
+});
+
+describe("quantile", () => {
+  it("interpolates, and bears infinities", () => {
+    expect(quantile(Float64Array.of(1, 2, 4), 0.75)).toBe(3);
+    expect(quantile(Float64Array.of(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY), 0.3)).toBe(
+      Number.POSITIVE_INFINITY,
+    );
+  });
+});
+
+describe("mcnemarExact", () => {
+  it("neither overflows nor vanishes for many disputed samples", () => {
+    expect(mcnemarExact(5000, 5000)).toBe(1);
+    // Normal approximation with continuity correction: z = (200 − 1) / √10200.
+    expect(mcnemarExact(5000, 5200)).toBeCloseTo(0.0487, 3);
+    expect(mcnemarExact(0, 2000)).toBe(0);
+  });
+});
+
+describe("judge", () => {
+  /** n samples: the candidate loses some of the original's right answers and gains others. */
+  function outcome(count: number, gained: number, lost: number): Comparison {
+    const original = new Float64Array(count).fill(1, 0, count - gained);
+    const candidate = new Float64Array(count).fill(1, lost);
+    return compareRows(accuracy(), original, candidate);
+  }
+
+  it("says kept or lost where the interval shows it", () => {
+    expect(judge(outcome(10_000, 20, 30), { maxDrop: 0.01 })).toMatchObject({
+      verdict: "kept",
+      met: true,
+      samples: undefined,
+    });
+    expect(judge(outcome(10_000, 20, 300), { maxDrop: 0.01 })).toMatchObject({
+      verdict: "lost",
+      met: false,
+      samples: undefined,
+    });
+  });
+
+  it("lets the estimate decide where it does not, the bound if strict, and says how many samples would show it", () => {
+    // One sample in 400 better, 11 disputed: 3.84 · (11 / 400) / 0.01² samples.
+    const open = outcome(400, 6, 5);
+    expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true, samples: 1056 });
+    expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({
+      verdict: "not shown",
+      met: false,
+      samples: 1056,
+    });
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
+    expect(judge(outcome(400, 3, 7), { maxDrop: 0.01 }).met).toBe(true);
+  });
+
+  it("does not take a few undisputed samples for proof", () => {
+    const verdict = judge(outcome(50, 0, 0), { maxDrop: 0.01 });
+    expect(verdict).toMatchObject({ verdict: "not shown", met: true, samples: 381 });
+    expect(judge(outcome(381, 0, 0), { maxDrop: 0.01 }).verdict).toBe("kept");
+    expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("not shown");
+  });
+
+  it("turns the sign for figures where lower is better", () => {
+    const original = Float64Array.from({ length: 100 }, (_, index) => 1 + (index % 5) / 10);
+    const worse = compareRows(
+      crossEntropy(),
+      original,
+      original.map((value, index) => value + 0.1 + (index % 2) / 100),
+    );
+    expect(worse.difference.value).toBeCloseTo(0.105, 12);
+    expect(judge(worse, { maxDrop: 0.05 })).toMatchObject({ verdict: "lost", met: false });
+    expect(judge(worse, { maxDrop: 0.2 })).toMatchObject({ verdict: "kept", met: true });
+    expect(judge(worse, { maxDrop: 0.2 }).drop.value).toBeCloseTo(0.105, 12);
+  });
+
+  it("works for figures that only a bootstrap bounds", () => {
+    const draw = random(4);
+    const rows = Float64Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? 10 + draw.uniform() : 10));
+    const worse = rows.map((value, index) => (index % 2 === 0 ? value + 0.5 : value));
+    const comparison = compareRows(perplexity(), rows, worse);
+    expect(comparison.difference.value).toBeGreaterThan(0);
+    expect(judge(comparison, { maxDrop: 0.01 }).verdict).toBe("lost");
+    expect(judge(comparison, { maxDrop: 1 }).verdict).toBe("kept");
+  });
+
+  it("refuses rows of different samples, and none", () => {
+    expect(() => compareRows(accuracy(), Float64Array.of(1), Float64Array.of(1, 0))).toThrow("got 1 and 2");
+    expect(() => compareRows(accuracy(), new Float64Array(), new Float64Array())).toThrow("got 0 and 0");
+  });
+});
+
+describe("neededSamples", () => {
+  it("is infinite without a margin", () => {
+    expect(neededSamples(0.1, 0)).toBe(Number.POSITIVE_INFINITY);
+  });
+});
