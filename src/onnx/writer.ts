@@ -173,15 +173,17 @@ const chunkBytes = 2 ** 20;
  * Chunks may share memory with the pieces: they are for reading.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
-  let buffer = new Uint8Array(chunkBytes);
+  let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
+  let buffer = new Uint8Array(Math.min(rest, chunkBytes));
   let length = 0;
   for (const piece of pieces) {
     const size = sizeOf(piece);
     if (length > 0 && length + size > chunkBytes) {
       yield buffer.subarray(0, length);
-      buffer = new Uint8Array(chunkBytes);
+      buffer = new Uint8Array(Math.min(rest, chunkBytes));
       length = 0;
     }
+    rest -= size;
     if (piece instanceof Uint8Array || "produce" in piece) {
       const bytes = piece instanceof Uint8Array ? piece : await piece.produce();
       if (bytes.byteLength !== size)
