@@ -131,7 +131,7 @@ export function quantizeTensor(
 
 /** The numbers that a quantized tensor stands for, in float32. */
 export function dequantizeTensor({ quantized, scale, zeroPoint, axis }: QuantizedTensor): Dense<"float32"> {
-  const codes = toNumbers(quantized);
+  const codes = toFloat32(quantized); // at most 16 bits: exact
   const zeros = toNumbers(zeroPoint);
   const { outer, channels, inner } = slices(quantized, axis);
   const values = new Float32Array(codes.length);

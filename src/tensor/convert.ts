@@ -19,7 +19,7 @@ export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128
  * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
  */
 export function toFloat64(dense: Dense): Float64Array {
-  return dense.type === "float64" ? dense.data : Float64Array.from(numbersOf(dense));
+  return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
 /**
@@ -28,7 +28,7 @@ export function toFloat64(dense: Dense): Float64Array {
  */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
-  return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+  return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
 /** All elements as an array of numbers: for axes, dimensions, sizes. */
@@ -117,9 +117,9 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
 function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
   switch (type) {
     case "float32":
-      return Float32Array.from(numbers);
+      return new Float32Array(numbers);
     case "float64":
-      return Float64Array.from(numbers);
+      return new Float64Array(numbers);
     case "float16":
     case "bfloat16":
     case "float8e4m3fn":

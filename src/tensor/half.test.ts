@@ -40,29 +40,27 @@ describe("small floats", () => {
     const codes = allCodes(type);
     const values = decodeFloats(type, codes);
     const back = encodeFloats(type, values, { saturate: false });
-    for (const code of codes) {
-      const value = values[code] ?? 0;
-      if (Number.isNaN(value)) expect(decodeFloats(type, [back[code] ?? 0])[0]).toBeNaN();
-      else expect(back[code]).toBe(code);
-    }
+    const again = decodeFloats(type, back);
+    // NaN has many patterns; it need only stay NaN.
+    const lost = codes.filter((code) =>
+      Number.isNaN(values[code]) ? !Number.isNaN(again[code]) : back[code] !== code,
+    );
+    expect(lost).toEqual([]);
   });
 
   test.each(encodable)("%s rounds to the nearest code, ties to the even one", (type) => {
     const finite = allCodes(type).filter((code) => code < 2 ** (widths[type] - 1));
     const values = decodeFloats(type, finite);
+    const wrong: number[] = [];
     for (let code = 0; code + 1 < finite.length; code++) {
       const low = values[code] ?? 0;
       const high = values[code + 1] ?? 0;
       if (!Number.isFinite(low) || !Number.isFinite(high)) break;
       const middle = (low + high) / 2;
-      const above = middle * (1 + 2 ** -50);
-      const below = middle * (1 - 2 ** -50);
-      expect([...encodeFloats(type, [below, middle, above])]).toEqual([
-        code,
-        code % 2 === 0 ? code : code + 1,
-        code + 1,
-      ]);
+      const [below, half, above] = encodeFloats(type, [middle * (1 - 2 ** -50), middle, middle * (1 + 2 ** -50)]);
+      if (below !== code || half !== code + (code % 2) || above !== code + 1) wrong.push(code);
     }
+    expect(wrong).toEqual([]);
   });
 
   test("rounding happens once, not through float32", () => {

@@ -88,7 +88,7 @@ export function encodeFloats<T extends Exclude<SmallFloat, "float8e8m0">>(
   const sign = 1 << (format.bits - 1);
   const nan = format.nan ?? largest;
   const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
-  const scales = scalesOf(format);
+  const scales = scalesOf(type);
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
     double[0] = value;
@@ -151,10 +151,16 @@ const doubleWords = new Int32Array(double.buffer);
 const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
 /** 2^(mantissa - exponent) for every exponent of the format, from the lowest: what makes a number a count of its last place. */
-function scalesOf(format: Format): Float64Array {
-  const count = (format.largest >> format.mantissa) + 1;
-  return Float64Array.from({ length: count }, (_, step) => 2 ** (format.mantissa - format.lowest - step));
+function scalesOf(type: Exclude<SmallFloat, "float8e8m0">): Float64Array {
+  const known = scaleTables.get(type);
+  if (known !== undefined) return known;
+  const { mantissa, lowest, largest } = formats[type];
+  const scales = Float64Array.from({ length: (largest >> mantissa) + 1 }, (_, step) => 2 ** (mantissa - lowest - step));
+  scaleTables.set(type, scales);
+  return scales;
 }
+
+const scaleTables = new Map<SmallFloat, Float64Array>();
 
 const tables = new Map<SmallFloat, Float32Array>();
 

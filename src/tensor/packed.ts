@@ -23,6 +23,7 @@ export function isPacked(type: string): type is PackedType {
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
   const perByte = 8 / bits;
+  const shift = bits === 4 ? 1 : 2; // log2 of perByte
   if (packed.length * perByte < count) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
@@ -33,7 +34,7 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
   const mask = (1 << bits) - 1;
   const range = mask + 1;
   for (let index = 0; index < count; index++) {
-    const code = ((packed[Math.floor(index / perByte)] ?? 0) >> ((index % perByte) * bits)) & mask;
+    const code = ((packed[index >>> shift] ?? 0) >> ((index & (perByte - 1)) * bits)) & mask;
     values[index] = code > high ? code - range : code;
   }
   return values;
