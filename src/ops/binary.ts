@@ -95,23 +95,6 @@ function bias(_: null, site: Site): readonly number[] {
   );
 }
 
-/** Ties give half to each operand. */
-function pick(
-  emit: Emit,
-  up: Value,
-  mine: Value,
-  other: Value,
-  wins: "Greater" | "Less",
-  number: (n: number) => Value,
-): Value {
-  const share = emit.Where([
-    emit[wins]([mine, other]),
-    number(1),
-    emit.Where([emit.Equal([mine, other]), number(0.5), number(0)]),
-  ]);
-  return emit.Mul([up, share]);
-}
-
 const comparison = (name: string): Op => binary({ name, derivatives: flat, type: "bool" });
 
 export const binaryOperators: readonly Op[] = [
@@ -139,9 +122,12 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Pow",
-    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0.
+    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0. The exponent may be of another type than the base.
     derivatives: [
-      ({ emit, up, a, b, number }) => emit.Mul([up, emit.Mul([b, emit.Pow([a, emit.Sub([b, number(1)])])])]),
+      ({ emit, up, a, b, number }) => {
+        const exponent = typeOf(b) === typeOf(a) ? b : emit.CastLike([b, a]);
+        return emit.Mul([up, emit.Mul([exponent, emit.Pow([a, emit.Sub([exponent, number(1)])])])]);
+      },
       ({ emit, up, a, y, number }) => {
         const safe = emit.Where([emit.Equal([a, number(0)]), number(1), a]);
         return emit.Mul([up, emit.Mul([y, emit.Log([safe])])]);
@@ -157,7 +143,8 @@ export const binaryOperators: readonly Op[] = [
   comparison("Or"),
 ];
 
-function extremum(name: "Max" | "Min", wins: "Greater" | "Less"): Op {
+/** Any number of operands. Those that share the extremum share the gradient evenly. */
+function extremum(name: "Max" | "Min"): Op {
   return defineOp<null>({
     name,
     read: (site) => (site.version < 8 ? new Miss("does not broadcast before opset 8") : null),
@@ -173,18 +160,17 @@ function extremum(name: "Max" | "Min", wins: "Greater" | "Less"): Op {
     weight: new Miss("has no weight"),
     axes: (_, site) => broadcastAxes(site),
     lower: new Miss("is primitive"),
-    gradient: (_, { emit, inputs, upstream }) => {
-      const [up] = upstream;
-      const [a, b] = inputs;
-      if (up === undefined || a === undefined) return [];
-      if (b === undefined) return [up];
-      if (inputs.length > 2) return new Miss("has more than two operands");
-      const number = (value: number): Value => scalar(emit, typeOf(up), value);
-      return [pick(emit, up, a, b, wins, number), pick(emit, up, b, a, wins, number)];
+    gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
+      if (up === undefined || y === undefined) return [];
+      if (inputs.length === 1) return [up];
+      const operands = inputs.filter((input) => input !== undefined);
+      const reached = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
+      const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
+      return reached.map((value) => emit.Mul([share, value]));
     },
     cost: noMacs,
     quantize: new Miss("runs in float"),
   });
 }
 
-export const extremumOperators: readonly Op[] = [extremum("Max", "Greater"), extremum("Min", "Less")];
+export const extremumOperators: readonly Op[] = [extremum("Max"), extremum("Min")];

@@ -12,8 +12,8 @@ import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { integer, integers } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, product, scalar, typeOf } from "./rules.ts";
-import { explicitPads, extent, readWindow, type Window, windowDims } from "./window.ts";
+import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { explicitPads, extent, readWindow, spreadSettings, type Window, windowDims } from "./window.ts";
 
 interface ConvSettings extends Window {
   readonly group: number;
@@ -92,7 +92,6 @@ function slice(
 
 function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
   const spatial = fixed(x).slice(2);
-  const out = fixed(up).slice(2);
   const rank = spatial.length;
   const pads = explicitPads(s, spatial);
   const reach = spatial.map((_, axis) => extent(s, axis));
@@ -112,15 +111,8 @@ function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Valu
     const turned = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
     return emit.Conv([up, turned], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
-  const output_padding = spatial.map(
-    (size, axis) =>
-      size -
-      ((strides[axis] ?? 1) * ((out[axis] ?? 1) - 1) +
-        (reach[axis] ?? 1) -
-        (pads[axis] ?? 0) -
-        (pads[rank + axis] ?? 0)),
-  );
-  return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, pads, group, output_padding });
+  const spread = spreadSettings(s, spatial, fixed(up).slice(2));
+  return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
 }
 
 function weightGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
@@ -136,8 +128,7 @@ function weightGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Val
         integersConstant(emit, [0, 0, ...pads.slice(0, spatial.length), 0, 0, ...pads.slice(spatial.length)]),
         scalar(emit, typeOf(x), 0),
       ]);
-  const grouped = (value: Value, count: number): Value =>
-    emit.Reshape([value, integersConstant(emit, [batch, group, count / group, places])]);
+  const grouped = (value: Value, count: number): Value => reshapeTo(emit, value, [batch, group, count / group, places]);
   const upGroups = grouped(up, outputs);
   const taps = kernel.reduce((count, size) => count * size, 1);
   const products = Array.from({ length: taps }, (_, tap) => {
@@ -158,11 +149,10 @@ function weightGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Val
     const perSample = emit["com.microsoft.FusedMatMul"]([upGroups, grouped(seen, channels)], { transB: 1 });
     return emit.ReduceSum([perSample, integersConstant(emit, [0])], { keepdims: 0 });
   });
-  const tapLast = (value: Value): Value =>
-    emit.Reshape([value, integersConstant(emit, [outputs, channels / group, 1])]);
+  const tapLast = (value: Value): Value => reshapeTo(emit, value, [outputs, channels / group, 1]);
   const [only] = products;
   const stacked = products.length === 1 && only !== undefined ? only : emit.Concat(products.map(tapLast), { axis: 2 });
-  return emit.Reshape([stacked, integersConstant(emit, fixed(w))]);
+  return reshapeTo(emit, stacked, fixed(w));
 }
 
 /** The position of a tap in the kernel, row-major. */
@@ -268,6 +258,22 @@ function transposedDims(s: TransposedSettings, site: Site): readonly Dim[] | Mis
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
 }
 
+/**
+ * What is cut off on either side. Where a size is given (`output_shape`, SAME), the total follows from it; an odd one is split as asked.
+ */
+function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
+  if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
+  const total = spatial.map((size, axis) =>
+    Math.max(
+      0,
+      (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis) - (out[axis] ?? 1),
+    ),
+  );
+  const small = total.map((pad) => Math.floor(pad / 2));
+  const large = total.map((pad) => Math.ceil(pad / 2));
+  return s.autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
+}
+
 const ConvTranspose = defineOp<TransposedSettings>({
   name: "ConvTranspose",
   read: (site) => {
@@ -302,7 +308,21 @@ const ConvTranspose = defineOp<TransposedSettings>({
     };
   },
   lower: new Miss("is primitive"),
-  gradient: new Miss("not yet: gradient of a transposed convolution"),
+  // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
+  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
+    if (x === undefined || w === undefined || up === undefined) return [];
+    const sizes = fixed(x).slice(2);
+    const full = { ...s, autoPad: "NOTSET", pads: transposedPads(s, sizes, fixed(up).slice(2)) };
+    const { kernel, strides, dilations, pads, group } = full;
+    const places = fixed(up)
+      .map((_, axis) => axis)
+      .filter((axis) => axis !== 1);
+    return [
+      wanted(0) ? emit.Conv([up, w], { kernel_shape: kernel, strides, dilations, pads, group }) : undefined,
+      wanted(1) ? weightGradient(full, emit, up, w, x) : undefined,
+      wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
+    ];
+  },
   cost: (_, site) => {
     const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (x instanceof Miss) return x;

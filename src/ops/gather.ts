@@ -1,12 +1,12 @@
 /**
  * Picking and placing by index: Gather, ScatterElements, ScatterND.
- * The gradient of Gather adds up rows that were picked more than once; along axis 0 it is one ScatterND.
+ * The gradient of Gather adds up what was picked more than once: along axis 0 one ScatterND of rows, else ScatterElements of single elements.
  */
 import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { constantIntegers, integer, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAsInput, typeOf } from "./rules.ts";
 
 const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
@@ -44,13 +44,20 @@ const Gather = defineOp<{ readonly axis: number }>({
   lower: new Miss("is primitive"),
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
-    if (s.axis !== 0) return new Miss("not yet: gradient of Gather along another axis than the first");
     const dims = fixed(x);
-    const picked = fixed(indices).reduce((count, dim) => count * dim, 1);
-    const zeros = emit.Expand([scalar(emit, typeOf(x), 0), integersConstant(emit, dims)]);
-    const places = emit.Reshape([emit.Cast([indices], { to: 7 }), integersConstant(emit, [picked, 1])]);
-    const rows = emit.Reshape([up, integersConstant(emit, [picked, ...dims.slice(1)])]);
-    return [emit.ScatterND([zeros, places, rows], { reduction: "add" })];
+    const size = (shape: readonly number[]): number => shape.reduce((count, dim) => count * dim, 1);
+    const picked = size(fixed(indices));
+    const places = emit.Cast([indices], { to: 7 });
+    if (s.axis === 0) {
+      const rows = reshapeTo(emit, up, [picked, ...dims.slice(1)]);
+      const at = reshapeTo(emit, places, [picked, 1]);
+      return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), at, rows], { reduction: "add" })];
+    }
+    const [before, after] = [size(dims.slice(0, s.axis)), size(dims.slice(s.axis + 1))];
+    const at = emit.Expand([reshapeTo(emit, places, [1, picked, 1]), integersConstant(emit, [before, picked, after])]);
+    const zeros = filled(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
+    const parts = reshapeTo(emit, up, [before, picked, after]);
+    return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
   cost: noMacs,
   quantize: new Miss("its table is quantized by blocks, not as an activation"),

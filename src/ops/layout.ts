@@ -4,7 +4,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
-import { broadcast, dimsAt, fixed, integersConstant, need, noMacs } from "./rules.ts";
+import { broadcast, dimsAt, filled, fixed, integersConstant, need, noMacs, typeOf } from "./rules.ts";
 
 const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   name: "Transpose",
@@ -157,16 +157,15 @@ const Split = defineOp<{
     };
   },
   lower: new Miss("is primitive"),
-  gradient: (s, { emit, inputs: [x], outputs, upstream }) => {
+  gradient: (s, { emit, inputs: [x], upstream }) => {
     if (x === undefined) return [];
-    const parts = upstream.map((up, output) => {
-      if (up !== undefined) return up;
-      const value = outputs[output];
-      return value === undefined ? undefined : emit.Sub([value, value]);
-    });
-    return parts.some((part) => part === undefined)
-      ? new Miss("an output is left out")
-      : [emit.Concat(parts as readonly NonNullable<(typeof parts)[number]>[], { axis: s.axis })];
+    const sizes = s.sizes;
+    if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
+      return new Miss("its sizes are computed at run time");
+    const parts = (sizes as readonly number[]).map(
+      (size, output) => upstream[output] ?? filled(emit, typeOf(x), fixed(x).with(s.axis, size), 0),
+    );
+    return [emit.Concat(parts, { axis: s.axis })];
   },
   cost: noMacs,
   quantize: () => ({ kind: "transparent" }),

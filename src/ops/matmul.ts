@@ -7,7 +7,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, sameDims } from "../tensor/dims.ts";
 import { decimal, integer } from "./attributes.ts";
 import {
   type AxisLink,
@@ -18,7 +18,18 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { broadcast, dimsAt, fixed, integersConstant, multiplyDims, need, product } from "./rules.ts";
+import {
+  broadcast,
+  dimsAt,
+  fixed,
+  integersConstant,
+  multiplyDims,
+  need,
+  product,
+  reshapeTo,
+  scalar,
+  typeOf,
+} from "./rules.ts";
 
 const primitive = new Miss("is primitive");
 
@@ -100,7 +111,7 @@ function matmulGradient(
   wanted: (input: number) => boolean,
 ): (Value | undefined)[] {
   const matrix = (value: Value, dims: readonly number[]): Value =>
-    dims.length === fixed(value).length ? value : emit.Reshape([value, integersConstant(emit, dims)]);
+    sameDims(dims, fixed(value)) ? value : reshapeTo(emit, value, dims);
   const [shapeA, shapeB] = [fixed(a), fixed(b)];
   const dimsA = shapeA.length === 1 ? [1, ...shapeA] : shapeA;
   const dimsB = shapeB.length === 1 ? [...shapeB, 1] : shapeB;
@@ -108,10 +119,10 @@ function matmulGradient(
   if (dimsB.length === 2) {
     // One matrix on the right for all rows of the left: flatten the stack.
     const stack = dimsA.slice(0, -1).reduce((count, dim) => count * dim, 1);
-    const flatUp = matrix2(emit, up, stack, columns);
+    const flatUp = matrix(up, [stack, columns]);
     const dA = wanted(0) ? emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }) : undefined;
-    const dB = wanted(1) ? emit.Gemm([matrix2(emit, a, stack, shared), flatUp], { transA: 1 }) : undefined;
-    return [restore(emit, dA, shapeA), restore(emit, dB, shapeB)];
+    const dB = wanted(1) ? emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }) : undefined;
+    return [dA === undefined ? dA : matrix(dA, shapeA), dB === undefined ? dB : matrix(dB, shapeB)];
   }
   const batch = fixed(up).slice(0, fixed(up).length - (shapeA.length === 1 ? 0 : 1) - (shapeB.length === 1 ? 0 : 1));
   const upMatrix = matrix(up, [...batch, rows, columns]);
@@ -121,15 +132,6 @@ function matmulGradient(
     shapeA.length === 1 && dA !== undefined ? emit.Squeeze([dA, integersConstant(emit, [-2])]) : dA,
     shapeB.length === 1 && dB !== undefined ? emit.Squeeze([dB, integersConstant(emit, [-1])]) : dB,
   ];
-}
-
-function matrix2(emit: Emit, value: Value, rows: number, columns: number): Value {
-  return fixed(value).length === 2 ? value : emit.Reshape([value, integersConstant(emit, [rows, columns])]);
-}
-
-function restore(emit: Emit, value: Value | undefined, dims: readonly number[]): Value | undefined {
-  if (value === undefined || dims.length === 2) return value;
-  return emit.Reshape([value, integersConstant(emit, dims)]);
 }
 
 const MatMul = defineOp<null>({
@@ -206,9 +208,7 @@ const FusedMatMul = defineOp<FusedSettings>({
     if (a === undefined || b === undefined) return [];
     const [left, right] = [s.transA ? swapLast(emit, a) : a, s.transB ? swapLast(emit, b) : b];
     const y = emit.MatMul([left, right]);
-    return [
-      s.alpha === 1 ? y : emit.Mul([y, emit.constant({ type: "float32", dims: [], data: Float32Array.of(s.alpha) })]),
-    ];
+    return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(a), s.alpha)])];
   },
   gradient: new Miss("is lowered first"),
   cost: (s, site) => {
@@ -294,7 +294,7 @@ const Gemm = defineOp<GemmSettings>({
   lower: primitive,
   gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted }) => {
     if (a === undefined || b === undefined || up === undefined) return [];
-    const { alpha } = s;
+    const { alpha, beta } = s;
     const dA = !wanted(0)
       ? undefined
       : s.transA
@@ -306,8 +306,7 @@ const Gemm = defineOp<GemmSettings>({
         ? emit.Gemm([up, a], { alpha, transA: 1, transB: s.transA ? 1 : 0 })
         : emit.Gemm([a, up], { alpha, transA: s.transA ? 0 : 1 });
     if (c === undefined || !wanted(2)) return [dA, dB];
-    const scale = () => emit.constant({ type: "float32", dims: [], data: Float32Array.of(s.beta) });
-    return [dA, dB, s.beta === 1 ? up : emit.Mul([up, emit.CastLike([scale(), up])])];
+    return [dA, dB, beta === 1 ? up : emit.Mul([up, scalar(emit, typeOf(up), beta)])];
   },
   cost: (s, site) => {
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];

@@ -49,10 +49,20 @@ const BatchNormalization = defineOp<Settings>({
     );
     const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(variance), s.epsilon)])])]);
     const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
+    const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
+    const slope = emit.Mul([scale, inverse]);
     return [
-      wanted(0) ? emit.Mul([up, spread(emit.Mul([scale, inverse]))]) : undefined,
-      wanted(1) ? emit.ReduceSum([emit.Mul([up, normalized()]), rest], { keepdims: 0 }) : undefined,
-      wanted(2) ? emit.ReduceSum([up, rest], { keepdims: 0 }) : undefined,
+      wanted(0) ? emit.Mul([up, spread(slope)]) : undefined,
+      wanted(1) ? perChannelSum(emit.Mul([up, normalized()])) : undefined,
+      wanted(2) ? perChannelSum(up) : undefined,
+      wanted(3) ? emit.Neg([emit.Mul([perChannelSum(up), slope])]) : undefined,
+      // d(v + ε)^(-1/2)/dv = -1/2 · (v + ε)^(-3/2)
+      wanted(4)
+        ? emit.Mul([
+            perChannelSum(emit.Mul([up, normalized()])),
+            emit.Mul([emit.Mul([slope, inverse]), scalar(emit, typeOf(variance), -0.5)]),
+          ])
+        : undefined,
     ];
   },
   cost: noMacs,

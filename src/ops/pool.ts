@@ -1,13 +1,15 @@
 /**
  * Pooling over spatial axes of N × C × spatial.
  * Opset history: ceil_mode since 10, dilations of MaxPool since 10. The optional second output of MaxPool (flat indices) serves its gradient.
- * Where several elements share the maximum, the first takes the whole gradient, as in ONNX Runtime's indices.
+ * Where several elements share the maximum of a window, the first takes the whole gradient, as in ONNX Runtime's indices; where they share
+ * the maximum of everything (GlobalMaxPool), they share the gradient evenly.
  */
 import { Miss } from "../errors.ts";
+import { fromNumbers } from "../tensor/convert.ts";
 import { integer, integers } from "./attributes.ts";
 import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
-import { explicitPads, readWindow, type Window, windowDims } from "./window.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAxes, scalar, typeOf } from "./rules.ts";
+import { explicitPads, readWindow, spreadSettings, type Window, windowCounts, windowDims } from "./window.ts";
 
 function read(site: Site): Window | Miss {
   const kernel = integers(site, "kernel_shape");
@@ -45,12 +47,11 @@ const MaxPool = defineOp<Window>({
     const pads = explicitPads(s, dims.slice(2));
     const settings = { kernel_shape: kernel, strides, dilations, pads, ceil_mode: s.ceil ? 1 : 0 };
     const [, indices] = emit.many("MaxPool", [x], settings, 2);
-    if (indices === undefined) return [];
-    const flat = (value: typeof up) => emit.Reshape([value, integersConstant(emit, [-1])]);
-    const size = dims.reduce((count, dim) => count * dim, 1);
-    const zeros = emit.Expand([scalar(emit, typeOf(x), 0), integersConstant(emit, [size])]);
+    const size = (shape: readonly number[]): number => shape.reduce((count, dim) => count * dim, 1);
+    const flat = (value: typeof up) => reshapeTo(emit, value, [size(fixed(up))]);
+    const zeros = filled(emit, typeOf(x), [size(dims)], 0);
     const scattered = emit.ScatterElements([zeros, flat(indices), flat(up)], { axis: 0, reduction: "add" });
-    return [emit.Reshape([scattered, integersConstant(emit, dims)])];
+    return [reshapeTo(emit, scattered, dims)];
   },
   cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
@@ -71,7 +72,28 @@ const AveragePool = defineOp<AverageSettings>({
   weight: new Miss("has no weight"),
   axes: channelAxes,
   lower: new Miss("is primitive"),
-  gradient: new Miss("not yet: gradient of average pooling"),
+  // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
+  gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
+    if (x === undefined || up === undefined) return [];
+    const [, channels = 1, ...spatial] = fixed(x);
+    const out = fixed(up).slice(2);
+    const pads = explicitPads(s, spatial);
+    const counts = spatial.reduce<readonly number[]>(
+      (product, input, axis) => {
+        const padding = { before: pads[axis] ?? 0, after: pads[spatial.length + axis] ?? 0, counts: s.countPads };
+        const along = windowCounts(s, axis, { input, output: out[axis] ?? 1 }, padding);
+        return product.flatMap((count) => along.map((more) => count * more));
+      },
+      [1],
+    );
+    const type = typeOf(x);
+    if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`pools ${type}`);
+    const share = emit.Div([up, emit.constant(fromNumbers(type, [1, 1, ...out], counts), "counts")]);
+    const ones = filled(emit, type, [channels, 1, ...s.kernel], 1);
+    const { kernel, strides, dilations } = s;
+    const settings = { kernel_shape: kernel, strides, dilations, group: channels, ...spreadSettings(s, spatial, out) };
+    return [emit.ConvTranspose([share, ones], settings)];
+  },
   cost: noMacs,
   quantize: () => ({ kind: "activation", inputs: [0] }),
 });
@@ -89,15 +111,18 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
     weight: new Miss("has no weight"),
     axes: channelAxes,
     lower: new Miss("is primitive"),
-    gradient:
-      name === "GlobalMaxPool"
-        ? new Miss("not yet: gradient of global maximum pooling")
-        : (_, { emit, inputs: [x], upstream: [up] }) => {
-            if (x === undefined || up === undefined) return [];
-            const dims = fixed(x);
-            const places = dims.slice(2).reduce((count, dim) => count * dim, 1);
-            return [emit.Expand([emit.Div([up, scalar(emit, typeOf(x), places)]), integersConstant(emit, dims)])];
-          },
+    gradient: (_, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
+      if (x === undefined || y === undefined || up === undefined) return [];
+      const dims = fixed(x);
+      if (name === "GlobalAveragePool") {
+        const places = dims.slice(2).reduce((count, dim) => count * dim, 1);
+        return [emit.Expand([emit.Div([up, scalar(emit, typeOf(x), places)]), integersConstant(emit, dims)])];
+      }
+      const reached = emit.CastLike([emit.Equal([x, y]), x]);
+      const spatial = dims.map((_, axis) => axis).slice(2);
+      const count = emit.ReduceSum([reached, integersConstant(emit, spatial)], { keepdims: 1 });
+      return [emit.Mul([emit.Div([up, count]), reached])];
+    },
     cost: noMacs,
     quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0] }) : new Miss("runs in float"),
   });

@@ -11,7 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -32,7 +32,7 @@ interface Row {
         y: Value;
         count: number;
         number: (n: number) => Value;
-        sum: (value: Value) => Value;
+        over: (reduce: "ReduceSum" | "ReduceProd", value: Value) => Value;
       }) => Value)
     | Miss;
 }
@@ -97,12 +97,11 @@ function reduction(row: Row): Op {
             const gone = reducedAxes(s, dims.length);
             const kept = dims.map((dim, axis) => (gone.has(axis) ? 1 : dim));
             const count = dims.reduce((product, dim, axis) => (gone.has(axis) ? product * dim : product), 1);
-            const shape = s.keep || gone.size === 0 ? undefined : integersConstant(emit, kept);
-            const open = (value: Value): Value => (shape === undefined ? value : emit.Reshape([value, shape]));
+            const open = (value: Value): Value => (s.keep || gone.size === 0 ? value : reshapeTo(emit, value, kept));
             const number = (value: number): Value => scalar(emit, typeOf(x), value);
-            const sum = (value: Value): Value =>
-              gone.size === 0 ? value : emit.ReduceSum([value, integersConstant(emit, [...gone])], { keepdims: 1 });
-            const part = derivative({ emit, up: open(up), x, y: open(y), count, number, sum });
+            const over = (reduce: "ReduceSum" | "ReduceProd", value: Value): Value =>
+              gone.size === 0 ? value : emit[reduce]([value, integersConstant(emit, [...gone])], { keepdims: 1 });
+            const part = derivative({ emit, up: open(up), x, y: open(y), count, number, over });
             return [gone.size === 0 ? part : emit.Expand([part, integersConstant(emit, dims)])];
           },
     cost: noMacs,
@@ -110,25 +109,20 @@ function reduction(row: Row): Op {
   });
 }
 
-const later = new Miss("not yet: gradient of this reduction");
-
 export const reduceOperators: readonly Op[] = [
   reduction({ name: "ReduceSum", absorbsZeros: true, derivative: ({ up }) => up }),
   reduction({
     name: "ReduceMean",
-
     absorbsZeros: false,
     derivative: ({ emit, up, count, number }) => emit.Div([up, number(count)]),
   }),
   reduction({
     name: "ReduceSumSquare",
-
     absorbsZeros: true,
     derivative: ({ emit, up, x, number }) => emit.Mul([up, emit.Mul([x, number(2)])]),
   }),
   reduction({
     name: "ReduceL2",
-
     absorbsZeros: true,
     // x / ‖x‖, taken as 0 where the norm is 0.
     derivative: ({ emit, up, x, y, number }) => {
@@ -138,27 +132,36 @@ export const reduceOperators: readonly Op[] = [
   }),
   reduction({
     name: "ReduceL1",
-
     absorbsZeros: true,
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
   }),
   reduction({
     name: "ReduceLogSumExp",
-
     absorbsZeros: false,
     derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Exp([emit.Sub([x, y])])]),
   }),
   ...(["ReduceMax", "ReduceMin"] as const).map((name) =>
     reduction({
       name,
-
       absorbsZeros: false,
       // Elements that share the extremum share the gradient evenly.
-      derivative: ({ emit, up, x, y, sum }) => {
+      derivative: ({ emit, up, x, y, over }) => {
         const reached = emit.CastLike([emit.Equal([x, y]), x]);
-        return emit.Mul([emit.Div([up, sum(reached)]), reached]);
+        return emit.Mul([emit.Div([up, over("ReduceSum", reached)]), reached]);
       },
     }),
   ),
-  reduction({ name: "ReduceProd", absorbsZeros: false, derivative: later }),
+  reduction({
+    name: "ReduceProd",
+    absorbsZeros: false,
+    // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.
+    derivative: ({ emit, up, x, number, over }) => {
+      const zero = emit.Equal([x, number(0)]);
+      const factor = emit.Where([zero, number(1), x]);
+      const isZero = emit.CastLike([zero, x]);
+      const others = emit.Sub([over("ReduceSum", isZero), isZero]);
+      const product = emit.Div([over("ReduceProd", factor), factor]);
+      return emit.Mul([up, emit.Where([emit.Equal([others, number(0)]), product, number(0)])]);
+    },
+  }),
 ];

@@ -19,7 +19,7 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, product } from "./rules.ts";
+import { dimsAt, fixed, need, noMacs, product, reshapeTo } from "./rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -150,7 +150,7 @@ const Reshape = defineOp<ReshapeSettings>({
   },
   lower: new Miss("is primitive"),
   gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
-    x === undefined || up === undefined ? [] : [emit.Reshape([up, integersConstant(emit, fixed(x))])],
+    x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
   cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
@@ -185,7 +185,7 @@ function relabel(
     },
     lower: new Miss("is primitive"),
     gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
-      x === undefined || up === undefined ? [] : [emit.Reshape([up, integersConstant(emit, fixed(x))])],
+      x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
     cost: noMacs,
     quantize: () => ({ kind: "transparent" }),
   });

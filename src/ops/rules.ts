@@ -81,6 +81,18 @@ export function scalar(emit: Emit, type: DataType, value: number): Value {
   return emit.constant(fromNumbers(type, [], [value]), "scalar");
 }
 
+/** The same elements in other, fixed dimensions. */
+export function reshapeTo(emit: Emit, value: Value, dims: readonly number[]): Value {
+  const shape = integersConstant(emit, dims);
+  // A 0 in a shape means "as it was" unless told otherwise, which can be told since opset 14.
+  return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
+}
+
+/** One number in every place of a tensor of fixed dimensions. */
+export function filled(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
+  return emit.Expand([scalar(emit, type, value), integersConstant(emit, dims)]);
+}
+
 export function integersConstant(emit: Emit, values: readonly number[], name = "integers"): Value {
   return emit.constant(fromNumbers("int64", [values.length], values), name);
 }

@@ -40,7 +40,7 @@ interface Bounds {
   readonly high: number | undefined;
 }
 
-/** On a bound the gradient passes (as in PyTorch); outside it is 0. The bounds themselves get none. */
+/** On a bound the gradient goes to the input (as in PyTorch), outside of it to the bound. */
 const Clip = defineOp<Bounds>({
   name: "Clip",
   read: (site) =>
@@ -52,18 +52,19 @@ const Clip = defineOp<Bounds>({
   weight: new Miss("has no weight"),
   axes: (_, site) => sameAxes(site),
   lower: new Miss("is primitive"),
-  gradient: (s, { emit, inputs: [x, low, high], upstream: [up] }) => {
+  gradient: (s, { emit, inputs: [x, low, high], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
-    const bounds: readonly (readonly [Value | undefined, "GreaterOrEqual" | "LessOrEqual"])[] = [
-      [low ?? (s.low === undefined ? undefined : scalar(emit, typeOf(x), s.low)), "GreaterOrEqual"],
-      [high ?? (s.high === undefined ? undefined : scalar(emit, typeOf(x), s.high)), "LessOrEqual"],
-    ];
+    const number = (value: number | undefined): Value | undefined =>
+      value === undefined ? undefined : scalar(emit, typeOf(x), value);
     const zero = scalar(emit, typeOf(x), 0);
+    // y = min(max(x, low), high): where the bounds cross, the upper one decides.
+    const [below, above] = [low ?? number(s.low), high ?? number(s.high)];
+    const notAbove = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, zero]);
+    const inside = below === undefined ? notAbove : emit.Where([emit.GreaterOrEqual([x, below]), notAbove, zero]);
     return [
-      bounds.reduce(
-        (part, [bound, test]) => (bound === undefined ? part : emit.Where([emit[test]([x, bound]), part, zero])),
-        up,
-      ),
+      inside,
+      low !== undefined && wanted(1) ? emit.Where([emit.Less([x, low]), up, zero]) : undefined,
+      high !== undefined && wanted(2) ? emit.Where([emit.Greater([x, high]), up, zero]) : undefined,
     ];
   },
   cost: noMacs,

@@ -159,8 +159,8 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
     weight: none,
     axes: (_, site) => sameAxes(site),
     lower: primitive,
-    gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
-      if (x?.type === undefined || up === undefined) return [];
+    gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
+      if (x?.type === undefined || up === undefined || !wanted(0)) return [];
       if (!floats.has(x.type.type) || !floats.has(s.to)) return new Miss("rounds to integers");
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },

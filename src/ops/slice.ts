@@ -4,11 +4,12 @@
  * since, and axes since 18.
  */
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, symbol } from "../tensor/dims.ts";
 import { attributeOrInput, constantIntegers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -88,7 +89,6 @@ const Slice = defineOp<readonly Range[]>({
   gradient: (ranges, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
-    const zero = (): ReturnType<typeof scalar> => scalar(emit, typeOf(x), 0);
     if (ranges.every(({ step }) => step === 1)) {
       const before = dims.map(() => 0);
       const after = dims.map(() => 0);
@@ -98,7 +98,7 @@ const Slice = defineOp<readonly Range[]>({
         before[range.axis] = first;
         after[range.axis] = size - first - count;
       }
-      return [emit.Pad([up, integersConstant(emit, [...before, ...after]), zero()])];
+      return [emit.Pad([up, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
     }
     // Strided: scatter along one axis after the other, from the last range back to the first.
     let part = up;
@@ -114,16 +114,14 @@ const Slice = defineOp<readonly Range[]>({
         emit,
         Array.from({ length: count }, (_, k) => first + k * range.step),
       );
-      const along = emit.Reshape([
+      const along = reshapeTo(
+        emit,
         index,
-        integersConstant(
-          emit,
-          shape.map((_, axis) => (axis === range.axis ? count : 1)),
-        ),
-      ]);
+        shape.map((_, axis) => (axis === range.axis ? count : 1)),
+      );
       const indices = emit.Expand([along, integersConstant(emit, shape)]);
       shape[range.axis] = size;
-      const zeros = emit.Expand([zero(), integersConstant(emit, shape)]);
+      const zeros = filled(emit, typeOf(x), shape, 0);
       part = emit.ScatterElements([zeros, indices, part], { axis: range.axis });
     }
     return [part];
@@ -203,25 +201,22 @@ const Pad = defineOp<PadSettings>({
     };
   },
   lower: new Miss("is primitive"),
-  gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
+  gradient: (s, { emit, inputs: [x, , filler], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
     if (s.mode !== "constant") return new Miss(`not yet: gradient of padding by "${s.mode}"`);
-    if (s.pads.some((pad) => pad < 0)) return new Miss("not yet: gradient of negative padding");
-    const dims = fixed(x);
-    const axes = dims.map((_, axis) => axis);
+    // What was put on is taken off, and what was taken off comes back as zeros.
+    const back = integersConstant(
+      emit,
+      s.pads.map((pad) => 0 - pad),
+    );
+    const dX = emit.Pad([up, back, scalar(emit, typeOf(x), 0)]);
+    if (filler === undefined || !wanted(2)) return [dX];
+    // All that did not come from x came from the filler.
+    const whole = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
     return [
-      emit.Slice([
-        up,
-        integersConstant(
-          emit,
-          axes.map((axis) => s.pads[axis] ?? 0),
-        ),
-        integersConstant(
-          emit,
-          axes.map((axis) => (s.pads[axis] ?? 0) + (dims[axis] ?? 0)),
-        ),
-        integersConstant(emit, axes),
-      ]),
+      dX,
+      undefined,
+      emit.Sub([whole(up), whole(emit.Pad([dX, integersConstant(emit, s.pads), scalar(emit, typeOf(x), 0)]))]),
     ];
   },
   cost: noMacs,

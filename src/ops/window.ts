@@ -51,6 +51,45 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
   });
 }
 
+/** How many places of the input each window along an axis sees; padding counts where asked. */
+export function windowCounts(
+  window: Window,
+  axis: number,
+  sizes: { readonly input: number; readonly output: number },
+  padding: { readonly before: number; readonly after: number; readonly counts: boolean },
+): readonly number[] {
+  const [first, end] = padding.counts ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
+  return Array.from({ length: sizes.output }, (_, place) => {
+    const start = place * (window.strides[axis] ?? 1) - padding.before;
+    const taps = Array.from(
+      { length: window.kernel[axis] ?? 1 },
+      (_, tap) => start + tap * (window.dilations[axis] ?? 1),
+    );
+    return taps.filter((at) => at >= first && at < end).length;
+  });
+}
+
+/**
+ * The settings with which ConvTranspose spreads the outputs of a window back over the input: places that no window reached stay zero
+ * (`output_padding`), and what a last window saw beyond the padding is cut off (`pads`).
+ */
+export function spreadSettings(
+  window: Window,
+  spatial: readonly number[],
+  out: readonly number[],
+): { readonly pads: readonly number[]; readonly output_padding: readonly number[] } {
+  const given = explicitPads(window, spatial);
+  const rank = spatial.length;
+  const pads = [...given];
+  const rest = spatial.map((size, axis) => {
+    const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + extent(window, axis);
+    const beyond = covered - (given[axis] ?? 0) - size;
+    pads[rank + axis] = Math.max(given[rank + axis] ?? 0, beyond);
+    return (pads[rank + axis] ?? 0) - beyond;
+  });
+  return { pads, output_padding: rest };
+}
+
 /** Explicit pads for fixed sizes, `auto_pad` resolved. */
 export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
   if (!window.autoPad.startsWith("SAME")) return window.pads;

@@ -1,0 +1,51 @@
+/** Picked and placed by index. */
+import { type Example, example } from "./define.examples.ts";
+
+export const gatherExamples: readonly Example[] = [
+  example(
+    "Gather of an embedding",
+    "(ids: int64[batch, 3]) table: float32[5, 2] = random(seed 1); y = Gather(table, ids)",
+    {
+      feeds: { ids: [0, 2, 2, 4, 0, 2] },
+    },
+  ),
+  example(
+    "Gather with negative indices",
+    "(x: float32[batch, 3]) ids: int64[2] = [-1, 0]; y = Gather(x, ids) {axis=1}",
+  ),
+  example("Gather of one by a scalar", "(x: float32[batch, 3, 2]) id: int64[] = 1; y = Gather(x, id) {axis=-2}"),
+  example("Gather by 32-bit indices", "(x: float32[4], ids: int32[2, 2]) y = Gather(x, ids)"),
+  example(
+    "Gather along the last axis with repeats",
+    "(x: float32[batch, 3]) ids: int64[2, 2] = [0, 0, 2, 0]; y = Gather(x, ids) {axis=1}",
+  ),
+  example("Gather of nothing", "(x: float32[3, 2]) ids: int64[0] = []; y = Gather(x, ids)"),
+  example("Gather of a stored shape", "() s: int64[3] = [5, 6, 7]; id: int64[] = -1; y = Gather(s, id)"),
+  example(
+    "Gather of several of a stored shape",
+    "() s: int64[3] = [5, 6, 7]; ids: int64[2] = [2, 0]; y = Gather(s, ids)",
+  ),
+
+  example(
+    "ScatterElements along rows",
+    "(x: float32[batch, 3], u: float32[batch, 2]) i: int64[2, 2] = [0, 2, 1, 0]; y = ScatterElements(x, i, u) {axis=1}",
+  ),
+  example(
+    "ScatterElements that adds",
+    '(x: float32[3, 2], u: float32[2, 2]) i: int64[2, 2] = [0, 0, 0, 2]; y = ScatterElements(x, i, u) {reduction="add"}',
+  ),
+  example(
+    "ScatterElements at negative indices",
+    "(x: float32[4], u: float32[1]) i: int64[1] = [-1]; y = ScatterElements(x, i, u)",
+  ),
+
+  example("ScatterND of rows", "(x: float32[4, 2], u: float32[2, 2]) i: int64[2, 1] = [3, 0]; y = ScatterND(x, i, u)"),
+  example(
+    "ScatterND of elements",
+    "(x: float32[2, 3], u: float32[2]) i: int64[2, 2] = [0, 1, 1, 2]; y = ScatterND(x, i, u)",
+  ),
+  example(
+    "ScatterND that adds",
+    '(x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}',
+  ),
+];

@@ -1,0 +1,50 @@
+/** Reductions: over everything, over axes as an attribute and as an input, kept or not, and over none. */
+import { between, type Example, example } from "./define.examples.ts";
+
+/** The version since which axes are an input. */
+function cases(op: string, since: number, feeds = { x: between(-2, 2) }): readonly Example[] {
+  const before = since - 1;
+  return [
+    example(`${op} over everything`, `(x: float32[batch, 3]) y = ${op}(x)`, { feeds }),
+    example(`${op} over a negative axis`, `(x: float32[batch, 3, 2]) axes: int64[1] = [-1]; y = ${op}(x, axes)`, {
+      feeds,
+    }),
+    example(
+      `${op} over two axes, not kept`,
+      `(x: float32[batch, 2, 3]) axes: int64[2] = [0, 2]; y = ${op}(x, axes) {keepdims=0}`,
+      { feeds },
+    ),
+    example(
+      `${op} over nothing`,
+      `(x: float32[batch, 3]) axes: int64[0] = []; y = ${op}(x, axes) {noop_with_empty_axes=1}`,
+      { feeds },
+    ),
+    example(`${op} with axes as an attribute`, `(x: float32[batch, 2, 3]) y = ${op}(x) {axes=[1], keepdims=0}`, {
+      opset: before,
+      feeds,
+    }),
+    example(`${op} of a scalar`, `(x: float32[]) y = ${op}(x) {keepdims=0}`, { feeds }),
+  ];
+}
+
+export const reduceExamples: readonly Example[] = [
+  ...cases("ReduceSum", 13),
+  ...["ReduceMean", "ReduceSumSquare", "ReduceL2", "ReduceL1", "ReduceLogSumExp"].flatMap((op) => cases(op, 18)),
+  ...["ReduceMax", "ReduceMin", "ReduceProd"].flatMap((op) => cases(op, 18)),
+  example("ReduceMax of equal elements", "(x: float32[2, 3]) axes: int64[1] = [1]; y = ReduceMax(x, axes)", {
+    feeds: { x: [2, 2, 1, 0, 0, 0] },
+    except: { gradient: "has a corner where elements are equal" },
+  }),
+  example("ReduceL2 of zeros", "(x: float32[2, 2]) axes: int64[1] = [1]; y = ReduceL2(x, axes)", {
+    feeds: { x: [0, 0, 3, 4] },
+    except: { gradient: "has a corner at zero" },
+  }),
+  example("ReduceProd with zeros in it", "(x: float32[2, 3]) axes: int64[1] = [1]; y = ReduceProd(x, axes)", {
+    feeds: { x: [0, 2, 3, 0, 0, 5] },
+  }),
+  example("ReduceProd of a stored shape", "() s: int64[3] = [2, 3, 4]; y = ReduceProd(s) {keepdims=0}"),
+  example("ReduceSum over axes computed at run time", "(x: float32[2, 3], axes: int64[1]) y = ReduceSum(x, axes)", {
+    feeds: { axes: [1] },
+    misses: { read: "computed at run time" },
+  }),
+];

@@ -1,0 +1,36 @@
+/** Choosing between values: Where, Clip. */
+import { between, type Example, example } from "./define.examples.ts";
+
+const wide = { feeds: { x: between(-3, 3) } };
+
+export const selectExamples: readonly Example[] = [
+  example(
+    "Where of equal shapes",
+    "(c: bool[batch, 3], a: float32[batch, 3], b: float32[batch, 3]) y = Where(c, a, b)",
+  ),
+  example("Where broadcasting all three", "(c: bool[batch, 1, 1], a: float32[2, 1], b: float32[3]) y = Where(c, a, b)"),
+  example("Where with scalars", "(c: bool[batch, 2], a: float32[], b: float32[]) y = Where(c, a, b)"),
+
+  example(
+    "Clip on both sides",
+    "(x: float32[batch, 4]) low: float32[] = -1; high: float32[] = 1.5; y = Clip(x, low, high)",
+    wide,
+  ),
+  example("Clip above only", "(x: float32[batch, 4]) high: float32[] = 0.5; y = Clip(x, _, high)", wide),
+  example(
+    "Clip to what lies above zero",
+    "(x: float32[batch, 4]) low: float32[] = 1; high: float32[] = 2; y = Clip(x, low, high)",
+    wide,
+  ),
+  example("Clip without bounds", "(x: float32[batch, 2]) y = Clip(x)", wide),
+  example(
+    "Clip with computed bounds",
+    "(x: float32[batch, 4], low: float32[], high: float32[]) y = Clip(x, low, high)",
+    { feeds: { x: between(-3, 3), low: [-0.7], high: [0.9] } },
+  ),
+  example("Clip with bounds as attributes", "(x: float32[batch, 4]) y = Clip(x) {min=0.0, max=2.0}", {
+    ...wide,
+    opset: 6,
+  }),
+  example("Clip of a scalar", "(x: float32[]) low: float32[] = 0; y = Clip(x, low)", { feeds: { x: [-0.5] } }),
+];

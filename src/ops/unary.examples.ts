@@ -1,0 +1,41 @@
+/** Element by element, one operand: a batch, a scalar and an empty tensor each, at places where nothing is clipped or has a corner. */
+import { between, type Example, example } from "./define.examples.ts";
+
+const anywhere = between(-2, 2);
+const positive = between(0.5, 2);
+
+function cases(op: string, range = anywhere, attributes = ""): readonly Example[] {
+  const [type, feeds] = op === "Not" ? ["bool", {}] : ["float32", { x: range }];
+  return [
+    example(`${op} of a batch`, `(x: ${type}[batch, 3]) y = ${op}(x)${attributes}`, { feeds }),
+    example(`${op} of a scalar`, `(x: ${type}[]) y = ${op}(x)${attributes}`, { feeds }),
+    example(`${op} of nothing`, `(x: ${type}[0, 3]) y = ${op}(x)${attributes}`, { feeds }),
+  ];
+}
+
+const atTwoAndAHalf = { feeds: { x: [-2.5, -0.5, 0.5, 1.5, 2.5, 2.6] } };
+
+export const unaryExamples: readonly Example[] = [
+  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Identity", "Not"].flatMap((op) => cases(op)),
+  ...["Sign", "Floor", "Ceil", "Round"].flatMap((op) => cases(op)),
+  ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
+  ...cases("LeakyRelu"),
+  ...cases("Elu"),
+  ...cases("HardSwish", between(-5, 5)),
+  example("Relu of opset 6", "(x: float32[batch, 3]) y = Relu(x)", { opset: 6 }),
+  example("Relu of a picture", "(x: float32[batch, 3, 2, 2]) y = Relu(x)"),
+  example("Reciprocal of negative numbers", "(x: float32[4]) y = Reciprocal(x)", { feeds: { x: between(-2, -0.5) } }),
+  example("LeakyRelu with a slope", "(x: float32[batch, 3]) y = LeakyRelu(x) {alpha=0.3}", { feeds: { x: anywhere } }),
+  example("LeakyRelu with a negative slope", "(x: float32[5]) y = LeakyRelu(x) {alpha=-0.5}", {
+    feeds: { x: anywhere },
+  }),
+  example("Elu with another floor", "(x: float32[batch, 3]) y = Elu(x) {alpha=0.4}", { feeds: { x: anywhere } }),
+  example("HardSwish at its flat ends", "(x: float32[4]) y = HardSwish(x)", { feeds: { x: [-4, -3.5, 3.5, 4] } }),
+  example("Round half to even", "(x: float32[6]) y = Round(x)", atTwoAndAHalf),
+  example("Floor below zero", "(x: float32[6]) y = Floor(x)", atTwoAndAHalf),
+  example("Ceil below zero", "(x: float32[6]) y = Ceil(x)", atTwoAndAHalf),
+  example("Sign of zero", "(x: float32[3]) y = Sign(x)", { feeds: { x: [-1, 0, 2] } }),
+  example("Neg of integers", "(x: int32[3]) y = Neg(x)"),
+  example("Abs of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Abs(s)"),
+  example("Identity of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Identity(s)"),
+];

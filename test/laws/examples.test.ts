@@ -1,0 +1,30 @@
+/** Every operator has examples enough, and every exception a reason. */
+import { describe, expect, test } from "vitest";
+import { examples } from "../../src/ops/index.examples.ts";
+import { operators } from "../../src/ops/index.ts";
+import { operatorOf, symbolicModel } from "./harness.ts";
+
+describe("examples", () => {
+  const owners = examples.map(operatorOf);
+
+  test.each([...operators].map((op) => [op.name, op] as const))("%s has at least three", (_, op) => {
+    expect(owners.filter((owner) => owner === op).length).toBeGreaterThanOrEqual(3);
+  });
+
+  test("titles are different", () => {
+    const titles = examples.map((example) => example.title);
+    expect(titles.filter((title, index) => titles.indexOf(title) !== index)).toEqual([]);
+  });
+
+  test("each is one node", () => {
+    const counts = examples.filter((example) => symbolicModel(example).graph.nodeCount !== 1);
+    expect(counts.map((example) => example.title)).toEqual([]);
+  });
+
+  test("no exception goes without a reason", () => {
+    const empty = examples.filter((example) =>
+      [...Object.values(example.except), ...Object.values(example.misses)].some((reason) => reason.trim() === ""),
+    );
+    expect(empty.map((example) => example.title)).toEqual([]);
+  });
+});

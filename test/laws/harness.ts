@@ -1,0 +1,154 @@
+/** Examples of operators made into models, fed and run. */
+import { createEngine } from "../../src/engine/index.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Node } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import type { Example, Law } from "../../src/ops/define.examples.ts";
+import { examples } from "../../src/ops/index.examples.ts";
+import type { Op } from "../../src/ops/index.ts";
+import { operators } from "../../src/ops/index.ts";
+import { fromNumbers, type NumericType, toFloat64 } from "../../src/tensor/convert.ts";
+import { type Dim, elementCount, isSymbolic } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
+
+/** One engine for a file of tests. */
+export const engine = createEngine();
+
+/** The model of an example with its named dimensions; in float64 where asked. */
+export function symbolicModel(example: Example, floats: "float32" | "float64" = "float32"): Model {
+  const text = example.text.replaceAll(/\bfloat32\b/g, floats);
+  const end = text.indexOf(")") + 1;
+  const [inputs, body] = [text.slice(0, end), text.slice(end)];
+  const domains = body.includes("com.microsoft.") ? ", com.microsoft 1" : "";
+  const model = parseModel(`opset ${example.opset}${domains}\ngraph ${inputs} -> () {${body}}`);
+  model.graph.setOutputs(lastNode(model).outputs.filter((output) => output !== undefined));
+  return model;
+}
+
+/** The same with numbers for named dimensions. */
+export function fixedModel(example: Example, floats: "float32" | "float64" = "float32"): Model {
+  const model = symbolicModel(example, floats);
+  for (const value of model.graph.inputs) {
+    if (value.type?.dims === undefined) continue;
+    value.type = { type: value.type.type, dims: value.type.dims.map((dim) => numberOf(dim, example.sizes)) };
+  }
+  return model;
+}
+
+/** What a dimension is once its names are known. Rounded quotients and the like are expressions of JavaScript once they are spelled so. */
+export function numberOf(dim: Dim, sizes: Readonly<Record<string, number>>): number {
+  if (!isSymbolic(dim)) return dim;
+  const functions = { floor: Math.floor, ceil: Math.ceil, max: Math.max, slice: sliceCount };
+  const names = { ...functions, ...sizes };
+  return Number(new Function(...Object.keys(names), `return ${dim.text}`)(...Object.values(names)));
+}
+
+/** How many elements NumPy's x[start:end:step] has. */
+function sliceCount(size: number, start: number, end: number, step: number): number {
+  const indices = Array.from({ length: size }, (_, index) => index);
+  const wrap = (bound: number): number => (bound < 0 ? bound + size : bound);
+  const [first, last] = [wrap(start), wrap(end)];
+  if (step > 0) return Math.ceil(indices.slice(Math.max(0, first), Math.max(0, Math.min(last, size))).length / step);
+  return Math.max(0, Math.ceil((Math.min(first, size - 1) - Math.max(last, -1)) / -step));
+}
+
+export function lastNode(model: Model): Node {
+  const node = [...model.graph.nodes()].at(-1);
+  if (node === undefined) throw new Error("an example has no node");
+  return node;
+}
+
+/** The entry that an example belongs to. */
+export function operatorOf(example: Example): Op {
+  const node = lastNode(symbolicModel(example));
+  const op = operators.find(node.domain, node.op);
+  if (op === undefined) throw new Error(`${example.title}: there is no entry for ${node.op}`);
+  return op;
+}
+
+/** What an example's inputs are fed. */
+export function feedsOf(model: Model, example: Example): Batch {
+  return Object.fromEntries(
+    model.graph.feeds.map((value): [string, Dense] => {
+      const type = numeric(value.type?.type);
+      const dims = (value.type?.dims ?? []).map((dim) => numberOf(dim, example.sizes));
+      return [value.name, feed(type, dims, example.feeds[value.name], random(1, example.title, value.name))];
+    }),
+  );
+}
+
+function feed(
+  type: Numeric,
+  dims: readonly number[],
+  given: Example["feeds"][string] | undefined,
+  numbers: ReturnType<typeof random>,
+): Dense {
+  const count = elementCount(dims);
+  if (given !== undefined && !("from" in given)) return fromNumbers(type, dims, given);
+  const float = type.startsWith("float");
+  const { from, to } = given ?? (float ? { from: -1, to: 1 } : { from: 0, to: type === "bool" ? 2 : 4 });
+  if (!float)
+    return fromNumbers(
+      type,
+      dims,
+      Array.from({ length: count }, () => from + numbers.integer(to - from)),
+    );
+  // One number in each of `count` equal parts of the range: no two are so near that a small step would change which is the greater.
+  const places = count === 0 ? [] : [...numbers.permutation(count)];
+  const step = (to - from) / count;
+  return fromNumbers(
+    type,
+    dims,
+    places.map((place) => from + step * (place + numbers.uniform(0.3, 0.7))),
+  );
+}
+
+type Numeric = Exclude<NumericType, "float8e8m0">;
+
+export function numeric(type: DataType | undefined): Numeric {
+  if (type === undefined || type === "string" || type.startsWith("complex") || type === "float8e8m0")
+    throw new Error(`an example has an operand of type ${type}`);
+  return type as Numeric;
+}
+
+/** Loads, runs once, releases. */
+export async function run(model: Model, feeds: Batch): Promise<Batch> {
+  const session = await engine.load(model, { optimize: false, threads: 1 });
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.release();
+  }
+}
+
+/** The greatest difference between two tensors, relative to the greatest entry of the second (to 1 if that is smaller). */
+export function difference(actual: Dense, expected: Dense): number {
+  const [a, b] = [toFloat64(actual), toFloat64(expected)];
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  const scale = Math.max(
+    1,
+    b.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0),
+  );
+  return a.reduce((largest, value, index) => Math.max(largest, apart(value, b[index] ?? 0)), 0) / scale;
+}
+
+/** Equal infinities and equal NaN are no difference; a NaN on one side is an infinite one. */
+function apart(a: number, b: number): number {
+  if (Object.is(a, b) || a === b) return 0;
+  const gap = Math.abs(a - b);
+  return Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap;
+}
+
+/** The reason of a Miss, or undefined for anything else. */
+export function reasonOf(answer: unknown): string | undefined {
+  return answer instanceof Miss ? answer.reason : undefined;
+}
+
+/** Examples for a law, by title, without those that are excepted from it or refused by their entry. */
+export function examplesFor(law: Law, where: (example: Example) => boolean = () => true): [string, Example][] {
+  return examples
+    .filter((example) => example.except[law] === undefined && example.misses.read === undefined && where(example))
+    .map((example) => [example.title, example]);
+}

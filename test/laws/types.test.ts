@@ -1,0 +1,78 @@
+/**
+ * Law: the types, dimensions and known contents that an entry infers are those that ONNX Runtime returns, for numbers and for named dimensions;
+ * and a run leaves the buffers alone that it was fed.
+ */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import type { Model } from "../../src/graph/model.ts";
+import type { Example } from "../../src/ops/define.examples.ts";
+import { examples } from "../../src/ops/index.examples.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { examplesFor, feedsOf, fixedModel, lastNode, numberOf, reasonOf, run, symbolicModel } from "./harness.ts";
+
+interface Found {
+  readonly name: string;
+  readonly type: string;
+  readonly dims: readonly number[] | undefined;
+}
+
+/** What the entry says of each output, with numbers for names. */
+function inferred(model: Model, example: Example): { readonly outputs: readonly Found[]; readonly reasons: string[] } {
+  const inference = infer(model);
+  const outputs = lastNode(model).outputs.flatMap((value): Found[] => {
+    if (value === undefined) return [];
+    const dims = value.type?.dims?.map((dim) => numberOf(dim, example.sizes));
+    return [{ name: value.name, type: value.type?.type ?? "unknown", dims }];
+  });
+  return { outputs, reasons: inference.misses.map((miss) => miss.reason) };
+}
+
+function returned(batch: Batch, model: Model): readonly Found[] {
+  return model.graph.outputs.map(({ name }) => ({ name, type: batch[name]?.type ?? "none", dims: batch[name]?.dims }));
+}
+
+/** Contents that the entry claims to know, with numbers for names, and what came out. */
+function contents(model: Model, example: Example, batch: Batch): { claimed: number[]; got: number[] }[] {
+  const inference = infer(model);
+  return model.graph.outputs.flatMap((value) => {
+    const elements = inference.operand(value)?.elements;
+    const result = batch[value.name];
+    if (elements === undefined || result === undefined) return [];
+    return [{ claimed: elements.map((element) => numberOf(element, example.sizes)), got: toNumbers(result) }];
+  });
+}
+
+describe("inferred types equal returned ones", () => {
+  test.each(examplesFor("types"))("%s", async (_, example) => {
+    const model = fixedModel(example);
+    const feeds = feedsOf(model, example);
+    const before = structuredClone(feeds);
+    const results = await run(model, feeds);
+    expect(feeds, "fed buffers").toEqual(before);
+    const expected = returned(results, model);
+    expect(inferred(model.clone(), example)).toEqual({ outputs: expected, reasons: [] });
+    expect(inferred(symbolicModel(example), example)).toEqual({ outputs: expected, reasons: [] });
+    for (const source of [model, symbolicModel(example)]) {
+      for (const { claimed, got } of contents(source, example, results)) expect(claimed).toEqual(got);
+    }
+  });
+});
+
+describe("what an entry refuses to read is legal all the same, and refused for the reason foretold", () => {
+  const refused = examples.filter((example) => example.misses.read !== undefined);
+  test.each(refused.map((example) => [example.title, example] as const))("%s", async (_, example) => {
+    const model = fixedModel(example);
+    // ONNX Runtime has no kernels for what was superseded before opset 7.
+    if (example.opset >= 7) await run(model, feedsOf(model, example));
+    expect(reasonOf(infer(model).at(lastNode(model)))).toContain(example.misses.read);
+  });
+});
+
+describe("what is not known before the run is not claimed", () => {
+  const open = examples.filter((example) => example.except.types !== undefined);
+  test.each(open.map((example) => [example.title, example] as const))("%s", (_, example) => {
+    const { outputs } = inferred(fixedModel(example), example);
+    expect(outputs.map(({ dims }) => dims)).toEqual(outputs.map(() => undefined));
+  });
+});
