@@ -33,7 +33,8 @@ function copyInto(from: Graph, to: Graph, copies: Map<Value, Value>): void {
       outputs: node.outputs.map((output) => output?.name),
     });
     carry(node, copy);
-    for (const [name, attribute] of node.attributes) to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
+    for (const [name, attribute] of node.attributes)
+      to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
   }
   to.setOutputs(from.outputs.map(copied));
 }

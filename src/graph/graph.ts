@@ -325,13 +325,13 @@ export class Graph implements Carried {
   }
 
   #connect(node: NodeImplementation, input: number, value: Value | undefined): void {
+    const to = value === undefined ? undefined : this.#reachable(value);
     const before = node.uses[input];
     if (before !== undefined) node.inputs[input]?.uses.delete(before);
     while (node.inputs.length <= input) {
       node.inputs.push(undefined);
       node.uses.push(undefined);
     }
-    const to = value === undefined ? undefined : this.#reachable(value);
     const use = to === undefined ? undefined : { node, input };
     node.inputs[input] = to;
     node.uses[input] = use;

@@ -17,7 +17,7 @@ export class Names {
     if (!this.#taken.has(stem)) return stem;
     let number = this.#next.get(stem) ?? 1;
     while (this.#taken.has(`${stem}_${number}`)) number++;
-    this.#next.set(stem, number + 1);
+    this.#next.set(stem, number);
     return `${stem}_${number}`;
   }
 }

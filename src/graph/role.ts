@@ -25,10 +25,11 @@ export const straightThrough: Role = { kind: "straight-through" };
 /** The key under which a role is stored in the metadata of a tensor or value. */
 export const roleKey = "pith.role";
 
-/** "parameter", "mask", "tied(embedding.weight, transposed)". */
+/** "parameter", "mask", "tied(embedding.weight, transposed)"; a name that could be mistaken stands in quotes. */
 export function roleText(role: Role): string {
   if (role.kind !== "tied") return role.kind;
-  return `tied(${role.name}${role.transposed ? ", transposed" : ""})`;
+  const name = /^"|, transposed$/.test(role.name) ? JSON.stringify(role.name) : role.name;
+  return `tied(${name}${role.transposed ? ", transposed" : ""})`;
 }
 
 /** The inverse of `roleText`; undefined for a text that is no role. */
@@ -41,6 +42,16 @@ export function parseRole(text: string): Role | undefined {
     case "straight-through":
       return { kind: text };
   }
-  const tied = /^tied\((.*?)(, transposed)?\)$/.exec(text);
-  return tied?.[1] === undefined ? undefined : { kind: "tied", name: tied[1], transposed: tied[2] !== undefined };
+  const [, written, transposed] = /^tied\((.*?)(, transposed)?\)$/s.exec(text) ?? [];
+  const name = written === undefined ? undefined : unquoted(written);
+  return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
+}
+
+function unquoted(text: string): string | undefined {
+  if (!text.startsWith('"')) return text;
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
 }

@@ -1,0 +1,44 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { parseRole, type Role, roleText } from "./role.ts";
+
+const simple: readonly Role[] = [
+  { kind: "parameter" },
+  { kind: "buffer" },
+  { kind: "mask" },
+  { kind: "state" },
+  { kind: "straight-through" },
+];
+
+test.each(simple)("$kind is written as its kind", (role) => {
+  expect(roleText(role)).toBe(role.kind);
+  expect(parseRole(role.kind)).toEqual(role);
+});
+
+test("a tied role says what it is tied to and whether it is transposed", () => {
+  expect(roleText({ kind: "tied", name: "embedding.weight", transposed: false })).toBe("tied(embedding.weight)");
+  expect(roleText({ kind: "tied", name: "embedding.weight", transposed: true })).toBe(
+    "tied(embedding.weight, transposed)",
+  );
+});
+
+test("tied roles are read as they were written, whatever the name", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.boolean(), (name, transposed) => {
+      const role: Role = { kind: "tied", name, transposed };
+      expect(parseRole(roleText(role))).toEqual(role);
+    }),
+  );
+  for (const name of ["a, transposed", "a)", "tied(a)", "line\nbreak", "a, transposed, transposed"]) {
+    for (const transposed of [true, false]) {
+      expect(parseRole(roleText({ kind: "tied", name, transposed }))).toEqual({ kind: "tied", name, transposed });
+    }
+  }
+});
+
+test.each(["", "Parameter", "masked", "tied", "tied(", "tied(a", " mask", "mask ", "toString"])(
+  "%j is no role",
+  (text) => {
+    expect(parseRole(text)).toBeUndefined();
+  },
+);
