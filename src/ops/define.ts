@@ -131,8 +131,11 @@ export interface OpDef<S> {
   parameters(s: S, site: Site): readonly number[];
   readonly weight: Facet<(s: S, site: Site) => WeightRole | Miss>;
   readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
-  /** A fused operator as primitives; one of `lower` and `gradient` is enough. */
-  readonly lower: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[]>;
+  /**
+   * A fused operator as primitives, one value for each output; one of `lower` and `gradient` is enough. Both may write whatever opset 18
+   * has: who asks raises the model to it first.
+   */
+  readonly lower: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[] | Miss>;
   /** dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). */
   readonly gradient: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[] | Miss>;
   readonly cost: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss>;
@@ -145,6 +148,8 @@ export interface Op {
   readonly domain: string;
   /** Which facets exist at all, with the reason where not: for the generated overview. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
+  /** What the entry reads from a node, as plain data: equal settings mean the same computation. */
+  settings(site: Site): unknown;
   /** The entry applied to one node, or why it does not apply. */
   at(site: Site): Bound | Miss;
 }
@@ -176,6 +181,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
       cost: there(def.cost),
       quantize: there(def.quantize),
     },
+    settings: (site) => def.read(site),
     at(site) {
       const s = def.read(site);
       if (s instanceof Miss) return s;

@@ -1,9 +1,10 @@
 /**
  * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
- * Opset history: `spatial` 0 (before 9) normalizes per element: refused. Since 14 `training_mode` uses the batch's own statistics; the
- * gradient here is that of the frozen form, with stored statistics.
+ * Opset history: `spatial` 0 (before 9) normalizes per element: refused. Since 14 `training_mode` uses the batch's own statistics: that form
+ * is lowered, since ONNX Runtime's kernel writes into the statistics it is fed. The gradient here is that of the frozen form.
  */
 import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { decimal, integer } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
@@ -11,7 +12,38 @@ import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from ".
 
 interface Settings {
   readonly epsilon: number;
+  readonly momentum: number;
   readonly training: boolean;
+}
+
+/**
+ * Training: normalized with the mean and (biased) variance of the batch, which also flow into the running statistics:
+ * running' = momentum · running + (1 - momentum) · batch.
+ */
+function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+  const [x, scale, bias, mean, variance] = inputs;
+  const rank = x?.type?.dims?.length;
+  if (x === undefined || scale === undefined || bias === undefined || mean === undefined || variance === undefined) {
+    return new Miss("an operand is missing");
+  }
+  if (rank === undefined) return new Miss("the rank of its input is not known");
+  const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+  const number = (value: number): Value => scalar(emit, typeOf(x), value);
+  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
+  const spread = (vector: Value): Value =>
+    emit.Reshape([vector, integersConstant(emit, [1, -1, ...axes.slice(1).map(() => 1)])]);
+  const vector = (value: Value): Value => emit.Reshape([value, integersConstant(emit, [-1])]);
+  // The mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
+  const batchMean = average(x);
+  const centred = emit.Sub([x, batchMean]);
+  const batchVariance = average(emit.Mul([centred, centred]));
+  const deviation = emit.Sqrt([emit.Add([batchVariance, number(s.epsilon)])]);
+  const y = emit.Add([emit.Mul([emit.Div([centred, deviation]), spread(scale)]), spread(bias)]);
+  const blend = (old: Value, fresh: Value): Value => {
+    const part = (value: Value, weight: number): Value => emit.Mul([value, scalar(emit, typeOf(old), weight)]);
+    return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
+  };
+  return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
 
 const BatchNormalization = defineOp<Settings>({
@@ -19,7 +51,11 @@ const BatchNormalization = defineOp<Settings>({
   read: (site) =>
     site.version < 9 && integer(site, "spatial", 1) === 0
       ? new Miss("normalizes per element (spatial 0)")
-      : { epsilon: decimal(site, "epsilon", 1e-5), training: integer(site, "training_mode", 0) !== 0 },
+      : {
+          epsilon: decimal(site, "epsilon", 1e-5),
+          momentum: decimal(site, "momentum", 0.9),
+          training: integer(site, "training_mode", 0) !== 0,
+        },
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
@@ -34,12 +70,12 @@ const BatchNormalization = defineOp<Settings>({
     const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
     return { links: [...same, ...vectors] };
   },
-  lower: new Miss("is primitive"),
+  lower: (s, emit, inputs) => (s.training ? lowerTraining(s, emit, inputs) : new Miss("is primitive")),
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
     const [x, scale, , mean, variance] = inputs;
     if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
       return [];
-    if (s.training) return new Miss("not yet: gradient of batch normalization with the batch's own statistics");
+    if (s.training) return new Miss("is lowered first");
     const dims = fixed(x);
     const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
     const spread = (vector: Value): Value => emit.Reshape([vector, perChannel]);

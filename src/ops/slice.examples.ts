@@ -100,14 +100,18 @@ export const sliceExamples: readonly Example[] = [
   pad("Pad by the edge", "batch, 3", [0, 1, 0, 2], {
     rest: "y = Pad(x, pads)",
     settings: 'mode="edge"',
-    misses: { gradient: "not yet" },
   }),
   pad("Pad by reflection", "batch, 4", [0, 2, 0, 1], {
     rest: "y = Pad(x, pads)",
     settings: 'mode="reflect"',
-    misses: { gradient: "not yet" },
   }),
   pad("Pad that takes away", "batch, 5", [0, -1, 0, -2], { rest: "y = Pad(x, pads)" }),
+  pad("Pad by going round", "batch, 3, 2", [0, 2, 1, 0, 4, 0], { rest: "y = Pad(x, pads)", settings: 'mode="wrap"' }),
+  pad("Pad by reflection, back and forth", "3, 3", [2, 0, 2, 0], {
+    rest: "y = Pad(x, pads)",
+    settings: 'mode="reflect"',
+  }),
+  pad("Pad by the edge, taking away", "batch, 5", [0, 2, 0, -1], { rest: "y = Pad(x, pads)", settings: 'mode="edge"' }),
   example("Pad with pads as an attribute", "(x: float32[batch, 3]) y = Pad(x) {pads=[0, 1, 0, 0], value=1.5}", {
     opset: 10,
   }),

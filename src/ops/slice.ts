@@ -6,7 +6,7 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, symbol } from "../tensor/dims.ts";
+import { addDims, type Dim, fixedDims, symbol } from "../tensor/dims.ts";
 import { attributeOrInput, constantIntegers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
@@ -139,6 +139,15 @@ interface PadSettings {
   readonly zero: boolean;
 }
 
+/** The element that stands at a position outside of 0 … size - 1: the nearest, the mirrored (its edge not repeated), or the one cyclically. */
+function source(mode: string, position: number, size: number): number {
+  if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
+  if (mode === "wrap") return ((position % size) + size) % size;
+  const period = Math.max(1, 2 * (size - 1));
+  const folded = ((position % period) + period) % period;
+  return folded < size ? folded : period - folded;
+}
+
 const Pad = defineOp<PadSettings>({
   name: "Pad",
   read: (site) => {
@@ -200,10 +209,22 @@ const Pad = defineOp<PadSettings>({
       },
     };
   },
-  lower: new Miss("is primitive"),
+  // Padding by what is there picks elements along each axis.
+  lower: (s, emit, [x]) => {
+    if (s.mode === "constant") return new Miss("is primitive");
+    const dims = fixedDims(x?.type?.dims);
+    if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
+    const padded = dims.reduce((value, size, axis) => {
+      const [before, after] = [s.pads[axis] ?? 0, s.pads[dims.length + axis] ?? 0];
+      if (before === 0 && after === 0) return value;
+      const picks = Array.from({ length: before + size + after }, (_, place) => source(s.mode, place - before, size));
+      return emit.Gather([value, integersConstant(emit, picks)], { axis });
+    }, x);
+    return [padded === x ? emit.Identity([x]) : padded];
+  },
   gradient: (s, { emit, inputs: [x, , filler], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
-    if (s.mode !== "constant") return new Miss(`not yet: gradient of padding by "${s.mode}"`);
+    if (s.mode !== "constant") return new Miss("is lowered first");
     // What was put on is taken off, and what was taken off comes back as zeros.
     const back = integersConstant(
       emit,

@@ -10,10 +10,11 @@ import { emitInto } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import { fixedDims } from "../../src/tensor/dims.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
-import { engine, lastNode, numeric } from "./harness.ts";
+import { differentiate, sumTo } from "../../src/train/differentiate.ts";
+import { engine, lastNode, loweredModel, numeric } from "./harness.ts";
 
 /** Lets stored floating tensors be fed, so that they can be varied. Returns what to feed for them. */
 export async function feedStored(model: Model): Promise<Batch> {
@@ -31,9 +32,6 @@ export function isFloat(value: Value | undefined): value is Value {
   return value?.type?.type === "float32" || value?.type?.type === "float64";
 }
 
-export const cotangentName = (output: Value): string => `${output.name}_cotangent`;
-const gradientName = (input: Value): string => `${input.name}_gradient`;
-
 /** Random cotangents of the floating outputs. */
 export function cotangents(model: Model, outputs: Batch, seed: string): Batch {
   const batch: Record<string, Dense> = {};
@@ -48,46 +46,84 @@ export function cotangents(model: Model, outputs: Batch, seed: string): Batch {
 }
 
 /**
- * Gradients of Σ cotangent · output with respect to every floating input of the last node, by what its entry emits.
- * A Miss if the entry has none.
+ * Gradients of Σ cotangent · output with respect to every floating input of a model of one node: by what its entry emits, or through its
+ * primitives where it is lowered. A Miss if the entry has none. Every floating operand must be fed.
  */
-export async function gradients(original: Model, feeds: Batch, given: Batch): Promise<Batch | Miss> {
-  const model = original.clone();
-  const inference = infer(model);
-  const node = lastNode(model);
+export async function gradients(model: Model, feeds: Batch, given: Batch): Promise<Batch | Miss> {
+  const lowered = loweredModel(model);
+  const built = lowered === undefined ? emitted(model.clone(), given) : trained(lowered, feeds, given);
+  if (built instanceof Miss) return built;
+  const { step, names } = built;
+  const session = await engine.load(step, { optimize: false, threads: 1 });
+  const results: Batch =
+    step.graph.outputs.length === 0 ? {} : await session.run(only(step, { ...feeds, ...built.feeds }));
+  await session.release();
+  const floats = model.graph.inputs.filter(isFloat);
+  return Object.fromEntries(floats.map(({ name }) => [name, results[names.get(name) ?? ""] ?? zerosLike(feeds[name])]));
+}
+
+interface Built {
+  readonly step: Model;
+  readonly feeds: Batch;
+  /** Input → output with its gradient. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** The gradient that the entry of the last node emits. */
+function emitted(step: Model, given: Batch): Built | Miss {
+  const inference = infer(step);
+  const node = lastNode(step);
   const bound = inference.at(node);
   if (bound instanceof Miss) return bound;
+  const feeds: Record<string, Dense> = {};
   const upstream = node.outputs.map((output) => {
     const cotangent = output === undefined ? undefined : given[output.name];
     if (output === undefined || cotangent === undefined) return undefined;
-    return model.graph.addInput(cotangentName(output), { type: cotangent.type, dims: cotangent.dims });
+    const name = `${output.name}_cotangent`;
+    feeds[name] = cotangent;
+    return step.graph.addInput(name, { type: cotangent.type, dims: cotangent.dims });
   });
-  const emit = emitInto(model, { onNode: inference.visit });
+  const emit = emitInto(step, { onNode: inference.visit });
   const wanted = (input: number): boolean => isFloat(node.inputs[input]);
   const found = bound.gradient({ emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted });
   if (found instanceof Miss) return found;
   if (inference.misses.length > 0) throw new Error(`an emitted node: ${inference.misses[0]?.reason}`);
 
-  const parts = new Map<Value, Value>();
+  const sums = new Map<Value, Value>();
   node.inputs.forEach((input, index) => {
     const part = found[index];
     if (input === undefined || !wanted(index) || part === undefined) return;
-    const sum = sumTo(part, input, (axes) => [
-      emit.constant(fromNumbers("int64", [axes.length], axes), "axes"),
-      (value, constant, keepdims) => emit.ReduceSum([value, constant], { keepdims }),
-    ]);
-    const other = parts.get(input);
-    parts.set(input, other === undefined ? sum : emit.Add([other, sum]));
+    const sum = sumTo(emit, part, input);
+    const before = sums.get(input);
+    sums.set(input, before === undefined ? sum : emit.Add([before, sum]));
   });
-  const outputs = [...parts].map(([input, part]) => emit.named(gradientName(input)).Identity([part]));
-  model.graph.setOutputs(outputs);
-  const session = await engine.load(model, { optimize: false, threads: 1 });
-  const cotangentFeeds = Object.fromEntries(Object.entries(given).map(([name, dense]) => [`${name}_cotangent`, dense]));
-  const results = outputs.length === 0 ? {} : await session.run({ ...feeds, ...cotangentFeeds });
-  await session.release();
-  const byInput = new Map([...parts.keys()].map((input, index) => [input, results[outputs[index]?.name ?? ""]]));
+  const outputs = [...sums].map(([input, sum]) => [input.name, emit.Identity([sum])] as const);
+  step.graph.setOutputs(outputs.map(([, output]) => output));
+  return { step, feeds, names: new Map(outputs.map(([name, output]) => [name, output.name])) };
+}
+
+/** The gradients of a whole model as training makes them. */
+function trained(model: Model, feeds: Batch, given: Batch): Built {
+  const emit = emitInto(model);
+  const parts = Object.entries(given).map(([name, cotangent]) => {
+    const output = model.graph.value(name);
+    if (output === undefined) throw new Error(`there is no output "${name}"`);
+    return emit.ReduceSum([emit.Mul([output, emit.constant(cotangent)])], { keepdims: 0 });
+  });
+  const loss = parts.reduce((sum, part) => emit.Add([sum, part]));
+  const floats = model.graph.inputs.filter(isFloat);
+  for (const input of floats) input.tensor = inMemory(feeds[input.name] as Dense);
+  model.graph.setInputs(model.graph.inputs.filter((input) => !isFloat(input)));
+  const { step, gradients: names } = differentiate(model, {
+    loss: loss.name,
+    wrt: (value) => floats.some((input) => input.name === value.name),
+  });
+  return { step, feeds: {}, names };
+}
+
+function only(model: Model, feeds: Batch): Batch {
   return Object.fromEntries(
-    node.inputs.filter(isFloat).map((input) => [input.name, byInput.get(input) ?? zerosLike(feeds[input.name])]),
+    Object.entries(feeds).filter(([name]) => model.graph.feeds.some((value) => value.name === name)),
   );
 }
 
@@ -95,25 +131,6 @@ export async function gradients(original: Model, feeds: Batch, given: Batch): Pr
 function zerosLike(dense: Dense | undefined): Dense {
   if (dense === undefined) throw new Error("an input was not fed");
   return fromNumbers(numeric(dense.type), dense.dims, new Float64Array(dense.data.length));
-}
-
-/** Sums over what broadcasting repeated: leading axes that the input lacks, and axes that have size 1 there. */
-function sumTo(
-  part: Value,
-  input: Value,
-  tools: (axes: readonly number[]) => readonly [Value, (value: Value, axes: Value, keepdims: number) => Value],
-): Value {
-  const [from, to] = [fixedDims(part.type?.dims), fixedDims(input.type?.dims)];
-  if (from === undefined || to === undefined) throw new Error(`the dimensions of "${part.name}" are not fixed`);
-  const extra = from.length - to.length;
-  const leading = Array.from({ length: extra }, (_, axis) => axis);
-  const ones = to.flatMap((dim, axis) => (dim === 1 && from[axis + extra] !== 1 ? [axis] : []));
-  const over = (value: Value, axes: readonly number[], keepdims: number): Value => {
-    if (axes.length === 0) return value;
-    const [constant, sum] = tools(axes);
-    return sum(value, constant, keepdims);
-  };
-  return over(over(part, leading, 0), ones, 1);
 }
 
 /** dLoss/dx for each floating input, by central differences with each of the steps. */
@@ -136,7 +153,7 @@ export async function differences(
     return sum;
   };
   const result = new Map<string, readonly Float64Array[]>();
-  for (const input of new Set(lastNode(model).inputs.filter(isFloat))) {
+  for (const input of model.graph.inputs.filter(isFloat)) {
     const dense = feeds[input.name];
     if (dense?.type !== "float32" && dense?.type !== "float64") continue;
     const perStep = steps.map(() => new Float64Array(dense.data.length));

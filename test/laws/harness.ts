@@ -1,6 +1,8 @@
 /** Examples of operators made into models, fed and run. */
+import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
+import { emitInto } from "../../src/graph/emit.ts";
 import type { Node } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -111,6 +113,23 @@ export function numeric(type: DataType | undefined): Numeric {
   if (type === undefined || type === "string" || type.startsWith("complex") || type === "float8e8m0")
     throw new Error(`an example has an operand of type ${type}`);
   return type as Numeric;
+}
+
+/** The model with its last node as the primitives that its entry lowers it to; undefined if it is primitive. */
+export function loweredModel(original: Model): Model | undefined {
+  const model = original.clone();
+  const inference = infer(model);
+  const node = lastNode(model);
+  const bound = inference.at(node);
+  if (bound instanceof Miss) return undefined;
+  const lowered = bound.lower(emitInto(model, { before: node, onNode: inference.visit }), node.inputs);
+  if (lowered instanceof Miss) return undefined;
+  node.outputs.forEach((output, index) => {
+    const replacement = lowered[index];
+    if (output !== undefined && replacement !== undefined) model.graph.replaceUses(output, replacement);
+  });
+  model.graph.removeNode(node);
+  return model;
 }
 
 /** Loads, runs once, releases. */
