@@ -20,6 +20,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly options: S;
   /** Options of what the command runs. They get flags too; the command passes them on as given, and whoever takes them checks them. */
   readonly passed?: v.GenericSchema;
+  /** Names in `passed` that are the command's own: it takes these flags itself and passes nothing on under these names. */
+  readonly reserved?: readonly string[];
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
@@ -82,17 +84,18 @@ export function buildCommand<S extends v.GenericSchema>(
   for (const { name, description, several } of definition.arguments) {
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }
-  const { passed, options: own } = definition;
-  // A flag that both have is described by whoever it is passed to; only what is said of data is the same everywhere.
+  const { passed, options: own, reserved = [] } = definition;
+  // A flag that both have is described by whoever it is passed to.
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
-  addFlags(command, own, new Set([...described].filter((key) => key !== "data")));
-  if (passed !== undefined) addFlags(command, passed, new Set(["data", ...keysOf(common)]));
+  addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
+  if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
   addFlags(command, common);
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().map(String);
     const { json = false, seed } = readFlags(command, common);
     const given = passed === undefined ? {} : givenFlags(command, passed);
+    for (const key of reserved) delete given[key];
     await execute({ json, seed, passed: given }, (session) => definition.run(words, readFlags(command, own), session));
   });
 }

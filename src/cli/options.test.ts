@@ -13,7 +13,7 @@ const schema = v.object({
   mean: v.optional(v.tuple([v.number(), v.number(), v.number()])),
   rank: v.optional(v.union([v.pipe(v.number(), v.integer()), v.literal("auto")])),
   symmetric: v.optional(v.boolean(), false),
-  fuse: v.optional(v.boolean(), true),
+  fuse: v.pipe(v.optional(v.boolean(), true), v.description("fuse pairs")),
   overrides: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
   tensors: v.optional(
     v.record(
@@ -101,7 +101,7 @@ describe("flags from a schema", () => {
     expect(text).toContain("--bits <choice>");
     expect(text).toContain("bits of a weight (2, 4, 8; default 8)");
     expect(text).toContain("-o, --out <file>");
-    expect(text).toContain("--no-fuse");
+    expect(text).toMatch(/--no-fuse +turn off: fuse pairs/);
     expect(text).not.toContain("score");
     expect(text).not.toContain("tensors");
   });

@@ -33,6 +33,17 @@ export const passCommands: readonly PassCommand[] = [
     ],
     load: async () => (await import("../train/index.ts")).train,
   },
+  {
+    name: "quantize",
+    summary: "store weights, and compute, in fewer bits",
+    suffix: "quantized",
+    samples: "calibrate",
+    examples: [
+      "quantize model.onnx --scheme weights",
+      "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
+    ],
+    load: async () => (await import("../quantize/index.ts")).quantize,
+  },
 ];
 
 /** Calls a pass with options as they were given. @throws PithError E_OPTION if they do not fit. */

@@ -21,6 +21,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/inspect.ts"),
   },
   {
+    name: "plot",
+    summary: "the graph as a picture, weights shaded by their size",
+    load: () => import("./commands/plot.ts"),
+  },
+  {
     name: "train",
     summary: "train a model, or fine-tune one after it was made smaller",
     load: () => loadPass("train"),
@@ -34,6 +39,11 @@ export const commands: readonly Listed[] = [
     name: "bench",
     summary: "how fast models are, measured side by side, and what they weigh",
     load: () => import("./commands/bench.ts"),
+  },
+  {
+    name: "quantize",
+    summary: "store weights, and compute, in fewer bits",
+    load: () => loadPass("quantize"),
   },
 ];
 

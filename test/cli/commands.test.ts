@@ -100,6 +100,25 @@ describe("inspect", () => {
   });
 });
 
+describe("plot", () => {
+  test("draws every node, port and layer name into one page without scripts", async () => {
+    expect(await json("plot", at("right.onnx"))).toMatchObject({ code: 0, written: at("right.html") });
+    const html = readFileSync(at("right.html"), "utf8");
+    for (const part of [">features<", ">[batch, 2]<", ">Gemm<", ">fc<", ">logits<", "weights 24 bytes"]) {
+      expect(html).toContain(part);
+    }
+    expect(html.match(/<path /g)).toHaveLength(2);
+    expect(html).not.toContain("<script");
+    rmSync(at("right.html"));
+  });
+
+  test("names from a file cannot become markup", async () => {
+    await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
+    await pith("plot", at("evil.onnx"), "-o", at("evil.html"));
+    expect(readFileSync(at("evil.html"), "utf8")).not.toContain("<script");
+  });
+});
+
 describe("eval", () => {
   const data = ["--data", at("points.csv")];
 
@@ -200,6 +219,29 @@ describe("bench", () => {
       code: 2,
       err: 'E_USAGE: No input has a dimension "seq", only batch.\n',
     });
+  });
+});
+
+describe("quantize", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("without data writes the changed model and tells its bytes", async () => {
+    const out = at("right.quantized.onnx");
+    const result = await json("quantize", at("right.onnx"), "--scheme", "weights");
+    expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }], before: { parameters: 6 } });
+    expect(result.comparison).toBeUndefined();
+    expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
+    rmSync(out);
+  });
+
+  test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
+    const names = readdirSync(folder);
+    // No interval from samples reaches down to a drop of exactly nothing.
+    const words = ["quantize", at("right.onnx"), ...data, "--scheme", "weights", "--max-drop", "0", "--strict"];
+    expect(await pith(...words)).toMatchObject({ code: 1, out: "", err: expect.stringContaining("E_ACCURACY_LOST: ") });
+    expect(readdirSync(folder)).toEqual(names);
+    const out = at("forced.onnx");
+    expect(await json(...words, "--force", "-o", out)).toMatchObject({ code: 1, written: out });
   });
 });
 

@@ -40,6 +40,8 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
     arguments: [{ name: "model.onnx", description: "the model" }],
     options: stepFlags,
     passed: pass.options,
+    // The job opens the data, prepares it, and gives the pass its part.
+    reserved: ["data", "samples"],
     examples: entry.examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;

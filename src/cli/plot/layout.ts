@@ -28,13 +28,19 @@ export interface Layout {
 interface Item {
   readonly rank: number;
   readonly width: number;
+  /** Not a box, but a point of an edge on a rank between. */
+  readonly bend: boolean;
   readonly above: Item[];
   readonly below: Item[];
   order: number;
   x: number;
 }
 
-const gap = 24;
+const gap = 20;
+/** Between two edges that run side by side. */
+const edgeGap = 6;
+/** How much of its distance from the middle a box gives up in a sweep: without it a deep network drifts to a side, block by block. */
+const pull = 0.1;
 /** Sweeps after which real networks change no more. */
 const orderSweeps = 8;
 const placeSweeps = 12;
@@ -42,7 +48,7 @@ const placeSweeps = 12;
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = rank(boxes.length, edges);
-  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box.width));
+  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box.width, false));
   const all = [...items];
   const chains = edges.map(([from, to]) => {
     const chain: Item[] = [];
@@ -50,7 +56,7 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     if (start === undefined || end === undefined) return chain;
     chain.push(start);
     for (let level = start.rank + 1; level < end.rank; level++) {
-      const bend = item(level, 1);
+      const bend = item(level, 1, true);
       chain.push(bend);
       all.push(bend);
     }
@@ -65,10 +71,10 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     if (sweep % 2 === 0) for (const level of levels) reorder(level, "above");
     else for (const level of levels.toReversed()) reorder(level, "below");
   }
-  for (const level of levels) place(level, (one) => one.order * gap);
+  for (const level of levels) place(level, (one) => (one.order - (level.length - 1) / 2) * gap);
   for (let sweep = 0; sweep < placeSweeps; sweep++) {
     const down = sweep % 2 === 0;
-    for (const level of down ? levels : levels.toReversed()) place(level, (one) => wanted(one, down));
+    for (const level of down ? levels : levels.toReversed()) place(level, (one) => (1 - pull) * wanted(one, down));
   }
   const left = Math.min(0, ...all.map((one) => one.x - one.width / 2));
   const right = Math.max(0, ...all.map((one) => one.x + one.width / 2));
@@ -76,8 +82,8 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   return { boxes: items.map(point), edges: chains.map((chain) => chain.map(point)), ranks, width: right - left };
 }
 
-function item(level: number, width: number): Item {
-  return { rank: level, width, above: [], below: [], order: 0, x: 0 };
+function item(level: number, width: number, bend: boolean): Item {
+  return { rank: level, width, bend, above: [], below: [], order: 0, x: 0 };
 }
 
 function connect(from: Item | undefined, to: Item | undefined): void {
@@ -127,7 +133,7 @@ function place(level: readonly Item[], want: (one: Item) => number): void {
   let before: Item | undefined;
   for (const one of level) {
     // With the needed distances taken off, "no overlap" is "not decreasing".
-    if (before !== undefined) offset += (before.width + one.width) / 2 + gap;
+    if (before !== undefined) offset += (before.width + one.width) / 2 + (before.bend && one.bend ? edgeGap : gap);
     before = one;
     let pool = { sum: want(one) - offset, members: [{ one, offset }] };
     for (let last = pools.at(-1); last !== undefined && average(last) > average(pool); last = pools.at(-1)) {
