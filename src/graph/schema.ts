@@ -144,7 +144,9 @@ function outputsReason(found: OperatorSchema, form: NodeForm, place: string): st
   const { min, max } = found.outputs;
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(found.outputs, "output")}, got ${count}.`;
-  const absent = form.outputs.slice(0, min).findIndex((output) => output === undefined || output === false);
+  // ONNX Runtime crashes on a Split and refuses an If whose variadic outputs have a gap.
+  const needed = max === Number.POSITIVE_INFINITY ? count : min;
+  const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} must not be absent.`;
 }
 

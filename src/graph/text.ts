@@ -6,7 +6,7 @@
  *       fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; recipes: see text-tensor.ts
  *       axes: int64[2] = [0, -1]
  *       h: float32[batch, 128] = Gemm "fc1" (x, fc1.weight) {transB=1, alpha=0.5}   # the node's name is optional, and so is the type
- *       a, _ = Split(h, axes) {axis=1}                               # `_`: an output or input that is left out
+ *       a, _, spread = LayerNormalization(h, scale)                   # `_`: an output or input that is left out
  *       g = com.microsoft.FusedMatMul(a, a)
  *       y = If(flag) {then_branch=graph () -> (z) { z = Relu(g) }, else_branch=graph () -> (w) { w = Neg(g) }}
  *     }

@@ -77,8 +77,11 @@ function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): s
     for (const output of node.outputs) if (output !== undefined) there.add(output);
   }
   for (const output of graph.outputs) {
-    if (!there.has(output))
+    if (output.graph !== graph) {
+      faults.push(`Output "${output.name}"${place} is a value from outside: it needs an Identity.`);
+    } else if (!there.has(output)) {
       faults.push(`Output "${output.name}"${place} is neither an input, nor stored, nor produced.`);
+    }
   }
   return faults;
 }

@@ -309,7 +309,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
   sizes: int64[3] = [5, 3, 1]
   never: float32[4] = random(seed 172)
   h = Gemm "fc" (x, fc.weight) {transB=1}
-  first, _, third = Split "split" (h, sizes) {axis=1}
+  first, second, third = Split "split" (h, sizes) {axis=1}
   dead = Exp "dead" (third)
   y = Tanh "tanh" (first)
 }`,
