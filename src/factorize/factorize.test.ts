@@ -1,0 +1,135 @@
+import { describe, expect, it } from "vitest";
+import { topologies, topology } from "../../test/zoo/topologies.ts";
+import { infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import { createEngine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Batch } from "../tensor/types.ts";
+import { factorize } from "./factorize.ts";
+
+const engine = createEngine();
+
+function inputsOf(name: string): Batch {
+  const numbers = random(1, "inputs");
+  return Object.fromEntries(
+    Object.entries(topology(name).inputs).map(([input, dims]) => [
+      input,
+      float32(
+        dims,
+        Float32Array.from({ length: elementCount(dims) }, () => numbers.normal()),
+      ),
+    ]),
+  );
+}
+
+async function run(model: Model, feeds: Batch): Promise<number[]> {
+  const session = await engine.load(model);
+  const outputs = await session.run(feeds);
+  await session.release();
+  return Object.values(outputs).flatMap((output) => Array.from(output.data as Float32Array));
+}
+
+const shape = { input: ["batch", 784], seed: 1 } as const;
+const mlp = () => network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, shape);
+const dims = (model: Model, name: string) => model.graph.value(name)?.tensor?.dims;
+
+describe("factorize", () => {
+  it("puts two thin layers in place of a wide one", async () => {
+    const model = mlp();
+    const { changes, misses } = await factorize(model, { layers: "fc1", rank: 32 });
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at }) => at)).toEqual(["fc1"]);
+    expect(dims(model, "fc1.down.weight")).toEqual([32, 784]);
+    expect(dims(model, "fc1.up.weight")).toEqual([128, 32]);
+    expect(model.graph.value("fc1.weight")).toBeUndefined();
+    expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1.down", "fc1.up", "fc2"]);
+    expect(verify(model)).toEqual([]);
+  });
+
+  it("keeps the role: what was trained is trained on", async () => {
+    const model = mlp();
+    await factorize(model, { layers: "fc1", rank: 8 });
+    expect(model.graph.value("fc1.down.weight")?.role).toEqual({ kind: "parameter" });
+  });
+
+  it("is exact where the matrix has that rank", async () => {
+    const model = parseModel(topology("gemm-chain").text);
+    const weight = model.graph.value("fc1.weight");
+    const [u, w] = [random(5), random(6)].map((numbers) => Float64Array.from({ length: 48 }, () => numbers.normal()));
+    const product = Float32Array.from({ length: 16 * 12 }, (_, index) => {
+      const [row, column] = [Math.floor(index / 12), index % 12];
+      return [0, 1, 2].reduce((sum, k) => sum + (u?.[row * 3 + k] ?? 0) * (w?.[k * 12 + column] ?? 0), 0);
+    });
+    if (weight === undefined) throw new Error("the topology has no fc1");
+    weight.tensor = inMemory(float32([16, 12], product));
+    const feeds = inputsOf("gemm-chain");
+    const before = await run(model, feeds);
+    const { changes } = await factorize(model, { layers: "fc1", energy: 1 });
+    expect(changes[0]?.what).toContain("rank 3");
+    (await run(model, feeds)).forEach((value, index) => {
+      expect(value).toBeCloseTo(before[index] ?? Number.NaN, 4);
+    });
+  });
+
+  it.each(topologies.map(({ name }) => name))("leaves a legal, runnable model: %s", async (name) => {
+    const model = parseModel(topology(name).text);
+    await factorize(model, { ratio: 0.6 });
+    expect(verify(model)).toEqual([]);
+    if (topology(name).integers === undefined)
+      expect((await run(model, inputsOf(name))).every(Number.isFinite)).toBe(true);
+  });
+
+  it("at nearly full rank computes nearly the same, whatever side the weight is stored on", async () => {
+    for (const name of ["matmul-chain", "transposed-weights"]) {
+      const model = parseModel(topology(name).text);
+      const feeds = inputsOf(name);
+      const before = await run(model, feeds);
+      const { changes } = await factorize(model, { ratio: 0.99 });
+      expect(changes.length, name).toBeGreaterThan(0);
+      const after = await run(model, feeds);
+      const change = Math.hypot(...after.map((value, index) => value - (before[index] ?? 0))) / Math.hypot(...before);
+      expect(change, name).toBeLessThan(0.9);
+      expect(change, name).toBeGreaterThan(0);
+    }
+  });
+
+  it("refuses a rank that does not make the layer smaller, and says which would", async () => {
+    const model = mlp();
+    const { changes, misses } = await factorize(model, { rank: 111 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      "fc1: rank 111 does not make it smaller; up to 110 would",
+      "fc2: rank 111 does not make it smaller; up to 9 would",
+    ]);
+  });
+
+  it("refuses convolutions with a reason", async () => {
+    const { misses } = await factorize(parseModel(topology("residual-sum").text), { energy: 0.5 });
+    expect(misses.some(({ reason }) => reason.includes("matrices are factorized"))).toBe(true);
+  });
+
+  it.each([
+    [{}],
+    [{ rank: 3, energy: 0.5 }],
+    [{ energy: 0 }],
+    [{ energy: 1.1 }],
+    [{ rank: 0 }],
+    [{ rank: 2.5 }],
+    [{ rang: 3 }],
+  ])("refuses the options %j", async (options) => {
+    await expect(factorize(mlp(), options as object)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  it("refuses a layer that does not exist, naming those that do", async () => {
+    await expect(factorize(mlp(), { layers: "fc3", rank: 3 })).rejects.toMatchObject({
+      code: "E_NAME",
+      hint: expect.stringContaining("fc1, fc2"),
+    });
+  });
+});

@@ -1,0 +1,216 @@
+/**
+ * Low rank: a layer's matrix as the product of two thin ones.
+ *
+ *     W (outputs × inputs) = U S Vᵀ ≈ (U_r √S_r) · (√S_r V_rᵀ)
+ *
+ *     h = Gemm "fc1" (x, fc1.weight, fc1.bias)
+ *  →  m = Gemm "fc1.down" (x, fc1.down.weight);  h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
+ *
+ * The truncated singular value decomposition is the best approximation of its rank (Eckart and Young 1936). It pays where
+ * r · (outputs + inputs) < outputs · inputs; elsewhere the layer stays, with a Miss. Splitting √S evenly keeps both factors of one size,
+ * which fine-tuning likes.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { engineMultiply } from "../engine/multiply.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { checkForm } from "../graph/schema.ts";
+import {
+  fromDense,
+  largestRankThatSaves,
+  type Matrix,
+  type Multiply,
+  rankForEnergy,
+  rankForRatio,
+  type Svd,
+  scaleColumns,
+  svd,
+  toDense,
+  transpose,
+  truncate,
+  truncatedSvd,
+} from "../math/index.ts";
+import type { WeightRole } from "../ops/index.ts";
+import { type Change, type Context, definePass, foldConstants, type Outcome, removeUnused } from "../passes/index.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+
+const names = v.union([v.string(), v.array(v.string())]);
+const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
+
+export const factorizeOptions = v.pipe(
+  v.strictObject({
+    rank: described(
+      v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1"))),
+      "keep this many singular values",
+    ),
+    energy: described(v.optional(fraction), "keep this share of the squared singular values (0.95)"),
+    ratio: described(v.optional(fraction), "leave this share of the weights (0.5)"),
+    layers: described(v.optional(names), "only these layers (names or patterns)"),
+    except: described(v.optional(names), "leave these layers as they are"),
+  }),
+  v.check(
+    ({ rank, energy, ratio }) => [rank, energy, ratio].filter((option) => option !== undefined).length === 1,
+    "give exactly one of rank, energy and ratio",
+  ),
+);
+
+type Options = v.InferOutput<typeof factorizeOptions>;
+
+/**
+ * Replaces matrices by products of two thinner ones, in place.
+ *
+ * Works on every layer whose weight is a stored matrix (Gemm, MatMul). What would not get smaller, and what is no plain matrix, comes back
+ * as a Miss.
+ * @throws PithError E_OPTION unless exactly one of rank, energy and ratio is given, E_NAME for layers that do not exist.
+ * @example
+ * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
+ */
+export const factorize = definePass({
+  id: "factorize",
+  summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
+  options: factorizeOptions,
+  async run(model, options, context): Promise<Outcome> {
+    await foldConstants(model, {}, context);
+    const all = layersOf(model, infer(model));
+    const chosen = selectLayers(all, options);
+    const multiply = engineMultiply(context.engine);
+    const changes: Change[] = [];
+    const misses: Miss[] = [];
+    const known = new Map<Value, Factors>();
+    for (const [index, layer] of chosen.entries()) {
+      if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
+      context.progress(index, chosen.length);
+      const factors = known.get(layer.weight) ?? (await factorsOf(model, layer, options, multiply, context));
+      if (factors instanceof Miss) {
+        misses.push(factors);
+        continue;
+      }
+      known.set(layer.weight, factors);
+      split(model, layer, factors);
+      const { rank, relativeError } = factors;
+      const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
+      changes.push({ at: layer.name, what, decidedBy: "global" });
+    }
+    removeUnused(model.graph);
+    context.progress(chosen.length, chosen.length);
+    return { changes, misses };
+  },
+});
+
+interface Factors {
+  readonly rank: number;
+  readonly relativeError: number;
+  readonly down: Value;
+  readonly up: Value;
+}
+
+async function factorsOf(
+  model: Model,
+  layer: Layer,
+  options: Options,
+  multiply: Multiply,
+  context: Context,
+): Promise<Factors | Miss> {
+  const { weight, role, name } = layer;
+  const tensor = weight.tensor;
+  if (tensor === undefined) return new Miss("its weight is computed", name);
+  if (layer.effective !== weight)
+    return new Miss("its weight is masked or quantized: remove the mask, or factorize first", name);
+  if (tensor.dims.length !== 2)
+    return new Miss(`its weight has ${tensor.dims.length} axes; matrices are factorized`, name);
+  if (tensor.type !== "float32" && tensor.type !== "float64") return new Miss(`its weight is ${tensor.type}`, name);
+
+  const [outputs, inputs] = [layer.outputs, layer.inputs];
+  const limit = largestRankThatSaves(outputs, inputs);
+  if (options.rank !== undefined && options.rank > limit) return tooLarge(options.rank, limit, name);
+  const stored = fromDense(await tensor.read());
+  const outFirst = role.out === 0 ? stored : transpose(stored);
+  const decomposition = options.energy === undefined ? undefined : svd(outFirst);
+  const rank = wantedRank(options, outputs, inputs, decomposition);
+  if (rank > limit) return tooLarge(rank, limit, name);
+  const truncated =
+    decomposition === undefined
+      ? await truncatedSvd(outFirst, rank, { multiply, seed: context.seed })
+      : truncate(decomposition, rank);
+
+  const roots = truncated.s.map(Math.sqrt);
+  const up = scaleColumns(truncated.u, roots);
+  const down = transpose(scaleColumns(truncated.v, roots));
+  const place = (matrix: Matrix): Matrix => (role.out === 0 ? matrix : transpose(matrix));
+  const { type } = tensor;
+  const store = (matrix: Matrix, part: string): Value => {
+    const laid = place(matrix);
+    return model.graph.addTensor(`${name}.${part}.weight`, inMemory(toDense(type, laid)), weight.role);
+  };
+  return { rank, relativeError: truncated.relativeError, down: store(down, "down"), up: store(up, "up") };
+}
+
+function wantedRank(options: Options, outputs: number, inputs: number, decomposition: Svd | undefined): number {
+  if (options.rank !== undefined) return options.rank;
+  if (options.ratio !== undefined) return rankForRatio(outputs, inputs, options.ratio);
+  return Math.max(1, rankForEnergy(decomposition?.s ?? [], options.energy ?? 1));
+}
+
+function tooLarge(rank: number, limit: number, at: string): Miss {
+  return new Miss(
+    limit === 0 ? "no rank makes it smaller" : `rank ${rank} does not make it smaller; up to ${limit} would`,
+    at,
+  );
+}
+
+/** Attributes that scale or turn the data: they are said once, on the side where they belong. */
+const onlyOnUp = new Set(["alpha", "beta"]);
+const onlyOnDown = (role: WeightRole): ReadonlySet<string> => new Set([role.data === 0 ? "transA" : "transB"]);
+
+/** Puts two nodes of the layer's own operator in its place. */
+function split(model: Model, layer: Layer, { down, up }: Factors): void {
+  const { graph } = model;
+  const { node, role, name } = layer;
+  const [output] = node.outputs;
+  const attributesBut = (left: ReadonlySet<string>) => new Map([...node.attributes].filter(([key]) => !left.has(key)));
+  const operands = (data: Value | undefined, weight: Value, bias?: Value | undefined): (Value | undefined)[] => {
+    const inputs: (Value | undefined)[] = [];
+    inputs[role.data] = data;
+    inputs[role.input] = weight;
+    if (bias !== undefined && role.bias !== undefined) inputs[role.bias] = bias;
+    return inputs;
+  };
+  const half = (part: "down" | "up", inputs: (Value | undefined)[], left: ReadonlySet<string>): Value => {
+    const { op, domain } = node;
+    // A weight that two nodes share makes two pairs of nodes: they are told apart by number.
+    const output = graph.freshName(`${name}.${part}.output`);
+    const made = graph.addNode(
+      {
+        op,
+        domain,
+        name: output.replace(".output", ""),
+        inputs,
+        outputs: [output],
+        attributes: attributesBut(left),
+      },
+      { before: node },
+    );
+    const [value] = made.outputs;
+    if (value === undefined) throw new PithError("E_MODEL", `Layer "${name}" has no output.`);
+    return value;
+  };
+  // Before opset 11 the bias may not be left out.
+  const version = model.opsets.get(node.domain) ?? 1;
+  const plain = operands(node.inputs[role.data], down);
+  const legal = checkForm(node.domain, node.op, version, { inputs: plain, outputs: node.outputs, attributes: [] });
+  const zeros = (): Value => graph.addTensor(`${name}.down.bias`, inMemory(float32([1], [0])));
+  const between = half(
+    "down",
+    legal instanceof Miss ? operands(node.inputs[role.data], down, zeros()) : plain,
+    onlyOnUp,
+  );
+  const replacement = half("up", operands(between, up, layer.bias), onlyOnDown(role));
+  if (output === undefined) return;
+  replacement.type = output.type;
+  graph.replaceUses(output, replacement);
+  graph.removeNode(node);
+}

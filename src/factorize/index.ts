@@ -1,0 +1,1 @@
+export { factorize, factorizeOptions } from "./factorize.ts";
