@@ -4,11 +4,12 @@ import type { Attribute } from "../graph/attribute.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
+import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, lastVarint, payload } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
 import { attributeTypes, attributeFields as f } from "./schema.ts";
 import { FileTensor, readTensor } from "./tensor.ts";
-import { decodeText, eachVarint, type Field, fieldText, fixedBytes, lastVarint, payload } from "./wire.ts";
+import { decodeText } from "./wire.ts";
 import { writeTensor } from "./write-tensor.ts";
 import type { Writer } from "./writer.ts";
 
@@ -51,7 +52,7 @@ export async function readAttribute(
   if (kind === undefined) return [name, { kind: "opaque", value: payload(await file.loaded(message)) }];
   const values = fields.filter((field) => field.number === valueFields[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
-  if (kind === "graph" || kind === "graphs" || message.whole === undefined) {
+  if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
     // Their contents change or are not in memory: only what stands beside the value is remembered.
     const known = new Set<number>([f.name, f.type, valueFields[kind]]);
     const rest = fields.filter((field) => !known.has(field.number));

@@ -1,5 +1,6 @@
 /** Fields that are read as bytes and written back. */
-import { type Field, malformed } from "./wire.ts";
+import type { Field } from "./fields.ts";
+import { malformed } from "./wire.ts";
 
 /** The fields as one run of bytes, tags included; undefined if there are none. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {

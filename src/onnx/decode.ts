@@ -5,6 +5,7 @@ import { Model, type ModelHeader } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
+import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
 import { readMetadata } from "./metadata.ts";
 import { addNode, type ReadNode, readNode } from "./node.ts";
@@ -13,7 +14,7 @@ import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
-import { type Field, fieldText, lastVarint, malformed, payload, splitFields } from "./wire.ts";
+import { malformed } from "./wire.ts";
 
 /** Subgraphs inside subgraphs: real models reach three or four. */
 const depthLimit = 100;

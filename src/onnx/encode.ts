@@ -10,13 +10,13 @@ import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts"
 import type { Model } from "../graph/model.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { writeAttribute } from "./attribute.ts";
+import { fieldText, payload, splitFields } from "./fields.ts";
 import { writeMetadata } from "./metadata.ts";
 import { readOpset } from "./opset.ts";
 import type { Writing } from "./reading.ts";
 import { graphFields, modelFields, nodeFields, opsetFields, sparseFields, tensorFields } from "./schema.ts";
 import { FileTensor } from "./tensor.ts";
 import { writeValueInfo } from "./value-info.ts";
-import { fieldText, payload, splitFields } from "./wire.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 

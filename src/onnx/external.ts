@@ -4,8 +4,8 @@
  */
 import { PithError } from "../errors.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";
+import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
-import type { Field } from "./wire.ts";
 
 /** Opens the file that a model calls `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;

@@ -6,7 +6,8 @@
  * small after a jump (a skipped weight) and grow while they go on in sequence.
  */
 import type { ByteSource } from "../tensor/types.ts";
-import { type Field, FieldList, headerLimit, malformed, readHeader, splitFields } from "./wire.ts";
+import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
+import { headerLimit, malformed, readHeader } from "./wire.ts";
 
 /** Fields up to this length are read together with what surrounds them. */
 const wholeBytes = 2 ** 16;
@@ -34,9 +35,7 @@ export class LazyFile {
     if (end - start <= wholeBytes) return splitFields(await this.bytes(start, end), start);
     const list = new FieldList((from, last) =>
       // A run of numbers may have outgrown the window: it stays in the file then.
-      last - from <= wholeBytes && this.#holds(from, last)
-        ? this.#window.subarray(from - this.#base, last - this.#base)
-        : undefined,
+      last - from <= wholeBytes && this.#holds(from, last) ? { bytes: this.#window, base: this.#base } : undefined,
     );
     for (let position = start; position < end; ) {
       const limit = Math.min(end, position + headerLimit);
@@ -59,13 +58,12 @@ export class LazyFile {
   /** The fields of the message that is the payload of a field. */
   async inside(field: Field): Promise<Field[]> {
     if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is no message`);
-    if (field.whole !== undefined) return splitFields(field.whole.subarray(field.start - field.from), field.start);
-    return this.fields(field.start, field.end);
+    return isLoaded(field) ? splitFields(payload(field), field.start) : this.fields(field.start, field.end);
   }
 
   /** The field with its bytes, tag included. */
   async loaded(field: Field): Promise<Field> {
-    if (field.whole !== undefined) return field;
+    if (isLoaded(field)) return field;
     return { ...field, whole: await this.source.read(field.from, field.end) };
   }
 
@@ -92,11 +90,12 @@ function joinRuns(fields: readonly Field[]): Field[] {
       joined.push(field);
       continue;
     }
-    joined[joined.length - 1] = { ...last, end: field.end, whole: undefined };
+    const { number, wire, from, start } = last;
+    joined[joined.length - 1] = { number, wire, from, start, end: field.end, whole: undefined };
   }
   return joined;
 }
 
 function isShortRun(field: Field): boolean {
-  return field.wire !== 2 && field.whole === undefined && field.end - field.from <= wholeBytes;
+  return field.wire !== 2 && !isLoaded(field) && field.end - field.from <= wholeBytes;
 }

@@ -1,7 +1,7 @@
 /** Key-value metadata, and the role that is stored in it. */
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
+import { type Field, fieldText, payload, splitFields } from "./fields.ts";
 import { entryFields } from "./schema.ts";
-import { type Field, fieldText, payload, splitFields } from "./wire.ts";
 import type { Writer } from "./writer.ts";
 
 /** A StringStringEntryProto. */

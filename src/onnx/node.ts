@@ -3,11 +3,11 @@ import { PithError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readAttribute } from "./attribute.ts";
 import { joinCarried } from "./carried.ts";
+import { type Field, fieldText, isLoaded } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { readMetadata } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { nodeFields } from "./schema.ts";
-import { type Field, fieldText } from "./wire.ts";
 
 /** A node whose attributes are not read yet. */
 export interface ReadNode {
@@ -38,7 +38,8 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       attributes.push(field);
       continue;
     }
-    const loaded = await file.loaded(field);
+    // Waiting costs more than reading: nearly every field is there already.
+    const loaded = isLoaded(field) ? field : await file.loaded(field);
     switch (field.number) {
       case nodeFields.input:
         inputs.push(fieldText(loaded) || undefined);

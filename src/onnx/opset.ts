@@ -1,6 +1,7 @@
 /** Imports of operator sets: OperatorSetIdProto. */
+
+import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { opsetFields } from "./schema.ts";
-import { type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
 
 /** "ai.onnx" is the long name of the default domain, "". */
 export function readOpset(field: Field): readonly [domain: string, version: number] {

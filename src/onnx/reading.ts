@@ -2,9 +2,9 @@
 import type { Graph } from "../graph/graph.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import type { ExternalFiles } from "./external.ts";
+import type { Field } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import type { UnknownDims } from "./value-info.ts";
-import type { Field } from "./wire.ts";
 import type { Writer } from "./writer.ts";
 
 export interface Reading {

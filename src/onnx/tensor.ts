@@ -11,10 +11,10 @@ import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "../tensor
 import { joinCarried } from "./carried.ts";
 import { elementTypeOf, elementTypes } from "./element-types.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
+import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { tensorFields } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount } from "./typed-data.ts";
-import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
 
 const {
   dims: dimsField,

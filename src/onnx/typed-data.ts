@@ -4,8 +4,9 @@ import { bitsOf, bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { elementTypes } from "./element-types.ts";
+import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
 import { tensorFields } from "./schema.ts";
-import { decodeText, eachVarint, type Field, fixedBytes, payload } from "./wire.ts";
+import { decodeText } from "./wire.ts";
 
 const { floatData, doubleData } = tensorFields;
 

@@ -9,10 +9,10 @@ import type { Role } from "../graph/role.ts";
 import { type Dim, symbol } from "../tensor/dims.ts";
 import { joinCarried } from "./carried.ts";
 import { elementTypeOf, elementTypes } from "./element-types.ts";
+import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./schema.ts";
-import { type Field, fieldText, lastVarint, payload, splitFields } from "./wire.ts";
 import type { Writer } from "./writer.ts";
 
 export interface ValueInfo {

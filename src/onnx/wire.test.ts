@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromHex, joined, message } from "../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
-import { Cursor, decodeText, eachVarint, fixedBytes, lastVarint, payload, splitFields } from "./wire.ts";
+import { eachVarint, fixedBytes, lastVarint, payload, splitFields } from "./fields.ts";
+import { Cursor, decodeText } from "./wire.ts";
 import { Writer } from "./writer.ts";
 
 describe("varints", () => {

@@ -8,25 +8,6 @@ import { PithError } from "../errors.ts";
 
 export type WireType = 0 | 1 | 2 | 5;
 
-/**
- * A field as found in a message, offsets counted from the start of the file. Numbers written one by one (wire types 0, 1, 5) that follow
- * each other under the same number are one field: a run of tags and payloads.
- */
-export interface Field {
-  readonly number: number;
-  readonly wire: WireType;
-  /** Where the (first) tag begins. */
-  readonly from: number;
-  /** Where the (first) payload begins. */
-  readonly start: number;
-  readonly end: number;
-  /** The bytes between `from` and `end`, where they are in memory. */
-  readonly whole: Uint8Array | undefined;
-}
-
-/** Fields of one message: each costs far more memory than its bytes in the file, and no model has nearly so many. */
-export const fieldLimit = 2 ** 21;
-
 /** Reads varints from bytes; `low` and `high` are the two halves of the last one. */
 export class Cursor {
   position: number;
@@ -121,114 +102,6 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
   return { number, wire, start, end };
 }
 
-/** Collects the fields of a message, joining runs of numbers. */
-export class FieldList {
-  readonly fields: Field[] = [];
-  readonly #whole: (from: number, end: number, wire: WireType) => Uint8Array | undefined;
-  #number = 0;
-  #wire: WireType = 2;
-  #from = 0;
-  #start = 0;
-  #end = 0;
-
-  constructor(whole: (from: number, end: number, wire: WireType) => Uint8Array | undefined) {
-    this.#whole = whole;
-  }
-
-  add(from: number, header: Header): void {
-    if (this.#number === header.number && this.#wire === header.wire && header.wire !== 2) {
-      this.#end = header.end;
-      return;
-    }
-    this.finish();
-    this.#number = header.number;
-    this.#wire = header.wire;
-    this.#from = from;
-    this.#start = header.start;
-    this.#end = header.end;
-  }
-
-  finish(): Field[] {
-    if (this.#number === 0) return this.fields;
-    if (this.fields.length >= fieldLimit) {
-      throw new PithError("E_UNSUPPORTED", `at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
-    }
-    this.fields.push({
-      number: this.#number,
-      wire: this.#wire,
-      from: this.#from,
-      start: this.#start,
-      end: this.#end,
-      whole: this.#whole(this.#from, this.#end, this.#wire),
-    });
-    this.#number = 0;
-    return this.fields;
-  }
-}
-
-/**
- * The fields of a message in memory. `base` is the offset of its first byte in the file, for messages.
- * @throws PithError E_NOT_ONNX
- */
-export function splitFields(bytes: Uint8Array, base = 0): Field[] {
-  const list = new FieldList((from, end) => bytes.subarray(from - base, end - base));
-  const messageEnd = base + bytes.byteLength;
-  for (let position = base; position < messageEnd; ) {
-    const header = readHeader(bytes, base, position, messageEnd);
-    list.add(position, header);
-    position = header.end;
-  }
-  return list.finish();
-}
-
-/** The payload of a field with a length, which must be in memory. */
-export function payload(field: Field): Uint8Array {
-  return inMemory(field, 2).subarray(field.start - field.from);
-}
-
-/** The last number of a varint field. */
-export function lastVarint(field: Field): number | bigint {
-  let last: number | bigint = 0;
-  eachVarint(field, (cursor) => {
-    last = cursor.signed;
-  });
-  return last;
-}
-
-/** All numbers of a varint field: packed, or one by one. */
-export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
-  const packed = field.wire === 2;
-  const bytes = inMemory(field, packed ? 2 : 0);
-  const cursor = new Cursor(bytes, packed ? field.start - field.from : 0, field.from);
-  while (cursor.position < bytes.byteLength) {
-    if (!packed) cursor.varint(bytes.byteLength);
-    cursor.varint(bytes.byteLength);
-    visit(cursor);
-  }
-}
-
-/** The payload bytes of a field of 4-byte (5) or 8-byte (1) numbers: packed, or one by one with the tags taken out. */
-export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
-  const width = wire === 1 ? 8 : 4;
-  if (field.wire === 2) {
-    const bytes = payload(field);
-    if (bytes.byteLength % width !== 0)
-      throw malformed(field.start, `${bytes.byteLength} bytes are no ${width}-byte numbers`);
-    return bytes;
-  }
-  const bytes = inMemory(field, wire);
-  const cursor = new Cursor(bytes, 0, field.from);
-  const joined = new Uint8Array(bytes.byteLength);
-  let length = 0;
-  while (cursor.position < bytes.byteLength) {
-    cursor.varint(bytes.byteLength);
-    joined.set(bytes.subarray(cursor.position, cursor.position + width), length);
-    cursor.position += width;
-    length += width;
-  }
-  return joined.subarray(0, length);
-}
-
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Text in UTF-8; undefined if the bytes are none. */
@@ -251,23 +124,8 @@ export function decodeText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** The text of a field. @throws PithError E_NOT_ONNX if it is not UTF-8. */
-export function fieldText(field: Field): string {
-  const text = decodeText(payload(field));
-  if (text === undefined) throw malformed(field.start, "a text is not UTF-8");
-  return text;
-}
-
 export function malformed(offset: number, what: string): PithError {
   return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, {
     hint: "The file is damaged or cut off, or no ONNX model: copy or download it again.",
   });
-}
-
-function inMemory(field: Field, wire: WireType): Uint8Array {
-  if (field.wire !== wire) {
-    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is due`);
-  }
-  if (field.whole === undefined) throw malformed(field.from, `field ${field.number} is far too long`);
-  return field.whole;
 }

@@ -6,7 +6,7 @@
  * protobuf's own serializers do; carried fields (read but not understood) take their place in that order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
-import { type Field, splitFields } from "./wire.ts";
+import { type Field, splitFields } from "./fields.ts";
 
 /** Bytes that are made when they are written. `produce` must yield exactly `size` bytes. */
 export interface Produced {

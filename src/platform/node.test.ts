@@ -54,7 +54,7 @@ describe("openFile", () => {
 
   test("does not wait for a named pipe", async () => {
     const path = join(folder, "pipe");
-    execFileSync("mkfifo", [path]);
+    execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
     await expect(node.openFile(path)).rejects.toMatchObject({ code: "E_FILE" });
   });
 });
