@@ -1,0 +1,199 @@
+/**
+ * Cutting channels: every stored tensor, attribute and constant that repeats the size of a cut axis is rewritten, so that what is left is a
+ * smaller model of the same kind.
+ *
+ * The cut is tried first on a copy of the graph that has no numbers in it: if its inferred dimensions are not what the cut promises, nothing
+ * has happened yet.
+ */
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { AxisEnd, AxisLink, AxisRule, Cut, NodeChange } from "../ops/index.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
+import { takeIndices } from "../tensor/take.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+import { type Group, valueAt } from "./channels.ts";
+import { type Inference, infer } from "./infer.ts";
+
+/** Units of a group that are to go. Groups must come from one call of `channelGroups`. */
+export interface Removal {
+  readonly group: Group;
+  readonly units: Iterable<number>;
+}
+
+/** Which indices of which axes go: sorted, without repetition. */
+type Removed = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
+
+/**
+ * Cuts channels out of the model, in place: slices weights, biases, statistics, masks and constants, and rewrites what repeats sizes.
+ * @returns What is known of the new model; a Miss if cutting would contradict the graph somewhere: then nothing was changed.
+ * @example
+ * const [group] = channelGroups(model, infer(model));
+ * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
+ */
+export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
+  const removed = removedIndices(removals);
+  const changes = nodeChanges(model, infer(model), removed);
+  const trial = tryOut(model, removed, changes);
+  if (trial instanceof Miss) return trial;
+  const tensors = new Map<Value, Tensor>();
+  for (const [value, axes] of removed) {
+    if (value.tensor !== undefined) tensors.set(value, inMemory(sliced(await value.tensor.read(), axes)));
+  }
+  for (const [value, axes] of removed) {
+    value.type = cutType(value, axes);
+    value.tensor = tensors.get(value);
+  }
+  for (const [node, change] of changes) applyChange(node, change);
+  return infer(model);
+}
+
+function removedIndices(removals: readonly Removal[]): Removed {
+  const sets = new Map<Value, Map<number, Set<number>>>();
+  for (const { group, units } of removals) {
+    const gone = new Set(units);
+    for (const { value, axis, unitOf } of group.slices) {
+      const axes = sets.get(value) ?? new Map<number, Set<number>>();
+      sets.set(value, axes);
+      const indices = axes.get(axis) ?? new Set<number>();
+      axes.set(axis, indices);
+      unitOf.forEach((unit, index) => {
+        if (gone.has(unit)) indices.add(index);
+      });
+    }
+  }
+  const removed = new Map<Value, ReadonlyMap<number, readonly number[]>>();
+  for (const [value, axes] of sets) {
+    const kept = [...axes].flatMap(([axis, set]) =>
+      set.size === 0 ? [] : [[axis, [...set].sort((a, b) => a - b)] as const],
+    );
+    if (kept.length > 0) removed.set(value, new Map(kept));
+  }
+  return removed;
+}
+
+function nodeChanges(model: Model, inference: Inference, removed: Removed): ReadonlyMap<Node, NodeChange> {
+  const changes = new Map<Node, NodeChange>();
+  for (const node of model.graph.nodes()) {
+    if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removed.has(value))) continue;
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.axes();
+    if (bound instanceof Miss || rule instanceof Miss || rule.resize === undefined) continue;
+    const outputs = bound.infer();
+    const inferred = outputs instanceof Miss ? [] : outputs.map(({ dims }) => dims ?? []);
+    changes.set(node, rule.resize(cutAt(node, rule, inferred, removed)));
+  }
+  return changes;
+}
+
+/** The cut as one node sees it. */
+function cutAt(node: Node, rule: AxisRule, outputs: readonly (readonly Dim[])[], removed: Removed): Cut {
+  const dimsBefore = (port: AxisEnd[0]): readonly Dim[] => {
+    const value = valueAt(node, port);
+    return (
+      value?.tensor?.dims ?? value?.type?.dims ?? (port.startsWith("out") ? (outputs[Number(port.slice(3))] ?? []) : [])
+    );
+  };
+  const removedAt = (end: AxisEnd): readonly number[] => {
+    const value = valueAt(node, end[0]);
+    if (value !== undefined) return removed.get(value)?.get(end[1]) ?? [];
+    return removedFromAbsent(end, dimsBefore(end[0])[end[1]], rule, node, removed);
+  };
+  return {
+    removed: removedAt,
+    dims: (port) =>
+      dimsBefore(port).map((dim, axis) => (typeof dim === "number" ? dim - removedAt([port, axis]).length : dim)),
+  };
+}
+
+/** An output that is left out loses the indices whose images are gone. */
+function removedFromAbsent(
+  end: AxisEnd,
+  size: Dim | undefined,
+  rule: AxisRule,
+  node: Node,
+  removed: Removed,
+): readonly number[] {
+  if (typeof size !== "number") return [];
+  const link = rule.links.find((candidate): candidate is Extract<AxisLink, { from: AxisEnd }> => {
+    return "from" in candidate && candidate.from[0] === end[0] && candidate.from[1] === end[1];
+  });
+  const other = link === undefined ? undefined : valueAt(node, link.to[0]);
+  if (link === undefined || other === undefined) return [];
+  const gone = new Set(removed.get(other)?.get(link.to[1]));
+  const image = link.map ?? ((index: number) => [index]);
+  return Array.from({ length: size }, (_, index) => index).filter((index) => image(index).every((at) => gone.has(at)));
+}
+
+/** The same cut on a copy without numbers; a Miss where an inferred dimension is not the promised one. */
+function tryOut(model: Model, removed: Removed, changes: ReadonlyMap<Node, NodeChange>): Miss | undefined {
+  const copy = model.clone();
+  const copies = new Map<Node, Node>();
+  const nodes = copy.graph.nodes();
+  for (const node of model.graph.nodes()) {
+    const { value } = nodes.next();
+    if (value !== undefined) copies.set(node, value);
+  }
+  const promised: [Value, readonly Dim[]][] = [];
+  for (const [original, axes] of removed) {
+    const value = copy.graph.value(original.name);
+    if (value === undefined) continue;
+    const type = cutType(original, axes);
+    if (original.tensor !== undefined) value.tensor = withoutNumbers(original.tensor, axes);
+    else if (type?.dims !== undefined) promised.push([value, type.dims]);
+    value.type =
+      type === undefined ? undefined : { type: type.type, dims: original.tensor === undefined ? undefined : type.dims };
+  }
+  for (const [node, change] of changes) {
+    const own = copies.get(node);
+    if (own !== undefined) applyChange(own, change);
+  }
+  const inference = infer(copy);
+  const [failed] = inference.misses;
+  for (const [value, dims] of promised) {
+    const found = value.type?.dims;
+    if (found !== undefined && sameDims(found, dims)) continue;
+    const at = value.producer === undefined ? value.name : describe(value.producer);
+    if (found === undefined && failed !== undefined) return failed;
+    return new Miss(`its output would be ${dimsText(found)} where ${dimsText(dims)} is needed`, at);
+  }
+  return undefined;
+}
+
+/** Dimensions as after the cut, without reading a large tensor. */
+function withoutNumbers(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Tensor {
+  if (tensor.small !== undefined) return inMemory(sliced(tensor.small, axes));
+  const dims = tensor.dims.map((dim, axis) => dim - (axes.get(axis)?.length ?? 0));
+  return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
+}
+
+function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Value["type"] {
+  const type = value.type ?? value.tensor;
+  const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim - (axes.get(axis)?.length ?? 0) : dim));
+  return type === undefined ? undefined : { type: type.type, dims };
+}
+
+function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
+  let result = dense;
+  for (const [axis, gone] of axes) {
+    const out = new Set(gone);
+    const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter((index) => !out.has(index));
+    result = takeIndices(result, axis, kept);
+  }
+  return result;
+}
+
+function applyChange(node: Node, change: NodeChange): void {
+  const { graph } = node;
+  for (const [name, attribute] of Object.entries(change.attributes ?? {})) graph.setAttribute(node, name, attribute);
+  for (const [input, dense] of Object.entries(change.inputs ?? {})) {
+    const before = node.inputs[Number(input)];
+    if (before?.tensor !== undefined && before.uses.size === 1 && before.graph === graph) {
+      before.tensor = inMemory(dense);
+      before.type = { type: dense.type, dims: dense.dims };
+    } else {
+      graph.setInput(node, Number(input), graph.addTensor(before?.name ?? "sizes", inMemory(dense), before?.role));
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/** Units spread over the axes of values: which unit an index along an axis belongs to, and which units have become one. */
+import type { Value } from "../graph/graph.ts";
+
+/** An axis of a value. */
+export interface Along {
+  readonly value: Value | undefined;
+  readonly axis: number;
+}
+
+export class Labels {
+  /** Counts positions that got a unit and units that became one: unchanged means that nothing happened. */
+  changes = 0;
+  readonly #labels = new Map<Value, Map<number, Int32Array>>();
+  /** Union-find with path halving: a unit's parent, itself at the root. */
+  readonly #parents: number[] = [];
+
+  /** Makes each index along an axis a unit of its own, where it has none yet. */
+  start(value: Value, axis: number): void {
+    const label = this.#label({ value, axis });
+    if (label === undefined) return;
+    for (let index = 0; index < label.length; index++)
+      if (label[index] === -1) label[index] = this.#parents.push(this.#parents.length) - 1;
+  }
+
+  /** Unit of each index along an axis, -1 for none; undefined if no index has one. Units may have become others since: see `find`. */
+  at({ value, axis }: Along): Int32Array | undefined {
+    return value === undefined ? undefined : this.#labels.get(value)?.get(axis);
+  }
+
+  /** The axes of a value that units have reached. */
+  axes(value: Value): Iterable<number> {
+    return this.#labels.get(value)?.keys() ?? [];
+  }
+
+  *ends(): Generator<{ readonly value: Value; readonly axis: number; readonly label: Int32Array }> {
+    for (const [value, axes] of this.#labels) for (const [axis, label] of axes) yield { value, axis, label };
+  }
+
+  /** The unit that a unit has become. */
+  find(unit: number): number {
+    let at = unit;
+    for (let parent = this.#parents[at] ?? at; parent !== at; parent = this.#parents[at] ?? at) {
+      const grand = this.#parents[parent] ?? parent;
+      this.#parents[at] = grand;
+      at = grand;
+    }
+    return at;
+  }
+
+  /** Gives a position a unit; if it has another already, both become one. Positions of absent values and of unknown size are left. */
+  assign(end: Along, index: number, unit: number): void {
+    const label = this.#label(end);
+    if (label === undefined || index >= label.length) return;
+    const present = label[index] ?? -1;
+    if (present < 0) {
+      label[index] = unit;
+      this.changes++;
+      return;
+    }
+    const [a, b] = [this.find(present), this.find(unit)];
+    if (a === b) return;
+    this.#parents[Math.max(a, b)] = Math.min(a, b);
+    this.changes++;
+  }
+
+  /** The unit that all of these positions have; -1 if they have none, or several. */
+  common(label: Int32Array, positions: readonly number[]): number {
+    let found = -1;
+    for (const position of positions) {
+      const unit = label[position] ?? -1;
+      if (unit < 0) return -1;
+      const root = this.find(unit);
+      if (found >= 0 && root !== found) return -1;
+      found = root;
+    }
+    return found;
+  }
+
+  #label({ value, axis }: Along): Int32Array | undefined {
+    if (value === undefined) return undefined;
+    const size = (value.tensor?.dims ?? value.type?.dims)?.[axis];
+    if (typeof size !== "number") return undefined;
+    let axes = this.#labels.get(value);
+    if (axes === undefined) {
+      axes = new Map();
+      this.#labels.set(value, axes);
+    }
+    let label = axes.get(axis);
+    if (label === undefined) {
+      label = new Int32Array(size).fill(-1);
+      axes.set(axis, label);
+    }
+    return label;
+  }
+}

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { fromNumbers, toNumbers } from "./convert.ts";
+import { float32 } from "./dense.ts";
+import { takeIndices } from "./take.ts";
+
+const cube = Array.from({ length: 12 }, (_, index) => index - 6);
+
+test("indices are picked along any axis, in the order asked for", () => {
+  const dense = float32([2, 3, 2], cube);
+  expect(takeIndices(dense, 0, [1])).toEqual(float32([1, 3, 2], cube.slice(6)));
+  expect(takeIndices(dense, 1, [2, 0])).toEqual(float32([2, 2, 2], [-2, -1, -6, -5, 4, 5, 0, 1]));
+  expect(takeIndices(dense, 2, [1])).toEqual(float32([2, 3, 1], [-5, -3, -1, 1, 3, 5]));
+  expect(takeIndices(dense, 1, [])).toEqual(float32([2, 0, 2], []));
+});
+
+test.each(["int4", "uint8", "float16", "int64", "bfloat16", "float64"] as const)(
+  "elements of %s stay what they are",
+  (type) => {
+    const numbers = [1, 2, 3, 4, 5, 6, 7, 0, 1];
+    const taken = takeIndices(fromNumbers(type, [3, 3], numbers), 1, [0, 2]);
+    expect(taken.type).toBe(type);
+    expect(taken.dims).toEqual([3, 2]);
+    expect(toNumbers(taken)).toEqual([1, 3, 4, 6, 7, 1]);
+  },
+);
+
+test("texts too", () => {
+  expect(takeIndices({ type: "string", dims: [2, 2], data: ["a", "b", "c", "d"] }, 0, [1])).toEqual({
+    type: "string",
+    dims: [1, 2],
+    data: ["c", "d"],
+  });
+});
+
+test("the source is not shared", () => {
+  const dense = float32([2], [1, 2]);
+  const taken = takeIndices(dense, 0, [0, 1]);
+  dense.data[0] = 9;
+  expect(toNumbers(taken)).toEqual([1, 2]);
+});

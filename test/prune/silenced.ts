@@ -1,0 +1,146 @@
+/** Whether a cut network computes what the network with silenced channels does, run by ONNX Runtime. */
+import { expect } from "vitest";
+import { channelGroups, removable } from "../../src/analysis/channels.ts";
+import { cut, type Removal } from "../../src/analysis/cut.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { zeroChannels } from "../../src/analysis/zero.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { open } from "../../src/onnx/index.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { shared } from "../shared.ts";
+import type { Topology } from "../zoo/topologies.ts";
+
+const engine = createEngine();
+
+async function run(model: Model, feeds: Batch): Promise<Batch> {
+  const session = await engine.load(model);
+  const outputs = await session.run(feeds);
+  await session.release();
+  return outputs;
+}
+
+/** A choice of units from every group that can be cut: at least one goes, at least one index is left on every axis. */
+function choose(model: Model, seed: number, share: number): Removal[] {
+  const draw = random(seed, "units");
+  return channelGroups(model, infer(model)).flatMap((group) => {
+    const candidates = removable(group);
+    const left = group.slices.map(({ unitOf }) => unitOf.length);
+    const sizes = group.slices.map(({ unitOf }) => {
+      const counts = new Uint32Array(group.units);
+      for (const unit of unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
+      return counts;
+    });
+    const wanted = Math.max(1, Math.round(candidates.length * share));
+    const units: number[] = [];
+    for (const place of draw.permutation(candidates.length)) {
+      const unit = candidates[place] ?? -1;
+      if (units.length === wanted || sizes.some((counts, slice) => (left[slice] ?? 0) <= (counts[unit] ?? 0))) continue;
+      sizes.forEach((counts, slice) => {
+        left[slice] = (left[slice] ?? 0) - (counts[unit] ?? 0);
+      });
+      units.push(unit);
+    }
+    return units.length === 0 ? [] : [{ group, units }];
+  });
+}
+
+/** The greatest difference between the outputs, relative to the greatest entry of the second. */
+function difference(a: Batch, b: Batch): number {
+  let worst = 0;
+  for (const [name, dense] of Object.entries(b)) {
+    const expected = toFloat64(dense);
+    const found = a[name] === undefined ? undefined : toFloat64(a[name]);
+    expect(found?.length).toBe(expected.length);
+    let [gap, size] = [0, 1e-30];
+    expected.forEach((value, index) => {
+      gap = Math.max(gap, Math.abs(value - (found?.[index] ?? Number.NaN)));
+      size = Math.max(size, Math.abs(value));
+    });
+    worst = Math.max(worst, gap / size);
+  }
+  return worst;
+}
+
+function elements(model: Model): number {
+  return [...model.graph.values()].reduce(
+    (sum, { tensor }) => sum + (tensor === undefined ? 0 : elementCount(tensor.dims)),
+    0,
+  );
+}
+
+/** Cuts a random share of every group, and compares. Returns how far the silenced network is from the original. */
+export async function expectSameAsSilenced(
+  make: () => Model | Promise<Model>,
+  feeds: Batch,
+  seed: number,
+  share: number,
+): Promise<number> {
+  const small = await make();
+  const before = elements(small);
+  const removals = choose(small, seed, share);
+  const failed = await cut(small, removals);
+  expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
+  expect(verify(small)).toEqual([]);
+  if (removals.length === 0) {
+    expect(elements(small)).toBe(before);
+    return 0;
+  }
+  expect(elements(small)).toBeLessThan(before);
+  const silent = await make();
+  await zeroChannels(silent, choose(silent, seed, share));
+  const expected = await run(silent, feeds);
+  expect(difference(await run(small, feeds), expected)).toBeLessThanOrEqual(1e-5);
+  return difference(await run(await make(), feeds), expected);
+}
+
+export function feedsOf({ inputs, integers }: Topology, seed: number): Batch {
+  const draw = random(seed, "inputs");
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, dims]) => {
+      const range = integers?.[name];
+      const count = elementCount(dims);
+      return range === undefined
+        ? [
+            name,
+            float32(
+              dims,
+              Float32Array.from({ length: count }, () => draw.uniform()),
+            ),
+          ]
+        : [
+            name,
+            int64(
+              dims,
+              Array.from({ length: count }, () => range[0] + draw.integer(range[1] - range[0])),
+            ),
+          ];
+    }),
+  );
+}
+
+/** The same for a model of the shared folder, for two choices of channels. */
+export async function expectModelSameAsSilenced(name: string): Promise<void> {
+  const path = shared(`data/models/${name}.onnx`) ?? "";
+  const model = await open(path);
+  const inputs = Object.fromEntries(
+    model.graph.feeds.map((value) => [
+      value.name,
+      (value.type?.dims ?? []).map((dim) => (typeof dim === "number" ? dim : 2)),
+    ]),
+  );
+  for (const [seed, share] of [
+    [1, 0.25],
+    [2, 0.7],
+  ] as const) {
+    const change = await expectSameAsSilenced(() => open(path), feedsOf({ name, text: "", inputs }, seed), seed, share);
+    // Equal to the original would mean that nothing was silenced.
+    expect(change).toBeGreaterThan(1e-4);
+  }
+}
