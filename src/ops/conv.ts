@@ -62,8 +62,15 @@ function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   const perGroupIn = channels / s.group;
   const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
   if (perGroupIn === 1) {
+    const kernels = (c: number): number[] => run(c * perGroupOut, perGroupOut);
+    // The kernels of one channel go together.
+    const together: AxisLink = {
+      from: ["out0", 1],
+      to: ["out0", 1],
+      map: (index) => kernels(Math.floor(index / perGroupOut)),
+    };
     return {
-      links: [...common, { from: ["in0", 1], to: ["in1", 0], map: (c) => run(c * perGroupOut, perGroupOut) }],
+      links: [...common, { from: ["in0", 1], to: ["in1", 0], map: kernels }, ...(perGroupOut === 1 ? [] : [together])],
       resize: (cut) => {
         const left = cut.dims("in0")[1];
         return typeof left === "number" ? { attributes: { group: { kind: "int", value: left } } } : {};
@@ -209,6 +216,8 @@ const Conv = defineOp<ConvSettings>({
       weight,
       ...(weight.bias === undefined ? {} : { biasFactor: 1 }),
       integerTransposed: false,
+      // Measured on x64 with VNNI, 3 × 3 of 16 to 128 channels: with int8 weights ConvInteger takes four to five times as long.
+      integerWeight: "uint8",
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], {
           kernel_shape: kernel,

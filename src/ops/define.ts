@@ -112,9 +112,13 @@ export type QuantizeRule =
       readonly channelDims: (channels: number) => readonly number[];
       /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
       readonly integerTransposed: boolean;
+      /** The type of weight for which ONNX Runtime's kernel of the integer form is fast. */
+      readonly integerWeight: "int8" | "uint8";
     }
   /** Output and input share scale and zero point: the numbers are only moved or selected. */
   | { readonly kind: "transparent" }
+  /** Limits numbers to an interval that contains 0: where its output is quantized over that interval, saturation does the same. */
+  | { readonly kind: "clamp" }
   /** An activation that is quantized at its inputs and output. */
   | { readonly kind: "activation"; readonly inputs: readonly number[] };
 

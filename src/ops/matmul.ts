@@ -91,6 +91,7 @@ const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (
     kind: "weighted",
     weight,
     integerTransposed: false,
+    integerWeight: "int8",
     integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
       emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
     channelDims: (channels) => [channels],
@@ -325,6 +326,7 @@ const Gemm = defineOp<GemmSettings>({
       weight,
       ...(weight.bias === undefined ? {} : { biasFactor: s.beta }),
       integerTransposed: s.transB,
+      integerWeight: "int8",
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
       channelDims: (channels) => [channels],

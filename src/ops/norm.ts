@@ -63,12 +63,21 @@ const BatchNormalization = defineOp<Settings>({
   },
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: new Miss("scales and shifts; it is folded into the layer before it"),
-  axes: (_, site) => {
+  axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
-    const same = dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
+    const same = dims.map(
+      (_, axis): AxisLink =>
+        s.training && axis !== 1
+          ? { refuses: ["in0", axis], reason: "the statistics are taken over this axis" }
+          : { from: ["in0", axis], to: ["out0", axis] },
+    );
     const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
-    return { links: [...same, ...vectors] };
+    const statistics = Array.from(
+      { length: Math.max(0, site.outputs - 1) },
+      (_, index): AxisLink => ({ from: [`out${index + 1}`, 0], to: ["out0", 1] }),
+    );
+    return { links: [...same, ...vectors, ...statistics] };
   },
   lower: (s, emit, inputs) => (s.training ? lowerTraining(s, emit, inputs) : new Miss("is primitive")),
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {

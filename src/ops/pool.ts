@@ -38,7 +38,7 @@ const MaxPool = defineOp<Window>({
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),
-  axes: channelAxes,
+  axes: (s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes(s, site)),
   lower: new Miss("is primitive"),
   gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];

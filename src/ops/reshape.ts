@@ -14,6 +14,7 @@ import {
   type AxisRule,
   defineOp,
   type Inferred,
+  type NodeChange,
   noParameters,
   type Op,
   type OpDef,
@@ -160,6 +161,7 @@ function relabel(
   name: string,
   reject: (site: Site) => Miss | undefined,
   rule: (dims: readonly Dim[], site: Site) => readonly Dim[] | Miss,
+  resize?: (dims: readonly Dim[], site: Site) => NodeChange,
 ): Op {
   const infer: OpDef<null>["infer"] = (_, site) => {
     const { type, dims, elements } = need(site, 0);
@@ -181,7 +183,8 @@ function relabel(
       const out = rule(dims, site);
       if (out instanceof Miss) return out;
       const links = reshapeLinks(dims, out);
-      return links instanceof Miss ? links : { links };
+      if (links instanceof Miss) return links;
+      return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
     },
     lower: new Miss("is primitive"),
     gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
@@ -210,12 +213,24 @@ export const reshapeOperators: readonly Op[] = [
       return [product(dims.slice(0, at)), product(dims.slice(at))];
     },
   ),
-  relabel("Squeeze", runtimeAxes, (dims, site) => {
-    const axes = knownAxes(site)?.map((axis) => wrapAxis(axis, dims.length));
-    if (axes === undefined && dims.some((dim) => typeof dim !== "number"))
-      return new Miss("removes every axis of size 1, and a size is not known");
-    return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
-  }),
+  relabel(
+    "Squeeze",
+    runtimeAxes,
+    (dims, site) => {
+      const axes = knownAxes(site)?.map((axis) => wrapAxis(axis, dims.length));
+      if (axes === undefined && dims.some((dim) => typeof dim !== "number"))
+        return new Miss("removes every axis of size 1, and a size is not known");
+      return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
+    },
+    // Axes that were 1 before are named, so that one which is cut down to 1 stays.
+    (dims, site) => {
+      if (knownAxes(site) !== undefined) return {};
+      const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
+      return site.version < 13
+        ? { attributes: { axes: { kind: "ints", value: axes } } }
+        : { inputs: { 1: fromNumbers("int64", [axes.length], axes) } };
+    },
+  ),
   relabel("Unsqueeze", runtimeAxes, (dims, site) => {
     const added = knownAxes(site) ?? [];
     const rank = dims.length + added.length;

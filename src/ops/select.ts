@@ -1,6 +1,7 @@
 /** Choosing between values: Where, Clip. Opset history: Clip takes its bounds as attributes before 11, as inputs since. */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
+import { toFloat64 } from "../tensor/convert.ts";
 import { decimal } from "./attributes.ts";
 import { defineOp, noParameters, type Op } from "./define.ts";
 import { broadcast, broadcastAxes, dimsAt, need, noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
@@ -68,7 +69,21 @@ const Clip = defineOp<Bounds>({
     ];
   },
   cost: noMacs,
-  quantize: () => ({ kind: "transparent" }),
+  quantize: (s, site) => {
+    const [low, high] = (
+      [
+        ["low", 1],
+        ["high", 2],
+      ] as const
+    ).map(([name, input]) => {
+      const operand = site.inputs[input];
+      if (operand === undefined) return s[name];
+      return operand.small === undefined ? Number.NaN : toFloat64(operand.small)[0];
+    });
+    if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
+    // Codes always stand for an interval with 0 in it, so saturation could not hold numbers above a positive bound.
+    return (low ?? 0) <= 0 && (high ?? 0) >= 0 ? { kind: "clamp" } : new Miss("its interval does not contain 0");
+  },
 });
 
 export const selectOperators: readonly Op[] = [Where, Clip];

@@ -60,7 +60,7 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Relu",
     derivative: ({ emit, up, y, number }) => emit.Where([emit.Greater([y, number(0)]), up, number(0)]),
-    quantize: transparent,
+    quantize: () => ({ kind: "clamp" }),
   }),
   unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]) }),
   unary({ name: "Exp", derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),

@@ -1,0 +1,235 @@
+/**
+ * Law: what `axes` says may be removed together can be. With the indices gone from every linked operand, and attributes and constants rewritten
+ * by `resize`, a node computes
+ * - what it did, less these indices, where its outputs lose some;
+ * - what it did with zeros in their place, where they are summed over (`absorbs`, and the shared axis of a product).
+ */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Node, Value } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import type { Example } from "../../src/ops/define.examples.ts";
+import { type AxisEnd, type AxisLink, type AxisRule, type Cut, type Op, operators } from "../../src/ops/index.ts";
+import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { stridesOf } from "../../src/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { difference, examplesFor, feedsOf, fixedModel, lastNode, numeric, operatorOf, run } from "./harness.ts";
+
+type Removed = Map<Value, Map<number, Set<number>>>;
+type Link = Extract<AxisLink, { from: AxisEnd }>;
+
+const isLink = (link: AxisLink): link is Link => "from" in link;
+
+function valueAt(node: Node, [port]: AxisEnd): Value | undefined {
+  return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
+}
+
+function sizeAt(node: Node, end: AxisEnd): number {
+  const size = valueAt(node, end)?.type?.dims?.[end[1]];
+  return typeof size === "number" ? size : 0;
+}
+
+/** Everything that goes with some indices of an axis; undefined if that is refused somewhere. */
+function closure(node: Node, rule: AxisRule, end: AxisEnd, indices: readonly number[]): Removed | undefined {
+  const removed: Removed = new Map();
+  let changed = false;
+  const at = (place: AxisEnd): ReadonlySet<number> => {
+    const value = valueAt(node, place);
+    return (value === undefined ? undefined : removed.get(value)?.get(place[1])) ?? new Set();
+  };
+  const remove = (place: AxisEnd, index: number): void => {
+    const value = valueAt(node, place);
+    if (value === undefined || at(place).has(index)) return;
+    const axes = removed.get(value) ?? new Map<number, Set<number>>();
+    removed.set(value, axes);
+    const set = axes.get(place[1]) ?? new Set<number>();
+    axes.set(place[1], set);
+    set.add(index);
+    changed = true;
+  };
+  for (const index of indices) remove(end, index);
+  const links = rule.links.filter(isLink);
+  while (changed) {
+    changed = false;
+    for (const { from, to, map = (index: number) => [index] } of links) {
+      for (let index = 0; index < sizeAt(node, from); index++) {
+        const image = map(index);
+        if (at(from).has(index)) for (const place of image) remove(to, place);
+        else if (image.every((place) => at(to).has(place))) remove(from, index);
+      }
+    }
+  }
+  const refused = rule.links.some((link) => "refuses" in link && at(link.refuses).size > 0);
+  return refused ? undefined : removed;
+}
+
+/** Where removal can begin: an index of each axis that a link starts from or absorbs, and indices that nothing leads to (zeros of Pad). */
+function starts(node: Node, rule: AxisRule): (readonly [AxisEnd, readonly number[]])[] {
+  const ends = rule.links.flatMap((link): (readonly [AxisEnd, readonly number[]])[] => {
+    if ("refuses" in link) return [];
+    const end = "absorbs" in link ? link.absorbs : link.from;
+    const size = sizeAt(node, end);
+    const found: (readonly [AxisEnd, readonly number[]])[] = [];
+    if (size >= 2) found.push([end, [0]], [end, [size - 1]]);
+    if (size >= 3) found.push([end, [0, 1]]);
+    if ("absorbs" in link || link.map === undefined) return found;
+    const reached = new Set(Array.from({ length: size }, (_, index) => link.map?.(index) ?? []).flat());
+    const others = rule.links.filter(
+      (other) => isLink(other) && other !== link && String(other.to) === String(link.to),
+    );
+    const alone = Array.from({ length: sizeAt(node, link.to) }, (_, index) => index).filter(
+      (index) => !reached.has(index),
+    );
+    if (others.length === 0 && alone.length > 0) found.push([link.to, alone.slice(0, 1)], [link.to, alone.slice(-1)]);
+    return found;
+  });
+  return ends;
+}
+
+/** Keeps, or sets to zero, what a predicate of coordinates chooses. */
+function without(dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>, zero = false): Dense {
+  const numbers = toNumbers(dense);
+  const strides = stridesOf(dense.dims);
+  const gone = (position: number): boolean =>
+    [...axes].some(([axis, indices]) =>
+      indices.has(Math.floor(position / (strides[axis] ?? 1)) % Math.max(1, dense.dims[axis] ?? 1)),
+    );
+  const type = numeric(dense.type);
+  if (zero)
+    return fromNumbers(
+      type,
+      dense.dims,
+      numbers.map((value, position) => (gone(position) ? 0 : value)),
+    );
+  const dims = dense.dims.map((size, axis) => size - (axes.get(axis)?.size ?? 0));
+  return fromNumbers(
+    type,
+    dims,
+    numbers.filter((_, position) => !gone(position)),
+  );
+}
+
+interface Trial {
+  readonly model: Model;
+  readonly feeds: Batch;
+}
+
+/** The node with operands as `change` makes them. */
+async function withOperands(
+  { model, feeds }: Trial,
+  removed: Removed,
+  change: (dense: Dense, axes: ReadonlyMap<number, ReadonlySet<number>>) => Dense,
+): Promise<Trial> {
+  const copy = model.clone();
+  const changed: Record<string, Dense> = { ...feeds };
+  for (const [value, axes] of removed) {
+    const own = copy.graph.value(value.name);
+    const dense = feeds[value.name] ?? (await value.tensor?.read());
+    if (own === undefined || dense === undefined) continue;
+    const result = change(dense, axes);
+    own.type = { type: result.type, dims: result.dims };
+    if (own.tensor === undefined) changed[value.name] = result;
+    else own.tensor = inMemory(result);
+  }
+  for (const output of copy.graph.outputs) output.type = undefined;
+  return { model: copy, feeds: changed };
+}
+
+function cutOf(node: Node, removed: Removed): Cut {
+  const gone = (end: AxisEnd): readonly number[] => {
+    const value = valueAt(node, end);
+    return [...((value === undefined ? undefined : removed.get(value)?.get(end[1])) ?? [])].sort((a, b) => a - b);
+  };
+  return {
+    removed: gone,
+    dims: (port) =>
+      (valueAt(node, [port, 0])?.type?.dims ?? []).map((dim, axis) =>
+        typeof dim === "number" ? dim - gone([port, axis]).length : dim,
+      ),
+  };
+}
+
+/** The greatest difference between the node that was cut and what it should compute. */
+async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed): Promise<number> {
+  const cut = await withOperands(trial, removed, (dense, axes) => without(dense, axes));
+  const change = rule.resize?.(cutOf(node, removed));
+  const own = lastNode(cut.model);
+  for (const [name, attribute] of Object.entries(change?.attributes ?? {}))
+    own.graph.setAttribute(own, name, attribute);
+  for (const [input, dense] of Object.entries(change?.inputs ?? {}))
+    own.graph.setInput(own, Number(input), own.graph.addTensor("rewritten", inMemory(dense)));
+  const touchesOutputs = node.outputs.some((output) => output !== undefined && removed.has(output));
+  const whole = touchesOutputs
+    ? trial
+    : await withOperands(trial, removed, (dense, axes) => without(dense, axes, true));
+  const [actual, before] = [await run(cut.model, cut.feeds), await run(whole.model, whole.feeds)];
+  let worst = 0;
+  for (const output of trial.model.graph.outputs) {
+    const [got, full] = [actual[output.name], before[output.name]];
+    if (got === undefined || full === undefined) return Number.POSITIVE_INFINITY;
+    const expected = without(full, removed.get(output) ?? new Map());
+    expect(got.dims, output.name).toEqual(expected.dims);
+    worst = Math.max(worst, difference(got, expected));
+  }
+  return worst;
+}
+
+interface Outcome {
+  readonly miss: string | undefined;
+  readonly tried: number;
+  readonly refused: number;
+  readonly worst: number;
+}
+
+async function check(example: Example): Promise<Outcome> {
+  const model = fixedModel(example);
+  const node = lastNode(model);
+  const inference = infer(model);
+  const bound = inference.at(node);
+  const rule = bound instanceof Miss ? bound : bound.axes();
+  if (rule instanceof Miss) return { miss: rule.reason, tried: 0, refused: 0, worst: 0 };
+  const trial = { model, feeds: feedsOf(model, example) };
+  let [tried, worst] = [0, 0];
+  for (const [end, indices] of starts(node, rule)) {
+    const removed = closure(node, rule, end, indices);
+    const emptied = [...(removed ?? [])].some(([value, axes]) =>
+      [...axes].some(([axis, set]) => set.size === value.type?.dims?.[axis]),
+    );
+    if (removed === undefined || emptied) continue;
+    worst = Math.max(worst, await tryCut(trial, node, rule, removed));
+    tried++;
+  }
+  const refused = rule.links.filter((link) => "refuses" in link).length;
+  return { miss: undefined, tried, refused, worst };
+}
+
+const outcomes = new Map<Op, Outcome[]>();
+
+describe("removing linked indices equals deleting or zeroing them", () => {
+  const cuttable = (example: Example): boolean => !(operatorOf(example).facets.axes instanceof Miss);
+  test.each(examplesFor("channels", cuttable))("%s", async (_, example) => {
+    const outcome = await check(example);
+    const op = operatorOf(example);
+    outcomes.set(op, [...(outcomes.get(op) ?? []), outcome]);
+    expect(outcome.miss).toEqual(
+      example.misses.axes === undefined ? undefined : expect.stringContaining(example.misses.axes),
+    );
+    expect(outcome.worst).toBeLessThan(1e-5);
+  });
+
+  test("each operator whose axes link was cut at least once", () => {
+    const never = [...outcomes].filter(([, tries]) => tries.every(({ tried }) => tried === 0));
+    expect(never.map(([op]) => op.name)).toEqual([]);
+    expect([...operators].filter((op) => op.facets.axes === true && !outcomes.has(op)).map((op) => op.name)).toEqual(
+      [],
+    );
+  });
+
+  test("each operator that mixes an axis shows a refusal", () => {
+    const mixing = ["Softmax", "LogSoftmax", "Gather", "Slice", "Pad", "ReduceMean", "ReduceMax", "ReduceLogSumExp"];
+    const shown = [...outcomes].filter(([, tries]) => tries.some(({ refused }) => refused > 0)).map(([op]) => op.name);
+    expect(shown).toEqual(expect.arrayContaining(mixing));
+  });
+});
