@@ -96,7 +96,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   for (const parameter of trained) parameter.tensor = undefined;
   graph.setInputs([...graph.inputs.filter((input) => !trained.includes(input)), ...trained]);
-  const frozen = cutFrozen(step, trained, inference);
+  const frozen = cutFrozen(step, forward, trained, inference);
   return { frozen, step, gradients };
 }
 
@@ -228,12 +228,18 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
     : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
 }
 
-/** Splits off the nodes that no parameter reaches but some input does. */
-function cutFrozen(step: Model, trained: readonly Value[], inference: Inference): Model | undefined {
+/** Splits off the nodes of the forward pass that no parameter reaches but some input does. */
+function cutFrozen(
+  step: Model,
+  forward: ReadonlySet<Node>,
+  trained: readonly Value[],
+  inference: Inference,
+): Model | undefined {
   const { graph } = step;
   const varying = downstream(graph, trained);
   const fed = downstream(graph, graph.feeds);
   const isFrozen = (node: Node): boolean =>
+    forward.has(node) &&
     node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
   const nodes = [...graph.nodes()].filter(isFrozen);
   const multiplies = nodes.some((node) => {

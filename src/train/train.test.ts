@@ -1,0 +1,175 @@
+import { describe, expect, it } from "vitest";
+import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
+import { memory } from "../data/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { encodeToBytes, open } from "../onnx/index.ts";
+import { completeContext } from "../passes/index.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import type { Loss } from "./loss.ts";
+import { sgd } from "./optimizer.ts";
+import { createStep } from "./step.ts";
+import { train } from "./train.ts";
+
+/** Three classes of points around three corners. */
+function corners(count: number) {
+  const numbers = random(3, "corners");
+  const labels = Array.from({ length: count }, () => numbers.integer(3));
+  const points = labels.flatMap((label) => [0, 1, 2].map((axis) => numbers.normal(axis === label ? 2 : 0, 0.5)));
+  return memory("corners", { input: float32([count, 3], points), label: int64([count], labels) });
+}
+
+const data = corners(240);
+const net = () => network({ fc1: linear(3, 8), relu: relu(), fc2: linear(8, 3) }, { input: ["batch", 3], seed: 1 });
+
+describe("train", () => {
+  it.each(["adam", "sgd"] as const)("lowers the loss with %s", async (optimizer) => {
+    const { history } = await train(net(), { data, epochs: 8, batch: 16, optimizer, learningRate: 0.05 });
+    expect(history).toHaveLength(8);
+    expect(history[7]?.loss).toBeLessThan(0.4 * (history[0]?.loss ?? 0));
+  });
+
+  it("same seed, same weights; another seed, others", async () => {
+    const weights = async (seed: number) => {
+      const model = net();
+      await train(model, { data, epochs: 2, batch: 32 }, { seed });
+      return (await model.graph.value("fc1.weight")?.tensor?.read())?.data;
+    };
+    const [first, again, other] = [await weights(1), await weights(1), await weights(2)];
+    expect(again).toEqual(first);
+    expect(other).not.toEqual(first);
+  });
+
+  it("trains only the selected layers", async () => {
+    const model = net();
+    const before = model.graph.value("fc1.weight")?.tensor;
+    const { changes } = await train(model, { data, epochs: 1, layers: "fc2" });
+    expect(changes.map(({ at }) => at)).toEqual(["fc2.weight", "fc2.bias"]);
+    expect(model.graph.value("fc1.weight")?.tensor).toBe(before);
+  });
+
+  it("a checkpoint is an ordinary model: opened, it goes on", async () => {
+    const model = net();
+    await train(model, { data, epochs: 1 });
+    const reopened = await open(await encodeToBytes(model));
+    expect(reopened.graph.value("fc1.weight")?.role).toEqual({ kind: "parameter" });
+    const { history } = await train(reopened, { data, epochs: 1 });
+    expect(history[0]?.loss).toBeGreaterThan(0);
+  });
+
+  it("says what progress it makes", async () => {
+    const seen: (readonly [number, number | undefined])[] = [];
+    const texts: string[] = [];
+    await train(
+      net(),
+      { data, epochs: 2, batch: 80 },
+      { progress: (done, total) => seen.push([done, total]), log: ({ text }) => texts.push(text) },
+    );
+    expect(seen.at(-1)).toEqual([6, 6]);
+    expect(texts).toHaveLength(2);
+  });
+
+  it("stops on request, between steps", async () => {
+    const controller = new AbortController();
+    const progress = () => controller.abort();
+    await expect(train(net(), { data, epochs: 9 }, { signal: controller.signal, progress })).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+  });
+
+  it("a loss that is no number stops it, with the step", async () => {
+    await expect(train(net(), { data, epochs: 5, optimizer: "sgd", learningRate: 1e30 })).rejects.toMatchObject({
+      code: "E_DIVERGED",
+    });
+  });
+
+  it("labels beyond the classes are refused", async () => {
+    const wrong = memory("wrong", { input: float32([2, 3], [1, 2, 3, 4, 5, 6]), label: int64([2], [0, 3]) });
+    await expect(train(net(), { data: wrong })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining("classes 0 to 2"),
+    });
+  });
+
+  it("data without labels is refused", async () => {
+    const bare = memory("bare", { input: float32([2, 3], [1, 2, 3, 4, 5, 6]) });
+    await expect(train(net(), { data: bare })).rejects.toMatchObject({ code: "E_DATA" });
+  });
+
+  it("a batch size that a constant inside fixes is refused", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[1, 3]) -> (y: float32[1, 3]) {
+  shape: int64[2] = [1, 3]
+  w: float32[3, 3] = random(seed 1)
+  r = Reshape (input, shape)
+  y = MatMul (r, w)
+}`);
+    await expect(train(model, { data, batch: 4 })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
+  });
+
+  it("old models of batch 1 without such a constant are trained at any batch size", async () => {
+    const model = parseModel(`opset 9
+graph (input: float32[1, 3, 1]) -> (y: float32[1, 3]) {
+  w: float32[3, 3] = random(seed 1)
+  b: float32[3] = zeros
+  f = Flatten (input) {axis=1}
+  y = Gemm (f, w, b) {transB=1}
+}`);
+    const { history } = await train(model, { data, epochs: 6, batch: 16, learningRate: 0.05 });
+    expect(history[5]?.loss).toBeLessThan(history[0]?.loss ?? 0);
+    expect(model.opsets.get("")).toBe(9);
+    expect(model.graph.inputs[0]?.type?.dims).toEqual([1, 3, 1]);
+  });
+});
+
+interface MaskedRun {
+  readonly weight: GoldenTensor;
+  readonly mask: GoldenTensor;
+  readonly x: GoldenTensor;
+  readonly steps: readonly { readonly grad: GoldenTensor; readonly orig: GoldenTensor }[];
+}
+
+const masked = golden<{ training: MaskedRun }>("prune-compat")?.training;
+
+describe.skipIf(masked === undefined)("a masked weight trained with momentum and decay", () => {
+  it("moves as in PyTorch: the gradient is masked, decay still moves what the mask hides", async () => {
+    if (masked === undefined) return;
+    const model = parseModel(`opset 21
+graph (x: float32[3, 7]) -> (y) {
+  weight_orig: float32[5, 7] parameter = zeros
+  weight_mask: float32[5, 7] mask = ones
+  weight = Mul (weight_orig, weight_mask)
+  y = Gemm (x, weight) {transB=1}
+}`);
+    const put = (name: string, tensor: GoldenTensor) => {
+      const value = model.graph.value(name);
+      if (value !== undefined) value.tensor = inMemory(float32(tensor.shape, goldenNumbers(tensor)));
+    };
+    put("weight_orig", masked.weight);
+    put("weight_mask", masked.mask);
+    const sumOfSquares: Loss = {
+      name: "sum of squares",
+      build: ({ emit, outputs }) => {
+        const [y] = outputs.values();
+        if (y === undefined) throw new Error("no output");
+        return emit.ReduceSum([emit.Mul([y, y])], { keepdims: 0 });
+      },
+      feeds: () => ({}),
+    };
+    const batch = { x: float32(masked.x.shape, goldenNumbers(masked.x)) };
+    const step = await createStep(model, batch, { loss: sumOfSquares }, completeContext());
+    const optimizer = sgd({ momentum: 0.9, weightDecay: 0.01 });
+    for (const expected of masked.steps) {
+      await step.run(batch);
+      optimizer.update(step.parameters, 0.1);
+      const [parameter] = step.parameters;
+      goldenNumbers(expected.orig).forEach((value, index) => {
+        expect(Math.abs((parameter?.values[index] ?? Number.NaN) - value)).toBeLessThan(
+          1e-4 * Math.max(1, Math.abs(value)),
+        );
+      });
+    }
+    await step.release();
+  });
+});
