@@ -1,0 +1,122 @@
+/**
+ * A run as plain data: what `run.json` holds and what reports are made from. Nothing here needs a model at hand.
+ *
+ * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
+ */
+import type { Comparison, Estimate, Goal, LatencyReport, Verdict } from "../evaluate/index.ts";
+import type { Change } from "../passes/index.ts";
+
+/** The number of this form of the data; another number is another form. */
+export const runFormat = 1;
+
+export interface Run {
+  readonly format: typeof runFormat;
+  /** Version of Pith. */
+  readonly version: string;
+  /** When it began, as ISO 8601. */
+  readonly date: string;
+  /** Words of the command line, `pith` first; undefined when it was started by code. */
+  readonly command: readonly string[] | undefined;
+  readonly seed: number;
+  readonly seconds: number;
+  readonly machine: Machine;
+  readonly data: RunData;
+  readonly metric: { readonly name: string; readonly better: "higher" | "lower" };
+  /** Undefined where none was set: then only a lost function counts against a variant. */
+  readonly goal: Goal | undefined;
+  readonly original: Measured;
+  /** In the order in which they were tried. */
+  readonly variants: readonly Variant[];
+  /** Position in `variants` of the one that is kept; undefined where none is. */
+  readonly chosen: number | undefined;
+  /** Original first, then the chosen variant, timed in turns. */
+  readonly latency: LatencyReport | undefined;
+  /** Samples that the original and the chosen variant answer differently, the first ones. */
+  readonly disagreements: readonly Disagreement[];
+  readonly warnings: readonly string[];
+}
+
+export interface Machine {
+  /** "linux x64" */
+  readonly platform: string;
+  readonly cpu: string;
+  readonly threads: number;
+  /** Bytes. */
+  readonly memory: number;
+  /** Of what it ran on by name: node, onnxruntime-node. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Which samples were used for what. The parts never overlap. */
+export interface RunData {
+  readonly name: string;
+  /** How images were prepared: "imagenet (guessed)"; undefined where they were fed as they are. */
+  readonly preprocessing: string | undefined;
+  readonly train: Samples | undefined;
+  readonly calibrate: Samples | undefined;
+  readonly test: Samples;
+  /** What always giving the commonest answer would score; undefined where the metric is no share. */
+  readonly chance: number | undefined;
+}
+
+export interface Samples {
+  /** Undefined for a stream. */
+  readonly count: number | undefined;
+  /** SHA-256 of the samples (`contentHash`). */
+  readonly sha256: string | undefined;
+}
+
+/** A model as it would be shipped: masks folded in, encoded. */
+export interface Measured {
+  /** The file's name, without folders; for a variant the name of what was done. */
+  readonly name: string;
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Bytes after brotli; undefined where there is no compressor. */
+  readonly brotli: number | undefined;
+  readonly parameters: number;
+  /** Multiply-accumulates for one sample; undefined where they depend on more than the batch. */
+  readonly macs: number | undefined;
+  /** The metric on the test part. */
+  readonly estimate: Estimate;
+}
+
+export interface Variant {
+  /** "prune + train + quantize", or the name of a recipe. */
+  readonly name: string;
+  readonly steps: readonly StepRecord[];
+  /** Undefined where a step failed. */
+  readonly result: Measured | undefined;
+  /** With the original, sample by sample. */
+  readonly comparison: Comparison | undefined;
+  /** Share of samples answered as the original answers them; undefined for models that give no class. */
+  readonly agreement: Estimate | undefined;
+  /** Undefined without a goal. */
+  readonly verdict: Verdict | undefined;
+  /** Why it is no candidate: the function is lost, a step failed, nothing changed. Undefined for one that is fine but for its verdict. */
+  readonly refused: string | undefined;
+}
+
+export interface StepRecord {
+  /** "prune", "train", … */
+  readonly id: string;
+  /** As they were used, defaults filled in. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly changes: readonly Change[];
+  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  /** Loss by epoch, of steps that train. */
+  readonly history: readonly { readonly epoch: number; readonly loss: number }[] | undefined;
+  readonly seconds: number;
+  /** The model after this step. */
+  readonly after: Measured;
+  readonly comparison: Comparison;
+  readonly agreement: Estimate | undefined;
+}
+
+export interface Disagreement {
+  /** Position in the test part. */
+  readonly sample: number;
+  readonly label: number | undefined;
+  readonly original: number;
+  readonly variant: number;
+}
