@@ -44,6 +44,25 @@ export const passCommands: readonly PassCommand[] = [
     ],
     load: async () => (await import("../quantize/index.ts")).quantize,
   },
+  {
+    name: "factorize",
+    summary: "replace weight matrices by products of two thinner ones",
+    suffix: "factorized",
+    samples: "calibrate",
+    examples: [
+      "factorize model.onnx --energy 0.95",
+      "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
+    ],
+    load: async () => (await import("../factorize/index.ts")).factorize,
+  },
+  {
+    name: "distill",
+    summary: "train a small model to answer as a larger one does",
+    suffix: "distilled",
+    samples: "train",
+    examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
+    load: async () => (await import("./distill.ts")).distill,
+  },
 ];
 
 /** Calls a pass with options as they were given. @throws PithError E_OPTION if they do not fit. */

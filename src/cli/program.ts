@@ -45,6 +45,16 @@ export const commands: readonly Listed[] = [
     summary: "store weights, and compute, in fewer bits",
     load: () => loadPass("quantize"),
   },
+  {
+    name: "factorize",
+    summary: "replace weight matrices by products of two thinner ones",
+    load: () => loadPass("factorize"),
+  },
+  {
+    name: "distill",
+    summary: "train a small model to answer as a larger one does",
+    load: () => loadPass("distill"),
+  },
 ];
 
 async function loadPass(name: string): ReturnType<Listed["load"]> {

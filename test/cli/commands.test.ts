@@ -228,7 +228,8 @@ describe("quantize", () => {
   test("without data writes the changed model and tells its bytes", async () => {
     const out = at("right.quantized.onnx");
     const result = await json("quantize", at("right.onnx"), "--scheme", "weights");
-    expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }], before: { parameters: 6 } });
+    expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }] });
+    expect(result.before).toMatchObject({ parameters: 6, macs: "4*batch" });
     expect(result.comparison).toBeUndefined();
     expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
     rmSync(out);
@@ -242,6 +243,50 @@ describe("quantize", () => {
     expect(readdirSync(folder)).toEqual(names);
     const out = at("forced.onnx");
     expect(await json(...words, "--force", "-o", out)).toMatchObject({ code: 1, written: out });
+  });
+});
+
+describe("factorize and distill", () => {
+  test("factorize refuses what would not get smaller: nothing is written, exit code 1", async () => {
+    const names = readdirSync(folder);
+    const { code, out } = await pith("factorize", at("right.onnx"), "--rank", "1");
+    expect(code).toBe(1);
+    expect(out).toMatch(/^refused \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("options that a pass refuses are wrong usage", async () => {
+    expect(await pith("factorize", at("right.onnx"))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("exactly one of rank, energy and ratio"),
+    });
+  });
+
+  test("distill learns from a teacher alone", async () => {
+    const words = [
+      "--teacher",
+      at("right.onnx"),
+      "--alpha",
+      "1",
+      "--epochs",
+      "20",
+      "--batch",
+      "16",
+      "--learning-rate",
+      "0.05",
+    ];
+    const out = at("student.onnx");
+    const result = await json("distill", at("zero.onnx"), "--data", at("points.csv"), ...words, "-o", out);
+    expect(result).toMatchObject({ code: 0, written: out });
+    const { candidate } = result.comparison as Record<string, { value: number }>;
+    expect(candidate?.value).toBeGreaterThan(0.9);
+  });
+
+  test("distill without a teacher is wrong usage", async () => {
+    expect(await pith("distill", at("zero.onnx"), "--data", at("points.csv"))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("'--teacher <teacher.onnx>' not specified"),
+    });
   });
 });
 

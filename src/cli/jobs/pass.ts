@@ -97,7 +97,8 @@ function passContext(engine: Engine, input: PassInput, context: JobContext): Con
 }
 
 async function weightOf(model: Model, path: string): Promise<Weight> {
-  const { parameters, macs } = cost(model, infer(model.clone()));
+  const copy = model.clone();
+  const { parameters, macs } = cost(copy, infer(copy));
   return {
     bytes: await fileBytes(filesOf(model, path)),
     parameters,
