@@ -1,7 +1,8 @@
-/** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`. */
+/** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
 export type { Amount } from "./amount.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export type { Mask, Norm } from "./mask.ts";
+export { prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {
   type CustomOptions,

@@ -9,7 +9,10 @@ import { refusal } from "./masked.ts";
 
 export type ParameterKind = "weight" | "bias";
 
-const names = v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns");
+export const names = v.union(
+  [v.string(), v.array(v.string())],
+  "takes the name of a layer, or a list of names and patterns",
+);
 
 /** Options that say which layers, as schema entries. */
 export const selectionEntries = { layers: v.optional(names), except: v.optional(names) };

@@ -1,0 +1,79 @@
+/**
+ * How much a channel matters: the size of its weights.
+ *
+ * For each layer whose output channels are cut together, the sum of |w|ⁿ over the slice of its weight that makes the unit, relative to the
+ * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
+ * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
+ */
+import { type Group, valueAt } from "../analysis/channels.ts";
+import type { Inference } from "../analysis/infer.ts";
+import { type Layer, storedRoot } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { channelNorms } from "./mask.ts";
+import { readMask, stored } from "./masked.ts";
+
+/** A score for each unit of a group, 1 on average. Masked weights count as 0. */
+export async function scoreUnits(group: Group, n: 1 | 2, inference: Inference): Promise<Float64Array> {
+  const sums = new Float64Array(group.units);
+  const members = new Float64Array(group.units);
+  for (const layer of distinct(group.layers)) {
+    const own = await layerScores(group, layer, n, inference);
+    for (const [unit, score] of own) {
+      sums[unit] = (sums[unit] ?? 0) + score;
+      members[unit] = (members[unit] ?? 0) + 1;
+    }
+  }
+  return sums.map((sum, unit) => sum / Math.max(1, members[unit] ?? 0));
+}
+
+/** Layers with a weight of their own: one that several nodes share counts once. */
+function distinct(layers: readonly Layer[]): readonly Layer[] {
+  return layers.filter((layer, index) => layers.findIndex((other) => other.weight === layer.weight) === index);
+}
+
+/** The scores of the units that this layer's weight makes, 1 on average. */
+async function layerScores(
+  group: Group,
+  { weight, effective, role }: Layer,
+  n: 1 | 2,
+  inference: Inference,
+): Promise<ReadonlyMap<number, number>> {
+  const axis = axisBehind(effective, role.out, weight, inference);
+  const { dims } = stored(weight);
+  const mask = await readMask(weight);
+  const values = toFloat64(await stored(weight).read()).map((value, index) => (mask[index] === 1 ? value : 0));
+  const scores = new Map<number, number>();
+  for (const slice of group.slices) {
+    if (slice.value !== weight || slice.axis !== axis) continue;
+    const norms = channelNorms(values, dims, slice.axis, n);
+    slice.unitOf.forEach((unit, index) => {
+      if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** n);
+    });
+  }
+  const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);
+  return mean === 0 ? scores : new Map([...scores].map(([unit, score]) => [unit, score / mean]));
+}
+
+/** The axis of a stored tensor that an axis of what is made of it comes from: through masks, transpositions, reshapes. */
+function axisBehind(value: Value, axis: number, root: Value, inference: Inference): number | undefined {
+  if (value === root) return axis;
+  const node = value.producer;
+  const bound = node === undefined ? undefined : inference.at(node);
+  if (node === undefined || bound === undefined || bound instanceof Miss) return undefined;
+  const rule = bound.axes();
+  if (rule instanceof Miss) return undefined;
+  for (const link of rule.links) {
+    if (!("from" in link)) continue;
+    for (const [near, far] of [
+      [link.to, link.from],
+      [link.from, link.to],
+    ] as const) {
+      const before = valueAt(node, far[0]);
+      if (near[0] !== "out0" || near[1] !== axis || before === undefined || storedRoot(before) !== root) continue;
+      return axisBehind(before, far[1], root, inference);
+    }
+  }
+  return undefined;
+}

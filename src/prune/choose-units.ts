@@ -1,0 +1,82 @@
+/** Which channels go: the least of each group, or the least of all groups together; on no axis the last index goes. */
+import { type Group, removable, type Slice } from "../analysis/channels.ts";
+import type { Removal } from "../analysis/cut.ts";
+import type { Value } from "../graph/graph.ts";
+import { roundHalfEven } from "../tensor/round.ts";
+
+export interface Scored {
+  readonly group: Group;
+  /** A score per unit, comparable between groups. */
+  readonly scores: Float64Array;
+}
+
+/** The `amount` (0 to 1) of each group's units with the least scores. */
+export function leastOfEach(groups: readonly Scored[], amount: number): readonly Removal[] {
+  const left = new Left(groups);
+  return groups.map((scored) => {
+    const count = roundHalfEven(amount * scored.group.units);
+    return { group: scored.group, units: take(ranked([scored]), count, left).map(({ unit }) => unit) };
+  });
+}
+
+/** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
+export function leastOfAll(groups: readonly Scored[], amount: number): readonly Removal[] {
+  const total = groups.reduce((sum, { group }) => sum + group.units, 0);
+  const taken = take(ranked(groups), roundHalfEven(amount * total), new Left(groups));
+  return groups.map(({ group }) => ({
+    group,
+    units: taken.filter((one) => one.group === group).map(({ unit }) => unit),
+  }));
+}
+
+interface Candidate {
+  readonly group: Group;
+  readonly unit: number;
+  readonly score: number;
+}
+
+function ranked(groups: readonly Scored[]): readonly Candidate[] {
+  return groups
+    .flatMap(({ group, scores }) => removable(group).map((unit) => ({ group, unit, score: scores[unit] ?? 0 })))
+    .sort((a, b) => a.score - b.score);
+}
+
+function take(candidates: readonly Candidate[], count: number, left: Left): readonly Candidate[] {
+  const taken: Candidate[] = [];
+  for (const candidate of candidates) {
+    if (taken.length === count) break;
+    if (left.remove(candidate.group, candidate.unit)) taken.push(candidate);
+  }
+  return taken;
+}
+
+/** How many indices are left on every axis that units reach; several groups may share one (the parts of a Concat). */
+class Left {
+  readonly #left = new Map<Value, Map<number, number>>();
+  /** Indices along each slice that a unit has, by unit. */
+  readonly #counts = new Map<Slice, Uint32Array>();
+
+  constructor(groups: readonly Scored[]) {
+    for (const { group } of groups) {
+      for (const slice of group.slices) {
+        const axes = this.#left.get(slice.value) ?? new Map<number, number>();
+        this.#left.set(slice.value, axes.set(slice.axis, slice.unitOf.length));
+        const counts = new Uint32Array(group.units);
+        for (const unit of slice.unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
+        this.#counts.set(slice, counts);
+      }
+    }
+  }
+
+  /** Takes a unit's indices away, unless nothing would be left of an axis. */
+  remove(group: Group, unit: number): boolean {
+    const touched = group.slices.flatMap((slice) => {
+      const count = this.#counts.get(slice)?.[unit] ?? 0;
+      const axes = this.#left.get(slice.value);
+      return count === 0 || axes === undefined ? [] : [{ axes, axis: slice.axis, count }];
+    });
+    if (touched.some(({ axes, axis, count }) => (axes.get(axis) ?? 0) <= count)) return false;
+    for (const { axes, axis, count } of touched) axes.set(axis, (axes.get(axis) ?? 0) - count);
+    return true;
+  }
+}

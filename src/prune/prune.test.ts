@@ -1,0 +1,175 @@
+import { describe, expect, test } from "vitest";
+import { infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel, printModel } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { l1Unstructured, prune, remove } from "./index.ts";
+
+/** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
+const chain = `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[4, 2] = [3, 1, 1, 0, 0, -2, -4, 4]
+  fc1.bias: float32[4] = [10, 20, 30, 40]
+  fc2.weight: float32[3, 4] = [0.1, 0.2, 0.3, 0.4, 0.05, 0.06, 0.07, 0.08, 0.5, 0.6, 0.7, 0.8]
+  fc3.weight: float32[2, 3] = [1, 2, 3, 4, 5, 6]
+  h = Gemm "fc1" (x, fc1.weight, fc1.bias) {transB=1}
+  a = Relu (h)
+  g = Gemm "fc2" (a, fc2.weight) {transB=1}
+  y = Gemm "fc3" (g, fc3.weight) {transB=1}
+}`;
+
+async function numbers(model: Model, name: string): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor;
+  return tensor === undefined ? [] : toNumbers(await tensor.read()).map((number) => Math.round(number * 1000) / 1000);
+}
+
+const outputs = (model: Model): Record<string, number> =>
+  Object.fromEntries(layers(model, infer(model)).map((layer) => [layer.name, layer.outputs]));
+
+describe("unstructured", () => {
+  test("uniform: the same share of every selected layer, by masks that stay", async () => {
+    const net = parseModel(chain);
+    const { changes, misses } = await prune(net, { amount: 0.5, layers: ["fc1", "fc2"] });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([
+      ["fc1.weight", "4 of 8 pruned, 4 of 8 left"],
+      ["fc2.weight", "6 of 12 pruned, 6 of 12 left"],
+    ]);
+    expect(misses).toEqual([]);
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 0, 0, 0, 0, 1, 1, 1]);
+    expect(verify(net)).toEqual([]);
+    await remove(net);
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
+  });
+
+  test("global: the least entries, wherever they are", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 0.5, scope: "global" });
+    // Of 26 entries 13 go: the two zeros of fc1, and 11 of the 12 of fc2.
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 0, 0, 1, 1, 1]);
+    expect(await numbers(net, "fc2.weight_mask")).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
+  });
+
+  test("an amount of 1 is everything, not one entry", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 1, layers: "fc3" });
+    expect(await numbers(net, "fc3.weight_mask")).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+});
+
+describe("structured", () => {
+  test("uniform: the least channels go, with their biases and what reads them", async () => {
+    const net = parseModel(chain);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "fc1" });
+    expect(changes).toEqual([{ at: "fc1", what: "2 of 4 channels cut", decidedBy: "global" }]);
+    expect(misses).toEqual([]);
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 1, -4, 4]);
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
+    expect(await numbers(net, "fc2.weight")).toEqual([0.1, 0.4, 0.05, 0.08, 0.5, 0.8]);
+    expect(net.graph.value("h")?.type?.dims?.[1]).toBe(2);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("channels that are outputs of the model stay, and the miss says so", async () => {
+    const net = parseModel(chain);
+    const { misses } = await prune(net, { amount: 0.5, structured: true });
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["fc3", "its channels cannot be cut: they are an output of the model (y)"],
+    ]);
+    expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
+  });
+
+  test("global: scores are relative to their layer, so that a layer of small weights is not emptied", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 3 / 9, structured: true, scope: "global" });
+    // Mean squares: fc1 10, 1, 4, 32 (mean 11.75); fc2 0.3, 0.0174, 1.74 (mean 0.6858): the least are fc2's second, fc1's second and third.
+    expect(outputs(net)).toEqual({ fc1: 2, fc2: 2, fc3: 2 });
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
+  });
+
+  test("one channel is left of every layer, whatever the amount", async () => {
+    for (const scope of ["uniform", "global"] as const) {
+      const net = parseModel(chain);
+      await prune(net, { amount: 1, structured: true, scope });
+      expect(outputs(net)).toEqual({ fc1: 1, fc2: 1, fc3: 2 });
+      expect(await numbers(net, "fc1.bias")).toEqual([40]);
+    }
+  });
+
+  test("n decides how a channel of one large weight compares to one of many small ones", async () => {
+    const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
+    const left = async (n: 1 | 2): Promise<number[]> => {
+      const net = parseModel(text);
+      await prune(net, { amount: 0.25, structured: true, layers: "fc1", n });
+      return numbers(net, "fc1.bias");
+    };
+    expect(await left(1)).toEqual([20, 30, 40]);
+    expect(await left(2)).toEqual([10, 30, 40]);
+  });
+
+  test("masked weights count as zeros, and masks are cut with their weights", async () => {
+    const net = parseModel(chain);
+    // The largest channel is masked away, so it goes first.
+    await l1Unstructured(net, {
+      layers: "fc1",
+      amount: 2,
+      importanceScores: { type: "float32", dims: [4, 2], data: Float32Array.of(9, 9, 9, 9, 9, 9, 0, 0) },
+    });
+    await prune(net, { amount: 0.25, structured: true, layers: "fc1" });
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
+    expect(await numbers(net, "fc1.weight_orig")).toEqual([3, 1, 1, 0, 0, -2]);
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 20, 30]);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("layers that are cut together stay together: one that is excepted keeps the others", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[2, 4] = [1, 2, 3, 4, 5, 6, 7, 8]
+  b.weight: float32[2, 4] = [8, 7, 6, 5, 4, 3, 2, 1]
+  head.weight: float32[4, 2] = [1, 2, 3, 4, 5, 6, 7, 8]
+  l = MatMul (x, a.weight)
+  r = MatMul (x, b.weight)
+  s = Add (l, r)
+  y = MatMul (s, head.weight)
+}`);
+    const before = printModel(net);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["a, b", 'its channels go together with those of "b", which is excepted'],
+      ["head", "its channels cannot be cut: they are an output of the model (y)"],
+    ]);
+    expect(
+      printModel(net).replace(/: float32\[batch, \d\] = MatMul|: float32\[batch, \d\] = Add/g, " = ").length,
+    ).toBeLessThanOrEqual(before.length);
+    const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });
+    expect(cut.changes.map(({ at }) => at)).toEqual(["a", "b"]);
+    // Scores: a 26, 40, 58, 80 (mean 51); b 80, 58, 40, 26: the middle ones are the least.
+    expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
+  });
+
+  test("an amount of 0 changes nothing", async () => {
+    const net = parseModel(chain);
+    infer(net);
+    const before = printModel(net);
+    expect((await prune(net, { amount: 0, structured: true })).changes).toEqual([]);
+    expect(printModel(net)).toBe(before);
+  });
+});
+
+test("amounts outside of 0 to 1, other scopes and unknown layers are refused", async () => {
+  const failure = (given: Parameters<typeof prune>[1]): Promise<string> =>
+    prune(parseModel(chain), given).then(
+      () => "none",
+      (error: unknown) => (error instanceof PithError ? `${error.code} ${error.message}` : "other"),
+    );
+  expect(await failure({ amount: 1.5 })).toMatch(/^E_OPTION prune: "amount": takes a number from 0 to 1/);
+  expect(await failure({ amount: -1, structured: true })).toMatch(/^E_OPTION/);
+  expect(await failure({ amount: 0.5, scope: "local" as "global" })).toMatch(/^E_OPTION .*"scope"/);
+  expect(await failure({ amount: 0.5, layers: "fc7" })).toMatch(/^E_NAME/);
+  expect(await failure({ amount: 0.5, structured: true, except: "fc7" })).toMatch(/^E_NAME/);
+});
