@@ -84,7 +84,7 @@ describe("structured", () => {
 
   test("global: scores are relative to their layer, so that a layer of small weights is not emptied", async () => {
     const net = parseModel(chain);
-    await prune(net, { amount: 3 / 9, structured: true, scope: "global" });
+    await prune(net, { amount: 3 / 7, structured: true, scope: "global" });
     // Mean squares: fc1 10, 1, 4, 32 (mean 11.75); fc2 0.3, 0.0174, 1.74 (mean 0.6858): the least are fc2's second, fc1's second and third.
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 2, fc3: 2 });
     expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
@@ -136,6 +136,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   s = Add (l, r)
   y = MatMul (s, head.weight)
 }`);
+    infer(net);
     const before = printModel(net);
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
     expect(changes).toEqual([]);
@@ -143,9 +144,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
       ["a, b", 'its channels go together with those of "b", which is excepted'],
       ["head", "its channels cannot be cut: they are an output of the model (y)"],
     ]);
-    expect(
-      printModel(net).replace(/: float32\[batch, \d\] = MatMul|: float32\[batch, \d\] = Add/g, " = ").length,
-    ).toBeLessThanOrEqual(before.length);
+    expect(printModel(net)).toBe(before);
     const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });
     expect(cut.changes.map(({ at }) => at)).toEqual(["a", "b"]);
     // Scores: a 26, 40, 58, 80 (mean 51); b 80, 58, 40, 26: the middle ones are the least.
