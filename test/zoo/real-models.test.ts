@@ -1,0 +1,37 @@
+/** What holds of graphs written by hand must hold of graphs that exporters write. */
+import { readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { structureHash } from "../../src/graph/hash.ts";
+import { parseModel, printWholeModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { open } from "../../src/onnx/index.ts";
+import { shared } from "../shared.ts";
+
+const files = ["data/models", "data/zoo"].flatMap((folder) => onnxFiles(shared(folder)));
+
+describe.skipIf(files.length === 0)("models as they are found", () => {
+  test.each(files.map((path) => [basename(path), path]))(
+    "%s has no faults, and its clone is the same",
+    async (_, path) => {
+      const model = await open(path);
+      expect(verify(model)).toEqual([]);
+      expect(structureHash(model.clone())).toBe(structureHash(model));
+    },
+  );
+
+  // All numbers of a large model as text take too long to read twice.
+  const small = files.filter((path) => statSync(path).size < 500_000);
+  test.each(small.map((path) => [basename(path), path]))("%s prints, parses and prints the same", async (_, path) => {
+    const text = await printWholeModel(await open(path));
+    expect(await printWholeModel(parseModel(text))).toBe(text);
+  });
+});
+
+function onnxFiles(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return [];
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".onnx"))
+    .map((name) => join(folder, name))
+    .sort();
+}
