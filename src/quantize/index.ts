@@ -1,0 +1,3 @@
+/** Quantization: weights, dynamic and static. */
+export { type QuantizeOptions, quantizeOptions } from "./options.ts";
+export { quantize } from "./quantize.ts";

@@ -1,0 +1,58 @@
+/** Settings of `quantize`, declared once, and what follows from them. */
+import * as v from "valibot";
+import type { Dataset } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+
+const names = v.union([v.string(), v.array(v.string())]);
+
+export const quantizeOptions = v.strictObject({
+  scheme: v.pipe(
+    v.picklist(["weights", "dynamic", "static"], 'expected "weights", "dynamic" or "static"'),
+    v.description(
+      "weights: 8-bit weights, arithmetic in float; dynamic: activations too, ranges found at run time; static: activations too, ranges measured on data",
+    ),
+  ),
+  bits: v.pipe(v.optional(v.literal(8, "only 8 bits are supported"), 8), v.description("bits of a weight")),
+  perChannel: v.pipe(
+    v.optional(v.boolean(), true),
+    v.description("one scale per output channel of a weight, instead of one per weight"),
+  ),
+  layers: v.pipe(v.optional(names), v.description("layers to quantize: names or patterns (all)")),
+  except: v.pipe(v.optional(names), v.description("layers to leave in float: names or patterns")),
+  weights: v.pipe(
+    v.optional(v.picklist(["int8", "uint8"])),
+    v.description("type of weights (int8; dynamic: the one that the operator's kernel is fast with)"),
+  ),
+  activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
+  data: v.pipe(
+    v.optional(v.union([v.string(), v.custom<Dataset>(isDataset)], "expected a data set or the path of one")),
+    v.description("static: data to measure ranges on; of a path the train part, where it has one"),
+    v.metadata({ value: "path" }),
+  ),
+  samples: v.pipe(
+    v.optional(v.pipe(v.number(), v.integer("is a whole number"), v.minValue(1, "must be at least 1")), 200),
+    v.description("static: samples to measure ranges on"),
+    v.metadata({ value: "n" }),
+  ),
+});
+
+export type QuantizeOptions = v.InferOutput<typeof quantizeOptions>;
+
+/** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
+export function checkTogether(options: QuantizeOptions): void {
+  const { scheme, activations, weights } = options;
+  if (scheme === "dynamic" && activations === "int8") {
+    throw new PithError("E_OPTION", 'quantize: "activations": int8 is not there for the dynamic scheme.', {
+      hint: "ONNX's DynamicQuantizeLinear makes uint8 only.",
+    });
+  }
+  if (scheme === "static" && activations === "int8" && weights === "uint8") {
+    throw new PithError("E_OPTION", 'quantize: "weights": int8 activations need int8 weights, got uint8.', {
+      hint: "ONNX Runtime's kernels multiply int8 by int8, and uint8 by either.",
+    });
+  }
+}
+
+function isDataset(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "batches" in value && typeof value.batches === "function";
+}

@@ -1,0 +1,43 @@
+/** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+import { PithError } from "../errors.ts";
+import { definePass } from "../passes/pass.ts";
+import { quantizeDynamically } from "./dynamic.ts";
+import { checkTogether, quantizeOptions } from "./options.ts";
+import { quantizeToWeights } from "./weights.ts";
+
+/**
+ * Makes the weights of layers 8-bit integers, and by scheme their arithmetic too.
+ *
+ * - `weights`: a `DequantizeLinear` in front of each layer; a quarter of the size, arithmetic in float.
+ * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
+ * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
+ *
+ * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
+ *
+ * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
+ * model's operator set is too old and cannot be raised, E_DATA if weights or activations are not finite.
+ * Source: reference arithmetic of ONNX Runtime's quantizer (`quantize_static`, `quantize_dynamic`), equal to it integer by integer.
+ *
+ * @example
+ * ```ts
+ * const model = await open("model.onnx");
+ * const { changes, misses } = await quantize(model, { scheme: "static", data: calibration });
+ * await save(model, "model.int8.onnx");
+ * ```
+ */
+export const quantize = definePass({
+  id: "quantize",
+  summary: "Store weights as 8-bit integers, and compute with them",
+  options: quantizeOptions,
+  async run(model, options, context) {
+    checkTogether(options);
+    switch (options.scheme) {
+      case "weights":
+        return quantizeToWeights(model, options, context);
+      case "dynamic":
+        return quantizeDynamically(model, options, context);
+      default:
+        throw new PithError("E_OPTION", `quantize: "scheme": ${options.scheme} is not there yet.`);
+    }
+  },
+});

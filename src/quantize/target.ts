@@ -1,0 +1,34 @@
+/** Layers that can compute on integers, as their operators' entries say. */
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { QuantizeRule } from "../ops/index.ts";
+import { weightMiss } from "./weight.ts";
+
+export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
+
+export interface Target {
+  readonly layer: Layer;
+  readonly rule: WeightedRule;
+  /** The activation that the layer reads. */
+  readonly data: Value;
+}
+
+/** How a layer computes on integers, or why it cannot. */
+export function targetAt(layer: Layer, inference: Inference): Target | Miss {
+  const miss = weightMiss(layer);
+  if (miss !== undefined) return miss;
+  const bound = inference.at(layer.node);
+  const rule = bound instanceof Miss ? bound : bound.quantize();
+  if (rule instanceof Miss) return new Miss(rule.reason, layer.name);
+  if (rule.kind !== "weighted") return new Miss("its operator has no integer form", layer.name);
+  const { data, input, bias } = rule.weight;
+  const x = layer.node.inputs[data];
+  if (x === undefined) return new Miss("its data is missing", layer.name);
+  if (x.type?.type !== "float32") return new Miss(`its data is ${x.type?.type ?? "of unknown type"}`, layer.name);
+  const known = new Set([data, input, ...(bias === undefined ? [] : [bias])]);
+  const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !known.has(index));
+  if (extra >= 0) return new Miss(`its input ${extra} is computed at run time`, layer.name);
+  return { layer, rule, data: x };
+}

@@ -1,0 +1,77 @@
+/**
+ * 8-bit weights, arithmetic in float. W ≈ (Q - zero point) · scale, with one scale per output channel or one for all:
+ *
+ *     fc1.weight: float32[128, 784]                       fc1.weight_quantized: int8[128, 784], _scale: float32[128], _zero_point
+ *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
+ *                                                         h = Gemm(x, w, fc1.bias)
+ *
+ * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
+ * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);
+ * elsewhere it computes the float weight anew in every run.
+ */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import type { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { leftInFloat } from "./left.ts";
+import type { QuantizeOptions } from "./options.ts";
+import { readStored, removeReplaced, usedTensors } from "./stored.ts";
+import { dequantized, plainWeightName, quantizeWeight, weightMiss } from "./weight.ts";
+
+/** DequantizeLinear knows scales per channel since opset 13, one scale since 10. */
+export const opsetForWeights = (perChannel: boolean): number => (perChannel ? 13 : 10);
+
+export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+  const misses: Miss[] = [];
+  const changes: Change[] = [];
+  const chosen = selectLayers(layers(model, infer(model)), options);
+  // A model in which nothing can be done stays as it is, its operator set included.
+  if (chosen.some((layer) => weightMiss(layer) === undefined)) raiseOpset(model, opsetForWeights(options.perChannel));
+  const inference = infer(model);
+  const all = layers(model, inference);
+  misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
+  const before = usedTensors(model.graph);
+  const done = new Map<Value, Map<number, Value>>();
+  let count = 0;
+  for (const layer of selectLayers(all, options)) {
+    context.progress(count++, chosen.length);
+    const miss = weightMiss(layer);
+    if (miss !== undefined) {
+      misses.push(miss);
+      continue;
+    }
+    // Layers may share a weight: it is quantized once for each axis that they need.
+    const shared = done.get(layer.effective) ?? new Map<number, Value>();
+    done.set(layer.effective, shared);
+    const key = options.perChannel ? layer.role.out : -1;
+    const weight = shared.get(key) ?? (await write(model, layer, options, context, inference.visit));
+    shared.set(key, weight);
+    model.graph.setInput(layer.node, layer.role.input, weight);
+    changes.push({ at: layer.name, what: whatBecame(options), decidedBy: "global" });
+  }
+  removeReplaced(model.graph, before);
+  return { changes, misses };
+}
+
+async function write(
+  model: Model,
+  layer: Layer,
+  options: QuantizeOptions,
+  context: Context,
+  onNode: (node: Layer["node"]) => void,
+): Promise<Value> {
+  const dense = await readStored(model, layer.effective, context.engine);
+  const tensor = quantizeWeight(layer, dense, { type: typeOf(options), perChannel: options.perChannel });
+  const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
+  return dequantized(emit, plainWeightName(layer), tensor);
+}
+
+function whatBecame(options: QuantizeOptions): string {
+  return `weight as ${typeOf(options)}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
+}
+
+const typeOf = (options: QuantizeOptions): "int8" | "uint8" => options.weights ?? "int8";

@@ -1,0 +1,169 @@
+/** The scheme "dynamic": the very form that ONNX Runtime fuses, and what it computes. */
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { toFloat64, toNumbers } from "../../src/tensor/convert.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+
+const fused = ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"];
+
+test("matrix products become the form that ONNX Runtime fuses into DynamicQuantizeMatMul", async () => {
+  const model = mlp();
+  const { changes, misses } = await quantize(model, { scheme: "dynamic" });
+  assertValid(model);
+  expect(misses).toEqual([]);
+  expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+  expect(operators(model)).toEqual([...fused, "Add", "Relu", ...fused, "Add"]);
+  expect(await stored(model, "fc1.weight_quantized")).toMatchObject({ type: "int8", dims: [12, 16] });
+  expect((await stored(model, "fc1.weight_scale")).dims).toEqual([16]);
+  const integer = [...model.graph.nodes()].find(({ op }) => op === "MatMulInteger");
+  expect(integer?.inputs).toHaveLength(3);
+});
+
+describe("what is computed", () => {
+  /** The rounded operands, multiplied in float64. */
+  function product(x: Dense<"float32">, weight: Dense, transposed: boolean, bias: Dense, factor = 1): Float64Array {
+    const { codes, scale, zeroPoint } = dynamicQuantizeLinear(x.data);
+    const rounded = dequantizeLinear(codes, { scale, zeroPoint });
+    const w = dequantizeTensor(quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1 })).data;
+    const b = toFloat64(bias);
+    const [rows = 0, shared = 0] = x.dims;
+    const columns = weight.dims[transposed ? 0 : 1] ?? 0;
+    return Float64Array.from({ length: rows * columns }, (_, index) => {
+      const [row, column] = [Math.floor(index / columns), index % columns];
+      let sum = factor * (b[column] ?? 0);
+      for (let k = 0; k < shared; k++) {
+        const entry = transposed ? w[column * shared + k] : w[k * columns + column];
+        sum += (rounded[row * shared + k] ?? 0) * (entry ?? 0);
+      }
+      return sum;
+    });
+  }
+
+  test.each([
+    ["Gemm with a transposed weight", "[5, 6]", "{transB=1}", true, 1],
+    ["Gemm that scales its bias", "[6, 5]", "{beta=0.5}", false, 0.5],
+  ])("%s: rounded input times rounded weight", async (_, dims, attributes, transposed, factor) => {
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
+  fc.weight: float32${dims} = random(seed 1)
+  fc.bias: float32[5] = random(seed 2)
+  y = Gemm(x, fc.weight, fc.bias) ${attributes}
+}`);
+    const [weight, bias] = [await stored(model, "fc.weight"), await stored(model, "fc.bias")];
+    const x = numbersFor([3, 6]);
+    await quantize(model, { scheme: "dynamic" });
+    expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
+  });
+
+  test("convolutions, with shortcut, groups and bias, stay close to float", async () => {
+    const x = numbersFor([2, 3, 8, 8]);
+    const expected = await run(cnn(), { x });
+    for (const perChannel of [true, false]) {
+      for (const weights of [undefined, "int8", "uint8"] as const) {
+        const model = cnn();
+        await quantize(model, { scheme: "dynamic", perChannel, ...(weights === undefined ? {} : { weights }) });
+        assertValid(model);
+        expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
+        expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+      }
+    }
+  });
+
+  test("layers in a row without anything between", async () => {
+    const text = `opset 17
+graph (x: float32[batch, 6]) -> (z: float32[batch, 5]) {
+  a.weight: float32[6, 6] = random(seed 1)
+  b.weight: float32[6, 5] = random(seed 2)
+  y = MatMul(x, a.weight)
+  z = MatMul(y, b.weight)
+}`;
+    const model = parseModel(text);
+    const x = numbersFor([3, 6]);
+    await quantize(model, { scheme: "dynamic" });
+    assertValid(model);
+    expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.03);
+  });
+});
+
+test("weights of convolutions are uint8 unless told otherwise: its kernel is slow with int8", async () => {
+  const model = cnn();
+  await quantize(model, { scheme: "dynamic" });
+  expect(await stored(model, "conv1.weight_quantized")).toMatchObject({ type: "uint8" });
+  expect(toNumbers(await stored(model, "conv1.weight_zero_point"))).toEqual([128]);
+  expect((await stored(model, "conv1.weight_scale")).dims).toEqual([6, 1, 1]);
+  expect(await stored(model, "fc.weight_quantized")).toMatchObject({ type: "int8" });
+});
+
+test("an activation that several layers read is rounded once", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (q: float32[batch, 4], k: float32[batch, 4], v: float32[batch, 4]) {
+  q.weight: float32[4, 4] = random(seed 1)
+  k.weight: float32[4, 4] = random(seed 2)
+  v.weight: float32[4, 4] = random(seed 3)
+  q = MatMul(x, q.weight)
+  k = MatMul(x, k.weight)
+  v = MatMul(x, v.weight)
+}`);
+  await quantize(model, { scheme: "dynamic" });
+  assertValid(model);
+  expect(operators(model).filter((op) => op === "DynamicQuantizeLinear")).toHaveLength(1);
+  expect(model.graph.outputs.map(({ name }) => name)).toEqual(["q", "k", "v"]);
+});
+
+test("layers keep their names, with and without a stem in the weight's name", async () => {
+  const text = `opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  fc1.weight: float32[4, 4] = random(seed 1)
+  onnx_123: float32[4, 4] = random(seed 2)
+  other_7: float32[4, 4] = random(seed 2)
+  h = MatMul "n1" (x, fc1.weight)
+  g = MatMul "attention" (h, onnx_123)
+  y = MatMul(g, other_7)
+}`;
+  const model = parseModel(text);
+  expect(layerNames(model)).toEqual(["fc1", "attention", "y"]);
+  await quantize(model, { scheme: "dynamic" });
+  expect(layerNames(model)).toEqual(["fc1", "attention", "y"]);
+});
+
+test("batch normalization goes into the convolution first", async () => {
+  const text = `opset 17
+graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
+  conv.weight: float32[4, 3, 3, 3] parameter = random(seed 1)
+  scale: float32[4] parameter = random(seed 2, from 0.5 to 2)
+  shift: float32[4] parameter = random(seed 3)
+  mean: float32[4] state = random(seed 4)
+  variance: float32[4] state = random(seed 5, from 0.5 to 2)
+  h = Conv(x, conv.weight)
+  y = BatchNormalization(h, scale, shift, mean, variance)
+}`;
+  const model = parseModel(text);
+  await quantize(model, { scheme: "dynamic" });
+  assertValid(model);
+  expect(operators(model)).toEqual(["DynamicQuantizeLinear", "ConvInteger", "Mul", "Cast", "Mul", "Add"]);
+  const x = numbersFor([2, 3, 6, 6]);
+  expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
+});
+
+test.each([
+  ["the weight on the left", "w: float32[4, 4] = random(seed 1)\n  y = MatMul(w, x)", "left operand"],
+  [
+    "a bias that is computed",
+    "w: float32[4, 4] = random(seed 1)\n  b = Neg(x)\n  y = Gemm(x, w, b)",
+    "input 2 is computed",
+  ],
+  [
+    "a transposed convolution",
+    "w: float32[4, 4, 1, 1] = random(seed 1)\n  i: int64[2] = [2, 3]\n  u = Unsqueeze(x, i)\n  v = ConvTranspose(u, w)\n  y = Squeeze(v, i)",
+    "no integer kernel",
+  ],
+])("%s stays in float, with the reason", async (_, lines, reason) => {
+  const model = parseModel(`opset 17\ngraph (x: float32[4, 4]) -> (y: float32[4, 4]) {\n  ${lines}\n}`);
+  const { changes, misses } = await quantize(model, { scheme: "dynamic" });
+  expect(changes).toEqual([]);
+  expect(misses.map((miss) => miss.reason).join()).toContain(reason);
+});

@@ -1,0 +1,180 @@
+/** The scheme "weights": codes in front of layers. */
+import { describe, expect, test } from "vitest";
+import { structureHash } from "../../src/graph/hash.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { dequantizeTensor, quantizeWeights } from "../../src/math/index.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { shared } from "../shared.ts";
+import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+
+describe("weights of a small network", () => {
+  test("become int8 with a scale per output channel, along the axis that counts outputs", async () => {
+    const model = mlp();
+    const weight = await stored(model, "fc1.weight");
+    const { changes, misses } = await quantize(model, { scheme: "weights" });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+    expect(operators(model)).toEqual(["DequantizeLinear", "Gemm", "Relu", "DequantizeLinear", "MatMul", "Add"]);
+    const expected = quantizeWeights({ dense: weight, type: "int8", axis: 0 });
+    expect(await stored(model, "fc1.weight_quantized")).toEqual(expected.quantized);
+    expect(await stored(model, "fc1.weight_scale")).toEqual(expected.scale);
+    expect((await stored(model, "fc2.weight_scale")).dims).toEqual([5]);
+    expect(model.graph.value("fc1.weight")).toBeUndefined();
+  });
+
+  test("compute what the codes stand for", async () => {
+    const model = cnn();
+    const rounded = cnn();
+    for (const name of ["conv1", "conv2", "conv3", "fc"]) {
+      const value = rounded.graph.value(`${name}.weight`);
+      if (value?.tensor === undefined) throw new Error(name);
+      const dense = await value.tensor.read();
+      const close = dequantizeTensor(quantizeWeights({ dense, type: "int8", axis: 0 }));
+      value.tensor = { ...value.tensor, small: close, read: () => Promise.resolve(close) };
+    }
+    await quantize(model, { scheme: "weights" });
+    const x = numbersFor([2, 3, 8, 8]);
+    expect(difference(await run(rounded, { x }), await run(model, { x }))).toBeLessThan(1e-6);
+    expect(difference(await run(cnn(), { x }), await run(model, { x }))).toBeLessThan(0.01);
+    expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+  });
+
+  test("one scale each, and opset 10 is enough for that", async () => {
+    const model = parseModel(`ir 4, opset 9
+graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
+  fc.weight: float32[3, 2] = [[1, -2], [0.5, 0.25], [0, 1]]
+  y = MatMul(x, fc.weight)
+}`);
+    await quantize(model, { scheme: "weights", perChannel: false });
+    expect(model.opsets.get("")).toBe(10);
+    expect((await stored(model, "fc.weight_scale")).dims).toEqual([]);
+    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, -127, 32, 16, 0, 64]);
+  });
+
+  test("as uint8 have a zero point", async () => {
+    const model = mlp();
+    await quantize(model, { scheme: "weights", weights: "uint8" });
+    expect(toNumbers(await stored(model, "fc1.weight_zero_point"))).toEqual(new Array(16).fill(128));
+    const x = numbersFor([4, 12]);
+    expect(difference(await run(mlp(), { x }), await run(model, { x }))).toBeLessThan(0.02);
+  });
+
+  test("selected layers only, which keep their names", async () => {
+    const model = cnn();
+    const names = layerNames(model);
+    const { changes } = await quantize(model, { scheme: "weights", layers: "conv*", except: "conv3" });
+    expect(changes.map(({ at }) => at)).toEqual(["conv1", "conv2"]);
+    expect(layerNames(model)).toEqual(names);
+    expect(model.graph.value("fc.weight")?.tensor?.type).toBe("float32");
+  });
+
+  test("shared by two layers are stored once", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  h = MatMul "a" (x, w)
+  y = MatMul "b" (h, w)
+}`);
+    expect((await quantize(model, { scheme: "weights" })).changes).toHaveLength(2);
+    expect(operators(model).filter((op) => op === "DequantizeLinear")).toHaveLength(1);
+  });
+
+  test("behind a mask are quantized as their product, and the mask goes", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
+  fc.weight_orig: float32[2, 3] parameter = [[4, 100, 2], [1, 0.5, 3]]
+  fc.weight_mask: float32[2, 3] mask = [[1, 0, 1], [1, 1, 0]]
+  fc.weight = Mul(fc.weight_orig, fc.weight_mask)
+  y = Gemm(x, fc.weight) {transB=1}
+}`);
+    expect((await quantize(model, { scheme: "weights" })).changes.map(({ at }) => at)).toEqual(["fc"]);
+    assertValid(model);
+    expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([127, 0, 64, 127, 64, 0]);
+    expect([...model.graph.values()].filter((value) => value.role !== undefined)).toEqual([]);
+    expect(layerNames(model)).toEqual(["fc"]);
+  });
+
+  test("that stay in float are listed with the reason", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
+  table: float32[10, 4] = random(seed 1)
+  w: float16[4, 2] = random(seed 2)
+  e = Gather(table, ids)
+  s = Add(e, x)
+  t = Cast(s) {to=10}
+  u = MatMul "half" (t, w)
+  y = Cast(u) {to=1}
+}`);
+    const before = structureHash(model);
+    const { changes, misses } = await quantize(model, { scheme: "weights" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      'Gather "e": looks its rows up',
+      "half: its weight is float16; only float32 is quantized",
+    ]);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("that are quantized already are left alone", async () => {
+    const model = mlp();
+    await quantize(model, { scheme: "weights" });
+    const before = structureHash(model);
+    const { changes, misses } = await quantize(model, { scheme: "weights" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["is quantized already", "is quantized already"]);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("that are not finite are refused by name", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
+  fc.weight: float32[2, 2] = [[1, nan], [2, 3]]
+  y = MatMul(x, fc.weight)
+}`);
+    await expect(quantize(model, { scheme: "weights" })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining('Layer "fc"'),
+    });
+  });
+});
+
+test.each([
+  [{ scheme: "weights", bits: 4 }, "bits", "only 8 bits"],
+  [{ scheme: "sideways" }, "scheme", "weights"],
+  [{ scheme: "weights", perchannel: true }, "perchannel", ""],
+  [{ scheme: "dynamic", activations: "int8" }, "activations", "dynamic"],
+  [{ scheme: "static", activations: "int8", weights: "uint8" }, "weights", "int8 weights"],
+  [{ scheme: "static", data: 7 }, "data", "data set"],
+  [{ scheme: "static", samples: 0 }, "samples", "at least 1"],
+])("options that do not fit are refused: %j", async (options, name, words) => {
+  const model = mlp();
+  const before = structureHash(model);
+  const refusal = quantize(model, options as Parameters<typeof quantize>[1]);
+  await expect(refusal).rejects.toMatchObject({ code: "E_OPTION", message: expect.stringContaining(`"${name}"`) });
+  await expect(refusal).rejects.toMatchObject({ message: expect.stringContaining(words) });
+  expect(structureHash(model)).toBe(before);
+});
+
+test("a layer that does not exist is refused, and the layers are named", async () => {
+  await expect(quantize(mlp(), { scheme: "weights", layers: "fc9" })).rejects.toMatchObject({
+    code: "E_NAME",
+    hint: "Layers: fc1, fc2.",
+  });
+});
+
+const published = shared("data/models/resnet20.onnx");
+
+test.skipIf(published === undefined)("a published network shrinks to about a quarter and keeps its names", async () => {
+  const model = await open(published ?? "");
+  const before = (await encodeToBytes(model)).length;
+  const names = layerNames(model);
+  const { misses } = await quantize(model, { scheme: "weights" });
+  assertValid(model);
+  expect(misses).toEqual([]);
+  expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
+  expect(layerNames(model)).toEqual(names);
+});
