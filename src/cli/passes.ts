@@ -34,6 +34,17 @@ export const passCommands: readonly PassCommand[] = [
     load: async () => (await import("../train/index.ts")).train,
   },
   {
+    name: "prune",
+    summary: "prune the least weights, or cut out the least channels",
+    suffix: "pruned",
+    samples: "calibrate",
+    examples: [
+      "prune model.onnx --amount 50%",
+      "prune resnet20.onnx --amount 30% --structured --data cifar10/ --force -o resnet20.pruned.onnx",
+    ],
+    load: async () => (await import("../prune/index.ts")).prune,
+  },
+  {
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
     suffix: "quantized",

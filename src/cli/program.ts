@@ -41,6 +41,11 @@ export const commands: readonly Listed[] = [
     load: () => import("./commands/bench.ts"),
   },
   {
+    name: "prune",
+    summary: "prune the least weights, or cut out the least channels",
+    load: () => loadPass("prune"),
+  },
+  {
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
     load: () => loadPass("quantize"),

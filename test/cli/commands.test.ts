@@ -246,6 +246,31 @@ describe("quantize", () => {
   });
 });
 
+describe("prune", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("half of a diagonal matrix goes without a loss, and the mask is in the file", async () => {
+    const out = at("half.onnx");
+    const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
+    expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
+    expect(await json("inspect", out)).toMatchObject({ roles: { mask: 1 } });
+  });
+
+  test("a result that lost the function is not written, unless forced", async () => {
+    const out = at("gone.onnx");
+    const words = ["prune", at("right.onnx"), "--amount", "100%", ...data, "-o", out];
+    expect(await pith(...words)).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(
+        /^E_ACCURACY_LOST: accuracy falls from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
+      ),
+    });
+    expect(readdirSync(folder)).not.toContain("gone.onnx");
+    expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out });
+  });
+});
+
 describe("factorize and distill", () => {
   test("factorize refuses what would not get smaller: nothing is written, exit code 1", async () => {
     const names = readdirSync(folder);

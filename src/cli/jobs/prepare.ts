@@ -1,10 +1,11 @@
 /** Data made ready for a model: prepared as stated, as a file beside the model says, or as the model scores best. */
-import { type Dataset, findImages, type Preprocessing, preprocess } from "../../data/index.ts";
+import { type Dataset, findImages, type Preprocessing, preprocess, take } from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
+import { toFloat64 } from "../../tensor/convert.ts";
 import { type DataRequest, declaredPreprocessing } from "../data.ts";
 import { percent } from "../numbers.ts";
 
@@ -14,10 +15,10 @@ export interface Preparation {
   /** Whether the samples have labels. */
   readonly labelled: boolean;
   /**
-   * Accuracy of always giving the commonest label, and whether the model is better than that, on a few samples. Known where images
-   * have labels.
+   * Accuracy of always giving the commonest label, on a few samples; and whether the model is better than that, where it was tried.
+   * Undefined without labels.
    */
-  readonly chance: { readonly share: number; readonly beaten: boolean } | undefined;
+  readonly chance: { readonly share: number; readonly beaten: boolean | undefined } | undefined;
   /** Any part of the same data, ready for the model. */
   ready(dataset: Dataset): Dataset;
 }
@@ -37,7 +38,8 @@ export async function prepare(
     if (declared !== undefined && request.preprocess !== undefined) {
       throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
     }
-    return { name: undefined, labelled: shape.labelled, chance: undefined, ready: (part) => part };
+    const chance = shape.labelled ? { share: await commonestShare(dataset), beaten: undefined } : undefined;
+    return { name: undefined, labelled: shape.labelled, chance, ready: (part) => part };
   }
   const input = imageInput(model);
   const use = (how: Preprocessing) => (part: Dataset) => preprocess(part, input, how);
@@ -86,4 +88,21 @@ async function firstShape(
     return { images: !isReady && findImages(batch) !== undefined, labelled: batch.label !== undefined };
   }
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+}
+
+/** Enough to tell a half from a tenth. */
+const samplesCounted = 256;
+
+async function commonestShare(dataset: Dataset): Promise<number> {
+  const counts = new Map<number, number>();
+  let total = 0;
+  for await (const { label } of take(dataset, samplesCounted).batches({ size: samplesCounted })) {
+    for (const value of label === undefined ? [] : toFloat64(label)) {
+      // Below 0 means: not counted.
+      if (value < 0) continue;
+      counts.set(value, (counts.get(value) ?? 0) + 1);
+      total++;
+    }
+  }
+  return total === 0 ? 0 : Math.max(...counts.values()) / total;
 }
