@@ -72,7 +72,7 @@ export const passCommands: readonly PassCommand[] = [
     suffix: "distilled",
     samples: "train",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
-    load: async () => (await import("./distill.ts")).distill,
+    load: async () => (await import("../distill/index.ts")).distill,
   },
 ];
 

@@ -1,1 +1,2 @@
+export { distill } from "./distill.ts";
 export { type DistillationOptions, distillation } from "./distillation.ts";

@@ -1,11 +1,17 @@
-/** `pith distill` is training with another loss: the teacher's answers beside the labels. */
+/** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
 import * as v from "valibot";
-import { distillation } from "../distill/index.ts";
 import { definePass } from "../passes/index.ts";
 import { train } from "../train/index.ts";
+import { distillation } from "./distillation.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
+/**
+ * Trains a student, in place, to answer as a teacher does: `train` with the loss `distillation`. Options are those of both.
+ * @throws PithError as `train` and `distillation` do.
+ * @example
+ * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
+ */
 export const distill = definePass({
   id: "distill",
   summary: "Train a small model to answer as a larger one does",
