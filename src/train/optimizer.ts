@@ -92,7 +92,9 @@ export function adam({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay =
   };
 }
 
-// The loops stand in functions of their own: the engine compiles each for the array types that it meets.
+// The loops stand in functions of their own: the engine compiles each for the array types that it meets. The one with momentum walks five
+// streams of memory; four elements at a time it runs at the memory's speed, one at a time at less than half of it (bench/train.bench.ts).
+
 function descend(
   values: Float32Array | Float64Array,
   gradient: Float32Array | Float64Array,
@@ -113,7 +115,29 @@ function descendWithMomentum(
   momentum: number,
   decay: number,
 ): void {
-  for (let i = 0; i < values.length; i++) {
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    const j = i + 1;
+    const k = i + 2;
+    const l = i + 3;
+    const w0 = values[i] as number;
+    const w1 = values[j] as number;
+    const w2 = values[k] as number;
+    const w3 = values[l] as number;
+    const v0 = momentum * (velocity[i] as number) + (gradient[i] as number) + decay * w0;
+    const v1 = momentum * (velocity[j] as number) + (gradient[j] as number) + decay * w1;
+    const v2 = momentum * (velocity[k] as number) + (gradient[k] as number) + decay * w2;
+    const v3 = momentum * (velocity[l] as number) + (gradient[l] as number) + decay * w3;
+    velocity[i] = v0;
+    velocity[j] = v1;
+    velocity[k] = v2;
+    velocity[l] = v3;
+    values[i] = w0 - rate * v0;
+    values[j] = w1 - rate * v1;
+    values[k] = w2 - rate * v2;
+    values[l] = w3 - rate * v3;
+  }
+  for (let i = whole; i < values.length; i++) {
     const w = values[i] as number;
     const v = momentum * (velocity[i] as number) + (gradient[i] as number) + decay * w;
     velocity[i] = v;

@@ -10,7 +10,7 @@ import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
+import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate } from "./differentiate.ts";
@@ -41,7 +41,13 @@ const trainingOpset = 18;
  * Builds the loss on top of a copy of the model, differentiates it for batches like `example`, and loads it.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
  */
-export async function createStep(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
+export async function createStep(
+  model: Model,
+  example: Batch,
+  options: StepOptions,
+  given: Partial<Context> = {},
+): Promise<Step> {
+  const context = completeContext(given);
   const { loss } = options;
   const working = model.clone();
   raiseOpset(working, trainingOpset);
