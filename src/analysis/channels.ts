@@ -16,12 +16,12 @@
  * Costs the number of nodes times the number of channels, times a few sweeps.
  */
 import { Miss } from "../errors.ts";
-import { describe, type Node, type Value } from "../graph/graph.ts";
+import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { AxisEnd, AxisLink } from "../ops/index.ts";
+import { type End, type Link, type Rule, rulesOf, sizeAlong } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { Labels } from "./units.ts";
+import { type Along, Labels } from "./units.ts";
 
 /** An axis along which some indices belong to units of a group. */
 export interface Slice {
@@ -47,30 +47,6 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/** What ties positions together: a node's links, or two stored tensors that are one parameter. */
-interface Rule {
-  readonly node: Node | undefined;
-  readonly refusal: Miss | undefined;
-  readonly links: readonly Link[];
-  /** Axes where the entry says no, and those that are summed over. */
-  readonly refuses: readonly { readonly end: End; readonly reason: string }[];
-  readonly absorbs: readonly End[];
-}
-
-/** An axis of an operand; the value is undefined for an output that is left out. */
-interface End {
-  readonly port: string;
-  readonly value: Value | undefined;
-  readonly axis: number;
-}
-
-interface Link {
-  readonly from: End;
-  readonly to: End;
-  /** Positions of `to` for each index of `from`; undefined: the same index. */
-  readonly images: readonly (readonly number[])[] | undefined;
-}
-
 /**
  * All groups of channels of the main graph, in the order of their first layers. Groups that cannot be cut at all are listed too, with
  * every unit refused.
@@ -78,8 +54,7 @@ interface Link {
 export function channelGroups(model: Model, inference: Inference): readonly Group[] {
   const layers = layersOf(model, inference);
   const labels = new Labels();
-  const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference));
-  rules.push(...tiedRules(model));
+  const rules = rulesOf(model, inference);
   for (const layer of layers) labels.start(layer.effective, layer.role.out);
   const backwards = rules.toReversed();
   do {
@@ -94,79 +69,6 @@ export function channelGroups(model: Model, inference: Inference): readonly Grou
   return collect(layers, labels, refusals(model, rules, labels));
 }
 
-function ruleOf(node: Node, inference: Inference): Rule {
-  const bound = inference.at(node);
-  const found = bound instanceof Miss ? bound : bound.axes();
-  if (found instanceof Miss) {
-    const refusal = new Miss(found.reason, describe(node));
-    return { node, refusal, links: [], refuses: [], absorbs: [] };
-  }
-  const links = found.links.flatMap((link) => ("from" in link ? [prepare(node, link)] : []));
-  const refuses = found.links.flatMap((link) =>
-    "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
-  );
-  const absorbs = found.links.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
-  return { node, refusal: undefined, links, refuses, absorbs };
-}
-
-function endOf(node: Node, [port, axis]: AxisEnd): End {
-  return { port, value: valueAt(node, port), axis };
-}
-
-/** The value at a port: `in0`, `out1`. */
-export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
-  return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
-}
-
-function prepare(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
-  const [start, end] = [endOf(node, from), endOf(node, to)];
-  let images: readonly (readonly number[])[] | undefined;
-  return {
-    from: start,
-    to: end,
-    get images() {
-      if (map === undefined) return undefined;
-      // An output that is left out has no size to go by: its indices end where the images leave the other axis.
-      images ??= imagesOf(map, sizeAlong(start) ?? 0);
-      return images;
-    },
-  };
-}
-
-function imagesOf(map: (index: number) => readonly number[], size: number): readonly (readonly number[])[] {
-  return Array.from({ length: size }, (_, index) => map(index));
-}
-
-/** The size of an axis, if it is a number. */
-export function sizeAlong({
-  value,
-  axis,
-}: {
-  readonly value: Value | undefined;
-  readonly axis: number;
-}): number | undefined {
-  const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
-  return typeof dim === "number" ? dim : undefined;
-}
-
-/** Stored copies of one parameter are cut alike. */
-function tiedRules(model: Model): Rule[] {
-  const rules: Rule[] = [];
-  for (const value of model.graph.values()) {
-    if (value.role?.kind !== "tied" || value.tensor === undefined) continue;
-    const { role } = value;
-    const original = model.graph.value(role.name);
-    const rank = value.tensor.dims.length;
-    if (original?.tensor === undefined) continue;
-    const links = value.tensor.dims.map((_, axis): Link => {
-      const to = { port: "original", value: original, axis: role.transposed ? rank - 1 - axis : axis };
-      return { from: { port: "copy", value, axis }, to, images: undefined };
-    });
-    rules.push({ node: undefined, refusal: undefined, links, refuses: [], absorbs: [] });
-  }
-  return rules;
-}
-
 /** Follows every link of a rule in both directions. */
 function spread(rule: Rule, labels: Labels): void {
   for (const { from, to, images } of rule.links) {
@@ -175,14 +77,15 @@ function spread(rule: Rule, labels: Labels): void {
       for (let index = 0; index < start.length; index++) {
         const unit = start[index] ?? -1;
         if (unit < 0) continue;
-        for (const position of images?.[index] ?? [index]) labels.assign(to, position, unit);
+        if (images === undefined) labels.assign(to, index, unit);
+        else for (const position of images[index] ?? []) labels.assign(to, position, unit);
       }
     }
     const end = labels.at(to);
     const size = sizeAlong(from);
     if (end === undefined || size === undefined || from.value === undefined) continue;
     for (let index = 0; index < size; index++) {
-      const unit = labels.common(end, images?.[index] ?? [index]);
+      const unit = images === undefined ? (end[index] ?? -1) : labels.common(end, images[index] ?? []);
       if (unit >= 0) labels.assign(from, index, unit);
     }
   }
@@ -223,7 +126,7 @@ function joinAlternatives(rule: Rule, labels: Labels): boolean {
 /** Unit → why it cannot go. */
 function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
-  const refuse = (end: { readonly value: Value | undefined; readonly axis: number }, miss: Miss): void => {
+  const refuse = (end: Along, miss: Miss): void => {
     for (const label of labels.at(end) ?? []) {
       const unit = label < 0 ? -1 : labels.find(label);
       if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
@@ -280,34 +183,80 @@ const key = ({ port, axis }: End): string => `${port} ${axis}`;
 
 /** Units by the layers they belong to: layers with a common unit are one group. */
 function collect(layers: readonly Layer[], labels: Labels, refused: ReadonlyMap<number, Miss>): readonly Group[] {
-  const groupOf = new Map<number, Set<Layer>>();
+  const drafts = new Map<number, Draft>();
   for (const layer of layers) {
     const units = unitsOf(layer, labels);
-    const members = new Set([layer]);
-    for (const set of new Set(units.flatMap((unit) => groupOf.get(unit) ?? []))) {
-      for (const member of set) members.add(member);
+    const met = new Set(units.flatMap((unit) => drafts.get(unit) ?? []));
+    // The largest takes the others in, so that no unit is moved often.
+    const draft = [...met].reduce<Draft>((a, b) => (b.units.length > a.units.length ? b : a), {
+      layers: [],
+      units: [],
+    });
+    met.delete(draft);
+    for (const other of met) {
+      draft.layers.push(...other.layers);
+      draft.units.push(...other.units);
+      for (const unit of other.units) drafts.set(unit, draft);
     }
-    for (const member of members) for (const unit of unitsOf(member, labels)) groupOf.set(unit, members);
+    draft.layers.push(layer);
+    for (const unit of units) {
+      if (drafts.get(unit) === draft) continue;
+      drafts.set(unit, draft);
+      draft.units.push(unit);
+    }
   }
-  return [...new Set(groupOf.values())].map((members) => {
-    const ordered = layers.filter((layer) => members.has(layer));
-    const numbers = new Map<number, number>();
-    for (const layer of ordered) {
-      for (const unit of unitsOf(layer, labels)) if (!numbers.has(unit)) numbers.set(unit, numbers.size);
+  return finish([...new Set(drafts.values())], layers, labels, refused);
+}
+
+interface Draft {
+  readonly layers: Layer[];
+  readonly units: number[];
+}
+
+/** Numbers the units of each group in the order in which its layers have them, and lists the axes they reach. */
+function finish(
+  drafts: readonly Draft[],
+  layers: readonly Layer[],
+  labels: Labels,
+  refused: ReadonlyMap<number, Miss>,
+): readonly Group[] {
+  const order = new Map(layers.map((layer, index) => [layer, index]));
+  const rank = (layer: Layer | undefined): number => (layer === undefined ? -1 : (order.get(layer) ?? -1));
+  const slices = new Map<Draft, Slice[]>();
+  const numbers = new Map<number, readonly [draft: Draft, number: number]>();
+  for (const draft of drafts) {
+    draft.layers.sort((a, b) => rank(a) - rank(b));
+    slices.set(draft, []);
+    let next = 0;
+    for (const layer of draft.layers) {
+      for (const unit of unitsOf(layer, labels)) if (!numbers.has(unit)) numbers.set(unit, [draft, next++]);
     }
-    const slices: Slice[] = [];
-    for (const { value, axis, label } of labels.ends()) {
-      const unitOf = label.map((unit) => (unit < 0 ? -1 : (numbers.get(labels.find(unit)) ?? -1)));
-      if (unitOf.some((unit) => unit >= 0)) slices.push({ value, axis, unitOf });
-    }
-    const no = new Map(
-      [...numbers].flatMap(([unit, number]) => {
-        const miss = refused.get(unit);
-        return miss === undefined ? [] : [[number, miss] as const];
-      }),
-    );
-    return { layers: ordered, units: numbers.size, slices, refused: no };
-  });
+  }
+  for (const { value, axis, label } of labels.ends()) {
+    const own = new Map<Draft, Int32Array>();
+    label.forEach((unit, index) => {
+      const found = unit < 0 ? undefined : numbers.get(labels.find(unit));
+      if (found === undefined) return;
+      const [draft, number] = found;
+      const unitOf = own.get(draft) ?? new Int32Array(label.length).fill(-1);
+      own.set(draft, unitOf);
+      unitOf[index] = number;
+    });
+    for (const [draft, unitOf] of own) slices.get(draft)?.push({ value, axis, unitOf });
+  }
+  const refusedOf = new Map(drafts.map((draft) => [draft, new Map<number, Miss>()]));
+  for (const [unit, [draft, number]] of numbers) {
+    const miss = refused.get(unit);
+    if (miss !== undefined) refusedOf.get(draft)?.set(number, miss);
+  }
+  return drafts
+    .toSorted((a, b) => rank(a.layers[0]) - rank(b.layers[0]))
+    .map((draft) => ({
+      layers: draft.layers,
+      units: draft.units.length,
+      slices: slices.get(draft) ?? [],
+      refused: refusedOf.get(draft) ?? new Map<number, Miss>(),
+    }));
 }
 
 function unitsOf(layer: Layer, labels: Labels): number[] {

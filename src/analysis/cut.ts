@@ -8,12 +8,13 @@
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { AxisEnd, AxisLink, AxisRule, Cut, NodeChange } from "../ops/index.ts";
+import type { AxisEnd, Cut, NodeChange } from "../ops/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Group, valueAt } from "./channels.ts";
+import { valueAt } from "./channel-links.ts";
+import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";
 
 /** Units of a group that are to go. Groups must come from one call of `channelGroups`. */
@@ -33,10 +34,8 @@ type Removed = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
  */
 export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
-  const removed = removedIndices(removals);
-  const changes = nodeChanges(model, infer(model), removed);
-  const trial = tryOut(model, removed, changes);
-  if (trial instanceof Miss) return trial;
+  const { removed, changes, failed } = plan(model, removals);
+  if (failed !== undefined) return failed;
   const tensors = new Map<Value, Tensor>();
   for (const [value, axes] of removed) {
     if (value.tensor !== undefined) tensors.set(value, inMemory(sliced(await value.tensor.read(), axes)));
@@ -47,6 +46,23 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   }
   for (const [node, change] of changes) applyChange(node, change);
   return infer(model);
+}
+
+/** Why these units cannot be cut, if they cannot. Reads no weights and changes nothing. */
+export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
+  return plan(model, removals).failed;
+}
+
+interface Plan {
+  readonly removed: Removed;
+  readonly changes: ReadonlyMap<Node, NodeChange>;
+  readonly failed: Miss | undefined;
+}
+
+function plan(model: Model, removals: readonly Removal[]): Plan {
+  const removed = removedIndices(removals);
+  const changes = nodeChanges(model, infer(model), removed);
+  return { removed, changes, failed: tryOut(model, removed, changes) };
 }
 
 function removedIndices(removals: readonly Removal[]): Removed {
@@ -79,51 +95,24 @@ function nodeChanges(model: Model, inference: Inference, removed: Removed): Read
     if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removed.has(value))) continue;
     const bound = inference.at(node);
     const rule = bound instanceof Miss ? bound : bound.axes();
-    if (bound instanceof Miss || rule instanceof Miss || rule.resize === undefined) continue;
-    const outputs = bound.infer();
-    const inferred = outputs instanceof Miss ? [] : outputs.map(({ dims }) => dims ?? []);
-    changes.set(node, rule.resize(cutAt(node, rule, inferred, removed)));
+    if (rule instanceof Miss || rule.resize === undefined) continue;
+    changes.set(node, rule.resize(cutAt(node, removed)));
   }
   return changes;
 }
 
 /** The cut as one node sees it. */
-function cutAt(node: Node, rule: AxisRule, outputs: readonly (readonly Dim[])[], removed: Removed): Cut {
-  const dimsBefore = (port: AxisEnd[0]): readonly Dim[] => {
+function cutAt(node: Node, removed: Removed): Cut {
+  const removedAt = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
-    return (
-      value?.tensor?.dims ?? value?.type?.dims ?? (port.startsWith("out") ? (outputs[Number(port.slice(3))] ?? []) : [])
-    );
+    return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];
   };
-  const removedAt = (end: AxisEnd): readonly number[] => {
-    const value = valueAt(node, end[0]);
-    if (value !== undefined) return removed.get(value)?.get(end[1]) ?? [];
-    return removedFromAbsent(end, dimsBefore(end[0])[end[1]], rule, node, removed);
+  const dims = (port: AxisEnd[0]): readonly Dim[] => {
+    const value = valueAt(node, port);
+    const before = value?.tensor?.dims ?? value?.type?.dims ?? [];
+    return before.map((dim, axis) => (typeof dim === "number" ? dim - removedAt([port, axis]).length : dim));
   };
-  return {
-    removed: removedAt,
-    dims: (port) =>
-      dimsBefore(port).map((dim, axis) => (typeof dim === "number" ? dim - removedAt([port, axis]).length : dim)),
-  };
-}
-
-/** An output that is left out loses the indices whose images are gone. */
-function removedFromAbsent(
-  end: AxisEnd,
-  size: Dim | undefined,
-  rule: AxisRule,
-  node: Node,
-  removed: Removed,
-): readonly number[] {
-  if (typeof size !== "number") return [];
-  const link = rule.links.find((candidate): candidate is Extract<AxisLink, { from: AxisEnd }> => {
-    return "from" in candidate && candidate.from[0] === end[0] && candidate.from[1] === end[1];
-  });
-  const other = link === undefined ? undefined : valueAt(node, link.to[0]);
-  if (link === undefined || other === undefined) return [];
-  const gone = new Set(removed.get(other)?.get(link.to[1]));
-  const image = link.map ?? ((index: number) => [index]);
-  return Array.from({ length: size }, (_, index) => index).filter((index) => image(index).every((at) => gone.has(at)));
+  return { removed: removedAt, dims };
 }
 
 /** The same cut on a copy without numbers; a Miss where an inferred dimension is not the promised one. */

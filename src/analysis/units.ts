@@ -1,7 +1,7 @@
 /** Units spread over the axes of values: which unit an index along an axis belongs to, and which units have become one. */
 import type { Value } from "../graph/graph.ts";
 
-/** An axis of a value. */
+/** An axis of a value; undefined where an operand is left out. */
 export interface Along {
   readonly value: Value | undefined;
   readonly axis: number;
@@ -52,6 +52,7 @@ export class Labels {
     const label = this.#label(end);
     if (label === undefined || index >= label.length) return;
     const present = label[index] ?? -1;
+    if (present === unit) return;
     if (present < 0) {
       label[index] = unit;
       this.changes++;

@@ -5,7 +5,8 @@
  * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
  * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
  */
-import { type Group, valueAt } from "../analysis/channels.ts";
+import { valueAt } from "../analysis/channel-links.ts";
+import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, storedRoot } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";

@@ -10,8 +10,12 @@ export interface Scored {
   readonly scores: Float64Array;
 }
 
+export interface Choice extends Removal {
+  readonly units: readonly number[];
+}
+
 /** The `amount` (0 to 1) of each group's units with the least scores. */
-export function leastOfEach(groups: readonly Scored[], amount: number): readonly Removal[] {
+export function leastOfEach(groups: readonly Scored[], amount: number): readonly Choice[] {
   const left = new Left(groups);
   return groups.map((scored) => {
     const count = roundHalfEven(amount * scored.group.units);
@@ -20,7 +24,7 @@ export function leastOfEach(groups: readonly Scored[], amount: number): readonly
 }
 
 /** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
-export function leastOfAll(groups: readonly Scored[], amount: number): readonly Removal[] {
+export function leastOfAll(groups: readonly Scored[], amount: number): readonly Choice[] {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
   const taken = take(ranked(groups), roundHalfEven(amount * total), new Left(groups));
   return groups.map(({ group }) => ({

@@ -13,14 +13,14 @@
  */
 import * as v from "valibot";
 import { channelGroups, type Group, removable } from "../analysis/channels.ts";
-import { cut, type Removal } from "../analysis/cut.ts";
+import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf, matches, selectLayers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
-import { leastOfAll, leastOfEach } from "./choose-units.ts";
+import { type Choice, leastOfAll, leastOfEach } from "./choose-units.ts";
 import { globalUnstructured } from "./global.ts";
 import { l1Unstructured } from "./rules.ts";
 import { names } from "./targets.ts";
@@ -75,11 +75,36 @@ async function pruneStructured(model: Model, given: Options): Promise<Outcome> {
   const scored = await Promise.all(
     groups.map(async (group) => ({ group, scores: await scoreUnits(group, given.n, inference) })),
   );
-  const removals = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
-  const changes = removals.flatMap(changesOf);
-  const failed = changes.length === 0 ? undefined : await cut(model, removals);
-  if (failed instanceof Miss) return { changes: [], misses: [...misses, failed] };
-  return { changes, misses };
+  const chosen = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
+  const { removals, refused } = withoutRefused(
+    model,
+    chosen.filter(({ units }) => units.length > 0),
+  );
+  if (removals.length > 0) {
+    const failed = await cut(model, removals);
+    if (failed instanceof Miss) return { changes: [], misses: [...misses, ...refused, failed] };
+  }
+  return { changes: removals.flatMap(changesOf), misses: [...misses, ...refused] };
+}
+
+/** All of them, if they can be cut together; else those that can be cut by themselves. */
+function withoutRefused(
+  model: Model,
+  chosen: readonly Choice[],
+): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
+  if (refusesCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
+  const removals: Choice[] = [];
+  const refused: Miss[] = [];
+  for (const removal of chosen) {
+    const miss = refusesCut(model, [removal]);
+    if (miss === undefined) removals.push(removal);
+    else refused.push(new Miss(`its channels cannot be cut: ${reasonOf(miss)}`, nameOf(removal.group)));
+  }
+  return { removals, refused };
+}
+
+function reasonOf({ reason, at }: Miss): string {
+  return at === undefined ? reason : `${reason} (${at})`;
 }
 
 /** Groups with a selected layer and none that is excepted; the reasons why others, or some of their units, stay. */
@@ -117,8 +142,8 @@ function excludedBy(except: Options["except"]): (layer: Layer) => boolean {
 
 function reasons(group: Group): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
-  for (const { reason, at } of group.refused.values()) {
-    const text = at === undefined ? reason : `${reason} (${at})`;
+  for (const miss of group.refused.values()) {
+    const text = reasonOf(miss);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return counts;
@@ -130,7 +155,7 @@ function nameOf({ layers }: Group): string {
 }
 
 /** A line for every layer that loses output channels. */
-function changesOf({ group, units }: Removal): Outcome["changes"] {
+function changesOf({ group, units }: Choice): Outcome["changes"] {
   const gone = new Set(units);
   const seen = new Set<string>();
   return group.layers.flatMap((layer) => {

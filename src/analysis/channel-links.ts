@@ -1,0 +1,100 @@
+/** The links of every node, as the walk over channels follows them: ports resolved to values, images computed once. */
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { AxisEnd, AxisLink } from "../ops/index.ts";
+import type { Inference } from "./infer.ts";
+import type { Along } from "./units.ts";
+
+/** What ties positions together: a node's links, or two stored tensors that are one parameter. */
+export interface Rule {
+  readonly node: Node | undefined;
+  readonly refusal: Miss | undefined;
+  readonly links: readonly Link[];
+  /** Axes where the entry says no, and those that are summed over. */
+  readonly refuses: readonly { readonly end: End; readonly reason: string }[];
+  readonly absorbs: readonly End[];
+}
+
+/** An axis of an operand. */
+export interface End extends Along {
+  readonly port: string;
+}
+
+export interface Link {
+  readonly from: End;
+  readonly to: End;
+  /** Positions of `to` for each index of `from`; undefined: the same index. */
+  readonly images: readonly (readonly number[])[] | undefined;
+}
+
+/** The rules of all nodes in order, then those of stored copies. */
+export function rulesOf(model: Model, inference: Inference): readonly Rule[] {
+  return [...[...model.graph.nodes()].map((node) => ruleOf(node, inference)), ...tiedRules(model)];
+}
+
+function ruleOf(node: Node, inference: Inference): Rule {
+  const bound = inference.at(node);
+  const found = bound instanceof Miss ? bound : bound.axes();
+  if (found instanceof Miss) {
+    const refusal = new Miss(found.reason, describe(node));
+    return { node, refusal, links: [], refuses: [], absorbs: [] };
+  }
+  const links = found.links.flatMap((link) => ("from" in link ? [prepare(node, link)] : []));
+  const refuses = found.links.flatMap((link) =>
+    "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
+  );
+  const absorbs = found.links.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
+  return { node, refusal: undefined, links, refuses, absorbs };
+}
+
+function endOf(node: Node, [port, axis]: AxisEnd): End {
+  return { port, value: valueAt(node, port), axis };
+}
+
+/** The value at a port: `in0`, `out1`. */
+export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
+  return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
+}
+
+function prepare(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
+  const [start, end] = [endOf(node, from), endOf(node, to)];
+  let images: readonly (readonly number[])[] | undefined;
+  return {
+    from: start,
+    to: end,
+    get images() {
+      if (map === undefined) return undefined;
+      images ??= imagesOf(map, sizeAlong(start) ?? 0);
+      return images;
+    },
+  };
+}
+
+function imagesOf(map: (index: number) => readonly number[], size: number): readonly (readonly number[])[] {
+  return Array.from({ length: size }, (_, index) => map(index));
+}
+
+/** The size of an axis, if it is a number. */
+export function sizeAlong({ value, axis }: Along): number | undefined {
+  const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
+  return typeof dim === "number" ? dim : undefined;
+}
+
+/** Stored copies of one parameter are cut alike. */
+function tiedRules(model: Model): Rule[] {
+  const rules: Rule[] = [];
+  for (const value of model.graph.values()) {
+    if (value.role?.kind !== "tied" || value.tensor === undefined) continue;
+    const { role } = value;
+    const original = model.graph.value(role.name);
+    const rank = value.tensor.dims.length;
+    if (original?.tensor === undefined) continue;
+    const links = value.tensor.dims.map((_, axis): Link => {
+      const to = { port: "original", value: original, axis: role.transposed ? rank - 1 - axis : axis };
+      return { from: { port: "copy", value, axis }, to, images: undefined };
+    });
+    rules.push({ node: undefined, refusal: undefined, links, refuses: [], absorbs: [] });
+  }
+  return rules;
+}

@@ -1,0 +1,386 @@
+import { describe, expect, test } from "vitest";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel, printModel, printNode } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { channelGroups, type Group, removable } from "./channels.ts";
+import { cut, refusesCut } from "./cut.ts";
+import { infer } from "./infer.ts";
+
+const graph = (inputs: string, outputs: string, lines: string, head = "opset 21"): Model =>
+  parseModel(`${head}\ngraph (${inputs}) -> (${outputs}) {\n${lines}\n}`);
+
+const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(model));
+
+/** "a+b 8": layers and units; "(6)" how many can go, where not all. */
+function summary(model: Model): string[] {
+  return groupsOf(model).map((group) => {
+    const names = group.layers.map((layer) => layer.name).join("+");
+    const free = removable(group).length;
+    return `${names} ${group.units}${free === group.units ? "" : ` (${free})`}`;
+  });
+}
+
+function reasons(model: Model, layer: string): string[] {
+  const group = groupsOf(model).find(({ layers }) => layers.some(({ name }) => name === layer));
+  return [...new Set([...(group?.refused.values() ?? [])].map(({ reason, at }) => `${at}: ${reason}`))];
+}
+
+function groupOf(model: Model, layer: string): Group {
+  const group = groupsOf(model).find(({ layers }) => layers.some(({ name }) => name === layer));
+  if (group === undefined) throw new Error(`no group of "${layer}"`);
+  return group;
+}
+
+const units = (group: Group, value: string, axis: number): number[] | undefined => {
+  const slice = group.slices.find((candidate) => candidate.value.name === value && candidate.axis === axis);
+  return slice === undefined ? undefined : [...slice.unitOf];
+};
+
+async function numbers(model: Model, name: string): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor;
+  return tensor === undefined ? [] : toNumbers(await tensor.read());
+}
+
+describe("what goes together", () => {
+  test("a layer's rows, bias, normalization, mask and scale per channel, and the columns of what reads them", () => {
+    const model = graph(
+      "x: float32[batch, 3, 4, 4]",
+      "y",
+      `  c.weight_orig: float32[2, 3, 1, 1] parameter = random(seed 1)
+  c.weight_mask: float32[2, 3, 1, 1] mask = ones
+  c.bias: float32[2] = zeros
+  gamma: float32[2] = ones
+  beta: float32[2] = ones
+  mean: float32[2] = ones
+  variance: float32[2] = ones
+  d.weight_quantized: int8[4, 2, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  d.scale: float32[4] = ones
+  c.weight = Mul (c.weight_orig, c.weight_mask)
+  h = Conv "c" (x, c.weight, c.bias)
+  n = BatchNormalization (h, gamma, beta, mean, variance)
+  d.weight = DequantizeLinear (d.weight_quantized, d.scale) {axis=0}
+  g = Conv "d" (n, d.weight)
+  e.weight: float32[1, 4, 1, 1] = ones
+  y = Conv "e" (g, e.weight)`,
+    );
+    expect(summary(model)).toEqual(["c 2", "d 4", "e 1 (0)"]);
+    const stored = (layer: string): string[] =>
+      groupOf(model, layer)
+        .slices.filter(({ value }) => value.tensor !== undefined)
+        .map(({ value, axis }) => `${value.name} ${axis}`)
+        .sort();
+    expect(stored("c")).toEqual(
+      [
+        "beta 0",
+        "c.bias 0",
+        "c.weight_mask 0",
+        "c.weight_orig 0",
+        "d.weight_quantized 1",
+        "gamma 0",
+        "mean 0",
+        "variance 0",
+      ].sort(),
+    );
+    expect(stored("d")).toEqual(["d.scale 0", "d.weight_quantized 0", "e.weight 1"]);
+  });
+
+  test("a residual sum: all layers that write into it", () => {
+    const model = graph(
+      "x: float32[batch, 4]",
+      "y",
+      `  a.weight: float32[4, 6] = random(seed 1)
+  b.weight: float32[6, 6] = random(seed 2)
+  c.weight: float32[6, 2] = random(seed 3)
+  h = MatMul (x, a.weight)
+  g = MatMul (h, b.weight)
+  s = Add (h, g)
+  y = MatMul (s, c.weight)`,
+    );
+    expect(summary(model)).toEqual(["a+b 6", "c 2 (0)"]);
+    const group = groupOf(model, "a");
+    for (const axis of [0, 1]) expect(units(group, "b.weight", axis)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test("channels flattened to columns: the columns of a channel", () => {
+    const model = graph(
+      "x: float32[batch, 1, 2, 3]",
+      "y",
+      `  c.weight: float32[2, 1, 1, 1] = ones
+  fc.weight: float32[1, 12] = ones
+  h = Conv (x, c.weight)
+  f = Flatten (h)
+  y = Gemm (f, fc.weight) {transB=1}`,
+    );
+    expect(units(groupOf(model, "c"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
+    // Height and width are no channels.
+    expect(units(groupOf(model, "c"), "h", 2)).toBeUndefined();
+  });
+
+  test("a flattened image that is added to a layer's outputs ties the layer to its channels", () => {
+    const model = graph(
+      "x: float32[batch, 1, 1, 2]",
+      "y",
+      `  c.weight: float32[2, 1, 1, 1] = ones
+  fc.weight: float32[4, 4] = ones
+  head.weight: float32[4, 1] = ones
+  h = Conv (x, c.weight)
+  f = Flatten (h)
+  g = MatMul (f, fc.weight)
+  s = Add (f, g)
+  y = MatMul (s, head.weight)`,
+    );
+    expect(summary(model)).toEqual(["c+fc 2", "head 1 (0)"]);
+  });
+
+  test("a merge whose channels only the outputs of a later layer reach: whole blocks of the outermost axis", () => {
+    const model = graph(
+      "x: float32[batch, 3]",
+      "y",
+      `  fc.weight: float32[3, 8] = random(seed 1)
+  shape: int64[3] = [-1, 2, 4]
+  head.weight: float32[4, 1] = ones
+  h = MatMul (x, fc.weight)
+  heads = Reshape (h, shape)
+  y = MatMul (heads, head.weight)`,
+    );
+    expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+  });
+
+  test("the same position in every group of a grouped convolution; all multiples of a depthwise one", () => {
+    const grouped = (group: number, weight: string): Model =>
+      graph(
+        "x: float32[batch, 1, 2, 2]",
+        "y",
+        `  a.weight: float32[4, 1, 1, 1] = ones
+  g.weight: float32[${weight}, 1, 1] = ones
+  z.weight: float32[1, 8, 1, 1] = ones
+  h = Conv (x, a.weight)
+  i = Conv (h, g.weight) {group=${group}}
+  y = Conv (i, z.weight)`,
+      );
+    const two = grouped(2, "8, 2");
+    expect(summary(two)).toEqual(["a 2", "g 4", "z 1 (0)"]);
+    expect(units(groupOf(two, "a"), "a.weight", 0)).toEqual([0, 1, 0, 1]);
+    expect(units(groupOf(two, "g"), "z.weight", 1)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+    const depthwise = grouped(4, "8, 1");
+    expect(summary(depthwise)).toEqual(["a+g 4", "z 1 (0)"]);
+    expect(units(groupOf(depthwise, "a"), "g.weight", 0)).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
+  });
+
+  test("a weight that two layers share, and one that is read both ways", () => {
+    const model = graph(
+      "x: float32[batch, 3]",
+      "y",
+      `  a.weight: float32[3, 3] = ones
+  h = MatMul "once" (x, a.weight)
+  i = MatMul "twice" (h, a.weight)
+  b.weight: float32[3, 1] = ones
+  y = MatMul (i, b.weight)`,
+    );
+    // h is written along the second axis and read along the first, which is also where the model's input is read.
+    expect(summary(model)).toEqual(["a+a 3 (0)", "b 1 (0)"]);
+    expect(reasons(model, "a")).toEqual(["x: they are an input of the model"]);
+  });
+
+  test("stored copies of one parameter", () => {
+    const model = graph(
+      "x: float32[batch, 2]",
+      "y",
+      `  a.weight: float32[2, 4] parameter = ones
+  b.weight: float32[4, 2] tied(a.weight, transposed) = ones
+  c.weight: float32[2, 1] = ones
+  h = MatMul (x, a.weight)
+  g = MatMul (h, b.weight)
+  y = MatMul (g, c.weight)`,
+    );
+    const group = groupOf(model, "a");
+    expect(units(group, "a.weight", 1)).toEqual([0, 1, 2, 3]);
+    expect(units(group, "b.weight", 0)).toEqual([0, 1, 2, 3]);
+    // b's outputs are a's inputs, which are the model's.
+    expect(reasons(model, "b")).toEqual(["x: they are an input of the model"]);
+  });
+});
+
+describe("what cannot go", () => {
+  test("outputs and inputs of the model", () => {
+    const model = graph(
+      "x: float32[batch, 2], z: float32[batch, 2]",
+      "y, h",
+      `  a.weight: float32[2, 2] = ones
+  b.weight: float32[2, 2] = ones
+  c.weight: float32[2, 2] = ones
+  h = MatMul (x, a.weight)
+  i = MatMul (h, b.weight)
+  s = Add (i, z)
+  y = MatMul (s, c.weight)`,
+    );
+    expect(reasons(model, "a")).toEqual(["h: they are an output of the model"]);
+    expect(reasons(model, "b")).toEqual(["z: they are an input of the model"]);
+    expect(reasons(model, "c")).toEqual(["y: they are an output of the model"]);
+  });
+
+  test("what an unknown operator, a subgraph, or an operator that is cut at fixed positions reads", () => {
+    const model = graph(
+      "x: float32[batch, 2], flag: bool[]",
+      "y, w, v",
+      `  a.weight: float32[2, 2] = ones
+  b.weight: float32[2, 2] = ones
+  c.weight: float32[2, 4] = ones
+  zero: int64[1] = [0]
+  two: int64[1] = [2]
+  one: int64[1] = [1]
+  h = MatMul (x, a.weight)
+  y = foreign.Thing "strange" (h)
+  i = MatMul (x, b.weight)
+  w = If(flag) {then_branch=graph () -> (p) { p = Neg(i) }, else_branch=graph () -> (q) { q = Abs(i) }}
+  j = MatMul (x, c.weight)
+  v = Slice "part" (j, zero, two, one)`,
+    );
+    expect(reasons(model, "a")).toEqual(['foreign.Thing "strange": this operator has no entry']);
+    expect(reasons(model, "b")[0]).toMatch(/a subgraph reads them$/);
+    expect(reasons(model, "c")).toEqual(['Slice "part": Slice cuts this axis at fixed positions']);
+  });
+
+  test("single channels, where the others can: those that reach an output", () => {
+    const model = graph(
+      "x: float32[batch, 2]",
+      "y, z",
+      `  a.weight: float32[2, 5] = ones
+  sizes: int64[2] = [2, 3]
+  b.weight: float32[3, 1] = ones
+  h = MatMul (x, a.weight)
+  y, rest = Split (h, sizes) {axis=1}
+  z = MatMul (rest, b.weight)`,
+    );
+    expect(summary(model)).toEqual(["a 5 (3)", "b 1 (0)"]);
+    expect(removable(groupOf(model, "a"))).toEqual([2, 3, 4]);
+  });
+});
+
+describe("cut", () => {
+  test("rewrites tensors, the number of groups, sizes of a Split and dimensions", async () => {
+    const model = graph(
+      "x: float32[batch, 1, 2, 2]",
+      "y",
+      `  a.weight: float32[4, 1, 1, 1] = [1, 2, 3, 4]
+  d.weight: float32[4, 1, 1, 1] = [5, 6, 7, 8]
+  sizes: int64[2] = [3, 1]
+  b.weight: float32[1, 3, 1, 1] = [1, 2, 3]
+  h = Conv (x, a.weight)
+  i = Conv "depth" (h, d.weight) {group=4}
+  j, unused = Split "parts" (i, sizes) {axis=1}
+  y = Conv (j, b.weight)`,
+    );
+    const group = groupOf(model, "a");
+    expect(await cut(model, [{ group, units: [1, 3] }])).not.toBeInstanceOf(Miss);
+    expect(verify(model)).toEqual([]);
+    expect(await numbers(model, "a.weight")).toEqual([1, 3]);
+    expect(await numbers(model, "d.weight")).toEqual([5, 7]);
+    expect(await numbers(model, "b.weight")).toEqual([1, 3]);
+    expect(await numbers(model, "sizes")).toEqual([2, 0]);
+    expect([...model.graph.nodes()].map(printNode)[1]).toMatch(/group=2/);
+    expect(model.graph.value("j")?.type?.dims?.[1]).toBe(2);
+  });
+
+  test("takes channels of zeros out of a padding on either side, and a constant that others read stays as it was", async () => {
+    const model = graph(
+      "x: float32[batch, 1, 2, 2]",
+      "y",
+      `  a.weight: float32[2, 1, 1, 1] = [1, 2]
+  b.weight: float32[4, 1, 1, 1] = [5, 6, 7, 8]
+  pads: int64[8] = [0, 1, 0, 0, 0, 1, 0, 0]
+  c.weight: float32[1, 4, 1, 1] = [1, 2, 3, 4]
+  h = Conv (x, a.weight)
+  p = Pad "wide" (h, pads)
+  other = Pad "other" (x, pads)
+  i = Conv (x, b.weight)
+  s = Add (p, i)
+  z = Conv (s, c.weight)
+  o = ReduceSum (other) {keepdims=0}
+  y = Add (z, o)`,
+    );
+    const group = groupOf(model, "b");
+    expect(group.layers.map(({ name }) => name)).toEqual(["a", "b"]);
+    // Units are counted from a's two channels: they are the middle ones of b's four.
+    expect(units(group, "b.weight", 0)).toEqual([2, 0, 1, 3]);
+    await cut(model, [{ group, units: [1, 2] }]);
+    expect(verify(model)).toEqual([]);
+    expect(await numbers(model, "a.weight")).toEqual([1]);
+    expect(await numbers(model, "b.weight")).toEqual([6, 8]);
+    expect(await numbers(model, "c.weight")).toEqual([2, 4]);
+    expect(await numbers(model, "pads")).toEqual([0, 1, 0, 0, 0, 1, 0, 0]);
+    const wide = [...model.graph.nodes()].find((node) => node.name === "wide");
+    expect(await numbers(model, wide?.inputs[1]?.name ?? "")).toEqual([0, 0, 0, 0, 0, 1, 0, 0]);
+  });
+
+  test("where a shape is put together at run time from a number that would have to change: a miss, and nothing has changed", async () => {
+    const model = graph(
+      "x: float32[batch, 1, 2, 2]",
+      "y",
+      `  a.weight: float32[3, 1, 1, 1] = [1, 2, 3]
+  columns: int64[1] = [12]
+  b.weight: float32[12, 1] = random(seed 1)
+  h = Conv (x, a.weight)
+  first = Shape (x) {start=0, end=1}
+  shape = Concat (first, columns) {axis=0}
+  f = Reshape "rows" (h, shape)
+  y = MatMul (f, b.weight)`,
+    );
+    const group = groupOf(model, "a");
+    const before = printModel(model);
+    const failed = await cut(model, [{ group, units: [0] }]);
+    expect(failed).toEqual(new Miss("its output would be [batch, 12] where [batch, 8] is needed", 'Reshape "rows"'));
+    expect(printModel(model)).toBe(before);
+    expect(refusesCut(model, [{ group, units: [] }])).toBeUndefined();
+  });
+
+  test("of several groups at once, where they meet on one axis", async () => {
+    const model = graph(
+      "x: float32[batch, 1]",
+      "y",
+      `  a.weight: float32[1, 2] = [1, 2]
+  b.weight: float32[1, 3] = [3, 4, 5]
+  c.weight: float32[5, 1] = [1, 2, 3, 4, 5]
+  h = MatMul (x, a.weight)
+  i = MatMul (x, b.weight)
+  j = Concat (h, i) {axis=1}
+  y = MatMul (j, c.weight)`,
+    );
+    const [a, b] = groupsOf(model);
+    if (a === undefined || b === undefined) throw new Error("two groups expected");
+    await cut(model, [
+      { group: a, units: [0] },
+      { group: b, units: [1] },
+    ]);
+    expect(await numbers(model, "c.weight")).toEqual([2, 3, 5]);
+    expect(verify(model)).toEqual([]);
+  });
+});
+
+test("a deep network costs time in proportion", () => {
+  const build = (depth: number): Model =>
+    graph(
+      "x: float32[batch, 64]",
+      "y",
+      Array.from({ length: depth }, (_, index) => {
+        const [from, to] = [index === 0 ? "x" : `h${index - 1}`, index === depth - 1 ? "y" : `h${index}`];
+        const inner =
+          index % 2 === 1
+            ? `  m${index} = MatMul (${from}, w${index}.weight)\n  ${to} = Add (m${index}, ${from})`
+            : `  ${to} = MatMul (${from}, w${index}.weight)`;
+        return `  w${index}.weight: float32[64, 64] = zeros\n${inner}`;
+      }).join("\n"),
+    );
+  const milliseconds = (depth: number): number => {
+    const model = build(depth);
+    const inference = infer(model);
+    const start = performance.now();
+    channelGroups(model, inference);
+    return performance.now() - start;
+  };
+  milliseconds(100);
+  // Four times as deep: about four times as long; a quadratic walk would take sixteen.
+  expect(milliseconds(1600) / Math.max(1, milliseconds(400))).toBeLessThan(11);
+});
