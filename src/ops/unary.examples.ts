@@ -16,7 +16,7 @@ function cases(op: string, range = anywhere, attributes = ""): readonly Example[
 const atTwoAndAHalf = { feeds: { x: [-2.5, -0.5, 0.5, 1.5, 2.5, 2.6] } };
 
 export const unaryExamples: readonly Example[] = [
-  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Identity", "Not"].flatMap((op) => cases(op)),
+  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity", "Not"].flatMap((op) => cases(op)),
   ...["Sign", "Floor", "Ceil", "Round"].flatMap((op) => cases(op)),
   ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
   ...cases("LeakyRelu"),

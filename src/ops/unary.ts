@@ -6,9 +6,10 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { DataType } from "../tensor/types.ts";
+import { type Dim, multiplyDims } from "../tensor/dims.ts";
 import { decimal } from "./attributes.ts";
 import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { combineElements, withElements } from "./elements.ts";
 import { noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
 
 type Derivative<S> = (parts: {
@@ -25,8 +26,8 @@ interface Row<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
   readonly derivative: Derivative<S> | Miss;
-  /** Output type where it differs. */
-  readonly type?: DataType;
+  /** The same on dimensions, for shapes computed in the graph. */
+  readonly onDims?: (...operand: readonly Dim[]) => Dim | undefined;
   readonly quantize?: OpDef<S>["quantize"];
 }
 
@@ -35,7 +36,12 @@ export function unary<S = undefined>(row: Row<S>): Op {
   return defineOp<S>({
     name: row.name,
     read: (site) => row.read?.(site) as S,
-    infer: (_, site) => sameAsInput(site).map((operand) => ({ ...operand, type: row.type ?? operand.type })),
+    infer: (_, site) => {
+      const { onDims } = row;
+      return sameAsInput(site).map((operand) =>
+        withElements(operand, onDims === undefined ? undefined : combineElements(site, onDims)),
+      );
+    },
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => sameAxes(site),
@@ -62,7 +68,7 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, y, number }) => emit.Where([emit.Greater([y, number(0)]), up, number(0)]),
     quantize: () => ({ kind: "clamp" }),
   }),
-  unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]) }),
+  unary({ name: "Neg", derivative: ({ emit, up }) => emit.Neg([up]), onDims: (a = 0) => multiplyDims(-1, a) }),
   unary({ name: "Exp", derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
   unary({ name: "Log", derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
   unary({
@@ -92,6 +98,14 @@ export const unaryOperators: readonly Op[] = [
     name: "Softplus",
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]),
   }),
+  unary({
+    name: "Softsign",
+    // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
+    derivative: ({ emit, up, x, number }) => {
+      const size = emit.Add([emit.Abs([x]), number(1)]);
+      return emit.Div([up, emit.Mul([size, size])]);
+    },
+  }),
   unary<{ readonly alpha: number }>({
     name: "LeakyRelu",
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
@@ -105,8 +119,8 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, x, y, s, number }) =>
       emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
   }),
-  unary({ name: "Identity", derivative: ({ up }) => up, quantize: transparent }),
-  unary({ name: "Not", derivative: flat }),
+  unary({ name: "Identity", derivative: ({ up }) => up, onDims: (a) => a, quantize: transparent }),
+  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
   unary({ name: "Sign", derivative: flat }),
   unary({ name: "Floor", derivative: flat }),
   unary({ name: "Ceil", derivative: flat }),
