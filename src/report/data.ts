@@ -11,15 +11,16 @@ export const runFormat = 1;
 
 export interface Run {
   readonly format: typeof runFormat;
-  /** Version of Pith. */
-  readonly version: string;
+  /** Version of Pith; undefined where nobody said. */
+  readonly version: string | undefined;
   /** When it began, as ISO 8601. */
   readonly date: string;
   /** Words of the command line, `pith` first; undefined when it was started by code. */
   readonly command: readonly string[] | undefined;
   readonly seed: number;
   readonly seconds: number;
-  readonly machine: Machine;
+  /** Undefined where nobody said. */
+  readonly machine: Machine | undefined;
   readonly data: RunData;
   readonly metric: { readonly name: string; readonly better: "higher" | "lower" };
   /** Undefined where none was set: then only a lost function counts against a variant. */
@@ -33,6 +34,8 @@ export interface Run {
   readonly latency: LatencyReport | undefined;
   /** Samples that the original and the chosen variant answer differently, the first ones. */
   readonly disagreements: readonly Disagreement[];
+  /** The original beside the chosen variant, layer by layer (`layerRows`). */
+  readonly layers?: readonly LayerRow[];
   readonly warnings: readonly string[];
 }
 
@@ -119,4 +122,28 @@ export interface Disagreement {
   readonly label: number | undefined;
   readonly original: number;
   readonly variant: number;
+}
+
+/** A layer before and after. */
+export interface LayerRow {
+  readonly name: string;
+  /** Undefined for a layer that the result has and the original has not. */
+  readonly before: LayerFacts | undefined;
+  /** Undefined for a layer that is gone. Where one became several, they are added up. */
+  readonly after: LayerFacts | undefined;
+  /** What was done to it, in order. */
+  readonly done: readonly string[];
+}
+
+export interface LayerFacts {
+  /** "Conv"; of several layers "Gemm, Gemm". */
+  readonly operator: string;
+  /** "float32 [16, 3, 3, 3]" */
+  readonly weight: string;
+  /** Elements of weight and bias. */
+  readonly parameters: number;
+  /** Bytes of everything stored behind this layer's weight and bias: themselves, scales, masks. */
+  readonly bytes: number;
+  /** Share of the weight's entries that are 0 or masked; undefined where that cannot be told. */
+  readonly zeros: number | undefined;
 }

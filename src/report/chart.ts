@@ -1,0 +1,173 @@
+/**
+ * The picture of a run: bytes against the metric. Each variant is a numbered point; the thin line is the 95 % interval of its own figure,
+ * the thick one that of its paired difference from the original, which is what tells the two apart.
+ */
+import type { Run } from "./data.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { bytes, figure } from "./numbers.ts";
+import { linear, spreadOut, ticks } from "./scale.ts";
+
+export interface ChartSize {
+  readonly width: number;
+  readonly height: number;
+  /** Room for names beside the points; without it only the numbers stand there. */
+  readonly names: boolean;
+}
+
+interface Point {
+  readonly label: string;
+  readonly name: string;
+  readonly kind: "original" | "chosen" | "variant" | "refused";
+  readonly bytes: number;
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly paired: { readonly low: number; readonly high: number } | undefined;
+}
+
+const margin = { top: 16, right: 20, bottom: 44, left: 62 };
+const pointRadius = 9;
+const lineHeight = 17;
+/** Sizes that differ more than this are drawn on a logarithmic axis. */
+const widestLinear = 25;
+const nameLength = 30;
+
+/** An SVG of the run, in classes that the page's style colours. */
+export function chart(run: Run, size: ChartSize): Markup {
+  const points = pointsOf(run);
+  const { width, height } = size;
+  const right = width - margin.right;
+  const bottom = height - margin.bottom;
+  const limit = goalLine(run);
+  const lows = points.flatMap(({ low, paired }) => [low, ...(paired === undefined ? [] : [paired.low])]);
+  const highs = points.flatMap(({ high, paired }) => [high, ...(paired === undefined ? [] : [paired.high])]);
+  const [bottomValue, topValue] = [
+    Math.min(...lows, limit ?? Number.POSITIVE_INFINITY),
+    Math.max(...highs, limit ?? Number.NEGATIVE_INFINITY),
+  ];
+  const pad = 0.06 * (topValue - bottomValue) || 0.01;
+  const [low, high] = [bottomValue - pad, topValue + pad];
+  const y = linear(low, high, bottom, margin.top);
+  const xAxis = bytesAxis(
+    points.map((point) => point.bytes),
+    margin.left,
+    right,
+    size.names ? 7 : 4,
+  );
+  const yTicks = ticks(low, high, 5);
+  const { name, better } = run.metric;
+  const title = `${name} against bytes: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(name, point.value)}`).join("; ")}`;
+  return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+<g class="grid">${yTicks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
+<g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(name, tick, yTicks)}</text>`)}
+${xAxis.ticks.map(
+  (tick) =>
+    html`<text x="${px(xAxis.x(tick))}" y="${bottom + 18}" text-anchor="middle">${bytes(tick)
+      .replace(/\.0+ /, " ")
+      .replace(/(\.\d)0 /, "$1 ")}</text>`,
+)}</g>
+<g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${xAxis.ticks.map((tick) => html`<line x1="${px(xAxis.x(tick))}" x2="${px(xAxis.x(tick))}" y1="${bottom}" y2="${bottom + 4}"/>`)}
+<text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
+<text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
+${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
+${points.toReversed().map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
+${size.names && drawNames(points, xAxis.x, y, right, bottom)}
+</svg>`;
+}
+
+function pointsOf(run: Run): readonly Point[] {
+  const original: Point = {
+    label: "0",
+    name: "original",
+    kind: "original",
+    bytes: run.original.bytes,
+    ...run.original.estimate,
+    paired: undefined,
+  };
+  const variants = run.variants.flatMap(({ name, result, comparison, refused }, index): readonly Point[] => {
+    if (result === undefined) return [];
+    const kind = run.chosen === index ? "chosen" : refused === undefined ? "variant" : "refused";
+    const difference = comparison?.difference;
+    const base = run.original.estimate.value;
+    const paired = difference === undefined ? undefined : { low: base + difference.low, high: base + difference.high };
+    return [{ label: String(index + 1), name, kind, bytes: result.bytes, ...result.estimate, paired }];
+  });
+  return [original, ...variants];
+}
+
+/** The worst figure that the goal allows. */
+function goalLine({ goal, metric, original }: Run): number | undefined {
+  if (goal === undefined) return undefined;
+  return original.estimate.value + (metric.better === "higher" ? -goal.maxDrop : goal.maxDrop);
+}
+
+interface Axis {
+  readonly x: (bytes: number) => number;
+  readonly ticks: readonly number[];
+  readonly logarithmic: boolean;
+}
+
+function bytesAxis(sizes: readonly number[], left: number, right: number, wanted: number): Axis {
+  const [smallest, largest] = [Math.max(1, Math.min(...sizes)), Math.max(1, ...sizes)];
+  if (largest / smallest <= widestLinear) {
+    const end = largest * 1.06;
+    return { x: linear(0, end, left, right), ticks: ticks(0, end, wanted), logarithmic: false };
+  }
+  const [low, high] = [Math.log10(smallest / 1.5), Math.log10(largest * 1.5)];
+  const powers = Array.from({ length: 12 }, (_, power) => [1, 3].map((factor) => factor * 10 ** power)).flat();
+  const scale = linear(low, high, left, right);
+  const inside = powers.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  const shown = inside.filter((tick) => inside.length <= wanted || String(tick).startsWith("1"));
+  return { x: (size) => scale(Math.log10(Math.max(1, size))), ticks: shown, logarithmic: true };
+}
+
+function drawPoint(
+  { label, kind, name, value, low, high, paired }: Point,
+  x: number,
+  y: (v: number) => number,
+): Markup {
+  const vertical = (from: number, to: number, style: string): Content =>
+    html`<line class="${style}" x1="${px(x)}" x2="${px(x)}" y1="${px(y(from))}" y2="${px(y(to))}"/>`;
+  const cap = (at: number): Content =>
+    html`<line class="own" x1="${px(x - 4)}" x2="${px(x + 4)}" y1="${px(y(at))}" y2="${px(y(at))}"/>`;
+  return html`<g class="point ${kind}"><title>${name}</title>${vertical(low, high, "own")}${cap(low)}${cap(high)}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/><text x="${px(x)}" y="${px(y(value) + 4)}" text-anchor="middle">${label}</text></g>`;
+}
+
+/** Names beside their points, on the side with more room, moved apart where they would overlap. */
+function drawNames(
+  points: readonly Point[],
+  x: (bytes: number) => number,
+  y: (value: number) => number,
+  right: number,
+  bottom: number,
+): Markup {
+  const onRight = points.map((point) => x(point.bytes) + 16 + 7.2 * Math.min(point.name.length, nameLength) < right);
+  const places = new Array<number>(points.length).fill(0);
+  for (const side of [true, false]) {
+    const members = points.map((_, index) => index).filter((index) => onRight[index] === side);
+    const wanted = members.map((index) => y(points[index]?.value ?? 0));
+    const spread = spreadOut(wanted, lineHeight, margin.top + 8, bottom - 8);
+    members.forEach((index, place) => {
+      places[index] = spread[place] ?? 0;
+    });
+  }
+  return html`<g class="names">${points.map((point, index) => {
+    const name = point.name.length > nameLength ? `${point.name.slice(0, nameLength - 1)}…` : point.name;
+    const [at, side] = [x(point.bytes), onRight[index] === true ? 1 : -1];
+    const place = places[index] ?? 0;
+    const moved = Math.abs(place - y(point.value)) > 6;
+    return html`${moved && html`<line x1="${px(at + side * pointRadius)}" y1="${px(y(point.value))}" x2="${px(at + side * 17)}" y2="${px(place)}"/>`}<text class="${point.kind}" x="${px(at + side * (moved ? 20 : 15))}" y="${px(place + 4)}" text-anchor="${side === 1 ? "start" : "end"}">${name}</text>`;
+  })}</g>`;
+}
+
+/** As few digits as tell the ticks apart. */
+function tickText(metric: string, tick: number, all: readonly number[]): string {
+  const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
+  const text = figure(metric, tick);
+  if (!text.endsWith("%")) return String(tick).replace("-", "−");
+  return `${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`;
+}
+
+function px(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}

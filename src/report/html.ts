@@ -1,0 +1,44 @@
+/**
+ * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it, then gives everything that
+ * somebody needs to doubt it or to do it again.
+ */
+import { chart } from "./chart.ts";
+import type { Run } from "./data.ts";
+import { html } from "./markup.ts";
+import { page } from "./page.ts";
+import { reportScript } from "./script.ts";
+import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
+import { reportStyle } from "./style.ts";
+import { disagreementsTable, layersTable, variantsTable } from "./tables.ts";
+import { accuracySentence, gainSentence, goalSentence, outcomeOf } from "./verdict.ts";
+
+/**
+ * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a
+ * model file is escaped.
+ * @example await writeFile("report.html", reportPage(run));
+ */
+export function reportPage(run: Run): string {
+  const { word, mood } = outcomeOf(run);
+  const sentences = [accuracySentence(run), goalSentence(run)].filter((text) => text !== undefined);
+  const pointCount = run.variants.filter(({ result }) => result !== undefined).length;
+  const body = html`<main>
+<header>
+<div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
+<h1>${gainSentence(run)}</h1>
+<p class="lead"><span class="badge ${mood}">${word}</span>${sentences.join(" ")}</p>
+${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
+${keyFigures(run)}
+</header>
+<figure><div class="roomy">${chart(run, { width: 980, height: 400, names: true })}</div><div class="narrow">${chart(run, { width: 400, height: 320, names: false })}</div>
+<figcaption>Each point is a file; the numbers are those of the table. The thin line is the 95 % interval of its own ${run.metric.name}${pointCount > 0 && ", the thick one that of its difference from the original on the same samples, which is what tells the two apart"}.</figcaption></figure>
+<h2>Variants</h2>
+${variantsTable(run)}
+${run.disagreements.length > 0 && html`<h2>Answered differently</h2><p class="note">The first samples of the judged part on which original and result differ, by position.</p>${disagreementsTable(run.disagreements)}`}
+${run.layers !== undefined && run.layers.length > 0 && html`<h2>Layer by layer</h2><p class="note">The original beside the result. Click on a column to sort by it.</p>${layersTable(run.layers)}`}
+${doneSection(run)}
+${refusedSection(run)}
+${circumstances(run)}
+<footer>Made by pith${run.version !== undefined && ` ${run.version}`}. Everything here was measured on the files as they are shipped.</footer>
+</main>`;
+  return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body, script: reportScript });
+}

@@ -1,0 +1,17 @@
+/** What is shown of a run and of a model: data, and pages that are one file. */
+export {
+  type Disagreement,
+  type LayerFacts,
+  type LayerRow,
+  type Machine,
+  type Measured,
+  type Run,
+  type RunData,
+  runFormat,
+  type Samples,
+  type StepRecord,
+  type Variant,
+} from "./data.ts";
+export { reportPage } from "./html.ts";
+export { layerRows } from "./layers.ts";
+export { reportMarkdown, variantsMarkdown } from "./markdown.ts";

@@ -1,0 +1,60 @@
+/** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
+import type { Measured, Run } from "./data.ts";
+import { bytes, change, changeInterval, figure, integer, times } from "./numbers.ts";
+import { accuracySentence, gainSentence, goalSentence } from "./verdict.ts";
+
+/** The verdict in sentences and the table of variants. @example await appendFile(process.env.GITHUB_STEP_SUMMARY, reportMarkdown(run)); */
+export function reportMarkdown(run: Run): string {
+  const sentences = [gainSentence(run), accuracySentence(run), goalSentence(run)].filter((text) => text !== undefined);
+  return [
+    `### ${escapeMarkdown(run.original.name)}`,
+    "",
+    escapeMarkdown(sentences.join(" ")),
+    "",
+    variantsMarkdown(run),
+    "",
+  ].join("\n");
+}
+
+/** The table alone. */
+export function variantsMarkdown(run: Run): string {
+  const { name } = run.metric;
+  const speeds = run.latency?.models;
+  const cells = (one: Measured | undefined): readonly string[] =>
+    one === undefined
+      ? ["–", "–", "–"]
+      : [
+          bytes(one.bytes),
+          one.brotli === undefined ? "–" : bytes(one.brotli),
+          `${figure(name, one.estimate.value)} (${figure(name, one.estimate.low)} … ${figure(name, one.estimate.high)})`,
+        ];
+  const speed = (index: number): string => {
+    const one = speeds?.[index]?.speedup;
+    return one === undefined ? "–" : `${times(one.median)} (${one.low.toFixed(2)} … ${one.high.toFixed(2)})`;
+  };
+  const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
+    const chosen = run.chosen === index;
+    const title = chosen ? `**${escapeMarkdown(variant)}**` : escapeMarkdown(variant);
+    const difference =
+      comparison === undefined
+        ? "–"
+        : `${change(name, comparison.difference.value)} (${changeInterval(name, comparison.difference)})`;
+    const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
+    return [title + reason, ...cells(result), difference, chosen ? speed(1) : "–"];
+  });
+  const table = [
+    ["", "bytes", "brotli", name, `change, n = ${integer(run.original.estimate.count)}`, "speed"],
+    ["---", "---:", "---:", "---:", "---:", "---:"],
+    ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)],
+    ...rows,
+  ];
+  return table.map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+
+/** Text that Markdown takes for itself: no markup, no cell ends, no line ends. */
+function escapeMarkdown(text: string): string {
+  return text
+    .replace(/[\r\n]+/g, " ")
+    .replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
+    .replace(/[\\`*_[\]|#~]/g, "\\$&");
+}

@@ -1,0 +1,50 @@
+/**
+ * HTML that escapes by construction. What a template inserts is text unless it was made by `html` itself, so a layer that is called
+ * `<script>` stays a name: nothing has to be remembered where it is used.
+ */
+
+/** Finished HTML or SVG. Only `html` and `trusted` make it. */
+export interface Markup {
+  readonly markup: string;
+}
+
+export type Content = Markup | string | number | undefined | false | readonly Content[];
+
+/**
+ * A piece of HTML; attribute values must stand in double quotes.
+ * @example html`<td title="${name}">${name}</td>`
+ */
+export function html(parts: TemplateStringsArray, ...contents: readonly Content[]): Markup {
+  const pieces = parts.map((part, index) => part + textOf(contents[index]));
+  return { markup: pieces.join("") };
+}
+
+/** Text of our own that is HTML, CSS or JavaScript already. Never pass anything that came from a file. */
+export function trusted(markup: string): Markup {
+  return { markup };
+}
+
+/** Data for a script of the page, as the content of a `<script type="application/json">`: no text in it can end the element. */
+export function embedded(data: unknown): Markup {
+  return trusted(JSON.stringify(data).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`));
+}
+
+/**
+ * Text as HTML. Control characters and those that reorder the text around them, with which a name could pretend to be another, are
+ * replaced by a visible sign.
+ */
+export function escapeText(text: string): string {
+  return (
+    text
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+      .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g, "\ufffd")
+      .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+  );
+}
+
+function textOf(content: Content): string {
+  if (content === undefined || content === false) return "";
+  if (typeof content === "string") return escapeText(content);
+  if (typeof content === "number") return String(content);
+  return "markup" in content ? content.markup : content.map(textOf).join("");
+}

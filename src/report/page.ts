@@ -1,0 +1,30 @@
+/** The frame of a page that is one file: nothing is loaded from anywhere, and its policy forbids to. */
+import { type Content, html, trusted } from "./markup.ts";
+
+/** What such a page may do: use what stands in it, and nothing else. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+
+/** @param script runs after the page is there. */
+export function page(parts: {
+  readonly title: string;
+  readonly style: string;
+  readonly body: Content;
+  readonly script: string;
+}): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>${parts.title}</title>
+<style>${trusted(parts.style)}</style>
+</head>
+<body>
+${parts.body}
+<script>${trusted(parts.script)}</script>
+</body>
+</html>
+`.markup;
+}

@@ -1,0 +1,172 @@
+/** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them refused. */
+import type { Comparison, Estimate } from "../evaluate/index.ts";
+import type { LayerRow, Measured, Run, StepRecord } from "./data.ts";
+
+/** A name from a model file that would be a script if it were not escaped. */
+export const evilName = '<script>alert("x")</script>';
+
+const estimate = (value: number, spread = 0.017): Estimate => ({
+  value,
+  low: value - spread,
+  high: Math.min(1, value + spread),
+  count: 1000,
+});
+
+const measured = (name: string, bytes: number, value: number, macs: number): Measured => ({
+  name,
+  sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+  bytes,
+  brotli: Math.round(bytes * 0.92),
+  parameters: Math.round(bytes / 4),
+  macs,
+  estimate: estimate(value),
+});
+
+const original = measured("resnet56.onnx", 3_460_000, 0.926, 126_000_000);
+
+const compared = (value: number): Comparison => {
+  const difference = { value: value - 0.926, low: value - 0.926 - 0.012, high: value - 0.926 + 0.012, count: 1000 };
+  const { estimate: before } = original;
+  const pairs = { bothRight: 900, onlyOriginal: 26, onlyCandidate: 19, bothWrong: 55, pValue: 0.37 };
+  const candidate = estimate(value);
+  return { metric: "accuracy", better: "higher", original: before, candidate, difference, variance: 0.045, pairs };
+};
+
+const step = (id: string, after: Measured, more: Partial<StepRecord> = {}): StepRecord => ({
+  id,
+  options: {},
+  changes: [],
+  misses: [],
+  history: undefined,
+  seconds: 3.4,
+  after,
+  comparison: compared(after.estimate.value),
+  agreement: undefined,
+  ...more,
+});
+
+const int8 = measured("int8", 930_000, 0.929, 126_000_000);
+const pruned = measured("prune + train", 1_600_000, 0.92, 60_000_000);
+const both = measured("prune + train + quantize", 440_000, 0.919, 60_000_000);
+
+export const layerNames = ["conv1", "layer1.0.conv1", evilName, "fc"] as const;
+
+const rows: readonly LayerRow[] = layerNames.map((name, index) => ({
+  name,
+  before: { operator: "Conv", weight: "float32 [16, 16, 3, 3]", parameters: 2304 * (index + 1), bytes: 9216, zeros: 0 },
+  after: { operator: "Conv", weight: "int8 [8, 16, 3, 3]", parameters: 1152 * (index + 1), bytes: 1216, zeros: 0.02 },
+  done: ["8 of 16 channels cut", "weights in 8 bits, a scale per channel"],
+}));
+
+/** A run in which everything occurs that a report can show. */
+export const exampleRun: Run = {
+  format: 1,
+  version: "0.1.0",
+  date: "2026-11-20T09:00:00.000Z",
+  command: ["pith", "compress", "resnet56.onnx", "--data", "my photos/", "--max-drop", "1%", "-o", "out/"],
+  seed: 1,
+  seconds: 1310,
+  machine: {
+    platform: "linux x64",
+    cpu: "AMD EPYC 7R13",
+    threads: 2,
+    memory: 8_200_000_000,
+    versions: { node: "20.20.2", "onnxruntime-node": "1.30.0" },
+  },
+  data: {
+    name: "cifar10",
+    preprocessing: "imagenet (guessed)",
+    train: { count: 20_000, sha256: undefined },
+    calibrate: { count: 200, sha256: undefined },
+    test: { count: 1000, sha256: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" },
+    chance: 0.1,
+  },
+  metric: { name: "accuracy", better: "higher" },
+  goal: { maxDrop: 0.01 },
+  original,
+  variants: [
+    {
+      name: "quantize",
+      steps: [step("quantize", int8)],
+      result: int8,
+      comparison: compared(0.929),
+      agreement: undefined,
+      verdict: {
+        verdict: "kept",
+        met: true,
+        drop: { value: -0.003, low: -0.015, high: 0.009, count: 1000 },
+        samples: undefined,
+      },
+      refused: undefined,
+    },
+    {
+      name: "factorize",
+      steps: [],
+      result: undefined,
+      comparison: undefined,
+      agreement: undefined,
+      verdict: undefined,
+      refused: "nothing changed: every layer was refused",
+    },
+    {
+      name: "prune + train",
+      steps: [step("prune", pruned)],
+      result: pruned,
+      comparison: compared(0.92),
+      agreement: undefined,
+      verdict: undefined,
+      refused: undefined,
+    },
+    {
+      name: "prune + train + quantize",
+      steps: [
+        step("prune", pruned, {
+          options: { amount: 0.5, structured: true },
+          changes: layerNames.map((at) => ({ at, what: "8 of 16 channels cut", decidedBy: "global" })),
+          misses: [{ at: evilName, reason: "its output is an output of the model" }],
+        }),
+        step("train", pruned, {
+          changes: [{ at: "all", what: "trained for 10 epochs", decidedBy: "global" }],
+          history: [
+            { epoch: 1, loss: 0.61 },
+            { epoch: 10, loss: 0.11 },
+          ],
+        }),
+        step("quantize", both, {
+          options: { scheme: "static" },
+          changes: [{ at: "fc", what: "left in float", decidedBy: "layer" }],
+          misses: [
+            { at: "fc", reason: "rank below 41 needed to pay" },
+            { at: "conv1", reason: "rank below 41 needed to pay" },
+          ],
+        }),
+      ],
+      result: both,
+      comparison: compared(0.919),
+      agreement: estimate(0.955),
+      verdict: {
+        verdict: "not shown",
+        met: true,
+        drop: { value: 0.007, low: -0.005, high: 0.019, count: 1000 },
+        samples: 19_000,
+      },
+      refused: undefined,
+    },
+  ],
+  chosen: 3,
+  latency: {
+    models: [
+      { milliseconds: { median: 4.12, low: 4.0, high: 4.6 }, speedup: { median: 1, low: 1, high: 1 }, load: 20 },
+      { milliseconds: { median: 1.87, low: 1.8, high: 2.1 }, speedup: { median: 2.2, low: 1.98, high: 2.34 }, load: 9 },
+    ],
+    rounds: 30,
+    repeats: 2,
+    threads: 2,
+  },
+  disagreements: [
+    { sample: 17, label: 3, original: 3, variant: 5 },
+    { sample: 42, label: 4, original: 2, variant: 4 },
+  ],
+  layers: rows,
+  warnings: [],
+};

@@ -1,0 +1,140 @@
+/** The report's text: what was done, what was refused and why, and under which circumstances. */
+import type { Run, Samples, StepRecord } from "./data.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { bytes, count, figure, integer, percent, times } from "./numbers.ts";
+import { chosenOf } from "./verdict.ts";
+
+/** Names behind a reason, and options of a step, that are written out. */
+const mostNames = 60;
+const mostText = 300;
+/** Different changes of a step that are written out; the table of layers has each. */
+const mostChanges = 12;
+
+/** The figures that people ask for first, as a row of boxes. */
+export function keyFigures(run: Run): Markup {
+  const chosen = chosenOf(run);
+  const { original, latency, metric } = run;
+  const result = chosen?.result;
+  const box = (title: string, text: Content, note?: Content): Markup =>
+    html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${note}</small>`}</dd></div>`;
+  const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
+    if (before === undefined) return "–";
+    if (after === undefined) return text(before);
+    return html`${text(after)}<small>from ${text(before)}${before !== after && after > 0 && `, ${times(before / after)}`}</small>`;
+  };
+  const own = result?.estimate ?? original.estimate;
+  const speed = latency?.models[1];
+  return html`<dl class="figures">
+${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
+${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
+${box(metric.name, figure(metric.name, own.value), `95 % interval ${figure(metric.name, own.low)} … ${figure(metric.name, own.high)}`)}
+${speed !== undefined && box("speed", times(speed.speedup.median), `${speed.speedup.low.toFixed(2)} … ${speed.speedup.high.toFixed(2)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
+${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
+</dl>`;
+}
+
+/** The steps that led to the result. */
+export function doneSection(run: Run): Markup | undefined {
+  const chosen = chosenOf(run);
+  if (chosen === undefined || chosen.steps.length === 0) return undefined;
+  return html`<h2>What was done</h2>
+${chosen.steps.map(
+  (step) => html`<h3>${step.id}</h3>
+<p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
+${changesOf(step)}`,
+)}`;
+}
+
+/** What was not done, and why: variants that are no candidates, and layers that a step left alone. */
+export function refusedSection(run: Run): Markup | undefined {
+  const variants = run.variants.filter(({ refused }) => refused !== undefined);
+  const reasons = new Map<string, string[]>();
+  for (const { steps } of run.variants) {
+    for (const { id, misses } of steps) {
+      for (const { at, reason } of misses) {
+        const key = `${id}: ${reason}`;
+        const names = reasons.get(key) ?? [];
+        if (at !== undefined && !names.includes(at)) names.push(at);
+        reasons.set(key, names);
+      }
+    }
+  }
+  if (variants.length === 0 && reasons.size === 0) return undefined;
+  return html`<h2>What was refused, and why</h2>
+<ul class="reasons">
+${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
+${[...reasons].slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${integer(names.length)} ${names.length === 1 ? "place" : "places"}</span><br>${namesText(names)}`}</li>`)}
+</ul>`;
+}
+
+/** Machine, versions, seed, data, command: what somebody needs to do it again. */
+export function circumstances(run: Run): Markup {
+  const { machine, data, latency } = run;
+  const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
+  const versions = Object.entries(machine?.versions ?? {}).map(([name, version]) => `${name} ${version}`);
+  if (run.version !== undefined) versions.unshift(`pith ${run.version}`);
+  const samples = (part: string, given: Samples | undefined): string =>
+    given === undefined ? "" : `${part} ${given.count === undefined ? "a stream" : integer(given.count)}`;
+  const parts = [samples("train", data.train), samples("calibrate", data.calibrate), samples("judge", data.test)];
+  return html`<h2>Circumstances</h2>
+<dl class="facts">
+${row("data", html`${data.name}; samples to ${parts.filter((part) => part !== "").join(", ")}`)}
+${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
+${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the commonest answer alone would score`)}
+${data.test.sha256 !== undefined && row("judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
+${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
+${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, original and result in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
+${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
+${versions.length > 0 && row("versions", versions.join(", "))}
+${row("seed", String(run.seed))}
+${row("date", `${run.date}, ${integer(run.seconds)} s`)}
+</dl>
+${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}`;
+}
+
+function optionsText({ options }: StepRecord): string {
+  const parts = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name} ${typeof value === "string" ? value : JSON.stringify(value)}`],
+  );
+  return clipped(parts.join(", "));
+}
+
+function lossText({ history }: StepRecord): string {
+  const [first, last] = [history?.[0], history?.at(-1)];
+  if (first === undefined || last === undefined) return "";
+  return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${integer(history?.length ?? 0)} epochs`;
+}
+
+/** Equal changes together, with the places and who decided where it was not the step's own setting. */
+function changesOf({ changes }: StepRecord): Content {
+  const groups = new Map<string, string[]>();
+  for (const { at, what, decidedBy } of changes) {
+    const by = decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`;
+    const places = groups.get(what + by) ?? [];
+    places.push(at);
+    groups.set(what + by, places);
+  }
+  if (groups.size === 0) return html`<p class="note">No change is listed.</p>`;
+  const item = ([what, places]: [string, string[]]): Markup =>
+    html`<li>${clipped(what)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places)}</li>`;
+  const all = [...groups];
+  return html`<ul class="reasons">${all.slice(0, mostChanges).map(item)}</ul>
+${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; the table of layers has each.</p>`}`;
+}
+
+function namesText(names: readonly string[]): Content {
+  const shown = names.slice(0, mostNames);
+  const list = (some: readonly string[]): Content =>
+    some.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
+  const more = names.length - shown.length;
+  return [list(shown), more > 0 && ` and ${integer(more)} more`];
+}
+
+function clipped(text: string): string {
+  return text.length > mostText ? `${text.slice(0, mostText)}…` : text;
+}
+
+/** A word as a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,86 @@
+/** The look of all pages: few colours, aligned numbers, light and dark, and a page that prints. */
+
+/** Colours and faces. Shared by the report and the plot. */
+export const tokens = `
+:root {
+  color-scheme: light dark;
+  --paper: #fdfcfa; --ink: #1d1c1a; --soft: #69655d; --line: #e3dfd7; --wash: #f5f2ec;
+  --accent: #1d5d86; --accent-wash: #e8f0f5; --good: #2b6b4b; --doubt: #85600f; --bad: #9d3a30;
+  --serif: "Iowan Old Style", "Palatino Linotype", Palatino, "Book Antiqua", Charter, Georgia, serif;
+  --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  --mono: ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #171613; --ink: #e9e5dc; --soft: #a09a8e; --line: #37342e; --wash: #211f1b;
+    --accent: #86b9de; --accent-wash: #1e2a33; --good: #83c5a1; --doubt: #dcb766; --bad: #e89a8f;
+  }
+}
+* { box-sizing: border-box; }
+`;
+
+export const reportStyle = `${tokens}
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 var(--sans); }
+main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) clamp(1rem, 4vw, 2.5rem) 4rem; }
+h1 { font: 400 clamp(1.8rem, 5vw, 2.9rem)/1.15 var(--serif); letter-spacing: -.01em; margin: .35rem 0 .9rem; text-wrap: balance; }
+h2 { font: 400 1.35rem/1.3 var(--serif); margin: 3rem 0 .75rem; }
+h3 { font: 600 .95rem/1.4 var(--sans); margin: 1.5rem 0 .4rem; }
+p { margin: .4rem 0; max-width: 44rem; }
+.eyebrow { color: var(--soft); font-size: .87rem; }
+.lead { font-size: 1.07rem; }
+.note { color: var(--soft); font-size: .87rem; }
+.name { font-family: var(--mono); font-size: .86em; unicode-bidi: isolate; overflow-wrap: anywhere; }
+.badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; margin-right: .4em; }
+.good { color: var(--good); } .doubt { color: var(--doubt); } .bad { color: var(--bad); }
+dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.75rem 0 0; background: var(--line); border: 1px solid var(--line); }
+dl.figures > div { background: var(--paper); padding: .7rem .9rem .8rem; }
+dl.figures dt { color: var(--soft); font-size: .82rem; }
+dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); white-space: normal; }
+.wide { overflow-x: auto; margin: 0 calc(-1 * clamp(0rem, 2vw, 1rem)); padding: 0 clamp(0rem, 2vw, 1rem); }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums lining-nums; }
+th, td { text-align: left; vertical-align: top; padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); }
+th.n, td.n { text-align: right; white-space: nowrap; }
+th:last-child, td:last-child { padding-right: 0; }
+td small { display: block; color: var(--soft); font-size: .82rem; white-space: nowrap; }
+td.text { min-width: 11rem; } td.text small { white-space: normal; }
+tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
+tr.original td { color: var(--soft); }
+tr.refused td { color: var(--soft); }
+td.key { width: 2rem; }
+.sortable th[aria-sort] { cursor: pointer; } .sortable th[aria-sort]:hover { color: var(--ink); }
+.sortable th[aria-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
+.sortable th[aria-sort]::after { content: ""; display: inline-block; width: .9em; }
+.sortable th[aria-sort=ascending]::after { content: " ↑"; } .sortable th[aria-sort=descending]::after { content: " ↓"; }
+.arrow { color: var(--soft); padding: 0 .15em; }
+.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); }
+ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
+ul.reasons .name { color: var(--soft); }
+summary { cursor: pointer; color: var(--soft); font-size: .87rem; }
+dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
+pre { background: var(--wash); border: 1px solid var(--line); padding: .7rem .9rem; margin: .6rem 0; font: .84rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+figure { margin: 2.5rem 0 0; } figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; max-width: 46rem; }
+svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); font-variant-numeric: tabular-nums; }
+figure .narrow { display: none; }
+.chart .grid line { stroke: var(--line); } .chart .axis line { stroke: var(--soft); } .chart text { fill: var(--ink); }
+.chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
+.chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
+.chart .point line.own { stroke: var(--soft); } .chart .point line.paired { stroke: var(--soft); stroke-width: 4; stroke-opacity: .55; }
+.chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; } .chart .point text { font-size: 11px; fill: var(--ink); }
+.chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); } .chart .point.chosen text { fill: var(--paper); font-weight: 600; }
+.chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; } .chart .point.refused text { fill: var(--soft); }
+.chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
+footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
+@media (max-width: 40rem) {
+  figure .roomy { display: none; } figure .narrow { display: block; }
+  dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: .5rem; }
+  dl.figures { grid-template-columns: 1fr 1fr; }
+}
+@media print {
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #555; --line: #ccc; --wash: #fff; --accent: #1d5d86; --accent-wash: #fff; --good: #2b6b4b; --doubt: #85600f; --bad: #9d3a30; }
+  body { font-size: 10pt; } main { max-width: none; padding: 0; } .wide { overflow: visible; margin: 0; padding: 0; }
+  h2, h3 { break-after: avoid; } tr, figure, dl.figures, li { break-inside: avoid; } thead { display: table-header-group; } h2 { margin-top: 1.6rem; }
+}
+`;

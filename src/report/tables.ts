@@ -1,0 +1,121 @@
+/** The report's tables: variants, layers, samples that are answered differently. */
+import type { Disagreement, LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { bytes, change, changeInterval, count, figure, integer, isShare, percent, times } from "./numbers.ts";
+
+/** Rows of layers in a page; a page must open on a phone. */
+const mostLayers = 500;
+
+/** Name, bytes, metric and time of the original and of everything that was tried. */
+export function variantsTable(run: Run): Markup {
+  const { name } = run.metric;
+  const speeds = run.latency?.models ?? [];
+  const withBrotli = [run.original, ...run.variants.map(({ result }) => result)].some(
+    (one) => one?.brotli !== undefined,
+  );
+  const withMacs = [run.original, ...run.variants.map(({ result }) => result)].some((one) => one?.macs !== undefined);
+  const head = (title: string): Markup => html`<th class="n">${title}</th>`;
+  const measured = (one: Measured): Content => [
+    html`<td class="n">${bytes(one.bytes)}<small>${ratioOf(run.original.bytes, one.bytes)}</small></td>`,
+    withBrotli &&
+      html`<td class="n">${one.brotli === undefined ? "–" : bytes(one.brotli)}<small>${ratioOf(run.original.brotli, one.brotli)}</small></td>`,
+    withMacs &&
+      html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
+    html`<td class="n">${figure(name, one.estimate.value)}<small>${figure(name, one.estimate.low)} … ${figure(name, one.estimate.high)}</small></td>`,
+  ];
+  const speed = (index: number): Markup => {
+    const one = speeds[index]?.speedup;
+    if (one === undefined) return html`<td class="n">–</td>`;
+    return html`<td class="n">${times(one.median)}<small>${one.low.toFixed(2)} … ${one.high.toFixed(2)}</small></td>`;
+  };
+  const rows = run.variants.map((variant, index) => {
+    const chosen = run.chosen === index;
+    const { result, comparison } = variant;
+    const columns = 2 + Number(withBrotli) + Number(withMacs);
+    return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
+<td class="key">${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen)}</small></td>
+${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
+<td class="n">${comparison === undefined ? "–" : html`${change(name, comparison.difference.value)}<small>${changeInterval(name, comparison.difference)}</small>`}</td>
+${speeds.length > 0 && (chosen ? speed(1) : html`<td class="n">–</td>`)}</tr>`;
+  });
+  return html`<div class="wide"><table>
+<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withMacs && head("MACs")}${head(name)}${head(isShare(name) ? "change, points" : "change")}${speeds.length > 0 && head("speed")}</tr></thead>
+<tbody>
+<tr class="original"><td class="key">0</td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
+${rows}
+</tbody></table></div>`;
+}
+
+/** One line for each layer: what it was, what it is, what was done. */
+export function layersTable(layers: readonly LayerRow[]): Markup {
+  const shown = largest(layers);
+  const number = (value: number | undefined, text: string): Markup =>
+    html`<td class="n" data-value="${value === undefined ? "" : String(value)}">${text}</td>`;
+  const rows = shown.map(({ name, before, after, done }) => {
+    const [was, is] = [before?.bytes ?? 0, after?.bytes ?? 0];
+    const share = was === 0 ? 1 : Math.min(1, is / was);
+    return html`<tr><td class="text"><span class="name">${name}</span>${done.length > 0 && html`<small>${done.join("; ")}</small>`}</td>
+<td>${pair(before, after, (facts) => facts.operator)}</td><td><span class="name">${pair(before, after, (facts) => facts.weight)}</span></td>
+${number(before?.parameters, before === undefined ? "–" : integer(before.parameters))}
+${number(was, before === undefined ? "–" : bytes(was))}<td class="n" data-value="${is}">${after === undefined ? "–" : bytes(is)}<span class="bar"><i style="width:${percentWidth(share)}"></i></span></td>
+${number(before?.zeros, zerosText(before))}${number(after?.zeros, zerosText(after))}</tr>`;
+  });
+  const left = layers.length - shown.length;
+  return html`<div class="wide"><table class="sortable">
+<thead><tr><th>layer</th><th>operator</th><th>weight</th><th class="n">parameters</th><th class="n">bytes before</th><th class="n">after</th><th class="n">zeros before</th><th class="n">after</th></tr></thead>
+<tbody>
+${rows}
+</tbody></table></div>
+${left > 0 && html`<p class="note">The ${integer(shown.length)} layers with the most bytes; the other ${integer(left)} are in run.json.</p>`}`;
+}
+
+/** Samples on which the two differ. */
+export function disagreementsTable(disagreements: readonly Disagreement[]): Markup {
+  const labelled = disagreements.some(({ label }) => label !== undefined);
+  return html`<div class="wide"><table>
+<thead><tr><th class="n">sample</th>${labelled && html`<th class="n">label</th>`}<th class="n">original says</th><th class="n">result says</th></tr></thead>
+<tbody>${disagreements.map(
+    ({ sample, label, original, variant }) =>
+      html`<tr><td class="n">${integer(sample)}</td>${labelled && html`<td class="n">${label}</td>`}${answer(original, label)}${answer(variant, label)}</tr>`,
+  )}</tbody></table></div>`;
+}
+
+function answer(value: number, label: number | undefined): Markup {
+  return html`<td class="n ${label === undefined ? "" : value === label ? "good" : "bad"}">${value}</td>`;
+}
+
+function statusOf({ refused, verdict }: Variant, chosen: boolean): string {
+  if (refused !== undefined) return refused;
+  const goal =
+    verdict === undefined ? "" : verdict.verdict === "not shown" ? "goal not shown" : `goal ${verdict.verdict}`;
+  return [chosen ? "kept as the result" : "", goal].filter((part) => part !== "").join("; ");
+}
+
+function ratioOf(before: number | undefined, after: number | undefined): string {
+  return before === undefined || after === undefined || after === 0 || before === after ? "" : times(before / after);
+}
+
+function largest(layers: readonly LayerRow[]): readonly LayerRow[] {
+  if (layers.length <= mostLayers) return layers;
+  const weight = ({ before, after }: LayerRow): number => before?.bytes ?? after?.bytes ?? 0;
+  const kept = new Set(layers.toSorted((a, b) => weight(b) - weight(a)).slice(0, mostLayers));
+  return layers.filter((layer) => kept.has(layer));
+}
+
+/** "Gemm", or "Gemm → MatMulInteger". */
+function pair(
+  before: LayerFacts | undefined,
+  after: LayerFacts | undefined,
+  of: (facts: LayerFacts) => string,
+): Content {
+  const [was, is] = [before === undefined ? "–" : of(before), after === undefined ? "–" : of(after)];
+  return was === is ? was : html`${was}<span class="arrow"> → </span>${is}`;
+}
+
+function zerosText(facts: LayerFacts | undefined): string {
+  return facts?.zeros === undefined ? "–" : percent(facts.zeros);
+}
+
+function percentWidth(share: number): string {
+  return `${(100 * share).toFixed(1)}%`;
+}

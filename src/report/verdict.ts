@@ -1,0 +1,69 @@
+/** What a run found, as sentences. */
+import type { Verdict } from "../evaluate/index.ts";
+import type { Measured, Run, Variant } from "./data.ts";
+import { change, changeInterval, figure, integer, isShare, times } from "./numbers.ts";
+
+/** The outcome in a word, for a badge: of three colours. */
+export interface Outcome {
+  readonly word: "kept" | "lost" | "not shown" | "measured" | "nothing kept";
+  readonly mood: "good" | "doubt" | "bad";
+}
+
+/** The variant that was kept, with what it measures. */
+export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | undefined {
+  const variant = run.chosen === undefined ? undefined : run.variants[run.chosen];
+  return variant?.result === undefined ? undefined : { ...variant, result: variant.result };
+}
+
+export function outcomeOf(run: Run): Outcome {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) return { word: "nothing kept", mood: "bad" };
+  if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
+  const { verdict, met } = chosen.verdict;
+  return { word: verdict, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
+}
+
+/** "7.87 × smaller and 2.15 × faster." The first sentence: what was gained, of sizes and times as they were measured. */
+export function gainSentence(run: Run): string {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) {
+    return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant stayed within the goal.";
+  }
+  const smaller = run.original.bytes / chosen.result.bytes;
+  const speed = run.latency?.models[1]?.speedup;
+  const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
+  if (speed === undefined) return `${size}.`;
+  // A ratio whose spread holds 1 is no gain and no loss.
+  if (speed.low <= 1 && speed.high >= 1) return `${size}, and as fast as the original.`;
+  return `${size} and ${speed.median >= 1 ? `${times(speed.median)} faster` : `${times(1 / speed.median)} slower`}.`;
+}
+
+/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, on the same 1,000 samples)." */
+export function accuracySentence(run: Run): string | undefined {
+  const comparison = chosenOf(run)?.comparison;
+  if (comparison === undefined) return undefined;
+  const { metric, original, candidate, difference } = comparison;
+  const unit = isShare(metric) ? " points" : "";
+  return (
+    `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(metric, original.value)} to ` +
+    `${figure(metric, candidate.value)}: ${change(metric, difference.value)}${unit} ` +
+    `(95 % interval ${changeInterval(metric, difference)}, on the same ${integer(difference.count)} samples).`
+  );
+}
+
+/** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */
+export function goalSentence(run: Run): string | undefined {
+  const verdict = chosenOf(run)?.verdict;
+  const { goal, metric } = run;
+  if (goal === undefined) return undefined;
+  const unit = isShare(metric.name) ? " points" : "";
+  const text = `The goal of losing at most ${change(metric.name, goal.maxDrop).replace("+", "")}${unit}`;
+  return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict)}.`;
+}
+
+/** "is kept", "is lost by the estimate, not shown: about 900 samples would show it". */
+function verdictPhrase({ verdict, met, samples }: Verdict): string {
+  if (verdict !== "not shown") return `is ${verdict}, and these samples show it`;
+  const more = samples === undefined ? "" : `: about ${integer(samples)} samples would show it`;
+  return `is ${met ? "kept" : "lost"} by the estimate, not yet shown${more}`;
+}
