@@ -1,0 +1,67 @@
+/** Which class a model names for each sample: from that follow agreement, the commonest answer, and where two models differ. */
+import { answer, bestClass, type Metric, scoresFor } from "../evaluate/index.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+
+/** By sample; −1 where there is none: no class, no label, or several of them. */
+export interface Answers {
+  readonly given: Float64Array;
+  readonly labels: Float64Array;
+}
+
+/** Rows of (label, class named), for `measure` to collect beside the metric that counts. */
+export function answers(output?: string): Metric {
+  return {
+    name: "answers",
+    better: "higher",
+    columns: 2,
+    rows(outputs, batch) {
+      const samples = samplesOf(batch);
+      const given = answer(outputs, output);
+      const scores = isOneEach(given, samples) ? scoresFor(given, samples, samples) : undefined;
+      const rows = new Float64Array(2 * samples);
+      const labels = labelsOf(batch.label, samples);
+      for (let sample = 0; sample < samples; sample++) {
+        const named = scores === undefined ? -1 : bestClass(scores, sample);
+        rows.set([labels?.[sample] ?? -1, named], 2 * sample);
+      }
+      return rows;
+    },
+    reduce: () => Number.NaN,
+  };
+}
+
+/** 1 for each sample that both answer alike; undefined if the first names no classes. */
+export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
+  if (original.given.every((named) => named < 0)) return undefined;
+  return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
+}
+
+/** What always giving the commonest answer would score: of the labels, or of what the original says where that is the truth. */
+export function commonestShare({ given, labels }: Answers, { truth }: Metric): number | undefined {
+  const counts = new Map<number, number>();
+  let total = 0;
+  for (const value of truth === "original" ? given : labels) {
+    if (value < 0) continue;
+    counts.set(value, (counts.get(value) ?? 0) + 1);
+    total++;
+  }
+  return total === 0 ? undefined : Math.max(...counts.values()) / total;
+}
+
+/** Several classes, and one choice among them for each sample. */
+function isOneEach({ dims }: Dense, samples: number): boolean {
+  const [first, classes = 1, ...rest] = dims;
+  return first === samples && classes > 1 && elementCount(rest) === 1;
+}
+
+function labelsOf(label: Dense | undefined, samples: number): Float64Array | undefined {
+  if (label === undefined || label.type === "string" || elementCount(label.dims) !== samples) return undefined;
+  return toFloat64(label);
+}
+
+function samplesOf(batch: Batch): number {
+  for (const { dims } of Object.values(batch)) return dims[0] ?? 0;
+  return 0;
+}

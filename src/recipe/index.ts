@@ -1,0 +1,14 @@
+/** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
+export { defaultPlan } from "./plan.ts";
+export {
+  completeOptions,
+  parseRecipe,
+  type Recipe,
+  type RecipeStep,
+  recipeFrom,
+  recipeText,
+  recipeVersion,
+} from "./recipe.ts";
+export { type Compressed, compress, type RunOptions, recipeName, refusal, runRecipe } from "./run.ts";
+export { type StepKind, steps } from "./steps.ts";
+export type { Candidate } from "./variant.ts";

@@ -1,0 +1,253 @@
+/**
+ * Recipes: techniques in order, each with its options, as YAML, JSON or a plain object.
+ *
+ *     version: 1
+ *     steps:
+ *       - factorize: { layers: fc1, rank: 32 }
+ *       - distill: { teacher: original, temperature: 4, epochs: 3 }
+ *       - quantize: { scheme: static }
+ *
+ * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it.
+ */
+import * as v from "valibot";
+import { stringify } from "yaml";
+import { memory } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+import { zeros } from "../tensor/dense.ts";
+import { nearest } from "./nearest.ts";
+import { namesAt } from "./schema.ts";
+import { type Path, readSource, type Source } from "./source.ts";
+import { type StepKind, steps } from "./steps.ts";
+
+/** The form of recipes that this version reads. */
+export const recipeVersion = 1;
+
+export interface Recipe {
+  readonly version: typeof recipeVersion;
+  readonly steps: readonly RecipeStep[];
+}
+
+export interface RecipeStep {
+  /** "prune", "train", "distill", "factorize", "quantize" */
+  readonly id: string;
+  /** As they were given; the pass fills in its defaults. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads a recipe from YAML or JSON.
+ * @param name what errors call it: the file's name.
+ * @throws PithError E_OPTION with file, line and column of the first thing that does not fit, what is accepted there, and for a mistyped
+ * name the nearest that exists.
+ * @example
+ * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
+ */
+export function parseRecipe(text: string, name = "recipe"): Recipe {
+  return check(readSource(text, name));
+}
+
+/**
+ * Checks a recipe written as a plain object, in the form of the YAML.
+ * @throws PithError E_OPTION as `parseRecipe`, with a path instead of a line.
+ * @example
+ * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
+ */
+export function recipeFrom(data: unknown, name = "recipe"): Recipe {
+  return check({ data, at: () => name });
+}
+
+/** A recipe as YAML. */
+export function recipeText(recipe: Recipe): string {
+  const list = recipe.steps.map(({ id, options }) => ({ [id]: options }));
+  return stringify({ version: recipe.version, steps: list }, { lineWidth: 120 });
+}
+
+/** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
+export function completeOptions(kind: StepKind, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const result = v.safeParse(kind.pass.options, { ...options, ...standIns(kind) });
+  const complete = result.success ? result.output : options;
+  return Object.fromEntries(
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !kind.withheld.includes(key)),
+  );
+}
+
+const topNames = ["version", "steps"];
+
+function check(source: Source): Recipe {
+  const { data } = source;
+  if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
+  for (const key of Object.keys(data)) {
+    // Editors find the schema of a JSON file by this.
+    if (topNames.includes(key) || key === "$schema") continue;
+    fail(source, [key], "key", `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`, key, topNames);
+  }
+  const { version = recipeVersion, steps: list } = data;
+  if (version !== recipeVersion) {
+    fail(
+      source,
+      ["version"],
+      "value",
+      `recipes of version ${shown(version)} are not known, only those of ${recipeVersion}`,
+    );
+  }
+  if (!Array.isArray(list) || list.length === 0)
+    fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  const known: readonly unknown[] = list;
+  return { version: recipeVersion, steps: known.map((step, index) => checkStep(source, step, index)) };
+}
+
+function checkStep(source: Source, step: unknown, index: number): RecipeStep {
+  const names = [...steps.keys()];
+  const path = ["steps", index];
+  const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
+  if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
+  const [id, ...more] = Object.keys(step);
+  if (id === undefined) fail(source, path, "value", `${form}, got none`);
+  const kind = steps.get(id);
+  if (kind === undefined) {
+    const hinted = nearest(id, names);
+    fail(source, [...path, id], "key", `there is no step "${id}"; steps are ${names.join(", ")}`, id, names, hinted);
+  }
+  const [second] = more;
+  if (second !== undefined) {
+    fail(source, [...path, second], "key", `${form}; "${second}" needs a "-" of its own, or belongs inside "${id}"`);
+  }
+  const given = step[id] ?? {};
+  if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
+  checkOptions(source, [...path, id], kind, given);
+  return { id, options: given };
+}
+
+function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonly<Record<string, unknown>>): void {
+  const { id, options } = kind.pass;
+  const accepted = namesAt(options).filter((name) => !kind.withheld.includes(name));
+  for (const name of Object.keys(given)) {
+    if (accepted.includes(name)) continue;
+    const reason =
+      name === "data" && kind.data !== undefined
+        ? "data is not part of a recipe: the run gives it"
+        : `${id} has no option "${name}"; it has ${accepted.join(", ")}`;
+    fail(source, [...path, name], "key", reason, name, accepted);
+  }
+  const result = v.safeParse(options, { ...given, ...standIns(kind) });
+  if (result.success) return;
+  report(source, path, kind, sharpest(result.issues));
+}
+
+/** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
+function standIns({ data, withheld }: StepKind): Record<string, unknown> {
+  return data !== undefined && withheld.includes("data") ? { data: noSamples } : {};
+}
+
+const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
+
+interface Issue {
+  readonly kind: string;
+  readonly type: string;
+  readonly message: string;
+  readonly expected: string | null;
+  readonly received: string;
+  readonly input: unknown;
+  readonly path?: readonly { readonly origin: string; readonly key: unknown }[] | undefined;
+  readonly issues?: readonly Issue[] | undefined;
+}
+
+function report(source: Source, base: Path, kind: StepKind, issue: Issue): never {
+  const inner = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
+  const path = [...base, ...inner];
+  const isKey = issue.path?.at(-1)?.origin === "key";
+  const last = String(inner.at(-1) ?? "");
+  const names = namesAt(kind.pass.options, inner.slice(0, -1)).filter((name) => !kind.withheld.includes(name));
+  if (isUnknown(issue)) {
+    fail(source, path, "key", `there is no "${last}" here; it has ${names.join(", ")}`, last, names);
+  }
+  if (isKey) {
+    const place = path.slice(0, -1);
+    fail(source, place, "value", `"${last}" is missing${summaryOf(kind, last)}`);
+  }
+  // The author of a schema knows better what fits than its form does.
+  const own = !issue.message.startsWith("Invalid ");
+  const expectation = own ? issue.message : `expected ${readable(issue)}`;
+  const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
+  const isText = typeof issue.input === "string";
+  const got = inner.length === 0 ? "" : `, got ${shown(issue.input)}`;
+  fail(source, path, "value", `${expectation}${got}`, isText ? String(issue.input) : undefined, words);
+}
+
+/**
+ * The issue that says most. A mistyped name explains a missing one, so it comes first. Of the members of a union, one that got as far as
+ * looking inside the value is the one that was meant.
+ */
+function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
+  const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
+  const [first] = issues;
+  const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
+  const inner = (issue.issues ?? []).filter(({ path = [] }) => path.length > 0);
+  const [one, ...more] = inner;
+  if (one === undefined) return issue;
+  const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
+  const chosen = sharpest(
+    [one, ...more],
+    missing.map(({ path }) => String(path?.at(-1)?.key)),
+  );
+  return { ...chosen, path: [...(issue.path ?? []), ...(chosen.path ?? [])] };
+}
+
+function isUnknown(issue: Issue): boolean {
+  return issue.type === "strict_object" && issue.expected === "never";
+}
+
+/** `(string | Array)` as people say it. */
+function readable({ expected }: Issue): string {
+  const words: ReadonlyMap<string, string> = new Map([
+    ["Array", "a list"],
+    ["Object", "an object"],
+    ["string", "a text"],
+    ["number", "a number"],
+    ["boolean", "true or false"],
+  ]);
+  const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
+  return parts
+    .filter((part) => part !== "unknown")
+    .map((part) => words.get(part) ?? part)
+    .join(" or ");
+}
+
+/** What the pass says about an option: "; one of …". */
+function summaryOf(kind: StepKind, name: string): string {
+  const result = v.safeParse(kind.pass.options, { ...standIns(kind), [name]: null });
+  const issue: Issue | undefined = result.success
+    ? undefined
+    : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
+  if (issue === undefined) return "";
+  return issue.message.startsWith("Invalid ") ? `: ${readable(issue)}` : `: ${issue.message}`;
+}
+
+function fail(
+  source: Source,
+  path: Path,
+  part: "key" | "value",
+  sentence: string,
+  typed?: string,
+  names: readonly string[] = [],
+  meant = typed === undefined ? undefined : nearest(typed, names),
+): never {
+  const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
+  const where = steps === "" ? "" : ` ${steps.slice(1)}:`;
+  const hint = meant === undefined || meant === typed ? {} : { hint: `Did you mean "${meant}"?` };
+  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, hint);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}

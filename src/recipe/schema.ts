@@ -1,0 +1,31 @@
+/** What an option schema says about names: valibot keeps its declarations as plain properties. */
+import type * as v from "valibot";
+
+interface SchemaNode {
+  readonly wrapped?: SchemaNode;
+  readonly entries?: Readonly<Record<string, SchemaNode>>;
+  readonly options?: readonly unknown[];
+  readonly item?: SchemaNode;
+}
+
+/** The names of the options that an object schema accepts at a path inside it; a union accepts those of its members. */
+export function namesAt(schema: v.GenericSchema, path: readonly (string | number)[] = []): readonly string[] {
+  let nodes = open(schema as SchemaNode);
+  for (const key of path) {
+    nodes = nodes.flatMap((node) => {
+      const inner = typeof key === "number" ? node.item : node.entries?.[key];
+      return inner === undefined ? [] : open(inner);
+    });
+  }
+  return [...new Set(nodes.flatMap((node) => Object.keys(node.entries ?? {})))];
+}
+
+/** A schema and what it stands for: what it wraps, and the members of a union. */
+function open(node: SchemaNode): SchemaNode[] {
+  const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isNode)];
+  return [node, ...inner.flatMap(open)];
+}
+
+function isNode(value: unknown): value is SchemaNode {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
+}

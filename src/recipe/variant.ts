@@ -1,0 +1,120 @@
+/** One recipe on one model: its steps in order on a copy, measured after each. */
+import type { Dataset } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { assertValid } from "../graph/verify.ts";
+import type { Context } from "../passes/index.ts";
+import { isPruned, remove } from "../prune/index.ts";
+import type { StepRecord, Variant } from "../report/data.ts";
+import type { Judge, Standing } from "./judge.ts";
+import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
+import { runStep, type StepKind, steps } from "./steps.ts";
+
+export interface Candidate {
+  /** What the report calls it. */
+  readonly name: string;
+  readonly recipe: Recipe;
+}
+
+export interface Scene {
+  readonly judge: Judge;
+  readonly task: Task;
+  readonly goal: Goal | undefined;
+  readonly context: Context;
+  readonly onStage: (name: string) => void;
+}
+
+export interface Tried {
+  readonly variant: Variant;
+  readonly standing: Standing | undefined;
+}
+
+/**
+ * Runs a candidate. With `goesOn` a failure is a refusal, since others are tried, and so is a result that is no smaller; else it is thrown.
+ */
+export async function attempt(original: Model, candidate: Candidate, goesOn: boolean, scene: Scene): Promise<Tried> {
+  const { judge, goal } = scene;
+  const records: StepRecord[] = [];
+  let standing: Standing | undefined;
+  try {
+    const model = original.clone();
+    for (const step of candidate.recipe.steps) {
+      const done = await takeStep(model, step, candidate, scene);
+      records.push(done.record);
+      standing = done.standing;
+    }
+  } catch (error) {
+    const stopped = scene.context.signal.aborted || (error instanceof PithError && error.code === "E_STOPPED");
+    if (!goesOn || stopped || !(error instanceof PithError)) throw error;
+    return { variant: failed(candidate.name, records, error.message), standing: undefined };
+  }
+  if (standing === undefined)
+    return { variant: failed(candidate.name, records, "it has no steps"), standing: undefined };
+  const { comparison, agreement, measured } = standing;
+  const unchanged = measured.sha256 === judge.original.measured.sha256 ? nothingChanged(records) : undefined;
+  const larger =
+    goesOn && measured.bytes >= judge.original.measured.bytes ? "it is not smaller than the original" : undefined;
+  const variant: Variant = {
+    name: candidate.name,
+    steps: records,
+    result: { ...measured, name: candidate.name },
+    comparison,
+    agreement,
+    verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
+    refused: unchanged ?? judge.lost(standing) ?? larger,
+  };
+  return { variant, standing };
+}
+
+async function takeStep(
+  model: Model,
+  step: RecipeStep,
+  candidate: Candidate,
+  { judge, task, context, onStage }: Scene,
+): Promise<{ readonly record: StepRecord; readonly standing: Standing }> {
+  const kind = steps.get(step.id);
+  if (kind === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
+  if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before ${step.id}.`);
+  onStage(step.id);
+  const started = performance.now();
+  if (kind.foldsMasks === true && isPruned(model)) await remove(model);
+  const outcome = await runStep(kind, model, { ...step.options, ...dataFor(kind, task) }, context);
+  assertValid(model);
+  const seconds = secondsSince(started);
+  onStage("evaluate");
+  const standing = await judge.measure(model, `${candidate.name}, after ${step.id}`);
+  const { measured, comparison, agreement } = standing;
+  const record: StepRecord = {
+    id: step.id,
+    options: completeOptions(kind, step.options),
+    changes: outcome.changes,
+    misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
+    history: outcome.history?.map(({ epoch, loss }) => ({ epoch, loss })),
+    seconds,
+    after: measured,
+    comparison,
+    agreement,
+  };
+  return { record, standing };
+}
+
+function dataFor({ data }: StepKind, task: Task): { readonly data?: Dataset } {
+  const samples = data === undefined ? undefined : task[data];
+  return samples === undefined ? {} : { data: samples };
+}
+
+function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
+  const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
+  return { name, steps: records, ...unknown, refused: refused.replace(/\.$/, "") };
+}
+
+function nothingChanged(records: readonly StepRecord[]): string {
+  const [first] = records.flatMap(({ misses }) => misses);
+  if (first === undefined) return "nothing changed";
+  return `nothing changed: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}`;
+}
+
+function secondsSince(started: number): number {
+  return (performance.now() - started) / 1000;
+}
