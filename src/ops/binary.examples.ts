@@ -63,6 +63,9 @@ export const binaryExamples: readonly Example[] = [
   example("Sub of stored shapes", "() a: int64[2] = [2, 3]; b: int64[] = 5; y = Sub(a, b)"),
   example("Mul of stored shapes", "() a: int64[1] = [4]; b: int64[2] = [-2, 0]; y = Mul(a, b)"),
   example("Div of stored shapes truncates", "() a: int64[3] = [-7, 7, 8]; b: int64[] = 2; y = Div(a, b)"),
+  example("Equal of stored shapes", "() a: int64[3] = [2, -1, 3]; b: int64[] = -1; y = Equal(a, b)"),
+  example("Max of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Max(a, b)", { opset: 12 }),
+  example("Min of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Min(a, b)", { opset: 12 }),
   example("Div by negative numbers", "(a: float32[4], b: float32[4]) y = Div(a, b)", { feeds: { b: between(-2, -1) } }),
   example("Pow with an integer exponent", "(a: float32[batch, 3]) b: int64[] = 2; y = Pow(a, b)"),
   example("Pow at zero", "(a: float32[3], b: float32[3]) y = Pow(a, b)", {

@@ -9,7 +9,8 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { combineElements, equalElements, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 type Derivative = (parts: {
@@ -26,7 +27,7 @@ interface Row {
   /** dLoss/da and dLoss/db. */
   readonly derivatives: readonly [Derivative, Derivative] | Miss;
   /** The same arithmetic on dimensions, for shapes computed in the graph. */
-  readonly onDims?: (a: Dim, b: Dim) => Dim | undefined;
+  readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly type?: DataType;
   readonly parameters?: OpDef<null>["parameters"];
   readonly quantize?: OpDef<null>["quantize"];
@@ -44,9 +45,7 @@ function binary(row: Row): Op {
       if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
       const dims = broadcast(a, b);
       if (dims instanceof Miss) return dims;
-      const elements = onDims === undefined ? undefined : combineElements(site, onDims);
-      const result: Inferred = elements === undefined ? { type, dims } : { type, dims, elements };
-      return [result];
+      return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
     },
     parameters: row.parameters ?? noParameters,
     weight: new Miss("has no weight"),
@@ -68,22 +67,6 @@ function binary(row: Row): Op {
   });
 }
 
-function combineElements(site: Site, combine: (a: Dim, b: Dim) => Dim | undefined): readonly Dim[] | undefined {
-  const a = site.inputs[0]?.elements;
-  const b = site.inputs[1]?.elements;
-  if (a === undefined || b === undefined) return undefined;
-  const count = Math.max(a.length, b.length);
-  if (a.length === 0 || b.length === 0 || count % a.length !== 0 || count % b.length !== 0) return undefined;
-  const combined: Dim[] = [];
-  for (let index = 0; index < count; index++) {
-    const [left, right] = [a[index % a.length], b[index % b.length]];
-    const value = left === undefined || right === undefined ? undefined : combine(left, right);
-    if (value === undefined) return undefined;
-    combined.push(value);
-  }
-  return combined;
-}
-
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
 const both = (f: Derivative): readonly [Derivative, Derivative] => [f, f];
@@ -95,19 +78,26 @@ function bias(_: null, site: Site): readonly number[] {
   );
 }
 
-const comparison = (name: string): Op => binary({ name, derivatives: flat, type: "bool" });
+const comparison = (name: string, onDims?: Row["onDims"]): Op =>
+  binary({ name, derivatives: flat, type: "bool", ...(onDims === undefined ? {} : { onDims }) });
 
 export const binaryOperators: readonly Op[] = [
-  binary({ name: "Add", derivatives: both(({ up }) => up), onDims: addDims, parameters: bias, quantize: joins }),
+  binary({
+    name: "Add",
+    derivatives: both(({ up }) => up),
+    onDims: (a = 0, b = 0) => addDims(a, b),
+    parameters: bias,
+    quantize: joins,
+  }),
   binary({
     name: "Sub",
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
-    onDims: (a, b) => addDims(a, multiplyDims(-1, b)),
+    onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
   }),
   binary({
     name: "Mul",
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
-    onDims: multiplyDims,
+    onDims: (a = 0, b = 0) => multiplyDims(a, b),
     quantize: joins,
   }),
   binary({
@@ -118,7 +108,8 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
     ],
     // Integer division truncates; exact quotients and non-negative numbers are what shape arithmetic needs.
-    onDims: (a, b) => (isSymbolic(a) || isSymbolic(b) ? divideDims(a, b) : b === 0 ? undefined : Math.trunc(a / b)),
+    onDims: (a = 0, b = 0) =>
+      isSymbolic(a) || isSymbolic(b) ? divideDims(a, b) : b === 0 ? undefined : Math.trunc(a / b),
   }),
   binary({
     name: "Pow",
@@ -134,7 +125,7 @@ export const binaryOperators: readonly Op[] = [
       },
     ],
   }),
-  comparison("Equal"),
+  comparison("Equal", (a = 0, b = 0) => equalElements(a, b)),
   comparison("Greater"),
   comparison("GreaterOrEqual"),
   comparison("Less"),
@@ -154,7 +145,15 @@ function extremum(name: "Max" | "Min"): Op {
       const known = shapes.flatMap((dims) => (dims instanceof Miss ? [] : [dims]));
       if (known.length < shapes.length) return [{ type, dims: undefined }];
       const dims = broadcast(...known);
-      return dims instanceof Miss ? dims : [{ type, dims }];
+      if (dims instanceof Miss) return dims;
+      const choose = name === "Max" ? Math.max : Math.min;
+      const onDims = (...operands: readonly Dim[]): Dim | undefined => {
+        if (operands.every((dim) => dim === operands[0])) return operands[0];
+        return operands.every((dim) => typeof dim === "number")
+          ? choose(...(operands as readonly number[]))
+          : undefined;
+      };
+      return [withElements({ type, dims }, combineElements(site, onDims))];
     },
     parameters: noParameters,
     weight: new Miss("has no weight"),

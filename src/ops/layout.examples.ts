@@ -32,6 +32,9 @@ export const layoutExamples: readonly Example[] = [
   }),
   example("Split into one", "(x: float32[batch, 2]) sizes: int64[1] = [2]; a = Split(x, sizes) {axis=1}"),
 
+  example("Split of a stored shape", "() s: int64[4] = [2, 3, 4, 5]; sizes: int64[2] = [1, 3]; a, b = Split(s, sizes)"),
+
+  example("Expand of a stored number", "() n: int64[1] = [7]; shape: int64[1] = [3]; y = Expand(n, shape)"),
   example("Expand a row", "(x: float32[1, 3]) shape: int64[2] = [4, 1]; y = Expand(x, shape)"),
   example("Expand a scalar", "(x: float32[]) shape: int64[2] = [2, 3]; y = Expand(x, shape)"),
   example("Expand by leading axes", "(x: float32[batch, 1]) shape: int64[4] = [2, 1, 1, 3]; y = Expand(x, shape)"),

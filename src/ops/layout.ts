@@ -4,6 +4,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
+import { withElements } from "./elements.ts";
 import { broadcast, dimsAt, filled, fixed, integersConstant, need, noMacs, typeOf } from "./rules.ts";
 
 const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
@@ -119,11 +120,15 @@ const Split = defineOp<{
     };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims, elements } = need(site, 0);
     return Array.from({ length: site.outputs }, (_, output): Inferred => {
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
-      return { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
+      const inferred = { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
+      const before = s.sizes?.slice(0, output) ?? [];
+      if (elements === undefined || ![...before, size].every((part) => typeof part === "number")) return inferred;
+      const start = (before as readonly number[]).reduce((sum, part) => sum + part, 0);
+      return withElements(inferred, elements.slice(start, start + (size as number)));
     });
   },
   parameters: noParameters,
@@ -176,15 +181,40 @@ const Expand = defineOp<null>({
   name: "Expand",
   read: () => null,
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims, elements } = need(site, 0);
     const target = site.inputs[1]?.elements;
     if (dims === undefined || target === undefined) return [{ type, dims: undefined }];
     const out = broadcast(dims, target);
-    return out instanceof Miss ? out : [{ type, dims: out }];
+    if (out instanceof Miss) return out;
+    const [size] = out;
+    const repeated = elements?.length === 1 && typeof size === "number" && size <= 64;
+    return [withElements({ type, dims: out }, repeated ? new Array<Dim>(size).fill(elements[0] as Dim) : elements)];
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),
-  axes: new Miss("repeats along its axes"),
+  // What is repeated can be repeated fewer times.
+  axes: (_, site) => {
+    const dims = dimsAt(site, 0);
+    const target = site.inputs[1]?.elements;
+    if (dims instanceof Miss) return dims;
+    if (target === undefined) return new Miss("its target shape is computed at run time");
+    const out = broadcast(dims, target);
+    if (out instanceof Miss) return out;
+    const links = out.map((dim, axis): AxisLink => {
+      const own = axis - (out.length - dims.length);
+      const repeats = own < 0 || (dims[own] === 1 && dim !== 1);
+      return { from: repeats ? ["out0", axis] : ["in0", own], to: ["out0", axis] };
+    });
+    return {
+      links,
+      resize: (cut) => {
+        const now = cut.dims("out0").slice(out.length - target.length);
+        const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
+        if (!shape.every((dim) => typeof dim === "number")) return {};
+        return { inputs: { 1: fromNumbers("int64", [shape.length], shape as number[]) } };
+      },
+    };
+  },
   lower: new Miss("is primitive"),
   gradient: (_, { upstream: [up] }) => [up],
   cost: noMacs,

@@ -43,6 +43,7 @@ export const reduceExamples: readonly Example[] = [
     feeds: { x: [0, 2, 3, 0, 0, 5] },
   }),
   example("ReduceProd of a stored shape", "() s: int64[3] = [2, 3, 4]; y = ReduceProd(s) {keepdims=0}"),
+  example("ReduceSum of a stored shape", "() s: int64[3] = [2, 3, 4]; y = ReduceSum(s)"),
   example("ReduceSum over axes computed at run time", "(x: float32[2, 3], axes: int64[1]) y = ReduceSum(x, axes)", {
     feeds: { axes: [1] },
     misses: { read: "computed at run time" },

@@ -8,9 +8,10 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { withElements } from "./elements.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Settings {
@@ -22,6 +23,8 @@ interface Settings {
 
 interface Row {
   readonly name: string;
+  /** The same over dimensions, for shapes computed in the graph. */
+  readonly onDims?: { readonly combine: (a: Dim, b: Dim) => Dim; readonly start: Dim };
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;
   readonly derivative:
@@ -79,7 +82,11 @@ function reduction(row: Row): Op {
     infer: (s, site) => {
       const { type } = need(site, 0);
       const dims = dimsAt(site, 0);
-      return [{ type, dims: dims instanceof Miss ? undefined : outDims(s, dims) }];
+      if (dims instanceof Miss) return [{ type, dims: undefined }];
+      const inferred = { type, dims: outDims(s, dims) };
+      const elements = need(site, 0).elements;
+      if (row.onDims === undefined || elements === undefined || dims.length !== 1 || s.nothing) return [inferred];
+      return [withElements(inferred, [elements.reduce(row.onDims.combine, row.onDims.start)])];
     },
     parameters: noParameters,
     weight: new Miss("has no weight"),
@@ -110,7 +117,12 @@ function reduction(row: Row): Op {
 }
 
 export const reduceOperators: readonly Op[] = [
-  reduction({ name: "ReduceSum", absorbsZeros: true, derivative: ({ up }) => up }),
+  reduction({
+    name: "ReduceSum",
+    onDims: { combine: addDims, start: 0 },
+    absorbsZeros: true,
+    derivative: ({ up }) => up,
+  }),
   reduction({
     name: "ReduceMean",
     absorbsZeros: false,
@@ -153,6 +165,7 @@ export const reduceOperators: readonly Op[] = [
   ),
   reduction({
     name: "ReduceProd",
+    onDims: { combine: multiplyDims, start: 1 },
     absorbsZeros: false,
     // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.
     derivative: ({ emit, up, x, number, over }) => {

@@ -142,10 +142,16 @@ const Reshape = defineOp<ReshapeSettings>({
     return {
       links,
       resize: (cut) => {
-        const now = cut.dims("out0");
-        const shape = original.map((dim, axis) => (dim === -1 || (dim === 0 && !s.allowZero) ? dim : now[axis]));
-        if (!shape.every((dim) => typeof dim === "number")) return {};
-        return { inputs: { 1: fromNumbers("int64", [shape.length], shape as number[]) } };
+        const [x, now] = [cut.dims("in0"), cut.dims("out0")];
+        // A dimension without a number is copied from the input, or left open: a shape that was put together at run time becomes a constant.
+        const shape = original.map((dim, axis) => {
+          if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;
+          const size = now[axis];
+          if (typeof size === "number") return size;
+          return size !== undefined && size === x[axis] && !s.allowZero ? 0 : -1;
+        });
+        if (shape.filter((dim) => dim === -1).length > 1) return {};
+        return { inputs: { 1: fromNumbers("int64", [shape.length], shape) } };
       },
     };
   },

@@ -9,6 +9,7 @@ export const selectExamples: readonly Example[] = [
     "(c: bool[batch, 3], a: float32[batch, 3], b: float32[batch, 3]) y = Where(c, a, b)",
   ),
   example("Where broadcasting all three", "(c: bool[batch, 1, 1], a: float32[2, 1], b: float32[3]) y = Where(c, a, b)"),
+  example("Where of stored shapes", "() a: int64[2] = [3, 4]; b: int64[] = -1; c = Equal(a, b); y = Where(c, b, a)"),
   example("Where with scalars", "(c: bool[batch, 2], a: float32[], b: float32[]) y = Where(c, a, b)"),
 
   example(

@@ -2,8 +2,10 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import type { Dim } from "../tensor/dims.ts";
 import { decimal } from "./attributes.ts";
 import { defineOp, noParameters, type Op } from "./define.ts";
+import { combineElements, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, need, noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
 
 const Where = defineOp<null>({
@@ -17,7 +19,10 @@ const Where = defineOp<null>({
     });
     if (shapes.length < 3) return [{ type, dims: undefined }];
     const dims = broadcast(...shapes);
-    return dims instanceof Miss ? dims : [{ type, dims }];
+    if (dims instanceof Miss) return dims;
+    const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
+      condition === 1 ? yes : condition === 0 ? no : undefined;
+    return [withElements({ type, dims }, combineElements(site, onDims))];
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),

@@ -6,6 +6,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { integer } from "./attributes.ts";
 import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { withElements } from "./elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
 
 const none = new Miss("has no weight");
@@ -91,13 +92,25 @@ const Constant = defineOp<Inferred>({
   quantize: float,
 });
 
-const ConstantOfShape = defineOp<{ readonly type: DataType }>({
+const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
   name: "ConstantOfShape",
   read: (site) => {
     const value = site.attribute("value");
-    return { type: value?.kind === "tensor" ? value.value.type : "float32" };
+    return value?.kind === "tensor"
+      ? { type: value.value.type, value: value.value.small }
+      : { type: "float32", value: undefined };
   },
-  infer: (s, site) => [{ type: s.type, dims: site.inputs[0]?.elements }],
+  infer: (s, site) => {
+    // A scalar is asked for by a shape without elements, which even a shape that is fed says by its own dimensions.
+    const [count] = site.inputs[0]?.dims ?? [];
+    const dims = site.inputs[0]?.elements ?? (count === 0 ? [] : undefined);
+    const inferred = { type: s.type, dims };
+    const whole = s.type === "int64" || s.type === "int32" || s.type === "bool";
+    const value = whole && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
+    const size = dims?.length === 0 ? 1 : dims?.[0];
+    if (value === undefined || typeof size !== "number" || size > 64) return [inferred];
+    return [withElements(inferred, new Array<number>(size).fill(value))];
+  },
   parameters: noParameters,
   weight: none,
   axes: new Miss("is a constant"),

@@ -77,6 +77,34 @@ export const sliceExamples: readonly Example[] = [
     "(x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [-1]; y = Slice(x, starts, ends)",
     { sizes: { batch: 3 } },
   ),
+  example(
+    "Slice of a table to the length of a sequence",
+    "(x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts: int64[1] = [0]; ends = Shape(x) {start=0, end=1}; y = Slice(table, starts, ends)",
+    { except: { channels: "its end is a dimension of another value, and changes with it" } },
+  ),
+  example(
+    "Slice of a table after the length of a sequence",
+    `(x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts = Shape(x) {start=0, end=1}; ends: int64[1] = [${end}]; y = Slice(table, starts, ends)`,
+    { except: { channels: "its start is a dimension of another value, and changes with it" } },
+  ),
+  example(
+    "Slice of the first of the batch",
+    "(x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [1]; y = Slice(x, starts, ends)",
+  ),
+  example(
+    "Slice in the middle of named size",
+    "(x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [3]; y = Slice(x, starts, ends)",
+    {
+      sizes: { batch: 4 },
+    },
+  ),
+  example(
+    "Slice backwards through a named size",
+    "(x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [-4]; axes: int64[1] = [0]; steps: int64[1] = [-2]; y = Slice(x, starts, ends, axes, steps)",
+    {
+      sizes: { batch: 5 },
+    },
+  ),
   example("Slice with bounds as attributes", "(x: float32[batch, 5]) y = Slice(x) {starts=[1], ends=[3], axes=[1]}", {
     opset: 9,
   }),

@@ -6,52 +6,83 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, fixedDims, symbol } from "../tensor/dims.ts";
-import { attributeOrInput, constantIntegers, text, wrapAxis } from "./attributes.ts";
+import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
+import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { withElements } from "./elements.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Range {
   readonly axis: number;
-  readonly start: number;
-  readonly end: number;
+  /** Names where they are computed from dimensions. */
+  readonly start: Dim;
+  readonly end: Dim;
   readonly step: number;
 }
 
 function readSlice(site: Site): readonly Range[] | Miss {
   const rank = site.inputs[0]?.dims?.length;
   if (rank === undefined) return new Miss("the rank of its input is not known");
-  const starts = attributeOrInput(site, "starts", 1);
-  const ends = attributeOrInput(site, "ends", 2);
+  const starts = site.inputs[1] === undefined ? integers(site, "starts") : site.inputs[1].elements;
+  const ends = site.inputs[2] === undefined ? integers(site, "ends") : site.inputs[2].elements;
   const axes = attributeOrInput(site, "axes", 3);
-  if (starts === undefined || ends === undefined || starts === "runtime" || ends === "runtime" || axes === "runtime") {
+  if (starts === undefined || ends === undefined || axes === "runtime") {
     return new Miss("its bounds are computed at run time");
   }
   const steps = site.inputs[4] === undefined ? undefined : constantIntegers(site.inputs[4]);
   if (steps === undefined && site.inputs[4] !== undefined) return new Miss("its steps are computed at run time");
-  return starts.known.map((start, place) => ({
+  return starts.map((start, place) => ({
     axis: wrapAxis(axes?.known[place] ?? place, rank),
     start,
-    end: ends.known[place] ?? 0,
+    end: ends[place] ?? 0,
     step: steps?.[place] ?? 1,
   }));
 }
 
-/** Start and count within a fixed size, bounds clamped as the specification says. */
-function resolved({ start, end, step }: Range, size: number): { readonly first: number; readonly count: number } {
+interface Resolved {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Start and count within a fixed size, bounds clamped as the specification says; undefined for bounds that are names. */
+function resolved({ start, end, step }: Range, size: number): Resolved | undefined {
+  if (isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   const first = clamp(start);
   return { first, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
 }
 
+/** Where names are involved, bounds are taken to lie within the dimension: a position table is as long as the longest sequence. */
 function slicedDim(range: Range, size: Dim): Dim {
-  if (typeof size === "number") return resolved(range, size).count;
   const { start, end, step } = range;
-  if (step === 1 && start >= 0 && end > 1e15) return addDims(size, -start);
-  if (step === 1 && start >= 0 && end < 0) return addDims(size, end - start);
-  if (step === 1 && start < 0 && end > 1e15) return -start;
-  return symbol(`slice(${size.text}, ${start}, ${end}, ${step})`);
+  const found = isSymbolic(size) ? undefined : resolved(range, size);
+  if (found !== undefined) return found.count;
+  if (step === 1 && !isSymbolic(start) && !isSymbolic(end)) {
+    if (start >= 0 && end > toTheEnd) return addDims(size, -start);
+    if (start >= 0 && end < 0) return addDims(size, end - start);
+    if (start < 0 && end > toTheEnd) return -start;
+    if (start === 0 && end === 1) return 1;
+  } else if (step === 1 && fromFront(start)) {
+    if (fromFront(end)) return addDims(!isSymbolic(end) && end > toTheEnd ? size : end, multiplyDims(-1, start));
+    if (!isSymbolic(end)) return addDims(addDims(size, end), multiplyDims(-1, start));
+  }
+  return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
+}
+
+/** Bounds beyond this stand for "to the end": exporters write 2³¹ - 1 or 2⁶³ - 1. */
+const toTheEnd = 2 ** 31 - 2;
+
+const fromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
+
+function rangeOf(ranges: readonly Range[], axis: number): Range | undefined {
+  return ranges.find((range) => range.axis === axis);
+}
+
+/** How the kept indices of an axis lie in the input, if cutting the axis can be followed: contiguous, at known places. */
+function followed(ranges: readonly Range[], axis: number, size: Dim | undefined): Resolved | undefined {
+  const range = rangeOf(ranges, axis);
+  return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
 }
 
 const Slice = defineOp<readonly Range[]>({
@@ -61,68 +92,83 @@ const Slice = defineOp<readonly Range[]>({
     const { type, dims, elements } = need(site, 0);
     if (dims === undefined) return [{ type, dims: undefined }];
     const out = dims.map((dim, axis) => {
-      const range = ranges.find((candidate) => candidate.axis === axis);
+      const range = rangeOf(ranges, axis);
       return range === undefined ? dim : slicedDim(range, dim);
     });
     const [only] = ranges;
-    if (elements === undefined || dims.length !== 1 || only === undefined) return [{ type, dims: out }];
-    const { first, count } = resolved(only, elements.length);
-    const kept = Array.from({ length: count }, (_, k) => elements[first + k * only.step] as Dim);
-    return [{ type, dims: out, elements: kept }];
+    const found = only === undefined || elements === undefined ? undefined : resolved(only, elements.length);
+    if (found === undefined || only === undefined || dims.length !== 1) return [{ type, dims: out }];
+    const kept = Array.from({ length: found.count }, (_, k) => elements?.[found.first + k * only.step]);
+    return [withElements({ type, dims: out }, kept)];
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (ranges, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
+    const links = dims.map((dim, axis): AxisLink => {
+      const range = rangeOf(ranges, axis);
+      const whole = range === undefined || (range.step === 1 && slicedDim(range, dim) === dim);
+      if (whole) return { from: ["in0", axis], to: ["out0", axis] };
+      const found = followed(ranges, axis, dim);
+      return found === undefined
+        ? { refuses: ["in0", axis], reason: "Slice picks positions of this axis" }
+        : { from: ["out0", axis], to: ["in0", axis], map: (index) => [found.first + index] };
+    });
     return {
-      links: dims.map((dim, axis): AxisLink => {
-        const range = ranges.find((candidate) => candidate.axis === axis);
-        const whole = range === undefined || (range.step === 1 && slicedDim(range, dim) === dim);
-        return whole
-          ? { from: ["in0", axis], to: ["out0", axis] }
-          : { refuses: ["in0", axis], reason: "Slice cuts this axis at fixed positions" };
-      }),
+      links,
+      resize: (cut) => {
+        const bounds = ranges.map((range) => {
+          const found = followed(ranges, range.axis, dims[range.axis]);
+          if (found === undefined) return [range.start, range.end];
+          const before = cut.removed(["in0", range.axis]).filter((index) => index < found.first).length;
+          const kept = found.count - cut.removed(["out0", range.axis]).length;
+          return [found.first - before, found.first - before + kept];
+        });
+        const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
+        if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
+        return site.version < 10
+          ? {
+              attributes: {
+                starts: { kind: "ints", value: starts as number[] },
+                ends: { kind: "ints", value: ends as number[] },
+              },
+            }
+          : {
+              inputs: {
+                1: fromNumbers("int64", [starts.length], starts as number[]),
+                2: fromNumbers("int64", [ends.length], ends as number[]),
+              },
+            };
+      },
     };
   },
   lower: new Miss("is primitive"),
   gradient: (ranges, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
-    if (ranges.every(({ step }) => step === 1)) {
+    const found = ranges.map((range) => resolved(range, dims[range.axis] ?? 0));
+    if (!found.every((range) => range !== undefined)) return new Miss("its bounds are computed at run time");
+    const parts = ranges.map((range, place) => ({ ...range, first: 0, count: 0, ...found[place] }));
+    if (parts.every(({ step }) => step === 1)) {
       const before = dims.map(() => 0);
       const after = dims.map(() => 0);
-      for (const range of ranges) {
-        const size = dims[range.axis] ?? 0;
-        const { first, count } = resolved(range, size);
-        before[range.axis] = first;
-        after[range.axis] = size - first - count;
+      for (const { axis, first, count } of parts) {
+        before[axis] = first;
+        after[axis] = (dims[axis] ?? 0) - first - count;
       }
       return [emit.Pad([up, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
     }
     // Strided: scatter along one axis after the other, from the last range back to the first.
     let part = up;
-    const shape = ranges.reduce(
-      (sizes, range) =>
-        sizes.map((size, axis) => (axis === range.axis ? resolved(range, dims[axis] ?? 0).count : size)),
-      [...dims],
-    );
-    for (const range of ranges.toReversed()) {
-      const size = dims[range.axis] ?? 0;
-      const { first, count } = resolved(range, size);
-      const index = integersConstant(
-        emit,
-        Array.from({ length: count }, (_, k) => first + k * range.step),
-      );
-      const along = reshapeTo(
-        emit,
-        index,
-        shape.map((_, axis) => (axis === range.axis ? count : 1)),
-      );
+    const shape = [...fixed(up)];
+    for (const { axis, first, count, step } of parts.toReversed()) {
+      const index = Array.from({ length: count }, (_, k) => first + k * step);
+      const column = shape.map((_, other) => (other === axis ? count : 1));
+      const along = reshapeTo(emit, integersConstant(emit, index), column);
       const indices = emit.Expand([along, integersConstant(emit, shape)]);
-      shape[range.axis] = size;
-      const zeros = filled(emit, typeOf(x), shape, 0);
-      part = emit.ScatterElements([zeros, indices, part], { axis: range.axis });
+      shape[axis] = dims[axis] ?? 0;
+      part = emit.ScatterElements([filled(emit, typeOf(x), shape, 0), indices, part], { axis });
     }
     return [part];
   },

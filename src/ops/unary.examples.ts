@@ -16,7 +16,9 @@ function cases(op: string, range = anywhere, attributes = ""): readonly Example[
 const atTwoAndAHalf = { feeds: { x: [-2.5, -0.5, 0.5, 1.5, 2.5, 2.6] } };
 
 export const unaryExamples: readonly Example[] = [
-  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity", "Not"].flatMap((op) => cases(op)),
+  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity", "Not"].flatMap((op) =>
+    cases(op),
+  ),
   ...["Sign", "Floor", "Ceil", "Round"].flatMap((op) => cases(op)),
   ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
   ...cases("LeakyRelu"),
@@ -36,6 +38,7 @@ export const unaryExamples: readonly Example[] = [
   example("Ceil below zero", "(x: float32[6]) y = Ceil(x)", atTwoAndAHalf),
   example("Sign of zero", "(x: float32[3]) y = Sign(x)", { feeds: { x: [-1, 0, 2] } }),
   example("Neg of integers", "(x: int32[3]) y = Neg(x)"),
-  example("Abs of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Abs(s)"),
+  example("Neg of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Neg(s)"),
+  example("Not of what is stored", "() s: bool[2] = [true, false]; y = Not(s)"),
   example("Identity of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Identity(s)"),
 ];

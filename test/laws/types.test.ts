@@ -56,6 +56,10 @@ describe("inferred types equal returned ones", () => {
     for (const source of [model, symbolicModel(example)]) {
       for (const { claimed, got } of contents(source, example, results)) expect(claimed).toEqual(got);
     }
+    // What is computed from stored shapes alone is known, as long as it is a shape.
+    const shapes =
+      model.graph.feeds.length === 0 && expected.every(({ type, dims }) => type === "int64" && dims?.length === 1);
+    if (shapes) expect(contents(model, example, results)).toHaveLength(expected.length);
   });
 });
 

@@ -1,0 +1,81 @@
+/** The archive of ONNX's own backend tests: models of mostly one node, with inputs and outputs as TensorProto. */
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "fflate";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { shared } from "../shared.ts";
+
+export interface BackendTest {
+  readonly name: string;
+  model(): Promise<Model>;
+  /** Tensors of the first data set, by position; undefined where it is a sequence or an optional. */
+  inputs(): Promise<readonly (Dense | undefined)[]>;
+  outputs(): Promise<readonly (Dense | undefined)[]>;
+}
+
+/** All tests of the archive, or undefined where it is not present. */
+export function backendTests(): readonly BackendTest[] | undefined {
+  const path = shared("data/conformance/onnx-backend-testdata.tar.gz");
+  if (path === undefined) return undefined;
+  const files = untar(gunzipSync(readFileSync(path)));
+  const tests: BackendTest[] = [];
+  for (const [file, bytes] of files) {
+    if (!file.endsWith("/model.onnx")) continue;
+    const folder = file.slice(0, -"model.onnx".length);
+    const tensors = async (kind: "input" | "output"): Promise<(Dense | undefined)[]> => {
+      const found: (Dense | undefined)[] = [];
+      for (let index = 0; ; index++) {
+        const message = files.get(`${folder}test_data_set_0/${kind}_${index}.pb`);
+        if (message === undefined) return found;
+        found.push(await decodeTensor(message).catch(() => undefined));
+      }
+    };
+    tests.push({
+      name: folder.replace(/^.*\/(node|simple|pytorch-\w+|real)?\/?([^/]+)\/$/, "$2"),
+      model: () => open(bytes),
+      inputs: () => tensors("input"),
+      outputs: () => tensors("output"),
+    });
+  }
+  return tests;
+}
+
+/** The regular files of a ustar archive, with the long names of GNU and pax left as they are. */
+function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  const text = (start: number, length: number): string => {
+    const bytes = archive.subarray(start, start + length);
+    const end = bytes.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  };
+  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
+    const size = Number.parseInt(text(at + 124, 12).trim(), 8);
+    const prefix = text(at + 345, 155);
+    const name = text(at, 100);
+    const kind = text(at + 156, 1);
+    const content = archive.subarray(at + 512, at + 512 + size);
+    if (kind === "0" || kind === "") files.set(prefix === "" ? name : `${prefix}/${name}`, content);
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return files;
+}
+
+/** A TensorProto alone is read as the one weight of a model. */
+async function decodeTensor(message: Uint8Array): Promise<Dense | undefined> {
+  const graph = field(5, message);
+  const model = await open(Uint8Array.from([0x08, 10, ...field(7, graph), ...field(8, [0x10, 21])]));
+  const [value] = model.graph.values();
+  return value?.tensor?.read();
+}
+
+/** A length-delimited field of a protobuf message. */
+function field(number: number, content: ArrayLike<number>): number[] {
+  const length: number[] = [];
+  let rest = content.length;
+  do {
+    length.push(rest >= 128 ? (rest % 128) + 128 : rest);
+    rest = Math.floor(rest / 128);
+  } while (rest > 0);
+  return [number * 8 + 2, ...length, ...Array.from(content)];
+}

@@ -1,0 +1,78 @@
+/**
+ * Law over ONNX's own backend tests: what our entries infer of a model equals the outputs that come with it. Small integer inputs (shapes, axes)
+ * are made constants first, as they mostly are in real models.
+ */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { operators } from "../../src/ops/index.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { dimsText, sameDims } from "../../src/tensor/dims.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { type BackendTest, backendTests } from "./archive.ts";
+
+const tests = backendTests();
+
+interface Verdict {
+  readonly name: string;
+  readonly ops: readonly string[];
+  readonly compared: number;
+  readonly wrong: readonly string[];
+  readonly open: readonly string[];
+}
+
+async function judge(given: BackendTest): Promise<Verdict | undefined> {
+  const model = await given.model();
+  const nodes = [...model.graph.nodes()];
+  if (nodes.length === 0 || !nodes.every((node) => operators.find(node.domain, node.op) !== undefined))
+    return undefined;
+  const inputs = await given.inputs();
+  const expected = await given.outputs();
+  feedConstants(model, inputs);
+  for (const output of model.graph.outputs) output.type = undefined;
+  const inference = infer(model);
+  const reasons = inference.misses.map((miss) => miss.reason);
+  const wrong: string[] = [];
+  const open: string[] = [];
+  let compared = 0;
+  model.graph.outputs.forEach((output, index) => {
+    const truth = expected[index];
+    if (truth === undefined) return;
+    compared++;
+    const found = output.type;
+    if (found === undefined || found.dims === undefined || found.dims.some((dim) => typeof dim !== "number"))
+      open.push(`${output.name}: ${reasons.join("; ")} ${dimsText(found?.dims)}`);
+    else if (found.type !== truth.type || !sameDims(found.dims, truth.dims))
+      wrong.push(`${output.name}: ${found.type}${dimsText(found.dims)}, not ${truth.type}${dimsText(truth.dims)}`);
+  });
+  return { name: given.name, ops: nodes.map((node) => node.op), compared, wrong, open };
+}
+
+function feedConstants(model: Model, inputs: readonly (Dense | undefined)[]): void {
+  model.graph.inputs.forEach((value, index) => {
+    const dense = inputs[index];
+    if (dense === undefined) return;
+    value.type = { type: dense.type, dims: dense.dims };
+    if (index > 0 && (dense.type === "int64" || dense.type === "int32") && dense.dims.length <= 1)
+      value.tensor = inMemory(dense);
+  });
+}
+
+describe.skipIf(tests === undefined)("inferred types equal those of ONNX's backend tests", () => {
+  test("of every model whose operators all have entries", async () => {
+    const verdicts: Verdict[] = [];
+    for (const given of tests ?? []) {
+      const verdict = await judge(given).catch((error: unknown): Verdict => {
+        return { name: given.name, ops: [], compared: 0, wrong: [`internal: ${error}`], open: [] };
+      });
+      if (verdict !== undefined) verdicts.push(verdict);
+    }
+    const report = (pick: (verdict: Verdict) => readonly string[]): string[] =>
+      verdicts.flatMap((verdict) =>
+        pick(verdict).map((text) => `${verdict.name} (${verdict.ops.join(", ")}): ${text}`),
+      );
+    expect(report(({ wrong }) => wrong)).toEqual([]);
+    expect(report(({ open }) => open)).toEqual([]);
+    expect(verdicts.length).toBeGreaterThan(500);
+  });
+});
