@@ -1,0 +1,45 @@
+/** A task small enough to train in a second: points around class centres, in parts that do not overlap. */
+import { memory } from "../../src/data/index.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { accuracy, type Task } from "../../src/evaluate/index.ts";
+import { linear, network, relu } from "../../src/nn/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { train } from "../../src/train/index.ts";
+
+const width = 16;
+const classes = 8;
+
+function part(name: string, count: number): IndexedDataset {
+  const centres = random(1, "centres");
+  const means = Float32Array.from({ length: classes * width }, () => centres.normal());
+  const numbers = random(1, name);
+  const data = new Float32Array(count * width);
+  const labels = new BigInt64Array(count);
+  for (let sample = 0; sample < count; sample++) {
+    const label = sample % classes;
+    labels[sample] = BigInt(label);
+    for (let axis = 0; axis < width; axis++)
+      data[sample * width + axis] = (means[label * width + axis] ?? 0) + 0.9 * numbers.normal();
+  }
+  return memory(name, {
+    input: { type: "float32", dims: [count, width], data },
+    label: { type: "int64", dims: [count], data: labels },
+  });
+}
+
+export const task: Required<Task> = {
+  train: part("train", 1600),
+  calibrate: part("calibrate", 200),
+  test: part("test", 800),
+  metric: accuracy(),
+};
+
+/** A network of 16 → 64 → 48 → 8 that knows the classes. */
+export async function trained() {
+  const model = network(
+    { fc1: linear(width, 64), relu1: relu(), fc2: linear(64, 48), relu2: relu(), fc3: linear(48, classes) },
+    { input: ["batch", width], seed: 1 },
+  );
+  await train(model, { data: task.train, epochs: 4, batch: 64, learningRate: 0.01 }, { seed: 1 });
+  return model;
+}

@@ -1,0 +1,248 @@
+/** Recipes from the original to the file: what is changed, measured, kept and refused. */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Dataset } from "../../src/data/types.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { evaluate } from "../../src/evaluate/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { compress, defaultPlan, recipeFrom, recipeName, runRecipe } from "../../src/recipe/index.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { task, trained } from "./blobs.ts";
+
+let net: Model;
+
+beforeAll(async () => {
+  net = await trained();
+});
+
+const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
+const pruneTuneQuantize = recipe(
+  { prune: { structured: true, amount: 0.4 } },
+  { train: { epochs: 3 } },
+  { quantize: { scheme: "dynamic" } },
+);
+const quick = { rounds: 0 };
+
+async function weights(model: Model, name: string): Promise<Float64Array> {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new Error(`There is no stored "${name}".`);
+  return toFloat64(await tensor.read());
+}
+
+describe("prune, train, quantize", () => {
+  test("makes a smaller file that a fresh start opens, with the figures that the run reports", async () => {
+    const before = structureHash(net);
+    const { run, bytes } = await runRecipe(net, pruneTuneQuantize, task, { goal: { maxDrop: 0.05 }, rounds: 3 });
+    expect(structureHash(net)).toBe(before);
+    const [variant] = run.variants;
+    expect(run.chosen).toBe(0);
+    expect(variant?.name).toBe("prune + train + quantize");
+    expect(variant?.steps.map(({ id }) => id)).toEqual(["prune", "train", "quantize"]);
+    expect(variant?.result?.bytes).toBe(bytes.length);
+    expect(bytes.length).toBeLessThan(run.original.bytes / 3);
+    expect(variant?.verdict?.met).toBe(true);
+    expect(run.latency?.models).toHaveLength(2);
+    // The figures, found again from the file alone.
+    const again = await evaluate(createEngine(), await open(bytes), task.test, task.metric);
+    expect(again.estimate).toEqual(variant?.result?.estimate);
+    expect(Object.values(run.data).filter((part) => typeof part === "object")).toHaveLength(3);
+    expect(JSON.parse(JSON.stringify(run)).variants).toHaveLength(1);
+  });
+
+  test("each step says what it changed, what it left, and what it cost", async () => {
+    const { run } = await runRecipe(net, pruneTuneQuantize, task, quick);
+    const [prune, train, quantize] = run.variants[0]?.steps ?? [];
+    expect(prune?.changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+    expect(prune?.misses).toEqual([{ at: "fc3", reason: expect.stringContaining("output of the model") }]);
+    expect(prune?.after.macs).toBeLessThan(run.original.macs ?? 0);
+    // 16 × 64 + 64 × 48 + 48 × 8
+    expect(run.original.macs).toBe(4480);
+    expect(train?.history).toHaveLength(3);
+    expect(train?.options).toMatchObject({ epochs: 3, batch: 128 });
+    expect(train?.after.estimate.value).toBeGreaterThan(prune?.after.estimate.value ?? 1);
+    expect(train?.after.bytes).toBe(prune?.after.bytes);
+    expect(quantize?.after.bytes).toBeLessThan(train?.after.bytes ?? 0);
+    expect(quantize?.agreement?.value).toBeGreaterThan(0.9);
+  });
+
+  test("the same seed gives the same bytes, another seed others", async () => {
+    const of = async (seed: number) => (await runRecipe(net, pruneTuneQuantize, task, quick, { seed })).bytes;
+    const [first, again, other] = [await of(1), await of(1), await of(2)];
+    expect(Buffer.compare(first, again)).toBe(0);
+    expect(Buffer.compare(first, other)).not.toBe(0);
+  });
+
+  test("no step sees the samples that judge it", async () => {
+    let stage = "";
+    const reads: string[] = [];
+    const watched = (part: Dataset, name: string): Dataset => ({
+      name: part.name,
+      count: part.count,
+      batches(options) {
+        reads.push(`${name} in ${stage}`);
+        return part.batches(options);
+      },
+    });
+    const parts = {
+      ...task,
+      train: watched(task.train, "train"),
+      calibrate: watched(task.calibrate, "calibrate"),
+      test: watched(task.test, "test"),
+    };
+    const steps = recipe({ train: { epochs: 1 } }, { quantize: { scheme: "static" } });
+    await runRecipe(net, steps, parts, { ...quick, onStage: (name) => (stage = name) });
+    const during = reads.filter((read) => /in (train|quantize)$/.test(read));
+    expect(new Set(during)).toEqual(new Set(["train in train", "calibrate in quantize"]));
+    expect(reads).toContain("test in evaluate");
+  });
+});
+
+describe("masks", () => {
+  test("hold through training and are folded into the file", async () => {
+    const { model, run } = await runRecipe(
+      net,
+      recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1 } }),
+      task,
+      quick,
+    );
+    const values = await weights(model, "fc2.weight");
+    expect(values.filter((value) => value === 0)).toHaveLength(values.length / 2);
+    expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask")).toEqual([]);
+    expect(model.graph.nodeCount).toBe(net.graph.nodeCount);
+    const { result } = run.variants[0] ?? {};
+    expect(result?.bytes).toBe(run.original.bytes);
+    expect(result?.brotli).toBeLessThan(0.75 * (run.original.brotli ?? 0));
+    expect(run.layers?.find(({ name }) => name === "fc2")?.after?.zeros).toBe(0.5);
+  });
+
+  test("are folded in before a step that takes stored weights only", async () => {
+    const steps = recipe({ prune: { amount: 0.5 } }, { factorize: { layers: "fc2", rank: 12 } });
+    const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
+    expect(run.variants[0]?.steps[1]?.changes.map(({ at }) => at)).toEqual(["fc2"]);
+  });
+});
+
+describe("distillation", () => {
+  const shrunk = { prune: { structured: true, amount: 0.5 } };
+
+  test("learns from the original, by that word", async () => {
+    const steps = recipe(shrunk, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
+    const { run } = await runRecipe(net, steps, task, quick);
+    const [pruned, distilled] = run.variants[0]?.steps ?? [];
+    expect(distilled?.agreement?.value).toBeGreaterThan((pruned?.agreement?.value ?? 1) + 0.05);
+    const losses = distilled?.history?.map(({ loss }) => loss) ?? [];
+    expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
+  });
+
+  test("needs a teacher that is there", async () => {
+    const steps = recipe(shrunk, { distill: { teacher: "/no/such/teacher.onnx" } });
+    await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({ code: "E_FILE" });
+  });
+});
+
+describe("refused:", () => {
+  const tooMuch = recipe({ prune: { structured: true, amount: 0.95 } });
+
+  test("a result that lost the function, unless by force", async () => {
+    await expect(runRecipe(net, tooMuch, task, quick)).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringMatching(/^Accuracy falls from 9\d\.\d % to \d+\.\d % \(n = 800; chance is 12\.5 %\)\.$/),
+    });
+    const { run, bytes } = await runRecipe(net, tooMuch, task, { ...quick, force: true });
+    expect(run.variants[0]?.refused).toContain("accuracy falls");
+    expect(bytes.length).toBe(run.variants[0]?.result?.bytes);
+  });
+
+  test("a result that misses the goal, unless by force", async () => {
+    const some = recipe({ prune: { structured: true, amount: 0.4 } });
+    await expect(runRecipe(net, some, task, quick)).resolves.toMatchObject({ run: { chosen: 0 } });
+    const options = { ...quick, goal: { maxDrop: 0.01 } };
+    await expect(runRecipe(net, some, task, options)).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringContaining("more than the 1.0 % allowed"),
+    });
+    const { run } = await runRecipe(net, some, task, { ...options, force: true });
+    expect(run.variants[0]?.verdict).toMatchObject({ verdict: "lost", met: false });
+  });
+
+  test("a goal that is kept by the estimate only, where its bound is demanded", async () => {
+    const steps = recipe({ quantize: { scheme: "dynamic" } });
+    const goal = { maxDrop: 0.003 };
+    await expect(runRecipe(net, steps, task, { ...quick, goal })).resolves.toMatchObject({ run: { chosen: 0 } });
+    await expect(runRecipe(net, steps, task, { ...quick, goal: { ...goal, strict: true } })).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+    });
+  });
+
+  test("a recipe that changed nothing, with the first reason", async () => {
+    const steps = recipe({ factorize: { layers: "fc3", rank: 8 } });
+    await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(/^Nothing changed: fc3: rank 8 does not make it smaller/),
+    });
+  });
+
+  test("weights that are no numbers", async () => {
+    const steps = recipe({ train: { epochs: 1, learningRate: 1e30, optimizer: "sgd" } });
+    await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
+      code: expect.stringMatching(/E_DIVERGED|E_ACCURACY_LOST/),
+    });
+  });
+
+  test("training without a part to train on", async () => {
+    const { train: _, ...untrained } = task;
+    await expect(runRecipe(net, recipe({ train: {} }), untrained, quick)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
+
+describe("of several candidates", () => {
+  test("the smallest that keeps the goal is kept, and all are reported", async () => {
+    const { run, result } = await compress(net, defaultPlan(true), task, { ...quick, goal: { maxDrop: 0.02 } });
+    expect(run.variants.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
+    const sizes = run.variants.map(({ result }) => result?.bytes ?? 0);
+    expect(run.chosen).toBe(sizes.indexOf(Math.min(...sizes)));
+    expect(result?.bytes).toHaveLength(Math.min(...sizes));
+  });
+
+  test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
+    const named = (...steps: readonly object[]) => {
+      const one = recipe(...steps);
+      return { name: recipeName(one), recipe: one };
+    };
+    const candidates = [
+      named({ factorize: { layers: "nothing*", rank: 2 } }),
+      named({ train: { epochs: 1 } }),
+      named({ prune: { structured: true, amount: 0.95 } }),
+      named({ quantize: { scheme: "weights" } }),
+    ];
+    const { run } = await compress(net, candidates, task, quick);
+    expect(run.chosen).toBe(3);
+    expect(run.variants.map(({ refused }) => refused)).toEqual([
+      expect.stringContaining("nothing*"),
+      "it is not smaller than the original",
+      expect.stringContaining("accuracy falls"),
+      undefined,
+    ]);
+  });
+
+  test("none may be good enough: nothing is kept", async () => {
+    const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
+    const candidates = [0, 1].map((index) => ({ name: `try ${index}`, recipe: lossy }));
+    const { run, result } = await compress(net, candidates, task, { ...quick, goal: { maxDrop: 0 } });
+    expect(run.chosen).toBeUndefined();
+    expect(result).toBeUndefined();
+    expect(run.latency).toBeUndefined();
+  });
+});
+
+test("a run stops between steps and inside them on the signal", async () => {
+  for (const at of ["prune", "train", "evaluate"]) {
+    const controller = new AbortController();
+    const onStage = (name: string): void => {
+      if (name === at) controller.abort();
+    };
+    const stopped = runRecipe(net, pruneTuneQuantize, task, { ...quick, onStage }, { signal: controller.signal });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+  }
+});
