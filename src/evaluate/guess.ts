@@ -39,7 +39,7 @@ export interface PreprocessingScore {
 
 /**
  * Tries the usual preprocessings on the first 256 samples, what these do not tell from the best on 1,024, and takes the one with which the
- * model is right most often (on a tie: surer of it).
+ * model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
  * @throws PithError E_DATA if the data has no stored images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -87,6 +87,9 @@ export async function guessPreprocessing(
     contenders = again.filter((trial) => notWorse(trial, again[0]));
     trials = [...again, ...others];
   }
+  // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
+  contenders.sort((a, b) => lossOf(a) - lossOf(b));
+  trials = [...contenders, ...trials.filter((trial) => !contenders.includes(trial))];
   const [best] = trials;
   if (best === undefined) throw new PithError("E_USAGE", "There is no preprocessing to try.");
   const all = await sample.gather(Uint32Array.from({ length: best.right.length }, (_, index) => index));
@@ -105,10 +108,14 @@ interface Trial extends PreprocessingScore {
   readonly right: Float64Array;
 }
 
-/** Best first; a stable sort keeps the likelier one first where all is equal, and a loss of NaN is the worst. */
+/** Best first; a stable sort keeps the likelier one first where all is equal. */
 function order(a: Trial, b: Trial): number {
-  const loss = (trial: Trial): number => (Number.isNaN(trial.loss) ? Number.MAX_VALUE : trial.loss);
-  return b.accuracy.value - a.accuracy.value || loss(a) - loss(b);
+  return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
+}
+
+/** A loss of NaN is the worst. */
+function lossOf({ loss }: Trial): number {
+  return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }
 
 /** Whether the samples leave open that this one is as good as the best (McNemar, 5 %). */
