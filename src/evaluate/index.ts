@@ -28,6 +28,7 @@ export {
   perplexity,
   topK,
 } from "./metrics.ts";
+export { type ObserveOptions, observeRanges, type ValueRange } from "./observe.ts";
 export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
 export { createRunner, type Runner } from "./run.ts";
 export { type Size, size } from "./size.ts";

@@ -22,6 +22,7 @@ import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
+import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 
 export const fuseBatchNorm = definePass({
@@ -121,6 +122,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
     const own = before === undefined ? 0 : at(before, before.length === 1 ? 0 : channel);
     return (own - at(mean, channel)) * at(factors, channel) + at(shift, channel);
   });
+  keepLayerName(layer);
   layer.weight.tensor = inMemory(scaled(await found.weight.read(), layer, factors));
   const [x] = node.inputs;
   const [y] = node.outputs;

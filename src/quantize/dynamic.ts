@@ -18,6 +18,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { QuantizedTensor } from "../math/index.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
+import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { toFloat32 } from "../tensor/convert.ts";
@@ -162,6 +163,7 @@ function rewrite(
   const [output] = node.outputs;
   if (output === undefined) return;
   const name = output.name;
+  keepLayerName(layer);
   const sum = rule.integer(emit.named(`${name}_integer`), {
     x: x.codes,
     weight: weight.codes,
@@ -175,8 +177,7 @@ function rewrite(
   model.graph.replaceUses(output, result);
   model.graph.removeNode(node);
   if (result.name !== name) model.graph.rename(result, name);
-  // A layer without a stem in its weight's name is known by its node's name.
-  if (sum.producer !== undefined) sum.producer.name = node.name === "" ? layer.name : node.name;
+  if (sum.producer !== undefined) sum.producer.name = node.name;
 }
 
 function transposed(dense: Dense): Dense<"float32"> {

@@ -1,8 +1,8 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
-import { PithError } from "../errors.ts";
 import { definePass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { checkTogether, quantizeOptions } from "./options.ts";
+import { quantizeStatically } from "./static.ts";
 import { quantizeToWeights } from "./weights.ts";
 
 /**
@@ -36,8 +36,8 @@ export const quantize = definePass({
         return quantizeToWeights(model, options, context);
       case "dynamic":
         return quantizeDynamically(model, options, context);
-      default:
-        throw new PithError("E_OPTION", `quantize: "scheme": ${options.scheme} is not there yet.`);
+      case "static":
+        return quantizeStatically(model, options, context);
     }
   },
 });

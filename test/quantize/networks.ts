@@ -95,3 +95,30 @@ export async function stored(model: Model, name: string): Promise<Dense> {
     );
   return tensor.read();
 }
+
+/** Biases so large that weight scales must grow, a clamp that cannot vanish, a stored operand, and a weight that is not transposed. */
+export const extremes = (): Model =>
+  parseModel(`opset 17
+graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 3]) {
+  c1.weight: float32[4, 4, 3, 3] = random(seed 21, from -0.00001 to 0.00001)
+  c1.bias: float32[4] = [3000, -2, 0.5, 90000]
+  k: float32[1, 4, 1, 1] = random(seed 3)
+  fc.weight: float32[144, 3] = random(seed 6)
+  fc.bias: float32[3] = random(seed 7)
+  h1 = Conv "c1" (x, c1.weight, c1.bias) {pads=[1, 1, 1, 1]}
+  s = Add "add1" (h1, k)
+  a = Relu "relu1" (s)
+  b = Relu "relu2" (h1)
+  m = MaxPool "pool" (b) {kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]}
+  t = Add "add2" (a, m)
+  f = Flatten "flatten" (t)
+  y = Gemm "fc" (f, fc.weight, fc.bias)
+}`);
+
+/** The networks that ONNX Runtime's quantizer was asked about, and numbers to measure ranges on. */
+export const compared = { mlp, cnn, extremes } as const;
+
+export function calibration(name: keyof typeof compared): Dense<"float32"> {
+  const dims = { mlp: [32, 12], cnn: [32, 3, 8, 8], extremes: [32, 4, 6, 6] };
+  return numbersFor(dims[name], 9);
+}

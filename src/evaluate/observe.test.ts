@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { type Dataset, memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { structureHash } from "../graph/hash.ts";
+import { parseModel } from "../graph/text.ts";
+import { float32 } from "../tensor/dense.ts";
+import { observeRanges } from "./observe.ts";
+
+const text = (batch: string) => `opset 17
+graph (x: float32[${batch}, 2]) -> (y: float32[${batch}, 2]) {
+  w: float32[2, 2] = [[1, 0], [0, -2]]
+  h = MatMul(x, w)
+  y = Relu(h)
+}`;
+const rows = float32([5, 2], [1, 1, -3, 2, 0.5, -4, 2, 0, -1, -1]);
+const engine = createEngine();
+
+test.each(["batch", "1", "2", "8"])(
+  "ranges of inputs, intermediate values and outputs, %s samples a run",
+  async (batch) => {
+    const model = parseModel(text(batch));
+    const before = structureHash(model);
+    for (const size of [1, 2, 5]) {
+      const ranges = await observeRanges(engine, model, memory("rows", { x: rows }), ["x", "h", "y"], { batch: size });
+      expect(Object.fromEntries(ranges)).toEqual({
+        x: { min: -4, max: 2 },
+        h: { min: -4, max: 8 },
+        y: { min: 0, max: 8 },
+      });
+    }
+    expect(structureHash(model)).toBe(before);
+  },
+);
+
+test("so many samples as asked for, in their order or in one drawn by a seed", async () => {
+  const observe = async (samples: number, shuffle?: number) => {
+    const options = shuffle === undefined ? { samples } : { samples, shuffle };
+    return (await observeRanges(engine, parseModel(text("batch")), memory("rows", { x: rows }), ["x"], options)).get(
+      "x",
+    );
+  };
+  expect(await observe(2)).toEqual({ min: -3, max: 2 });
+  expect(await observe(3)).toEqual({ min: -4, max: 2 });
+  expect(await observe(9, 1)).toEqual({ min: -4, max: 2 });
+  const drawn = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => observe(1, seed)));
+  expect(new Set(drawn.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
+});
+
+test("progress counts samples", async () => {
+  const seen: (readonly [number, number | undefined])[] = [];
+  const progress = (done: number, total?: number) => seen.push([done, total]);
+  const data = memory("rows", { x: rows });
+  await observeRanges(engine, parseModel(text("batch")), data, ["x"], { batch: 2, samples: 4, progress });
+  expect(seen).toEqual([
+    [2, 4],
+    [4, 4],
+  ]);
+});
+
+describe("broken requests", () => {
+  const observe = (data: Dataset, name = "h", signal?: AbortSignal) =>
+    observeRanges(engine, parseModel(text("batch")), data, [name], signal === undefined ? {} : { signal });
+
+  test("a value that is not there", async () => {
+    await expect(observe(memory("rows", { x: rows }), "z")).rejects.toMatchObject({
+      code: "E_NAME",
+      message: expect.stringContaining('"z"'),
+    });
+  });
+
+  test("no samples, and numbers that are not finite", async () => {
+    await expect(observe(memory("none", { x: float32([0, 2], []) }))).rejects.toMatchObject({ code: "E_DATA" });
+    for (const broken of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
+      await expect(observe(memory("broken", { x: float32([1, 2], [broken, broken]) }))).rejects.toMatchObject({
+        code: "E_DATA",
+        message: expect.stringContaining('"h"'),
+      });
+    }
+  });
+
+  test("a stop on request", async () => {
+    await expect(observe(memory("rows", { x: rows }), "h", AbortSignal.abort())).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+  });
+});

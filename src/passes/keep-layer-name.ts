@@ -1,0 +1,9 @@
+/** A layer's name survives what is done to its output. */
+import type { Layer } from "../analysis/layers.ts";
+
+/** Names the node of a layer that is known by the name of its output, before that output is renamed or moves to another node. */
+export function keepLayerName({ name, node }: Layer): void {
+  if (node.name !== "" || node.outputs[0]?.name !== name) return;
+  for (const other of node.graph.nodes()) if (other.name === name) return;
+  node.name = name;
+}

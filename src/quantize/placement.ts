@@ -1,0 +1,99 @@
+/**
+ * Where integers go in the static scheme: one walk over the graph, asking each operator's entry. As ONNX Runtime's quantizer places them:
+ *
+ * - a layer: its data and its output get a range of their own;
+ * - an operator on activations (Add, pooling, …), where numbers reach it quantized: its inputs and its output too;
+ * - one that only moves or picks numbers: its output shares scale and zero point with its input, so that it runs on the codes;
+ * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range, and saturation does its work.
+ *
+ * Unlike there, an operator on activations stays in float as long as none of its inputs comes quantized: what normalizes an image, or a
+ * layer normalization written out, would only lose by it.
+ */
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Target, targetAt } from "./target.ts";
+
+export interface Placement {
+  readonly targets: readonly Target[];
+  /** Operators on activations that compute on integers. */
+  readonly operators: readonly Node[];
+  /** Quantized activations in the order of the graph; the value with which one shares its scale, or undefined if it has its own. */
+  readonly activations: ReadonlyMap<Value, Value | undefined>;
+  /** Stored operands of operators on activations. */
+  readonly constants: ReadonlySet<Value>;
+  /** Clamps that vanish: their input gets the range of their output. */
+  readonly clamps: readonly Node[];
+  readonly misses: readonly Miss[];
+}
+
+export function place(model: Model, inference: Inference, chosen: readonly Layer[]): Placement {
+  const layers = new Map(chosen.map((layer) => [layer.node, layer]));
+  const targets: Target[] = [];
+  const operators: Node[] = [];
+  const activations = new Map<Value, Value | undefined>();
+  const constants = new Set<Value>();
+  const clamps: Node[] = [];
+  const misses: Miss[] = [];
+
+  const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const mark = (value: Value): void => {
+    if (!activations.has(value)) activations.set(value, undefined);
+  };
+
+  for (const node of model.graph.nodes()) {
+    const layer = layers.get(node);
+    if (layer !== undefined) {
+      const target = targetAt(layer, inference);
+      if (target instanceof Miss) misses.push(target);
+      else {
+        targets.push(target);
+        mark(target.data);
+        for (const output of node.outputs) if (isFloat(output)) mark(output);
+      }
+      continue;
+    }
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    const arrives = node.inputs.some((value) => value !== undefined && activations.has(value));
+    if (!arrives) continue;
+    if (rule instanceof Miss) {
+      if (node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
+      continue;
+    }
+    const [input] = node.inputs;
+    switch (rule.kind) {
+      case "weighted":
+        break;
+      case "activation": {
+        const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
+        if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
+        for (const operand of operands) {
+          if (isStored(operand)) constants.add(operand);
+          else mark(operand);
+        }
+        for (const output of node.outputs) mark(output);
+        operators.push(node);
+        break;
+      }
+      case "transparent":
+        if (input === undefined || !activations.has(input)) break;
+        for (const output of node.outputs) if (isFloat(output)) activations.set(output, input);
+        break;
+      case "clamp": {
+        const [output] = node.outputs;
+        if (input === undefined || !isFloat(output) || !activations.has(input)) break;
+        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.outputs.includes(input)) {
+          activations.delete(input);
+          clamps.push(node);
+        }
+        mark(output);
+        break;
+      }
+    }
+  }
+  return { targets, operators, activations, constants, clamps, misses };
+}

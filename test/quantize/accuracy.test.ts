@@ -1,0 +1,47 @@
+/** Published networks on published data: what 8 bits cost, where the shared folder is present. */
+import { describe, expect, test } from "vitest";
+import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { accuracy, evaluate, imageInput } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { shared } from "../shared.ts";
+import { layerNames } from "./networks.ts";
+
+// mnist_cntk is a file of 26 KB: the nodes that quantization adds weigh as much as its weights.
+const networks = [
+  { file: "vnncomp_mnist-net_256x2.onnx", folder: "mnist", how: "unit", layers: 3, size: 0.27 },
+  { file: "mnist_cntk.onnx", folder: "mnist", how: "raw", layers: 3, size: 0.55 },
+  { file: "resnet20.onnx", folder: "cifar10", how: "imagenet", layers: 20, size: 0.32 },
+];
+const engine = createEngine();
+const samples = 500;
+
+describe.skipIf(shared("data/models") === undefined).each(networks)("$file", ({ file, folder, how, layers, size }) => {
+  async function load(): Promise<{ model: Model; calibrate: Dataset; judge: Dataset }> {
+    const model = await open(shared(`data/models/${file}`) ?? "");
+    const input = imageInput(model);
+    if (input === undefined) throw new Error(`${file} takes no images`);
+    const part = async (name: "train" | "test") =>
+      preprocess(await openDataset(shared(`data/${folder}`) ?? "", { part: name }), input, parsePreprocessing(how));
+    return { model, calibrate: await part("train"), judge: take(await part("test"), samples) };
+  }
+  const score = async (model: Model, judge: Dataset): Promise<number> =>
+    (await evaluate(engine, model, judge, accuracy())).estimate.value;
+
+  test.each(["weights", "dynamic", "static"] as const)("%s costs less than one point", async (scheme) => {
+    const { model, calibrate, judge } = await load();
+    const original = await score(model, judge);
+    const before = (await encodeToBytes(model)).length;
+    const names = layerNames(model);
+    const outcome = await quantize(model, scheme === "static" ? { scheme, data: calibrate } : { scheme });
+    assertValid(model);
+    expect(names.every((name) => outcome.changes.some(({ at }) => at === name))).toBe(true);
+    expect(layerNames(model)).toEqual(names);
+    expect(names).toHaveLength(layers);
+    expect(original - (await score(model, judge))).toBeLessThan(0.01);
+    expect((await encodeToBytes(model)).length / before).toBeLessThan(size);
+  });
+});

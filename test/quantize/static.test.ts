@@ -1,0 +1,205 @@
+/** The scheme "static": the same integers as ONNX Runtime's quantizer, in the same places. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import {
+  calibration,
+  cnn,
+  compared,
+  difference,
+  layerNames,
+  mlp,
+  numbersFor,
+  operators,
+  reopened,
+  run,
+  stored,
+} from "./networks.ts";
+
+/** Made by quantize-static.py beside this file, which says how. */
+interface Golden {
+  readonly cases: readonly {
+    readonly network: keyof typeof compared;
+    readonly perChannel: boolean;
+    readonly activations: "uint8" | "int8";
+    readonly tensors: Readonly<Record<string, readonly [type: string, numbers: readonly number[]]>>;
+    readonly operators: Readonly<Record<string, number>>;
+  }[];
+}
+
+const golden = JSON.parse(readFileSync(new URL("static.generated.json", import.meta.url), "utf8")) as Golden;
+
+const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
+
+describe.each(golden.cases)("$network, per channel $perChannel, $activations", (expected) => {
+  const made = async () => {
+    const { network, perChannel, activations } = expected;
+    const model = compared[network]();
+    const outcome = await quantize(model, { scheme: "static", perChannel, activations, data: data(network) });
+    assertValid(model);
+    return { model, outcome };
+  };
+
+  test("every integer, scale and zero point equals ONNX Runtime's", async () => {
+    const { model } = await made();
+    const tensors = [...model.graph.values()].filter((value) => value.tensor !== undefined);
+    expect(tensors.map(({ name }) => name).sort()).toEqual(Object.keys(expected.tensors).sort());
+    for (const [name, [type, numbers]] of Object.entries(expected.tensors)) {
+      const dense = await stored(model, name);
+      expect(dense.type, name).toBe(type);
+      // Scales are written as float64 digits of float32 numbers: equal means equal bits.
+      expect(toNumbers(dense), name).toEqual(numbers);
+    }
+  });
+
+  test("operators stand where ONNX Runtime puts them", async () => {
+    const { model } = await made();
+    const counts: Record<string, number> = {};
+    for (const op of operators(model)) counts[op] = (counts[op] ?? 0) + 1;
+    expect(counts).toEqual(expected.operators);
+  });
+});
+
+describe("a small network", () => {
+  test("stays close to float, through a file and back", async () => {
+    const model = cnn();
+    const names = layerNames(model);
+    const { changes, misses } = await quantize(model, { scheme: "static", data: data("cnn") });
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at }) => at)).toEqual([
+      "conv1",
+      "conv2",
+      "conv3",
+      "fc",
+      'Add "shortcut"',
+      'GlobalAveragePool "average"',
+    ]);
+    expect(layerNames(model)).toEqual(names);
+    const x = calibration("cnn");
+    expect(difference(await run(cnn(), { x }), await run(model, { x }))).toBeLessThan(0.02);
+    expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+  });
+
+  test("selected layers compute on integers, the rest in float", async () => {
+    const model = mlp();
+    const { changes } = await quantize(model, { scheme: "static", layers: "fc2", data: data("mlp") });
+    assertValid(model);
+    expect(changes.map(({ at }) => at)).toEqual(["fc2", 'Add "y"']);
+    expect(model.graph.value("fc1.weight")?.tensor?.type).toBe("float32");
+    expect(operators(model)).toContain("Relu");
+  });
+
+  test("ranges come from so many samples, drawn by the seed", async () => {
+    const scaleOf = async (samples: number, seed: number): Promise<number[]> => {
+      const model = mlp();
+      await quantize(model, { scheme: "static", data: data("mlp"), samples }, { seed });
+      return toNumbers(await stored(model, "x_scale"));
+    };
+    expect(await scaleOf(32, 1)).toEqual(await scaleOf(200, 2));
+    expect(await scaleOf(3, 1)).not.toEqual(await scaleOf(32, 1));
+    expect(await scaleOf(3, 1)).toEqual(await scaleOf(3, 1));
+    expect(await scaleOf(3, 1)).not.toEqual(await scaleOf(3, 2));
+  });
+
+  test("an activation that is always 0 has scale 1", async () => {
+    const model = mlp();
+    await quantize(model, {
+      scheme: "static",
+      data: memory("zeros", { x: { ...numbersFor([2, 12]), data: new Float32Array(24) } }),
+    });
+    expect(toNumbers(await stored(model, "x_scale"))).toEqual([1]);
+  });
+});
+
+test("a masked weight and batch normalization are folded before anything is measured", async () => {
+  const text = `opset 17
+graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
+  conv.weight_orig: float32[4, 3, 3, 3] parameter = random(seed 1)
+  conv.weight_mask: float32[4, 3, 3, 3] mask = random(seed 9, from 0 to 2)
+  scale: float32[4] = random(seed 2, from 0.5 to 2)
+  shift: float32[4] = random(seed 3)
+  mean: float32[4] = random(seed 4)
+  variance: float32[4] = random(seed 5, from 0.5 to 2)
+  conv.weight = Mul(conv.weight_orig, conv.weight_mask)
+  h = Conv(x, conv.weight)
+  n = BatchNormalization(h, scale, shift, mean, variance)
+  y = Relu(n)
+}`;
+  const model = parseModel(text);
+  const x = numbersFor([8, 3, 6, 6]);
+  await quantize(model, { scheme: "static", data: memory("x", { x }) });
+  assertValid(model);
+  expect(operators(model).filter((op) => !op.endsWith("Linear"))).toEqual(["Conv"]);
+  expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
+  expect(layerNames(model)).toEqual(["conv"]);
+});
+
+test.each([
+  ["a clamp that does not contain 0 stays", "low: float32[] = 1\n  c = Clip(h, low)", ["Clip"]],
+  ["a clamp around 0 becomes saturation", "low: float32[] = -1\n  high: float32[] = 1\n  c = Clip(h, low, high)", []],
+])("%s", async (_, line, kept) => {
+  const text = `opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  a.weight: float32[4, 4] = random(seed 1)
+  b.weight: float32[4, 4] = random(seed 2)
+  h = MatMul(x, a.weight)
+  ${line}
+  y = MatMul(c, b.weight)
+}`;
+  const model = parseModel(text);
+  const x = numbersFor([64, 4]);
+  await quantize(model, { scheme: "static", data: memory("x", { x }) });
+  assertValid(model);
+  expect(operators(model).filter((op) => op === "Clip")).toEqual(kept);
+  expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
+});
+
+test("what computes in float between integers is listed with the reason", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  a.weight: float32[4, 4] = random(seed 1)
+  h = MatMul(x, a.weight)
+  t = Tanh "squash" (h)
+  y = MatMul "attend" (t, h)
+}`);
+  const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([4, 4]) }) });
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    'Tanh "squash": runs in float',
+    'MatMul "attend": both operands are activations',
+  ]);
+});
+
+describe("broken requests", () => {
+  test("without data nothing changes", async () => {
+    const model = mlp();
+    const before = structureHash(model);
+    await expect(quantize(model, { scheme: "static" })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining('"data"'),
+    });
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("data that is not there, does not fit, is empty or not finite", async () => {
+    const attempt = (given: Parameters<typeof quantize>[1]["data"]) =>
+      expect(quantize(mlp(), { scheme: "static", data: given })).rejects;
+    await attempt("no/such/folder").toMatchObject({ code: "E_FILE" });
+    await attempt(memory("narrow", { x: numbersFor([4, 11]) })).toMatchObject({ code: "E_DATA" });
+    await attempt(memory("empty", { x: numbersFor([0, 12]) })).toMatchObject({ code: "E_DATA" });
+    const broken = numbersFor([4, 12]);
+    broken.data[5] = Number.POSITIVE_INFINITY;
+    await attempt(memory("broken", { x: broken })).toMatchObject({ code: "E_DATA" });
+  });
+
+  test("a stopped measurement says so", async () => {
+    const signal = AbortSignal.abort();
+    await expect(quantize(mlp(), { scheme: "static", data: data("mlp") }, { signal })).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+  });
+});
