@@ -7,6 +7,7 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
+import { emitInto } from "../../src/graph/emit.ts";
 import type { Node, Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
@@ -160,6 +161,9 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
     own.graph.setAttribute(own, name, attribute);
   for (const [input, dense] of Object.entries(change?.inputs ?? {}))
     own.graph.setInput(own, Number(input), own.graph.addTensor("rewritten", inMemory(dense)));
+  const emit = emitInto(cut.model, { before: own });
+  for (const [input, steps] of Object.entries(change?.shifts ?? {}))
+    own.graph.setInput(own, Number(input), emit.Add([own.inputs[Number(input)], emit.constant(steps)]));
   const touchesOutputs = node.outputs.some((output) => output !== undefined && removed.has(output));
   const whole = touchesOutputs
     ? trial

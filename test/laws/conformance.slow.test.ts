@@ -53,7 +53,8 @@ function feedConstants(model: Model, inputs: readonly (Dense | undefined)[]): vo
     const dense = inputs[index];
     if (dense === undefined) return;
     value.type = { type: dense.type, dims: dense.dims };
-    if (index > 0 && (dense.type === "int64" || dense.type === "int32") && dense.dims.length <= 1)
+    const data = index === 0 && [...value.uses].every(({ node }) => node.op !== "ConstantOfShape");
+    if (!data && (dense.type === "int64" || dense.type === "int32") && dense.dims.length <= 1)
       value.tensor = inMemory(dense);
   });
 }

