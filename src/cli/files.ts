@@ -1,4 +1,5 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
+import { readdirSync, rmSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
@@ -34,4 +35,32 @@ export async function requireWritable(path: string): Promise<void> {
     throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory() === true) throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`);
+}
+
+/**
+ * Runs what writes a file, and takes away what it leaves half-written when it fails or is killed: files are written under a temporary
+ * name, `.out.onnx.<hex>.tmp`, first.
+ */
+export async function withoutLeftovers<T>(path: string, body: () => Promise<T>): Promise<T> {
+  const there = new Set(temporaries(path));
+  const sweep = (): void => {
+    for (const name of temporaries(path)) if (!there.has(name)) rmSync(join(dirname(path), name), { force: true });
+  };
+  const work = body();
+  // Listeners run in the order in which they came: the job is killed first.
+  process.on("exit", sweep);
+  try {
+    return await work;
+  } catch (error) {
+    sweep();
+    throw error;
+  } finally {
+    process.off("exit", sweep);
+  }
+}
+
+/** Temporary names of a file and of those that hold weights for it. */
+function temporaries(path: string): string[] {
+  const start = `.${basename(path)}.`;
+  return readdirSync(dirname(path)).filter((name) => name.startsWith(start) && /\.[0-9a-f]{12}\.tmp$/.test(name));
 }

@@ -84,6 +84,25 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
   throw new PithError("E_USAGE", `${place}${issue.message.replace(/\.$/, "")}.`, { hint: helpHint(command) });
 }
 
+/**
+ * The words with what is no value kept from flags that may stand alone: `--structured model.onnx` becomes
+ * `--structured=true model.onnx`, as `model.onnx` is none that the flag takes.
+ */
+export function settleFlags(command: Command, words: readonly string[]): string[] {
+  const end = words.indexOf("--");
+  return words.map((word, index) => {
+    const flag = command.options.find(({ optional, long, short }) => optional && (word === long || word === short));
+    const next = words[index + 1];
+    if (flag?.parseArg === undefined || next === undefined || (end >= 0 && index > end)) return word;
+    try {
+      flag.parseArg(next, undefined);
+      return word;
+    } catch {
+      return `${flag.long}=true`;
+    }
+  });
+}
+
 /** The names of the options that a schema declares. */
 export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entriesOf(schema as SchemaNode).keys());
@@ -132,7 +151,9 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   const description = `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
   if (onlyToggle) return new Option(flags, description);
 
-  const option = new Option(`${flags} <${facts.value ?? valueName(accepted)}>`, description);
+  const value = facts.value ?? valueName(accepted);
+  // A flag that may stand alone: --structured, or --structured 0.3.
+  const option = new Option(`${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`, description);
   option.argParser((text: string, before: unknown) => {
     if (accepted.list === undefined) return readWord(`--${kebab(key)}`, text, accepted);
     const element = accepted.list;

@@ -18,6 +18,8 @@ export interface PassCommand {
   /** Which samples the pass itself is given, if it takes any: those to train on, or those to calibrate with. */
   readonly samples: "train" | "calibrate";
   readonly examples: readonly string[];
+  /** Whether these settings, as they were given, make no sense without data: why. */
+  readonly dataNeeded?: (given: Readonly<Record<string, unknown>>) => string | undefined;
   load(): Promise<AnyPass>;
 }
 
@@ -40,9 +42,9 @@ export const passCommands: readonly PassCommand[] = [
     samples: "calibrate",
     examples: [
       "prune model.onnx --amount 50%",
-      "prune resnet20.onnx --amount 30% --structured --data cifar10/ --force -o resnet20.pruned.onnx",
+      "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
     ],
-    load: async () => (await import("../prune/index.ts")).prune,
+    load: async () => (await import("./prune.ts")).pruneCommand,
   },
   {
     name: "quantize",
@@ -53,6 +55,7 @@ export const passCommands: readonly PassCommand[] = [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
     ],
+    dataNeeded: ({ scheme }) => (scheme === "static" ? "the ranges of activations are measured on samples" : undefined),
     load: async () => (await import("../quantize/index.ts")).quantize,
   },
   {

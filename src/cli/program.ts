@@ -22,7 +22,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "plot",
-    summary: "the graph as a picture, weights shaded by their size",
+    summary: "the graph as a picture, weights shaded by what pruning would remove",
     load: () => import("./commands/plot.ts"),
   },
   {
@@ -39,6 +39,11 @@ export const commands: readonly Listed[] = [
     name: "bench",
     summary: "how fast models are, measured side by side, and what they weigh",
     load: () => import("./commands/bench.ts"),
+  },
+  {
+    name: "compress",
+    summary: "the whole way: try, measure, keep the smallest inside the goal, and report",
+    load: () => import("./commands/compress.ts"),
   },
   {
     name: "prune",
@@ -92,6 +97,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
       terminal,
       signal,
       seed: options.seed,
+      line: words,
       passed: options.passed,
       job: (module, input, name) => runJob(module, input, { name, signal, onEvent: (event) => terminal.event(event) }),
     };
@@ -103,7 +109,9 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
   };
   try {
     const program = await buildProgram(words, surroundings, execute);
-    await program.parseAsync([...words], { from: "user" });
+    const asked = program.commands.find((command) => command.name() === words[0]);
+    const settled = asked === undefined ? words : (await import("./options.ts")).settleFlags(asked, words);
+    await program.parseAsync([...settled], { from: "user" });
     return code;
   } catch (error) {
     terminal.close();

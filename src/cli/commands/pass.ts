@@ -5,7 +5,7 @@ import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { outputName, requireWritable } from "../files.ts";
+import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { figure, isShare, metricFlags } from "../metrics.ts";
@@ -49,6 +49,12 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
         throw new PithError("E_USAGE", `${name} needs --data.`);
+      const why = data === undefined ? entry.dataNeeded?.(session.passed) : undefined;
+      if (why !== undefined) {
+        throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
+          hint: `Samples as the model will meet them; labels are not needed. See --data in pith ${name} --help.`,
+        });
+      }
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
       if (resolve(out) === resolve(model)) {
@@ -59,18 +65,15 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
       await requireWritable(out);
       const settings = { options: session.passed, takesData, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
-      const result = await session.job<typeof passJob>(
-        moduleBeside(import.meta.url, "../jobs/pass"),
-        input,
-        `${name} ${model}`,
-      );
+      const module = moduleBeside(import.meta.url, "../jobs/pass");
+      const result = await withoutLeftovers(out, () => session.job<typeof passJob>(module, input, `${name} ${model}`));
       return show(model, result, maxDrop);
     },
   });
 }
 
 function show(model: string, result: PassOutput, maxDrop: number | undefined): Result {
-  const { changes, misses, before, after, preprocessing, comparison, verdict, written } = result;
+  const { changes, misses, before, after, preprocessing, comparison, verdict, lost, written } = result;
   return {
     data: { model, ...result },
     // Asked for a change, and there is none.
@@ -92,6 +95,7 @@ function show(model: string, result: PassOutput, maxDrop: number | undefined): R
         [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
         [
           ["bytes", bytes(before.bytes), bytes(after.bytes), ratio(before.bytes, after.bytes)],
+          ...brotliRow(before, after),
           ["parameters", count(before.parameters), count(after.parameters), ratio(before.parameters, after.parameters)],
           ...macsRow(before, after),
           ...(comparison === undefined
@@ -109,6 +113,7 @@ function show(model: string, result: PassOutput, maxDrop: number | undefined): R
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
         terminal.line(verdictText(verdict, comparison.metric, maxDrop ?? 0));
+      if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}`);
     },
   };
@@ -120,6 +125,11 @@ function list(terminal: Terminal, title: string, lines: readonly string[]): void
   for (const line of lines.slice(0, shown)) terminal.line(`  ${line}`);
   if (lines.length > shown)
     terminal.line(`  ${terminal.color.dim(`and ${integer(lines.length - shown)} more (--json has all)`)}`);
+}
+
+function brotliRow(before: Weight, after: Weight): string[][] {
+  if (before.brotli === undefined || after.brotli === undefined) return [];
+  return [["brotli", bytes(before.brotli), bytes(after.brotli), ratio(before.brotli, after.brotli)]];
 }
 
 /** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */

@@ -4,14 +4,23 @@ import { infer } from "../../analysis/infer.ts";
 import { type Dataset, openDataset, take } from "../../data/index.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
-import { agreement, type Comparison, compareRows, judge, measure, type Verdict } from "../../evaluate/index.ts";
+import {
+  agreement,
+  type Comparison,
+  compareRows,
+  judge,
+  measure,
+  type Size,
+  size,
+  type Verdict,
+} from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import { assertValid } from "../../graph/verify.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Change, Context, Outcome } from "../../passes/index.ts";
 import { type DataRequest, openParts } from "../data.ts";
-import { fileBytes, filesOf } from "../files.ts";
+import { filesOf } from "../files.ts";
 import { figure, isShare, type MetricName, metricNamed } from "../metrics.ts";
 import { passCommandNamed, runPass } from "../passes.ts";
 import { verdictText } from "../verdict.ts";
@@ -35,8 +44,7 @@ export interface PassInput {
   readonly seed: number;
 }
 
-export interface Weight {
-  readonly bytes: number;
+export interface Weight extends Size {
   readonly parameters: number;
   /** A number, or a polynomial in named dimensions. */
   readonly macs: string;
@@ -50,6 +58,8 @@ export interface PassOutput {
   readonly preprocessing: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
+  /** Why the result would not have been written but for `force`. */
+  readonly lost: string | undefined;
   /** Undefined where nothing changed: then nothing is written. */
   readonly written: string | undefined;
 }
@@ -67,10 +77,18 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const outcome: Outcome = await runPass(pass, model, given, passContext(engine, input, context));
   const misses = outcome.misses.map(({ reason, at }) => ({ reason, at }));
   const before = await weightOf(original, input.model);
-  const nothing = { changes: outcome.changes, misses, before, preprocessing: judging?.preparation.name };
-  if (outcome.changes.length === 0) {
-    return { ...nothing, after: undefined, comparison: undefined, verdict: undefined, written: undefined };
-  }
+  const nothing = {
+    changes: outcome.changes,
+    misses,
+    before,
+    after: undefined,
+    preprocessing: judging?.preparation.name,
+    comparison: undefined,
+    verdict: undefined,
+    lost: undefined,
+    written: undefined,
+  };
+  if (outcome.changes.length === 0) return nothing;
   assertValid(model);
 
   const comparison = judging === undefined ? undefined : await judging.compare(model);
@@ -78,11 +96,21 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     comparison === undefined || input.maxDrop === undefined
       ? undefined
       : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict });
-  if (!input.force && command.samples !== "train") requireFunction(comparison, verdict, judging?.preparation, input);
+  const lost =
+    comparison === undefined || command.samples === "train"
+      ? undefined
+      : lossOf(comparison, verdict, judging?.preparation, input);
+  if (lost !== undefined && !input.force) {
+    throw new PithError("E_ACCURACY_LOST", `${lost}. Nothing was written.`, {
+      hint: "Ask for less, or write it all the same: --force (before fine-tuning, for instance).",
+    });
+  }
+  if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request. Nothing was written.");
   context.stage("write");
   await save(model, input.out);
+  context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
-  return { ...nothing, after, comparison, verdict, written: input.out };
+  return { ...nothing, after, comparison, verdict, lost, written: input.out };
 }
 
 function passContext(engine: Engine, input: PassInput, context: JobContext): Context {
@@ -100,7 +128,7 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
   const { parameters, macs } = cost(copy, infer(copy));
   return {
-    bytes: await fileBytes(filesOf(model, path)),
+    ...(await size(...filesOf(model, path))),
     parameters,
     macs: typeof macs === "number" ? String(macs) : macs.text,
   };
@@ -165,27 +193,16 @@ async function openCalibration(data: DataRequest): Promise<{ readonly forPass: D
 /** A share that lost more than half of what it was above chance is not the same function any more. */
 const lostShare = 0.5;
 
-/** @throws PithError E_ACCURACY_LOST if the goal is missed, or, without one, if the function is gone. */
-function requireFunction(
-  comparison: Comparison | undefined,
+/** The sentence that says what was lost: the goal, or, without one, the function. */
+function lossOf(
+  { metric, original, candidate }: Comparison,
   verdict: Verdict | undefined,
   preparation: Preparation | undefined,
   input: PassInput,
-): void {
-  if (comparison === undefined) return;
-  const { metric, original, candidate } = comparison;
-  const hint = "Ask for less, or write it all the same: --force (before fine-tuning, for instance).";
-  if (verdict !== undefined) {
-    if (verdict.met) return;
-    throw new PithError(
-      "E_ACCURACY_LOST",
-      `${verdictText(verdict, metric, input.maxDrop ?? 0)}. Nothing was written.`,
-      { hint },
-    );
-  }
-  if (!isShare(metric)) return;
+): string | undefined {
+  if (verdict !== undefined) return verdict.met ? undefined : verdictText(verdict, metric, input.maxDrop ?? 0);
+  if (!isShare(metric)) return undefined;
   const floor = preparation?.chance?.share ?? 0;
-  if (candidate.value - floor >= lostShare * (original.value - floor)) return;
-  const change = `${metric} falls from ${figure(metric, original.value)} to ${figure(metric, candidate.value)}`;
-  throw new PithError("E_ACCURACY_LOST", `${change} (n = ${candidate.count}). Nothing was written.`, { hint });
+  if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
+  return `${metric} falls from ${figure(metric, original.value)} to ${figure(metric, candidate.value)} (n = ${candidate.count})`;
 }

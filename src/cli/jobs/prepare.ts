@@ -10,7 +10,7 @@ import { type DataRequest, declaredPreprocessing } from "../data.ts";
 import { percent } from "../numbers.ts";
 
 export interface Preparation {
-  /** What reports say: "imagenet (guessed)"; undefined where the data is fed as it is. */
+  /** What reports say: "imagenet (guessed; --preprocess states it)"; undefined where the data is fed as it is. */
   readonly name: string | undefined;
   /** Whether the samples have labels. */
   readonly labelled: boolean;
@@ -56,7 +56,7 @@ export async function prepare(
     return { name: declared.name, labelled: false, chance: undefined, ready: use(declared) };
   }
   context.stage("preprocessing");
-  const { chosen, chance, trusted, scores } = await guessPreprocessing(engine, model, dataset, {
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
     batch: request.batch,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
@@ -71,7 +71,9 @@ export async function prepare(
       text: `the model is ${tried} better than chance (${reached}; chance is ${percent(chance)}): preprocessing, labels or model are wrong`,
     });
   }
-  const name = declared === undefined ? `${chosen.name} (guessed; --preprocess states it)` : chosen.name;
+  const others = indistinct.map((other) => other.name).join(", ");
+  const doubt = others === "" ? "" : `, hardly told from ${others}`;
+  const name = declared === undefined ? `${chosen.name} (guessed${doubt}; --preprocess states it)` : chosen.name;
   return { name, labelled: true, chance: { share: chance, beaten: trusted }, ready: use(chosen) };
 }
 
