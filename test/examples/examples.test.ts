@@ -1,0 +1,142 @@
+/** The examples as a newcomer starts them, and their figures, found again with ONNX Runtime alone. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { open } from "pith";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { digitsOfPackage } from "../../examples/digits.ts";
+import { type Sample, writeDigits } from "./digits.ts";
+
+const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
+const tsx = createRequire(import.meta.url).resolve("tsx/cli");
+const patience = 300_000;
+
+let folder = "";
+let digits: Sample;
+const at = (name: string): string => join(folder, "out", name);
+
+async function start(name: string): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    [tsx, "--conditions=pith-source", join(examples, name)],
+    { cwd: folder, env: { ...process.env, PITH_SHARED: folder } },
+  );
+  expect(stderr).toBe("");
+  return stdout;
+}
+
+/** The share of right answers, with nothing of Pith in between. */
+async function accuracyOf(file: string): Promise<number> {
+  const session = await InferenceSession.create(at(file));
+  const { images, labels } = digits;
+  const { output } = await session.run({ input: new Tensor("float32", images, [labels.length, 784]) });
+  const scores = output?.data as Float32Array;
+  const right = labels.filter((label, row) => {
+    const own = scores.subarray(row * 10, row * 10 + 10);
+    return own.indexOf(Math.max(...own)) === label;
+  });
+  return right.length / labels.length;
+}
+
+/** The figure that an example prints for a file is that file's, and worth printing. */
+async function expectFigure(printed: string, file: string): Promise<void> {
+  const line = printed.split("\n").find((one) => one.startsWith(`out/${file}:`)) ?? "";
+  const [, figure] = /accuracy ([\d.]+) % on 500 digits$/.exec(line) ?? [];
+  const accuracy = await accuracyOf(file);
+  expect(Number(figure)).toBeCloseTo(100 * accuracy, 1);
+  expect(accuracy).toBeGreaterThan(0.85);
+}
+
+const bytes = async (file: string): Promise<number> => (await stat(at(file))).size;
+const zeros = async (file: string, name: string): Promise<number> => {
+  const dense = await (await open(at(file))).graph.value(name)?.tensor?.read();
+  return dense?.type === "float32" ? dense.data.filter((entry) => entry === 0).length : 0;
+};
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pith-examples-"));
+  digits = await writeDigits(folder, { train: 4000, test: 500 });
+}, patience);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("examples", () => {
+  test(
+    "prune: half of the weights are 0 in the file, and the mistaken name gets its hint",
+    async () => {
+      const printed = await start("prune.ts");
+      await expectFigure(printed, "pruned.onnx");
+      expect(printed).toContain('say "weight"');
+      expect(printed).toContain("fc1.weight: 50176 of 100352 pruned, 50176 of 100352 left");
+      expect(printed).toMatch(/fc1\.weight_mask \[ 128, 784 \] Float32Array\(10\) \[\s*[01]/);
+      expect(await zeros("pruned.onnx", "fc1.weight")).toBeGreaterThanOrEqual(50176);
+      expect((await open(at("pruned.onnx"))).graph.value("fc1.weight_mask")).toBeUndefined();
+    },
+    patience,
+  );
+
+  test(
+    "quantize: three forms of a quarter of the bytes, each nearly as accurate as the float network",
+    async () => {
+      const printed = await start("quantize.ts");
+      await expectFigure(printed, "float.onnx");
+      for (const file of ["weights.onnx", "dynamic.onnx", "static.onnx"]) {
+        await expectFigure(printed, file);
+        expect(await bytes(file)).toBeLessThan(0.3 * (await bytes("float.onnx")));
+        expect(Math.abs((await accuracyOf(file)) - (await accuracyOf("float.onnx")))).toBeLessThan(0.02);
+      }
+    },
+    patience,
+  );
+
+  test(
+    "distill: teacher and student are files, and the loss of the student's own loop falls",
+    async () => {
+      const printed = await start("distill.ts");
+      await expectFigure(printed, "teacher.onnx");
+      await expectFigure(printed, "student.onnx");
+      expect(await bytes("student.onnx")).toBeLessThan(0.52 * (await bytes("teacher.onnx")));
+      const losses = [...printed.matchAll(/loss ([\d.]+)/g)].map(([, loss]) => Number(loss));
+      expect(losses).toHaveLength(3);
+      expect(losses).toEqual(losses.toSorted((a, b) => b - a));
+    },
+    patience,
+  );
+
+  test(
+    "low-rank: one layer of full rank is two of rank 32",
+    async () => {
+      const printed = await start("low-rank.ts");
+      await expectFigure(printed, "low-rank.onnx");
+      expect(printed).toContain("fc1.weight: rank 128 of 128 × 784");
+      expect(printed).toContain("fc1.up · fc1.down: rank 32");
+      const { graph } = await open(at("low-rank.onnx"));
+      expect(graph.value("fc1.down.weight")?.tensor?.dims).toEqual([32, 784]);
+      expect(graph.value("fc1.up.weight")?.tensor?.dims).toEqual([128, 32]);
+    },
+    patience,
+  );
+
+  test("each is shorter than 60 lines and imports Pith as users do", async () => {
+    for (const name of ["prune.ts", "quantize.ts", "distill.ts", "low-rank.ts"]) {
+      const text = await readFile(join(examples, name), "utf8");
+      expect(text.split("\n").length, name).toBeLessThan(60);
+      expect(text, name).not.toContain("../src");
+    }
+  });
+});
+
+test("the digits of the npm package are 10,000 images of ten classes, in parts of 8,000 and 2,000", async () => {
+  const { train, test: rest } = await digitsOfPackage();
+  expect([train.count, rest.count]).toEqual([8000, 2000]);
+  for await (const { image, label } of train.batches({ size: 8000 })) {
+    expect(image?.dims).toEqual([8000, 1, 28, 28]);
+    expect(Math.max(...new Set(image?.data as Uint8Array))).toBe(255);
+    expect(new Set(label?.data as BigInt64Array).size).toBe(10);
+  }
+});
