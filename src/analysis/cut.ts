@@ -6,6 +6,7 @@
  * has happened yet.
  */
 import { Miss } from "../errors.ts";
+import { emitter } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, Cut, NodeChange } from "../ops/index.ts";
@@ -44,7 +45,7 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
     value.type = cutType(value, axes);
     value.tensor = tensors.get(value);
   }
-  for (const [node, change] of changes) applyChange(node, change);
+  for (const [node, change] of changes) applyChange(model, node, change);
   return infer(model);
 }
 
@@ -61,8 +62,9 @@ interface Plan {
 
 function plan(model: Model, removals: readonly Removal[]): Plan {
   const removed = removedIndices(removals);
-  const changes = nodeChanges(model, infer(model), removed);
-  return { removed, changes, failed: tryOut(model, removed, changes) };
+  const inference = infer(model);
+  const changes = nodeChanges(model, inference, removed);
+  return { removed, changes, failed: tryOut(model, inference, removed, changes) };
 }
 
 function removedIndices(removals: readonly Removal[]): Removed {
@@ -115,8 +117,13 @@ function cutAt(node: Node, removed: Removed): Cut {
   return { removed: removedAt, dims };
 }
 
-/** The same cut on a copy without numbers; a Miss where an inferred dimension is not the promised one. */
-function tryOut(model: Model, removed: Removed, changes: ReadonlyMap<Node, NodeChange>): Miss | undefined {
+/** The same cut on a copy without numbers; a Miss where inference fails that did not, or finds another dimension than the promised one. */
+function tryOut(
+  model: Model,
+  before: Inference,
+  removed: Removed,
+  changes: ReadonlyMap<Node, NodeChange>,
+): Miss | undefined {
   const copy = model.clone();
   const copies = new Map<Node, Node>();
   const nodes = copy.graph.nodes();
@@ -128,27 +135,27 @@ function tryOut(model: Model, removed: Removed, changes: ReadonlyMap<Node, NodeC
   for (const [original, axes] of removed) {
     const value = copy.graph.value(original.name);
     if (value === undefined) continue;
-    const type = cutType(original, axes);
+    value.type = cutType(original, axes);
     if (original.tensor !== undefined) value.tensor = withoutNumbers(original.tensor, axes);
-    else if (type?.dims !== undefined) promised.push([value, type.dims]);
-    value.type =
-      type === undefined ? undefined : { type: type.type, dims: original.tensor === undefined ? undefined : type.dims };
+    else if (value.type?.dims !== undefined) promised.push([value, value.type.dims]);
   }
   for (const [node, change] of changes) {
     const own = copies.get(node);
-    if (own !== undefined) applyChange(own, change);
+    if (own !== undefined) applyChange(copy, own, change);
   }
-  const inference = infer(copy);
-  const [failed] = inference.misses;
+  const known = new Set(before.misses.map(missText));
+  const failed = infer(copy).misses.find((miss) => !known.has(missText(miss)));
+  if (failed !== undefined) return failed;
   for (const [value, dims] of promised) {
     const found = value.type?.dims;
     if (found !== undefined && sameDims(found, dims)) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
-    if (found === undefined && failed !== undefined) return failed;
     return new Miss(`its output would be ${dimsText(found)} where ${dimsText(dims)} is needed`, at);
   }
   return undefined;
 }
+
+const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
 /** Dimensions as after the cut, without reading a large tensor. */
 function withoutNumbers(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Tensor {
@@ -173,10 +180,10 @@ function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Den
   return result;
 }
 
-function applyChange(node: Node, change: NodeChange): void {
+function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, shifts = {} }: NodeChange): void {
   const { graph } = node;
-  for (const [name, attribute] of Object.entries(change.attributes ?? {})) graph.setAttribute(node, name, attribute);
-  for (const [input, dense] of Object.entries(change.inputs ?? {})) {
+  for (const [name, attribute] of Object.entries(attributes)) graph.setAttribute(node, name, attribute);
+  for (const [input, dense] of Object.entries(inputs)) {
     const before = node.inputs[Number(input)];
     if (before?.tensor !== undefined && before.uses.size === 1 && before.graph === graph) {
       before.tensor = inMemory(dense);
@@ -184,5 +191,11 @@ function applyChange(node: Node, change: NodeChange): void {
     } else {
       graph.setInput(node, Number(input), graph.addTensor(before?.name ?? "sizes", inMemory(dense), before?.role));
     }
+  }
+  for (const [input, dense] of Object.entries(shifts)) {
+    const before = node.inputs[Number(input)];
+    if (before === undefined) continue;
+    const emit = emitter(graph, { before: node, opsets: model.header.opsets });
+    graph.setInput(node, Number(input), emit.Add([before, emit.constant(dense, `${before.name}_cut`)]));
   }
 }

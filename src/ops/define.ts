@@ -61,8 +61,11 @@ export type AxisLink =
 
 /** What has to change in the node itself once its operands have new dimensions: attributes, or small constant inputs. */
 export interface NodeChange {
-  readonly attributes?: Readonly<Record<string, Attribute>>;
+  /** Undefined takes an attribute away. */
+  readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
+  /** Added to an integer input that is put together at run time, of which only some elements are known. */
+  readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
 /** The operands after channels were removed: their new dimensions, and which indices of an axis went. */

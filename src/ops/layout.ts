@@ -5,7 +5,7 @@ import { addDims, type Dim } from "../tensor/dims.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
 import { withElements } from "./elements.ts";
-import { broadcast, dimsAt, filled, fixed, integersConstant, need, noMacs, typeOf } from "./rules.ts";
+import { broadcast, dimsAt, filled, fixed, integersConstant, need, noMacs, shapeChange, typeOf } from "./rules.ts";
 
 const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   name: "Transpose",
@@ -139,7 +139,6 @@ const Split = defineOp<{
     const sizes = s.sizes;
     if (sizes === undefined || !sizes.every((size) => typeof size === "number"))
       return new Miss("its sizes are computed at run time");
-    if (site.version < 13 || !s.fromInput) return new Miss("its sizes are not an input that can be rewritten");
     const links: AxisLink[] = [];
     let offset = 0;
     for (const [output, size] of (sizes as readonly number[]).entries()) {
@@ -156,8 +155,9 @@ const Split = defineOp<{
     return {
       links,
       resize: (cut) => {
-        const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]);
-        return { inputs: { 1: fromNumbers("int64", [now.length], now as number[]) } };
+        const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]) as number[];
+        if (site.version < 13) return { attributes: { split: { kind: "ints", value: now } } };
+        return { attributes: { num_outputs: undefined }, inputs: { 1: fromNumbers("int64", [now.length], now) } };
       },
     };
   },
@@ -210,7 +210,7 @@ const Expand = defineOp<null>({
       resize: (cut) => {
         const now = cut.dims("out0").slice(out.length - target.length);
         const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
-        if (!shape.every((dim) => typeof dim === "number")) return {};
+        if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
         return { inputs: { 1: fromNumbers("int64", [shape.length], shape as number[]) } };
       },
     };

@@ -20,7 +20,7 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { dimsAt, fixed, need, noMacs, product, reshapeTo } from "./rules.ts";
+import { dimsAt, fixed, need, noMacs, product, reshapeTo, shapeChange } from "./rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -150,7 +150,7 @@ const Reshape = defineOp<ReshapeSettings>({
           if (typeof size === "number") return size;
           return size !== undefined && size === x[axis] && !s.allowZero ? 0 : -1;
         });
-        if (shape.filter((dim) => dim === -1).length > 1) return {};
+        if (shape.filter((dim) => dim === -1).length > 1) return { shifts: { 1: shapeChange(original, now) } };
         return { inputs: { 1: fromNumbers("int64", [shape.length], shape) } };
       },
     };

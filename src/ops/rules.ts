@@ -4,7 +4,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, dimsText, divideDims, fixedDims, multiplyDims, symbol } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "./define.ts";
 
 /** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */
@@ -65,6 +65,15 @@ export function broadcastAxes(site: Site): AxisRule | Miss {
     }),
   );
   return { links };
+}
+
+/** What to add to a shape that is put together at run time, for its numbers to become those of `now`. */
+export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefined)[]): Dense {
+  const steps = shape.map((dim, axis) => {
+    const size = now[axis];
+    return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
+  });
+  return fromNumbers("int64", [steps.length], steps);
 }
 
 export const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });

@@ -1,0 +1,67 @@
+/**
+ * Networks as PyTorch's exporters write them: whatever can be cut is cut, and computes what the silenced network does. What an operator
+ * without rule keeps whole may be cut later, but never wrongly.
+ */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parseNpz } from "../../src/data/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { shared } from "../shared.ts";
+import { expectSameAsSilenced } from "./silenced.ts";
+
+const folder = shared("data/zoo");
+const names =
+  folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
+
+/** In these something must go. */
+const required = new Set([
+  "mlp_op13",
+  "mlp",
+  "plain_cnn_op13",
+  "plain_cnn_bn_folded",
+  "plain_cnn_bn_training",
+  "resnet_b",
+  "resnet_b_dynamo_optimized",
+  "efficientnet",
+  "inception",
+  "dilated_grouped",
+  "conv1d_causal",
+  "conv3d",
+  "convnext",
+  "multi_input",
+  "multi_output",
+  "siamese",
+  "flatten_linear",
+  "nhwc",
+  "vit",
+  "swin",
+  "encoder_additive_mask",
+  "torch_encoder",
+  "hf_bert",
+  "hf_gpt2",
+  "hf_llama_gqa",
+  "clip",
+  "whisper",
+  "moe_topk",
+  "embedding_mean",
+  "negative_axes",
+  "external_data",
+]);
+
+describe("cut equals silenced", () => {
+  test.each(names)("%s", async (name) => {
+    const path = `${folder}/${name}.onnx`;
+    const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const inputs = new Set((await open(path)).graph.feeds.map((value) => value.name));
+    const feeds: Batch = Object.fromEntries(Object.entries(arrays).filter(([key]) => inputs.has(key)));
+    let change = 0;
+    for (const [seed, share] of [
+      [1, 0.3],
+      [2, 0.7],
+    ] as const) {
+      change += await expectSameAsSilenced(() => open(path), feeds, seed, share);
+    }
+    if (required.has(name)) expect(change).toBeGreaterThan(1e-4);
+  });
+});
