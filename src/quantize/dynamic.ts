@@ -10,22 +10,21 @@
  *
  * the form that ONNX Runtime fuses into DynamicQuantizeMatMul. Sums of integers are exact, so their order does not matter.
  */
-import { type Inference, infer } from "../analysis/infer.ts";
+import { infer } from "../analysis/infer.ts";
 import { layers, selectLayers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { QuantizedTensor } from "../math/index.ts";
-import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
-import type { Change, Context, Outcome } from "../passes/pass.ts";
-import { raiseOpset } from "../passes/raise-opset.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
+import { nothingToDo, prepare } from "./prepare.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
 import { type Target, targetAt } from "./target.ts";
 import { plainWeightName, quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
@@ -36,22 +35,18 @@ const opset = 11;
 const floatType = 1;
 
 export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
-  const misses: Miss[] = [];
-  const changes: Change[] = [];
-  const find = (inference: Inference): (Target | Miss)[] =>
-    selectLayers(layers(model, inference), options).map((layer) => targetAt(layer, inference));
-  if (find(infer(model)).some((target) => !(target instanceof Miss))) {
-    raiseOpset(model, opset);
-    const fused = await fuseBatchNorms(model, { trained: true });
-    changes.push(...fused.changes);
-    misses.push(...fused.misses);
-  }
+  const nothing = nothingToDo(model, options);
+  if (nothing !== undefined) return { changes: [], misses: nothing };
+  const prepared = await prepare(model, opset, context);
+  const changes = [...prepared.changes];
+  const misses = [...prepared.misses];
   const inference = infer(model);
-  misses.push(...leftInFloat(model, inference, new Set(layers(model, inference).map((layer) => layer.node))));
+  const all = layers(model, inference);
+  misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
   const before = usedTensors(model.graph);
   const inputs = new Map<Value, Integers>();
   const weights = new Map<Value, Map<string, StoredWeight>>();
-  const targets = find(inference);
+  const targets = selectLayers(all, options).map((layer) => targetAt(layer, inference));
   for (const [index, target] of targets.entries()) {
     context.progress(index, targets.length);
     if (target instanceof Miss) {

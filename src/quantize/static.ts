@@ -12,7 +12,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers, selectLayers } from "../analysis/layers.ts";
 import { type Dataset, isIndexed, openDataset } from "../data/index.ts";
-import { Miss, PithError } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import { observeRanges } from "../evaluate/observe.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
@@ -27,17 +27,16 @@ import {
   scaleAndZeroPoint,
   weightScaleForBias,
 } from "../math/index.ts";
-import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
-import type { Change, Context, Outcome } from "../passes/pass.ts";
-import { raiseOpset } from "../passes/raise-opset.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
+import { nothingToDo, prepare } from "./prepare.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
-import { type Target, targetAt } from "./target.ts";
+import type { Target } from "./target.ts";
 import { dequantized, forLayer, plainWeightName } from "./weight.ts";
 
 /** Scales per channel came with opset 13. */
@@ -50,23 +49,12 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
       hint: 'Give a data set, or choose the scheme "dynamic", which needs none.',
     });
   }
-  const changes: Change[] = [];
-  const misses: Miss[] = [];
-  const first = infer(model);
-  const possible = selectLayers(layers(model, first), options).map((layer) => targetAt(layer, first));
-  if (possible.every((target) => target instanceof Miss)) {
-    const nodes = new Set(layers(model, first).map((layer) => layer.node));
-    return {
-      changes,
-      misses: [...possible.filter((target) => target instanceof Miss), ...leftInFloat(model, first, nodes)],
-    };
-  }
+  const nothing = nothingToDo(model, options);
+  if (nothing !== undefined) return { changes: [], misses: nothing };
   const dataset = typeof data === "string" ? await openDataset(data, { part: "train" }) : data;
-  raiseOpset(model, opset);
-  const fused = await fuseBatchNorms(model, { trained: true });
-  changes.push(...fused.changes);
-  misses.push(...fused.misses);
-
+  const prepared = await prepare(model, opset, context);
+  const changes = [...prepared.changes];
+  const misses = [...prepared.misses];
   const inference = infer(model);
   const all = layers(model, inference);
   const placement = place(model, inference, selectLayers(all, options));
