@@ -15,3 +15,4 @@ export {
 export { reportPage } from "./html.ts";
 export { layerRows } from "./layers.ts";
 export { reportMarkdown, variantsMarkdown } from "./markdown.ts";
+export { type PlotOptions, plotPage } from "./plot/plot.ts";

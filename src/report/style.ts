@@ -33,8 +33,8 @@ p { margin: .4rem 0; max-width: 44rem; }
 .name { font-family: var(--mono); font-size: .86em; unicode-bidi: isolate; overflow-wrap: anywhere; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; margin-right: .4em; }
 .good { color: var(--good); } .doubt { color: var(--doubt); } .bad { color: var(--bad); }
-dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.75rem 0 0; background: var(--line); border: 1px solid var(--line); }
-dl.figures > div { background: var(--paper); padding: .7rem .9rem .8rem; }
+dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1.75rem 0 0; padding: 1px; }
+dl.figures > div { margin: 0 -1px -1px 0; border: 1px solid var(--line); padding: .7rem .9rem .8rem; }
 dl.figures dt { color: var(--soft); font-size: .82rem; }
 dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); white-space: normal; }
@@ -49,11 +49,11 @@ td.text { min-width: 11rem; } td.text small { white-space: normal; }
 tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
 tr.original td { color: var(--soft); }
 tr.refused td { color: var(--soft); }
-td.key { width: 2rem; }
+td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
+.whole { white-space: nowrap; }
 .sortable th[aria-sort] { cursor: pointer; } .sortable th[aria-sort]:hover { color: var(--ink); }
 .sortable th[aria-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
-.sortable th[aria-sort]::after { content: ""; display: inline-block; width: .9em; }
-.sortable th[aria-sort=ascending]::after { content: " ↑"; } .sortable th[aria-sort=descending]::after { content: " ↓"; }
+.sortable th[aria-sort=ascending]:not(.n)::after, .sortable th.n[aria-sort=ascending]::before { content: " ↑ "; } .sortable th[aria-sort=descending]:not(.n)::after, .sortable th.n[aria-sort=descending]::before { content: " ↓ "; }
 .arrow { color: var(--soft); padding: 0 .15em; }
 .bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); }
 ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
@@ -71,6 +71,7 @@ figure .narrow { display: none; }
 .chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; } .chart .point text { font-size: 11px; fill: var(--ink); }
 .chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); } .chart .point.chosen text { fill: var(--paper); font-weight: 600; }
 .chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; } .chart .point.refused text { fill: var(--soft); }
+.chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {

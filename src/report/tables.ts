@@ -26,6 +26,8 @@ export function variantsTable(run: Run): Markup {
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;
     if (one === undefined) return html`<td class="n">–</td>`;
+    // The original is timed against itself.
+    if (index === 0) return html`<td class="n">${times(1)}</td>`;
     return html`<td class="n">${times(one.median)}<small>${one.low.toFixed(2)} … ${one.high.toFixed(2)}</small></td>`;
   };
   const rows = run.variants.map((variant, index) => {
@@ -72,7 +74,7 @@ ${left > 0 && html`<p class="note">The ${integer(shown.length)} layers with the 
 /** Samples on which the two differ. */
 export function disagreementsTable(disagreements: readonly Disagreement[]): Markup {
   const labelled = disagreements.some(({ label }) => label !== undefined);
-  return html`<div class="wide"><table>
+  return html`<div class="wide"><table class="compact">
 <thead><tr><th class="n">sample</th>${labelled && html`<th class="n">label</th>`}<th class="n">original says</th><th class="n">result says</th></tr></thead>
 <tbody>${disagreements.map(
     ({ sample, label, original, variant }) =>
@@ -109,7 +111,9 @@ function pair(
   of: (facts: LayerFacts) => string,
 ): Content {
   const [was, is] = [before === undefined ? "–" : of(before), after === undefined ? "–" : of(after)];
-  return was === is ? was : html`${was}<span class="arrow"> → </span>${is}`;
+  return was === is
+    ? was
+    : html`<span class="whole">${was}</span><span class="arrow"> → </span><span class="whole">${is}</span>`;
 }
 
 function zerosText(facts: LayerFacts | undefined): string {

@@ -1,16 +1,15 @@
-/** `pith plot`: the graph as a picture in a page of its own, without scripts. */
+/** `pith plot`: the graph as a picture in a page of its own, with what pruning would remove from each layer. */
 import { basename } from "node:path";
 import * as v from "valibot";
-import { writeFileAtomically } from "#platform";
-import { open } from "../../onnx/index.ts";
+import { moduleBeside } from "../../job/job.ts";
 import { defineCommand } from "../command.ts";
 import { requireWritable } from "../files.ts";
+import type plotJob from "../jobs/plot.ts";
 import { bytes } from "../numbers.ts";
-import { picture } from "../plot/picture.ts";
 
 export default defineCommand({
   name: "plot",
-  summary: "the graph as a picture, weights shaded by their size",
+  summary: "the graph as a picture, weights shaded by what pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
@@ -20,15 +19,28 @@ export default defineCommand({
         v.metadata({ short: "-o", value: "model.html" }),
       ),
     ),
+    amount: v.optional(
+      v.pipe(
+        v.number(),
+        v.minValue(0),
+        v.maxValue(1),
+        v.description("share of each layer that is shown as removed at first"),
+      ),
+      0.5,
+    ),
   }),
-  examples: ["plot model.onnx -o model.html"],
-  async run([model = ""], { out = model.replace(/(\.onnx)?$/i, ".html") }) {
+  examples: ["plot model.onnx -o model.html", "plot resnet20.onnx --amount 0.8"],
+  async run([model = ""], { out = model.replace(/(\.onnx)?$/i, ".html"), amount }, session) {
     await requireWritable(out);
-    const html = new TextEncoder().encode(picture(await open(model), basename(model)));
-    await writeFileAtomically(out, [html]);
+    const input = { model, name: basename(model), out, amount };
+    const size = await session.job<typeof plotJob>(
+      moduleBeside(import.meta.url, "../jobs/plot"),
+      input,
+      `plot ${model}`,
+    );
     return {
-      data: { model, written: out, bytes: html.byteLength },
-      print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(html.byteLength)})`),
+      data: { model, written: out, bytes: size },
+      print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})`),
     };
   },
 });

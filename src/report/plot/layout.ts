@@ -1,7 +1,8 @@
 /**
  * A layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
  *
- * 1. Rank: the longest path from a source. An edge over several ranks gets a point of its own on each rank between.
+ * 1. Rank: the longest path from a source; a source itself stands right above the first box it leads to. An edge over several ranks gets
+ *    a point of its own on each rank between.
  * 2. Order within a rank: each box goes to the mean position of its neighbours, sweeping down and up; fewer crossings are the effect.
  * 3. Place: each box wants the mean of its neighbours' places; boxes of a rank must not overlap and keep their order. The nearest
  *    such places (least squares) are an isotonic regression, solved by pooling neighbours that violate the order.
@@ -64,8 +65,9 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     for (let index = 1; index < chain.length; index++) connect(chain[index - 1], chain[index]);
     return chain;
   });
-  const ranks = Math.max(0, ...rankOf) + 1;
-  const levels = Array.from({ length: ranks }, (_, level) => all.filter((one) => one.rank === level));
+  const ranks = rankOf.reduce((most, one) => Math.max(most, one), 0) + 1;
+  const levels = Array.from({ length: ranks }, (): Item[] => []);
+  for (const one of all) levels[one.rank]?.push(one);
   for (const level of levels) renumber(level);
   for (let sweep = 0; sweep < orderSweeps; sweep++) {
     if (sweep % 2 === 0) for (const level of levels) reorder(level, "above");
@@ -76,8 +78,8 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     const down = sweep % 2 === 0;
     for (const level of down ? levels : levels.toReversed()) place(level, (one) => (1 - pull) * wanted(one, down));
   }
-  const left = Math.min(0, ...all.map((one) => one.x - one.width / 2));
-  const right = Math.max(0, ...all.map((one) => one.x + one.width / 2));
+  const left = all.reduce((least, one) => Math.min(least, one.x - one.width / 2), 0);
+  const right = all.reduce((most, one) => Math.max(most, one.x + one.width / 2), 0);
   const point = (one: Item): Point => ({ x: one.x - left, rank: one.rank });
   return { boxes: items.map(point), edges: chains.map((chain) => chain.map(point)), ranks, width: right - left };
 }
@@ -92,13 +94,20 @@ function connect(from: Item | undefined, to: Item | undefined): void {
   to.above.push(from);
 }
 
-/** Longest path from a source. Edges come in no order, boxes in topological order. */
+/** Edges come in no order, boxes in topological order. */
 function rank(count: number, edges: readonly (readonly [number, number])[]): number[] {
   const ranks = new Array<number>(count).fill(0);
+  const first = new Array<number>(count).fill(Number.POSITIVE_INFINITY);
+  const source = new Array<boolean>(count).fill(true);
   for (const [from, to] of [...edges].sort(([a], [b]) => a - b)) {
     ranks[to] = Math.max(ranks[to] ?? 0, (ranks[from] ?? 0) + 1);
+    source[to] = false;
   }
-  return ranks;
+  for (const [from, to] of edges) first[from] = Math.min(first[from] ?? 0, ranks[to] ?? 0);
+  return ranks.map((own, index) => {
+    const below = first[index] ?? 0;
+    return source[index] === true && Number.isFinite(below) ? below - 1 : own;
+  });
 }
 
 function renumber(level: readonly Item[]): void {

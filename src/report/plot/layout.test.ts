@@ -69,3 +69,13 @@ test("boxes of a rank never overlap, nothing lies left of 0 or right of the widt
     { numRuns: 200, seed: 1 },
   );
 });
+
+test("a source stands right above the first box it leads to", () => {
+  const { boxes: places } = layout(boxes(5), [
+    [0, 1],
+    [1, 2],
+    [2, 3],
+    [4, 3],
+  ]);
+  expect(places.map((place) => place.rank)).toEqual([0, 1, 2, 3, 2]);
+});

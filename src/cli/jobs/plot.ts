@@ -1,0 +1,29 @@
+/** Job of `pith plot`: reads every layer's weight and writes the page. */
+import { writeFileAtomically } from "#platform";
+import { infer } from "../../analysis/infer.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open } from "../../onnx/index.ts";
+import { plotPage } from "../../report/index.ts";
+
+export interface PlotInput {
+  readonly model: string;
+  /** What the page is called. */
+  readonly name: string;
+  readonly out: string;
+  readonly amount: number;
+}
+
+/** Bytes of the page. */
+export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
+  const model = await open(input.model);
+  context.stage("read");
+  const page = await plotPage(model, infer(model), {
+    name: input.name,
+    amount: input.amount,
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  });
+  const html = new TextEncoder().encode(page);
+  await writeFileAtomically(input.out, [html]);
+  return html.byteLength;
+}

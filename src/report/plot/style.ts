@@ -1,0 +1,50 @@
+/** The look of the plot: a canvas that fills the window, tools above, details beside (below, on a phone). */
+import { tokens } from "../style.ts";
+
+const shade = (index: number): string =>
+  `.heat${index} { fill-opacity: ${(0.1 + (0.9 * (index + 1)) / 8).toFixed(2)}; }`;
+
+export const plotStyle = `${tokens}
+:root { --layer: #fffefb; --trained: #e9f0e6; --compute: #f3efe6; --move: #fdfcfa; --removed: #b5573f; }
+@media (prefers-color-scheme: dark) { :root { --layer: #1d2226; --trained: #232a20; --compute: #25231e; --move: #171613; --removed: #e08a6d; } }
+html, body { height: 100%; }
+body { margin: 0; display: grid; grid-template: auto minmax(0, 1fr) / minmax(0, 1fr) auto; height: 100dvh; background: var(--paper); color: var(--ink); font: 14px/1.45 var(--sans); }
+header { grid-column: 1 / -1; display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 2rem; padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
+h1 { font: 400 1.15rem/1.25 var(--serif); margin: 0; overflow-wrap: anywhere; } header p { margin: 0; color: var(--soft); font-size: .82rem; font-variant-numeric: tabular-nums; }
+.tools { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1.4rem; margin: 0; font-size: .86rem; }
+.tools label { display: inline-flex; align-items: center; gap: .45rem; } .tools span { color: var(--soft); }
+fieldset { border: 0; padding: 0; margin: 0; display: inline-flex; gap: .9rem; } fieldset input { margin: 0; accent-color: var(--accent); }
+input[type=search] { font: inherit; color: inherit; background: var(--wash); border: 1px solid var(--line); border-radius: 3px; padding: .25rem .5rem; width: 13rem; max-width: 45vw; }
+input[type=range] { width: 11rem; max-width: 40vw; accent-color: var(--removed); }
+output { font-variant-numeric: tabular-nums; } #share { min-width: 3.2em; text-align: right; } #total, #found { color: var(--soft); }
+#view { position: relative; overflow: auto; min-height: 0; } .live #view { overflow: hidden; touch-action: none; cursor: grab; } .live #view.dragging { cursor: grabbing; }
+svg#drawing { display: block; margin: 0 auto; } .live svg#drawing { width: 100%; height: 100%; margin: 0; }
+text { font: 12px var(--sans); fill: var(--ink); text-anchor: middle; } .name { font: 600 12px var(--mono); } text.name, text.facts, text.shape { text-anchor: start; }
+text.facts { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-nums; } text.removed { fill: var(--removed); } text.shape { font-size: 10px; fill: var(--soft); }
+.edge { fill: none; stroke: var(--soft); stroke-opacity: .5; } .edge.near { stroke: var(--accent); stroke-opacity: 1; stroke-width: 2; }
+.box { cursor: pointer; } .body { fill: var(--compute); stroke: var(--line); }
+.layer .body { fill: var(--layer); stroke: var(--accent); stroke-width: 1.3; } .trained .body { fill: var(--trained); } .move .body { fill: var(--move); }
+.shape .body { fill: var(--move); stroke-dasharray: 2 2; } .shape text.title { fill: var(--soft); } .port .body { fill: var(--accent-wash); stroke: var(--accent); stroke-opacity: .4; }
+.unknown .body { stroke: var(--bad); stroke-dasharray: 4 3; } .box.chosen .body { stroke: var(--accent); stroke-width: 3; stroke-dasharray: none; }
+.searching .box:not(.found), .searching .edge { opacity: .22; } .box.found .body { stroke: var(--doubt); stroke-width: 2.5; }
+.heat { fill: var(--accent); } ${Array.from({ length: 8 }, (_, index) => shade(index)).join(" ")}
+path.gone { fill: url(#gone); } .gone-ground { fill: var(--paper); fill-opacity: .82; } .gone-line { fill: var(--removed); }
+.far text.shape, .far text.facts, .far text.title { display: none; } .farther text { display: none; } .off { display: none; }
+.zoom { position: absolute; right: .8rem; bottom: .8rem; display: none; border: 1px solid var(--line); border-radius: 3px; background: var(--paper); } .live .zoom { display: flex; }
+.zoom button { font: 1.05rem/1 var(--sans); color: inherit; background: none; border: 0; width: 2.2rem; height: 2.2rem; cursor: pointer; } .zoom button + button { border-left: 1px solid var(--line); }
+.legend { position: absolute; left: .8rem; bottom: .8rem; display: flex; flex-wrap: wrap; gap: .15rem 1rem; font-size: .76rem; color: var(--soft); background: var(--paper); padding: .2rem .4rem; pointer-events: none; max-width: calc(100% - 11rem); }
+.legend span::before { content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .4em; vertical-align: -.05em; border: 1px solid var(--line); background: var(--compute); }
+.legend .layer::before { border-color: var(--accent); background: var(--layer); } .legend .trained::before { background: var(--trained); } .legend .move::before { background: var(--move); } .legend .shape::before { border-style: dashed; background: none; } .legend .unknown::before { border: 1px dashed var(--bad); background: none; }
+.legend .strip::before { width: 2.2em; border: 0; background: repeating-linear-gradient(45deg, var(--removed) 0 1.5px, transparent 1.5px 5px) bottom / 100% 50% no-repeat, linear-gradient(90deg, var(--accent), var(--accent-wash)); }
+aside { width: min(23rem, 100vw); overflow: auto; border-left: 1px solid var(--line); padding: .9rem 1.1rem 2rem; font-size: .86rem; } aside[hidden] { display: none; }
+aside h2 { font: 600 .98rem/1.35 var(--mono); margin: 0 1.6rem .1rem 0; overflow-wrap: anywhere; unicode-bidi: isolate; } aside h3 { font: 500 .8rem/1.4 var(--sans); color: var(--soft); margin: 1.1rem 0 .25rem; }
+aside .close { float: right; font: 1.1rem/1 var(--sans); color: var(--soft); background: none; border: 0; cursor: pointer; padding: .2rem .3rem; }
+aside ul { list-style: none; margin: 0; padding: 0; font: .92em/1.5 var(--mono); overflow-wrap: anywhere; } aside p { margin: .1rem 0; font-variant-numeric: tabular-nums; } aside .bad { color: var(--bad); } aside .removed { color: var(--removed); }
+aside svg { display: block; width: 100%; height: auto; margin-top: .3rem; } aside .curve { fill: none; stroke: var(--accent); stroke-width: 1.5; } aside .part { fill: var(--removed); fill-opacity: .28; } aside .base { stroke: var(--line); } aside svg text { font-size: 11px; fill: var(--soft); }
+aside .bar { fill: var(--accent); } aside .bar.removed { fill: var(--removed); fill-opacity: .55; }
+@media (max-width: 46rem) {
+  body { grid-template: auto minmax(0, 1fr) auto / minmax(0, 1fr); } aside { width: auto; border-left: 0; border-top: 1px solid var(--line); max-height: 45dvh; }
+  .legend { display: none; } header { padding: .5rem .7rem; } input[type=search] { font-size: 16px; }
+}
+@media print { body { display: block; height: auto; } .tools, .zoom, .legend, aside { display: none; } }
+`;

@@ -1,0 +1,228 @@
+/**
+ * What a page must know of a layer's weight to show, for any amount, what pruning by magnitude would remove: small, whatever the weight's size.
+ *
+ * Single entries: of n entries that are left, round(amount · n) go, least |w| first (`l1Unstructured`); how many is exact, and which part of each
+ * strip of channels they come from is a table over 21 amounts. Whole channels: of c channels that are left, round(amount · c) go, least L2
+ * norm first (`lnStructured` with n = 2); the order of all channels is kept, so this is exact.
+ */
+import type { Inference } from "../../analysis/infer.ts";
+import type { Layer } from "../../analysis/layers.ts";
+import { Miss } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
+import { stridesOf } from "../../tensor/dims.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import type { DataType } from "../../tensor/types.ts";
+import { maskOf } from "../layers.ts";
+
+/** Columns of a strip at most: neighbouring channels share one. */
+const mostCells = 48;
+/** Amounts of the table: 0, 5 %, …, 100 %. */
+export const curveSteps = 20;
+/** Entries whose magnitudes are sorted; of larger weights an even sample. */
+const mostSorted = 2 ** 20;
+/** Channels whose order is kept: two bytes each. */
+const mostRanked = 2 ** 16 - 1;
+
+export interface WeightPicture {
+  /** Entries that a mask has not taken yet. */
+  readonly entries: number;
+  /** |w| at 0, 1, …, 100 % of the entries in rising order. */
+  readonly quantiles: readonly number[];
+  /** Channels with an entry left; undefined where the axis of the output channels is not known. */
+  readonly channels: number | undefined;
+  /** For each cell of the strip the mean norm of its channels, as a share of the largest. */
+  readonly heat: readonly number[];
+  /** cells × (curveSteps + 1): share of a cell's entries that goes, 0 to 255. */
+  readonly curves: Uint8Array;
+  /** For each channel its place in the order in which channels go; `channels` and more for those that are gone. Empty where there are too many. */
+  readonly order: Uint16Array;
+}
+
+const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
+
+/** How many of `size` an amount takes: halves round to even, as Python rounds. */
+export function removedCount(amount: number, size: number): number {
+  return roundHalfEven(amount * size);
+}
+
+/** Why a weight is not pruned by magnitude. */
+export function unprunable(model: Model, { weight }: Layer): Miss | undefined {
+  const { tensor, role } = weight;
+  if (tensor === undefined || weight.graph !== model.graph) return new Miss("it is not stored in the main graph");
+  if (!floats.has(tensor.type)) return new Miss(`it is stored as ${tensor.type}`);
+  if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`);
+  for (const other of model.graph.values()) {
+    if (other.role?.kind === "tied" && other.role.name === weight.name)
+      return new Miss(`"${other.name}" is tied to it`);
+  }
+  return undefined;
+}
+
+/** The picture of a layer's weight, which is read once. */
+export async function weightPicture(layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
+  const { tensor } = layer.weight;
+  if (tensor === undefined) return new Miss("it is not stored");
+  const dense = await tensor.read();
+  const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
+  const masked = maskOf(layer.weight)?.tensor;
+  const mask = masked === undefined ? undefined : toFloat32(await masked.read());
+  if (values.some(Number.isNaN)) return new Miss("it holds NaN");
+  const axis = channelAxis(layer, inference);
+  return pictureOf(values, mask, tensor.dims, axis);
+}
+
+/** @param axis of the output channels; undefined if it is not known. */
+export function pictureOf(
+  values: Float32Array | Float64Array,
+  mask: Float32Array | undefined,
+  dims: readonly number[],
+  axis: number | undefined,
+): WeightPicture {
+  const count = axis === undefined ? 1 : (dims[axis] ?? 1);
+  const inner = axis === undefined ? Math.max(1, values.length) : (stridesOf(dims)[axis] ?? 1);
+  const channelOf = (index: number): number => Math.floor(index / inner) % count;
+  const squares = new Float64Array(count);
+  const left = new Uint8Array(count);
+  let entries = 0;
+  for (let index = 0; index < values.length; index++) {
+    if (mask?.[index] === 0) continue;
+    const value = values[index] ?? 0;
+    const channel = channelOf(index);
+    squares[channel] = (squares[channel] ?? 0) + value * value;
+    left[channel] = 1;
+    entries++;
+  }
+  const stride = Math.max(1, Math.ceil(entries / mostSorted));
+  const sampled = new Uint32Array(Math.ceil(entries / stride));
+  let seen = 0;
+  for (let index = 0; index < values.length; index++) {
+    if (mask?.[index] === 0) continue;
+    if (seen % stride === 0) sampled[seen / stride] = index;
+    seen++;
+  }
+  const magnitudes = Float64Array.from(sampled, (index) => Math.abs(values[index] ?? 0));
+  const sorted = magnitudes.toSorted();
+  const cells = Math.max(1, Math.min(count, mostCells));
+  const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
+  const curves = cellCurves(magnitudes, sorted, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
+  const norms = squares.map(Math.sqrt);
+  const channels = left.reduce((sum, one) => sum + one, 0);
+  return {
+    entries,
+    quantiles: Array.from({ length: 101 }, (_, share) => {
+      return Number((sorted[Math.round((share / 100) * (sorted.length - 1))] ?? 0).toPrecision(3));
+    }),
+    channels: axis === undefined ? undefined : channels,
+    heat: cellHeat(norms, cells, cellOf),
+    curves,
+    order: axis === undefined || count > mostRanked ? new Uint16Array(0) : channelOrder(norms, left),
+  };
+}
+
+/**
+ * Share of each cell that the least magnitudes take, for each amount. Entries equal to the largest that goes are taken by the same share in
+ * every cell: which of them go is a matter of position.
+ */
+function cellCurves(
+  magnitudes: Float64Array,
+  sorted: Float64Array,
+  cellOf: (place: number) => number,
+  cells: number,
+): Uint8Array {
+  const steps = curveSteps + 1;
+  const limits = Array.from({ length: steps }, (_, step) => {
+    const taken = removedCount(step / curveSteps, sorted.length);
+    const limit = taken === 0 ? Number.NEGATIVE_INFINITY : (sorted[taken - 1] ?? 0);
+    const below = lowerBound(sorted, limit);
+    const equal = upperBound(sorted, limit) - below;
+    return { limit, share: equal === 0 ? 0 : (taken - below) / equal };
+  });
+  const thresholds = Float64Array.from(limits, ({ limit }) => limit);
+  const sizes = new Float64Array(cells);
+  const gone = new Float64Array(cells * steps);
+  for (let place = 0; place < magnitudes.length; place++) {
+    const size = magnitudes[place] ?? 0;
+    const cell = cellOf(place);
+    sizes[cell] = (sizes[cell] ?? 0) + 1;
+    let step = lowerBound(thresholds, size);
+    for (; step < steps && thresholds[step] === size; step++) {
+      gone[cell * steps + step] = (gone[cell * steps + step] ?? 0) + (limits[step]?.share ?? 0);
+    }
+    for (; step < steps; step++) gone[cell * steps + step] = (gone[cell * steps + step] ?? 0) + 1;
+  }
+  return Uint8Array.from(gone, (amount, index) => {
+    const size = sizes[Math.floor(index / steps)] ?? 0;
+    return size === 0 ? 255 : Math.round((255 * amount) / size);
+  });
+}
+
+function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) => number): readonly number[] {
+  const sums = new Float64Array(cells);
+  const sizes = new Float64Array(cells);
+  for (const [channel, norm] of norms.entries()) {
+    const cell = cellOf(channel);
+    sums[cell] = (sums[cell] ?? 0) + norm;
+    sizes[cell] = (sizes[cell] ?? 0) + 1;
+  }
+  const means = sums.map((sum, cell) => sum / Math.max(1, sizes[cell] ?? 1));
+  const largest = means.reduce((most, mean) => Math.max(most, mean), 0);
+  return Array.from(means, (mean) => (largest === 0 ? 0 : mean / largest));
+}
+
+/** Least norm first; of equal ones the first. Channels that are gone come last. */
+function channelOrder(norms: Float64Array, left: Uint8Array): Uint16Array {
+  const key = (channel: number): number => (left[channel] === 1 ? (norms[channel] ?? 0) : Number.POSITIVE_INFINITY);
+  const channels = Array.from(norms.keys()).sort((a, b) => key(a) - key(b) || a - b);
+  const order = new Uint16Array(norms.length);
+  for (const [place, channel] of channels.entries()) order[channel] = place;
+  return order;
+}
+
+/** The axis of the stored weight along which the layer's output channels lie, followed from the node back through what works on the weight. */
+function channelAxis({ role, effective, weight }: Layer, inference: Inference): number | undefined {
+  let axis: number = role.out;
+  for (let value: Value = effective; value !== weight; ) {
+    const { producer } = value;
+    if (producer === undefined) return undefined;
+    const bound = inference.at(producer);
+    const rule = bound instanceof Miss ? bound : bound.axes();
+    if (rule instanceof Miss) return undefined;
+    const output = `out${producer.outputs.indexOf(value)}`;
+    const next = producer.inputs.findIndex((input) => input !== undefined && leadsTo(input, weight));
+    const link = rule.links.find(
+      (one) => "from" in one && !one.map && one.from[0] === `in${next}` && one.to[0] === output && one.to[1] === axis,
+    );
+    const from = producer.inputs[next];
+    if (from === undefined || link === undefined || !("from" in link)) return undefined;
+    axis = link.from[1];
+    value = from;
+  }
+  return axis;
+}
+
+function leadsTo(value: Value, weight: Value): boolean {
+  if (value === weight) return true;
+  return (value.producer?.inputs ?? []).some((input) => input !== undefined && leadsTo(input, weight));
+}
+
+function lowerBound(sorted: Float64Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function upperBound(sorted: Float64Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? 0) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
