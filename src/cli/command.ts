@@ -32,6 +32,8 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
+  /** The command line, without the leading `pith`. */
+  readonly line: readonly string[];
   /** The flags of `passed` that were given. */
   readonly passed: Readonly<Record<string, unknown>>;
   /** Runs a job module in a process of its own, its progress shown. `name` is what messages call it. */

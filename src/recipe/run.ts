@@ -10,10 +10,11 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { type Machine, type Measured, type Run, runFormat, type Samples, type Variant } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { figure } from "../report/numbers.ts";
+import { change, figure, isShare } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
-import type { Recipe } from "./recipe.ts";
+import type { Recipe, RecipeStep } from "./recipe.ts";
+import { steps } from "./steps.ts";
 import { attempt, type Candidate, type Tried } from "./variant.ts";
 
 export interface RunOptions {
@@ -35,8 +36,8 @@ export interface RunOptions {
   readonly about?: { readonly version?: string; readonly command?: readonly string[]; readonly machine?: Machine };
   /** Names what the context's progress counts from here on. */
   readonly onStage?: (name: string) => void;
-  /** The original is measured, or a variant is. */
-  readonly onMeasured?: (result: Measured | Variant) => void;
+  /** The original is measured, or what a step made of it. */
+  readonly onMeasured?: (measured: Measured) => void;
 }
 
 export interface Compressed {
@@ -65,12 +66,7 @@ export async function runRecipe(
   context: Partial<Context> = {},
 ): Promise<{ readonly run: Run; readonly model: Model; readonly bytes: Uint8Array }> {
   const { run, result } = await compress(model, [{ name: recipeName(recipe), recipe }], task, options, context);
-  if (result === undefined) {
-    const same = run.variants[0]?.result?.sha256 === run.original.sha256;
-    throw same
-      ? new PithError("E_UNSUPPORTED", `${refusal(run)}.`)
-      : new PithError("E_ACCURACY_LOST", `${refusal(run)}.`, { hint: "Ask for less, train longer, or force it." });
-  }
+  if (result === undefined) throw refusal(run);
   return { run, ...result };
 }
 
@@ -102,12 +98,19 @@ export async function compress(
   onStage("original");
   const judge = await Judge.create(original, task, judgeOptions(name, options), context);
   onMeasured(judge.original.measured);
+  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(trains))) requireKnowledge(judge);
 
   const tried: Tried[] = [];
   for (const candidate of candidates) {
-    const result = await attempt(original, candidate, candidates.length > 1, { judge, task, goal, context, onStage });
+    const result = await attempt(original, candidate, candidates.length > 1, {
+      judge,
+      task,
+      goal,
+      context,
+      onStage,
+      onMeasured,
+    });
     tried.push(result);
-    onMeasured(result.variant);
   }
   const chosen = choose(tried, options.force === true);
   const kept = chosen === undefined ? undefined : tried[chosen];
@@ -121,7 +124,7 @@ export async function compress(
     command: options.about?.command,
     seed: context.seed,
     machine: options.about?.machine,
-    data: await dataRecord(task, judge, options),
+    data: await dataRecord(task, judge, candidates, options),
     metric: { name: task.metric.name, better: task.metric.better },
     goal,
     original: judge.original.measured,
@@ -141,17 +144,46 @@ export function recipeName(recipe: Recipe): string {
   return recipe.steps.map(({ id }) => id).join(" + ");
 }
 
-/** Why nothing was kept, as a sentence without its full stop. */
-export function refusal(run: Run): string {
+/** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
+export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
-  if (only === undefined) return "There was nothing to try";
-  if (more.length > 0) return "None of what was tried keeps the goal";
-  if (only.refused !== undefined) return only.refused[0]?.toUpperCase() + only.refused.slice(1);
-  const { comparison, verdict } = only;
-  if (comparison === undefined || verdict === undefined) return "Nothing was kept";
+  const hint = "Ask for less, train longer, or force it.";
+  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
+  if (only === undefined) return new PithError("E_USAGE", "There was nothing to try.");
+  if (more.length > 0) return lost("None of what was tried keeps the goal");
+  const { refused, comparison, verdict, result } = only;
+  if (refused !== undefined) {
+    return result?.sha256 === run.original.sha256
+      ? new PithError("E_UNSUPPORTED", `${sentence(refused)}.`)
+      : lost(refused);
+  }
+  if (comparison === undefined || verdict === undefined) return lost("Nothing was kept");
   const { metric, original, candidate } = comparison;
-  const limit = figure(metric, run.goal?.maxDrop ?? 0);
-  return `${metric} goes from ${figure(metric, original.value)} to ${figure(metric, candidate.value)}, more than the ${limit} allowed`;
+  const [before, after] = [original.value, candidate.value].map((value) => figure(metric, value));
+  const most = run.goal?.maxDrop ?? 0;
+  const shown = verdict.drop.value <= most ? "these samples do not show that it stays within" : "more than";
+  const allowed = `${change(metric, most).replace("+", "")}${isShare(metric) ? " points" : ""}`;
+  return lost(`${metric} goes from ${before} to ${after}: ${shown} the ${allowed} allowed`);
+}
+
+function sentence(text: string): string {
+  return `${text[0]?.toUpperCase()}${text.slice(1)}`;
+}
+
+function trains({ id }: RecipeStep): boolean {
+  return steps.get(id)?.data === "train";
+}
+
+/** @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise. */
+function requireKnowledge({ original, chance }: Judge): void {
+  const { metric, original: own } = original.comparison;
+  if (chance === undefined || own.value > chance) return;
+  const [scored, guessed] = [own.value, chance].map((value) => figure(metric, value));
+  throw new PithError(
+    "E_DATA",
+    `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: nothing was done.`,
+    { hint: "Preprocessing, labels or model do not belong together." },
+  );
 }
 
 /** The smallest that is not refused and keeps the goal; by force the smallest there is, if none is like that. */
@@ -176,12 +208,23 @@ function layersOf(original: Model, result: Model, variant: Variant | undefined):
   );
 }
 
-async function dataRecord(task: Task, judge: Judge, { preprocessing }: RunOptions): Promise<Run["data"]> {
+/** Parts that no step is given are not recorded. */
+async function dataRecord(
+  task: Task,
+  judge: Judge,
+  candidates: readonly Candidate[],
+  { preprocessing }: RunOptions,
+): Promise<Run["data"]> {
+  const given = new Set(candidates.flatMap(({ recipe }) => recipe.steps.map(({ id }) => steps.get(id)?.data)));
+  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
+    const samples = given.has(part) ? task[part] : undefined;
+    return samples === undefined ? undefined : samplesOf(samples);
+  };
   return {
     name: task.test.name,
     preprocessing,
-    train: task.train === undefined ? undefined : await samplesOf(task.train),
-    calibrate: task.calibrate === undefined ? undefined : await samplesOf(task.calibrate),
+    train: await used("train"),
+    calibrate: await used("calibrate"),
     test: await samplesOf(task.test),
     chance: judge.chance,
   };

@@ -6,7 +6,7 @@ import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import type { Context } from "../passes/index.ts";
 import { isPruned, remove } from "../prune/index.ts";
-import type { StepRecord, Variant } from "../report/data.ts";
+import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Judge, Standing } from "./judge.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
 import { runStep, type StepKind, steps } from "./steps.ts";
@@ -23,6 +23,7 @@ export interface Scene {
   readonly goal: Goal | undefined;
   readonly context: Context;
   readonly onStage: (name: string) => void;
+  readonly onMeasured: (measured: Measured) => void;
 }
 
 export interface Tried {
@@ -71,7 +72,7 @@ async function takeStep(
   model: Model,
   step: RecipeStep,
   candidate: Candidate,
-  { judge, task, context, onStage }: Scene,
+  { judge, task, context, onStage, onMeasured }: Scene,
 ): Promise<{ readonly record: StepRecord; readonly standing: Standing }> {
   const kind = steps.get(step.id);
   if (kind === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
@@ -85,6 +86,7 @@ async function takeStep(
   onStage("evaluate");
   const standing = await judge.measure(model, `${candidate.name}, after ${step.id}`);
   const { measured, comparison, agreement } = standing;
+  onMeasured(measured);
   const record: StepRecord = {
     id: step.id,
     options: completeOptions(kind, step.options),

@@ -1,0 +1,163 @@
+/** `pith compress`: the whole way, from a model and data to a smaller model and a statement of what it is worth. */
+import { stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import { moduleBeside } from "../../job/job.ts";
+import type { Measured, Run, Variant } from "../../report/data.ts";
+import { change } from "../../report/numbers.ts";
+import { accuracySentence, chosenOf, gainSentence, goalSentence } from "../../report/verdict.ts";
+import { defineCommand, type Result } from "../command.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import type compressJob from "../jobs/compress.ts";
+import type { CompressOutput } from "../jobs/compress.ts";
+import { figure, isShare, metricFlags } from "../metrics.ts";
+import { bytes, count } from "../numbers.ts";
+import type { Terminal } from "../terminal.ts";
+
+/** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
+const usualDrop = 0.01;
+
+export default defineCommand({
+  name: "compress",
+  summary: "the whole way: try, measure, keep the smallest inside the goal, and report",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    out: v.optional(v.pipe(v.string(), v.description("folder to write"), v.metadata({ short: "-o", value: "out/" }))),
+    recipe: v.optional(
+      v.pipe(
+        v.string(),
+        v.description("the steps, as YAML or JSON; without, int8 in its three ways is tried"),
+        v.metadata({ short: "-r", value: "recipe.yaml" }),
+      ),
+    ),
+    ...dataFlags,
+    ...metricFlags,
+    maxDrop: v.optional(
+      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be (1% without -r)")),
+    ),
+    strict: v.optional(
+      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
+    ),
+    force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
+  }),
+  examples: [
+    "compress resnet20.onnx --data cifar10/ --max-drop 1% -o out/",
+    "compress net.onnx --data mnist/ -r recipe.yaml -o out/",
+  ],
+  async run([model = ""], options, session) {
+    const { recipe, metric, output, strict = false, force = false } = options;
+    const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
+    const data = dataRequest(options);
+    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: what is kept is judged on samples.");
+    const maxDrop = options.maxDrop ?? (recipe === undefined && isChoice(metric) ? usualDrop : undefined);
+    if (maxDrop === undefined && (recipe === undefined || strict)) {
+      throw new PithError("E_USAGE", `--max-drop is needed: how much worse ${metric} may become, in its own unit.`);
+    }
+    await requireFolder(out, model);
+    const goal = maxDrop === undefined ? undefined : { maxDrop, strict };
+    const command = ["pith", ...session.line];
+    const input = { model, out, recipe, data, metric, output, goal, force, seed: session.seed, command };
+    const result = await session.job<typeof compressJob>(
+      moduleBeside(import.meta.url, "../jobs/compress"),
+      input,
+      `compress ${model}`,
+    );
+    return show(result);
+  },
+});
+
+/** Whether the metric counts right answers. */
+function isChoice(metric: string): boolean {
+  return metric === "accuracy" || metric === "top-5";
+}
+
+/** @throws PithError before any work is done, if the results could not be written there. */
+async function requireFolder(out: string, model: string): Promise<void> {
+  if (resolve(out, "model.onnx") === resolve(model)) {
+    throw new PithError(
+      "E_USAGE",
+      `"${model}" is what the result in "${out}" would be called: it would take its place.`,
+      {
+        hint: "Name another folder with -o.",
+      },
+    );
+  }
+  const found = await stat(out).catch(() => undefined);
+  if (found !== undefined && !found.isDirectory())
+    throw new PithError("E_FILE", `"${out}" is a file: the results go into a folder.`);
+}
+
+function show({ run, written, refused }: CompressOutput): Result {
+  return {
+    data: run,
+    goalMissed: chosenOf(run) === undefined || chosenOf(run)?.verdict?.met === false,
+    print(terminal) {
+      printVariants(terminal, run);
+      if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
+      if (refused !== undefined) {
+        const hint = "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
+        return terminal.fail(new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }));
+      }
+      const chosen = chosenOf(run);
+      if (chosen === undefined) return;
+      terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);
+      for (const sentence of [accuracySentence(run), goalSentence(run)])
+        if (sentence !== undefined) terminal.line(sentence);
+      terminal.line(`written: ${written.join("  ")}`);
+    },
+  };
+}
+
+function printVariants(terminal: Terminal, run: Run): void {
+  const metric = run.metric.name;
+  const row = (mark: string, name: string, measured: Measured | undefined, note: string): string[] => [
+    mark,
+    name,
+    measured === undefined ? "" : bytes(measured.bytes),
+    measured?.brotli === undefined ? "" : bytes(measured.brotli),
+    measured?.macs === undefined ? "" : count(measured.macs),
+    measured === undefined ? "" : figure(metric, measured.estimate.value),
+    note,
+  ];
+  const { green, red, dim } = terminal.color;
+  terminal.table(
+    [
+      { title: "" },
+      { title: "" },
+      { title: "bytes", align: "right" },
+      { title: "brotli", align: "right" },
+      { title: "MACs", align: "right" },
+      { title: metric, align: "right" },
+      { title: "" },
+    ],
+    [
+      row("", run.original.name, run.original, ""),
+      ...run.variants.map((variant, place) => {
+        const good = variant.refused === undefined && variant.verdict?.met !== false;
+        const notes = [noteOf(variant, run), ...(place === run.chosen ? ["← kept"] : [])];
+        return row(
+          good ? green("✓") : red("✗"),
+          variant.name,
+          variant.result,
+          notes.filter((note) => note !== "").join("  "),
+        );
+      }),
+    ],
+  );
+  for (const { name, steps } of run.variants) {
+    const misses = steps.reduce((sum, step) => sum + step.misses.length, 0);
+    if (misses > 0) terminal.line(dim(`${name}: ${misses} refused (run.json and report.html say why)`));
+  }
+}
+
+/** What a variant's line ends in: the reason of a refusal, or the paired difference. */
+function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
+  if (refused !== undefined) return refused;
+  if (comparison === undefined) return "";
+  const { metric, difference } = comparison;
+  const unit = isShare(metric) ? " points" : "";
+  const text = `${change(metric, difference.value)}${unit}`;
+  if (goal === undefined || verdict?.met !== false) return text;
+  return `${text}, ${verdict.verdict === "not shown" ? "not shown to be" : "not"} within ${change(metric, goal.maxDrop).replace("+", "")}`;
+}

@@ -1,0 +1,213 @@
+/** Job of `pith compress`: runs a recipe, or a few of its own, and writes model, report and record of what was kept. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { basename, join } from "node:path";
+import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
+import { type Dataset, isIndexed, openDataset, take } from "../../data/index.ts";
+import { view } from "../../data/indexed.ts";
+import { createEngine } from "../../engine/index.ts";
+import { type ErrorCode, PithError } from "../../errors.ts";
+import { agreement, type Goal, size, type Task } from "../../evaluate/index.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open } from "../../onnx/index.ts";
+import {
+  type Candidate,
+  type Compressed,
+  compress,
+  defaultPlan,
+  parseRecipe,
+  recipeName,
+  recipeText,
+  refusal,
+} from "../../recipe/index.ts";
+import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
+import { type DataRequest, openParts } from "../data.ts";
+import { filesOf } from "../files.ts";
+import { figure, type MetricName, metricNamed } from "../metrics.ts";
+import { bytes } from "../numbers.ts";
+import { prepare } from "./prepare.ts";
+
+export interface CompressInput {
+  readonly model: string;
+  /** A folder. */
+  readonly out: string;
+  /** Path of a recipe; undefined: a few are tried. */
+  readonly recipe: string | undefined;
+  readonly data: DataRequest;
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+  readonly goal: Goal | undefined;
+  readonly force: boolean;
+  readonly seed: number;
+  /** The command line, for the record. */
+  readonly command: readonly string[];
+}
+
+export interface CompressOutput {
+  readonly run: Run;
+  /** Paths; empty where nothing is kept. */
+  readonly written: readonly string[];
+  /** Why nothing is kept. */
+  readonly refused: { readonly code: ErrorCode; readonly message: string } | undefined;
+}
+
+export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
+  const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
+  const model = await open(input.model);
+  const engine = createEngine();
+  const parts = await openTask(input.data);
+  const preparation = await prepare(engine, model, input.model, input.data, parts.test, context);
+  const output = input.output === undefined ? {} : { output: input.output };
+  const task: Task = {
+    calibrate: preparation.ready(parts.calibrate),
+    test: preparation.ready(parts.test),
+    ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
+    metric: preparation.labelled ? metricNamed(input.metric, input.output) : agreement(output),
+  };
+  const candidates = given === undefined ? defaultPlan(true) : [given];
+  const result = await compress(
+    model,
+    candidates,
+    task,
+    {
+      name: basename(input.model),
+      goal: input.goal,
+      force: input.force,
+      batch: input.data.batch,
+      ...output,
+      preprocessing: preparation.name,
+      about: { version: ownVersion(), command: input.command, machine: thisMachine() },
+      onStage: (name) => context.stage(name),
+      onMeasured: (measured) => context.log({ id: measured.name, text: stepText(measured, task.metric.name) }),
+    },
+    {
+      engine,
+      seed: input.seed,
+      signal: context.signal,
+      log: (event) => context.log(event),
+      progress: (done, total) => context.progress(done, total),
+    },
+  );
+  const run: Run = { ...result.run, original: { ...result.run.original, ...(await fileFacts(model, input.model)) } };
+  const { code, message } = refusal(run);
+  return {
+    run,
+    written: await write(input, run, result, candidates, context),
+    refused: run.chosen === undefined ? { code, message } : undefined,
+  };
+}
+
+async function readRecipe(path: string): Promise<Candidate> {
+  const recipe = parseRecipe(await readText(path), path);
+  return { name: recipeName(recipe), recipe };
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
+  }
+}
+
+/** Samples to calibrate with where the data has a part to train on. */
+const calibrationSamples = 200;
+
+interface Parts {
+  readonly train: Dataset | undefined;
+  readonly calibrate: Dataset;
+  readonly test: Dataset;
+}
+
+/** Parts that do not overlap. What is calibrated with is taken from the part to train on, which is then that much smaller. */
+async function openTask({ path, samples }: DataRequest): Promise<Parts> {
+  const [train, test] = await Promise.all([partIfThere(path, "train"), partIfThere(path, "test")]);
+  // One part only: some of it is set aside to calibrate with, and there is nothing to train on.
+  if (train === undefined || test === undefined) return { train: undefined, ...(await openParts(path, samples)) };
+  const judged = samples === undefined ? test : take(test, samples);
+  const calibrate = take(train, calibrationSamples);
+  if (!isIndexed(train) || train.count < 2 * calibrationSamples) return { train, calibrate, test: judged };
+  const rest = Uint32Array.from({ length: train.count - calibrationSamples }, (_, at) => at + calibrationSamples);
+  return { train: view(train, train.name, rest), calibrate, test: judged };
+}
+
+async function partIfThere(path: string, part: "train" | "test"): Promise<Dataset | undefined> {
+  try {
+    return await openDataset(path, { part });
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_DATA") return undefined;
+    throw error;
+  }
+}
+
+function stepText({ name, bytes: weight, estimate }: Measured, metric: string): string {
+  return `${name}: ${bytes(weight)}, ${metric} ${figure(metric, estimate.value)}`;
+}
+
+/** All of them, or none: no name is taken before every file is complete. */
+async function write(
+  { out }: CompressInput,
+  run: Run,
+  { result }: Compressed,
+  candidates: readonly Candidate[],
+  context: JobContext,
+): Promise<readonly string[]> {
+  const recipe = candidates[run.chosen ?? -1]?.recipe;
+  if (result === undefined || recipe === undefined) return [];
+  context.stage("write");
+  const text = (content: string): Uint8Array[] => [new TextEncoder().encode(content)];
+  const files: readonly (readonly [string, Uint8Array[]])[] = [
+    ["model.onnx", [result.bytes]],
+    ["report.html", text(reportPage(run))],
+    ["report.md", text(reportMarkdown(run))],
+    ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
+    ["recipe.yaml", text(recipeText(recipe))],
+  ];
+  if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped before anything was written.");
+  await makeFolder(out);
+  await writeFilesAtomically(files.map(([name, chunks]) => [join(out, name), chunks]));
+  return files.map(([name]) => joinPath(out, name));
+}
+
+/** Of a model in one file: the file as it lies there. */
+async function fileFacts(
+  model: Parameters<typeof filesOf>[0],
+  path: string,
+): Promise<Partial<Pick<Measured, "bytes" | "brotli" | "sha256">>> {
+  const files = filesOf(model, path);
+  if (files.length !== 1) return {};
+  return {
+    ...(await size(path)),
+    sha256: createHash("sha256")
+      .update(await readFile(path))
+      .digest("hex"),
+  };
+}
+
+function ownVersion(): string {
+  return versionIn(new URL("../../../package.json", import.meta.url).pathname) ?? "";
+}
+
+function thisMachine(): Machine {
+  const [cpu] = cpus();
+  const runtime = versionIn("onnxruntime-node/package.json");
+  return {
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpu?.model.trim() ?? "unknown",
+    threads: availableParallelism(),
+    memory: totalmem(),
+    versions: { node: process.versions.node, ...(runtime === undefined ? {} : { "onnxruntime-node": runtime }) },
+  };
+}
+
+/** Of a package, by the path of its package.json. */
+function versionIn(manifest: string): string | undefined {
+  try {
+    const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(manifest);
+    return typeof version === "string" ? version : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,165 @@
+/** `pith compress` from words to files, its job in a process of its own. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runProgram } from "../../src/cli/program.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import type { Run } from "../../src/report/data.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { task, trained } from "../recipe/blobs.ts";
+import { shared } from "../shared.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const at = (name: string): string => join(folder, name);
+const written = ["model.onnx", "recipe.yaml", "report.html", "report.md", "run.json"];
+
+async function csv(part: IndexedDataset): Promise<string> {
+  const { input, label } = await part.gather(Uint32Array.from({ length: part.count }, (_, sample) => sample));
+  if (input === undefined || label === undefined) throw new Error("A column is missing.");
+  const width = input.dims[1] ?? 0;
+  const [values, labels] = [toFloat64(input), toFloat64(label)];
+  const rows = [...labels].map((own, row) => [...values.subarray(row * width, (row + 1) * width), own].join(","));
+  return `${Array.from({ length: width }, (_, axis) => `x${axis}`).join(",")},label\n${rows.join("\n")}\n`;
+}
+
+beforeAll(async () => {
+  mkdirSync(at("data"));
+  writeFileSync(at("data/train.csv"), await csv(task.train as IndexedDataset));
+  writeFileSync(at("data/test.csv"), await csv(task.test as IndexedDataset));
+  await save(await trained(), at("net.onnx"));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function pith(words: readonly string[], signal = new AbortController().signal) {
+  const text = { out: "", err: "" };
+  const stream = (name: "out" | "err") => ({
+    write: (more: string) => {
+      text[name] += more;
+    },
+  });
+  const code = await runProgram(words, { out: stream("out"), err: stream("err"), signal });
+  return { code, ...text };
+}
+
+const compress = (...words: string[]) => pith(["compress", at("net.onnx"), "--data", at("data"), ...words]);
+const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+describe("without a recipe", () => {
+  test("writes the smallest of three, with a report and a record that fit the files", async () => {
+    const { code, out, err } = await compress("-o", at("out"));
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining("int8 static, after quantize: ") });
+    expect(readdirSync(at("out")).sort()).toEqual(written);
+    const run: Run = JSON.parse(readFileSync(at("out/run.json"), "utf8"));
+    const [original, result] = [run.original, run.variants[run.chosen ?? -1]?.result];
+    expect(original.sha256).toBe(sha256(at("net.onnx")));
+    expect(result?.sha256).toBe(sha256(at("out/model.onnx")));
+    expect(result?.bytes).toBe(readFileSync(at("out/model.onnx")).length);
+    expect(run.command).toEqual(["pith", "compress", at("net.onnx"), "--data", at("data"), "-o", at("out")]);
+    expect(run.goal).toEqual({ maxDrop: 0.01, strict: false });
+    expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
+    expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 } });
+    expect(run.data.train).toBeUndefined();
+    for (const part of ["✓  int8 static", "✓  int8 dynamic", "✓  int8 weights", "← kept", " smaller", "written: "])
+      expect(out).toContain(part);
+    expect(out).not.toContain("✗");
+    expect(readFileSync(at("out/report.html"), "utf8")).toContain("net.onnx");
+    expect(readFileSync(at("out/report.md"), "utf8")).toContain("int8 weights");
+    await expect(open(at("out/model.onnx"))).resolves.toBeDefined();
+  });
+
+  test("what was written runs again as a recipe, to the same bytes; --json prints the record", async () => {
+    const { code, out } = await compress("-r", at("out/recipe.yaml"), "-o", at("again"), "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual(JSON.parse(readFileSync(at("again/run.json"), "utf8")));
+    expect(sha256(at("again/model.onnx"))).toBe(sha256(at("out/model.onnx")));
+  });
+});
+
+describe("nothing is written", () => {
+  test("for a recipe with a mistake, which is pointed at", async () => {
+    writeFileSync(at("typo.yaml"), "steps:\n  - train: { epochs: 2 }\n  - quantise: { scheme: static }\n");
+    const { code, err } = await compress("-r", at("typo.yaml"), "-o", at("none"));
+    expect(code).toBe(2);
+    expect(err).toContain(`E_OPTION: ${at("typo.yaml")}:3:5: steps[1].quantise: there is no step "quantise"`);
+    expect(err).toContain('hint: Did you mean "quantize"?');
+    expect(existsSync(at("none"))).toBe(false);
+  });
+
+  test("where the goal is missed; --force writes it all the same, and the exit code stays", async () => {
+    writeFileSync(at("cut.yaml"), "steps:\n  - prune: { structured: true, amount: 0.4 }\n");
+    const words = ["-r", at("cut.yaml"), "--max-drop", "1%", "-o", at("none")];
+    const missed = await compress(...words);
+    expect(missed).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Accuracy goes from 9") });
+    expect(missed.out).toMatch(/✗ {2}prune .* points, not within 1\.0/);
+    expect(existsSync(at("none"))).toBe(false);
+    const forced = await compress(...words.with(-1, at("forced")), "--force");
+    expect(forced.code).toBe(1);
+    expect(readdirSync(at("forced")).sort()).toEqual(written);
+  });
+
+  test("where the function is lost, goal or not", async () => {
+    writeFileSync(at("gone.yaml"), "steps:\n  - prune: { structured: true, amount: 0.95 }\n");
+    const { code, err } = await compress("-r", at("gone.yaml"), "-o", at("none"));
+    expect(code).toBe(1);
+    expect(err).toMatch(/E_ACCURACY_LOST: Accuracy falls from .* Nothing was written\./);
+    expect(existsSync(at("none"))).toBe(false);
+  });
+
+  test("where the model does not know the data", async () => {
+    const swapped = readFileSync(at("data/test.csv"), "utf8").replace(/,(\d)$/gm, (_, label) => `,${(+label + 1) % 8}`);
+    writeFileSync(at("swapped.csv"), swapped);
+    const { code, err } = await pith(["compress", at("net.onnx"), "--data", at("swapped.csv"), "-o", at("none")]);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
+    expect(existsSync(at("none"))).toBe(false);
+  });
+
+  test("after Ctrl-C, wherever it comes", async () => {
+    writeFileSync(at("long.yaml"), "steps:\n  - train: { epochs: 100000 }\n");
+    const controller = new AbortController();
+    const words = ["compress", at("net.onnx"), "--data", at("data"), "-r", at("long.yaml"), "-o", at("none")];
+    setTimeout(() => controller.abort(), 3000);
+    const { code, err } = await pith(words, controller.signal);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_STOPPED: ") });
+    expect(existsSync(at("none"))).toBe(false);
+  });
+});
+
+test("usage: data and goal are asked for, and no file is taken for a folder or put in the model's place", async () => {
+  expect(await pith(["compress", at("net.onnx")])).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
+  expect(await compress("--metric", "perplexity")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("--max-drop is needed"),
+  });
+  expect(await compress("-o", at("net.onnx"))).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
+  mkdirSync(at("own"));
+  await save(await open(at("net.onnx")), at("own/model.onnx"));
+  const own = await pith(["compress", at("own/model.onnx"), "--data", at("data"), "-o", at("own")]);
+  expect(own).toMatchObject({ code: 2, err: expect.stringContaining("would take its place") });
+});
+
+const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
+
+test.skipIf(mnist === undefined || network === undefined)("a real network stays a quarter of its size", async () => {
+  const { code, out } = await pith([
+    "compress",
+    network ?? "",
+    "--data",
+    mnist ?? "",
+    "--samples",
+    "1000",
+    "-o",
+    at("mnist"),
+    "--json",
+  ]);
+  expect(code).toBe(0);
+  const run: Run = JSON.parse(out);
+  expect(run.original.estimate.value).toBeGreaterThan(0.95);
+  const chosen = run.variants[run.chosen ?? -1];
+  expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
+  expect(chosen?.verdict).toMatchObject({ met: true });
+  expect(readdirSync(at("mnist")).sort()).toEqual(written);
+});
