@@ -1,0 +1,6 @@
+/** Walkers over a graph, which ask operators' entries and never look at names: types, layers, costs, channels that go together. */
+export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
+export { type Cost, cost } from "./cost.ts";
+export { cut, type Removal, refusesCut } from "./cut.ts";
+export { type Inference, infer } from "./infer.ts";
+export { type Layer, layerAt, layers, type Selection, selectLayers } from "./layers.ts";
