@@ -10,9 +10,10 @@ import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
 import { operatorPage } from "./generate/operators.ts";
+import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
-const generators: readonly Generator[] = [errorPage, operatorPage, surface];
+const generators: readonly Generator[] = [errorPage, operatorPage, recipeSchemaPage, surface];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const checking = process.argv.includes("--check");

@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { completeOptions, parseRecipe, steps } from "../../src/recipe/index.ts";
+import { recipeSchema } from "./recipe-schema.ts";
+
+const text = JSON.stringify(recipeSchema());
+
+function at(...path: readonly string[]): Readonly<Record<string, unknown>> {
+  let node: unknown = recipeSchema();
+  for (const key of path) node = typeof node === "object" && node !== null ? Reflect.get(node, key) : undefined;
+  if (typeof node !== "object" || node === null) throw new Error(`There is no ${path.join(".")}.`);
+  return { ...node };
+}
+
+const stepsAt = ["properties", "steps", "items", "properties"];
+
+test("has every step, with its options and what the pass says of them", () => {
+  expect(Object.keys(at(...stepsAt))).toEqual([...steps.keys()]);
+  expect(at(...stepsAt, "prune", "properties", "amount")).toMatchObject({
+    type: "number",
+    minimum: 0,
+    maximum: 1,
+    description: expect.stringContaining("share"),
+  });
+  expect(at(...stepsAt, "quantize", "properties", "scheme").enum).toEqual(["weights", "dynamic", "static"]);
+  expect(at(...stepsAt, "prune").required).toEqual(["amount"]);
+});
+
+test("offers the options that recipes accept, and none that the run fills in", () => {
+  for (const [id, kind] of steps) {
+    const whole = at(...stepsAt, id);
+    const [first] = Array.isArray(whole.anyOf) ? whole.anyOf : [whole];
+    const names = Object.keys(first.properties);
+    expect(names.filter((name) => kind.withheld.includes(name))).toEqual([]);
+    // Defaults are named as options are.
+    for (const name of Object.keys(completeOptions(kind, {}))) expect(names).toContain(name);
+    expect(first.additionalProperties).toBe(false);
+  }
+  expect(text).not.toContain('"data"');
+});
+
+test("lets a step stand alone exactly where a recipe does", () => {
+  for (const id of steps.keys()) {
+    const alone = Array.isArray(at(...stepsAt, id).anyOf);
+    const accepted = () => parseRecipe(`steps:\n  - ${id}:\n`);
+    if (alone) expect(accepted).not.toThrow();
+    else expect(accepted).toThrow();
+  }
+});
+
+test("leaves hints for the command line out", () => {
+  expect(text).not.toContain("teacher.onnx");
+});
