@@ -39,6 +39,15 @@ export function isShare(metric: string): boolean {
   return /accuracy|agreement/.test(metric);
 }
 
+/** Units of figures that have one. */
+const units: Readonly<Record<string, string>> = { "signal to noise": " dB", "KL divergence": " nats" };
+
 export function figure(metric: string, value: number): string {
-  return isShare(metric) ? percent(value) : value.toPrecision(4);
+  return isShare(metric) ? percent(value) : `${value.toPrecision(4)}${units[metric] ?? ""}`;
+}
+
+/** A difference between two figures: of shares in points. */
+export function change(metric: string, value: number): string {
+  const size = isShare(metric) ? `${(100 * value).toFixed(1)} points` : figure(metric, value);
+  return value > 0 ? `+${size}` : size;
 }

@@ -8,8 +8,8 @@ import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
-import { figure, metricFlags } from "../metrics.ts";
-import { integer, percent } from "../numbers.ts";
+import { change, figure, metricFlags } from "../metrics.ts";
+import { estimate, integer, percent } from "../numbers.ts";
 import { verdictText } from "../verdict.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -32,8 +32,9 @@ export default defineCommand({
       v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be: 1%")),
     ),
     strict: v.optional(
-      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
+      v.pipe(v.boolean(), v.description("demand that the whole interval, not the estimate, keeps a goal")),
     ),
+    minAccuracy: v.optional(v.pipe(share, v.description("share of samples that must be answered right: 90%"))),
     minAgreement: v.optional(
       v.pipe(share, v.description("share of samples that must be answered as the original does: 97%")),
     ),
@@ -46,28 +47,33 @@ export default defineCommand({
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, maxDrop, minAgreement, strict = false } = options;
+    const { against, maxDrop, minAccuracy, minAgreement, strict = false } = options;
     const data = dataRequest(options);
     if (data === undefined) throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.");
     for (const [flag, value] of Object.entries({ "max-drop": maxDrop, "min-agreement": minAgreement })) {
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
     const { metric, output } = options;
+    if (minAccuracy !== undefined && metric !== "accuracy")
+      throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
     const input = { model, against, data, metric, output, maxDrop, strict };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
       input,
       `eval ${model}`,
     );
-    const agrees = result.figures.find((one) => one.metric === "agreement")?.estimate;
-    const goals = {
-      drop: result.verdict?.met,
-      agreement: minAgreement === undefined || agrees === undefined ? undefined : agrees.value >= minAgreement,
-    };
-    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result));
+    const goals: Goal[] = [];
+    if (result.verdict !== undefined && maxDrop !== undefined)
+      goals.push({ kind: "drop", met: result.verdict.met, text: verdictText(result.verdict, metric, maxDrop) });
+    for (const [kind, least] of [
+      ["accuracy", minAccuracy],
+      ["agreement", minAgreement],
+    ] as const)
+      if (least !== undefined) goals.push(goalOf(result, kind, least, strict));
+    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
-      data: { model, against, ...result, goals },
-      goalMissed: goals.drop === false || goals.agreement === false,
+      data: { model, against, ...result, goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])) },
+      goalMissed: goals.some(({ met }) => !met),
       print(terminal) {
         terminal.line(`${terminal.color.bold(model)} on ${result.dataset}, ${integer(result.samples)} samples`);
         if (result.preprocessing !== undefined) terminal.line(`preprocessing: ${result.preprocessing}`);
@@ -75,39 +81,57 @@ export default defineCommand({
           [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
           rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
-        if (result.verdict !== undefined && maxDrop !== undefined)
-          terminal.line(verdictText(result.verdict, metric, maxDrop));
-        if (goals.agreement === false) terminal.line(`agreement is below ${percent(minAgreement ?? 0)}`);
+        for (const { text } of goals) terminal.line(text);
       },
     };
   },
 });
 
+/** What was demanded, and whether it holds. */
+interface Goal {
+  readonly kind: "drop" | "accuracy" | "agreement";
+  readonly met: boolean;
+  readonly text: string;
+}
+
+/** @throws PithError E_DATA if the figure could not be measured. */
+function goalOf(result: EvalOutput, kind: "accuracy" | "agreement", least: number, strict: boolean): Goal {
+  const found = result.figures.find((one) => one.metric === kind)?.estimate;
+  if (found === undefined)
+    throw new PithError("E_DATA", `${result.dataset} has no labels: --min-${kind} cannot be judged.`);
+  const met = (strict ? found.low : found.value) >= least;
+  return { kind, met, text: `${met ? "kept" : "lost"}: ${kind} ${estimate(found)}, ${percent(least)} demanded` };
+}
+
 function rowsOf(result: EvalOutput): [name: string, value: string, interval: string][] {
-  const row = (name: string, metric: string, estimate: Estimate): [string, string, string] => [
-    name,
-    figure(metric, estimate.value),
-    `${figure(metric, estimate.low)} … ${figure(metric, estimate.high)}`,
-  ];
+  const row = (
+    name: string,
+    metric: string,
+    { value, low, high }: Estimate,
+    shown = figure,
+  ): [string, string, string] => [name, shown(metric, value), `${shown(metric, low)} … ${shown(metric, high)}`];
   const rows = result.figures.map(({ metric, estimate }) => row(metric, metric, estimate));
   const { comparison } = result;
   if (comparison === undefined) return rows;
   const before = row(`${comparison.metric} of the original`, comparison.metric, comparison.original);
-  const change = row("difference", comparison.metric, comparison.difference);
-  return [before, ...rows.slice(0, 1), change, ...rows.slice(1)];
+  const difference = row("difference", comparison.metric, comparison.difference, change);
+  return [before, ...rows.slice(0, 1), difference, ...rows.slice(1)];
 }
 
-function markdown(model: string, result: EvalOutput): string {
+function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
+  const { preprocessing } = result;
   const rows = rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`);
   return [
     `### ${model}`,
     "",
-    `${result.dataset}, ${integer(result.samples)} samples`,
+    `${result.dataset}, ${integer(result.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
     "",
     "| | value | 95 % interval |",
     "| --- | ---: | --- |",
     ...rows,
     "",
+    ...goals.map(({ text }) => `- ${text}`),
+    ...(goals.length === 0 ? [] : [""]),
     "",
   ].join("\n");
 }

@@ -1,0 +1,147 @@
+/** What is in a model, as data. Nothing is run, and no weight is read. */
+import { channelGroups } from "../../analysis/channels.ts";
+import { cost } from "../../analysis/cost.ts";
+import { infer } from "../../analysis/infer.ts";
+import { type Layer, layers } from "../../analysis/layers.ts";
+import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
+import type { Tensor } from "../../tensor/types.ts";
+import { count } from "../numbers.ts";
+import { channelsOf, estimateSavings, payingRank } from "./savings.ts";
+
+/** A count of stored tensors of one element type. */
+export interface Stored {
+  readonly type: string;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly bytes: number;
+}
+
+export interface Port {
+  readonly name: string;
+  readonly type: string | undefined;
+  readonly dims: string;
+}
+
+export interface LayerRow {
+  readonly name: string;
+  readonly operator: string;
+  readonly weight: string;
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly groups: number;
+  readonly parameters: number;
+  readonly macs: Multiple | undefined;
+  /** Up to this rank two factors are smaller than the matrix; undefined where the weight is none. */
+  readonly payingRank: number | undefined;
+  /** Output channels that could be cut, and why the others could not. */
+  readonly cuttable: number;
+  readonly kept: string | undefined;
+}
+
+/** A number of operations: `count` for each `per` ("batch", "batch*seq"), or in all. */
+export interface Multiple {
+  readonly count: number | undefined;
+  readonly per: string | undefined;
+}
+
+export type Description = ReturnType<typeof describeModel>;
+
+/** @param size bytes of the model file and the files that hold its weights. */
+export function describeModel(model: Model, path: string, size: number) {
+  const { header, graph } = model;
+  const inference = infer(model);
+  const costs = cost(model, inference);
+  const found = layers(model, inference);
+  const groups = channelGroups(model, inference);
+  return {
+    file: path,
+    bytes: size,
+    producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
+    irVersion: header.irVersion,
+    opsets: Object.fromEntries([...header.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),
+    inputs: graph.feeds.map(port),
+    outputs: graph.outputs.map(port),
+    operators: countOperators(graph),
+    parameters: costs.parameters,
+    macs: multiple(costs.macs),
+    layers: found.map((layer: Layer): LayerRow => {
+      const { type, dims } = layer.weight.type ?? {};
+      return {
+        name: layer.name,
+        operator: layer.node.op,
+        weight: `${type ?? "?"} ${dimsText(dims)}`,
+        outputs: layer.outputs,
+        inputs: layer.inputs,
+        groups: layer.role.groups,
+        parameters: layer.weight.tensor === undefined ? 0 : elementCount(layer.weight.tensor.dims),
+        macs: multiple(costs.perNode.get(layer.node)),
+        payingRank: payingRank(layer),
+        ...channelsOf(layer, groups),
+      };
+    }),
+    savings: estimateSavings(found, groups),
+    notUnderstood: [...inference.misses, ...costs.misses].map(({ reason, at }) => ({ at, reason })),
+    stored: countStored(graph),
+    roles: countRoles(graph),
+    metadata: Object.fromEntries(header.metadata),
+  };
+}
+
+function port(value: Value): Port {
+  return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
+}
+
+function multiple(dim: Dim | undefined): Multiple | undefined {
+  if (dim === undefined || typeof dim === "number")
+    return dim === undefined ? undefined : { count: dim, per: undefined };
+  const product = /^(?:(\d+)\*)?([^ ]+)$/.exec(dimText(dim));
+  return product === null
+    ? { count: undefined, per: dimText(dim) }
+    : { count: Number(product[1] ?? 1), per: product[2] };
+}
+
+export function multipleText(value: Multiple | undefined): string {
+  if (value === undefined) return "?";
+  if (value.count === undefined) return value.per ?? "?";
+  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
+}
+
+/** Operator → number of nodes, subgraphs included, most frequent first. */
+function countOperators(graph: Graph): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const part of allGraphs(graph)) {
+    for (const node of part.nodes()) {
+      const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
+}
+
+/** Stored tensors by element type, largest first. A tensor stored under two names counts once. */
+function countStored(graph: Graph): Stored[] {
+  const tensors = new Set<Tensor>();
+  for (const part of allGraphs(graph)) {
+    for (const { tensor } of part.values()) if (tensor !== undefined) tensors.add(tensor);
+    for (const node of part.nodes()) {
+      for (const attribute of node.attributes.values()) if (attribute.kind === "tensor") tensors.add(attribute.value);
+    }
+  }
+  const byType = new Map<string, Stored>();
+  for (const { type, dims, bytes: size } of tensors) {
+    const before = byType.get(type) ?? { type, tensors: 0, elements: 0, bytes: 0 };
+    const elements = before.elements + elementCount(dims);
+    byType.set(type, { type, tensors: before.tensors + 1, elements, bytes: before.bytes + size });
+  }
+  return [...byType.values()].sort((a, b) => b.bytes - a.bytes);
+}
+
+function countRoles(graph: Graph): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const part of allGraphs(graph)) {
+    for (const { role } of part.values()) if (role !== undefined) counts[role.kind] = (counts[role.kind] ?? 0) + 1;
+  }
+  return counts;
+}

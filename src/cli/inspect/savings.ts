@@ -1,0 +1,108 @@
+/**
+ * What techniques would save, told from shapes alone: estimates, for deciding what to try.
+ *
+ * - 8-bit weights: one byte a weight, and a float scale and a zero point for each output channel.
+ * - Cutting the share f of all channels that can go: a weight with n elements, of whose indices along axis a the share r_a can go, keeps about
+ *   n · Π (1 − f · r_a). Which channels go is for `pith prune` to say.
+ * - Low rank pays up to the rank where both factors together are as large as the matrix; whether a layer bears it, only its numbers tell.
+ */
+import type { Group } from "../../analysis/channels.ts";
+import type { Layer } from "../../analysis/layers.ts";
+import type { Value } from "../../graph/graph.ts";
+import { largestRankThatSaves } from "../../math/index.ts";
+import { elementCount } from "../../tensor/dims.ts";
+
+/** The share of channels that the estimate of cutting supposes. */
+export const supposedCut = 0.3;
+
+/** Shares of the sum of squared singular values whose ranks are told. */
+export const energies = [0.9, 0.95, 0.99] as const;
+
+/** Bytes of what a technique would change, before and after, and in how many layers. */
+export interface Saving {
+  readonly layers: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+export interface Savings {
+  readonly int8: Saving;
+  readonly channels: Saving & { readonly cuttable: number; readonly channels: number };
+  /** Layers with a matrix for which there is a rank that pays. */
+  readonly lowRank: { readonly layers: number };
+}
+
+/** A scale in float32 and a zero point in int8. */
+const bytesPerChannel = 5;
+
+export function estimateSavings(layers: readonly Layer[], groups: readonly Group[]): Savings {
+  const int8 = { layers: 0, before: 0, after: 0 };
+  const seen = new Set<Value>();
+  for (const { weight, outputs } of layers) {
+    const { tensor } = weight;
+    if (tensor?.type !== "float32") continue;
+    int8.layers++;
+    if (seen.has(weight)) continue;
+    seen.add(weight);
+    int8.before += tensor.bytes;
+    int8.after += elementCount(tensor.dims) + bytesPerChannel * outputs;
+  }
+  return {
+    int8,
+    channels: cutting(layers, groups),
+    lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
+  };
+}
+
+function cutting(layers: readonly Layer[], groups: readonly Group[]): Savings["channels"] {
+  const kept = new Map<Value, number>();
+  for (const { slices, refused } of groups) {
+    for (const { value, unitOf } of slices) {
+      if (value.tensor === undefined) continue;
+      const going = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
+      kept.set(value, (kept.get(value) ?? 1) * (1 - supposedCut * going));
+    }
+  }
+  const result = { layers: 0, before: 0, after: 0, cuttable: 0, channels: 0 };
+  for (const [{ tensor }, share] of kept) {
+    if (tensor === undefined || share === 1) continue;
+    result.before += tensor.bytes;
+    result.after += tensor.bytes * share;
+  }
+  result.after = Math.round(result.after);
+  for (const layer of layers) {
+    const { cuttable } = channelsOf(layer, groups);
+    if (cuttable > 0) result.layers++;
+    result.cuttable += cuttable;
+    result.channels += layer.outputs;
+  }
+  return result;
+}
+
+/** Output channels of a layer that can be cut, and the first reason why others cannot. */
+export function channelsOf(
+  layer: Layer,
+  groups: readonly Group[],
+): { readonly cuttable: number; readonly kept: string | undefined } {
+  for (const { slices, refused } of groups) {
+    const slice = slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+    if (slice === undefined) continue;
+    const units = [...slice.unitOf];
+    const no = units.flatMap((unit) => refused.get(unit) ?? []);
+    const [first] = no;
+    const place = first?.at === undefined ? "" : ` (${first.at})`;
+    return {
+      cuttable: units.filter((unit) => unit >= 0 && !refused.has(unit)).length,
+      kept: first === undefined ? undefined : `${first.reason}${place}`,
+    };
+  }
+  return { cuttable: 0, kept: undefined };
+}
+
+/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix. */
+export function payingRank(layer: Layer): number | undefined {
+  const { tensor } = layer.weight;
+  const isMatrix = tensor?.dims.length === 2 && layer.weight === layer.effective;
+  if (!isMatrix || (tensor.type !== "float32" && tensor.type !== "float64")) return undefined;
+  return largestRankThatSaves(layer.outputs, layer.inputs);
+}

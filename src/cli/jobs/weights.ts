@@ -1,0 +1,62 @@
+/** Job of `pith inspect --weights`: reads every layer's numbers. */
+import { infer } from "../../analysis/infer.ts";
+import { layers } from "../../analysis/layers.ts";
+import { createEngine } from "../../engine/index.ts";
+import { PithError } from "../../errors.ts";
+import type { JobContext } from "../../job/job.ts";
+import { fromDense, type Matrix, rankForEnergy, singularValues } from "../../math/index.ts";
+import { open } from "../../onnx/index.ts";
+import { readStored } from "../../quantize/stored.ts";
+import { energies } from "../inspect/savings.ts";
+
+/** Singular values of a square matrix of this size take about ten seconds. */
+const largestDecomposed = 1024;
+
+export interface WeightNumbers {
+  readonly name: string;
+  /** Share of numbers that are exactly zero. */
+  readonly zeros: number;
+  readonly least: number;
+  readonly greatest: number;
+  /**
+   * How many singular values hold each of `energies` of the weight, its first axis the rows, and how many there are;
+   * undefined where the matrix is too large to decompose while someone waits.
+   */
+  readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
+}
+
+export default async function weightsJob(
+  input: { readonly model: string },
+  context: JobContext,
+): Promise<readonly WeightNumbers[]> {
+  const model = await open(input.model);
+  const found = layers(model, infer(model));
+  const engine = createEngine();
+  context.stage("weights");
+  const rows: WeightNumbers[] = [];
+  for (const [index, { name, effective }] of found.entries()) {
+    if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request.");
+    context.progress(index, found.length);
+    const matrix = fromDense(await readStored(model, effective, engine));
+    rows.push({ name, ...range(matrix.data), ranks: ranksOf(matrix) });
+  }
+  context.progress(found.length, found.length);
+  return rows;
+}
+
+function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
+  let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of numbers) {
+    if (value === 0) zeros++;
+    if (!(value >= least)) least = value;
+    if (!(value <= greatest)) greatest = value;
+  }
+  return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
+}
+
+function ranksOf(matrix: Matrix): WeightNumbers["ranks"] {
+  const of = Math.min(matrix.rows, matrix.columns);
+  if (of === 0 || of > largestDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
+  const values = singularValues(matrix);
+  return { of, holding: energies.map((energy) => rankForEnergy(values, energy)) };
+}
