@@ -22,6 +22,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
+import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { nothingToDo, prepare } from "./prepare.ts";
@@ -35,6 +36,8 @@ const opset = 11;
 const floatType = 1;
 
 export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+  const learned = await learnedScales(model);
+  removeRoundings(model, learned);
   const nothing = nothingToDo(model, options);
   if (nothing !== undefined) return { changes: [], misses: nothing };
   const prepared = await prepare(model, opset, context);
@@ -56,7 +59,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeOptions
     const { layer } = target;
     const emit = emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit });
     const settings = { type: options.weights ?? target.rule.integerWeight, perChannel: options.perChannel };
-    const weight = await weightFor(model, emit, target, settings, context, weights);
+    const weight = await weightFor(model, emit, target, settings, context, learned, weights);
     const bias = await biasFor(model, target, context);
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
@@ -103,11 +106,12 @@ async function weightFor(
   target: Target,
   settings: WeightSettings,
   context: Context,
+  learned: Learned,
   made: Map<Value, Map<string, StoredWeight>>,
 ): Promise<StoredWeight> {
   const { layer, rule } = target;
   const { effective } = layer;
-  const channelDims = settings.perChannel ? rule.channelDims(layer.outputs) : [];
+  const channelDims = rule.channelDims(layer.outputs);
   const key = `${layer.role.out} ${rule.integerTransposed} ${channelDims.join()}`;
   const forms = made.get(effective) ?? new Map<string, StoredWeight>();
   made.set(effective, forms);
@@ -117,11 +121,11 @@ async function weightFor(
   const dense = await readStored(model, effective, context.engine);
   const turned = rule.integerTransposed ? transposed(dense) : dense;
   const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
-  const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings);
+  const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, learned);
   // One zero point serves all channels: the ranges of channels are symmetric.
   const { codes, scale, zeroPoint } = storeQuantized(emit, plainWeightName(layer), {
     ...tensor,
-    scale: float32(channelDims, tensor.scale.data),
+    scale: float32(tensor.axis === undefined ? [] : channelDims, tensor.scale.data),
     zeroPoint: single(tensor),
   });
   const stored = { codes, scale, zeroPoint: settings.type === "int8" ? undefined : zeroPoint };

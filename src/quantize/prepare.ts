@@ -6,7 +6,7 @@
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { layers, selectLayers } from "../analysis/layers.ts";
+import { layers, type Selection, selectLayers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,18 +17,17 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { leftInFloat } from "./left.ts";
-import type { QuantizeOptions } from "./options.ts";
 import { readStored } from "./stored.ts";
 import { targetAt } from "./target.ts";
 
 /** Why none of the chosen layers can compute on integers; undefined if at least one can. Looks at a copy. */
-export function nothingToDo(model: Model, options: QuantizeOptions): readonly Miss[] | undefined {
+export function nothingToDo(model: Model, selection: Selection): readonly Miss[] | undefined {
   const trial = model.clone();
   castsByType(trial);
   const inference = infer(trial);
   const all = layers(trial, inference);
   const misses: Miss[] = [];
-  for (const layer of selectLayers(all, options)) {
+  for (const layer of selectLayers(all, selection)) {
     const target = targetAt(layer, inference);
     if (!(target instanceof Miss)) return undefined;
     misses.push(target);

@@ -3,9 +3,17 @@ import type { Layer } from "../analysis/layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type QuantizedTensor, quantizeWeights } from "../math/index.ts";
+import {
+  channelRanges,
+  type QuantizationRange,
+  type QuantizedTensor,
+  quantizationRange,
+  quantizeTensor,
+  scaleAndZeroPoint,
+} from "../math/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
+import { type Learned, nothingLearned } from "./learned.ts";
 
 export interface WeightSettings {
   readonly type: "int8" | "uint8";
@@ -24,20 +32,67 @@ export function weightMiss(layer: Layer): Miss | undefined {
   return elementCount(dims) === 0 ? new Miss("its weight has no elements", layer.name) : undefined;
 }
 
+/** How a weight becomes codes, as `quantizeTensor` takes it. */
+export interface WeightRule {
+  readonly type: "int8" | "uint8";
+  readonly axis: number | undefined;
+  readonly scale: readonly number[];
+  readonly zeroPoint: readonly number[];
+  readonly range: QuantizationRange;
+}
+
 /**
- * Codes of a weight: one scale per output channel, or one for all. Several scales need equal zero points (ONNX Runtime's integer kernels
- * know one), so the range per channel is symmetric whatever the type.
+ * One scale per output channel, or one for all: learned with the model, else from the range of the numbers. Several scales need equal zero
+ * points (ONNX Runtime's integer kernels know one), so the range per channel is symmetric whatever the type.
  */
-export function quantizeWeight(layer: Layer, dense: Dense, settings: WeightSettings): QuantizedTensor {
-  const axis = settings.perChannel ? layer.role.out : undefined;
-  return forLayer(layer, () =>
-    quantizeWeights({
-      dense,
-      type: settings.type,
-      axis,
-      symmetric: settings.perChannel || settings.type === "int8",
-    }),
-  );
+export function weightRule(
+  layer: Layer,
+  dense: Dense,
+  settings: WeightSettings,
+  learned: Learned = nothingLearned,
+): WeightRule {
+  const { type, perChannel } = settings;
+  const known = learned.weights.get(layer.effective);
+  if (known !== undefined) {
+    const { scale, low, high } = known;
+    const zero = type === "int8" ? 0 : 128;
+    return {
+      type,
+      axis: scale.length === 1 ? undefined : layer.role.out,
+      scale,
+      zeroPoint: scale.map(() => zero),
+      range: { low: low + zero, high: high + zero },
+    };
+  }
+  const axis = perChannel ? layer.role.out : undefined;
+  const symmetric = perChannel || type === "int8";
+  const { min, max } = channelRanges(dense, axis);
+  const parameters = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, { type, symmetric }));
+  return {
+    type,
+    axis,
+    scale: parameters.map(({ scale }) => scale),
+    zeroPoint: parameters.map(({ zeroPoint }) => zeroPoint),
+    range: quantizationRange({ type, symmetric }),
+  };
+}
+
+/** Codes of a weight. */
+export function quantizeWeight(
+  layer: Layer,
+  dense: Dense,
+  settings: WeightSettings,
+  learned?: Learned,
+): QuantizedTensor {
+  return forLayer(layer, () => quantizeTensor(dense, weightRule(layer, dense, settings, learned)));
+}
+
+/** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */
+export function settingsOf(options: {
+  readonly weights?: "int8" | "uint8" | undefined;
+  readonly perChannel: boolean;
+}): WeightSettings {
+  return { type: options.weights ?? "int8", perChannel: options.perChannel };
 }
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */

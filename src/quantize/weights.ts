@@ -17,15 +17,18 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
-import { dequantized, plainWeightName, quantizeWeight, weightMiss } from "./weight.ts";
+import { dequantized, plainWeightName, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 /** DequantizeLinear knows scales per channel since opset 13, one scale since 10. */
 export const opsetForWeights = (perChannel: boolean): number => (perChannel ? 13 : 10);
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+  const learned = await learnedScales(model);
+  removeRoundings(model, learned);
   const misses: Miss[] = [];
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
@@ -48,7 +51,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
     const shared = done.get(layer.effective) ?? new Map<number, Value>();
     done.set(layer.effective, shared);
     const key = options.perChannel ? layer.role.out : -1;
-    const weight = shared.get(key) ?? (await write(model, layer, options, context, inference.visit));
+    const weight = shared.get(key) ?? (await write(model, layer, options, context, learned, inference.visit));
     shared.set(key, weight);
     model.graph.setInput(layer.node, layer.role.input, weight);
     changes.push({ at: layer.name, what: whatBecame(options), decidedBy: "global" });
@@ -62,16 +65,15 @@ async function write(
   layer: Layer,
   options: QuantizeOptions,
   context: Context,
+  learned: Learned,
   onNode: (node: Layer["node"]) => void,
 ): Promise<Value> {
   const dense = await readStored(model, layer.effective, context.engine);
-  const tensor = quantizeWeight(layer, dense, { type: typeOf(options), perChannel: options.perChannel });
+  const tensor = quantizeWeight(layer, dense, settingsOf(options), learned);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
   return dequantized(emit, plainWeightName(layer), tensor);
 }
 
 function whatBecame(options: QuantizeOptions): string {
-  return `weight as ${typeOf(options)}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
+  return `weight as ${settingsOf(options).type}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
 }
-
-const typeOf = (options: QuantizeOptions): "int8" | "uint8" => options.weights ?? "int8";

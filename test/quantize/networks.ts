@@ -1,7 +1,7 @@
 /** Networks and helpers that the tests of quantization share. */
 import { infer } from "../../src/analysis/infer.ts";
 import { layers } from "../../src/analysis/layers.ts";
-import { createEngine } from "../../src/engine/index.ts";
+import { createEngine, type LoadOptions } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
@@ -57,8 +57,8 @@ export function numbersFor(dims: readonly number[], seed = 7): Dense<"float32"> 
   );
 }
 
-export async function run(model: Model, feeds: Batch): Promise<Float64Array> {
-  const session = await createEngine().load(model);
+export async function run(model: Model, feeds: Batch, options: LoadOptions = {}): Promise<Float64Array> {
+  const session = await createEngine().load(model, options);
   try {
     const output = (await session.run(feeds))[model.graph.outputs[0]?.name ?? ""];
     if (output === undefined) throw new Error("no output");

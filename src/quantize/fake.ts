@@ -1,0 +1,138 @@
+/**
+ * Rounding in the graph, to train through: what `learned.ts` says, in front of each layer and, with measured ranges, behind each operator
+ * that static quantization would give scales of its own.
+ *
+ *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
+ *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
+ *
+ * Scales stay as they are while weights are trained; `quantize` turns the roundings into codes with the very same scales.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fullRange } from "../math/index.ts";
+import { keepLayerName } from "../passes/keep-layer-name.ts";
+import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { nothingLearned, round, roundingAt } from "./learned.ts";
+import { measure, missingData } from "./measure.ts";
+import { quantizeOptions } from "./options.ts";
+import { type Placement, place } from "./placement.ts";
+import { nothingToDo, prepare } from "./prepare.ts";
+import { readStored } from "./stored.ts";
+import { forLayer, plainWeightName, weightMiss, weightRule } from "./weight.ts";
+
+const { perChannel, layers: layerNames, except, activations, data, samples } = quantizeOptions.entries;
+
+export const fakeQuantizeOptions = v.strictObject({
+  scheme: v.pipe(
+    v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
+    v.description("weights: round weights; static: activations too, with ranges measured on data"),
+  ),
+  perChannel,
+  layers: layerNames,
+  except,
+  activations,
+  data,
+  samples,
+});
+
+type FakeQuantizeOptions = v.InferOutput<typeof fakeQuantizeOptions>;
+
+/** Scales per channel, and bounds of Clip as inputs. */
+const opset = 13;
+
+/**
+ * Rounds weights, and activations if asked, to 8 bits in float arithmetic, for training that takes rounding into account.
+ *
+ * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if numbers are not finite.
+ * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018).
+ * @example
+ * ```ts
+ * await fakeQuantize(model, { scheme: "static", data: calibration });
+ * await train(model, { data, epochs: 1 });
+ * await quantize(model, { scheme: "static" }); // no data needed: the scales are there
+ * ```
+ */
+export const fakeQuantize = definePass({
+  id: "fake-quantize",
+  summary: "Round weights and activations in float, to train through",
+  options: fakeQuantizeOptions,
+  async run(model, options, context) {
+    return options.scheme === "static" ? fakeStatic(model, options, context) : fakeWeights(model, options, context);
+  },
+});
+
+async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
+  const missOf = (layer: Layer): Miss | undefined =>
+    roundingAt(layer.effective) === undefined ? weightMiss(layer) : new Miss("is rounded already", layer.name);
+  const trial = selectLayers(layers(model, infer(model)), options);
+  const misses = trial.flatMap((layer) => missOf(layer) ?? []);
+  if (misses.length === trial.length) return { changes: [], misses };
+  raiseOpset(model, opset);
+  const chosen = selectLayers(layers(model, infer(model)), options).filter((layer) => missOf(layer) === undefined);
+  const changes = await roundWeights(model, emitInto(model, { by: "fake-quantize" }), chosen, options, context);
+  model.graph.sort();
+  return { changes, misses };
+}
+
+async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
+  if (options.data === undefined) throw missingData("fake-quantize");
+  const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
+  if (rounded.length > 0)
+    return { changes: [], misses: rounded.map((layer) => new Miss("is rounded already", layer.name)) };
+  const nothing = nothingToDo(model, options);
+  if (nothing !== undefined) return { changes: [], misses: nothing };
+  const prepared = await prepare(model, opset, context);
+  const inference = infer(model);
+  const placement = place(model, inference, selectLayers(layers(model, inference), options));
+  const scales = await measure(model, placement, options, context, nothingLearned);
+  const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
+  const chosen = placement.targets.map(({ layer }) => layer);
+  for (const layer of chosen) keepLayerName(layer);
+  const changes = await roundWeights(model, emit, chosen, options, context);
+  const { low, high } = fullRange(options.activations);
+  for (const value of ownScales(placement)) {
+    const found = scales.get(value);
+    if (found === undefined) continue;
+    const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
+    const { name } = value;
+    round(model.graph, emit, value, { scale: [found.scale], ...range }, []);
+    changes.push({ at: name, what: `rounded as ${options.activations}`, decidedBy: "global" });
+  }
+  model.graph.sort();
+  return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
+}
+
+/** Values that share a scale are on its grid already. */
+function ownScales({ activations: marked }: Placement): readonly Value[] {
+  return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
+}
+
+/** Rounds the weight of each layer. Layers may share one: it is rounded along the axis of the first. */
+async function roundWeights(
+  model: Model,
+  emit: Emit,
+  chosen: readonly Layer[],
+  options: FakeQuantizeOptions,
+  context: Context,
+): Promise<Change[]> {
+  const made = new Set<Value>();
+  const kind = options.perChannel ? "a scale per channel" : "one scale";
+  for (const layer of chosen) {
+    const { effective } = layer;
+    if (made.has(effective)) continue;
+    made.add(effective);
+    const dense = await readStored(model, effective, context.engine);
+    const { scale, range, axis } = forLayer(layer, () =>
+      weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
+    );
+    const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
+    round(model.graph, emit, effective, { scale, low: range.low, high: range.high }, dims, plainWeightName(layer));
+  }
+  return chosen.map((layer) => ({ at: layer.name, what: `weight rounded as int8, ${kind}`, decidedBy: "global" }));
+}

@@ -1,0 +1,75 @@
+/** Scales of activations: learned with the model, or from ranges measured on data. */
+import { type Dataset, isIndexed, openDataset } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+import { observeRanges, type ValueRange } from "../evaluate/observe.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
+import type { Context } from "../passes/pass.ts";
+import type { Learned } from "./learned.ts";
+import type { Placement } from "./placement.ts";
+
+export interface MeasureOptions {
+  readonly activations: "uint8" | "int8";
+  readonly data?: Dataset | string | undefined;
+  readonly samples: number;
+}
+
+/** Scale and zero point of every quantized activation, from its own range or that of the value it shares with. */
+export async function measure(
+  model: Model,
+  { activations }: Placement,
+  options: MeasureOptions,
+  context: Context,
+  learned: Learned,
+): Promise<ReadonlyMap<Value, ScaleAndZeroPoint>> {
+  const own = [...activations].flatMap(([value, from]) =>
+    from === undefined && !learned.activations.has(value) ? [value] : [],
+  );
+  const ranges = own.length === 0 ? undefined : await observe(model, own, options, context);
+  const scales = new Map<Value, ScaleAndZeroPoint>();
+  const scaleOf = (value: Value): ScaleAndZeroPoint => {
+    const known = scales.get(value);
+    if (known !== undefined) return known;
+    const from = activations.get(value);
+    const found = from === undefined ? ownScale(value) : scaleOf(from);
+    scales.set(value, found);
+    return found;
+  };
+  const ownScale = (value: Value): ScaleAndZeroPoint => {
+    const found = learned.activations.get(value);
+    if (found !== undefined) return { scale: found.scale, zeroPoint: fullRange(options.activations).low - found.low };
+    const { min, max } = ranges?.get(value.name) ?? { min: 0, max: 0 };
+    return scaleAndZeroPoint(min, max, { type: options.activations, symmetric: false });
+  };
+  for (const value of activations.keys()) scaleOf(value);
+  return scales;
+}
+
+async function observe(
+  model: Model,
+  values: readonly Value[],
+  { data, samples }: MeasureOptions,
+  context: Context,
+): Promise<ReadonlyMap<string, ValueRange>> {
+  if (data === undefined) throw missingData("quantize");
+  const dataset = typeof data === "string" ? await openDataset(data, { part: "train" }) : data;
+  return observeRanges(
+    context.engine,
+    model,
+    dataset,
+    values.map((value) => value.name),
+    {
+      samples,
+      ...(isIndexed(dataset) ? { shuffle: context.seed } : {}),
+      signal: context.signal,
+      progress: context.progress,
+    },
+  );
+}
+
+export function missingData(owner: string): PithError {
+  return new PithError("E_OPTION", `${owner}: "data": the static scheme measures ranges on data, and got none.`, {
+    hint: 'Give a data set, or choose another scheme: "weights" and "dynamic" need none.',
+  });
+}

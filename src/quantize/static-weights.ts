@@ -1,0 +1,126 @@
+/** The stored side of the static scheme: weights as codes, biases as int32, stored operands of other operators. */
+import type { Emit } from "../graph/emit.ts";
+import type { Model } from "../graph/model.ts";
+import { quantizeBias, quantizeTensor, quantizeWeights, weightScaleForBias } from "../math/index.ts";
+import type { Context } from "../passes/pass.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import type { Dense } from "../tensor/types.ts";
+import type { Learned } from "./learned.ts";
+import type { QuantizeOptions } from "./options.ts";
+import type { Placement } from "./placement.ts";
+import { readStored } from "./stored.ts";
+import type { Target } from "./target.ts";
+import { dequantized, forLayer, plainWeightName, settingsOf, weightRule } from "./weight.ts";
+
+/** Weights as codes and biases as int32; each weight is read once, with the needs of all layers that share it in view. */
+export async function writeWeights(
+  model: Model,
+  emit: Emit,
+  targets: readonly Target[],
+  inputScales: ReadonlyMap<Target, number>,
+  options: QuantizeOptions,
+  context: Context,
+  learned: Learned,
+): Promise<void> {
+  const shared = new Map<string, Target[]>();
+  for (const target of targets) {
+    const key = `${target.layer.effective.name}\n${options.perChannel ? target.layer.role.out : ""}`;
+    shared.set(key, [...(shared.get(key) ?? []), target]);
+  }
+  let done = 0;
+  for (const users of shared.values()) {
+    context.progress(done++, shared.size);
+    const [first] = users;
+    if (first === undefined) continue;
+    const { layer } = first;
+    const biases = new Map<Target, Float32Array>();
+    for (const user of users) {
+      const bias = await vectorBias(model, user, context);
+      if (bias !== undefined) biases.set(user, bias);
+    }
+    const dense = await readStored(model, layer.effective, context.engine);
+    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), learned));
+    // A scale so small that a bias would not fit int32 grows, where that leaves the zero point alone.
+    const scale = rule.scale.map((own, channel) => {
+      if (rule.type !== "int8") return own;
+      let grown = own;
+      for (const [user, bias] of biases) {
+        const largest = rule.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
+        grown = Math.fround(weightScaleForBias(inputScales.get(user) ?? 1, grown, largest));
+      }
+      return grown;
+    });
+    const tensor = forLayer(layer, () => quantizeTensor(dense, { ...rule, scale }));
+    const weight = dequantized(emit, plainWeightName(layer), tensor);
+    for (const user of users) {
+      const { node, role } = user.layer;
+      model.graph.setInput(node, role.input, weight);
+      const bias = biases.get(user);
+      if (bias !== undefined) writeBias(model, emit, user, bias, inputScales.get(user) ?? 1, scale);
+    }
+  }
+}
+
+function writeBias(
+  model: Model,
+  emit: Emit,
+  target: Target,
+  bias: Float32Array,
+  inputScale: number,
+  weightScales: readonly number[],
+): void {
+  const { layer } = target;
+  const { bias: value, role } = layer;
+  if (value === undefined || role.bias === undefined) return;
+  const { codes, scale } = forLayer(layer, () => quantizeBias(bias, inputScale, weightScales));
+  const dims = scale.length === 1 ? [] : [scale.length];
+  const axis = scale.length === 1 ? {} : { axis: 0 };
+  const close = emit
+    .named(`${value.name}_DequantizeLinear_Output`)
+    .DequantizeLinear(
+      [
+        emit.constant({ type: "int32", dims: [codes.length], data: codes }, `${value.name}_quantized`),
+        emit.constant({ type: "float32", dims, data: scale }, `${value.name}_quantized_scale`),
+        emit.constant(
+          { type: "int32", dims, data: new Int32Array(scale.length) },
+          `${value.name}_quantized_zero_point`,
+        ),
+      ],
+      axis,
+    );
+  model.graph.setInput(layer.node, role.bias, close);
+}
+
+/** The bias as a vector over output channels; undefined if there is none, or none that integers can hold. */
+async function vectorBias(model: Model, { layer, rule }: Target, context: Context): Promise<Float32Array | undefined> {
+  const { bias } = layer;
+  if (bias === undefined || rule.biasFactor !== 1) return undefined;
+  const dense = await readStored(model, bias, context.engine);
+  const values = toFloat32(dense);
+  if (values.length === 1) return new Float32Array(layer.outputs).fill(values[0] ?? 0);
+  return values.length === layer.outputs && dense.dims.at(-1) === layer.outputs ? values : undefined;
+}
+
+/** Stored operands of operators on activations: codes of the activations' type, over their own range. */
+export async function writeConstants(
+  model: Model,
+  emit: Emit,
+  { constants, operators }: Placement,
+  options: QuantizeOptions,
+  context: Context,
+): Promise<void> {
+  for (const value of constants) {
+    const dense: Dense = await readStored(model, value, context.engine);
+    const tensor = quantizeWeights({ dense, type: options.activations, symmetric: false });
+    const close = dequantized(emit, value.name, tensor);
+    for (const node of operators) {
+      node.inputs.forEach((input, index) => {
+        if (input === value) model.graph.setInput(node, index, close);
+      });
+    }
+  }
+}
+
+function largestOf(values: Float32Array): number {
+  return values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+}
