@@ -2,7 +2,7 @@ import { Command } from "commander";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import { addFlags, readFlags } from "./options.ts";
+import { addFlags, readFlags, settleFlags } from "./options.ts";
 
 const schema = v.object({
   maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("largest loss"))),
@@ -104,6 +104,36 @@ describe("flags from a schema", () => {
     expect(text).toMatch(/--no-fuse +turn off: fuse pairs/);
     expect(text).not.toContain("score");
     expect(text).not.toContain("tensors");
+  });
+});
+
+describe("a flag that may stand alone", () => {
+  const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+  const cut = v.object({ structured: v.optional(v.union([v.boolean(), share]), false), amount: v.optional(share) });
+
+  test("is true by itself, and takes a value that fits", () => {
+    expect(parse([], cut)).toEqual({ structured: false });
+    expect(parse(["--structured"], cut)).toEqual({ structured: true });
+    expect(parse(["--structured", "--amount", "0.5"], cut)).toEqual({ structured: true, amount: 0.5 });
+    expect(parse(["--structured", "30%"], cut)).toEqual({ structured: 0.3 });
+    expect(help(cut)).toContain("--structured [n]");
+  });
+
+  test("leaves a word that is no value to whoever takes it", () => {
+    const command = new Command("step");
+    addFlags(command, cut);
+    const settled = (...words: string[]): string[] => settleFlags(command, words);
+    expect(settled("--structured", "m.onnx")).toEqual(["--structured=true", "m.onnx"]);
+    expect(settled("--structured", "0.3", "m.onnx")).toEqual(["--structured", "0.3", "m.onnx"]);
+    expect(settled("m.onnx", "--structured")).toEqual(["m.onnx", "--structured"]);
+    expect(settled("--amount", "m.onnx")).toEqual(["--amount", "m.onnx"]);
+    expect(settled("--", "--structured", "m.onnx")).toEqual(["--", "--structured", "m.onnx"]);
+    expect(command.parseOptions(settled("--structured", "m.onnx"))).toMatchObject({ operands: ["m.onnx"] });
+    expect(command.getOptionValue("structured")).toBe(true);
+  });
+
+  test("a value out of range is refused by its name", () => {
+    expect(refusal(["--structured", "3"], cut).message).toMatch(/^--structured: /);
   });
 });
 

@@ -6,11 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runProgram } from "../../src/cli/program.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
-import { shared } from "../shared.ts";
+import { json, pith } from "./run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
 const at = (name: string): string => join(folder, name);
@@ -26,8 +25,22 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 `;
 }
 
+/** Two layers: each feature twice, and the sums. */
+const hidden = `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [0.5, 0], [0, 0.5]]
+  fc1.bias: float32[4] parameter = zeros
+  fc2.weight: float32[2, 4] parameter = [[1, 0, 1, 0], [0, 1, 0, 1]]
+  fc2.bias: float32[2] parameter = zeros
+  between = Gemm "fc1" (features, fc1.weight, fc1.bias) {transB=1}
+  active = Relu(between)
+  logits = Gemm "fc2" (active, fc2.weight, fc2.bias) {transB=1}
+}
+`;
+
 beforeAll(async () => {
   await save(parseModel(classifier("[[1, 0], [0, 1]]")), at("right.onnx"));
+  await save(parseModel(hidden), at("hidden.onnx"));
   // Always answers the first class.
   await save(parseModel(classifier("[[0, 0], [0, 0]]")), at("zero.onnx"));
   // Wrong where the second feature is the greater one by less than half of it.
@@ -42,28 +55,15 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
+interface Numbers {
+  readonly name: string;
+  readonly zeros: number;
+  readonly greatest: number;
 }
 
-async function pith(...words: string[]): Promise<Ran> {
-  const text = { out: "", err: "" };
-  const stream = (name: "out" | "err") => ({
-    write: (more: string) => {
-      text[name] += more;
-    },
-  });
-  const signal = new AbortController().signal;
-  const code = await runProgram(words, { out: stream("out"), err: stream("err"), signal });
-  return { code, ...text };
-}
-
-async function json(...words: string[]): Promise<Readonly<Record<string, unknown>>> {
-  const { code, out, err } = await pith(...words, "--json");
-  if (out === "") throw new Error(err);
-  return { ...JSON.parse(out), code };
+async function numbers(file: string, ...words: string[]): Promise<readonly Numbers[]> {
+  const { weights } = await json("inspect", file, ...words);
+  return weights as Numbers[];
 }
 
 describe("inspect", () => {
@@ -84,6 +84,36 @@ describe("inspect", () => {
     for (const part of ["right.onnx", "features", "float32 [batch, 2]", "1 layers; 6 parameters; 4 × batch MACs"]) {
       expect(out).toContain(part);
     }
+  });
+
+  test("estimates what techniques would save, with the reason for what stays", async () => {
+    expect(await json("inspect", at("hidden.onnx"))).toMatchObject({
+      layers: [
+        { name: "fc1", cuttable: 4, payingRank: 1 },
+        { name: "fc2", cuttable: 0, kept: "they are an output of the model (logits)", payingRank: 1 },
+      ],
+      savings: {
+        // 16 weights, then a byte each and 5 bytes a channel.
+        int8: { layers: 2, before: 64, after: 16 + 5 * 6 },
+        // 30 % of the rows of fc1 (weight and bias) and of the columns of fc2.
+        channels: { layers: 1, cuttable: 4, channels: 6, before: 80, after: 56 },
+        lowRank: { layers: 2 },
+      },
+    });
+    const { out } = await pith("inspect", at("hidden.onnx"));
+    expect(out).toMatch(/prune --structured 30% +80 bytes +56 bytes +1\.43 × +1 of 2 layers: 4 of 6 channels/);
+    expect(out).toContain("kept from cutting: they are an output of the model (logits)");
+  });
+
+  test("--weights reads zeros, range, and the ranks that hold the energy", async () => {
+    expect(await numbers(at("hidden.onnx"), "--weights")).toEqual([
+      { name: "fc1", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
+      { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
+    ]);
+    expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
+      /fc +50\.0 % +0\.00 +1\.00 +2 +2 +2 +2\n/,
+    );
+    expect((await json("inspect", at("right.onnx"))).weights).toBeUndefined();
   });
 
   test("says what is wrong with a file that is no model", async () => {
@@ -158,18 +188,38 @@ describe("eval", () => {
     expect(await json(...against, "--min-agreement", "99%")).toMatchObject({ code: 1, goals: { agreement: false } });
   });
 
+  test("--min-accuracy asks the estimate, with --strict the whole interval", async () => {
+    const words = ["eval", at("right.onnx"), ...data, "--min-accuracy", "99.5%"];
+    expect(await json(...words)).toMatchObject({ code: 0, goals: { accuracy: true } });
+    expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
+    const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");
+    expect(code).toBe(1);
+    expect(out).toMatch(/\nlost: accuracy .* % \(.*, n = 400\), 90\.0 % demanded\n$/);
+  });
+
+  test("against the original tells signal to noise in decibels and a difference in points", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
+    expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
+    expect(out).toMatch(/difference +-\d+\.\d points/);
+  });
+
   test("appends Markdown to a file", async () => {
     writeFileSync(at("summary.md"), "before\n");
     await pith("eval", at("right.onnx"), ...data, "--markdown", at("summary.md"));
     expect(readFileSync(at("summary.md"), "utf8")).toMatch(
       /^before\n### .*right\.onnx\n(.*\n)+\| accuracy \| 100\.0 % \|/,
     );
+    await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%", "--markdown", at("summary.md"));
+    expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- lost: accuracy .*90\.0 % demanded\n\n$/);
   });
 
   test.each([
     [[], "--data is needed"],
     [["--samples", "5"], "--samples says how to read data, and there is no --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
+    [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
+    [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
     [[...data, "--metric", "accurcy"], "--metric: expected accuracy"],
     [[...data, "--preprocess", "imagenet"], "--preprocess is for stored images"],
@@ -186,16 +236,6 @@ describe("eval", () => {
       err: expect.stringContaining("E_DATA: "),
     });
   });
-
-  const images = shared("data/cifar10/test_batch_first1000.bin.gz");
-  const resnet = shared("data/models/resnet20.onnx");
-  test.skipIf(images === undefined || resnet === undefined)(
-    "ResNet-20 is right on 915 of 1,000 images of CIFAR-10",
-    async () => {
-      const { figures } = await json("eval", resnet ?? "", "--data", images ?? "", "--preprocess", "imagenet");
-      expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 0.915, count: 1000 } }]);
-    },
-  );
 });
 
 describe("bench", () => {
@@ -253,11 +293,51 @@ describe("quantize", () => {
 describe("prune", () => {
   const data = ["--data", at("points.csv")];
 
-  test("half of a diagonal matrix goes without a loss, and the mask is in the file", async () => {
+  test("half of a diagonal matrix goes without a loss: zeros in a file without masks", async () => {
     const out = at("half.onnx");
     const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
     expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
-    expect(await json("inspect", out)).toMatchObject({ roles: { mask: 1 } });
+    const { before, after } = result as Record<string, { bytes: number; brotli: number }>;
+    expect(after?.brotli).toBeGreaterThan(0);
+    expect(after?.bytes).toBe(before?.bytes);
+    expect(await json("inspect", out)).toMatchObject({ operators: { Gemm: 1 }, roles: { parameter: 2 } });
+  });
+
+  test("--keep-masks keeps them, and training leaves what they cover at zero", async () => {
+    const masked = at("masked.onnx");
+    await json("prune", at("near.onnx"), "--amount", "50%", "--keep-masks", "-o", masked);
+    expect(await json("inspect", masked)).toMatchObject({ operators: { Mul: 1 }, roles: { mask: 1 } });
+    const tuned = at("tuned.onnx");
+    const words = ["--epochs", "10", "--batch", "16", "--learning-rate", "0.05"];
+    const { comparison } = await json("train", masked, ...data, ...words, "-o", tuned);
+    const { original, candidate } = comparison as Record<string, { value: number }>;
+    expect(candidate?.value).toBeGreaterThan(original?.value ?? 1);
+    const [before, after] = [await numbers(masked, "--weights"), await numbers(tuned, "--weights")];
+    expect(before).toMatchObject([{ name: "fc", zeros: 0.5 }]);
+    expect(after).toMatchObject([{ name: "fc", zeros: 0.5 }]);
+    expect(after[0]?.greatest).not.toBe(before[0]?.greatest);
+  });
+
+  test.each([
+    [["--structured", "50%"]],
+    [["--structured", "--amount", "50%"]],
+    [["--amount", "50%", "--structured=true"]],
+  ])("%j cuts half of the channels that can go", async (words) => {
+    const out = at("hidden.cut.onnx");
+    const result = await json("prune", ...words, at("hidden.onnx"), ...data, "-o", out, "--force");
+    expect(result).toMatchObject({ code: 0, changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
+    expect((await open(out)).graph.value("fc2.weight")?.tensor?.dims).toEqual([2, 2]);
+  });
+
+  test.each([
+    [[], '"amount" is needed'],
+    [["--structured"], '"amount" is needed'],
+    [["--structured", "30%", "--amount", "50%"], '"amount" is given twice'],
+    [["--amount", "1.5"], "takes a number from 0 to 1"],
+  ])("%j is wrong usage", async (words, message) => {
+    const { code, out, err } = await pith("prune", at("right.onnx"), ...words);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(message);
   });
 
   test("a result that lost the function is not written, unless forced", async () => {
@@ -271,7 +351,29 @@ describe("prune", () => {
       ),
     });
     expect(readdirSync(folder)).not.toContain("gone.onnx");
-    expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out });
+    const lost = expect.stringMatching(/^accuracy falls from 100\.0 % to /);
+    expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out, lost });
+    expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy falls .*--force/);
+  });
+});
+
+describe("quantize --scheme static", () => {
+  test("without data is wrong usage, and says what is missing", async () => {
+    const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
+  });
+
+  test("measures ranges on samples that it does not judge by", async () => {
+    const out = at("static.onnx");
+    const words = ["--scheme", "static", "--data", at("points.csv"), "-o", out];
+    const result = await json("quantize", at("hidden.onnx"), ...words);
+    expect(result).toMatchObject({ code: 0, written: out });
+    const { candidate } = result.comparison as Record<string, { value: number; count: number }>;
+    // Ranges come from the four fifths that are for training.
+    expect(candidate?.count).toBe(samples / 5);
+    expect(candidate?.value).toBeGreaterThan(0.95);
+    expect(Object.keys((await json("inspect", out)).operators as object)).toContain("QuantizeLinear");
   });
 });
 
@@ -382,5 +484,35 @@ describe("train", () => {
     expect(code).toBe(1);
     expect(err).toMatch(/\nE_STOPPED: [^\n]+\n$/);
     expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("stopped at once while it saves, the real program leaves no temporary file", async () => {
+    // Written a good while; and only the small layer is changed.
+    const big = `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[4096, 8192]) {
+  fc.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
+  logits = Gemm "fc" (features, fc.weight) {transB=1}
+  table: float32[4096, 8192] = zeros
+  unused = Identity(table)
+}
+`;
+    await save(parseModel(big), at("big.onnx"));
+    const names = readdirSync(folder);
+    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const words = ["quantize", at("big.onnx"), "--scheme", "weights", "-o", at("big.out.onnx")];
+    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", main, ...words]);
+    let seen = false;
+    const watch = setInterval(() => {
+      if (seen || !readdirSync(folder).some((name) => name.endsWith(".tmp"))) return;
+      seen = true;
+      child.kill("SIGINT");
+      // Asked twice, it does not wait for the job to end.
+      setTimeout(() => child.kill("SIGINT"), 20);
+    }, 2);
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    clearInterval(watch);
+    expect({ seen, code }).toEqual({ seen: true, code: 1 });
+    expect(readdirSync(folder).filter((name) => name !== "big.out.onnx")).toEqual(names);
   });
 });
