@@ -55,6 +55,7 @@ export function variantsMarkdown(run: Run): string {
 function escapeMarkdown(text: string): string {
   return text
     .replace(/[\r\n]+/g, " ")
-    .replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
-    .replace(/[\\`*_[\]|#~]/g, "\\$&");
+    .replace(/[&<>\\`*_[\]|#~]/g, (character) =>
+      "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
+    );
 }

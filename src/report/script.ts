@@ -1,4 +1,4 @@
-/** The report's few lines of JavaScript: tables sort by a click on a column, and nothing is folded away on paper. */
+/** The report's few lines of JavaScript: tables sort by a click on a column. */
 export const reportScript = `
 for (const table of document.querySelectorAll("table.sortable")) {
   const [body] = table.tBodies;
@@ -29,5 +29,4 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) fold.open = true; });
 `;

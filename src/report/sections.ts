@@ -5,7 +5,7 @@ import { bytes, count, figure, integer, percent, times } from "./numbers.ts";
 import { chosenOf } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */
-const mostNames = 60;
+const mostNames = 40;
 const mostText = 300;
 /** Different changes of a step that are written out; the table of layers has each. */
 const mostChanges = 12;

@@ -58,7 +58,6 @@ td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.c
 .bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); }
 ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
 ul.reasons .name { color: var(--soft); }
-summary { cursor: pointer; color: var(--soft); font-size: .87rem; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 pre { background: var(--wash); border: 1px solid var(--line); padding: .7rem .9rem; margin: .6rem 0; font: .84rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 2.5rem 0 0; } figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; max-width: 46rem; }

@@ -4,7 +4,7 @@ import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, change, changeInterval, count, figure, integer, isShare, percent, times } from "./numbers.ts";
 
 /** Rows of layers in a page; a page must open on a phone. */
-const mostLayers = 500;
+const mostLayers = 250;
 
 /** Name, bytes, metric and time of the original and of everything that was tried. */
 export function variantsTable(run: Run): Markup {

@@ -46,7 +46,7 @@ export function draw(picture: Picture, drawn: readonly (DrawnLayer | undefined)[
   const rows = rankRows(placed.boxes, sizes, placed.ranks);
   const places = placed.boxes.map(({ x, rank }, index): Placed => {
     const { width, height } = sizes[index] ?? { width: 0, height: 0 };
-    return { x: round(x + margin), y: rows[rank] ?? 0, width: round(width), height };
+    return { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
   });
   const bands = Math.ceil(placed.ranks / ranksPerBand);
   const bandOf = (index: number): number => Math.floor((placed.boxes[index]?.rank ?? 0) / ranksPerBand);
@@ -56,7 +56,9 @@ export function draw(picture: Picture, drawn: readonly (DrawnLayer | undefined)[
   }));
   const long: Markup[] = [];
   edges.forEach(([from, to], index) => {
-    const curve = edge(placed.edges[index] ?? [], rows, places[from], places[to], `${from} ${to}`);
+    const [start, end] = [places[from], places[to]];
+    if (start === undefined || end === undefined) return;
+    const curve = edge(placed.edges[index] ?? [], rows, start, end, `${from} ${to}`);
     if (bandOf(from) === bandOf(to)) inBand[bandOf(from)]?.edges.push(curve);
     else long.push(curve);
   });
@@ -64,11 +66,11 @@ export function draw(picture: Picture, drawn: readonly (DrawnLayer | undefined)[
     const place = places[index];
     if (place !== undefined) inBand[bandOf(index)]?.boxes.push(boxMarkup(box, place, drawn[index], index, amount));
   });
-  const height = (rows.at(-1) ?? 0) + layerSize.height / 2 + margin;
+  const height = (rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin;
   const width = Math.ceil(placed.width + 2 * margin);
   const bandMarkup = inBand.map((band, index): Content => {
-    const top = rows[index * ranksPerBand] ?? 0;
-    const bottom = rows[Math.min(rows.length - 1, (index + 1) * ranksPerBand)] ?? height;
+    const top = rows[index * ranksPerBand]?.middle ?? 0;
+    const bottom = rows[Math.min(rows.length - 1, (index + 1) * ranksPerBand)]?.middle ?? height;
     return html`<g class="band" data-top="${round(top - layerSize.height)}" data-bottom="${round(bottom + layerSize.height)}">${band.edges}${band.boxes}</g>\n`;
   });
   const svg = html`<svg id="drawing" width="${width}" height="${Math.ceil(height)}"><defs>
@@ -83,12 +85,17 @@ function sizeOf(box: Box, layer: DrawnLayer | undefined): { readonly width: numb
   return { width: Math.max(44, clip(box.title).length * characterWidth + 20), height: smallHeight };
 }
 
-/** Middle of each rank: as far below the one before as their highest boxes need. */
+interface Row {
+  readonly middle: number;
+  readonly height: number;
+}
+
+/** Each rank as far below the one before as their highest boxes need. */
 function rankRows(
   points: readonly Point[],
   sizes: readonly { readonly height: number }[],
   ranks: number,
-): readonly number[] {
+): readonly Row[] {
   const heights = new Array<number>(ranks).fill(smallHeight);
   points.forEach(({ rank }, index) => {
     heights[rank] = Math.max(heights[rank] ?? 0, sizes[index]?.height ?? 0);
@@ -97,30 +104,55 @@ function rankRows(
   return heights.map((height) => {
     const middle = y + height / 2;
     y += height + rankGap;
-    return middle;
+    return { middle, height };
   });
 }
 
-function edge(
-  points: readonly Point[],
-  rows: readonly number[],
-  from: Placed | undefined,
-  to: Placed | undefined,
-  ends: string,
-): Markup {
-  const [first] = points;
-  if (first === undefined || from === undefined || to === undefined) return html``;
-  let before = { x: from.x, y: from.y + from.height / 2 };
-  const curves = points.slice(1).map((point, index) => {
-    const last = index === points.length - 2;
-    const end = last ? { x: to.x, y: to.y - to.height / 2 } : { x: round(point.x + margin), y: rows[point.rank] ?? 0 };
-    const straight = before.x === end.x;
-    const middle = round((before.y + end.y) / 2);
-    const path = straight ? `V${round(end.y)}` : `C${before.x} ${middle} ${end.x} ${middle} ${end.x} ${round(end.y)}`;
-    before = end;
-    return path;
+interface Spot {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** From the foot of one box, or a bend, to the head of another, straight down beside the high boxes on the way. */
+function edge(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed, ends: string): Markup {
+  const spots: Spot[] = [];
+  for (const [index, point] of points.slice(0, -1).entries()) {
+    const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
+    const x = point.x + margin;
+    if (index === 0) spots.push({ x, y: (middle === from.y ? from.height : height) / 2 + middle });
+    else if (height > smallHeight) spots.push({ x, y: middle - height / 2 }, { x, y: middle + height / 2 });
+    else spots.push({ x, y: middle });
+  }
+  spots.push({ x: to.x, y: to.y - to.height / 2 });
+  return html`<path class="edge" data-ends="${ends}" d="${curveThrough(spots)}"/>`;
+}
+
+/**
+ * A smooth curve through spots that follow each other downwards: cubic pieces whose slopes dx/dy are the harmonic means of those beside them,
+ * 0 at turns and ends, so that it never swings out past its spots (Fritsch, Butland 1984).
+ */
+function curveThrough(spots: readonly Spot[]): string {
+  const slopes = spots.slice(1).map((spot, index) => {
+    const before = spots[index] ?? spot;
+    return spot.y === before.y ? 0 : (spot.x - before.x) / (spot.y - before.y);
   });
-  return html`<path class="edge" data-ends="${ends}" d="${`M${from.x} ${round(from.y + from.height / 2)}${curves.join("")}`}"/>`;
+  const tangents = spots.map((_, index) => {
+    const [a, b] = [slopes[index - 1] ?? 0, slopes[index] ?? 0];
+    return a * b <= 0 ? 0 : (2 * a * b) / (a + b);
+  });
+  const pieces = spots.slice(1).map((spot, index) => {
+    const before = spots[index] ?? spot;
+    if (Math.abs(before.x - spot.x) < 0.05) return `V${round(spot.y)}`;
+    const third = (spot.y - before.y) / 3;
+    // Ends leave a box straight down: there a longer handle looks calmer.
+    const reach = (end: boolean): number => (end ? 1.5 * third : third);
+    const [out, into] = [reach(index === 0), reach(index === spots.length - 2)];
+    const first = `${round(before.x + (tangents[index] ?? 0) * out)} ${round(before.y + out)}`;
+    const second = `${round(spot.x - (tangents[index + 1] ?? 0) * into)} ${round(spot.y - into)}`;
+    return `C${first} ${second} ${round(spot.x)} ${round(spot.y)}`;
+  });
+  const [start = { x: 0, y: 0 }] = spots;
+  return `M${round(start.x)} ${round(start.y)}${pieces.join("")}`;
 }
 
 function boxMarkup(box: Box, place: Placed, layer: DrawnLayer | undefined, index: number, amount: number): Markup {

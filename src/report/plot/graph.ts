@@ -8,6 +8,7 @@ import { type Node, subgraphs, usedValues, type Value } from "../../graph/graph.
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
+import { count } from "../numbers.ts";
 
 /** What a box is for, as far as its operator's entry says. */
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
@@ -86,7 +87,7 @@ function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer
     inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
     outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
     attributes: [...node.attributes].map(([name, value]) => [name, attributeText(value)]),
-    macs: macs === undefined || macs === 0 ? undefined : dimText(macs),
+    macs: macs === undefined || macs === 0 ? undefined : multipleText(dimText(macs)),
     shape: first === undefined ? undefined : changedShape(first, used, inference),
     miss: bound instanceof Miss ? bound.reason : undefined,
   };
@@ -109,6 +110,14 @@ function changedShape(output: Value, used: readonly Value[], inference: Inferenc
   const text = dimsText(output.type?.dims);
   const incoming = used.filter((value) => inference.operand(value)?.stored !== true);
   return incoming.some((value) => dimsText(value.type?.dims) === text) ? undefined : text;
+}
+
+/** "1179648*N" → "1.18 M × N". */
+function multipleText(text: string): string {
+  const product = /^(\d+)(?:\*([^ ]+))?$/.exec(text);
+  if (product === null) return text;
+  const number = count(Number(product[1]));
+  return product[2] === undefined ? number : `${number} × ${product[2]}`;
 }
 
 function inputText(value: Value, inference: Inference): string {

@@ -1,8 +1,8 @@
 /**
  * A layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
  *
- * 1. Rank: the longest path from a source; a source itself stands right above the first box it leads to. An edge over several ranks gets
- *    a point of its own on each rank between.
+ * 1. Rank: the longest path from a source; a source itself stands right above the first box it leads to. An edge over several ranks gets a
+ *    point on each rank between; edges from one box share theirs, so that a value which is read everywhere is one line with branches.
  * 2. Order within a rank: each box goes to the mean position of its neighbours, sweeping down and up; fewer crossings are the effect.
  * 3. Place: each box wants the mean of its neighbours' places; boxes of a rank must not overlap and keep their order. The nearest
  *    such places (least squares) are an isotonic regression, solved by pooling neighbours that violate the order.
@@ -20,7 +20,7 @@ export interface Point {
 export interface Layout {
   /** Centre of each box. */
   readonly boxes: readonly Point[];
-  /** For each edge its points, ends included. */
+  /** For each edge its points, ends included. Of edges that share a line the longest has it, and the others begin where they leave it. */
   readonly edges: readonly (readonly Point[])[];
   readonly ranks: number;
   readonly width: number;
@@ -45,26 +45,28 @@ const pull = 0.1;
 /** Sweeps after which real networks change no more. */
 const orderSweeps = 8;
 const placeSweeps = 12;
+/** Sweeps in which everything moves between what is above and below it: lines straighten. */
+const straightSweeps = 16;
 
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = rank(boxes.length, edges);
   const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box.width, false));
   const all = [...items];
-  const chains = edges.map(([from, to]) => {
-    const chain: Item[] = [];
+  const rails = new Map<Item, Item[]>();
+  for (const [from, to] of edges) {
     const [start, end] = [items[from], items[to]];
-    if (start === undefined || end === undefined) return chain;
-    chain.push(start);
-    for (let level = start.rank + 1; level < end.rank; level++) {
-      const bend = item(level, 1, true);
-      chain.push(bend);
+    if (start === undefined || end === undefined) continue;
+    const rail = rails.get(start) ?? [];
+    rails.set(start, rail);
+    while (start.rank + rail.length + 1 < end.rank) {
+      const bend = item(start.rank + rail.length + 1, 1, true);
+      connect(rail.at(-1) ?? start, bend);
+      rail.push(bend);
       all.push(bend);
     }
-    chain.push(end);
-    for (let index = 1; index < chain.length; index++) connect(chain[index - 1], chain[index]);
-    return chain;
-  });
+    connect(rail[end.rank - start.rank - 2] ?? start, end);
+  }
   const ranks = rankOf.reduce((most, one) => Math.max(most, one), 0) + 1;
   const levels = Array.from({ length: ranks }, (): Item[] => []);
   for (const one of all) levels[one.rank]?.push(one);
@@ -78,18 +80,31 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     const down = sweep % 2 === 0;
     for (const level of down ? levels : levels.toReversed()) place(level, (one) => (1 - pull) * wanted(one, down));
   }
+  for (let sweep = 0; sweep < straightSweeps; sweep++) {
+    for (const level of sweep % 2 === 0 ? levels : levels.toReversed()) place(level, between);
+  }
   const left = all.reduce((least, one) => Math.min(least, one.x - one.width / 2), 0);
   const right = all.reduce((most, one) => Math.max(most, one.x + one.width / 2), 0);
   const point = (one: Item): Point => ({ x: one.x - left, rank: one.rank });
-  return { boxes: items.map(point), edges: chains.map((chain) => chain.map(point)), ranks, width: right - left };
+  const drawn = new Set<Item>();
+  const lines = edges.map(([from, to]) => {
+    const [start, end] = [items[from], items[to]];
+    if (start === undefined || end === undefined) return [];
+    const rail = rails.get(start) ?? [];
+    const bends = end.rank - start.rank - 1;
+    // The first of those that go all the way has the line, the others leave it at their last bend.
+    if (bends < rail.length || drawn.has(start)) return [rail[bends - 1] ?? start, end].map(point);
+    drawn.add(start);
+    return [start, ...rail, end].map(point);
+  });
+  return { boxes: items.map(point), edges: lines, ranks, width: right - left };
 }
 
 function item(level: number, width: number, bend: boolean): Item {
   return { rank: level, width, bend, above: [], below: [], order: 0, x: 0 };
 }
 
-function connect(from: Item | undefined, to: Item | undefined): void {
-  if (from === undefined || to === undefined) return;
+function connect(from: Item, to: Item): void {
   from.below.push(to);
   to.above.push(from);
 }
@@ -122,6 +137,13 @@ function reorder(level: Item[], side: "above" | "below"): void {
   );
   level.sort((a, b) => (keys.get(a) ?? 0) - (keys.get(b) ?? 0));
   renumber(level);
+}
+
+/** Halfway from what is above to what is below. */
+function between(one: Item): number {
+  const sides = [one.above, one.below].filter((side) => side.length > 0);
+  if (sides.length === 0) return one.x;
+  return sides.reduce((sum, side) => sum + mean(side, (other) => other.x), 0) / sides.length;
 }
 
 /** Where an item would like to be: above what it came from, first; a straight line through both sides in the end. */

@@ -191,7 +191,7 @@ find("search").addEventListener("input", () => {
   const words = find("search").value.trim().toLowerCase();
   matches = words === "" ? [] : texts.flatMap((text, index) => (text.includes(words) ? [index] : []));
   match = -1;
-  scene.classList.toggle("searching", words !== "");
+  scene.classList.toggle("searching", matches.length > 0);
   const set = new Set(matches);
   boxes.forEach((box, index) => box.classList.toggle("found", set.has(index)));
   find("found").textContent = words === "" ? "" : matches.length === 0 ? "none" : whole(matches.length) + " found, Enter for the next";

@@ -5,8 +5,8 @@ const shade = (index: number): string =>
   `.heat${index} { fill-opacity: ${(0.1 + (0.9 * (index + 1)) / 8).toFixed(2)}; }`;
 
 export const plotStyle = `${tokens}
-:root { --layer: #fffefb; --trained: #e9f0e6; --compute: #f3efe6; --move: #fdfcfa; --removed: #b5573f; }
-@media (prefers-color-scheme: dark) { :root { --layer: #1d2226; --trained: #232a20; --compute: #25231e; --move: #171613; --removed: #e08a6d; } }
+:root { --layer: #fffefb; --trained: #e9f0e6; --compute: #f3efe6; --move: #fdfcfa; --removed: #b5573f; --edge: #bdb8ae; }
+@media (prefers-color-scheme: dark) { :root { --layer: #1d2226; --trained: #232a20; --compute: #25231e; --move: #171613; --removed: #e08a6d; --edge: #5d594f; } }
 html, body { height: 100%; }
 body { margin: 0; display: grid; grid-template: auto minmax(0, 1fr) / minmax(0, 1fr) auto; height: 100dvh; background: var(--paper); color: var(--ink); font: 14px/1.45 var(--sans); }
 header { grid-column: 1 / -1; display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 2rem; padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
@@ -21,7 +21,7 @@ output { font-variant-numeric: tabular-nums; } #share { min-width: 3.2em; text-a
 svg#drawing { display: block; margin: 0 auto; } .live svg#drawing { width: 100%; height: 100%; margin: 0; }
 text { font: 12px var(--sans); fill: var(--ink); text-anchor: middle; } .name { font: 600 12px var(--mono); } text.name, text.facts, text.shape { text-anchor: start; }
 text.facts { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-nums; } text.removed { fill: var(--removed); } text.shape { font-size: 10px; fill: var(--soft); }
-.edge { fill: none; stroke: var(--soft); stroke-opacity: .5; } .edge.near { stroke: var(--accent); stroke-opacity: 1; stroke-width: 2; }
+.edge { fill: none; stroke: var(--edge); } .edge.near { stroke: var(--accent); stroke-width: 2; }
 .box { cursor: pointer; } .body { fill: var(--compute); stroke: var(--line); }
 .layer .body { fill: var(--layer); stroke: var(--accent); stroke-width: 1.3; } .trained .body { fill: var(--trained); } .move .body { fill: var(--move); }
 .shape .body { fill: var(--move); stroke-dasharray: 2 2; } .shape text.title { fill: var(--soft); } .port .body { fill: var(--accent-wash); stroke: var(--accent); stroke-opacity: .4; }

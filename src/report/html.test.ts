@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { faults, scripts } from "../../test/report/well-formed.ts";
+import type { Run } from "./data.ts";
+import { reportPage } from "./html.ts";
+import { escapeText } from "./markup.ts";
+import { evilName, exampleRun, layerNames } from "./run.examples.ts";
+
+const page = reportPage(exampleRun);
+
+describe("a report", () => {
+  test("is well formed and asks for nothing from outside", () => {
+    expect(faults(page)).toEqual([]);
+    expect(page).toContain("default-src 'none'");
+  });
+
+  test("says first what was gained, what was lost and how sure that is", () => {
+    expect(page).toContain("<h1>7.86 × smaller and 2.20 × faster.</h1>");
+    expect(page).toContain('<span class="badge doubt">not shown</span>');
+    expect(page).toContain(
+      "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, on the same 1,000 samples).",
+    );
+    expect(page).toContain("kept by the estimate, not yet shown: about 19,000 samples would show it.");
+    expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
+    expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
+  });
+
+  test("has a row for every variant with its bytes, and a point for every one that has a result", () => {
+    const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
+    expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
+    for (const text of ["3.46 MB", "930 kB", "1.60 MB", "440 kB", "405 kB", "91.2 % … 94.6 %", "1.98 … 2.34"])
+      expect(rows).toContain(text);
+    const [roomy = ""] = page.split('<div class="narrow">');
+    expect(roomy.match(/<g class="point/g)).toHaveLength(4);
+  });
+
+  test("names every layer, and a name that is a script stays a name", () => {
+    for (const name of layerNames) expect(page).toContain(`<span class="name">${escapeText(name)}</span>`);
+    expect(page).not.toContain(evilName);
+    expect(scripts(page)).toHaveLength(1);
+  });
+
+  test("tells what was refused with the reason, equal reasons together", () => {
+    expect(page).toContain("nothing changed: every layer was refused");
+    expect(page).toContain("quantize: rank below 41 needed to pay");
+    expect(page.match(/rank below 41/g)).toHaveLength(1);
+    expect(page).toContain("2 places");
+    expect(page).toContain("left in float (set for this layer)");
+  });
+
+  test("tells what is needed to do it again", () => {
+    for (const text of [
+      "AMD EPYC 7R13",
+      "pith 0.1.0, node 20.20.2, onnxruntime-node 1.30.0",
+      "<dt>seed</dt><dd>1</dd>",
+    ])
+      expect(page).toContain(text);
+    expect(page).toContain("pith compress resnet56.onnx --data &#39;my photos/&#39; --max-drop 1% -o out/");
+  });
+
+  test("has JavaScript that parses", () => {
+    for (const script of scripts(page)) expect(() => new Function(script)).not.toThrow();
+  });
+
+  test("every text of a run is escaped, wherever it comes from", () => {
+    const poison = <T>(value: T): T => {
+      if (typeof value === "string") return `${value}${evilName}` as T;
+      if (Array.isArray(value)) return value.map(poison) as T;
+      if (typeof value !== "object" || value === null) return value;
+      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, poison(part)])) as T;
+    };
+    const { metric, ...rest } = exampleRun;
+    const poisoned: Run = { ...poison(rest), metric: { ...metric, name: `accuracy${evilName}` } };
+    const html = reportPage(poisoned);
+    expect(html).not.toContain(evilName);
+    expect(faults(html)).toEqual([]);
+  });
+});
+
+describe("other outcomes", () => {
+  const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [], layers: [] };
+
+  test("nothing kept", () => {
+    const html = reportPage(without);
+    expect(html).toContain("Nothing was kept: no variant stayed within the goal.");
+    expect(html).toContain('<span class="badge bad">nothing kept</span>');
+    expect(faults(html)).toEqual([]);
+  });
+
+  test("nobody said version, machine, command or goal", () => {
+    const { layers: _, ...rest } = exampleRun;
+    const bare: Run = { ...rest, version: undefined, machine: undefined, command: undefined, goal: undefined };
+    const html = reportPage(bare);
+    expect(faults(html)).toEqual([]);
+    const [text = ""] = html.split("<script>");
+    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "<pre>"]) expect(text).not.toContain(word);
+  });
+
+  test("a result that is larger and slower is called so", () => {
+    const [first, second] = exampleRun.latency?.models ?? [];
+    const slow = second === undefined ? [] : [{ ...second, speedup: { median: 0.5, low: 0.45, high: 0.55 } }];
+    const html = reportPage({
+      ...exampleRun,
+      original: { ...exampleRun.original, bytes: 220_000 },
+      latency: { rounds: 30, repeats: 1, threads: 2, models: first === undefined ? [] : [first, ...slow] },
+    });
+    expect(html).toContain("<h1>2.00 × larger and 2.00 × slower.</h1>");
+  });
+
+  test("a speed whose spread holds 1 is no gain", () => {
+    const [first, second] = exampleRun.latency?.models ?? [];
+    const same = second === undefined ? [] : [{ ...second, speedup: { median: 1.05, low: 0.94, high: 1.18 } }];
+    const latency = { rounds: 30, repeats: 1, threads: 2, models: first === undefined ? [] : [first, ...same] };
+    expect(reportPage({ ...exampleRun, latency })).toContain("7.86 × smaller, and as fast as the original.");
+  });
+
+  test("thousands of layers and refusals still make a page of less than 300 KB", () => {
+    const layers = Array.from({ length: 3000 }, (_, index) => ({
+      name: `model.decoder.layers.${index}.self_attn.q_proj`,
+      before: { operator: "MatMul", weight: "float32 [4096, 4096]", parameters: 1, bytes: index, zeros: 0 },
+      after: undefined,
+      done: ["weights in 8 bits, a scale per channel"],
+    }));
+    const misses = layers.map(({ name }, index) => ({ at: name, reason: `rank below ${index % 7} needed to pay` }));
+    const changes = layers.map(({ name }, index) => ({
+      at: name,
+      what: `${index} went`,
+      decidedBy: "global" as const,
+    }));
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      steps: variant.steps.map((step) => ({ ...step, misses, changes })),
+    }));
+    const html = reportPage({ ...exampleRun, layers, variants });
+    expect(faults(html)).toEqual([]);
+    expect(html.length).toBeLessThan(300_000);
+    expect(html).toContain("layers.2999.");
+    expect(html).toContain("the other 2,750 are in run.json");
+  });
+});

@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { reportMarkdown, variantsMarkdown } from "./markdown.ts";
+import { evilName, exampleRun } from "./run.examples.ts";
+
+test("a row for the original and for each variant, all with the same number of cells", () => {
+  const lines = variantsMarkdown(exampleRun).split("\n");
+  expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
+  expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length))).toEqual(new Set([7]));
+  expect(lines.at(-1)).toBe(
+    "| **prune + train + quantize** | 440 kB | 405 kB | 91.9 % (90.2 % … 93.6 %) | −0.7 (−1.9 … +0.5) | 2.20 × (1.98 … 2.34) |",
+  );
+  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – |");
+});
+
+test("names cannot become markup or end a cell", () => {
+  const original = { ...exampleRun.original, name: `a|b\n# ${evilName} [x](y)` };
+  const [first] = exampleRun.variants;
+  const variants = first === undefined ? [] : [{ ...first, name: `${evilName} | x` }];
+  const text = reportMarkdown({ ...exampleRun, original, variants, chosen: 0 });
+  expect(text).not.toContain("<script>");
+  expect(text.split("\n")[0]).toBe('### a\\|b \\# &#60;script&#62;alert("x")&#60;/script&#62; \\[x\\](y)');
+  expect(text).toContain("\\| x** |");
+});

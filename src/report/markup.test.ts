@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { embedded, escapeText, html, trusted } from "./markup.ts";
+
+test("what a template inserts is text, in elements and in attributes", () => {
+  const name = `"><script>alert('&')</script>`;
+  const { markup } = html`<td title="${name}">${name}</td>`;
+  expect(markup).toBe(
+    '<td title="&#34;&#62;&#60;script&#62;alert(&#39;&#38;&#39;)&#60;/script&#62;">&#34;&#62;&#60;script&#62;alert(&#39;&#38;&#39;)&#60;/script&#62;</td>',
+  );
+});
+
+test("what html made stays, also in lists; nothing stands for undefined and false", () => {
+  const items = ["a", "<b>"].map((name) => html`<li>${name}</li>`);
+  expect(html`<ul>${items}${undefined}${false}</ul>${3}`.markup).toBe("<ul><li>a</li><li>&#60;b&#62;</li></ul>3");
+  expect(html`${trusted("<hr>")}`.markup).toBe("<hr>");
+});
+
+test("characters that control the terminal or turn the text around are shown as such", () => {
+  expect(escapeText("a\u0000b\u202ec\u2066d\u001be")).toBe("a\ufffdb\ufffdc\ufffdd\ufffde");
+  expect(escapeText("Gewicht ü 層\n")).toBe("Gewicht ü 層\n");
+});
+
+test("data in a page is read back as it was, and cannot end its element", () => {
+  const data = { name: "</script><!--", list: [1, null, "&amp;"] };
+  const { markup } = embedded(data);
+  expect(markup).not.toMatch(/[<>&]/);
+  expect(JSON.parse(markup)).toEqual(data);
+});

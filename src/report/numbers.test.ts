@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { bytes, change, changeInterval, count, figure, percent, times } from "./numbers.ts";
+
+test("sizes and counts have three digits", () => {
+  expect([0, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
+    "0 bytes",
+    "999 bytes",
+    "1.00 kB",
+    "3.46 MB",
+    "1.00 MB",
+  ]);
+  expect([9999, 10_000, 22_700_000].map(count)).toEqual(["9,999", "10.0 k", "22.7 M"]);
+});
+
+test("shares are percentages and differ in points, other figures are numbers", () => {
+  expect([figure("accuracy", 0.915), figure("perplexity", 3.4981)]).toEqual(["91.5 %", "3.498"]);
+  expect([change("top-5 accuracy", -0.007), change("agreement", 0.003), change("perplexity", 0.1234)]).toEqual([
+    "−0.7",
+    "+0.3",
+    "+0.123",
+  ]);
+});
+
+test("a change that rounds to nothing has no sign", () => {
+  expect([change("accuracy", -0.0001), change("accuracy", 0.0001), change("perplexity", 0)]).toEqual([
+    "0.0",
+    "0.0",
+    "0.00",
+  ]);
+});
+
+test("intervals and negative numbers have a real minus sign", () => {
+  expect(changeInterval("accuracy", { value: 0, low: -0.02, high: 0.006, count: 9 })).toBe("−2.0 … +0.6");
+  expect(percent(-0.05)).toBe("−5.0 %");
+});
+
+test("a ratio has two decimals, one from ten on, none where it has no meaning", () => {
+  expect([1, 7.864, 12.34, Number.POSITIVE_INFINITY, Number.NaN].map(times)).toEqual([
+    "1.00 ×",
+    "7.86 ×",
+    "12.3 ×",
+    "–",
+    "–",
+  ]);
+});
