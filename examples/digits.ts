@@ -20,10 +20,11 @@ export interface Digits {
 }
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const cache = join(root, ".cache", "mnist");
 
 /** MNIST, or what there is of it. */
 export async function digits(): Promise<Digits> {
-  const { source, train, test } = (await onThisMachine()) ?? (await downloaded()) ?? (await digitsOfPackage());
+  const { source, train, test } = (await onThisMachine()) ?? (await digitsOfMirror(cache)) ?? (await digitsOfPackage());
   const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
   return { source, train: preprocess(train, input, presets.unit), test: preprocess(test, input, presets.unit) };
 }
@@ -52,19 +53,29 @@ const files = {
 /** Milliseconds: until a mirror answers, and for one file. */
 const patience = { answer: 3_000, file: 60_000 };
 
-async function downloaded(): Promise<Digits | undefined> {
-  const folder = join(root, ".cache", "mnist");
-  await mkdir(folder, { recursive: true });
+/**
+ * MNIST from a public mirror, kept in `folder`; undefined where there is no network, or something else came than was expected.
+ * @param get fetches a file, or gives up.
+ */
+export async function digitsOfMirror(folder: string, get = download): Promise<Digits | undefined> {
   for (const [name, sha256] of Object.entries(files)) {
     const path = join(folder, name);
     if (await exists(path)) continue;
-    const bytes = await download(mirror + name);
-    if (bytes === undefined || createHash("sha256").update(gunzipSync(bytes)).digest("hex") !== sha256)
-      return undefined;
+    const bytes = await get(mirror + name);
+    if (bytes === undefined || hashOfContent(bytes) !== sha256) return undefined;
+    await mkdir(folder, { recursive: true });
     await writeFile(`${path}.part`, bytes);
     await rename(`${path}.part`, path);
   }
   return openFolder(folder, `MNIST from ${mirror}`);
+}
+
+function hashOfContent(bytes: Uint8Array): string | undefined {
+  try {
+    return createHash("sha256").update(gunzipSync(bytes)).digest("hex");
+  } catch {
+    return undefined; // not compressed: the page of a proxy, for instance
+  }
 }
 
 /** Undefined where there is no network, or not in time. */

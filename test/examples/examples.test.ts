@@ -1,53 +1,23 @@
 /** The examples as a newcomer starts them, and their figures, found again with ONNX Runtime alone. */
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { open } from "pith";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { digitsOfPackage } from "../../examples/digits.ts";
-import { type Sample, writeDigits } from "./digits.ts";
+import { accuracyOf, patience, type Sample, start, writeDigits } from "./start.ts";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
-const tsx = createRequire(import.meta.url).resolve("tsx/cli");
-const patience = 300_000;
 
 let folder = "";
 let digits: Sample;
 const at = (name: string): string => join(folder, "out", name);
 
-async function start(name: string): Promise<string> {
-  const { stdout, stderr } = await promisify(execFile)(
-    process.execPath,
-    [tsx, "--conditions=pith-source", join(examples, name)],
-    { cwd: folder, env: { ...process.env, PITH_SHARED: folder } },
-  );
-  expect(stderr).toBe("");
-  return stdout;
-}
-
-/** The share of right answers, with nothing of Pith in between. */
-async function accuracyOf(file: string): Promise<number> {
-  const session = await InferenceSession.create(at(file));
-  const { images, labels } = digits;
-  const { output } = await session.run({ input: new Tensor("float32", images, [labels.length, 784]) });
-  const scores = output?.data as Float32Array;
-  const right = labels.filter((label, row) => {
-    const own = scores.subarray(row * 10, row * 10 + 10);
-    return own.indexOf(Math.max(...own)) === label;
-  });
-  return right.length / labels.length;
-}
-
 /** The figure that an example prints for a file is that file's, and worth printing. */
 async function expectFigure(printed: string, file: string): Promise<void> {
   const line = printed.split("\n").find((one) => one.startsWith(`out/${file}:`)) ?? "";
   const [, figure] = /accuracy ([\d.]+) % on 500 digits$/.exec(line) ?? [];
-  const accuracy = await accuracyOf(file);
+  const accuracy = await accuracyOf(at(file), digits);
   expect(Number(figure)).toBeCloseTo(100 * accuracy, 1);
   expect(accuracy).toBeGreaterThan(0.85);
 }
@@ -69,7 +39,7 @@ describe("examples", () => {
   test(
     "prune: half of the weights are 0 in the file, and the mistaken name gets its hint",
     async () => {
-      const printed = await start("prune.ts");
+      const printed = await start(folder, "prune.ts");
       await expectFigure(printed, "pruned.onnx");
       expect(printed).toContain('say "weight"');
       expect(printed).toContain("fc1.weight: 50176 of 100352 pruned, 50176 of 100352 left");
@@ -83,12 +53,14 @@ describe("examples", () => {
   test(
     "quantize: three forms of a quarter of the bytes, each nearly as accurate as the float network",
     async () => {
-      const printed = await start("quantize.ts");
+      const printed = await start(folder, "quantize.ts");
       await expectFigure(printed, "float.onnx");
       for (const file of ["weights.onnx", "dynamic.onnx", "static.onnx"]) {
         await expectFigure(printed, file);
         expect(await bytes(file)).toBeLessThan(0.3 * (await bytes("float.onnx")));
-        expect(Math.abs((await accuracyOf(file)) - (await accuracyOf("float.onnx")))).toBeLessThan(0.02);
+        expect(
+          Math.abs((await accuracyOf(at(file), digits)) - (await accuracyOf(at("float.onnx"), digits))),
+        ).toBeLessThan(0.02);
       }
     },
     patience,
@@ -97,7 +69,7 @@ describe("examples", () => {
   test(
     "distill: teacher and student are files, and the loss of the student's own loop falls",
     async () => {
-      const printed = await start("distill.ts");
+      const printed = await start(folder, "distill.ts");
       await expectFigure(printed, "teacher.onnx");
       await expectFigure(printed, "student.onnx");
       expect(await bytes("student.onnx")).toBeLessThan(0.52 * (await bytes("teacher.onnx")));
@@ -111,7 +83,7 @@ describe("examples", () => {
   test(
     "low-rank: one layer of full rank is two of rank 32",
     async () => {
-      const printed = await start("low-rank.ts");
+      const printed = await start(folder, "low-rank.ts");
       await expectFigure(printed, "low-rank.onnx");
       expect(printed).toContain("fc1.weight: rank 128 of 128 × 784");
       expect(printed).toContain("fc1.up · fc1.down: rank 32");
@@ -129,14 +101,4 @@ describe("examples", () => {
       expect(text, name).not.toContain("../src");
     }
   });
-});
-
-test("the digits of the npm package are 10,000 images of ten classes, in parts of 8,000 and 2,000", async () => {
-  const { train, test: rest } = await digitsOfPackage();
-  expect([train.count, rest.count]).toEqual([8000, 2000]);
-  for await (const { image, label } of train.batches({ size: 8000 })) {
-    expect(image?.dims).toEqual([8000, 1, 28, 28]);
-    expect(Math.max(...new Set(image?.data as Uint8Array))).toBe(255);
-    expect(new Set(label?.data as BigInt64Array).size).toBe(10);
-  }
 });

