@@ -28,7 +28,7 @@ export interface Recipe {
 }
 
 export interface RecipeStep {
-  /** "prune", "train", "distill", "factorize", "quantize" */
+  /** "prune", "train", "distill", "factorize", "fake-quantize", "quantize" */
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
   readonly options: Readonly<Record<string, unknown>>;

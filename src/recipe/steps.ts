@@ -5,7 +5,7 @@ import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
-import { quantize } from "../quantize/index.ts";
+import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { type Epoch, train } from "../train/index.ts";
 
 /** What a step came to; `history` where it trained. */
@@ -36,6 +36,7 @@ const kinds: readonly StepKind[] = [
   { pass: train, data: "train", withheld: ["data", "loss", "checkpoint"] },
   { pass: distill, data: "train", withheld: ["data", "checkpoint"] },
   { pass: factorize, withheld: [], foldsMasks: true },
+  { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
   { pass: quantize, data: "calibrate", withheld: ["data"] },
 ];
 

@@ -123,6 +123,26 @@ describe("masks", () => {
   });
 });
 
+test("weights trained through rounding become codes, in a pruned model too", async () => {
+  const steps = recipe(
+    { prune: { amount: 0.5 } },
+    { "fake-quantize": { scheme: "static" } },
+    { train: { epochs: 1 } },
+    { quantize: { scheme: "static" } },
+  );
+  const { run, model } = await runRecipe(net, steps, task, quick);
+  const [, rounded, tuned, coded] = run.variants[0]?.steps ?? [];
+  expect(rounded?.changes.length).toBeGreaterThan(0);
+  expect(tuned?.history).toHaveLength(1);
+  expect(coded?.after.bytes).toBeLessThan(0.6 * run.original.bytes);
+  // The codes say what the rounding said.
+  expect(Math.abs((coded?.after.estimate.value ?? 0) - (tuned?.after.estimate.value ?? 1))).toBeLessThan(0.01);
+  expect([...model.graph.values()].filter(({ role }) => role?.kind === "straight-through")).toEqual([]);
+  const layer = run.layers?.find(({ name }) => name === "fc2");
+  expect(layer?.after).toMatchObject({ weight: expect.stringContaining("int8") });
+  expect(layer?.after?.zeros).toBeGreaterThanOrEqual(0.5);
+});
+
 describe("distillation", () => {
   const shrunk = { prune: { structured: true, amount: 0.5 } };
 
