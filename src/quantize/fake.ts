@@ -101,7 +101,8 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
     if (found === undefined) continue;
     const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
     const { name } = value;
-    round(model.graph, emit, value, { scale: [found.scale], ...range }, []);
+    const { result, division } = round(emit, name, value, { scale: [found.scale], ...range }, []);
+    model.graph.replaceUses(value, result, division);
     changes.push({ at: name, what: `rounded as ${options.activations}`, decidedBy: "global" });
   }
   model.graph.sort();
@@ -121,18 +122,28 @@ async function roundWeights(
   options: FakeQuantizeOptions,
   context: Context,
 ): Promise<Change[]> {
-  const made = new Set<Value>();
+  const made = new Map<Value, Value>();
   const kind = options.perChannel ? "a scale per channel" : "one scale";
   for (const layer of chosen) {
-    const { effective } = layer;
-    if (made.has(effective)) continue;
-    made.add(effective);
-    const dense = await readStored(model, effective, context.engine);
-    const { scale, range, axis } = forLayer(layer, () =>
-      weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
-    );
-    const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
-    round(model.graph, emit, effective, { scale, low: range.low, high: range.high }, dims, plainWeightName(layer));
+    const { effective, node, role } = layer;
+    const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, options, context));
+    made.set(effective, rounded);
+    model.graph.setInput(node, role.input, rounded);
   }
   return chosen.map((layer) => ({ at: layer.name, what: `weight rounded as int8, ${kind}`, decidedBy: "global" }));
+}
+
+async function roundWeight(
+  model: Model,
+  emit: Emit,
+  layer: Layer,
+  options: FakeQuantizeOptions,
+  context: Context,
+): Promise<Value> {
+  const dense = await readStored(model, layer.effective, context.engine);
+  const { scale, range, axis } = forLayer(layer, () =>
+    weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
+  );
+  const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
+  return round(emit, plainWeightName(layer), layer.effective, { scale, low: range.low, high: range.high }, dims).result;
 }

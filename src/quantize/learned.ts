@@ -8,7 +8,7 @@
  * QuantizeLinear: what is trained is what is exported.
  */
 import type { Emit } from "../graph/emit.ts";
-import type { Graph, Value } from "../graph/graph.ts";
+import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { buffer, straightThrough } from "../graph/role.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
@@ -34,15 +34,14 @@ export interface Learned {
 
 export const nothingLearned: Learned = { weights: new Map(), activations: new Map(), roundings: [] };
 
-/** Lets whatever reads `value` read it rounded; scales stand in `dims`, which broadcast to it. Returns the rounded value. */
+/** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. `division` is the node that reads the value. */
 export function round(
-  graph: Graph,
   emit: Emit,
+  name: string,
   value: Value,
   rounding: Rounding,
   dims: readonly number[],
-  name = value.name,
-): Value {
+): { readonly result: Value; readonly division: Node | undefined } {
   const scale = emit.constant(float32(dims, rounding.scale), `${name}_scale`, buffer);
   const divided = emit.Div([value, scale]);
   const rounded = emit.named(`${name}_rounded`).Round([divided]);
@@ -50,8 +49,7 @@ export function round(
   const low = emit.constant(float32([], [rounding.low]), `${name}_low`, buffer);
   const high = emit.constant(float32([], [rounding.high]), `${name}_high`, buffer);
   const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([rounded, low, high]), scale]);
-  graph.replaceUses(value, result, divided.producer);
-  return result;
+  return { result, division: divided.producer };
 }
 
 /** The roundings of a model; it is not changed. */
