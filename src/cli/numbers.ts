@@ -1,25 +1,8 @@
 /** Numbers as people read them: three significant digits, units that say what they count. */
 import type { Estimate } from "../evaluate/types.ts";
+import { integer, percent } from "../report/numbers.ts";
 
-/** 3.46 MB; decimal units, as disks and networks count. */
-export function bytes(value: number): string {
-  return scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
-}
-
-/** 22.7 M: parameters, multiply-accumulates. */
-export function count(value: number): string {
-  return value < 10_000 ? integer(value) : scaled(value, ["", "k", "M", "G", "T"]);
-}
-
-/** 1,060 */
-export function integer(value: number): string {
-  return Math.round(value).toLocaleString("en-US");
-}
-
-/** 91.5 % */
-export function percent(fraction: number, digits = 1): string {
-  return `${(100 * fraction).toFixed(digits)} %`;
-}
+export { bytes, count, integer, percent } from "../report/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {
@@ -45,16 +28,4 @@ export function clock(seconds: number): string {
   const two = (value: number): string => String(value).padStart(2, "0");
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
-}
-
-function scaled(value: number, units: readonly string[]): string {
-  let unit = 0;
-  let rest = value;
-  // 999.6 would print as 1000.
-  while (rest >= 999.5 && unit < units.length - 1) {
-    rest /= 1000;
-    unit++;
-  }
-  const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
-  return `${rest.toFixed(digits)} ${units[unit]}`.trim();
 }

@@ -70,7 +70,7 @@ ${xAxis.ticks.map(
 <text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
 <text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
-${points.toReversed().map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
+${drawnLast(points).map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
 ${size.names && drawNames(points, xAxis.x, y, right, bottom)}
 </svg>`;
 }
@@ -93,6 +93,11 @@ function pointsOf(run: Run): readonly Point[] {
     return [{ label: String(index + 1), name, kind, bytes: result.bytes, ...result.estimate, paired }];
   });
   return [original, ...variants];
+}
+
+/** What was chosen lies on top of what it overlaps. */
+function drawnLast(points: readonly Point[]): readonly Point[] {
+  return points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
 }
 
 /** The worst figure that the goal allows. */

@@ -106,11 +106,15 @@ describe("other outcomes", () => {
     expect(html).toContain("<h1>2.00 × larger and 2.00 × slower.</h1>");
   });
 
-  test("a speed whose spread holds 1 is no gain", () => {
+  test("a speed whose spread holds 1 is no gain, and one that is spread far tells nothing", () => {
     const [first, second] = exampleRun.latency?.models ?? [];
-    const same = second === undefined ? [] : [{ ...second, speedup: { median: 1.05, low: 0.94, high: 1.18 } }];
-    const latency = { rounds: 30, repeats: 1, threads: 2, models: first === undefined ? [] : [first, ...same] };
-    expect(reportPage({ ...exampleRun, latency })).toContain("7.86 × smaller, and as fast as the original.");
+    const pageWith = (low: number, high: number): string => {
+      const speedup = { median: 1.05, low, high };
+      const models = first === undefined || second === undefined ? [] : [first, { ...second, speedup }];
+      return reportPage({ ...exampleRun, latency: { rounds: 30, repeats: 1, threads: 2, models } });
+    };
+    expect(pageWith(0.94, 1.18)).toContain("<h1>7.86 × smaller, and about as fast as the original.</h1>");
+    expect(pageWith(0.08, 2.29)).toContain("<h1>7.86 × smaller; whether it is faster was not shown.</h1>");
   });
 
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {

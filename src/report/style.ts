@@ -45,7 +45,7 @@ th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowra
 th.n, td.n { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
 td small { display: block; color: var(--soft); font-size: .82rem; white-space: nowrap; }
-td.text { min-width: 11rem; } td.text small { white-space: normal; }
+td.text { min-width: 11rem; } .sortable td.text { min-width: 15rem; } td.text small { white-space: normal; }
 tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-shadow: inset 3px 0 var(--accent); padding-left: .55rem; }
 tr.original td { color: var(--soft); }
 tr.refused td { color: var(--soft); }

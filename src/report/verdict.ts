@@ -23,6 +23,9 @@ export function outcomeOf(run: Run): Outcome {
   return { word: verdict, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
+/** 10th to 90th percentile of a speed that still counts as one: beyond, the machine was busy with something else. */
+const widestSpread = 1.5;
+
 /** "7.87 × smaller and 2.15 × faster." The first sentence: what was gained, of sizes and times as they were measured. */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
@@ -33,8 +36,11 @@ export function gainSentence(run: Run): string {
   const speed = run.latency?.models[1]?.speedup;
   const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
   if (speed === undefined) return `${size}.`;
-  // A ratio whose spread holds 1 is no gain and no loss.
-  if (speed.low <= 1 && speed.high >= 1) return `${size}, and as fast as the original.`;
+  // A ratio whose spread holds 1 is no gain and no loss; one that is spread far tells nothing.
+  if (speed.low <= 1 && speed.high >= 1) {
+    const told = speed.high / speed.low <= widestSpread;
+    return told ? `${size}, and about as fast as the original.` : `${size}; whether it is faster was not shown.`;
+  }
   return `${size} and ${speed.median >= 1 ? `${times(speed.median)} faster` : `${times(1 / speed.median)} slower`}.`;
 }
 
