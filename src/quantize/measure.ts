@@ -11,7 +11,7 @@ import type { Placement } from "./placement.ts";
 
 export interface MeasureOptions {
   readonly activations: "uint8" | "int8";
-  readonly data?: Dataset | string | undefined;
+  readonly data?: Dataset | undefined;
   readonly samples: number;
 }
 
@@ -53,19 +53,26 @@ async function observe(
   context: Context,
 ): Promise<ReadonlyMap<string, ValueRange>> {
   if (data === undefined) throw missingData("quantize");
-  const dataset = typeof data === "string" ? await openDataset(data, { part: "train" }) : data;
   return observeRanges(
     context.engine,
     model,
-    dataset,
+    data,
     values.map((value) => value.name),
     {
       samples,
-      ...(isIndexed(dataset) ? { shuffle: context.seed } : {}),
+      ...(isIndexed(data) ? { shuffle: context.seed } : {}),
       signal: context.signal,
       progress: context.progress,
     },
   );
+}
+
+/** Options with the data set opened, if there is one: before anything in the model changes. Of a path the train part. */
+export async function withData<O extends { readonly data?: Dataset | string | undefined }>(
+  options: O,
+): Promise<Omit<O, "data"> & { readonly data?: Dataset | undefined }> {
+  const { data, ...rest } = options;
+  return { ...rest, data: typeof data === "string" ? await openDataset(data, { part: "train" }) : data };
 }
 
 export function missingData(owner: string): PithError {

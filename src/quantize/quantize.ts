@@ -16,7 +16,8 @@ import { quantizeToWeights } from "./weights.ts";
  *
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
  * model's operator set is too old and cannot be raised, E_DATA if weights or activations are not finite.
- * Source: reference arithmetic of ONNX Runtime's quantizer (`quantize_static`, `quantize_dynamic`), equal to it integer by integer.
+ * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its
+ * `quantize_dynamic` writes, for Gemm too.
  *
  * @example
  * ```ts

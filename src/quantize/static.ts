@@ -20,7 +20,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
-import { measure, missingData } from "./measure.ts";
+import { measure, missingData, withData } from "./measure.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { nothingToDo, prepare } from "./prepare.ts";
@@ -33,6 +33,7 @@ const opset = 13;
 export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
   if (options.data === undefined && learned.activations.size === 0) throw missingData("quantize");
+  const measuring = await withData(options);
   removeRoundings(model, learned);
   const nothing = nothingToDo(model, options);
   if (nothing !== undefined) return { changes: [], misses: nothing };
@@ -44,7 +45,7 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const placement = place(model, inference, selectLayers(all, options));
   misses.push(...placement.misses, ...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
   const operators = placement.operators.map(describe);
-  const scales = await measure(model, placement, options, context, learned);
+  const scales = await measure(model, placement, measuring, context, learned);
   for (const { layer } of placement.targets) keepLayerName(layer);
   await write(model, inference, placement, scales, options, context, learned);
 

@@ -185,10 +185,35 @@ describe("broken requests", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("data that is not there, does not fit, is empty or not finite", async () => {
+  test("a path that holds no data leaves the model as it is", async () => {
+    const model = mlp();
+    const before = structureHash(model);
+    await expect(quantize(model, { scheme: "static", data: "no/such/folder" })).rejects.toMatchObject({
+      code: "E_FILE",
+    });
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test.each(["weights", "dynamic", "static"] as const)(
+    "%s: an operator set that cannot be raised is refused",
+    async (scheme) => {
+      const model = parseModel(`ir 4, opset 9
+graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  h = MatMul(x, w)
+  y = Upsample(h, scales)
+  scales: float32[3] = [1, 1, 1]
+}`);
+      const before = structureHash(model);
+      const given = scheme === "static" ? { scheme, data: memory("x", { x: numbersFor([1, 2, 4]) }) } : { scheme };
+      await expect(quantize(model, given)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+      expect(structureHash(model)).toBe(before);
+    },
+  );
+
+  test("data that does not fit, is empty or not finite", async () => {
     const attempt = (given: Parameters<typeof quantize>[1]["data"]) =>
       expect(quantize(mlp(), { scheme: "static", data: given })).rejects;
-    await attempt("no/such/folder").toMatchObject({ code: "E_FILE" });
     await attempt(memory("narrow", { x: numbersFor([4, 11]) })).toMatchObject({ code: "E_DATA" });
     await attempt(memory("empty", { x: numbersFor([0, 12]) })).toMatchObject({ code: "E_DATA" });
     const broken = numbersFor([4, 12]);
