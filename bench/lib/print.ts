@@ -1,0 +1,46 @@
+/** What benches print: headings, tables, figures with interval and number. */
+import { cpus } from "node:os";
+import { percent } from "../../src/cli/numbers.ts";
+import { type Column, tableLines } from "../../src/cli/table.ts";
+import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+
+export function line(text = ""): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** A heading, and on what machine it was measured. */
+export function heading(title: string, seed: number): void {
+  const [cpu] = cpus();
+  line(`\n${title}`);
+  line(`Node ${process.version}, ${cpus().length} × ${cpu?.model.trim() ?? "CPU"}, seed ${seed}`);
+}
+
+/** Titles that begin with ">" stand over numbers, to the right. */
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): void {
+  const columns = titles.map(
+    (title): Column => (title.startsWith(">") ? { title: title.slice(1), align: "right" } : { title }),
+  );
+  for (const text of tableLines(columns, rows)) line(`  ${text}`);
+}
+
+/** 97.9 % (97.6 … 98.2) */
+export function share({ value, low, high }: Estimate, digits = 2): string {
+  return `${percent(value, digits)} (${(100 * low).toFixed(digits)} … ${(100 * high).toFixed(digits)})`;
+}
+
+/** −0.21 (−0.40 … −0.02): points. */
+export function points({ value, low, high }: Estimate, digits = 2): string {
+  const signed = (part: number): string => `${part > 0 ? "+" : ""}${(100 * part).toFixed(digits)}`;
+  return `${signed(value)} (${signed(low)} … ${signed(high)})`;
+}
+
+/** Whether a target is met; `shown` where the whole interval says so. */
+export function target(text: string, met: boolean, shown: boolean): string {
+  return `${text}: ${met ? "met" : "MISSED"}${met && !shown ? ", not shown" : ""}`;
+}
+
+/** A drop of at most so many points. */
+export function dropTarget(allowed: number, { difference }: Comparison): string {
+  const { value, low } = difference;
+  return target(`within ${(100 * allowed).toFixed(1)}`, -value <= allowed, -low <= allowed);
+}

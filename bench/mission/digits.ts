@@ -1,0 +1,197 @@
+/**
+ * Part "digits": a network trained, pruned, quantized, factorized and distilled with the library, on all of MNIST.
+ *
+ * Accuracies are of the 10,000 test images, differences to the network that was trained first are paired by image. Nothing is chosen by the
+ * test images: settings are fixed, and training ends after a fixed number of epochs.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Model, open, save } from "pith";
+import { collect, type IndexedDataset } from "pith/data";
+import { distillation } from "pith/distill";
+import { createEngine } from "pith/engine";
+import { accuracy, compareRows, evaluate, pairedMeans, type Size, size } from "pith/evaluate";
+import { factorize } from "pith/factorize";
+import { linear, network, relu } from "pith/nn";
+import { globalUnstructured, l1Unstructured, remove } from "pith/prune";
+import { quantize } from "pith/quantize";
+import { type Epoch, train } from "pith/train";
+import { digits as openDigits } from "../../examples/digits.ts";
+import { bytes, integer, percent } from "../../src/cli/numbers.ts";
+import { dropTarget, heading, line, points, share, table, target } from "../lib/print.ts";
+
+const seed = 1;
+const training = { epochs: 10, batch: 128 } as const;
+/** After a change; the learning rate falls to zero within them, as in training. */
+const tuning = { epochs: 3, batch: 128 } as const;
+const studentSeeds = [1, 2, 3, 4, 5];
+/** The 97.5 % quantile of Student's t with four degrees of freedom. */
+const t95 = 2.776;
+
+const engine = createEngine();
+
+interface Parts {
+  readonly train: IndexedDataset;
+  readonly test: IndexedDataset;
+}
+
+/** A model as it lies on the disk. */
+interface Measured {
+  readonly rows: Float64Array;
+  readonly size: Size;
+}
+
+function shape(hidden: number, own: number): Model {
+  const modules = { fc1: linear(784, hidden), relu: relu(), fc2: linear(hidden, 10) };
+  return network(modules, { input: ["batch", 784], seed: own });
+}
+
+export async function digits(): Promise<void> {
+  const { source, train: all, test: rest } = await openDigits();
+  const parts: Parts = { train: await collect(all), test: await collect(rest) };
+  const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
+  try {
+    heading("Digits: 784-128-10", seed);
+    line(`${source}: ${integer(parts.train.count)} to train on, ${integer(parts.test.count)} to judge by`);
+    const net = shape(128, seed);
+    const { history } = await train(net, { ...training, data: parts.train }, { engine, seed });
+    showTraining(history);
+    const original = await measured(net, parts, folder);
+    await techniques(net, original, parts, folder);
+    await students(net, original, parts, folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function showTraining(history: readonly Epoch[]): void {
+  const seconds = history.map((epoch) => epoch.seconds).toSorted((a, b) => a - b);
+  const middle = seconds[Math.floor(seconds.length / 2)] ?? Number.NaN;
+  const [fastest = Number.NaN, slowest = Number.NaN] = [seconds[0], seconds.at(-1)];
+  line(
+    `${history.length} epochs of batches of ${training.batch}, Adam: an epoch ${middle.toFixed(2)} s in the middle ` +
+      `(${fastest.toFixed(2)} to ${slowest.toFixed(2)}); ${target("under 1 s", middle < 1, slowest < 1)}`,
+  );
+}
+
+/** Saves, opens what was saved, and judges that. */
+async function measured(model: Model, { test }: Parts, folder: string): Promise<Measured> {
+  const file = join(folder, "model.onnx");
+  await save(model, file);
+  const { rows } = await evaluate(engine, await open(file), test, accuracy(), { batch: 500 });
+  return { rows, size: await size(file) };
+}
+
+type Row = readonly string[];
+
+async function techniques(net: Model, original: Measured, parts: Parts, folder: string): Promise<void> {
+  const metric = accuracy();
+  const { estimate } = await evaluate(engine, net, parts.test, metric, { batch: 500 });
+  const rows: Row[] = [
+    [
+      "trained",
+      share(estimate),
+      "",
+      ...weight(original.size, original.size),
+      target("at least 97.8 %", estimate.value >= 0.978, estimate.low >= 0.978),
+    ],
+  ];
+  const add = async (name: string, model: Model, judgement?: (comparison: Compared) => string): Promise<void> => {
+    const now = await measured(model, parts, folder);
+    const comparison = { ...compareRows(metric, original.rows, now.rows), ratio: now.size.bytes / original.size.bytes };
+    const { candidate, difference } = comparison;
+    const said = judgement?.(comparison) ?? "";
+    rows.push([name, share(candidate), points(difference), ...weight(original.size, now.size), said]);
+  };
+  const tune = (model: Model): Promise<unknown> =>
+    train(model, { ...tuning, data: parts.train }, { engine, seed: seed + 1 });
+
+  const half = net.clone();
+  await l1Unstructured(half, { layers: "fc1", amount: 0.5 });
+  await remove(half);
+  await add("half of fc1 pruned", half, (comparison) => dropTarget(0.003, comparison));
+
+  const sparse = net.clone();
+  await globalUnstructured(sparse, { amount: 0.9 });
+  await add("90 % of all pruned, masks in the file", sparse);
+  await tune(sparse);
+  await remove(sparse);
+  await add(`  after ${tuning.epochs} epochs, masks folded`, sparse, (comparison) => dropTarget(0.005, comparison));
+
+  const integers = net.clone();
+  await quantize(integers, { scheme: "static", data: parts.train }, { engine, seed });
+  await add("static int8", integers, (comparison) => {
+    const small = target("at most 0.27 of the bytes", comparison.ratio <= 0.27, true);
+    return `${dropTarget(0.002, comparison)}; ${small}`;
+  });
+
+  const thin = net.clone();
+  await factorize(thin, { layers: "fc1", rank: 32 }, { engine, seed });
+  await add("fc1 in rank 32", thin);
+  await tune(thin);
+  await add(`  after ${tuning.epochs} epochs`, thin, (comparison) => dropTarget(0.01, comparison));
+
+  line();
+  const titles = [">accuracy (95 %)", ">points (paired)", ">bytes", ">share", ">brotli", "target"];
+  table([`n = ${integer(parts.test.count)}, seed ${seed}`, ...titles], rows);
+}
+
+interface Compared extends ReturnType<typeof compareRows> {
+  /** Bytes of the file, by those of the original. */
+  readonly ratio: number;
+}
+
+function weight(before: Size, after: Size): string[] {
+  return [
+    integer(after.bytes),
+    (after.bytes / before.bytes).toFixed(3),
+    after.brotli === undefined ? "–" : bytes(after.brotli),
+  ];
+}
+
+/** A student that learns from the labels alone, and the same student that also learns from the teacher: same start, same batches. */
+async function students(teacher: Model, { rows: ofTeacher }: Measured, parts: Parts, folder: string): Promise<void> {
+  const metric = accuracy();
+  const rows: Row[] = [];
+  const gains: number[] = [];
+  const alone: Float64Array[] = [];
+  const distilled: Float64Array[] = [];
+  for (const own of studentSeeds) {
+    const pair: Measured[] = [];
+    for (const loss of [undefined, distillation({ teacher, temperature: 4, alpha: 0.7 })]) {
+      const student = shape(64, own);
+      const options = { ...training, data: parts.train, ...(loss === undefined ? {} : { loss }) };
+      await train(student, options, { engine, seed: own });
+      pair.push(await measured(student, parts, folder));
+    }
+    const [first, second] = pair;
+    if (first === undefined || second === undefined) continue;
+    const { original, candidate, difference, pairs } = compareRows(metric, first.rows, second.rows);
+    alone.push(first.rows);
+    distilled.push(second.rows);
+    gains.push(difference.value);
+    const disputed = `${pairs?.onlyCandidate ?? 0} : ${pairs?.onlyOriginal ?? 0}`;
+    rows.push([String(own), share(original), share(candidate), points(difference), disputed]);
+  }
+  line(`\nStudent 784-64-10, ${training.epochs} epochs, alone and distilled (temperature 4, alpha 0.7)`);
+  line(`teacher ${percent(mean([...ofTeacher]), 2)}; n = ${integer(parts.test.count)} for each seed`);
+  table([">seed", ">alone", ">distilled", ">points (paired)", ">only one right"], rows);
+  const average = mean(gains);
+  const deviation = Math.sqrt(gains.reduce((sum, gain) => sum + (gain - average) ** 2, 0) / (gains.length - 1));
+  const half = (t95 * deviation) / Math.sqrt(gains.length);
+  const bySeed = points({ value: average, low: average - half, high: average + half, count: gains.length });
+  line(`  mean over seeds: ${bySeed} points, interval over ${gains.length} seeds (Student's t)`);
+  const byImage = points(pairedMeans(meanRows(alone), meanRows(distilled)));
+  line(`  mean over images: ${byImage} points, interval over ${integer(parts.test.count)} images, seeds as they are`);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** For each image the share of seeds that were right. */
+function meanRows(all: readonly Float64Array[]): Float64Array {
+  const [first = new Float64Array()] = all;
+  return first.map((_, image) => mean(all.map((rows) => rows[image] ?? 0)));
+}
