@@ -52,6 +52,10 @@ export const binaryExamples: readonly Example[] = [
   ...["And", "Or"].flatMap(logic),
   ...["Max", "Min"].flatMap(extremum),
   example("Add of a stored bias", "(x: float32[batch, 3]) b: float32[3] = random(seed 1); y = Add(x, b)"),
+  example("Add of a named and a numbered size", "(a: float32[batch, 3], b: float32[2, 1]) y = Add(a, b)"),
+  example("Add of two named sizes", "(a: float32[batch, 3], b: float32[rows, 1]) y = Add(a, b)", {
+    sizes: { rows: 2 },
+  }),
   example("Add of nothing", "(a: float32[0, 3], b: float32[3]) y = Add(a, b)"),
   example("Add of opset 7", "(a: float32[batch, 3], b: float32[3]) y = Add(a, b)", { opset: 7 }),
   example("Add of opset 6 with its axis", "(a: float32[2, 3], b: float32[2]) y = Add(a, b) {axis=0, broadcast=1}", {

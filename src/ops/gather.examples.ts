@@ -27,6 +27,29 @@ export const gatherExamples: readonly Example[] = [
   ),
 
   example(
+    "GatherElements along rows",
+    "(x: float32[batch, 3]) i: int64[2, 2] = [0, 2, 1, 1]; y = GatherElements(x, i) {axis=1}",
+  ),
+  example(
+    "GatherElements at negative indices",
+    "(x: float32[4, 3]) i: int64[2, 3] = [-1, 0, 2, -1, 0, -4]; y = GatherElements(x, i)",
+  ),
+  example(
+    "GatherElements from part of the data",
+    "(x: float32[3, 4]) i: int64[2, 1] = [3, 0]; y = GatherElements(x, i) {axis=-1}",
+  ),
+
+  example("GatherND of elements", "(x: float32[2, 3]) i: int64[3, 2] = [0, 1, 1, 2, 0, 1]; y = GatherND(x, i)"),
+  example("GatherND of rows", "(x: float32[3, 2, 4]) i: int64[2, 2, 1] = [2, 0, 0, -1]; y = GatherND(x, i)"),
+  example(
+    "GatherND with a batch axis",
+    "(x: float32[batch, 3, 2], i: int64[batch, 1]) y = GatherND(x, i) {batch_dims=1}",
+    {
+      feeds: { i: [2, 0] },
+    },
+  ),
+
+  example(
     "ScatterElements along rows",
     "(x: float32[batch, 3], u: float32[batch, 2]) i: int64[2, 2] = [0, 2, 1, 0]; y = ScatterElements(x, i, u) {axis=1}",
   ),

@@ -1,9 +1,12 @@
 /**
- * Picking and placing by index: Gather, ScatterElements, ScatterND.
+ * Picking and placing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND.
  * The gradient of Gather adds up what was picked more than once: along axis 0 one ScatterND of rows, else ScatterElements of single elements.
  */
 import { Miss } from "../errors.ts";
-import type { Dim } from "../tensor/dims.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { type Dim, elementCount, stridesOf } from "../tensor/dims.ts";
 import { constantIntegers, integer, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op } from "./define.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAsInput, typeOf } from "./rules.ts";
@@ -63,20 +66,139 @@ const Gather = defineOp<{ readonly axis: number }>({
   quantize: new Miss("its table is quantized by blocks, not as an activation"),
 });
 
-/** Placing by index: made by training graphs; what they cut or differentiate is decided before. */
+/** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
+const GatherElements = defineOp<{ readonly axis: number }>({
+  name: "GatherElements",
+  read: (site) => {
+    const rank = site.inputs[0]?.dims?.length;
+    return rank === undefined
+      ? new Miss("the rank of its data is not known")
+      : { axis: wrapAxis(integer(site, "axis", 0), rank) };
+  },
+  infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (dims instanceof Miss) return dims;
+    if (indices instanceof Miss) return indices;
+    const links = dims.flatMap((dim, axis): AxisLink[] => {
+      const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
+      if (axis === s.axis)
+        return [{ refuses: ["in0", axis], reason: "GatherElements picks by position along this axis" }, place];
+      // Where the indices end before the data, what lies beyond would move up.
+      if (dim !== indices[axis])
+        return [{ refuses: ["in0", axis], reason: "GatherElements leaves the end of this axis out" }];
+      return [{ from: ["in0", axis], to: ["out0", axis] }, place];
+    });
+    return { links };
+  },
+  lower: new Miss("is primitive"),
+  gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
+    if (x === undefined || indices === undefined || up === undefined) return [];
+    const zeros = filled(emit, typeOf(x), fixed(x), 0);
+    return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
+  },
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/** Index tuples with the coordinates of the batch axes in front, which ScatterND has no word for. */
+function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
+  if (batch === 0) return indices;
+  const places = fixed(indices).slice(0, -1);
+  const strides = stridesOf(places);
+  const coordinates = Array.from({ length: elementCount(places) }, (_, at) =>
+    strides.slice(0, batch).map((stride, axis) => Math.floor(at / stride) % (places[axis] ?? 1)),
+  );
+  const grid = emit.constant(fromNumbers("int64", [...places, batch], coordinates.flat()), "places");
+  return emit.Concat([grid, indices], { axis: places.length });
+}
+
+interface Tuples {
+  /** Leading axes that data and indices share. */
+  readonly batch: number;
+  /** How many axes of the data one tuple of indices fixes. */
+  readonly fixes: number;
+}
+
+/** The last axis of the indices holds tuples: each picks the part of the data at its leading axes. */
+const GatherND = defineOp<Tuples>({
+  name: "GatherND",
+  read: (site) => {
+    const fixes = site.inputs[1]?.dims?.at(-1);
+    return typeof fixes === "number"
+      ? { batch: integer(site, "batch_dims", 0), fixes }
+      : new Miss("the length of its index tuples is not known");
+  },
+  infer: ({ batch, fixes }, site) => {
+    const { type, dims } = need(site, 0);
+    const indices = site.inputs[1]?.dims;
+    if (dims === undefined || indices === undefined) return [{ type, dims: undefined }];
+    return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
+  },
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: ({ batch, fixes }, site) => {
+    const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (dims instanceof Miss) return dims;
+    if (indices instanceof Miss) return indices;
+    const data = dims.map((_, axis): AxisLink => {
+      if (axis < batch) return { from: ["in0", axis], to: ["out0", axis] };
+      if (axis < batch + fixes) return { refuses: ["in0", axis], reason: "GatherND picks by position along this axis" };
+      return { from: ["in0", axis], to: ["out0", indices.length - 1 + axis - batch - fixes] };
+    });
+    const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));
+    return { links: [...data, ...places] };
+  },
+  lower: new Miss("is primitive"),
+  gradient: ({ batch }, { emit, inputs: [x, indices], upstream: [up] }) => {
+    if (x === undefined || indices === undefined || up === undefined) return [];
+    const zeros = filled(emit, typeOf(x), fixed(x), 0);
+    return [emit.ScatterND([zeros, wholeTuples(emit, indices, batch), up], { reduction: "add" })];
+  },
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/**
+ * Placing by index. Where an update replaces, the data there gets no gradient; where it adds, both get it. Several replacing updates of one
+ * place leave open which one stays, so their gradient is that of all.
+ */
 function scatter(name: "ScatterElements" | "ScatterND"): Op {
-  return defineOp<{ readonly reduction: string }>({
+  return defineOp<{ readonly reduction: string; readonly axis: number }>({
     name,
-    read: (site) => ({ reduction: text(site, "reduction", "none") }),
+    read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
     infer: (_, site) => sameAsInput(site),
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: new Miss("places by position"),
     lower: new Miss("is primitive"),
-    gradient: new Miss("not yet: gradient of placing by index"),
+    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], upstream: [up], wanted }) => {
+      if (x === undefined || indices === undefined || updates === undefined || up === undefined) return [];
+      if (reduction !== "none" && reduction !== "add")
+        return new Miss(`not yet: gradient of placing by "${reduction}"`);
+      const at = name === "ScatterElements" ? { axis } : {};
+      const without = (): Value => emit[name]([up, indices, filled(emit, typeOf(up), fixed(updates), 0)], at);
+      return [
+        wanted(0) ? (reduction === "add" ? up : without()) : undefined,
+        undefined,
+        wanted(2)
+          ? name === "ScatterElements"
+            ? emit.GatherElements([up, indices], at)
+            : emit.GatherND([up, indices])
+          : undefined,
+      ];
+    },
     cost: noMacs,
     quantize: new Miss("runs in float"),
   });
 }
 
-export const gatherOperators: readonly Op[] = [Gather, scatter("ScatterElements"), scatter("ScatterND")];
+export const gatherOperators: readonly Op[] = [
+  Gather,
+  GatherElements,
+  GatherND,
+  scatter("ScatterElements"),
+  scatter("ScatterND"),
+];
