@@ -19,6 +19,7 @@ import type { Model } from "../graph/model.ts";
 import type { QuantizedTensor } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -40,7 +41,8 @@ export async function quantizeDynamically(model: Model, options: QuantizeOptions
   removeRoundings(model, learned);
   const nothing = nothingToDo(model, options);
   if (nothing !== undefined) return { changes: [], misses: nothing };
-  const prepared = await prepare(model, opset, context);
+  raiseOpset(model, opset);
+  const prepared = await prepare(model, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);

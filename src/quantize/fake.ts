@@ -88,7 +88,8 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const nothing = nothingToDo(model, options);
   if (nothing !== undefined) return { changes: [], misses: nothing };
   const measuring = await withData(options);
-  const prepared = await prepare(model, opset, context);
+  raiseOpset(model, opset);
+  const prepared = await prepare(model, context);
   const inference = infer(model);
   const placement = place(model, inference, selectLayers(layers(model, inference), options));
   const scales = await measure(model, placement, measuring, context, nothingLearned);

@@ -7,7 +7,7 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers, type Selection, selectLayers } from "../analysis/layers.ts";
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { castsByType } from "../passes/cast-like.ts";
@@ -35,13 +35,28 @@ export function nothingToDo(model: Model, selection: Selection): readonly Miss[]
   return [...misses, ...leftInFloat(trial, inference, new Set(all.map((layer) => layer.node)))];
 }
 
-/** Prepares a model in place. @throws PithError E_UNSUPPORTED if its operator set cannot be raised. */
+/**
+ * Raises the operator set to one in which DequantizeLinear has what is needed: a scale per channel since opset 13, one scale since 10.
+ * @throws PithError E_UNSUPPORTED if that is not possible.
+ */
+export function raiseFor(model: Model, perChannel: boolean): void {
+  try {
+    raiseOpset(model, perChannel ? 13 : 10);
+  } catch (error) {
+    if (!(error instanceof PithError) || !perChannel || (model.opsets.get("") ?? 0) < 10) throw error;
+    const hint = `One scale per weight does without: perChannel: false. ${error.hint ?? ""}`.trim();
+    throw new PithError(error.code, error.message, { cause: error, hint });
+  }
+}
+
+/**
+ * Prepares a model in place, whose operator set has been raised: biases become stored vectors, batch normalization goes into the layer
+ * before it.
+ */
 export async function prepare(
   model: Model,
-  opset: number,
   context: Context,
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
-  raiseOpset(model, opset);
   castsByType(model);
   const inference = infer(model);
   const { graph } = model;

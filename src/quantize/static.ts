@@ -23,12 +23,9 @@ import { leftInFloat } from "./left.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
-import { nothingToDo, prepare } from "./prepare.ts";
+import { nothingToDo, prepare, raiseFor } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 import { removeReplaced, usedTensors } from "./stored.ts";
-
-/** Scales per channel came with opset 13. */
-const opset = 13;
 
 export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
@@ -37,7 +34,8 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   removeRoundings(model, learned);
   const nothing = nothingToDo(model, options);
   if (nothing !== undefined) return { changes: [], misses: nothing };
-  const prepared = await prepare(model, opset, context);
+  raiseFor(model, options.perChannel);
+  const prepared = await prepare(model, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);

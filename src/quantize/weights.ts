@@ -16,15 +16,12 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
-import { raiseOpset } from "../passes/raise-opset.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
+import { raiseFor } from "./prepare.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
 import { dequantized, plainWeightName, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
-
-/** DequantizeLinear knows scales per channel since opset 13, one scale since 10. */
-export const opsetForWeights = (perChannel: boolean): number => (perChannel ? 13 : 10);
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
@@ -33,7 +30,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
   // A model in which nothing can be done stays as it is, its operator set included.
-  if (chosen.some((layer) => weightMiss(layer) === undefined)) raiseOpset(model, opsetForWeights(options.perChannel));
+  if (chosen.some((layer) => weightMiss(layer) === undefined)) raiseFor(model, options.perChannel);
   const inference = infer(model);
   const all = layers(model, inference);
   misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));

@@ -174,6 +174,28 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   ]);
 });
 
+test("where scales per channel would need a newer operator set than the model can have, one scale each still works", async () => {
+  // Softmax over all axes from the second on became Softmax over one axis.
+  const text = `ir 8, opset 12
+graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  conv.weight: float32[2, 1, 1, 1] = random(seed 1)
+  h = Conv(x, conv.weight)
+  y = Softmax(h)
+}`;
+  const x = numbersFor([8, 1, 4, 4]);
+  for (const scheme of ["weights", "static"] as const) {
+    const given = scheme === "static" ? { scheme, data: memory("x", { x }) } : { scheme };
+    const model = parseModel(text);
+    await expect(quantize(model, given)).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      hint: expect.stringContaining("perChannel: false"),
+    });
+    expect((await quantize(model, { ...given, perChannel: false })).changes.map(({ at }) => at)).toContain("conv");
+    expect(model.opsets.get("")).toBe(12);
+    assertValid(model);
+  }
+});
+
 describe("broken requests", () => {
   test("without data nothing changes", async () => {
     const model = mlp();
