@@ -13,7 +13,7 @@ import { train } from "pith/train";
 import { saveAndMeasure } from "./demo/bench.ts";
 import { type Attempt, runOf } from "./demo/record.ts";
 import { line, percent, progress, table, whole } from "./demo/screen.ts";
-import { teacherNetwork, training, variants, type Workshop } from "./demo/variants.ts";
+import { originalNetwork, trainingFor, variants, type Workshop } from "./demo/variants.ts";
 import { digits } from "./digits.ts";
 
 const folder = join("out", "demo");
@@ -46,7 +46,8 @@ const test = await collect(rest);
 line(`data     ${source}`);
 line(`         ${count(ownPart)} to train, ${count(calibrate)} to calibrate, ${count(test)} to judge`);
 
-const net = teacherNetwork();
+const net = originalNetwork();
+const training = trainingFor(ownPart);
 await train(net, { ...training, data: ownPart }, contextFor("training 784-128-10"));
 const original = await saveAndMeasure(engine, net, fileOf("original"), test);
 line(`trained  784-128-10, ${training.epochs} epochs, ${percent(original.measured.estimate.value)}`);
@@ -58,6 +59,7 @@ for (const { name, make } of variants) {
   const workshop: Workshop = {
     train: ownPart,
     calibrate,
+    training,
     original: original.file,
     async step(model, pass, options) {
       const stepBegin = performance.now();
