@@ -20,7 +20,7 @@ import { inOrder } from "./order.ts";
 import type { Role } from "./role.ts";
 import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
-export type { Carried, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export type { Carried, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {

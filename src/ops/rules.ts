@@ -130,4 +130,4 @@ export function ceilDivide(a: Dim, b: number): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${a.text})/${b})`);
 }
 
-export { addDims, multiplyDims };
+export { multiplyDims };

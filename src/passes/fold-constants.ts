@@ -3,14 +3,15 @@
  *
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
  * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
- * scalar) stay too: the result may be no larger than its inputs together and `growth`.
+ * scalar) stay too: the result may be no larger than its inputs together and `growth`. Numbers that are stored in 8 bits or fewer are
+ * stored so on purpose, and are not turned back into floats.
  */
 
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
-import { bytesFor, inMemory } from "../tensor/dense.ts";
+import { bitsOf, bytesFor, inMemory } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type Change, definePass } from "./pass.ts";
 import { removeUnused } from "./remove-unused.ts";
@@ -36,7 +37,7 @@ export const foldConstants = definePass({
         ),
     );
     const folded = foldable.filter((node) =>
-      node.outputs.every((output) => output === undefined || grows(node, output) <= growth),
+      node.outputs.every((output) => output === undefined || (grows(node, output) <= growth && !unpacks(node, output))),
     );
     if (folded.length === 0) return { changes: [], misses: [] };
     // Everything at once: one small model whose outputs are the results.
@@ -52,6 +53,7 @@ export const foldConstants = definePass({
     await session.release();
     const changes: Change[] = [];
     for (const node of folded) {
+      changes.push({ at: describe(node), what: "evaluated", decidedBy: "global" });
       for (const output of node.outputs) {
         const result = output === undefined ? undefined : results[output.name];
         if (output === undefined || result === undefined) continue;
@@ -62,12 +64,24 @@ export const foldConstants = definePass({
         model.graph.rename(output, model.graph.freshName(`${name}.replaced`));
         model.graph.rename(stored, name);
       }
-      changes.push({ at: describe(node), what: "evaluated", decidedBy: "global" });
     }
     removeUnused(model.graph);
     return { changes, misses: [] };
   },
 });
+
+/** Whether a float result comes from elements of 8 bits or fewer, as many as it has: a quantized weight. */
+function unpacks(node: Node, output: Value): boolean {
+  const count = elementCount(fixedDims(output.type?.dims) ?? []);
+  const bits = (value: Value | undefined): number => {
+    const type = value?.type?.type;
+    return type === undefined || type === "string" || type === "bool" ? 64 : bitsOf[type];
+  };
+  return (
+    bits(output) > 8 &&
+    node.inputs.some((input) => bits(input) <= 8 && elementCount(fixedDims(input?.type?.dims) ?? []) === count)
+  );
+}
 
 /** Bytes of an output beyond those of the inputs; unknown sizes count as endless. */
 function grows(node: Node, output: Value): number {

@@ -47,6 +47,8 @@ export function raiseOpset(model: Model, version: number): void {
   for (const move of moves) move();
   model.header.opsets.set("", version);
   model.header.opsets.delete("ai.onnx");
+  // Files up to IR 3 list their weights as inputs; from IR 4 on that would mean that callers may replace them.
+  if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
 }
 

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { parseModel, printModel } from "../graph/text.ts";
+import { verify } from "../graph/verify.ts";
+import { raiseOpset } from "./raise-opset.ts";
+
+const model = (opset: number, nodes: string, header = "") =>
+  parseModel(`opset ${opset}${header}\ngraph (x: float32[1, 2, 3]) -> (y) {\n${nodes}\n}`);
+
+describe("raise-opset", () => {
+  it("leaves nodes alone that mean the same in both versions", () => {
+    const net = model(9, "  a = Relu (x)\n  y = Flatten (a) {axis=1}");
+    raiseOpset(net, 21);
+    expect([net.opsets.get(""), net.header.irVersion]).toEqual([21, 10]);
+    expect([...net.graph.nodes()].map(({ op }) => op)).toEqual(["Relu", "Flatten"]);
+    expect(verify(net)).toEqual([]);
+  });
+
+  it.each([
+    ["Squeeze", 11, "y = Squeeze (x) {axes=[0]}", [0]],
+    ["ReduceMean", 13, "y = ReduceMean (x) {axes=[-1], keepdims=0}", [-1]],
+    ["Slice", 9, "y = Slice (x) {axes=[2], ends=[2], starts=[1]}", [1]],
+  ])("moves the attribute of %s that became an input", (_, opset, node, first) => {
+    const net = model(opset, `  ${node}`);
+    raiseOpset(net, 21);
+    const [moved] = net.graph.nodes();
+    const small = moved?.inputs[1]?.tensor?.small;
+    expect(Array.from(small?.data as BigInt64Array, Number)).toEqual(first);
+    expect(moved?.attributes.has("axes")).toBe(false);
+    expect(verify(net)).toEqual([]);
+  });
+
+  it("refuses a default that changed its meaning, and leaves the model as it was", () => {
+    const net = model(11, "  y = Softmax (x)");
+    const before = printModel(net);
+    expect(() => raiseOpset(net, 13)).toThrow(/Softmax "y" cannot be carried from opset 11 to 13/);
+    expect(printModel(net)).toBe(before);
+  });
+
+  it("does nothing to a model that is new enough", () => {
+    const net = model(21, "  y = Relu (x)");
+    raiseOpset(net, 13);
+    expect(net.opsets.get("")).toBe(21);
+  });
+
+  it("takes weights out of the inputs where the old format listed them", () => {
+    const net = parseModel(`ir 3, opset 8
+graph (x: float32[1, 2], w: float32[2, 2] = [1, 2, 3, 4]) -> (y) {
+  y = MatMul (x, w)
+}`);
+    raiseOpset(net, 13);
+    expect(net.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+    expect(net.graph.value("w")?.tensor).toBeDefined();
+  });
+});
