@@ -3,7 +3,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, dimsText, divideDims, fixedDims, multiplyDims, symbol } from "../tensor/dims.ts";
+import { type Dim, dimsText, divideDims, fixedDims, multiplyDims, symbol } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "./define.ts";
 
