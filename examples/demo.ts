@@ -103,5 +103,5 @@ const parts = { train: ownPart, calibrate, test };
 const run = await runOf({ ...parts, date, seed, seconds, source, goal, original, attempts, times });
 await writeFile(join(folder, "report.html"), reportPage(run));
 const best = run.variants[run.chosen ?? -1];
-if (best !== undefined) line(`Smallest within ${percent(goal.maxDrop)} of the original: ${best.name}.`);
+if (best !== undefined) line(`Smallest that loses at most ${100 * goal.maxDrop} point: ${best.name}.`);
 line(`${join(folder, "report.html")} and ${standings.length} models beside it, in ${Math.round(seconds)} s.`);

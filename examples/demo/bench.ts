@@ -67,7 +67,7 @@ export async function saveAndMeasure(
   if (isPruned(final)) await remove(final);
   await save(final, file);
   const opened = await open(file);
-  const [rows] = await measure(engine, [opened], test, [metric, namedClass], { batch: 250 });
+  const [rows] = await measure(engine, [opened], test, [metric, namedClass]);
   const [right = new Float64Array(), answers = new Float64Array()] = rows ?? [];
   const comparison = compareRows(metric, original?.right ?? right, right);
   const bytes = await readFile(file);

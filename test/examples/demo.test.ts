@@ -21,7 +21,7 @@ describe("npm run demo", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "pith-demo-"));
-    digits = await writeDigits(folder, { train: 4000, test: 500 });
+    digits = await writeDigits(folder, { train: 2000, test: 500 });
     printed = await start(folder, "demo.ts");
   }, patience);
 
@@ -30,7 +30,7 @@ describe("npm run demo", () => {
   test("in a pipe it prints lines, and says what it ran on", () => {
     expect(printed).not.toContain("\r");
     expect(printed).not.toContain("\u001b");
-    expect(printed).toContain("3,500 to train, 500 to calibrate, 500 to judge");
+    expect(printed).toContain("1,500 to train, 500 to calibrate, 500 to judge");
   });
 
   test.each(variants.map(({ name }) => name))(

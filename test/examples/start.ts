@@ -27,17 +27,25 @@ export async function start(folder: string, name: string, shared = folder): Prom
   return stdout;
 }
 
+/** Samples a run, as Pith measures: a dynamically quantized model rounds by what else is in the batch. */
+const batch = 64;
+
 /** The share of right answers of an ONNX file on ONNX Runtime. */
 export async function accuracyOf(file: string, { images, labels }: Sample): Promise<number> {
   const session = await InferenceSession.create(file);
-  const { output } = await session.run({ input: new Tensor("float32", images, [labels.length, 784]) });
+  let right = 0;
+  for (let start = 0; start < labels.length; start += batch) {
+    const own = labels.slice(start, start + batch);
+    const pixels = images.slice(start * 784, (start + own.length) * 784);
+    const { output } = await session.run({ input: new Tensor("float32", pixels, [own.length, 784]) });
+    const scores = output?.data as Float32Array;
+    own.forEach((label, row) => {
+      const given = scores.subarray(row * 10, row * 10 + 10);
+      right += Number(given.indexOf(Math.max(...given)) === label);
+    });
+  }
   await session.release();
-  const scores = output?.data as Float32Array;
-  const right = labels.filter((label, row) => {
-    const own = scores.subarray(row * 10, row * 10 + 10);
-    return own.indexOf(Math.max(...own)) === label;
-  });
-  return right.length / labels.length;
+  return right / labels.length;
 }
 
 export interface Sample {
