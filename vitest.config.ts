@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "examples/**/*.test.ts", "scripts/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "**/*.slow.test.ts"],
-    setupFiles: ["test/setup/console.ts"],
+    setupFiles: ["test/setup/console.ts", "test/setup/contract.ts"],
     // ONNX Runtime blocks its thread and holds native memory: a process per file gives both back.
     pool: "forks",
     // The default leaves one core idle, which is half of a small machine.

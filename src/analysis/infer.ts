@@ -4,7 +4,7 @@
  * The walk fills in `value.type` and remembers what rules need beyond it. Where an entry cannot tell, the type that the file declares is
  * kept, and the reason is listed. Nodes that are added later are visited one by one (`visit`), so that emitted graphs are typed at once.
  */
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Bound, type Operand, operators, type Registry, type Site } from "../ops/index.ts";
@@ -53,14 +53,14 @@ export function infer(model: Model, registry: Registry = operators): Inference {
     if (node.inputs.some((input) => input !== undefined && operand(input) === undefined)) {
       return new Miss("the type of an input is not known", describe(node));
     }
-    const bound = op.at(site(node));
+    const bound = placed(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
   };
 
   const visit = (node: Node): void => {
     for (const graph of subgraphs(node)) walk(graph);
     const bound = at(node);
-    const outputs = bound instanceof Miss ? bound : bound.infer();
+    const outputs = bound instanceof Miss ? bound : placed(node, () => bound.infer());
     const stored =
       subgraphs(node).next().done === true &&
       node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
@@ -81,4 +81,14 @@ export function infer(model: Model, registry: Registry = operators): Inference {
   };
   walk(model.graph);
   return { misses, operand, site, at, visit };
+}
+
+/** What an entry finds wrong with a node is said with the node's name. */
+function placed<R>(node: Node, ask: () => R): R {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    throw new PithError(error.code, `${describe(node)}: ${error.message}`, { cause: error });
+  }
 }

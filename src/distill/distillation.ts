@@ -53,13 +53,15 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
       const number = (value: number): Value => emit.constant(float32([], [value]));
       const parts = [
         ...(soft === undefined ? [] : [emit.Mul([soft, number(alpha)])]),
-        ...(labelled === undefined ? [] : [emit.Mul([labelled, number(1 - alpha)])]),
+        ...(labelled === undefined ? [] : [emit.Mul([labelled.value, number(1 - alpha)])]),
       ];
       const [first, second] = parts;
       if (first === undefined) throw new PithError("E_USAGE", "The loss has no part.");
-      return second === undefined ? first : emit.Add([first, second]);
+      return {
+        value: second === undefined ? first : emit.Add([first, second]),
+        feeds: (batch) => labelled?.feeds(batch) ?? {},
+      };
     },
-    feeds: (batch) => (alpha === 1 ? {} : hard.feeds(batch)),
   };
 }
 

@@ -239,7 +239,8 @@ const ConvInteger = defineOp<ConvSettings>({
     return dims instanceof Miss ? dims : [{ type: "int32", dims }];
   },
   parameters: () => [],
-  weight: convWeight,
+  // Its third input is a zero point, not a bias.
+  weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
   axes: quantizedAlready,
   lower: new Miss("is primitive"),
   gradient: new Miss("computes integers"),

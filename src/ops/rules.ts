@@ -30,7 +30,7 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
 /** The operand at `input`. A missing required input cannot come from a verified model. */
 export function need(site: Site, input: number): Operand {
   const operand = site.inputs[input];
-  if (operand === undefined) throw new RangeError(`input ${input} is missing`);
+  if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
   return operand;
 }
 

@@ -1,8 +1,12 @@
 /** What a pass is: callable, with its metadata, so that library, command line and recipe share one thing. */
 import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { type Miss, PithError } from "../errors.ts";
+import { passKey } from "../graph/emit.ts";
+import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
+import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 
 export interface Context {
@@ -47,13 +51,40 @@ export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Out
   readonly options: S;
 }
 
-/** Makes a pass from its definition. Calling it checks the options first: E_OPTION names the option and what it accepts. */
+/** Whether each pass is held to its contract: costly, so the tests switch it on. See `definePass`. */
+export const contract = { checked: false };
+
+/**
+ * Makes a pass from its definition.
+ *
+ * Calling it checks the options first: E_OPTION names the option and what it accepts. Nodes that it made say so in their metadata. Where
+ * `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
+ */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
+  const { id, summary, options } = definition;
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
-    const options = parseOptions(definition.id, definition.options, rest[0] ?? {});
-    return definition.run(model, options, completeContext(rest[1]));
+    const given = parseOptions(id, options, rest[0] ?? {});
+    const before = new Set(model.graph.nodes());
+    // Types that follow from the graph are no change: they are inferred first.
+    if (contract.checked) infer(model);
+    const hash = contract.checked ? structureHash(model) : "";
+    const faulty = contract.checked && verify(model).length > 0;
+    const outcome = await definition.run(model, given, completeContext(rest[1]));
+    for (const node of model.graph.nodes()) {
+      if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
+    }
+    if (contract.checked) checkContract(id, model, outcome, hash, faulty);
+    return outcome;
   };
-  return Object.assign(call, { id: definition.id, summary: definition.summary, options: definition.options });
+  return Object.assign(call, { id, summary, options });
+}
+
+function checkContract(id: string, model: Model, { changes }: Outcome, before: string, faulty: boolean): void {
+  const [fault] = faulty ? [] : verify(model);
+  if (fault !== undefined) throw new Error(`${id} left an illegal graph: ${fault}`);
+  infer(model);
+  if (changes.length === 0 && structureHash(model) !== before)
+    throw new Error(`${id} reports no change, and made one.`);
 }
 
 /** @throws PithError E_OPTION with the path of the first option that does not fit. */

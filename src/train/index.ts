@@ -1,5 +1,5 @@
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
-export { type CrossEntropyOptions, crossEntropy, type Loss, type LossScope } from "./loss.ts";
+export { type BuiltLoss, type CrossEntropyOptions, crossEntropy, type Loss, type LossScope } from "./loss.ts";
 export { type AdamOptions, adam, type Optimizer, type SgdOptions, sgd, type Trained } from "./optimizer.ts";
 export { parametersOf } from "./parameters.ts";
 export { createStep, type Step, type StepOptions } from "./step.ts";

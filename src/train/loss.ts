@@ -19,8 +19,13 @@ export interface LossScope {
 
 export interface Loss {
   readonly name: string;
-  /** Writes the loss, a scalar, averaged over the rows of the batch. */
-  build(scope: LossScope): Value | Promise<Value>;
+  /** Writes the loss on top of a model; the same loss may be built on several. */
+  build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
+}
+
+export interface BuiltLoss {
+  /** A scalar, averaged over the rows of the batch. */
+  readonly value: Value;
   /** What the inputs that `build` added are fed with, from a batch of data. */
   feeds(batch: Batch): Batch;
 }
@@ -60,9 +65,6 @@ export interface CrossEntropyOptions {
   readonly label?: string;
 }
 
-/** The input that cross-entropy adds: a distribution over classes for each row. */
-const targetName = "target";
-
 /** Keeps log(0) finite where a model ends in probabilities. */
 const smallestProbability = 1e-12;
 
@@ -73,26 +75,23 @@ const smallestProbability = 1e-12;
  * await train(net, { data, epochs: 10, loss: crossEntropy() });
  */
 export function crossEntropy({ from = "logits", label = "label" }: CrossEntropyOptions = {}): Loss {
-  let classes = 0;
-  let rows = 0;
   return {
     name: "cross-entropy",
     build(scope) {
       const { emit, model } = scope;
-      const output = firstOutput(scope);
-      const flat = asRows(emit, output);
-      ({ classes, count: rows } = flat);
-      const target = model.graph.addInput(model.graph.freshName(targetName), {
-        type: "float32",
-        dims: [rows, classes],
-      });
+      const { rows, count, classes } = asRows(emit, firstOutput(scope));
+      // A distribution over classes for each row.
+      const type = { type: "float32", dims: [count, classes] } as const;
+      const target = model.graph.addInput(model.graph.freshName("target"), type);
       const logs =
         from === "logits"
-          ? emit.LogSoftmax([flat.rows], { axis: -1 })
-          : emit.Log([emit.Max([flat.rows, emit.constant(float32([], [smallestProbability]))])]);
-      return meanOverRows(emit, emit.Mul([target, logs]), rows);
+          ? emit.LogSoftmax([rows], { axis: -1 })
+          : emit.Log([emit.Max([rows, emit.constant(float32([], [smallestProbability]))])]);
+      return {
+        value: meanOverRows(emit, emit.Mul([target, logs]), count),
+        feeds: (batch) => ({ [target.name]: targets(batch[label], count, classes, label) }),
+      };
     },
-    feeds: (batch) => ({ [targetName]: targets(batch[label], rows, classes, label) }),
   };
 }
 

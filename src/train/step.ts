@@ -3,7 +3,7 @@
  * buffers that the gradients are written into.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf, type Selection, selectLayers } from "../analysis/layers.ts";
+import { layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -64,7 +64,8 @@ export async function createStep(
     },
   });
   const outputs = new Map(working.graph.outputs.map((output) => [output.name, output]));
-  const value = await loss.build({ emit, model: working, outputs, open: context.open });
+  const built = await loss.build({ emit, model: working, outputs, open: context.open });
+  const { value } = built;
   const { frozen, step, gradients } = differentiate(working, {
     loss: value.name,
     wrt: (candidate) => wanted.has(candidate.name),
@@ -93,7 +94,7 @@ export async function createStep(
   return {
     parameters,
     async run(batch) {
-      const feeds = { ...binding.feeds(batch), ...loss.feeds(batch) };
+      const feeds = { ...binding.feeds(batch), ...built.feeds(batch) };
       const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs ?? new Set()));
       await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed }, buffers);
       return lossBuffer.data[0] ?? Number.NaN;
@@ -110,17 +111,29 @@ export async function createStep(
   };
 }
 
-/** Names of the stored tensors to train: all parameters, or those behind the selected layers. */
-function trainedValues(model: Model, selection: Selection): ReadonlySet<string> {
+/**
+ * Names of the stored tensors to train. `layers` narrows to the weights and biases of those layers; `except` takes the weights and biases
+ * of layers out of what is trained, normalization stays.
+ */
+function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
-  if (selection.layers === undefined && selection.except === undefined)
-    return new Set([...parameters].map((value) => value.name));
   const all = layersOf(model, inference);
-  const chosen = new Set(
-    selectLayers(all, selection).flatMap((layer) => [layer.weight, ...(layer.bias === undefined ? [] : [layer.bias])]),
+  const of = (selection: Selection): ReadonlySet<Value> =>
+    new Set(selectLayers(all, selection).flatMap(({ weight, bias }) => [weight, ...rootOf(bias)]));
+  const chosen = layers === undefined ? undefined : of({ layers });
+  const left = except === undefined ? undefined : of({ layers: except });
+  return new Set(
+    [...parameters]
+      .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
+      .map((value) => value.name),
   );
-  return new Set([...parameters].filter((value) => chosen.has(value)).map((value) => value.name));
+}
+
+/** The stored tensor behind a bias, which may be masked. */
+function rootOf(bias: Value | undefined): readonly Value[] {
+  const root = bias === undefined ? undefined : storedRoot(bias);
+  return root === undefined ? [] : [root];
 }
 
 function tensorOf(model: Model, name: string): NonNullable<Value["tensor"]> {

@@ -153,9 +153,8 @@ graph (x: float32[3, 7]) -> (y) {
       build: ({ emit, outputs }) => {
         const [y] = outputs.values();
         if (y === undefined) throw new Error("no output");
-        return emit.ReduceSum([emit.Mul([y, y])], { keepdims: 0 });
+        return { value: emit.ReduceSum([emit.Mul([y, y])], { keepdims: 0 }), feeds: () => ({}) };
       },
-      feeds: () => ({}),
     };
     const batch = { x: float32(masked.x.shape, goldenNumbers(masked.x)) };
     const step = await createStep(model, batch, { loss: sumOfSquares }, completeContext());
