@@ -7,7 +7,7 @@ import { encodeToBytes, open } from "../onnx/index.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import type { Loss } from "./loss.ts";
+import { crossEntropy, type Loss } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
@@ -47,6 +47,37 @@ describe("train", () => {
     const { changes } = await train(model, { data, epochs: 1, layers: "fc2" });
     expect(changes.map(({ at }) => at)).toEqual(["fc2.weight", "fc2.bias"]);
     expect(model.graph.value("fc1.weight")?.tensor).toBe(before);
+  });
+
+  it("except leaves out the weights and biases of layers, and goes on with normalization", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[batch, 3, 2]) -> (y) {
+  conv.weight: float32[3, 3, 1] = random(seed 1)
+  bn.scale: float32[3] = ones
+  bn.shift: float32[3] = zeros
+  bn.mean: float32[3] = zeros
+  bn.variance: float32[3] = ones
+  fc.weight: float32[3, 6] = random(seed 2)
+  c = Conv "conv" (input, conv.weight)
+  n = BatchNormalization "bn" (c, bn.scale, bn.shift, bn.mean, bn.variance)
+  f = Flatten (n)
+  y = Gemm "fc" (f, fc.weight) {transB=1}
+}`);
+    const points = memory("points", {
+      input: float32([6, 3, 2], new Float32Array(36).fill(0.5)),
+      label: int64([6], [0, 1, 2, 0, 1, 2]),
+    });
+    const { changes } = await train(model, { data: points, epochs: 1, except: "conv" });
+    expect(changes.map(({ at }) => at).toSorted()).toEqual(["bn.scale", "bn.shift", "fc.weight"]);
+  });
+
+  it("one loss serves several trainings, whatever names the models have taken", async () => {
+    const loss = crossEntropy();
+    const taken = net();
+    taken.graph.rename(taken.graph.outputs[0] ?? taken.graph.addValue("none"), "target");
+    await train(taken, { data, epochs: 1, batch: 16, loss });
+    const { history } = await train(net(), { data, epochs: 1, batch: 32, loss });
+    expect(history[0]?.steps).toBe(7);
   });
 
   it("a checkpoint is an ordinary model: opened, it goes on", async () => {

@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { infer } from "./infer.ts";
+
+const model = (nodes: string, input = "x: float32[batch, 3, 4]") =>
+  parseModel(`opset 21\ngraph (${input}) -> (y) {\n${nodes}\n}`);
+
+describe("infer", () => {
+  it("types every value, with named dimensions", () => {
+    const net = model("  w: float32[5, 12] = zeros\n  f = Flatten (x)\n  y = Gemm (f, w) {transB=1}");
+    expect(infer(net).misses).toEqual([]);
+    expect(dimsText(net.graph.value("f")?.type?.dims)).toBe("[batch, 12]");
+    expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 5]");
+  });
+
+  it("carries the contents of shapes: Shape, Gather, Concat, Reshape", () => {
+    const net = model(`  zero: int64[1] = [0]
+  rest: int64[1] = [-1]
+  s = Shape (x)
+  first = Gather (s, zero)
+  target = Concat (first, rest) {axis=0}
+  y = Reshape (x, target)`);
+    infer(net);
+    expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 12]");
+  });
+
+  it("knows what comes from stored tensors alone", () => {
+    const net = model("  w: float32[4] = zeros\n  m: float32[4] mask = ones\n  p = Mul (w, m)\n  y = Mul (x, p)");
+    const inference = infer(net);
+    const stored = (name: string) => {
+      const value = net.graph.value(name);
+      return value === undefined ? undefined : inference.operand(value)?.stored;
+    };
+    expect([stored("p"), stored("y"), stored("x")]).toEqual([true, false, false]);
+  });
+
+  it("an operator without an entry is a miss, and the declared type of its output stays", () => {
+    const net = parseModel(`opset 21, my.domain 1
+graph (x: float32[2]) -> (y: float32[2]) {
+  y = my.domain.Mystery (x)
+}`);
+    const { misses } = infer(net);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      'my.domain.Mystery "y": this operator has no entry',
+    ]);
+    expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[2]");
+  });
+
+  it("a node that contradicts itself is an error that names it", () => {
+    expect(() => infer(model("  y = Softmax (x) {axis=7}"))).toThrow(
+      'Softmax "y": axis 7 lies outside a tensor of rank 3.',
+    );
+  });
+});
