@@ -2,18 +2,7 @@
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import {
-  collect,
-  type Dataset,
-  fromPreprocessorConfig,
-  isIndexed,
-  openDataset,
-  type Part,
-  type Preprocessing,
-  parsePreprocessing,
-  split,
-  take,
-} from "../data/index.ts";
+import { fromPreprocessorConfig, type Preprocessing, parsePreprocessing } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 
 /** Entries for the schema of a command that takes data. */
@@ -41,7 +30,7 @@ export const dataFlags = {
       v.number(),
       v.integer(),
       v.minValue(1),
-      v.description("judge on so many samples at most"),
+      v.description("judge on so many samples at most, drawn by --seed"),
       v.metadata({ value: "n" }),
     ),
   ),
@@ -94,42 +83,4 @@ export async function declaredPreprocessing(
     if ((await fileKind(path)) === "file") return fromPreprocessorConfig(JSON.parse(await readText(path)));
   }
   return undefined;
-}
-
-/** Samples to measure ranges with: enough for stable statistics, and soon run. */
-const calibrationSamples = 200;
-
-/**
- * Samples to calibrate with and samples to judge by, which never overlap: the train and test parts where the source has both; else
- * a tenth of the samples, at most 200, is set aside by a fixed draw.
- */
-export async function openParts(
-  path: string,
-  limit: number | undefined,
-): Promise<{ readonly calibrate: Dataset; readonly test: Dataset }> {
-  const cut = (dataset: Dataset): Dataset => (limit === undefined ? dataset : take(dataset, limit));
-  const [train, test] = await Promise.all([openIfThere(path, "train"), openIfThere(path, "test")]);
-  if (train !== undefined && test !== undefined) return { calibrate: take(train, calibrationSamples), test: cut(test) };
-  const only = test ?? train ?? (await openDataset(path));
-  const whole = isIndexed(only)
-    ? only
-    : await collect(only, limit === undefined ? undefined : limit + calibrationSamples);
-  const share = Math.min(0.1, calibrationSamples / whole.count);
-  const [calibrate, rest] = split(whole, [share, 1 - share], 0);
-  if (calibrate === undefined || rest === undefined || calibrate.count === 0 || rest.count === 0) {
-    throw new PithError(
-      "E_DATA",
-      `${whole.name} has ${whole.count} samples, too few to calibrate with some and judge by others.`,
-    );
-  }
-  return { calibrate, test: cut(rest) };
-}
-
-async function openIfThere(path: string, part: Part): Promise<Dataset | undefined> {
-  try {
-    return await openDataset(path, { part });
-  } catch (error) {
-    if (error instanceof PithError && error.code === "E_DATA") return undefined;
-    throw error;
-  }
 }

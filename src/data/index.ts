@@ -7,6 +7,7 @@ export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
 export { fromModule, type ModuleOptions } from "./module.ts";
 export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
+export { openParts, type Parts, type PartsOptions } from "./parts.ts";
 export { findImages, type ImageInput, preprocess, preprocessBatch, type StoredImages } from "./preprocess.ts";
 export {
   candidates,
@@ -17,6 +18,6 @@ export {
   presets,
 } from "./presets.ts";
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
-export { collect, split, take } from "./select.ts";
+export { collect, draw, split, take } from "./select.ts";
 export { csv, jsonl } from "./table.ts";
 export type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";

@@ -29,6 +29,43 @@ export function take(dataset: Dataset, count: number): Dataset {
   };
 }
 
+/** Up to `count` samples drawn at random, in random order; all in their own order, if there are no more. Of a stream the first that come. */
+export function draw(dataset: Dataset, count: number, seed: number): Dataset {
+  if (!isIndexed(dataset)) return take(dataset, count);
+  return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
+}
+
+/** `count` samples drawn at random, in random order, and the others in their own. Same data, count and seed, same samples. */
+export function setAside(
+  dataset: IndexedDataset,
+  count: number,
+  seed: number,
+): { readonly drawn: IndexedDataset; readonly rest: IndexedDataset } {
+  const order = random(seed, "draw").permutation(dataset.count);
+  return {
+    drawn: view(dataset, dataset.name, order.slice(0, count)),
+    rest: view(dataset, dataset.name, order.slice(count).sort()),
+  };
+}
+
+/** A stream without its first `count` samples. */
+export function skip(dataset: Dataset, count: number): Dataset {
+  return {
+    name: dataset.name,
+    count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
+    async *batches(options) {
+      let left = count;
+      for await (const batch of dataset.batches(options)) {
+        const size = sampleCount(batch, dataset.name);
+        const skipped = Math.min(left, size);
+        left -= skipped;
+        if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
+        yield skipped === 0 ? batch : mapColumns(batch, (dense) => sliceRows(dense, skipped, size));
+      }
+    },
+  };
+}
+
 /**
  * Disjoint parts whose sizes are the given fractions of the whole, drawn at random; what the fractions leave over is in none.
  * Same data, fractions and seed, same parts. Each part keeps the order of the whole.

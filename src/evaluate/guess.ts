@@ -4,7 +4,7 @@
  */
 import { findImages, type ImageInput, preprocess } from "../data/preprocess.ts";
 import { candidates, type Preprocessing } from "../data/presets.ts";
-import { collect, take } from "../data/select.ts";
+import { collect, draw } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -18,6 +18,8 @@ import type { Estimate } from "./types.ts";
 /** Enough to tell the right one from most others; those that are not told apart are tried on more. */
 const samplesTried = 256;
 const samplesOfContenders = 1024;
+/** The guess belongs to model and data, not to a run: always the same draw. */
+const drawSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
@@ -38,8 +40,8 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries the usual preprocessings on the first 256 samples, what these do not tell from the best on 1,024, and takes the one with which the
- * model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
+ * Tries the usual preprocessings on 256 samples drawn at random, what these do not tell from the best on 1,024, and takes the one with which
+ * the model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
  * @throws PithError E_DATA if the data has no stored images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -51,8 +53,8 @@ export async function guessPreprocessing(
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
   const { tried, ...rest } = options;
-  const sample = await collect(dataset, samplesOfContenders);
-  const batch = await take(sample, samplesTried).gather(Uint32Array.of(0));
+  const sample = await collect(draw(dataset, samplesOfContenders, drawSeed));
+  const batch = await sample.gather(Uint32Array.of(0));
   const images = findImages(batch);
   const input = imageInput(model);
   if (images === undefined) {
@@ -75,7 +77,7 @@ export async function guessPreprocessing(
   };
   let trials: Trial[] = [];
   for (const preprocessing of tried ?? candidates(images.channels)) {
-    trials.push(await score(preprocessing, take(sample, samplesTried)));
+    trials.push(await score(preprocessing, draw(sample, samplesTried, drawSeed)));
   }
   trials.sort(order);
   let contenders = trials.filter((trial) => notWorse(trial, trials[0]));

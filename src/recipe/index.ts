@@ -1,6 +1,7 @@
 /** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
 export { defaultPlan } from "./plan.ts";
 export {
+  calibrationSamples,
   completeOptions,
   parseRecipe,
   type Recipe,

@@ -71,6 +71,16 @@ export function completeOptions(kind: StepKind, options: Readonly<Record<string,
   );
 }
 
+/** Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures. */
+export function calibrationSamples(recipe: Recipe): number {
+  const wanted = recipe.steps.map(({ id, options }) => {
+    const kind = steps.get(id);
+    const samples = kind?.data === "calibrate" ? completeOptions(kind, options).samples : 0;
+    return typeof samples === "number" ? samples : 0;
+  });
+  return Math.max(0, ...wanted);
+}
+
 const topNames = ["version", "steps"];
 
 function check(source: Source): Recipe {

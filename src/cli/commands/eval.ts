@@ -56,7 +56,7 @@ export default defineCommand({
     const { metric, output } = options;
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
-    const input = { model, against, data, metric, output, maxDrop, strict };
+    const input = { model, against, data, metric, output, maxDrop, strict, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
       input,

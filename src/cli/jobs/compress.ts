@@ -5,8 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
-import { type Dataset, isIndexed, openDataset, take } from "../../data/index.ts";
-import { view } from "../../data/indexed.ts";
+import { openParts } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError } from "../../errors.ts";
 import { agreement, type Goal, size, type Task } from "../../evaluate/index.ts";
@@ -15,6 +14,7 @@ import { open } from "../../onnx/index.ts";
 import {
   type Candidate,
   type Compressed,
+  calibrationSamples,
   compress,
   defaultPlan,
   parseRecipe,
@@ -23,7 +23,7 @@ import {
   refusal,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { type DataRequest, openParts } from "../data.ts";
+import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { figure, type MetricName, metricNamed } from "../metrics.ts";
 import { bytes } from "../numbers.ts";
@@ -57,16 +57,21 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const model = await open(input.model);
   const engine = createEngine();
-  const parts = await openTask(input.data);
+  const candidates = given === undefined ? defaultPlan(true) : [given];
+  const { path, samples } = input.data;
+  const parts = await openParts(path, {
+    calibrate: Math.max(...candidates.map(({ recipe }) => calibrationSamples(recipe))),
+    seed: input.seed,
+    ...(samples === undefined ? {} : { test: samples }),
+  });
   const preparation = await prepare(engine, model, input.model, input.data, parts.test, context);
   const output = input.output === undefined ? {} : { output: input.output };
   const task: Task = {
-    calibrate: preparation.ready(parts.calibrate),
-    test: preparation.ready(parts.test),
     ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
+    ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
+    test: preparation.ready(parts.test),
     metric: preparation.labelled ? metricNamed(input.metric, input.output) : agreement(output),
   };
-  const candidates = given === undefined ? defaultPlan(true) : [given];
   const result = await compress(
     model,
     candidates,
@@ -109,36 +114,6 @@ async function readText(path: string): Promise<string> {
     return await readFile(path, "utf8");
   } catch (cause) {
     throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
-  }
-}
-
-/** Samples to calibrate with where the data has a part to train on. */
-const calibrationSamples = 200;
-
-interface Parts {
-  readonly train: Dataset | undefined;
-  readonly calibrate: Dataset;
-  readonly test: Dataset;
-}
-
-/** Parts that do not overlap. What is calibrated with is taken from the part to train on, which is then that much smaller. */
-async function openTask({ path, samples }: DataRequest): Promise<Parts> {
-  const [train, test] = await Promise.all([partIfThere(path, "train"), partIfThere(path, "test")]);
-  // One part only: some of it is set aside to calibrate with, and there is nothing to train on.
-  if (train === undefined || test === undefined) return { train: undefined, ...(await openParts(path, samples)) };
-  const judged = samples === undefined ? test : take(test, samples);
-  const calibrate = take(train, calibrationSamples);
-  if (!isIndexed(train) || train.count < 2 * calibrationSamples) return { train, calibrate, test: judged };
-  const rest = Uint32Array.from({ length: train.count - calibrationSamples }, (_, at) => at + calibrationSamples);
-  return { train: view(train, train.name, rest), calibrate, test: judged };
-}
-
-async function partIfThere(path: string, part: "train" | "test"): Promise<Dataset | undefined> {
-  try {
-    return await openDataset(path, { part });
-  } catch (error) {
-    if (error instanceof PithError && error.code === "E_DATA") return undefined;
-    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
-import { openDataset, take } from "../../data/index.ts";
+import { draw, openDataset } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import {
@@ -28,6 +28,8 @@ export interface EvalInput {
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
+  /** Draws the samples, if not all are wanted. */
+  readonly seed: number;
 }
 
 export interface Figure {
@@ -51,7 +53,7 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
   const candidate = await open(input.model);
   const original = against === undefined ? undefined : await open(against);
   const whole = await openDataset(data.path);
-  const dataset = data.samples === undefined ? whole : take(whole, data.samples);
+  const dataset = data.samples === undefined ? whole : draw(whole, data.samples, input.seed);
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const preparation = await prepare(engine, original ?? candidate, against ?? input.model, data, dataset, context);
   if (!preparation.labelled && original === undefined) {

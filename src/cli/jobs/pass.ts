@@ -1,7 +1,7 @@
 /** Job of the commands that change a model: run a pass, measure before and after on data, and write what is still worth having. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { type Dataset, openDataset, take } from "../../data/index.ts";
+import { type Dataset, openParts } from "../../data/index.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import {
@@ -19,7 +19,8 @@ import { assertValid } from "../../graph/verify.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Change, Context, Outcome } from "../../passes/index.ts";
-import { type DataRequest, openParts } from "../data.ts";
+import { calibrationSamples, recipeVersion } from "../../recipe/index.ts";
+import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { figure, isShare, type MetricName, metricNamed } from "../metrics.ts";
 import { passCommandNamed, runPass } from "../passes.ts";
@@ -137,7 +138,7 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
 interface Judging {
   readonly preparation: Preparation;
   /** What the pass trains on or calibrates with. */
-  readonly forPass: Dataset;
+  readonly forPass: Dataset | undefined;
   compare(model: Model): Promise<Comparison>;
 }
 
@@ -149,7 +150,19 @@ async function openJudging(
   context: JobContext,
 ): Promise<Judging> {
   const training = passCommandNamed(input.command).samples === "train";
-  const { forPass, test } = training ? await openTraining(data) : await openCalibration(data);
+  const step = { id: input.command, options: input.options };
+  const { train, calibrate, test } = await openParts(data.path, {
+    calibrate: calibrationSamples({ version: recipeVersion, steps: [step] }),
+    seed: input.seed,
+    ...(data.samples === undefined ? {} : { test: data.samples }),
+  });
+  if (training && train === undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${test.name} has one part only: there is nothing to train on beside what it is judged by.`,
+    );
+  }
+  const forPass = training ? train : calibrate;
   const preparation = await prepare(engine, original, input.model, data, test, context);
   if (!training && preparation.chance?.beaten === false && !input.force) {
     throw new PithError(
@@ -164,7 +177,7 @@ async function openJudging(
   const metric = preparation.labelled ? metricNamed(input.metric, input.output) : agreement(options);
   return {
     preparation,
-    forPass: preparation.ready(forPass),
+    forPass: forPass === undefined ? undefined : preparation.ready(forPass),
     async compare(model) {
       context.stage("evaluate");
       const rows = await measure(engine, [original, model], preparation.ready(test), [metric], {
@@ -175,19 +188,6 @@ async function openJudging(
       return compareRows(metric, rows[0]?.[0] ?? new Float64Array(), rows[1]?.[0] ?? new Float64Array());
     },
   };
-}
-
-async function openTraining(data: DataRequest): Promise<{ readonly forPass: Dataset; readonly test: Dataset }> {
-  const [forPass, test] = await Promise.all([
-    openDataset(data.path, { part: "train" }),
-    openDataset(data.path, { part: "test" }),
-  ]);
-  return { forPass, test: data.samples === undefined ? test : take(test, data.samples) };
-}
-
-async function openCalibration(data: DataRequest): Promise<{ readonly forPass: Dataset; readonly test: Dataset }> {
-  const { calibrate, test } = await openParts(data.path, data.samples);
-  return { forPass: calibrate, test };
 }
 
 /** A share that lost more than half of what it was above chance is not the same function any more. */

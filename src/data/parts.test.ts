@@ -1,0 +1,133 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { toFloat64 } from "../tensor/convert.ts";
+import { type Dataset, openParts, type Parts } from "./index.ts";
+
+let root = "";
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "pith-parts-"));
+});
+
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+/** Rows of an own number each, sorted by class: ten classes. */
+function sorted(count: number, first = 0): string {
+  const rows = Array.from({ length: count }, (_, row) => `${first + row},${Math.floor((10 * row) / count)}`);
+  return `x,label\n${rows.join("\n")}\n`;
+}
+
+async function folder(name: string, files: Readonly<Record<string, string>>): Promise<string> {
+  const path = join(root, name);
+  await mkdir(path, { recursive: true });
+  for (const [file, content] of Object.entries(files)) await writeFile(join(path, file), content);
+  return path;
+}
+
+async function column(dataset: Dataset | undefined, name = "features"): Promise<number[]> {
+  const values: number[] = [];
+  for await (const batch of dataset?.batches({ size: 7 }) ?? []) {
+    const found = batch[name];
+    if (found !== undefined) values.push(...toFloat64(found));
+  }
+  return values;
+}
+
+const all = async ({ train, calibrate, test }: Parts) => ({
+  train: await column(train),
+  calibrate: await column(calibrate),
+  test: await column(test),
+});
+
+describe("train and test sorted by class", () => {
+  const files = { "train.csv": sorted(1000), "test.csv": sorted(500, 1000) };
+
+  test("calibrate with samples of every class, as many as are asked for, taken away from training", async () => {
+    const parts = await openParts(await folder("sorted", files), { calibrate: 300 });
+    const { train, calibrate, test: judged } = await all(parts);
+    expect([train.length, calibrate.length, judged.length]).toEqual([700, 300, 500]);
+    expect(new Set([...train, ...calibrate, ...judged]).size).toBe(1500);
+    const counts = new Array<number>(10).fill(0);
+    for (const label of await column(parts.calibrate, "label")) counts[label] = (counts[label] ?? 0) + 1;
+    expect(Math.min(...counts)).toBeGreaterThan(15);
+    // A pass that wants fewer takes the first.
+    expect(new Set((await column(parts.calibrate, "label")).slice(0, 60)).size).toBe(10);
+  });
+
+  test("judge by samples of every class where not all are wanted", async () => {
+    const { test: judged } = await openParts(await folder("sorted", files), { test: 60 });
+    expect(judged.count).toBe(60);
+    expect(new Set(await column(judged, "label")).size).toBe(10);
+  });
+
+  test("give the same parts for a seed, and others for another", async () => {
+    const path = await folder("sorted", files);
+    const of = async (seed: number) => all(await openParts(path, { calibrate: 50, test: 50, seed }));
+    const [first, again, other] = [await of(1), await of(1), await of(2)];
+    expect(again).toEqual(first);
+    expect(other.calibrate).not.toEqual(first.calibrate);
+    expect(other.test).not.toEqual(first.test);
+  });
+
+  test("without calibration leave everything to training", async () => {
+    const { train, calibrate, test: judged } = await openParts(await folder("sorted", files));
+    expect([train?.count, calibrate, judged.count]).toEqual([1000, undefined, 500]);
+  });
+});
+
+test("of few samples to train on half are left to train on, and none is in two parts", async () => {
+  const path = await folder("few", { "train.csv": sorted(30), "test.csv": sorted(10, 30) });
+  const { train, calibrate, test: judged } = await all(await openParts(path, { calibrate: 200 }));
+  expect([train.length, calibrate.length, judged.length]).toEqual([15, 15, 10]);
+  expect(new Set([...train, ...calibrate, ...judged]).size).toBe(40);
+});
+
+test("of one part a fifth at most is set aside, and there is nothing to train on", async () => {
+  const path = await folder("one", { "test.csv": sorted(100) });
+  const parts = await openParts(path, { calibrate: 200 });
+  const { calibrate, test: judged } = await all(parts);
+  expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 20, 80]);
+  expect(new Set([...calibrate, ...judged]).size).toBe(100);
+  expect((await openParts(path)).test.count).toBe(100);
+});
+
+test("too few to divide is E_DATA", async () => {
+  const path = await folder("single", { "train.csv": sorted(1), "test.csv": sorted(5) });
+  await expect(openParts(path, { calibrate: 10 })).rejects.toMatchObject({ code: "E_DATA" });
+  await expect(openParts(join(root, "nowhere"))).rejects.toMatchObject({ code: "E_FILE" });
+});
+
+describe("a module", () => {
+  const rows = (values: string, count: number): string =>
+    `{ x: { type: "float32", dims: [${count}, 1], data: Float32Array.from(${values}) } }`;
+
+  test("that streams: what calibrates comes first and is left out of training", async () => {
+    const source = `export async function* train() {
+      for (let start = 0; start < 40; start += 8) yield ${rows("{ length: 8 }, (_, row) => start + row", 8)};
+    }
+    export async function* test() { yield ${rows("[100, 101]", 2)}; }`;
+    const path = join(await folder("stream", { "data.mjs": source }), "data.mjs");
+    const { train, calibrate, test: judged } = await openParts(path, { calibrate: 12 });
+    expect(await column(calibrate, "x")).toEqual(Array.from({ length: 12 }, (_, row) => row));
+    expect(await column(train, "x")).toEqual(Array.from({ length: 28 }, (_, row) => 12 + row));
+    expect(await column(judged, "x")).toEqual([100, 101]);
+  });
+
+  test("that exports one data set is divided, not used twice", async () => {
+    const source = `const at = (positions) => (${rows("positions", 0).replace("[0, 1]", "[positions.length, 1]")});
+    export default {
+      name: "whole", count: 50, gather: at,
+      async *batches({ size }) {
+        for (let start = 0; start < 50; start += size)
+          yield at(Uint32Array.from({ length: Math.min(size, 50 - start) }, (_, row) => start + row));
+      },
+    };`;
+    const path = join(await folder("whole", { "data.mjs": source }), "data.mjs");
+    const { train, calibrate, test: judged } = await openParts(path, { calibrate: 10 });
+    const found = [await column(train, "x"), await column(calibrate, "x"), await column(judged, "x")];
+    expect(found.map((part) => part.length)).toEqual([30, 10, 10]);
+    expect(new Set(found.flat()).size).toBe(50);
+  });
+});

@@ -1,0 +1,90 @@
+/**
+ * What a task needs of its data: samples to train on, to calibrate with, and to judge by, of which none is in two parts.
+ *
+ * Where not all samples of a part are wanted, those that are wanted are drawn at random: files are often sorted by class, and their first
+ * samples are then all of one kind.
+ */
+import { PithError } from "../errors.ts";
+import { isIndexed } from "./indexed.ts";
+import { openDataset } from "./open.ts";
+import { collect, draw, setAside, skip, split, take } from "./select.ts";
+import type { Dataset, Part } from "./types.ts";
+
+export interface Parts {
+  /** Undefined where the source has one part only. */
+  readonly train: Dataset | undefined;
+  /** Undefined where none was asked for. */
+  readonly calibrate: Dataset | undefined;
+  readonly test: Dataset;
+}
+
+export interface PartsOptions {
+  /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it. */
+  readonly calibrate?: number;
+  /** Samples to judge by, at most (all). */
+  readonly test?: number;
+  /** Decides which samples are drawn (0). */
+  readonly seed?: number;
+}
+
+/** Of a source with one part, most samples are there to judge by. */
+const mostOfOnePart = 0.2;
+/** Of samples to train on, most are there to train on. */
+const mostOfTraining = 0.5;
+
+/**
+ * Opens the data at a path in disjoint parts. Samples to calibrate with are taken away from those to train on, or, where the source has one part
+ * only, from those to judge by. Same data, options and seed, same parts.
+ * @throws PithError E_DATA and E_FILE as `openDataset` does, and E_DATA where there are too few samples to divide.
+ * @example
+ * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
+ */
+export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
+  const { calibrate: wanted = 0, test: limit, seed = 0 } = options;
+  const judged = (dataset: Dataset): Dataset => (limit === undefined ? dataset : draw(dataset, limit, seed));
+  const [train, test] = await bothParts(path);
+  if (train !== undefined && test !== undefined) {
+    if (wanted === 0) return { train, calibrate: undefined, test: judged(test) };
+    const { drawn, rest } = await divide(train, wanted, mostOfTraining, seed);
+    return { train: rest, calibrate: drawn, test: judged(test) };
+  }
+  const only = train ?? test ?? (await openDataset(path));
+  if (wanted === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
+  const { drawn, rest } = await divide(only, wanted, mostOfOnePart, seed);
+  return { train: undefined, calibrate: drawn, test: judged(rest) };
+}
+
+/** As many samples as are wanted, at most a share of the whole, and the rest. */
+async function divide(
+  whole: Dataset,
+  wanted: number,
+  most: number,
+  seed: number,
+): Promise<{ readonly drawn: Dataset; readonly rest: Dataset }> {
+  const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most * whole.count));
+  if (count === 0) {
+    const found = `${whole.name} has ${whole.count} samples`;
+    throw new PithError("E_DATA", `${found}, too few to calibrate with some of them and use the others.`);
+  }
+  if (isIndexed(whole)) return setAside(whole, count, seed);
+  // A stream has an order of its own: what comes first is kept in memory, and left out from then on.
+  return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
+}
+
+async function bothParts(path: string): Promise<readonly [train: Dataset | undefined, test: Dataset | undefined]> {
+  const [train, test] = await Promise.all([partIfThere(path, "train"), partIfThere(path, "test")]);
+  // A module that exports one data set and no parts gives it for both.
+  if (train === undefined || train !== test) return [train, test];
+  if (!isIndexed(train)) return [undefined, test];
+  const [most, few] = split(train, [0.8, 0.2], 0);
+  return [most, few];
+}
+
+async function partIfThere(path: string, part: Part): Promise<Dataset | undefined> {
+  try {
+    return await openDataset(path, { part });
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_DATA") return undefined;
+    throw error;
+  }
+}
