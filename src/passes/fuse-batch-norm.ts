@@ -43,15 +43,20 @@ export const fuseBatchNorm = definePass({
 
 /**
  * Folds every batch normalization that follows a layer, in place.
- * @param options `trained`: also where parameters have that role, because training is over.
+ * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all).
  */
-export async function fuseBatchNorms(model: Model, options: { readonly trained: boolean }): Promise<Outcome> {
+export async function fuseBatchNorms(
+  model: Model,
+  options: { readonly trained: boolean; readonly into?: (layer: Layer) => boolean },
+): Promise<Outcome> {
   const inference = infer(model);
   const changes: Change[] = [];
   const misses: Miss[] = [];
   for (const node of model.graph.nodes()) {
     if (node.op !== "BatchNormalization" || node.domain !== "") continue;
-    const found = match(node, inference, options.trained);
+    const layer = layerBefore(node, inference);
+    if (!(layer instanceof Miss) && options.into?.(layer) === false) continue;
+    const found = layer instanceof Miss ? layer : match(node, layer, inference, options.trained);
     if (found instanceof Miss) misses.push(new Miss(found.reason, describe(node)));
     else {
       await fold(model, node, found, inference);
@@ -73,18 +78,22 @@ interface Match {
 /** Where a layer takes its bias. MatMul takes none: the shift becomes an Add. */
 const biasInput: Readonly<Record<string, number>> = { Conv: 2, ConvTranspose: 2, Gemm: 2 };
 
-function match(node: Node, inference: Inference, trained: boolean): Match | Miss {
+function layerBefore(node: Node, inference: Inference): Layer | Miss {
+  const producer = node.inputs[0]?.producer;
+  const layer = producer === undefined ? undefined : layerAt(producer, inference);
+  return layer === undefined || layer instanceof Miss ? new Miss("follows no layer") : layer;
+}
+
+function match(node: Node, layer: Layer, inference: Inference, trained: boolean): Match | Miss {
   const site = inference.site(node);
   if (integer(site, "training_mode", 0) !== 0) return new Miss("uses the statistics of the batch");
   if (node.outputs.slice(1).some((output) => output !== undefined)) return new Miss("its statistics are outputs");
   const [x, ...vectors] = node.inputs;
   const statistics = vectors.map((value) => value?.tensor);
   const [scale, shift, mean, variance] = statistics;
-  if (x?.producer === undefined) return new Miss("follows no layer");
+  if (x === undefined) return new Miss("follows no layer");
   if (scale === undefined || shift === undefined || mean === undefined || variance === undefined)
     return new Miss("its statistics are computed");
-  const layer = layerAt(x.producer, inference);
-  if (layer instanceof Miss) return new Miss("follows no layer");
   if (x.uses.size > 1 || node.graph.outputs.includes(x)) return new Miss("the layer's own output is used elsewhere");
   if (layer.role.outputAxis !== 1) return new Miss("normalizes another axis than the layer's channels");
   const { weight, bias, effective } = layer;

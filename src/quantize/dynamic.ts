@@ -26,7 +26,7 @@ import type { Dense } from "../tensor/types.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
-import { nothingToDo, prepare } from "./prepare.ts";
+import { prepare, tryOut } from "./prepare.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
 import { type Target, targetAt } from "./target.ts";
 import { plainWeightName, quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
@@ -38,11 +38,11 @@ const floatType = 1;
 
 export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
-  removeRoundings(model, learned);
-  const nothing = nothingToDo(model, options);
-  if (nothing !== undefined) return { changes: [], misses: nothing };
+  const { targets: wanted, kept, misses: refused } = tryOut(model, options);
+  if (wanted.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
-  const prepared = await prepare(model, context);
+  removeRoundings(model, learned, wanted, ({ name }) => !kept.has(name));
+  const prepared = await prepare(model, wanted, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);

@@ -22,7 +22,7 @@ import { nothingLearned, round, roundingAt } from "./learned.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
-import { nothingToDo, prepare } from "./prepare.ts";
+import { prepare, tryOut } from "./prepare.ts";
 import { readStored } from "./stored.ts";
 import { forLayer, plainWeightName, weightMiss, weightRule } from "./weight.ts";
 
@@ -85,11 +85,11 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
   if (rounded.length > 0)
     return { changes: [], misses: rounded.map((layer) => new Miss("is rounded already", layer.name)) };
-  const nothing = nothingToDo(model, options);
-  if (nothing !== undefined) return { changes: [], misses: nothing };
+  const { targets, misses: refused } = tryOut(model, options);
+  if (targets.length === 0) return { changes: [], misses: refused };
   const measuring = await withData(options);
   raiseOpset(model, opset);
-  const prepared = await prepare(model, context);
+  const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const placement = place(model, inference, selectLayers(layers(model, inference), options));
   const scales = await measure(model, placement, measuring, context, nothingLearned);

@@ -7,6 +7,8 @@
  * uint8 with zero point z is low = -z, high = 255 - z, so no addition is needed and w' = 0 where w = 0. Round is half to even, as in
  * QuantizeLinear: what is trained is what is exported.
  */
+
+import type { Layer } from "../analysis/layers.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -56,24 +58,48 @@ export function round(
 export async function learnedScales(model: Model): Promise<Learned> {
   const weights = new Map<Value, Rounding>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
-  const roundings: (readonly [Value, Value])[] = [];
-  for (const node of model.graph.nodes()) {
-    const [output] = node.outputs;
-    const found = output === undefined ? undefined : roundingAt(output);
-    if (output === undefined || found === undefined) continue;
-    const { value, low, high } = found;
-    const scale = toNumbers(await found.scale.read());
+  const roundings = roundingsOf(model);
+  for (const [, { value, scale: stored, low, high }] of roundings) {
+    const scale = toNumbers(await stored.read());
     if (isStored(value)) weights.set(value, { scale, low, high });
     else activations.set(value, { scale: scale[0] ?? 1, low });
-    roundings.push([output, value]);
   }
-  return { weights, activations, roundings };
+  return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
 }
 
-/** Takes the roundings out of a model, in place. */
-export function removeRoundings(model: Model, { roundings }: Learned): void {
-  for (const [rounded, value] of roundings) model.graph.replaceUses(rounded, value);
-  if (roundings.length > 0) removeUnused(model.graph);
+/** A copy in which nothing is rounded, and the names that its values have in the model: an output gets its name back from its rounding. */
+export function withoutRoundings(model: Model): { readonly copy: Model; readonly nameOf: (value: Value) => string } {
+  const copy = model.clone();
+  const names = new Map([...copy.graph.values()].map((value) => [value, value.name]));
+  for (const [rounded, { value }] of roundingsOf(copy)) copy.graph.replaceUses(rounded, value);
+  removeUnused(copy.graph);
+  return { copy, nameOf: (value) => names.get(value) ?? value.name };
+}
+
+/** Takes roundings out of a model, in place: of the weights of these layers, and of the activations that `goes` names. */
+export function removeRoundings(
+  model: Model,
+  { roundings, activations }: Learned,
+  layers: readonly Layer[],
+  goes: (activation: Value) => boolean,
+): void {
+  if (roundings.length === 0) return;
+  const from = new Map(roundings);
+  for (const { node, role, effective } of layers) {
+    const value = from.get(effective);
+    if (value !== undefined) model.graph.setInput(node, role.input, value);
+  }
+  for (const [rounded, value] of roundings) {
+    if (activations.has(value) && goes(value)) model.graph.replaceUses(rounded, value);
+  }
+  removeUnused(model.graph);
+}
+
+function roundingsOf(model: Model): readonly (readonly [rounded: Value, found: Found])[] {
+  return [...model.graph.nodes()].flatMap(({ outputs: [output] }) => {
+    const found = output === undefined ? undefined : roundingAt(output);
+    return output === undefined || found === undefined ? [] : [[output, found] as const];
+  });
 }
 
 interface Found {

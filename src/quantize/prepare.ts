@@ -6,7 +6,7 @@
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { layers, type Selection, selectLayers } from "../analysis/layers.ts";
+import { type Layer, layers, type Selection, selectLayers } from "../analysis/layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -16,23 +16,69 @@ import type { Change, Context } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { inMemory } from "../tensor/dense.ts";
+import { withoutRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
+import { place } from "./placement.ts";
 import { readStored } from "./stored.ts";
 import { targetAt } from "./target.ts";
 
-/** Why none of the chosen layers can compute on integers; undefined if at least one can. Looks at a copy. */
-export function nothingToDo(model: Model, selection: Selection): readonly Miss[] | undefined {
-  const trial = model.clone();
-  castsByType(trial);
-  const inference = infer(trial);
-  const all = layers(trial, inference);
+/** What a scheme would take on. */
+export interface Trial {
+  /** The chosen layers that can be quantized, in the model itself. */
+  readonly targets: readonly Layer[];
+  /** Activations that the targets (`taken`) and all other layers (`kept`) want as integers, by name. */
+  readonly taken: ReadonlySet<string>;
+  readonly kept: ReadonlySet<string>;
+  /** Why other layers stay. */
+  readonly misses: readonly Miss[];
+}
+
+/** Finds out which of the chosen layers can compute on integers. The model is not changed: a copy without roundings is looked at. */
+export function tryOut(model: Model, selection: Selection): Trial {
+  const { copy, nameOf } = withoutRoundings(model);
+  castsByType(copy);
+  const inference = infer(copy);
+  const all = layers(copy, inference);
   const misses: Miss[] = [];
+  const able = new Set<Layer>();
   for (const layer of selectLayers(all, selection)) {
     const target = targetAt(layer, inference);
-    if (!(target instanceof Miss)) return undefined;
-    misses.push(target);
+    if (target instanceof Miss) misses.push(target);
+    else able.add(layer);
   }
-  return [...misses, ...leftInFloat(trial, inference, new Set(all.map((layer) => layer.node)))];
+  const others = all.filter((layer) => !able.has(layer));
+  const names = (some: readonly Layer[]): ReadonlySet<string> => {
+    const values = new Set(place(copy, inference, some).activations.keys());
+    // What only moves numbers shares their rounding, which stands before it. Values that join on the way are visited too.
+    for (const { producer } of values) {
+      const bound = producer === undefined ? undefined : inference.at(producer);
+      const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
+      const [source] = producer?.inputs ?? [];
+      if (rule !== undefined && !(rule instanceof Miss) && rule.kind === "transparent" && source !== undefined)
+        values.add(source);
+    }
+    return new Set([...values].map(nameOf));
+  };
+  const outputs = new Set(
+    [...able].flatMap(
+      ({
+        node: {
+          outputs: [output],
+        },
+      }) => (output === undefined ? [] : [nameOf(output)]),
+    ),
+  );
+  const isTarget = ({
+    node: {
+      outputs: [output],
+    },
+  }: Layer): boolean => output !== undefined && outputs.has(output.name);
+  return {
+    targets: layers(model, infer(model)).filter(isTarget),
+    taken: names([...able]),
+    kept: names(others),
+    misses: [...misses, ...leftInFloat(copy, inference, new Set(all.map((layer) => layer.node)))],
+  };
 }
 
 /**
@@ -50,17 +96,23 @@ export function raiseFor(model: Model, perChannel: boolean): void {
 }
 
 /**
- * Prepares a model in place, whose operator set has been raised: biases become stored vectors, batch normalization goes into the layer
- * before it.
+ * Prepares layers in place, in a model whose operator set has been raised: their biases become stored vectors, and the batch normalization
+ * behind them goes into them. Other layers stay as they are.
  */
 export async function prepare(
   model: Model,
+  targets: readonly Layer[],
   context: Context,
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
   castsByType(model);
   const inference = infer(model);
   const { graph } = model;
-  const vectors = [...graph.values()].filter((value) => isDerivedVector(value, inference));
+  const nodes = new Set(targets.map(({ node }) => node));
+  const behind = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
+  const readers = new Set([...nodes, ...behind.map(({ node }) => node)]);
+  const vectors = [...graph.values()].filter(
+    (value) => isDerivedVector(value, inference) && [...value.uses].some(({ node }) => readers.has(node)),
+  );
   for (const value of vectors) {
     const stored = graph.addTensor(`${value.name}.stored`, inMemory(await readStored(model, value, context.engine)));
     const { name } = value;
@@ -69,7 +121,7 @@ export async function prepare(
     graph.rename(stored, name);
   }
   if (vectors.length > 0) removeUnused(graph);
-  return fuseBatchNorms(model, { trained: true });
+  return fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
 }
 
 /** A vector that nodes make of stored tensors and something else reads. What is made of codes stays: it is quantized already. */

@@ -23,7 +23,7 @@ import { leftInFloat } from "./left.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
-import { nothingToDo, prepare, raiseFor } from "./prepare.ts";
+import { prepare, raiseFor, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 import { removeReplaced, usedTensors } from "./stored.ts";
 
@@ -31,11 +31,11 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const learned = await learnedScales(model);
   if (options.data === undefined && learned.activations.size === 0) throw missingData("quantize");
   const measuring = await withData(options);
-  removeRoundings(model, learned);
-  const nothing = nothingToDo(model, options);
-  if (nothing !== undefined) return { changes: [], misses: nothing };
+  const { targets, taken, misses: refused } = tryOut(model, options);
+  if (targets.length === 0) return { changes: [], misses: refused };
   raiseFor(model, options.perChannel);
-  const prepared = await prepare(model, context);
+  removeRoundings(model, learned, targets, ({ name }) => taken.has(name));
+  const prepared = await prepare(model, targets, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);

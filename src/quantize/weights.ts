@@ -19,18 +19,22 @@ import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
-import { raiseFor } from "./prepare.ts";
+import { raiseFor, tryOut } from "./prepare.ts";
 import { readStored, removeReplaced, usedTensors } from "./stored.ts";
 import { dequantized, plainWeightName, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
-  removeRoundings(model, learned);
   const misses: Miss[] = [];
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
+  const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.
-  if (chosen.some((layer) => weightMiss(layer) === undefined)) raiseFor(model, options.perChannel);
+  if (able.length > 0) {
+    raiseFor(model, options.perChannel);
+    const kept = learned.activations.size === 0 ? undefined : tryOut(model, options).kept;
+    removeRoundings(model, learned, able, ({ name }) => kept?.has(name) !== true);
+  }
   const inference = infer(model);
   const all = layers(model, inference);
   misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
@@ -53,7 +57,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
     model.graph.setInput(layer.node, layer.role.input, weight);
     changes.push({ at: layer.name, what: whatBecame(options), decidedBy: "global" });
   }
-  removeReplaced(model.graph, before);
+  if (changes.length > 0) removeReplaced(model.graph, before);
   return { changes, misses };
 }
 
