@@ -44,6 +44,7 @@ const metric = accuracy();
 /** The class that a model names, for each sample. */
 const namedClass: Metric = {
   name: "class",
+  unit: "",
   better: "higher",
   columns: 1,
   rows(outputs) {

@@ -53,7 +53,7 @@ export async function runOf(facts: Facts): Promise<Run> {
       test: await samples(test),
       chance: undefined,
     },
-    metric: { name: "accuracy", better: "higher" },
+    metric: { name: "accuracy", unit: "share", better: "higher" },
     goal: facts.goal,
     original: original.measured,
     variants: attempts.map(({ name, steps, standing: { measured, comparison, agreement }, verdict }) => ({

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, clock, count, duration, estimate, integer, percent, ratio } from "./numbers.ts";
+import { bytes, clock, count, duration, estimate, integer, percent } from "./numbers.ts";
 
 test("sizes have three digits and decimal units", () => {
   expect([0, 999, 1000, 3_460_000, 90_400_000, 999_600, 268_000_000].map(bytes)).toEqual([
@@ -20,11 +20,6 @@ test("counts are exact while they are short", () => {
 test("fractions are percentages, with interval and number of samples", () => {
   expect(percent(0.915)).toBe("91.5 %");
   expect(estimate({ value: 0.915, low: 0.896, high: 0.9307, count: 1000 })).toBe("91.5 % (89.6 … 93.1, n = 1,000)");
-});
-
-test("a ratio says how many times smaller; nothing left has none", () => {
-  expect(ratio(13.96, 3.71)).toBe("3.76 ×");
-  expect(ratio(1, 0)).toBe("–");
 });
 
 test("times", () => {

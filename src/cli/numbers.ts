@@ -2,16 +2,11 @@
 import type { Estimate } from "../evaluate/types.ts";
 import { integer, percent } from "../report/numbers.ts";
 
-export { bytes, count, integer, percent } from "../report/numbers.ts";
+export { allowance, bytes, count, difference, figure, integer, percent, times } from "../report/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {
   return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;
-}
-
-/** 2.16 ×: how much better `after` is, where less is better. */
-export function ratio(before: number, after: number): string {
-  return after === 0 ? "–" : `${(before / after).toFixed(2)} ×`;
 }
 
 /** 41 ms, 2.3 s, 4:42, 1:02:05 */

@@ -17,6 +17,7 @@ import type { Metric } from "./types.ts";
 export function agreement(options: MetricOptions = {}): Metric {
   return {
     name: "agreement",
+    unit: "share",
     better: "higher",
     columns: 1,
     truth: "original",
@@ -34,6 +35,7 @@ export function agreement(options: MetricOptions = {}): Metric {
 export function meanKl(options: MetricOptions = {}): Metric {
   return {
     name: "KL divergence",
+    unit: "nats",
     better: "lower",
     columns: 1,
     truth: "original",
@@ -47,6 +49,7 @@ export function meanKl(options: MetricOptions = {}): Metric {
 export function meanSquaredChange(options: MetricOptions = {}): Metric {
   return {
     name: "mean squared change",
+    unit: "",
     better: "lower",
     columns: 1,
     truth: "original",
@@ -66,6 +69,7 @@ export function meanSquaredChange(options: MetricOptions = {}): Metric {
 export function signalToNoise(options: MetricOptions = {}): Metric {
   return {
     name: "signal to noise",
+    unit: "dB",
     better: "higher",
     columns: 2,
     truth: "original",

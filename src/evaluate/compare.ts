@@ -13,10 +13,11 @@ import {
   pairedProportions,
   z95,
 } from "./interval.ts";
-import type { Estimate, Metric } from "./types.ts";
+import type { Estimate, Metric, Unit } from "./types.ts";
 
 export interface Comparison {
   readonly metric: string;
+  readonly unit: Unit;
   readonly better: "higher" | "lower";
   readonly original: Estimate;
   readonly candidate: Estimate;
@@ -61,6 +62,7 @@ export function compareRows(metric: Metric, original: Float64Array, candidate: F
   }
   const common = {
     metric: metric.name,
+    unit: metric.unit,
     better: metric.better,
     original: estimate(metric, original, seed),
     candidate: estimate(metric, candidate, seed),

@@ -32,4 +32,4 @@ export { type ObserveOptions, observeRanges, type ValueRange } from "./observe.t
 export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
 export { createRunner, type Runner } from "./run.ts";
 export { type Size, size } from "./size.ts";
-export type { Estimate, Metric, Task } from "./types.ts";
+export type { Estimate, Metric, Task, Unit } from "./types.ts";

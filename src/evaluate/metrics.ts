@@ -46,6 +46,7 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
 export function crossEntropy(options: MetricOptions = {}): Metric {
   return {
     name: "cross-entropy",
+    unit: "nats",
     better: "lower",
     columns: 1,
     interval: "mean",
@@ -62,6 +63,7 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
 export function perplexity(options: MetricOptions = {}): Metric {
   return {
     name: "perplexity",
+    unit: "",
     better: "lower",
     columns: 2,
     rows(outputs, batch) {
@@ -115,6 +117,7 @@ export function matthews(classes: number, options: MetricOptions = {}): Metric {
 export function meanSquaredError(options: MetricOptions = {}): Metric {
   return {
     name: "mean squared error",
+    unit: "",
     better: "lower",
     columns: 1,
     interval: "mean",
@@ -187,6 +190,7 @@ function shareOfRight(
 ): Metric {
   return {
     name,
+    unit: "share",
     better: "higher",
     columns: 1,
     interval: "proportion",
@@ -239,6 +243,7 @@ function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: 
 function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Float64Array) => number): Metric {
   return {
     name,
+    unit: "",
     better: "higher",
     columns: 2,
     rows(outputs, batch) {

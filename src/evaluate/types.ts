@@ -2,8 +2,12 @@
 import type { Dataset } from "../data/types.ts";
 import type { Batch } from "../tensor/types.ts";
 
+/** What a figure counts: a share of samples (0 to 1), decibels, nats; "" for a number without a unit. */
+export type Unit = "share" | "dB" | "nats" | "";
+
 export interface Metric {
   readonly name: string;
+  readonly unit: Unit;
   readonly better: "higher" | "lower";
   /** Numbers per sample. */
   readonly columns: number;

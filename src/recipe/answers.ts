@@ -14,6 +14,7 @@ export interface Answers {
 export function answers(output?: string): Metric {
   return {
     name: "answers",
+    unit: "",
     better: "higher",
     columns: 2,
     rows(outputs, batch) {

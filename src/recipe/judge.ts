@@ -119,12 +119,12 @@ export class Judge {
 
   /** Why a model is no longer the same function; undefined while it is, or where that cannot be told. */
   lost({ comparison }: Standing): string | undefined {
-    const { metric, original, candidate } = comparison;
+    const { metric, unit, original, candidate } = comparison;
     if (!Number.isFinite(candidate.value)) return `${metric} is ${candidate.value}`;
     const floor = this.chance;
     if (floor === undefined || original.value <= floor) return undefined;
     if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
-    const [before, after, chance] = [original.value, candidate.value, floor].map((value) => figure(metric, value));
+    const [before, after, chance] = [original.value, candidate.value, floor].map((value) => figure(unit, value));
     return `${metric} falls from ${before} to ${after} (n = ${candidate.count}; chance is ${chance})`;
   }
 

@@ -10,7 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { type Machine, type Measured, type Run, runFormat, type Samples, type Variant } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { change, figure, isShare } from "../report/numbers.ts";
+import { allowance, figure } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
@@ -125,7 +125,7 @@ export async function compress(
     seed: context.seed,
     machine: options.about?.machine,
     data: await dataRecord(task, judge, candidates, options),
-    metric: { name: task.metric.name, better: task.metric.better },
+    metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,
     original: judge.original.measured,
     variants: tried.map(({ variant }) => variant),
@@ -158,12 +158,11 @@ export function refusal(run: Run): PithError {
       : lost(refused);
   }
   if (comparison === undefined || verdict === undefined) return lost("Nothing was kept");
-  const { metric, original, candidate } = comparison;
-  const [before, after] = [original.value, candidate.value].map((value) => figure(metric, value));
+  const { metric, unit, original, candidate } = comparison;
+  const [before, after] = [original.value, candidate.value].map((value) => figure(unit, value));
   const most = run.goal?.maxDrop ?? 0;
   const shown = verdict.drop.value <= most ? "these samples do not show that it stays within" : "more than";
-  const allowed = `${change(metric, most).replace("+", "")}${isShare(metric) ? " points" : ""}`;
-  return lost(`${metric} goes from ${before} to ${after}: ${shown} the ${allowed} allowed`);
+  return lost(`${metric} goes from ${before} to ${after}: ${shown} the ${allowance(unit, most)} allowed`);
 }
 
 function sentence(text: string): string {
@@ -176,9 +175,9 @@ function trains({ id }: RecipeStep): boolean {
 
 /** @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise. */
 function requireKnowledge({ original, chance }: Judge): void {
-  const { metric, original: own } = original.comparison;
+  const { unit, original: own } = original.comparison;
   if (chance === undefined || own.value > chance) return;
-  const [scored, guessed] = [own.value, chance].map((value) => figure(metric, value));
+  const [scored, guessed] = [own.value, chance].map((value) => figure(unit, value));
   throw new PithError(
     "E_DATA",
     `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: nothing was done.`,

@@ -2,6 +2,7 @@
  * The picture of a run: bytes against the metric. Each variant is a numbered point; the thin line is the 95 % interval of its own figure,
  * the thick one that of its paired difference from the original, which is what tells the two apart.
  */
+import type { Unit } from "../evaluate/index.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, figure } from "./numbers.ts";
@@ -55,11 +56,11 @@ export function chart(run: Run, size: ChartSize): Markup {
     size.names ? 7 : 4,
   );
   const yTicks = ticks(low, high, 5);
-  const { name, better } = run.metric;
-  const title = `${name} against bytes: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(name, point.value)}`).join("; ")}`;
+  const { name, unit, better } = run.metric;
+  const title = `${name} against bytes: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`).join("; ")}`;
   return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 <g class="grid">${yTicks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
-<g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(name, tick, yTicks)}</text>`)}
+<g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, yTicks)}</text>`)}
 ${xAxis.ticks.map(
   (tick) =>
     html`<text x="${px(xAxis.x(tick))}" y="${bottom + 18}" text-anchor="middle">${bytes(tick)
@@ -166,10 +167,9 @@ function drawNames(
 }
 
 /** As few digits as tell the ticks apart. */
-function tickText(metric: string, tick: number, all: readonly number[]): string {
+function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
-  const text = figure(metric, tick);
-  if (!text.endsWith("%")) return String(tick).replace("-", "−");
+  if (unit !== "share") return String(tick).replace("-", "−");
   return `${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`;
 }
 

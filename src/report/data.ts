@@ -3,7 +3,7 @@
  *
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
-import type { Comparison, Estimate, Goal, LatencyReport, Verdict } from "../evaluate/index.ts";
+import type { Comparison, Estimate, Goal, LatencyReport, Unit, Verdict } from "../evaluate/index.ts";
 import type { Change } from "../passes/index.ts";
 
 /** The number of this form of the data; another number is another form. */
@@ -22,7 +22,7 @@ export interface Run {
   /** Undefined where nobody said. */
   readonly machine: Machine | undefined;
   readonly data: RunData;
-  readonly metric: { readonly name: string; readonly better: "higher" | "lower" };
+  readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
   /** Undefined where none was set: then only a lost function counts against a variant. */
   readonly goal: Goal | undefined;
   readonly original: Measured;

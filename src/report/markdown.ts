@@ -18,7 +18,7 @@ export function reportMarkdown(run: Run): string {
 
 /** The table alone. */
 export function variantsMarkdown(run: Run): string {
-  const { name } = run.metric;
+  const { name, unit } = run.metric;
   const speeds = run.latency?.models;
   const cells = (one: Measured | undefined): readonly string[] =>
     one === undefined
@@ -26,7 +26,7 @@ export function variantsMarkdown(run: Run): string {
       : [
           bytes(one.bytes),
           one.brotli === undefined ? "–" : bytes(one.brotli),
-          `${figure(name, one.estimate.value)} (${figure(name, one.estimate.low)} … ${figure(name, one.estimate.high)})`,
+          `${figure(unit, one.estimate.value)} (${figure(unit, one.estimate.low)} … ${figure(unit, one.estimate.high)})`,
         ];
   const speed = (index: number): string => {
     const one = speeds?.[index]?.speedup;
@@ -38,7 +38,7 @@ export function variantsMarkdown(run: Run): string {
     const difference =
       comparison === undefined
         ? "–"
-        : `${change(name, comparison.difference.value)} (${changeInterval(name, comparison.difference)})`;
+        : `${change(unit, comparison.difference.value)} (${changeInterval(unit, comparison.difference)})`;
     const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
     return [title + reason, ...cells(result), difference, chosen ? speed(1) : "–"];
   });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, change, changeInterval, count, figure, percent, times } from "./numbers.ts";
+import { allowance, bytes, change, changeInterval, count, difference, figure, percent, times } from "./numbers.ts";
 
 test("sizes and counts have three digits", () => {
   expect([0, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
@@ -13,24 +13,26 @@ test("sizes and counts have three digits", () => {
 });
 
 test("shares are percentages and differ in points, other figures are numbers", () => {
-  expect([figure("accuracy", 0.915), figure("perplexity", 3.4981)]).toEqual(["91.5 %", "3.498"]);
-  expect([change("top-5 accuracy", -0.007), change("agreement", 0.003), change("perplexity", 0.1234)]).toEqual([
-    "−0.7",
-    "+0.3",
-    "+0.123",
+  expect([figure("share", 0.915), figure("", 3.4981)]).toEqual(["91.5 %", "3.498"]);
+  expect([change("share", -0.007), change("share", 0.003), change("", 0.1234)]).toEqual(["−0.7", "+0.3", "+0.123"]);
+});
+
+test("figures and differences name what they count", () => {
+  expect([figure("dB", 23.1), figure("nats", -0.5)]).toEqual(["23.10 dB", "−0.5000 nats"]);
+  expect([difference("share", -0.007), difference("dB", 1.2), difference("", 3)]).toEqual([
+    "−0.7 points",
+    "+1.20 dB",
+    "+3.00",
   ]);
+  expect([allowance("share", 0.01), allowance("nats", 0.1)]).toEqual(["1.0 points", "0.100 nats"]);
 });
 
 test("a change that rounds to nothing has no sign", () => {
-  expect([change("accuracy", -0.0001), change("accuracy", 0.0001), change("perplexity", 0)]).toEqual([
-    "0.0",
-    "0.0",
-    "0.00",
-  ]);
+  expect([change("share", -0.0001), change("share", 0.0001), change("", 0)]).toEqual(["0.0", "0.0", "0.00"]);
 });
 
 test("intervals and negative numbers have a real minus sign", () => {
-  expect(changeInterval("accuracy", { value: 0, low: -0.02, high: 0.006, count: 9 })).toBe("−2.0 … +0.6");
+  expect(changeInterval("share", { value: 0, low: -0.02, high: 0.006, count: 9 })).toBe("−2.0 … +0.6");
   expect(percent(-0.05)).toBe("−5.0 %");
 });
 

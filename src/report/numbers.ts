@@ -1,5 +1,5 @@
 /** Numbers as people read them: three significant digits, units that say what they count, a real minus sign. */
-import type { Estimate } from "../evaluate/types.ts";
+import type { Estimate, Unit } from "../evaluate/types.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
 export function bytes(value: number): string {
@@ -27,26 +27,40 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Shares are shown as percentages and their differences as points, other figures as numbers. */
-export function isShare(metric: string): boolean {
-  return /accuracy|agreement/.test(metric);
+/** 91.5 %, 3.498, 23.10 dB: a figure in its unit. */
+export function figure(unit: Unit, value: number): string {
+  return unit === "share" ? percent(value) : `${minus(value.toPrecision(4))}${spaced(unit)}`;
 }
 
-/** 91.5 %, or 3.498 */
-export function figure(metric: string, value: number): string {
-  return isShare(metric) ? percent(value) : minus(value.toPrecision(4));
-}
-
-/** +0.3, −1.2: points of a share, or the unit of the metric. */
-export function change(metric: string, value: number): string {
-  const text = isShare(metric) ? (100 * value).toFixed(1) : value.toPrecision(3);
+/** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
+export function change(unit: Unit, value: number): string {
+  const text = unit === "share" ? (100 * value).toFixed(1) : value.toPrecision(3);
   const zero = Number(text) === 0;
   return zero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
 }
 
 /** −2.0 … +0.6 */
-export function changeInterval(metric: string, { low, high }: Estimate): string {
-  return `${change(metric, low)} … ${change(metric, high)}`;
+export function changeInterval(unit: Unit, { low, high }: Estimate): string {
+  return `${change(unit, low)} … ${change(unit, high)}`;
+}
+
+/** +0.3 points, −1.20 dB: `change` with what it counts. */
+export function difference(unit: Unit, value: number): string {
+  return change(unit, value) + spaced(unitOfChange(unit));
+}
+
+/** 1.0 points: how large a difference may be. */
+export function allowance(unit: Unit, value: number): string {
+  return difference(unit, value).replace("+", "");
+}
+
+/** What a difference counts: "points" for shares, else what the figure counts. */
+export function unitOfChange(unit: Unit): string {
+  return unit === "share" ? "points" : unit;
+}
+
+function spaced(unit: string): string {
+  return unit === "" ? "" : ` ${unit}`;
 }
 
 function minus(text: string): string {

@@ -29,7 +29,8 @@ const compared = (value: number): Comparison => {
   const { estimate: before } = original;
   const pairs = { bothRight: 900, onlyOriginal: 26, onlyCandidate: 19, bothWrong: 55, pValue: 0.37 };
   const candidate = estimate(value);
-  return { metric: "accuracy", better: "higher", original: before, candidate, difference, variance: 0.045, pairs };
+  const common = { metric: "accuracy", unit: "share", better: "higher" } as const;
+  return { ...common, original: before, candidate, difference, variance: 0.045, pairs };
 };
 
 const step = (id: string, after: Measured, more: Partial<StepRecord> = {}): StepRecord => ({
@@ -81,7 +82,7 @@ export const exampleRun: Run = {
     test: { count: 1000, sha256: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" },
     chance: 0.1,
   },
-  metric: { name: "accuracy", better: "higher" },
+  metric: { name: "accuracy", unit: "share", better: "higher" },
   goal: { maxDrop: 0.01 },
   original,
   variants: [

@@ -27,7 +27,7 @@ export function keyFigures(run: Run): Markup {
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
-${box(metric.name, figure(metric.name, own.value), `95 % interval ${figure(metric.name, own.low)} … ${figure(metric.name, own.high)}`)}
+${box(metric.name, figure(metric.unit, own.value), `95 % interval ${figure(metric.unit, own.low)} … ${figure(metric.unit, own.high)}`)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${speed.speedup.low.toFixed(2)} … ${speed.speedup.high.toFixed(2)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;

@@ -1,14 +1,14 @@
 /** The report's tables: variants, layers, samples that are answered differently. */
 import type { Disagreement, LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { bytes, change, changeInterval, count, figure, integer, isShare, percent, times } from "./numbers.ts";
+import { bytes, change, changeInterval, count, figure, integer, percent, times, unitOfChange } from "./numbers.ts";
 
 /** Rows of layers in a page; a page must open on a phone. */
 const mostLayers = 250;
 
 /** Name, bytes, metric and time of the original and of everything that was tried. */
 export function variantsTable(run: Run): Markup {
-  const { name } = run.metric;
+  const { name, unit } = run.metric;
   const speeds = run.latency?.models ?? [];
   const withBrotli = [run.original, ...run.variants.map(({ result }) => result)].some(
     (one) => one?.brotli !== undefined,
@@ -21,7 +21,7 @@ export function variantsTable(run: Run): Markup {
       html`<td class="n">${one.brotli === undefined ? "–" : bytes(one.brotli)}<small>${ratioOf(run.original.brotli, one.brotli)}</small></td>`,
     withMacs &&
       html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
-    html`<td class="n">${figure(name, one.estimate.value)}<small>${figure(name, one.estimate.low)} … ${figure(name, one.estimate.high)}</small></td>`,
+    html`<td class="n">${figure(unit, one.estimate.value)}<small>${figure(unit, one.estimate.low)} … ${figure(unit, one.estimate.high)}</small></td>`,
   ];
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;
@@ -37,11 +37,11 @@ export function variantsTable(run: Run): Markup {
     return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
 <td class="key">${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen)}</small></td>
 ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
-<td class="n">${comparison === undefined ? "–" : html`${change(name, comparison.difference.value)}<small>${changeInterval(name, comparison.difference)}</small>`}</td>
+<td class="n">${comparison === undefined ? "–" : html`${change(unit, comparison.difference.value)}<small>${changeInterval(unit, comparison.difference)}</small>`}</td>
 ${speeds.length > 0 && (chosen ? speed(1) : html`<td class="n">–</td>`)}</tr>`;
   });
   return html`<div class="wide"><table>
-<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withMacs && head("MACs")}${head(name)}${head(isShare(name) ? "change, points" : "change")}${speeds.length > 0 && head("speed")}</tr></thead>
+<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
 <tbody>
 <tr class="original"><td class="key">0</td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
 ${rows}

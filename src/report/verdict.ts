@@ -1,7 +1,7 @@
 /** What a run found, as sentences. */
-import type { Verdict } from "../evaluate/index.ts";
+import type { Goal, Unit, Verdict } from "../evaluate/index.ts";
 import type { Measured, Run, Variant } from "./data.ts";
-import { change, changeInterval, figure, integer, isShare, times } from "./numbers.ts";
+import { allowance, changeInterval, difference as differenceText, figure, integer, times } from "./numbers.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
@@ -48,22 +48,22 @@ export function gainSentence(run: Run): string {
 export function accuracySentence(run: Run): string | undefined {
   const comparison = chosenOf(run)?.comparison;
   if (comparison === undefined) return undefined;
-  const { metric, original, candidate, difference } = comparison;
-  const unit = isShare(metric) ? " points" : "";
+  const { metric, unit, original, candidate, difference } = comparison;
   return (
-    `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(metric, original.value)} to ` +
-    `${figure(metric, candidate.value)}: ${change(metric, difference.value)}${unit} ` +
-    `(95 % interval ${changeInterval(metric, difference)}, on the same ${integer(difference.count)} samples).`
+    `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(unit, original.value)} to ` +
+    `${figure(unit, candidate.value)}: ${differenceText(unit, difference.value)} ` +
+    `(95 % interval ${changeInterval(unit, difference)}, on the same ${integer(difference.count)} samples).`
   );
 }
 
 /** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */
 export function goalSentence(run: Run): string | undefined {
-  const verdict = chosenOf(run)?.verdict;
   const { goal, metric } = run;
-  if (goal === undefined) return undefined;
-  const unit = isShare(metric.name) ? " points" : "";
-  const text = `The goal of losing at most ${change(metric.name, goal.maxDrop).replace("+", "")}${unit}`;
+  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit);
+}
+
+export function verdictSentence({ maxDrop }: Goal, verdict: Verdict | undefined, unit: Unit): string {
+  const text = `The goal of losing at most ${allowance(unit, maxDrop)}`;
   return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict)}.`;
 }
 

@@ -201,7 +201,7 @@ describe("eval", () => {
     const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
-    expect(out).toMatch(/difference +-\d+\.\d points/);
+    expect(out).toMatch(/difference +−\d+\.\d points/);
   });
 
   test("appends Markdown to a file", async () => {

@@ -5,14 +5,13 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
-import { change } from "../../report/numbers.ts";
 import { accuracySentence, chosenOf, gainSentence, goalSentence } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
-import { figure, isShare, metricFlags } from "../metrics.ts";
-import { bytes, count } from "../numbers.ts";
+import { metricFlags } from "../metrics.ts";
+import { allowance, bytes, count, difference, figure } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
@@ -110,14 +109,14 @@ function show({ run, written, refused }: CompressOutput): Result {
 }
 
 function printVariants(terminal: Terminal, run: Run): void {
-  const metric = run.metric.name;
+  const { name: metric, unit } = run.metric;
   const row = (mark: string, name: string, measured: Measured | undefined, note: string): string[] => [
     mark,
     name,
     measured === undefined ? "" : bytes(measured.bytes),
     measured?.brotli === undefined ? "" : bytes(measured.brotli),
     measured?.macs === undefined ? "" : count(measured.macs),
-    measured === undefined ? "" : figure(metric, measured.estimate.value),
+    measured === undefined ? "" : figure(unit, measured.estimate.value),
     note,
   ];
   const { green, red, dim } = terminal.color;
@@ -155,9 +154,8 @@ function printVariants(terminal: Terminal, run: Run): void {
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
   if (refused !== undefined) return refused;
   if (comparison === undefined) return "";
-  const { metric, difference } = comparison;
-  const unit = isShare(metric) ? " points" : "";
-  const text = `${change(metric, difference.value)}${unit}`;
+  const { unit } = comparison;
+  const text = difference(unit, comparison.difference.value);
   if (goal === undefined || verdict?.met !== false) return text;
-  return `${text}, ${verdict.verdict === "not shown" ? "not shown to be" : "not"} within ${change(metric, goal.maxDrop).replace("+", "")}`;
+  return `${text}, ${verdict.verdict === "not shown" ? "not shown to be" : "not"} within ${allowance(unit, goal.maxDrop)}`;
 }

@@ -2,15 +2,15 @@
 import { appendFile } from "node:fs/promises";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import type { Estimate } from "../../evaluate/types.ts";
+import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { moduleBeside } from "../../job/job.ts";
+import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
-import { change, figure, metricFlags } from "../metrics.ts";
-import { estimate, integer, percent } from "../numbers.ts";
-import { verdictText } from "../verdict.ts";
+import { metricFlags } from "../metrics.ts";
+import { difference, estimate, figure, integer, percent } from "../numbers.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
@@ -63,8 +63,10 @@ export default defineCommand({
       `eval ${model}`,
     );
     const goals: Goal[] = [];
-    if (result.verdict !== undefined && maxDrop !== undefined)
-      goals.push({ kind: "drop", met: result.verdict.met, text: verdictText(result.verdict, metric, maxDrop) });
+    const { verdict, comparison } = result;
+    if (verdict !== undefined && comparison !== undefined && maxDrop !== undefined) {
+      goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison.unit) });
+    }
     for (const [kind, least] of [
       ["accuracy", minAccuracy],
       ["agreement", minAgreement],
@@ -104,18 +106,17 @@ function goalOf(result: EvalOutput, kind: "accuracy" | "agreement", least: numbe
 }
 
 function rowsOf(result: EvalOutput): [name: string, value: string, interval: string][] {
-  const row = (
-    name: string,
-    metric: string,
-    { value, low, high }: Estimate,
-    shown = figure,
-  ): [string, string, string] => [name, shown(metric, value), `${shown(metric, low)} … ${shown(metric, high)}`];
-  const rows = result.figures.map(({ metric, estimate }) => row(metric, metric, estimate));
+  const row = (name: string, unit: Unit, { value, low, high }: Estimate, shown = figure): [string, string, string] => [
+    name,
+    shown(unit, value),
+    `${shown(unit, low)} … ${shown(unit, high)}`,
+  ];
+  const rows = result.figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   const { comparison } = result;
   if (comparison === undefined) return rows;
-  const before = row(`${comparison.metric} of the original`, comparison.metric, comparison.original);
-  const difference = row("difference", comparison.metric, comparison.difference, change);
-  return [before, ...rows.slice(0, 1), difference, ...rows.slice(1)];
+  const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
+  const apart = row("difference", comparison.unit, comparison.difference, difference);
+  return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
 }
 
 function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {

@@ -3,17 +3,18 @@ import { resolve } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
+import { changeInterval } from "../../report/numbers.ts";
+import { verdictSentence } from "../../report/verdict.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
-import { figure, isShare, metricFlags } from "../metrics.ts";
-import { bytes, count, integer, ratio } from "../numbers.ts";
+import { metricFlags } from "../metrics.ts";
+import { bytes, count, difference, figure, integer, times } from "../numbers.ts";
 import { keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
-import { verdictText } from "../verdict.ts";
 
 const stepFlags = v.object({
   out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "out.onnx" }))),
@@ -94,17 +95,22 @@ function show(model: string, result: PassOutput, maxDrop: number | undefined): R
       terminal.table(
         [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
         [
-          ["bytes", bytes(before.bytes), bytes(after.bytes), ratio(before.bytes, after.bytes)],
+          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
           ...brotliRow(before, after),
-          ["parameters", count(before.parameters), count(after.parameters), ratio(before.parameters, after.parameters)],
+          [
+            "parameters",
+            count(before.parameters),
+            count(after.parameters),
+            times(before.parameters / after.parameters),
+          ],
           ...macsRow(before, after),
           ...(comparison === undefined
             ? []
             : [
                 [
                   comparison.metric,
-                  figure(comparison.metric, comparison.original.value),
-                  figure(comparison.metric, comparison.candidate.value),
+                  figure(comparison.unit, comparison.original.value),
+                  figure(comparison.unit, comparison.candidate.value),
                   differenceText(comparison),
                 ],
               ]),
@@ -112,7 +118,7 @@ function show(model: string, result: PassOutput, maxDrop: number | undefined): R
       );
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
-        terminal.line(verdictText(verdict, comparison.metric, maxDrop ?? 0));
+        terminal.line(verdictSentence({ maxDrop: maxDrop ?? 0 }, verdict, comparison.unit));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}`);
     },
@@ -129,7 +135,7 @@ function list(terminal: Terminal, title: string, lines: readonly string[]): void
 
 function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
-  return [["brotli", bytes(before.brotli), bytes(after.brotli), ratio(before.brotli, after.brotli)]];
+  return [["brotli", bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 
 /** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
@@ -138,11 +144,9 @@ function macsRow(before: Weight, after: Weight): string[][] {
   if (a === null || b === null || a === undefined || b === undefined || a[2] !== b[2] || /[ +]/.test(a[2] ?? ""))
     return [];
   const [first, second] = [Number(a[1]), Number(b[1])];
-  return [["MACs", count(first), count(second), ratio(first, second)]];
+  return [["MACs", count(first), count(second), times(first / second)]];
 }
 
-function differenceText({ metric, difference }: NonNullable<PassOutput["comparison"]>): string {
-  const { value, low, high, count: samples } = difference;
-  const points = (share: number): string => (isShare(metric) ? (100 * share).toFixed(1) : figure(metric, share));
-  return `${value > 0 ? "+" : ""}${points(value)} (${points(low)} … ${points(high)} with 95 %, n = ${integer(samples)})`;
+function differenceText({ unit, difference: found }: NonNullable<PassOutput["comparison"]>): string {
+  return `${difference(unit, found.value)} (${changeInterval(unit, found)} with 95 %, n = ${integer(found.count)})`;
 }

@@ -1,7 +1,7 @@
 /** What is in a model, as text. */
 import { basename } from "node:path";
 import type { WeightNumbers } from "../jobs/weights.ts";
-import { bytes, count, integer, percent, ratio } from "../numbers.ts";
+import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { type Description, type LayerRow, multipleText, type Port } from "./describe.ts";
 import { energies, type Saving, supposedCut } from "./savings.ts";
@@ -97,7 +97,7 @@ function showSavings(
   const sizes = (saving: Saving): string[] => [
     bytes(saving.before),
     bytes(saving.after),
-    ratio(saving.before, saving.after),
+    times(saving.before / saving.after),
   ];
   const rows = [
     int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), among(int8.layers)] : [],

@@ -8,7 +8,7 @@ import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { openParts } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError } from "../../errors.ts";
-import { agreement, type Goal, size, type Task } from "../../evaluate/index.ts";
+import { agreement, type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import {
@@ -25,8 +25,8 @@ import {
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { figure, type MetricName, metricNamed } from "../metrics.ts";
-import { bytes } from "../numbers.ts";
+import { type MetricName, metricNamed } from "../metrics.ts";
+import { bytes, figure } from "../numbers.ts";
 import { prepare } from "./prepare.ts";
 
 export interface CompressInput {
@@ -85,7 +85,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       preprocessing: preparation.name,
       about: { version: ownVersion(), command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),
-      onMeasured: (measured) => context.log({ id: measured.name, text: stepText(measured, task.metric.name) }),
+      onMeasured: (measured) => context.log({ id: measured.name, text: stepText(measured, task.metric) }),
     },
     {
       engine,
@@ -117,8 +117,8 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function stepText({ name, bytes: weight, estimate }: Measured, metric: string): string {
-  return `${name}: ${bytes(weight)}, ${metric} ${figure(metric, estimate.value)}`;
+function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {
+  return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
 }
 
 /** All of them, or none: no name is taken before every file is complete. */

@@ -12,6 +12,7 @@ import {
   meanKl,
   measure,
   signalToNoise,
+  type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -34,6 +35,7 @@ export interface EvalInput {
 
 export interface Figure {
   readonly metric: string;
+  readonly unit: Unit;
   readonly better: "higher" | "lower";
   readonly estimate: Estimate;
 }
@@ -75,8 +77,8 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
   });
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
-    const { name, better } = metric;
-    return { metric: name, better, estimate: estimate(metric, last[index] ?? new Float64Array()) };
+    const { name, unit, better } = metric;
+    return { metric: name, unit, better, estimate: estimate(metric, last[index] ?? new Float64Array()) };
   });
   const [metric] = own;
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];

@@ -20,11 +20,12 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Change, Context, Outcome } from "../../passes/index.ts";
 import { calibrationSamples, recipeVersion } from "../../recipe/index.ts";
+import { verdictSentence } from "../../report/verdict.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { figure, isShare, type MetricName, metricNamed } from "../metrics.ts";
+import { type MetricName, metricNamed } from "../metrics.ts";
+import { figure } from "../numbers.ts";
 import { passCommandNamed, runPass } from "../passes.ts";
-import { verdictText } from "../verdict.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 
 export interface PassInput {
@@ -195,14 +196,15 @@ const lostShare = 0.5;
 
 /** The sentence that says what was lost: the goal, or, without one, the function. */
 function lossOf(
-  { metric, original, candidate }: Comparison,
+  { metric, unit, original, candidate }: Comparison,
   verdict: Verdict | undefined,
   preparation: Preparation | undefined,
   input: PassInput,
 ): string | undefined {
-  if (verdict !== undefined) return verdict.met ? undefined : verdictText(verdict, metric, input.maxDrop ?? 0);
-  if (!isShare(metric)) return undefined;
+  if (verdict !== undefined)
+    return verdict.met ? undefined : verdictSentence({ maxDrop: input.maxDrop ?? 0 }, verdict, unit);
+  if (unit !== "share") return undefined;
   const floor = preparation?.chance?.share ?? 0;
   if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
-  return `${metric} falls from ${figure(metric, original.value)} to ${figure(metric, candidate.value)} (n = ${candidate.count})`;
+  return `${metric} falls from ${figure(unit, original.value)} to ${figure(unit, candidate.value)} (n = ${candidate.count})`;
 }

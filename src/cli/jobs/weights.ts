@@ -6,7 +6,7 @@ import { PithError } from "../../errors.ts";
 import type { JobContext } from "../../job/job.ts";
 import { fromDense, type Matrix, rankForEnergy, singularValues } from "../../math/index.ts";
 import { open } from "../../onnx/index.ts";
-import { readStored } from "../../quantize/stored.ts";
+import { readStoredValue } from "../../passes/stored.ts";
 import { energies } from "../inspect/savings.ts";
 
 /** Singular values of a square matrix of this size take about ten seconds. */
@@ -37,7 +37,7 @@ export default async function weightsJob(
   for (const [index, { name, effective }] of found.entries()) {
     if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request.");
     context.progress(index, found.length);
-    const matrix = fromDense(await readStored(model, effective, engine));
+    const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: ranksOf(matrix) });
   }
   context.progress(found.length, found.length);
