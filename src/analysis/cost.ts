@@ -1,14 +1,15 @@
 /** What a model costs: multiply-accumulates per node, parameters and bytes. */
 import { Miss } from "../errors.ts";
-import type { Node } from "../graph/graph.ts";
+import type { Node, Value } from "../graph/graph.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { addDims, type Dim, elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
+import { storedRoot } from "./layers.ts";
 
 export interface Cost {
-  /** Multiply-accumulates of one run; symbolic where the batch is. */
-  readonly macs: Dim;
+  /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */
+  readonly macs: Dim | undefined;
   readonly perNode: ReadonlyMap<Node, Dim>;
   /** Elements of stored tensors, without masks. */
   readonly parameters: number;
@@ -22,11 +23,13 @@ export function cost(model: Model, inference: Inference): Cost {
   const perNode = new Map<Node, Dim>();
   const misses: Miss[] = [];
   let macs: Dim = 0;
+  let complete = true;
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
     const found = bound instanceof Miss ? bound : bound.cost();
     if (found instanceof Miss) {
       misses.push(found);
+      if (node.inputs.some(isWeight)) complete = false;
       continue;
     }
     perNode.set(node, found.macs);
@@ -40,5 +43,11 @@ export function cost(model: Model, inference: Inference): Cost {
       if (value.role?.kind !== "mask") parameters += elementCount(value.tensor.dims);
     }
   }
-  return { macs, perNode, parameters, bytes, misses };
+  return { macs: complete ? macs : undefined, perNode, parameters, bytes, misses };
+}
+
+/** A stored tensor of two or more axes: what reads it may multiply with it. */
+function isWeight(value: Value | undefined): boolean {
+  const root = value === undefined ? undefined : storedRoot(value);
+  return root?.tensor !== undefined && root.tensor.dims.length > 1;
 }

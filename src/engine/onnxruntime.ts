@@ -72,7 +72,8 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   return {
     graphOptimizationLevel: options.optimize === false ? "disabled" : "all",
     enableMemPattern: false,
-    logSeverityLevel: 3,
+    // Errors come back as exceptions; the runtime's own lines on the terminal would say them twice.
+    logSeverityLevel: 4,
     ...(options.threads === undefined || options.threads === 0 ? {} : { intraOpNumThreads: options.threads }),
   };
 }

@@ -8,6 +8,7 @@ import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
+import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {
   readonly engine: Engine;
@@ -73,10 +74,22 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
     }
+    if (outcome.changes.length > 0) leaveOldFormat(model);
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
   };
   return Object.assign(call, { id, summary, options });
+}
+
+/**
+ * Files up to IR 3 must list every stored tensor among the inputs. What a pass changes is written in IR 4, where the list holds only what
+ * callers feed: new tensors need no place in it, and weights that nothing reads any more can go.
+ */
+function leaveOldFormat(model: Model): void {
+  if (model.header.irVersion >= 4) return;
+  model.header.irVersion = 4;
+  model.graph.setInputs(model.graph.feeds);
+  removeUnused(model.graph);
 }
 
 function checkContract(id: string, model: Model, { changes }: Outcome, before: string, faulty: boolean): void {

@@ -51,11 +51,9 @@ export function asRows(
     );
   }
   const count = dims.slice(0, -1).reduce((product, dim) => product * dim, 1);
-  return {
-    rows: dims.length === 2 ? logits : emit.Reshape([logits, emit.constant(int64([2], [count, classes]))]),
-    count,
-    classes,
-  };
+  const flat = dims.length === 2 ? logits : emit.Reshape([logits, emit.constant(int64([2], [count, classes]))]);
+  // Losses are computed in float32, whatever the model computes in: 1 is TensorProto.FLOAT.
+  return { rows: logits.type?.type === "float32" ? flat : emit.Cast([flat], { to: 1 }), count, classes };
 }
 
 export interface CrossEntropyOptions {

@@ -10,6 +10,7 @@ import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { parameter } from "../graph/role.ts";
 import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
@@ -51,10 +52,12 @@ export async function createStep(
   const { loss } = options;
   const working = model.clone();
   raiseOpset(working, trainingOpset);
+  const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
+  // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
+  for (const name of wanted) asParameter(working, name);
   await foldConstants(working, {}, context);
   setBatch(working, sampleCount(example));
   const binding = bindInputs(working.graph.feeds, example, "training data");
-  const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
 
   const inference = infer(working);
   const emit = emitInto(working, {
@@ -121,6 +124,7 @@ function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet
   const all = layersOf(model, inference);
   const of = (selection: Selection): ReadonlySet<Value> =>
     new Set(selectLayers(all, selection).flatMap(({ weight, bias }) => [weight, ...rootOf(bias)]));
+  if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
   const chosen = layers === undefined ? undefined : of({ layers });
   const left = except === undefined ? undefined : of({ layers: except });
   return new Set(
@@ -128,6 +132,17 @@ function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet
       .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
       .map((value) => value.name),
   );
+}
+
+function asParameter(model: Model, name: string): void {
+  const value = model.graph.value(name);
+  if (value !== undefined) value.role ??= parameter;
+}
+
+function nothingToTrain(weights: readonly Value[]): PithError {
+  const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
+  const found = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
+  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; float32 can be trained.`);
 }
 
 /** The stored tensor behind a bias, which may be masked. */

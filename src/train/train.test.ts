@@ -80,6 +80,43 @@ graph (input: float32[batch, 3, 2]) -> (y) {
     expect(history[0]?.steps).toBe(7);
   });
 
+  it("a weight that is read twice, once transposed, is trained as one", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  w: float32[3, 3] = random(seed 1)
+  h = MatMul "there" (input, w)
+  wt = Transpose (w) {perm=[1, 0]}
+  y = MatMul "back" (h, wt)
+}`);
+    const { history, changes } = await train(model, { data, epochs: 4, batch: 16, learningRate: 0.05 });
+    expect(changes.map(({ at }) => at)).toEqual(["w"]);
+    expect(history[3]?.loss).toBeLessThan(history[0]?.loss ?? 0);
+    expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Transpose", "MatMul"]);
+  });
+
+  it("float64 networks are trained in float64", async () => {
+    const model = parseModel(`opset 21
+graph (input: float64[batch, 3]) -> (y) {
+  w: float64[3, 3] = random(seed 1)
+  y = MatMul (input, w)
+}`);
+    const { history } = await train(model, { data, epochs: 4, batch: 16, learningRate: 0.05 });
+    expect(history[3]?.loss).toBeLessThan(history[0]?.loss ?? 0);
+    expect(model.graph.value("w")?.tensor?.type).toBe("float64");
+  });
+
+  it("weights in halves are refused by their type", async () => {
+    const model = parseModel(`opset 21
+graph (input: float16[batch, 3]) -> (y) {
+  w: float16[3, 3] = zeros
+  y = MatMul (input, w)
+}`);
+    await expect(train(model, { data })).rejects.toMatchObject({
+      code: "E_TYPE_MISMATCH",
+      message: expect.stringContaining("its weights are float16"),
+    });
+  });
+
   it("a checkpoint is an ordinary model: opened, it goes on", async () => {
     const model = net();
     await train(model, { data, epochs: 1 });
