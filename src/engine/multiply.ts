@@ -8,10 +8,18 @@ import type { Engine, Session } from "./engine.ts";
 /** Below this many multiplications the trip to the runtime costs more than the product (about 0.1 ms). */
 const worthTheTrip = 100_000;
 
-/** a · b by the engine, in float64. The session lives as long as the returned function. */
-export function engineMultiply(engine: Engine): Multiply {
+/** Products by the engine, until they are released. */
+export interface EngineMultiply {
+  /** a · b in float64. */
+  readonly multiply: Multiply;
+  /** Gives the session back, if there is one. */
+  release(): Promise<void>;
+}
+
+/** Matrix products by the engine. The first large one loads a session, which lives until `release`. */
+export function engineMultiply(engine: Engine): EngineMultiply {
   let session: Promise<Session> | undefined;
-  return async (a, b) => {
+  const multiply: Multiply = async (a, b) => {
     if (a.rows * a.columns * b.columns < worthTheTrip) return multiplyHere(a, b);
     session ??= engine.load(productModel());
     const loaded = await session;
@@ -21,6 +29,12 @@ export function engineMultiply(engine: Engine): Multiply {
     if (product?.type !== "float64") return multiplyHere(a, b);
     return { rows: a.rows, columns: b.columns, data: product.data };
   };
+  const release = async (): Promise<void> => {
+    const loaded = await session;
+    session = undefined;
+    await loaded?.release();
+  };
+  return { multiply, release };
 }
 
 function productModel(): Model {

@@ -3,6 +3,7 @@ import { topologies, topology } from "../../test/zoo/topologies.ts";
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { createEngine } from "../engine/index.ts";
+import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
@@ -107,6 +108,109 @@ describe("factorize", () => {
       "fc1: rank 111 does not make it smaller; up to 110 would",
       "fc2: rank 111 does not make it smaller; up to 9 would",
     ]);
+  });
+
+  it("changes nothing where every layer is refused, not even what could be folded", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
+  stored: float32[4, 4] = random(seed 1)
+  unused: float32[3] = zeros
+  w = Transpose(stored)
+  y = MatMul "fc" (x, w)
+}`);
+    const before = structureHash(model);
+    const { changes, misses } = await factorize(model, { rank: 4 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at }) => at)).toEqual(["fc"]);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  it("takes a masked weight as its product with the mask, and the mask goes", async () => {
+    const masked = `opset 17
+graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
+  fc.weight_orig: float32[8, 8] parameter = random(seed 1)
+  fc.weight_mask: float32[8, 8] mask = [${Array.from({ length: 8 }, (_, row) => `[${row < 2 ? "1, 1, 1, 1, 1, 1, 1, 1" : "0, 0, 0, 0, 0, 0, 0, 0"}]`).join(", ")}]
+  fc.weight = Mul(fc.weight_orig, fc.weight_mask)
+  y = Gemm(x, fc.weight) {transB=1}
+}`;
+    const model = parseModel(masked);
+    const feeds = {
+      x: float32(
+        [2, 8],
+        Float32Array.from({ length: 16 }, (_, index) => Math.sin(index)),
+      ),
+    };
+    const before = await run(model, feeds);
+    const { changes, misses } = await factorize(model, { energy: 1 });
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at, what }) => [at, what.includes("rank 2")])).toEqual([["fc", true]]);
+    expect(verify(model)).toEqual([]);
+    expect(
+      [...model.graph.values()]
+        .filter(({ tensor }) => tensor !== undefined)
+        .map(({ name, role }) => [name, role?.kind]),
+    ).toEqual([
+      ["fc.down.weight", "parameter"],
+      ["fc.up.weight", "parameter"],
+    ]);
+    (await run(model, feeds)).forEach((value, index) => {
+      expect(value).toBeCloseTo(before[index] ?? Number.NaN, 4);
+    });
+  });
+
+  it("splits a weight that two layers read from different sides for each of them", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
+  w: float32[6, 6] = random(seed 1)
+  h = Gemm "a" (x, w) {transB=1}
+  y = Gemm "b" (h, w)
+}`);
+    const feeds = {
+      x: float32(
+        [2, 6],
+        Float32Array.from({ length: 12 }, (_, index) => Math.cos(index)),
+      ),
+    };
+    const once = parseModel(`opset 17
+graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
+  w: float32[6, 6] = random(seed 1)
+  v: float32[6, 6] = random(seed 1)
+  h = Gemm "a" (x, w) {transB=1}
+  y = Gemm "b" (h, v)
+}`);
+    await factorize(model, { rank: 2 });
+    await factorize(once, { rank: 2 });
+    const expected = await run(once, feeds);
+    (await run(model, feeds)).forEach((value, index) => {
+      expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
+    });
+  });
+
+  it("refuses a rounded weight", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
+  fc.weight: float32[6, 6] = random(seed 1)
+  k: float32[] = 0.5
+  d = Div(fc.weight, k)
+  w: float32[6, 6] straight-through = Round(d)
+  y = MatMul(x, w)
+}`);
+    const { changes, misses } = await factorize(model, { rank: 2 });
+    expect(changes).toEqual([]);
+    expect(misses[0]?.reason).toContain("its weight is rounded");
+  });
+
+  it("gives its session back", async () => {
+    let open = 0;
+    const counted = {
+      load: async (...given: Parameters<typeof engine.load>) => {
+        const session = await engine.load(...given);
+        open++;
+        return { run: session.run.bind(session), release: () => session.release().then(() => void open--) };
+      },
+    };
+    await factorize(mlp(), { layers: "fc1", rank: 8 }, { engine: counted });
+    expect(open).toBe(0);
   });
 
   it("refuses convolutions with a reason", async () => {

@@ -34,7 +34,8 @@ import {
   truncatedSvd,
 } from "../math/index.ts";
 import type { WeightRole } from "../ops/index.ts";
-import { type Change, type Context, definePass, foldConstants, type Outcome, removeUnused } from "../passes/index.ts";
+import { type Change, type Context, definePass, type Outcome, removeUnused } from "../passes/index.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 
 const names = v.union([v.string(), v.array(v.string())]);
@@ -63,8 +64,8 @@ type Options = v.InferOutput<typeof factorizeOptions>;
 /**
  * Replaces matrices by products of two thinner ones, in place.
  *
- * Works on every layer whose weight is a stored matrix (Gemm, MatMul). What would not get smaller, and what is no plain matrix, comes back
- * as a Miss.
+ * Works on every layer whose weight is a stored matrix (Gemm, MatMul), also behind a mask, whose zeros go into the product, and behind a
+ * transposition. What would not get smaller, and what is no plain matrix, comes back as a Miss.
  * @throws PithError E_OPTION unless exactly one of rank, energy and ratio is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
@@ -74,32 +75,46 @@ export const factorize = definePass({
   summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
   options: factorizeOptions,
   async run(model, options, context): Promise<Outcome> {
-    await foldConstants(model, {}, context);
-    const all = layersOf(model, infer(model));
-    const chosen = selectLayers(all, options);
-    const multiply = engineMultiply(context.engine);
-    const changes: Change[] = [];
-    const misses: Miss[] = [];
-    const known = new Map<Value, Factors>();
-    for (const [index, layer] of chosen.entries()) {
-      if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
-      context.progress(index, chosen.length);
-      const factors = known.get(layer.weight) ?? (await factorsOf(model, layer, options, multiply, context));
-      if (factors instanceof Miss) {
-        misses.push(factors);
-        continue;
-      }
-      known.set(layer.weight, factors);
-      split(model, layer, factors);
-      const { rank, relativeError } = factors;
-      const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
-      changes.push({ at: layer.name, what, decidedBy: "global" });
+    const chosen = selectLayers(layersOf(model, infer(model)), options);
+    const products = engineMultiply(context.engine);
+    try {
+      return await factorizeLayers(model, chosen, options, products.multiply, context);
+    } finally {
+      await products.release();
     }
-    removeUnused(model.graph);
-    context.progress(chosen.length, chosen.length);
-    return { changes, misses };
   },
 });
+
+async function factorizeLayers(
+  model: Model,
+  chosen: readonly Layer[],
+  options: Options,
+  multiply: Multiply,
+  context: Context,
+): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  // Layers may share a weight, and lay it out differently.
+  const known = new Map<string, Factors>();
+  for (const [index, layer] of chosen.entries()) {
+    if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
+    context.progress(index, chosen.length);
+    const key = `${layer.role.out} ${layer.effective.name}`;
+    const factors = known.get(key) ?? (await factorsOf(model, layer, options, multiply, context));
+    if (factors instanceof Miss) {
+      misses.push(factors);
+      continue;
+    }
+    known.set(key, factors);
+    split(model, layer, factors);
+    const { rank, relativeError } = factors;
+    const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
+    changes.push({ at: layer.name, what, decidedBy: "global" });
+  }
+  if (changes.length > 0) removeUnused(model.graph);
+  context.progress(chosen.length, chosen.length);
+  return { changes, misses };
+}
 
 interface Factors {
   readonly rank: number;
@@ -115,19 +130,20 @@ async function factorsOf(
   multiply: Multiply,
   context: Context,
 ): Promise<Factors | Miss> {
-  const { weight, role, name } = layer;
-  const tensor = weight.tensor;
-  if (tensor === undefined) return new Miss("its weight is computed", name);
-  if (layer.effective !== weight)
-    return new Miss("its weight is masked or quantized: remove the mask, or factorize first", name);
-  if (tensor.dims.length !== 2)
-    return new Miss(`its weight has ${tensor.dims.length} axes; matrices are factorized`, name);
-  if (tensor.type !== "float32" && tensor.type !== "float64") return new Miss(`its weight is ${tensor.type}`, name);
+  const { weight, effective, role, name } = layer;
+  const type = weight.tensor?.type;
+  const axes = effective.type?.dims?.length;
+  if (axes !== 2) return new Miss(`its weight has ${axes} axes; matrices are factorized`, name);
+  if (type !== "float32" && type !== "float64") return new Miss(`its weight is ${type}`, name);
+  if (effective.type?.type !== type)
+    return new Miss(`its weight is ${type}, and read as ${effective.type?.type}`, name);
+  if (isRounded(effective)) return new Miss("its weight is rounded: factorize first, and round what comes of it", name);
+  if (weight.role?.kind === "tied") return new Miss(`its weight is tied to "${weight.role.name}"`, name);
 
   const [outputs, inputs] = [layer.outputs, layer.inputs];
   const limit = largestRankThatSaves(outputs, inputs);
   if (options.rank !== undefined && options.rank > limit) return tooLarge(options.rank, limit, name);
-  const stored = fromDense(await tensor.read());
+  const stored = fromDense(await readStoredValue(model, effective, context.engine));
   const outFirst = role.out === 0 ? stored : transpose(stored);
   const decomposition = options.energy === undefined ? undefined : svd(outFirst);
   const rank = wantedRank(options, outputs, inputs, decomposition);
@@ -141,12 +157,19 @@ async function factorsOf(
   const up = scaleColumns(truncated.u, roots);
   const down = transpose(scaleColumns(truncated.v, roots));
   const place = (matrix: Matrix): Matrix => (role.out === 0 ? matrix : transpose(matrix));
-  const { type } = tensor;
   const store = (matrix: Matrix, part: string): Value => {
     const laid = place(matrix);
     return model.graph.addTensor(`${name}.${part}.weight`, inMemory(toDense(type, laid)), weight.role);
   };
   return { rank, relativeError: truncated.relativeError, down: store(down, "down"), up: store(up, "up") };
+}
+
+/** Whether a rounding that is trained through makes what the layer reads. */
+function isRounded({ role, producer }: Value): boolean {
+  return (
+    role?.kind === "straight-through" ||
+    (producer?.inputs ?? []).some((input) => input !== undefined && isRounded(input))
+  );
 }
 
 function wantedRank(options: Options, outputs: number, inputs: number, decomposition: Svd | undefined): number {

@@ -10,11 +10,11 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import { Model } from "../graph/model.ts";
 import { bitsOf, bytesFor, inMemory } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type Change, definePass } from "./pass.ts";
 import { removeUnused } from "./remove-unused.ts";
+import { readStored } from "./stored.ts";
 
 /** Bytes that a folded result may have beyond its inputs: small enough not to matter in a file, large enough for index arithmetic. */
 const growth = 65_536;
@@ -22,7 +22,7 @@ const growth = 65_536;
 export const foldConstants = definePass({
   id: "fold-constants",
   summary: "Evaluate what depends on stored tensors alone",
-  options: v.object({}),
+  options: v.strictObject({}),
   async run(model, _, context) {
     const inference = infer(model);
     const foldable = [...model.graph.nodes()].filter(
@@ -40,22 +40,13 @@ export const foldConstants = definePass({
       node.outputs.every((output) => output === undefined || (grows(node, output) <= growth && !unpacks(node, output))),
     );
     if (folded.length === 0) return { changes: [], misses: [] };
-    // Everything at once: one small model whose outputs are the results.
-    const names = folded.flatMap((node) =>
-      node.outputs.flatMap((output) => (output === undefined ? [] : [output.name])),
-    );
-    const work = new Model(model.clone().graph, { ...model.header, opsets: new Map(model.opsets) });
-    work.graph.setOutputs(names.flatMap((name) => work.graph.value(name) ?? []));
-    removeUnused(work.graph);
-    work.graph.setInputs([]);
-    const session = await context.engine.load(work, { optimize: false });
-    const results = await session.run({});
-    await session.release();
+    const outputs = folded.flatMap((node) => node.outputs.flatMap((output) => output ?? []));
+    const results = await readStored(model, outputs, context.engine);
     const changes: Change[] = [];
     for (const node of folded) {
       changes.push({ at: describe(node), what: "evaluated", decidedBy: "global" });
       for (const output of node.outputs) {
-        const result = output === undefined ? undefined : results[output.name];
+        const result = output === undefined ? undefined : results.get(output);
         if (output === undefined || result === undefined) continue;
         const stored = model.graph.addTensor(`${output.name}.folded`, inMemory(result));
         const { name } = output;

@@ -20,6 +20,7 @@ import type { QuantizedTensor } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -27,7 +28,7 @@ import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { readStored, removeReplaced, usedTensors } from "./stored.ts";
+import { removeReplaced, usedTensors } from "./replaced.ts";
 import { type Target, targetAt } from "./target.ts";
 import { plainWeightName, quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
 
@@ -120,7 +121,7 @@ async function weightFor(
   const known = forms.get(key);
   if (known !== undefined) return known;
 
-  const dense = await readStored(model, effective, context.engine);
+  const dense = await readStoredValue(model, effective, context.engine);
   const turned = rule.integerTransposed ? transposed(dense) : dense;
   const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
   const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, learned);
@@ -146,7 +147,7 @@ async function biasFor(model: Model, { layer, rule }: Target, context: Context):
   const dims = rule.channelDims(layer.outputs);
   const factor = rule.biasFactor ?? 1;
   if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
-  const dense = await readStored(model, bias, context.engine);
+  const dense = await readStoredValue(model, bias, context.engine);
   const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
   return float32(dense.dims.length === 1 ? dims : dense.dims, scaled);
 }

@@ -18,12 +18,12 @@ import { fullRange } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { nothingLearned, round, roundingAt } from "./learned.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { readStored } from "./stored.ts";
 import { forLayer, plainWeightName, weightMiss, weightRule } from "./weight.ts";
 
 const { perChannel, layers: layerNames, except, activations, data, samples } = quantizeOptions.entries;
@@ -142,7 +142,7 @@ async function roundWeight(
   options: FakeQuantizeOptions,
   context: Context,
 ): Promise<Value> {
-  const dense = await readStored(model, layer.effective, context.engine);
+  const dense = await readStoredValue(model, layer.effective, context.engine);
   const { scale, range, axis } = forLayer(layer, () =>
     weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
   );

@@ -14,6 +14,7 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { buffer, straightThrough } from "../graph/role.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
+import { isStored } from "../passes/stored.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -124,11 +125,4 @@ export function roundingAt(value: Value): Found | undefined {
 function operands(value: Value | undefined, op: string): readonly (Value | undefined)[] | undefined {
   const node = value?.producer;
   return node?.op === op && node.domain === "" ? node.inputs : undefined;
-}
-
-/** A weight, or what a mask makes of one. */
-function isStored(value: Value): boolean {
-  if (value.tensor !== undefined) return true;
-  const inputs = value.producer?.inputs ?? [];
-  return inputs.length > 0 && inputs.every((input) => input === undefined || isStored(input));
 }

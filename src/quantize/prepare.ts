@@ -15,11 +15,11 @@ import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
+import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { withoutRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import { place } from "./placement.ts";
-import { readStored } from "./stored.ts";
 import { targetAt } from "./target.ts";
 
 /** What a scheme would take on. */
@@ -113,8 +113,8 @@ export async function prepare(
   const vectors = [...graph.values()].filter(
     (value) => isDerivedVector(value, inference) && [...value.uses].some(({ node }) => readers.has(node)),
   );
-  for (const value of vectors) {
-    const stored = graph.addTensor(`${value.name}.stored`, inMemory(await readStored(model, value, context.engine)));
+  for (const [value, dense] of await readStored(model, vectors, context.engine)) {
+    const stored = graph.addTensor(`${value.name}.stored`, inMemory(dense));
     const { name } = value;
     graph.replaceUses(value, stored);
     graph.rename(value, graph.freshName(`${name}.computed`));

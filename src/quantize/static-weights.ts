@@ -3,12 +3,12 @@ import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { quantizeBias, quantizeTensor, quantizeWeights, weightScaleForBias } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import type { Learned } from "./learned.ts";
 import type { QuantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
-import { readStored } from "./stored.ts";
 import type { Target } from "./target.ts";
 import { dequantized, forLayer, plainWeightName, settingsOf, weightRule } from "./weight.ts";
 
@@ -38,7 +38,7 @@ export async function writeWeights(
       const bias = await vectorBias(model, user, context);
       if (bias !== undefined) biases.set(user, bias);
     }
-    const dense = await readStored(model, layer.effective, context.engine);
+    const dense = await readStoredValue(model, layer.effective, context.engine);
     const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), learned));
     // A scale so small that a bias would not fit int32 grows, where that leaves the zero point alone.
     const scale = rule.scale.map((own, channel) => {
@@ -95,7 +95,7 @@ function writeBias(
 async function vectorBias(model: Model, { layer, rule }: Target, context: Context): Promise<Float32Array | undefined> {
   const { bias } = layer;
   if (bias === undefined || rule.biasFactor !== 1) return undefined;
-  const dense = await readStored(model, bias, context.engine);
+  const dense = await readStoredValue(model, bias, context.engine);
   const values = toFloat32(dense);
   if (values.length === 1) return new Float32Array(layer.outputs).fill(values[0] ?? 0);
   return values.length === layer.outputs && dense.dims.at(-1) === layer.outputs ? values : undefined;
@@ -110,7 +110,7 @@ export async function writeConstants(
   context: Context,
 ): Promise<void> {
   for (const value of constants) {
-    const dense: Dense = await readStored(model, value, context.engine);
+    const dense: Dense = await readStoredValue(model, value, context.engine);
     const tensor = quantizeWeights({ dense, type: options.activations, symmetric: false });
     const close = dequantized(emit, value.name, tensor);
     for (const node of operators) {

@@ -24,8 +24,8 @@ import { measure, missingData, withData } from "./measure.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, raiseFor, tryOut } from "./prepare.ts";
+import { removeReplaced, usedTensors } from "./replaced.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
-import { removeReplaced, usedTensors } from "./stored.ts";
 
 export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);

@@ -16,11 +16,12 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { raiseFor, tryOut } from "./prepare.ts";
-import { readStored, removeReplaced, usedTensors } from "./stored.ts";
+import { removeReplaced, usedTensors } from "./replaced.ts";
 import { dequantized, plainWeightName, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
@@ -69,7 +70,7 @@ async function write(
   learned: Learned,
   onNode: (node: Layer["node"]) => void,
 ): Promise<Value> {
-  const dense = await readStored(model, layer.effective, context.engine);
+  const dense = await readStoredValue(model, layer.effective, context.engine);
   const tensor = quantizeWeight(layer, dense, settingsOf(options), learned);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
   return dequantized(emit, plainWeightName(layer), tensor);
