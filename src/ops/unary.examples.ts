@@ -23,7 +23,17 @@ export const unaryExamples: readonly Example[] = [
   ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
   ...cases("LeakyRelu"),
   ...cases("Elu"),
+  ...["Sin", "Cos", "Mish", "Gelu", "Selu"].flatMap((op) => cases(op)),
+  ...cases("HardSigmoid"),
   ...cases("HardSwish", between(-5, 5)),
+  example("Gelu by tanh", '(x: float32[batch, 3]) y = Gelu(x) {approximate="tanh"}', { feeds: { x: anywhere } }),
+  example("HardSigmoid as PyTorch has it", "(x: float32[batch, 3]) y = HardSigmoid(x) {alpha=0.16666667, beta=0.5}", {
+    feeds: { x: anywhere },
+  }),
+  example("HardSigmoid at its flat ends", "(x: float32[4]) y = HardSigmoid(x)", { feeds: { x: [-9, -3, 3, 9] } }),
+  example("Selu with a floor of its own", "(x: float32[batch, 3]) y = Selu(x) {alpha=1.5, gamma=1.2}", {
+    feeds: { x: anywhere },
+  }),
   example("Relu of opset 6", "(x: float32[batch, 3]) y = Relu(x)", { opset: 6 }),
   example("Relu of a picture", "(x: float32[batch, 3, 2, 2]) y = Relu(x)"),
   example("Reciprocal of negative numbers", "(x: float32[4]) y = Reciprocal(x)", { feeds: { x: between(-2, -0.5) } }),

@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, multiplyDims } from "../tensor/dims.ts";
-import { decimal } from "./attributes.ts";
+import { decimal, text } from "./attributes.ts";
 import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { combineElements, withElements } from "./elements.ts";
 import { noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
@@ -105,6 +105,56 @@ export const unaryOperators: readonly Op[] = [
       const size = emit.Add([emit.Abs([x]), number(1)]);
       return emit.Div([up, emit.Mul([size, size])]);
     },
+  }),
+  unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
+  unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
+  unary({
+    name: "Mish",
+    // y = x · t with t = tanh(softplus(x)), so dy/dx = t + x · (1 - t²) · σ(x).
+    derivative: ({ emit, up, x, number }) => {
+      const t = emit.Tanh([emit.Softplus([x])]);
+      const slope = emit.Mul([x, emit.Mul([emit.Sub([number(1), emit.Mul([t, t])]), emit.Sigmoid([x])])]);
+      return emit.Mul([up, emit.Add([t, slope])]);
+    },
+  }),
+  unary<{ readonly tanh: boolean }>({
+    name: "Gelu",
+    read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
+    // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). The other form has Φ ≈ (1 + tanh(u)) / 2 with u = √(2/π) · (x + 0.044715 x³).
+    derivative: ({ emit, up, x, s, number }) => {
+      const square = emit.Mul([x, x]);
+      const half = (value: Value): Value => emit.Mul([number(0.5), emit.Add([number(1), value])]);
+      if (!s.tanh) {
+        const share = half(emit.Erf([emit.Mul([x, number(Math.SQRT1_2)])]));
+        const density = emit.Mul([number(1 / Math.sqrt(2 * Math.PI)), emit.Exp([emit.Mul([square, number(-0.5)])])]);
+        return emit.Mul([up, emit.Add([share, emit.Mul([x, density])])]);
+      }
+      const root = Math.sqrt(2 / Math.PI);
+      const inner = emit.Mul([x, emit.Add([number(root), emit.Mul([square, number(root * 0.044715)])])]);
+      const t = emit.Tanh([inner]);
+      const slope = emit.Add([number(root), emit.Mul([square, number(3 * root * 0.044715)])]);
+      const second = emit.Mul([number(0.5), emit.Mul([x, emit.Mul([emit.Sub([number(1), emit.Mul([t, t])]), slope])])]);
+      return emit.Mul([up, emit.Add([half(t), second])]);
+    },
+  }),
+  unary<{ readonly alpha: number; readonly beta: number }>({
+    name: "HardSigmoid",
+    read: (site) => ({ alpha: decimal(site, "alpha", 0.2), beta: decimal(site, "beta", 0.5) }),
+    // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
+    derivative: ({ emit, up, y, s, number }) => {
+      const inside = emit.And([emit.Greater([y, number(0)]), emit.Less([y, number(1)])]);
+      return emit.Where([inside, emit.Mul([up, number(s.alpha)]), number(0)]);
+    },
+  }),
+  unary<{ readonly alpha: number; readonly gamma: number }>({
+    name: "Selu",
+    read: (site) => ({ alpha: decimal(site, "alpha", 1.6732632), gamma: decimal(site, "gamma", 1.050701) }),
+    // For x ≤ 0: y = γ·α·(eˣ - 1), so dy/dx = y + γ·α.
+    derivative: ({ emit, up, x, y, s, number }) =>
+      emit.Mul([
+        up,
+        emit.Where([emit.Greater([x, number(0)]), number(s.gamma), emit.Add([y, number(s.gamma * s.alpha)])]),
+      ]),
   }),
   unary<{ readonly alpha: number }>({
     name: "LeakyRelu",
