@@ -77,6 +77,11 @@ describe("intervals", () => {
     expect(low).toBe(-high);
   });
 
+  it("losing a sample never looks better than losing none", () => {
+    const worst = [0, 1, 2, 3, 4, 8].map((lost) => -pairedProportions(100, 0, lost).low);
+    expect(worst.toSorted((a, b) => a - b)).toEqual(worst);
+  });
+
   it("are chosen by the rows: Wilson's only where all are 0 or 1", () => {
     expect(estimate(accuracy(), Float64Array.of(1, 0, 1, 1))).toEqual(wilson(3, 4));
     expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual(meanInterval(Float64Array.of(1, 0.5, 1)));

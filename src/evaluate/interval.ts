@@ -106,16 +106,14 @@ function difference(first: number, second: number): number {
 /**
  * second − first, where both are proportions over the same samples.
  * @param gained samples that only the second has right; `lost`: only the first.
- * Where no sample is disputed the variance is zero by chance, not by proof: the ends are then what Wilson's interval leaves open.
+ * Wald's interval. Where fewer than three samples are disputed its variance is (nearly) zero by chance, not by proof: each end is then at
+ * least as far away as what Wilson's interval leaves open after as many samples without a single event.
  */
 export function pairedProportions(count: number, gained: number, lost: number): Estimate {
   requireSamples(count);
-  if (gained + lost === 0) {
-    const open = wilson(0, count).high;
-    return { value: 0, low: -open, high: open, count };
-  }
   const value = (gained - lost) / count;
-  const half = z95 * Math.sqrt(((gained + lost) / count - value * value) / count);
+  const wald = z95 * Math.sqrt(((gained + lost) / count - value * value) / count);
+  const half = gained + lost < 3 ? Math.max(wald, wilson(0, count).high) : wald;
   return { value, low: value - half, high: value + half, count };
 }
 
