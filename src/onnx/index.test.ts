@@ -40,7 +40,7 @@ describe("open", () => {
     ["version https://git-lfs.github.com/spec/v1\n", /Git LFS/, /git lfs pull/],
     ["<!DOCTYPE html><html>", /web page/, /download/],
     ["\x10\x00\x00\x00TFL3....", /TensorFlow Lite/, /tf2onnx/],
-    ["hello, world, this is text", /is no ONNX model/, /damaged/],
+    ["hello, world, this is text", /is not an ONNX model/, /damaged/],
   ])("says what a file is that is no model: %j", async (text, sentence, hint) => {
     await writeFile(path, Buffer.from(text, "latin1"));
     await expect(open(path)).rejects.toMatchObject({

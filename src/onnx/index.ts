@@ -34,7 +34,7 @@ export interface OpenOptions {
  * Opens an ONNX model: a path, a URL, a Blob or File, the bytes themselves (which must not change afterwards), or any random access to
  * them. Only the graph is read. Weights above 8 KiB stay where they are until something needs their numbers.
  *
- * @throws PithError E_FILE if there is no such file, E_NOT_ONNX if it is no ONNX model, E_MODEL if the model contradicts itself,
+ * @throws PithError E_FILE if there is no such file, E_NOT_ONNX if it is not an ONNX model, E_MODEL if the model contradicts itself,
  * E_UNSUPPORTED for element types that this version does not know.
  *
  * @example
@@ -91,15 +91,15 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   const { code } = error;
   if (code === "E_NOT_ONNX") {
     if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
-    const guess = sniff(await source.read(0, Math.min(64, source.size)));
+    const guess = sniff(await source.read(0, Math.min(64, source.size)), source.name);
     if (guess !== undefined) {
       const { hint } = guess;
-      return new PithError(code, `"${source.name}" is no ONNX model: it looks like ${guess.what}.`, {
+      return new PithError(code, `"${source.name}" is not an ONNX model: it looks like ${guess.what}.`, {
         hint,
         cause: error,
       });
     }
-    return rephrased(error, `"${source.name}" is no ONNX model: ${error.message}`);
+    return rephrased(error, `"${source.name}" is not an ONNX model: ${error.message}`);
   }
   return code === "E_MODEL" || code === "E_UNSUPPORTED"
     ? rephrased(error, `"${source.name}": ${error.message}`)

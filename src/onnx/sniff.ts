@@ -1,4 +1,4 @@
-/** What a file is if it is no ONNX model: people open what they have. */
+/** What a file is if it is not an ONNX model: people open what they have. */
 const signatures: readonly (readonly [offset: number, bytes: string, what: string, hint: string])[] = [
   [
     0,
@@ -17,11 +17,19 @@ const signatures: readonly (readonly [offset: number, bytes: string, what: strin
   [0, "{", "JSON", "Name the .onnx file."],
 ];
 
-/** A guess from the first bytes of a file. */
-export function sniff(head: Uint8Array): { readonly what: string; readonly hint: string } | undefined {
+const endings: readonly (readonly [ending: RegExp, what: string, hint: string])[] = [
+  [/\.(pt|pth|bin|ckpt)$/i, "a PyTorch checkpoint", "Export the network with torch.onnx.export."],
+  [/\.(h5|hdf5|keras)$/i, "a Keras model", "Convert it with tf2onnx."],
+  [/\.(tflite|pb)$/i, "a TensorFlow model", "Convert it with tf2onnx."],
+  [/\.safetensors$/i, "a safetensors file: weights without a network", "Export the network with torch.onnx.export."],
+];
+
+/** A guess from the first bytes of a file, or else from its name. */
+export function sniff(head: Uint8Array, name: string): { readonly what: string; readonly hint: string } | undefined {
   const text = String.fromCharCode(...head.subarray(0, 64));
   for (const [offset, bytes, what, hint] of signatures) {
     if (text.startsWith(bytes, offset)) return { what, hint };
   }
+  for (const [ending, what, hint] of endings) if (ending.test(name)) return { what, hint };
   return undefined;
 }

@@ -126,6 +126,6 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 export function malformed(offset: number, what: string): PithError {
   return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, {
-    hint: "The file is damaged or cut off, or no ONNX model: copy or download it again.",
+    hint: "The file is damaged or cut off, or not an ONNX model: copy or download it again.",
   });
 }
