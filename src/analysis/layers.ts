@@ -7,7 +7,9 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
+import { plainName } from "./masks.ts";
 
 export interface Layer {
   /** The parameter's stem ("fc1" of "fc1.weight"), else the node's name. */
@@ -83,13 +85,53 @@ export function storedRoot(value: Value): Value | undefined {
   return undefined;
 }
 
-/** Endings by which exporters mark the weight of a layer, and those that techniques append. */
-const weightEnding = /[./:_](weight|kernel|w)(_orig|_quantized)?$/i;
+/** Where a layer's output channels lie in its stored weight. */
+export interface StoredAxis {
+  readonly axis: number;
+  /** Whether channels have other indices there than in the layer. */
+  readonly renumbered: boolean;
+}
+
+/** The axis of the stored weight along which the layer's output channels lie: through masks, transpositions, reshapes. */
+export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
+  return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
+}
+
+function axisBehind(
+  value: Value,
+  { axis, renumbered }: StoredAxis,
+  root: Value,
+  inference: Inference,
+): StoredAxis | undefined {
+  if (value === root) return { axis, renumbered };
+  const node = value.producer;
+  const bound = node === undefined ? undefined : inference.at(node);
+  if (node === undefined || bound === undefined || bound instanceof Miss) return undefined;
+  const rule = bound.axes();
+  if (rule instanceof Miss) return undefined;
+  for (const link of rule.links) {
+    if (!("from" in link)) continue;
+    for (const [near, far] of [
+      [link.to, link.from],
+      [link.from, link.to],
+    ] as const) {
+      const before = valueAt(node, far[0]);
+      if (near[0] !== "out0" || near[1] !== axis || before === undefined || storedRoot(before) !== root) continue;
+      const next = { axis: far[1], renumbered: renumbered || link.map !== undefined };
+      return axisBehind(before, next, root, inference);
+    }
+  }
+  return undefined;
+}
+
+/** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
+const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
 
 function layerName(weight: Value, node: Node): string {
-  const stem = weight.name.replace(weightEnding, "");
-  if (stem !== weight.name && stem !== "") return stem;
-  return node.name !== "" ? node.name : (node.outputs[0]?.name ?? weight.name);
+  const name = plainName(weight);
+  const stem = name.replace(weightEnding, "");
+  if (stem !== name && stem !== "") return stem;
+  return node.name !== "" ? node.name : (node.outputs[0]?.name ?? name);
 }
 
 export interface Selection {

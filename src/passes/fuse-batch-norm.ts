@@ -13,6 +13,7 @@
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -98,7 +99,8 @@ function match(node: Node, layer: Layer, inference: Inference, trained: boolean)
   if (layer.role.outputAxis !== 1) return new Miss("normalizes another axis than the layer's channels");
   const { weight, bias, effective } = layer;
   if (weight.tensor?.type !== "float32") return new Miss("the layer's weight is not float32");
-  if (effective !== weight && !isMasked(effective, weight)) return new Miss("the layer's weight is computed");
+  if (effective !== weight && maskedAt(weight)?.product !== effective)
+    return new Miss("the layer's weight is computed");
   if (weight.uses.size > 1 || effective.uses.size > 1) return new Miss("the layer's weight is shared");
   const input = biasInput[layer.node.op];
   if (input !== undefined && layer.node.inputs[input] !== bias) return new Miss("the layer's bias is computed");
@@ -115,15 +117,6 @@ function match(node: Node, layer: Layer, inference: Inference, trained: boolean)
     bias: bias?.tensor,
     statistics: [scale, shift, mean, variance],
   };
-}
-
-function isMasked(effective: Value, weight: Value): boolean {
-  const product = effective.producer;
-  return (
-    product?.op === "Mul" &&
-    product.inputs.includes(weight) &&
-    product.inputs.some((input) => input?.role?.kind === "mask")
-  );
 }
 
 async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<void> {

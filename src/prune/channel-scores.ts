@@ -5,12 +5,9 @@
  * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
  * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
  */
-import { valueAt } from "../analysis/channel-links.ts";
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
-import { type Layer, storedRoot } from "../analysis/layers.ts";
-import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { type Layer, storedOutputAxis } from "../analysis/layers.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { channelNorms } from "./mask.ts";
 import { readMask, stored } from "./masked.ts";
@@ -37,11 +34,12 @@ function distinct(layers: readonly Layer[]): readonly Layer[] {
 /** The scores of the units that this layer's weight makes, 1 on average. */
 async function layerScores(
   group: Group,
-  { weight, effective, role }: Layer,
+  layer: Layer,
   n: 1 | 2,
   inference: Inference,
 ): Promise<ReadonlyMap<number, number>> {
-  const axis = axisBehind(effective, role.out, weight, inference);
+  const { weight } = layer;
+  const axis = storedOutputAxis(layer, inference)?.axis;
   const { dims } = stored(weight);
   const mask = await readMask(weight);
   const values = toFloat64(await stored(weight).read()).map((value, index) => (mask[index] === 1 ? value : 0));
@@ -55,26 +53,4 @@ async function layerScores(
   }
   const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);
   return mean === 0 ? scores : new Map([...scores].map(([unit, score]) => [unit, score / mean]));
-}
-
-/** The axis of a stored tensor that an axis of what is made of it comes from: through masks, transpositions, reshapes. */
-function axisBehind(value: Value, axis: number, root: Value, inference: Inference): number | undefined {
-  if (value === root) return axis;
-  const node = value.producer;
-  const bound = node === undefined ? undefined : inference.at(node);
-  if (node === undefined || bound === undefined || bound instanceof Miss) return undefined;
-  const rule = bound.axes();
-  if (rule instanceof Miss) return undefined;
-  for (const link of rule.links) {
-    if (!("from" in link)) continue;
-    for (const [near, far] of [
-      [link.to, link.from],
-      [link.from, link.to],
-    ] as const) {
-      const before = valueAt(node, far[0]);
-      if (near[0] !== "out0" || near[1] !== axis || before === undefined || storedRoot(before) !== root) continue;
-      return axisBehind(before, far[1], root, inference);
-    }
-  }
-  return undefined;
 }

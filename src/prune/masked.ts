@@ -8,71 +8,17 @@
  *
  * The product has the old name, so whatever read the weight reads the masked one, and training sees gradients through the mask.
  */
-import { Miss, PithError } from "../errors.ts";
+import { type Masked, maskedAt, plainName } from "../analysis/masks.ts";
+import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../graph/role.ts";
-import { fromNumbers, type NumericType, toFloat64 } from "../tensor/convert.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
-import type { DataType, Tensor } from "../tensor/types.ts";
+import type { Tensor } from "../tensor/types.ts";
 import type { Mask } from "./mask.ts";
-
-/** A parameter behind a mask. */
-export interface Masked {
-  /** `<name>_orig`: what is trained. */
-  readonly parameter: Value;
-  /** `<name>_mask` */
-  readonly mask: Value;
-  /** `<name>`: parameter times mask. */
-  readonly product: Value;
-  readonly node: Node;
-}
-
-/** What a stored parameter is masked by, if it is. */
-export function maskedAt(parameter: Value): Masked | undefined {
-  for (const { node } of parameter.uses) {
-    const mask = node.inputs.find((input) => input !== parameter && input?.role?.kind === "mask");
-    const [product] = node.outputs;
-    if (node.op === "Mul" && node.domain === "" && mask?.tensor !== undefined && product !== undefined) {
-      return { parameter, mask, product, node };
-    }
-  }
-  return undefined;
-}
-
-/** All masked parameters of a graph, in the order of their products. */
-export function allMasked(graph: Graph): readonly Masked[] {
-  const found: Masked[] = [];
-  for (const node of graph.nodes()) {
-    const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
-    const masked = parameter === undefined ? undefined : maskedAt(parameter);
-    if (masked?.node === node) found.push(masked);
-  }
-  return found;
-}
-
-/** The name of a parameter, masked or not: `fc1.weight`. */
-export function plainName(parameter: Value): string {
-  return maskedAt(parameter)?.product.name ?? parameter.name;
-}
-
-const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
-
-/** Why a stored value cannot be masked. */
-export function refusal(model: Model, parameter: Value): Miss | undefined {
-  const { tensor, role } = parameter;
-  if (tensor === undefined || parameter.graph !== model.graph) return new Miss("it is not stored", parameter.name);
-  if (!floats.has(tensor.type)) return new Miss(`it is stored as ${tensor.type}`, parameter.name);
-  if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`, parameter.name);
-  for (const other of model.graph.values()) {
-    if (other.role?.kind === "tied" && other.role.name === parameter.name) {
-      return new Miss(`"${other.name}" is tied to it`, parameter.name);
-    }
-  }
-  return undefined;
-}
 
 /** The mask of a parameter; all ones where it has none. */
 export async function readMask(parameter: Value): Promise<Mask> {
@@ -83,8 +29,9 @@ export async function readMask(parameter: Value): Promise<Mask> {
 
 /** Puts a mask on a parameter, or replaces the one it has. */
 export function setMask(model: Model, parameter: Value, mask: Mask): Masked {
-  const { type, dims } = stored(parameter);
-  const tensor = inMemory(fromNumbers(type as Exclude<NumericType, "float8e8m0">, dims, mask));
+  const { dims } = stored(parameter);
+  const type = floatOf(parameter);
+  const tensor = inMemory(fromNumbers(type, dims, mask));
   const present = maskedAt(parameter);
   if (present !== undefined) {
     present.mask.tensor = tensor;
@@ -117,7 +64,7 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   const kept = toFloat64(await stored(mask).read());
   const folded = inMemory(
     fromNumbers(
-      tensor.type as Exclude<NumericType, "float8e8m0">,
+      floatOf(parameter),
       tensor.dims,
       // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
       values.map((value, index) => value * (kept[index] ?? 0) + 0),
@@ -141,6 +88,12 @@ export function checkSameDims(what: string, dims: readonly number[], parameter: 
     "E_SHAPE_MISMATCH",
     `${what} for "${plainName(parameter)}" must have its dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
   );
+}
+
+function floatOf(parameter: Value): FloatType {
+  const { type } = stored(parameter);
+  if (isFloat(type)) return type;
+  throw new PithError("E_MODEL", `"${parameter.name}" is stored as ${type}: only floats are masked.`);
 }
 
 export function stored(value: Value): Tensor {

@@ -1,9 +1,10 @@
 /** Folding masks into their parameters, and asking whether there are any. */
 import * as v from "valibot";
+import { allMasked, type Masked, maskedAt } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
-import { allMasked, foldMask, type Masked, maskedAt } from "./masked.ts";
+import { foldMask } from "./masked.ts";
 import { type Selection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);

@@ -5,6 +5,7 @@
  * weight under its present mask, or `importanceScores` of the same dimensions.
  */
 import * as v from "valibot";
+import { plainName } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -26,7 +27,7 @@ import {
   pruneSmallest,
   smallest,
 } from "./mask.ts";
-import { checkSameDims, plainName, readMask, setMask, stored } from "./masked.ts";
+import { checkSameDims, readMask, setMask, stored } from "./masked.ts";
 import { type Selection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor for every selected layer, or one by layer name. */

@@ -2,10 +2,10 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { whyNotMaskable } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { refusal } from "./masked.ts";
 
 export type ParameterKind = "weight" | "bias";
 
@@ -77,7 +77,7 @@ function parametersOf(model: Model, selected: readonly Layer[], kind: ParameterK
       misses.push(new Miss(`it has no ${kind}`, layer.name));
       continue;
     }
-    const refused = refusal(model, parameter);
+    const refused = whyNotMaskable(model, parameter);
     if (refused !== undefined) misses.push(new Miss(`its ${kind} is not masked: ${refused.reason}`, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, parameter });
   }

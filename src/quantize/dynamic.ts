@@ -12,6 +12,7 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { layers, selectLayers } from "../analysis/layers.ts";
+import { plainName } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -30,7 +31,7 @@ import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
 import { type Target, targetAt } from "./target.ts";
-import { plainWeightName, quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
+import { quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
@@ -126,7 +127,7 @@ async function weightFor(
   const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
   const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, learned);
   // One zero point serves all channels: the ranges of channels are symmetric.
-  const { codes, scale, zeroPoint } = storeQuantized(emit, plainWeightName(layer), {
+  const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
     ...tensor,
     scale: float32(tensor.axis === undefined ? [] : channelDims, tensor.scale.data),
     zeroPoint: single(tensor),

@@ -10,6 +10,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import { plainName } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -24,7 +25,7 @@ import { measure, missingData, withData } from "./measure.ts";
 import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { forLayer, plainWeightName, weightMiss, weightRule } from "./weight.ts";
+import { forLayer, weightMiss, weightRule } from "./weight.ts";
 
 const { perChannel, layers: layerNames, except, activations, data, samples } = quantizeOptions.entries;
 
@@ -147,5 +148,6 @@ async function roundWeight(
     weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
   );
   const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
-  return round(emit, plainWeightName(layer), layer.effective, { scale, low: range.low, high: range.high }, dims).result;
+  return round(emit, plainName(layer.weight), layer.effective, { scale, low: range.low, high: range.high }, dims)
+    .result;
 }

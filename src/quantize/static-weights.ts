@@ -1,4 +1,5 @@
 /** The stored side of the static scheme: weights as codes, biases as int32, stored operands of other operators. */
+import { plainName } from "../analysis/masks.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { quantizeBias, quantizeTensor, quantizeWeights, weightScaleForBias } from "../math/index.ts";
@@ -10,7 +11,7 @@ import type { Learned } from "./learned.ts";
 import type { QuantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
-import { dequantized, forLayer, plainWeightName, settingsOf, weightRule } from "./weight.ts";
+import { dequantized, forLayer, settingsOf, weightRule } from "./weight.ts";
 
 /** Weights as codes and biases as int32; each weight is read once, with the needs of all layers that share it in view. */
 export async function writeWeights(
@@ -51,7 +52,7 @@ export async function writeWeights(
       return grown;
     });
     const tensor = forLayer(layer, () => quantizeTensor(dense, { ...rule, scale }));
-    const weight = dequantized(emit, plainWeightName(layer), tensor);
+    const weight = dequantized(emit, plainName(layer.weight), tensor);
     for (const user of users) {
       const { node, role } = user.layer;
       model.graph.setInput(node, role.input, weight);

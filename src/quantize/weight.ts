@@ -105,11 +105,6 @@ export function forLayer<T>(layer: Layer, work: () => T): T {
   }
 }
 
-/** The name that the stored numbers keep through masking and quantization: `fc1.weight`. */
-export function plainWeightName(layer: Layer): string {
-  return layer.weight.name.replace(/_orig$/, "");
-}
-
 /** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
 export function storeQuantized(
   emit: Emit,

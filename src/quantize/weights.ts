@@ -11,6 +11,7 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import { plainName } from "../analysis/masks.ts";
 import type { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -22,7 +23,7 @@ import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { raiseFor, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
-import { dequantized, plainWeightName, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
+import { dequantized, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
@@ -73,7 +74,7 @@ async function write(
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const tensor = quantizeWeight(layer, dense, settingsOf(options), learned);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
-  return dequantized(emit, plainWeightName(layer), tensor);
+  return dequantized(emit, plainName(layer.weight), tensor);
 }
 
 function whatBecame(options: QuantizeOptions): string {

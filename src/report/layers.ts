@@ -5,15 +5,13 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf, storedRoot } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change } from "../passes/index.ts";
-import { toFloat64, toNumbers } from "../tensor/convert.ts";
+import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
 import type { LayerFacts, LayerRow } from "./data.ts";
-
-const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
 
 /**
  * The rows of a report's table of layers, in the order of the original. Every weight of both models is read once.
@@ -80,25 +78,16 @@ function storedBehind(value: Value, reached: Set<Value>): void {
 async function zerosOf({ weight, effective }: Layer): Promise<number | undefined> {
   const { tensor } = weight;
   if (tensor === undefined) return undefined;
-  const zero = floats.has(tensor.type) ? 0 : zeroPoint(weight, effective);
+  const zero = isFloat(tensor.type) ? 0 : zeroPoint(weight, effective);
   if (zero === undefined) return undefined;
   const values = toFloat64(await tensor.read());
-  const mask = maskOf(weight)?.tensor;
+  const mask = maskedAt(weight)?.mask.tensor;
   const kept = mask === undefined ? undefined : toFloat64(await mask.read());
   let zeros = 0;
   for (let index = 0; index < values.length; index++) {
     if (values[index] === zero || kept?.[index] === 0) zeros++;
   }
   return values.length === 0 ? undefined : zeros / values.length;
-}
-
-/** The mask that a stored weight is multiplied with. */
-export function maskOf(weight: Value): Value | undefined {
-  for (const { node } of weight.uses) {
-    const mask = node.inputs.find((input) => input?.role?.kind === "mask");
-    if (mask?.tensor !== undefined) return mask;
-  }
-  return undefined;
 }
 
 /** The integer that stands for 0 in a weight that is dequantized; undefined where channels differ in it, or it is not known. */

@@ -14,6 +14,13 @@ import type { DataOf, DataType, Dense } from "./types.ts";
 /** Element types whose elements are plain numbers. */
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
 
+/** Types of floating point that arithmetic is done in: what weights and activations are, before they are quantized. */
+export type FloatType = "float32" | "float64" | "float16" | "bfloat16";
+
+export function isFloat(type: DataType): type is FloatType {
+  return type === "float32" || type === "float64" || type === "float16" || type === "bfloat16";
+}
+
 /**
  * All elements in float64; no copy if they are float64 already, so do not write into the result. Integers beyond 2^53 round.
  * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.

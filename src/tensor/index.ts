@@ -1,7 +1,9 @@
 /** Element types, dimensions, storage, and the conversions between them. */
 export {
+  type FloatType,
   fromNumbers,
   integerRange,
+  isFloat,
   type NumericType,
   toFloat32,
   toFloat64,

@@ -5,6 +5,7 @@
 import { cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
 import { layers as layersOf } from "../../analysis/layers.ts";
+import { whyNotMaskable } from "../../analysis/masks.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -16,7 +17,7 @@ import { type DrawnLayer, draw, strip } from "./draw.ts";
 import { type Box, collect } from "./graph.ts";
 import { plotScript } from "./script.ts";
 import { plotStyle } from "./style.ts";
-import { curveSteps, unprunable, type WeightPicture, weightPicture } from "./weights.ts";
+import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
 
 export interface PlotOptions {
   /** What the page is called: the file's name. */
@@ -108,7 +109,7 @@ async function plotLayers(
     const before = seen.get(weight);
     if (before !== undefined) plotted.push({ ...before, first: false });
     else {
-      const refused = unprunable(model, layer);
+      const refused = whyNotMaskable(model, layer.weight);
       const found = refused ?? (await weightPicture(layer, inference));
       const dims = weight.tensor?.dims ?? [];
       const one: PlottedLayer = {

@@ -6,15 +6,12 @@
  * norm first (`lnStructured` with n = 2); the order of all channels is kept, so this is exact.
  */
 import type { Inference } from "../../analysis/infer.ts";
-import type { Layer } from "../../analysis/layers.ts";
+import { type Layer, storedOutputAxis } from "../../analysis/layers.ts";
+import { maskedAt } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
-import type { Model } from "../../graph/model.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import type { DataType } from "../../tensor/types.ts";
-import { maskOf } from "../layers.ts";
 
 /** Columns of a strip at most: neighbouring channels share one. */
 const mostCells = 48;
@@ -40,24 +37,9 @@ export interface WeightPicture {
   readonly order: Uint16Array;
 }
 
-const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
-
 /** How many of `size` an amount takes: halves round to even, as Python rounds. */
 export function removedCount(amount: number, size: number): number {
   return roundHalfEven(amount * size);
-}
-
-/** Why a weight is not pruned by magnitude. */
-export function unprunable(model: Model, { weight }: Layer): Miss | undefined {
-  const { tensor, role } = weight;
-  if (tensor === undefined || weight.graph !== model.graph) return new Miss("it is not stored in the main graph");
-  if (!floats.has(tensor.type)) return new Miss(`it is stored as ${tensor.type}`);
-  if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`);
-  for (const other of model.graph.values()) {
-    if (other.role?.kind === "tied" && other.role.name === weight.name)
-      return new Miss(`"${other.name}" is tied to it`);
-  }
-  return undefined;
 }
 
 /** The picture of a layer's weight, which is read once. */
@@ -66,11 +48,11 @@ export async function weightPicture(layer: Layer, inference: Inference): Promise
   if (tensor === undefined) return new Miss("it is not stored");
   const dense = await tensor.read();
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
-  const masked = maskOf(layer.weight)?.tensor;
+  const masked = maskedAt(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
   if (values.some(Number.isNaN)) return new Miss("it holds NaN");
-  const axis = channelAxis(layer, inference);
-  return pictureOf(values, mask, tensor.dims, axis);
+  const found = storedOutputAxis(layer, inference);
+  return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
 }
 
 /** @param axis of the output channels; undefined if it is not known. */
@@ -178,33 +160,6 @@ function channelOrder(norms: Float64Array, left: Uint8Array): Uint16Array {
   const order = new Uint16Array(norms.length);
   for (const [place, channel] of channels.entries()) order[channel] = place;
   return order;
-}
-
-/** The axis of the stored weight along which the layer's output channels lie, followed from the node back through what works on the weight. */
-function channelAxis({ role, effective, weight }: Layer, inference: Inference): number | undefined {
-  let axis: number = role.out;
-  for (let value: Value = effective; value !== weight; ) {
-    const { producer } = value;
-    if (producer === undefined) return undefined;
-    const bound = inference.at(producer);
-    const rule = bound instanceof Miss ? bound : bound.axes();
-    if (rule instanceof Miss) return undefined;
-    const output = `out${producer.outputs.indexOf(value)}`;
-    const next = producer.inputs.findIndex((input) => input !== undefined && leadsTo(input, weight));
-    const link = rule.links.find(
-      (one) => "from" in one && !one.map && one.from[0] === `in${next}` && one.to[0] === output && one.to[1] === axis,
-    );
-    const from = producer.inputs[next];
-    if (from === undefined || link === undefined || !("from" in link)) return undefined;
-    axis = link.from[1];
-    value = from;
-  }
-  return axis;
-}
-
-function leadsTo(value: Value, weight: Value): boolean {
-  if (value === weight) return true;
-  return (value.producer?.inputs ?? []).some((input) => input !== undefined && leadsTo(input, weight));
 }
 
 function lowerBound(sorted: Float64Array, value: number): number {

@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { infer } from "./infer.ts";
+import { layers } from "./layers.ts";
+import { allMasked, maskedAt, plainName, whyNotMaskable } from "./masks.ts";
+
+const model = parseModel(`opset 17
+graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
+  latent: float32[2, 2] parameter = [1, 2, 3, 4]
+  kept: float32[2, 2] mask = [1, 0, 1, 1]
+  factors: float32[2, 2] buffer = [1, 2, 3, 4]
+  free: float32[2, 2] parameter = [1, 2, 3, 4]
+  copy: float32[2, 2] tied(free) = [1, 2, 3, 4]
+  codes: int8[2, 2] = [1, 2, 3, 4]
+  fc1.weight = Mul(kept, latent)
+  scaled = Mul(free, factors)
+  a = MatMul "first" (x, fc1.weight)
+  b = MatMul "second" (a, scaled)
+  y = MatMul "third" (b, copy)
+}`);
+const value = (name: string) => {
+  const found = model.graph.value(name);
+  if (found === undefined) throw new Error(name);
+  return found;
+};
+
+describe("a mask", () => {
+  test("is known by its role, whatever the names and the order of the operands", () => {
+    expect(maskedAt(value("latent"))).toMatchObject({
+      mask: { name: "kept" },
+      product: { name: "fc1.weight" },
+    });
+    expect(maskedAt(value("free"))).toBeUndefined();
+    expect(allMasked(model.graph).map(({ parameter }) => parameter.name)).toEqual(["latent"]);
+  });
+
+  test("leaves the layer the name of the product", () => {
+    expect(plainName(value("latent"))).toBe("fc1.weight");
+    expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1", "second", "third"]);
+  });
+});
+
+test.each([
+  ["latent", undefined],
+  ["codes", "it is stored as int8"],
+  ["copy", 'it is tied to "free"'],
+  ["free", '"copy" is tied to it'],
+  ["a", "it is not stored in the main graph"],
+])("whether %s can be masked", (name, reason) => {
+  expect(whyNotMaskable(model, value(name))?.reason).toBe(reason);
+});

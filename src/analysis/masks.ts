@@ -1,0 +1,64 @@
+/**
+ * What a pruning mask is: a value with the role `mask` that a node multiplies with a stored parameter.
+ *
+ *     fc1.weight_orig: float32[128, 784] parameter
+ *     fc1.weight_mask: float32[128, 784] mask
+ *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ *
+ * The role says it all: a mask is only ever multiplied.
+ */
+import { Miss } from "../errors.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+
+/** A parameter behind a mask. */
+export interface Masked {
+  /** `<name>_orig`: what is trained. */
+  readonly parameter: Value;
+  /** `<name>_mask` */
+  readonly mask: Value;
+  /** `<name>`: parameter times mask. */
+  readonly product: Value;
+  readonly node: Node;
+}
+
+/** What a stored parameter is masked by, if it is. */
+export function maskedAt(parameter: Value): Masked | undefined {
+  for (const { node } of parameter.uses) {
+    const mask = node.inputs.find((input) => input !== parameter && input?.role?.kind === "mask");
+    const [product] = node.outputs;
+    if (mask?.tensor !== undefined && product !== undefined) return { parameter, mask, product, node };
+  }
+  return undefined;
+}
+
+/** All masked parameters of a graph, in the order of their products. */
+export function allMasked(graph: Graph): readonly Masked[] {
+  const found: Masked[] = [];
+  for (const node of graph.nodes()) {
+    const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
+    const masked = parameter === undefined ? undefined : maskedAt(parameter);
+    if (masked?.node === node) found.push(masked);
+  }
+  return found;
+}
+
+/** The name of a parameter, masked or not: `fc1.weight`. */
+export function plainName(parameter: Value): string {
+  return maskedAt(parameter)?.product.name ?? parameter.name;
+}
+
+/** Why a stored value cannot be masked, if so. */
+export function whyNotMaskable(model: Model, parameter: Value): Miss | undefined {
+  const { tensor, role } = parameter;
+  if (tensor === undefined || parameter.graph !== model.graph)
+    return new Miss("it is not stored in the main graph", parameter.name);
+  if (!isFloat(tensor.type)) return new Miss(`it is stored as ${tensor.type}`, parameter.name);
+  if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`, parameter.name);
+  for (const other of model.graph.values()) {
+    if (other.role?.kind === "tied" && other.role.name === parameter.name)
+      return new Miss(`"${other.name}" is tied to it`, parameter.name);
+  }
+  return undefined;
+}
