@@ -1,22 +1,15 @@
-/** The passes that are commands: found here by the command, for its flags, and by the job, to run it. */
-import type * as v from "valibot";
-import type { Model } from "../graph/model.ts";
-import type { Context, Outcome } from "../passes/index.ts";
-
-/** Any pass, its options not yet checked: it checks them itself. */
-export interface AnyPass {
-  (...rest: never[]): Promise<Outcome>;
-  readonly options: v.GenericSchema;
-}
+/**
+ * The passes that are commands: found here by the command, for its flags, and by the job, to run it. What samples a pass is given and whether it
+ * takes masks is said by its step; each is loaded alone, so that help answers at once.
+ */
+import type { AnyPass } from "../recipe/steps.ts";
 
 export interface PassCommand {
-  /** The command's name. */
+  /** The command's name, and that of the recipe's step (`recipe/steps.ts`). */
   readonly name: string;
   readonly summary: string;
   /** What the result is called by default: model.<suffix>.onnx. */
   readonly suffix: string;
-  /** Which samples the pass itself is given, if it takes any: those to train on, or those to calibrate with. */
-  readonly samples: "train" | "calibrate";
   readonly examples: readonly string[];
   /** Whether these settings, as they were given, make no sense without data: why. */
   readonly dataNeeded?: (given: Readonly<Record<string, unknown>>) => string | undefined;
@@ -28,7 +21,6 @@ export const passCommands: readonly PassCommand[] = [
     name: "train",
     summary: "train a model, or fine-tune one after it was made smaller",
     suffix: "trained",
-    samples: "train",
     examples: [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
@@ -39,7 +31,6 @@ export const passCommands: readonly PassCommand[] = [
     name: "prune",
     summary: "prune the least weights, or cut out the least channels",
     suffix: "pruned",
-    samples: "calibrate",
     examples: [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
@@ -50,7 +41,6 @@ export const passCommands: readonly PassCommand[] = [
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
     suffix: "quantized",
-    samples: "calibrate",
     examples: [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
@@ -62,7 +52,6 @@ export const passCommands: readonly PassCommand[] = [
     name: "factorize",
     summary: "replace weight matrices by products of two thinner ones",
     suffix: "factorized",
-    samples: "calibrate",
     examples: [
       "factorize model.onnx --energy 0.95",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
@@ -73,16 +62,10 @@ export const passCommands: readonly PassCommand[] = [
     name: "distill",
     summary: "train a small model to answer as a larger one does",
     suffix: "distilled",
-    samples: "train",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
     load: async () => (await import("../distill/index.ts")).distill,
   },
 ];
-
-/** Calls a pass with options as they were given. @throws PithError E_OPTION if they do not fit. */
-export function runPass(pass: AnyPass, model: Model, options: object, context: Context): Promise<Outcome> {
-  return Reflect.apply(pass, undefined, [model, options, context]);
-}
 
 export function passCommandNamed(name: string): PassCommand {
   const found = passCommands.find((entry) => entry.name === name);

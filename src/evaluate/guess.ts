@@ -10,6 +10,7 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import { commonestShare } from "./chance.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
 import { mcnemarExact } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
@@ -95,7 +96,7 @@ export async function guessPreprocessing(
   const [best] = trials;
   if (best === undefined) throw new PithError("E_USAGE", "There is no preprocessing to try.");
   const all = await sample.gather(Uint32Array.from({ length: best.right.length }, (_, index) => index));
-  const chance = commonestShare(toFloat64(all.label ?? batch.label));
+  const chance = commonestShare(toFloat64(all.label ?? batch.label)) ?? 0;
   return {
     chosen: best.preprocessing,
     scores: trials.map(({ preprocessing, accuracy: share, loss }) => ({ preprocessing, accuracy: share, loss })),
@@ -141,10 +142,4 @@ export function imageInput(model: Model): ImageInput {
     "E_DATA",
     `The model has ${model.graph.feeds.length} inputs (${names}): which one takes the images must be said.`,
   );
-}
-
-function commonestShare(labels: Float64Array): number {
-  const counts = new Map<number, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return Math.max(...counts.values()) / labels.length;
 }

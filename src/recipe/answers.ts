@@ -1,4 +1,4 @@
-/** Which class a model names for each sample: from that follow agreement, the commonest answer, and where two models differ. */
+/** Which class a model names for each sample: from that follow agreement, chance, and where two models differ. */
 import { answer, bestClass, type Metric, scoresFor } from "../evaluate/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -37,18 +37,6 @@ export function answers(output?: string): Metric {
 export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
   if (original.given.every((named) => named < 0)) return undefined;
   return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
-}
-
-/** What always giving the commonest answer would score: of the labels, or of what the original says where that is the truth. */
-export function commonestShare({ given, labels }: Answers, { truth }: Metric): number | undefined {
-  const counts = new Map<number, number>();
-  let total = 0;
-  for (const value of truth === "original" ? given : labels) {
-    if (value < 0) continue;
-    counts.set(value, (counts.get(value) ?? 0) + 1);
-    total++;
-  }
-  return total === 0 ? undefined : Math.max(...counts.values()) / total;
 }
 
 /** Several classes, and one choice among them for each sample. */

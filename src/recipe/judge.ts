@@ -9,123 +9,70 @@ import { infer } from "../analysis/infer.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import {
-  agreement,
-  type Comparison,
-  compareRows,
-  type Estimate,
-  estimate,
-  type LatencyReport,
-  latency,
-  type Metric,
-  measure,
-  size,
-  type Task,
-} from "../evaluate/index.ts";
+import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
-import { figure } from "../report/numbers.ts";
 import type { Batch } from "../tensor/types.ts";
-import { type Answers, answers, commonestShare, sameAnswers } from "./answers.ts";
+import { type Compared, Figures, type FiguresOptions } from "./figures.ts";
 
-export interface JudgeOptions {
+export interface JudgeOptions extends FiguresOptions {
   /** What figures call the original. */
   readonly name: string;
-  /** Samples a run (64). */
-  readonly batch?: number;
-  /** The output that is the answer: "logits", else the first of floats. */
-  readonly output?: string;
-  readonly threads?: number;
 }
 
-export interface Standing {
+export interface Standing extends Compared {
   readonly measured: Measured;
-  readonly comparison: Comparison;
-  readonly agreement: Estimate | undefined;
-  readonly answers: Answers;
   /** The model's file. */
   readonly bytes: Uint8Array;
   /** The model in that file. */
   readonly model: Model;
 }
 
-/** A share that lost more than half of what it was above chance is not the same function any more. */
-const lostShare = 0.5;
-
 /** Disagreements that a report shows. */
 const disagreementsKept = 10;
 
-/** Measures one model after another against the same original on the same samples; the original runs once. */
+/** Measures one model after another as it would be shipped, against the same original on the same samples. */
 export class Judge {
   readonly original: Standing;
-  /** What always giving the commonest answer would score, where the metric is a share. */
-  readonly chance: number | undefined;
-  readonly #task: Task;
-  readonly #options: JudgeOptions;
+  readonly figures: Figures;
+  readonly #test: Dataset;
+  readonly #threads: number | undefined;
   readonly #context: Context;
-  readonly #rows: Float64Array;
 
   private constructor(
-    task: Task,
-    options: JudgeOptions,
+    original: Standing,
+    figures: Figures,
+    test: Dataset,
+    threads: number | undefined,
     context: Context,
-    own: { readonly rows: Float64Array; readonly standing: Standing },
   ) {
-    this.#task = task;
-    this.#options = options;
+    this.original = original;
+    this.figures = figures;
+    this.#test = test;
+    this.#threads = threads;
     this.#context = context;
-    this.#rows = own.rows;
-    this.original = own.standing;
-    this.chance = task.metric.interval === "proportion" ? commonestShare(own.standing.answers, task.metric) : undefined;
   }
 
   /** @throws PithError E_DATA if the test part does not fit the model. */
   static async create(original: Model, task: Task, options: JudgeOptions, context: Context): Promise<Judge> {
+    const { name, ...rest } = options;
     const shipped = await ship(original);
-    const [found] = await rowsOf([shipped.model], task, options, context);
-    const { rows, said } = found ?? nothing;
-    const comparison = compareRows(task.metric, rows, rows);
-    const facts = await factsOf(shipped, options.name, task.test);
-    const standing: Standing = {
-      measured: { ...facts, estimate: comparison.original },
-      comparison,
-      agreement: agreementOf(said, said),
-      answers: said,
-      ...shipped,
-    };
-    return new Judge(task, options, context, { rows, standing });
+    const figures = await Figures.create(shipped.model, task, rest, context);
+    const facts = await factsOf(shipped, name, task.test);
+    const measured = { ...facts, estimate: figures.original.comparison.original };
+    const standing = { measured, ...figures.original, ...shipped };
+    return new Judge(standing, figures, task.test, options.threads, context);
   }
 
   async measure(model: Model, name: string): Promise<Standing> {
     const shipped = await ship(model);
-    const facts = await factsOf(shipped, name, this.#task.test);
-    // What holds a model against the original's outputs needs these again.
-    const held = this.#task.metric.truth === "original" ? [this.original.model] : [];
-    const found = (await rowsOf([...held, shipped.model], this.#task, this.#options, this.#context)).at(-1);
-    const { rows, said } = found ?? nothing;
-    const comparison = compareRows(this.#task.metric, this.#rows, rows);
-    return {
-      measured: { ...facts, estimate: comparison.candidate },
-      comparison,
-      agreement: agreementOf(this.original.answers, said),
-      answers: said,
-      ...shipped,
-    };
-  }
-
-  /** Why a model is no longer the same function; undefined while it is, or where that cannot be told. */
-  lost({ comparison }: Standing): string | undefined {
-    const { metric, unit, original, candidate } = comparison;
-    if (!Number.isFinite(candidate.value)) return `${metric} is ${candidate.value}`;
-    const floor = this.chance;
-    if (floor === undefined || original.value <= floor) return undefined;
-    if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
-    const [before, after, chance] = [original.value, candidate.value, floor].map((value) => figure(unit, value));
-    return `${metric} falls from ${before} to ${after} (n = ${candidate.count}; chance is ${chance})`;
+    const facts = await factsOf(shipped, name, this.#test);
+    const compared = await this.figures.compare(shipped.model);
+    return { measured: { ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
   }
 
   /** The first samples that both answer differently. */
@@ -141,8 +88,8 @@ export class Judge {
 
   /** Original and model timed in turns, on one sample (as many as the model fixes). */
   async time(model: Model, rounds: number): Promise<LatencyReport> {
-    const feeds = await oneRun(this.original.model, this.#task.test);
-    const { threads } = this.#options;
+    const feeds = await oneRun(this.original.model, this.#test);
+    const threads = this.#threads;
     return latency(this.#context.engine, [this.original.model, model], feeds.feeds, {
       rounds,
       signal: this.#context.signal,
@@ -159,37 +106,6 @@ async function ship(model: Model): Promise<{ readonly bytes: Uint8Array; readonl
   assertValid(final);
   const bytes = await encodeToBytes(final);
   return { bytes, model: await open(bytes) };
-}
-
-interface Rows {
-  readonly rows: Float64Array;
-  readonly said: Answers;
-}
-
-const nothing: Rows = { rows: new Float64Array(), said: { given: new Float64Array(), labels: new Float64Array() } };
-
-async function rowsOf(
-  models: readonly Model[],
-  task: Task,
-  { batch = 64, output, threads }: JudgeOptions,
-  context: Context,
-): Promise<readonly Rows[]> {
-  const metrics: readonly Metric[] = [task.metric, answers(output)];
-  const measured = await measure(context.engine, models, task.test, metrics, {
-    batch,
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
-    ...(threads === undefined ? {} : { threads }),
-  });
-  return measured.map(([rows = new Float64Array(), said = new Float64Array()]) => ({
-    rows,
-    said: { labels: said.filter((_, index) => index % 2 === 0), given: said.filter((_, index) => index % 2 === 1) },
-  }));
-}
-
-function agreementOf(original: Answers, other: Answers): Estimate | undefined {
-  const same = sameAnswers(original, other);
-  return same === undefined ? undefined : estimate(agreement(), same);
 }
 
 async function factsOf(

@@ -10,8 +10,8 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { type Machine, type Measured, type Run, runFormat, type Samples, type Variant } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { allowance, figure } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
+import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
 import { steps } from "./steps.ts";
@@ -98,7 +98,8 @@ export async function compress(
   onStage("original");
   const judge = await Judge.create(original, task, judgeOptions(name, options), context);
   onMeasured(judge.original.measured);
-  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(trains))) requireKnowledge(judge);
+  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(trains)))
+    judge.figures.requireKnowledge();
 
   const tried: Tried[] = [];
   for (const candidate of candidates) {
@@ -158,31 +159,17 @@ export function refusal(run: Run): PithError {
       : lost(refused);
   }
   if (comparison === undefined || verdict === undefined) return lost("Nothing was kept");
-  const { metric, unit, original, candidate } = comparison;
-  const [before, after] = [original.value, candidate.value].map((value) => figure(unit, value));
-  const most = run.goal?.maxDrop ?? 0;
-  const shown = verdict.drop.value <= most ? "these samples do not show that it stays within" : "more than";
-  return lost(`${metric} goes from ${before} to ${after}: ${shown} the ${allowance(unit, most)} allowed`);
+  if (run.goal === undefined) return lost("Nothing was kept");
+  return lost(missedGoal(comparison, verdict, run.goal));
 }
 
 function sentence(text: string): string {
   return `${text[0]?.toUpperCase()}${text.slice(1)}`;
 }
 
+/** Whether a step changes what the model knows: then it may begin with nothing. */
 function trains({ id }: RecipeStep): boolean {
   return steps.get(id)?.data === "train";
-}
-
-/** @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise. */
-function requireKnowledge({ original, chance }: Judge): void {
-  const { unit, original: own } = original.comparison;
-  if (chance === undefined || own.value > chance) return;
-  const [scored, guessed] = [own.value, chance].map((value) => figure(unit, value));
-  throw new PithError(
-    "E_DATA",
-    `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: nothing was done.`,
-    { hint: "Preprocessing, labels or model do not belong together." },
-  );
 }
 
 /** The smallest that is not refused and keeps the goal; by force the smallest there is, if none is like that. */
@@ -225,7 +212,7 @@ async function dataRecord(
     train: await used("train"),
     calibrate: await used("calibrate"),
     test: await samplesOf(task.test),
-    chance: judge.chance,
+    chance: judge.figures.chance,
   };
 }
 

@@ -1,10 +1,12 @@
 /** The steps that a recipe may have: each is a pass, with the pass's own options. */
 import type * as v from "valibot";
 import { distill } from "../distill/index.ts";
+import type { Task } from "../evaluate/index.ts";
 import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
+import { assertValid } from "../graph/verify.ts";
 import type { Context, Outcome } from "../passes/index.ts";
-import { prune } from "../prune/index.ts";
+import { isPruned, prune, remove } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { type Epoch, train } from "../train/index.ts";
 
@@ -14,7 +16,7 @@ export interface StepOutcome extends Outcome {
 }
 
 /** Any pass: it checks its options itself. */
-interface AnyPass {
+export interface AnyPass {
   (...rest: never[]): Promise<StepOutcome>;
   readonly id: string;
   readonly summary: string;
@@ -43,12 +45,21 @@ const kinds: readonly StepKind[] = [
 /** Step by the word that stands for it in a recipe. */
 export const steps: ReadonlyMap<string, StepKind> = new Map(kinds.map((kind) => [kind.pass.id, kind]));
 
-/** Runs a step's pass on a model, in place. `data` is what the run gives it. */
-export function runStep(
+/**
+ * Runs a step's pass on a model, in place, with its part of the samples.
+ * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid.
+ */
+export async function runStep(
   kind: StepKind,
   model: Model,
   options: Readonly<Record<string, unknown>>,
+  parts: Pick<Task, "train" | "calibrate">,
   context: Context,
 ): Promise<StepOutcome> {
-  return Reflect.apply(kind.pass, undefined, [model, options, context]);
+  if (kind.foldsMasks === true && isPruned(model)) await remove(model);
+  const data = kind.data === undefined ? undefined : parts[kind.data];
+  const given = data === undefined ? options : { ...options, data };
+  const outcome: StepOutcome = await Reflect.apply(kind.pass, undefined, [model, given, context]);
+  assertValid(model);
+  return outcome;
 }

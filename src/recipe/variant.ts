@@ -1,15 +1,12 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
-import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
-import { assertValid } from "../graph/verify.ts";
 import type { Context } from "../passes/index.ts";
-import { isPruned, remove } from "../prune/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Judge, Standing } from "./judge.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
-import { runStep, type StepKind, steps } from "./steps.ts";
+import { runStep, steps } from "./steps.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -63,7 +60,7 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? judge.lost(standing) ?? larger,
+    refused: unchanged ?? judge.figures.lost(standing.comparison) ?? larger,
   };
   return { variant, standing };
 }
@@ -79,9 +76,7 @@ async function takeStep(
   if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before ${step.id}.`);
   onStage(step.id);
   const started = performance.now();
-  if (kind.foldsMasks === true && isPruned(model)) await remove(model);
-  const outcome = await runStep(kind, model, { ...step.options, ...dataFor(kind, task) }, context);
-  assertValid(model);
+  const outcome = await runStep(kind, model, step.options, task, context);
   const seconds = secondsSince(started);
   onStage("evaluate");
   const standing = await judge.measure(model, `${candidate.name}, after ${step.id}`);
@@ -99,11 +94,6 @@ async function takeStep(
     agreement,
   };
   return { record, standing };
-}
-
-function dataFor({ data }: StepKind, task: Task): { readonly data?: Dataset } {
-  const samples = data === undefined ? undefined : task[data];
-  return samples === undefined ? {} : { data: samples };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

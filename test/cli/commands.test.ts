@@ -347,7 +347,7 @@ describe("prune", () => {
       code: 1,
       out: "",
       err: expect.stringMatching(
-        /^E_ACCURACY_LOST: accuracy falls from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
+        /^E_ACCURACY_LOST: Accuracy falls from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
       ),
     });
     expect(readdirSync(folder)).not.toContain("gone.onnx");

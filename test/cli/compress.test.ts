@@ -128,6 +128,39 @@ describe("nothing is written", () => {
   });
 });
 
+describe("a command of one pass judges as a recipe of that step does", () => {
+  const sentence = (err: string): string => /E_\w+: (.*?\.) (Nothing was written|hint)/s.exec(err)?.[1] ?? err;
+
+  test.each([
+    ["prune: { structured: true, amount: 0.95 }", ["prune", "--structured", "95%"], []],
+    ["prune: { structured: true, amount: 0.4 }", ["prune", "--structured", "40%"], ["--max-drop", "1%"]],
+    ["quantize: { scheme: static }", ["quantize", "--scheme", "static"], ["--max-drop", "0", "--strict"]],
+  ])("%s", async (step, [pass = "", ...options], goal) => {
+    writeFileSync(at("step.yaml"), `steps:\n  - ${step}\n`);
+    const whole = await compress("-r", at("step.yaml"), "-o", at("none"), ...goal);
+    const data = ["--data", at("data"), "-o", at("none.onnx")];
+    const alone = await pith([pass, at("net.onnx"), ...options, ...data, ...goal]);
+    expect(alone.err).toContain("E_ACCURACY_LOST: Accuracy ");
+    expect(sentence(alone.err)).toBe(sentence(whole.err));
+    expect(existsSync(at("none.onnx"))).toBe(false);
+  });
+
+  test("where the model does not know the data; training may begin there", async () => {
+    const data = ["--data", at("swapped.csv"), "-o", at("swapped.onnx")];
+    const { code, err } = await pith(["prune", at("net.onnx"), "--amount", "10%", ...data]);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
+    expect(existsSync(at("swapped.onnx"))).toBe(false);
+    expect(await pith(["train", at("net.onnx"), "--epochs", "1", ...data])).toMatchObject({ code: 0 });
+  });
+
+  test("a goal is kept by training too", async () => {
+    const words = ["train", at("net.onnx"), "--data", at("data"), "--epochs", "1", "-o", at("none.onnx")];
+    const { code, err } = await pith([...words, "--max-drop", "0", "--strict"]);
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: ") });
+    expect(existsSync(at("none.onnx"))).toBe(false);
+  });
+});
+
 test("usage: data and goal are asked for, and no file is taken for a folder or put in the model's place", async () => {
   expect(await pith(["compress", at("net.onnx")])).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
   expect(await compress("--metric", "perplexity")).toMatchObject({

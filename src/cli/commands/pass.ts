@@ -12,7 +12,7 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags } from "../metrics.ts";
 import { bytes, count, difference, figure, integer, times } from "../numbers.ts";
-import { keysOf, requiredKeys } from "../options.ts";
+import { requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -34,7 +34,6 @@ const shown = 5;
 export async function passCommand(name: string): Promise<CommandDefinition<typeof stepFlags>> {
   const entry = passCommandNamed(name);
   const pass = await entry.load();
-  const takesData = keysOf(pass.options).has("data");
   return defineCommand({
     name,
     summary: entry.summary,
@@ -64,7 +63,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
         });
       }
       await requireWritable(out);
-      const settings = { options: session.passed, takesData, data, metric, output, maxDrop, strict, force };
+      const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const module = moduleBeside(import.meta.url, "../jobs/pass");
       const result = await withoutLeftovers(out, () => session.job<typeof passJob>(module, input, `${name} ${model}`));
@@ -140,7 +139,7 @@ function brotliRow(before: Weight, after: Weight): string[][] {
 
 /** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
 function macsRow(before: Weight, after: Weight): string[][] {
-  const [a, b] = [before.macs, after.macs].map((text) => /^(\d+)(.*)$/.exec(text));
+  const [a, b] = [before.macs, after.macs].map((text) => /^(\d+)(.*)$/.exec(text ?? ""));
   if (a === null || b === null || a === undefined || b === undefined || a[2] !== b[2] || /[ +]/.test(a[2] ?? ""))
     return [];
   const [first, second] = [Number(a[1]), Number(b[1])];

@@ -1,32 +1,31 @@
-/** Job of the commands that change a model: run a pass, measure before and after on data, and write what is still worth having. */
+/** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { type Dataset, openParts } from "../../data/index.ts";
+import { openParts } from "../../data/index.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import {
   agreement,
   type Comparison,
-  compareRows,
+  type Goal,
   judge,
-  measure,
   type Size,
   size,
+  type Task,
   type Verdict,
 } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
-import { assertValid } from "../../graph/verify.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import type { Change, Context, Outcome } from "../../passes/index.ts";
-import { calibrationSamples, recipeVersion } from "../../recipe/index.ts";
-import { verdictSentence } from "../../report/verdict.ts";
+import type { Change, Context } from "../../passes/index.ts";
+import { Figures, missedGoal } from "../../recipe/figures.ts";
+import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
+import { runStep, steps } from "../../recipe/steps.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { type MetricName, metricNamed } from "../metrics.ts";
-import { figure } from "../numbers.ts";
-import { passCommandNamed, runPass } from "../passes.ts";
-import { type Preparation, prepare } from "./prepare.ts";
+import { passCommandNamed } from "../passes.ts";
+import { prepare } from "./prepare.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -34,8 +33,6 @@ export interface PassInput {
   readonly out: string;
   /** Flags of the pass, as given: it checks them itself. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Whether the pass has an option called `data`. */
-  readonly takesData: boolean;
   readonly data: DataRequest | undefined;
   readonly metric: MetricName;
   readonly output: string | undefined;
@@ -48,8 +45,8 @@ export interface PassInput {
 
 export interface Weight extends Size {
   readonly parameters: number;
-  /** A number, or a polynomial in named dimensions. */
-  readonly macs: string;
+  /** A number, or a polynomial in named dimensions; undefined where an operator's cost is not known. */
+  readonly macs: string | undefined;
 }
 
 export interface PassOutput {
@@ -67,43 +64,41 @@ export interface PassOutput {
 }
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
-  const command = passCommandNamed(input.command);
-  const [pass, model] = await Promise.all([command.load(), open(input.model)]);
+  const [kind, model] = await Promise.all([kindOf(input.command), open(input.model)]);
   const original = model.clone();
-  const engine = createEngine();
+  const passContext = contextOf(createEngine(), input, context);
   const judging =
-    input.data === undefined ? undefined : await openJudging(engine, original, input, input.data, context);
+    input.data === undefined ? undefined : await openJudging(kind, original, input, input.data, passContext, context);
 
   context.stage(input.command);
-  const given = judging !== undefined && input.takesData ? { ...input.options, data: judging.forPass } : input.options;
-  const outcome: Outcome = await runPass(pass, model, given, passContext(engine, input, context));
-  const misses = outcome.misses.map(({ reason, at }) => ({ reason, at }));
-  const before = await weightOf(original, input.model);
+  const outcome = await runStep(kind, model, input.options, judging?.task ?? {}, passContext);
   const nothing = {
     changes: outcome.changes,
-    misses,
-    before,
+    misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
+    before: await weightOf(original, input.model),
     after: undefined,
-    preprocessing: judging?.preparation.name,
+    preprocessing: judging?.preprocessing,
     comparison: undefined,
     verdict: undefined,
     lost: undefined,
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
-  assertValid(model);
 
-  const comparison = judging === undefined ? undefined : await judging.compare(model);
-  const verdict =
-    comparison === undefined || input.maxDrop === undefined
+  if (judging !== undefined) context.stage("evaluate");
+  const comparison = judging === undefined ? undefined : (await judging.figures.compare(model)).comparison;
+  const goal: Goal | undefined =
+    input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
+  const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
+  // What trains may have to be another function: it may begin with none.
+  const otherwise = comparison === undefined || trains(kind) ? undefined : judging?.figures.lost(comparison);
+  const missed =
+    comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
-      : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict });
-  const lost =
-    comparison === undefined || command.samples === "train"
-      ? undefined
-      : lossOf(comparison, verdict, judging?.preparation, input);
+      : missedGoal(comparison, verdict, goal);
+  const lost = otherwise ?? missed;
   if (lost !== undefined && !input.force) {
-    throw new PithError("E_ACCURACY_LOST", `${lost}. Nothing was written.`, {
+    throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
       hint: "Ask for less, or write it all the same: --force (before fine-tuning, for instance).",
     });
   }
@@ -115,7 +110,18 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   return { ...nothing, after, comparison, verdict, lost, written: input.out };
 }
 
-function passContext(engine: Engine, input: PassInput, context: JobContext): Context {
+/** The step of a recipe that the command runs, with the command's own form of the pass. */
+async function kindOf(name: string): Promise<StepKind> {
+  const kind = steps.get(name);
+  if (kind === undefined) throw new Error(`There is no step "${name}".`);
+  return { ...kind, pass: await passCommandNamed(name).load() };
+}
+
+function trains({ data }: StepKind): boolean {
+  return data === "train";
+}
+
+function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {
   return {
     engine,
     seed: input.seed,
@@ -132,79 +138,47 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
   return {
     ...(await size(...filesOf(model, path))),
     parameters,
-    macs: typeof macs === "number" ? String(macs) : macs.text,
+    macs: typeof macs === "number" ? String(macs) : macs?.text,
   };
 }
 
 interface Judging {
-  readonly preparation: Preparation;
-  /** What the pass trains on or calibrates with. */
-  readonly forPass: Dataset | undefined;
-  compare(model: Model): Promise<Comparison>;
+  readonly task: Task;
+  readonly figures: Figures;
+  /** How the images were prepared. */
+  readonly preprocessing: string | undefined;
 }
 
+/** Measures the original. @throws PithError E_DATA if it knows nothing about the data, unless that is what training is for. */
 async function openJudging(
-  engine: Engine,
+  kind: StepKind,
   original: Model,
   input: PassInput,
-  data: DataRequest,
+  { path, samples, ...data }: DataRequest,
+  passContext: Context,
   context: JobContext,
 ): Promise<Judging> {
-  const training = passCommandNamed(input.command).samples === "train";
   const step = { id: input.command, options: input.options };
-  const { train, calibrate, test } = await openParts(data.path, {
+  const parts = await openParts(path, {
     calibrate: calibrationSamples({ version: recipeVersion, steps: [step] }),
     seed: input.seed,
-    ...(data.samples === undefined ? {} : { test: data.samples }),
+    ...(samples === undefined ? {} : { test: samples }),
   });
-  if (training && train === undefined) {
-    throw new PithError(
-      "E_DATA",
-      `${test.name} has one part only: there is nothing to train on beside what it is judged by.`,
-    );
+  if (trains(kind) && parts.train === undefined) {
+    const found = `${parts.test.name} has one part only`;
+    throw new PithError("E_DATA", `${found}: there is nothing to train on beside what it is judged by.`);
   }
-  const forPass = training ? train : calibrate;
-  const preparation = await prepare(engine, original, input.model, data, test, context);
-  if (!training && preparation.chance?.beaten === false && !input.force) {
-    throw new PithError(
-      "E_DATA",
-      "The model is no better than chance on this data, before anything was changed: nothing was done.",
-      {
-        hint: "State the preprocessing it was trained with: --preprocess. Or the labels are of another data set. --force goes on.",
-      },
-    );
-  }
-  const options = input.output === undefined ? {} : { output: input.output };
-  const metric = preparation.labelled ? metricNamed(input.metric, input.output) : agreement(options);
-  return {
-    preparation,
-    forPass: forPass === undefined ? undefined : preparation.ready(forPass),
-    async compare(model) {
-      context.stage("evaluate");
-      const rows = await measure(engine, [original, model], preparation.ready(test), [metric], {
-        batch: data.batch,
-        signal: context.signal,
-        progress: (done, total) => context.progress(done, total),
-      });
-      return compareRows(metric, rows[0]?.[0] ?? new Float64Array(), rows[1]?.[0] ?? new Float64Array());
-    },
+  const request = { path, samples, ...data };
+  const preparation = await prepare(passContext.engine, original, input.model, request, parts.test, context);
+  const output = input.output === undefined ? {} : { output: input.output };
+  const task: Task = {
+    ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
+    ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
+    test: preparation.ready(parts.test),
+    metric: preparation.labelled ? metricNamed(input.metric, input.output) : agreement(output),
   };
-}
-
-/** A share that lost more than half of what it was above chance is not the same function any more. */
-const lostShare = 0.5;
-
-/** The sentence that says what was lost: the goal, or, without one, the function. */
-function lossOf(
-  { metric, unit, original, candidate }: Comparison,
-  verdict: Verdict | undefined,
-  preparation: Preparation | undefined,
-  input: PassInput,
-): string | undefined {
-  if (verdict !== undefined)
-    return verdict.met ? undefined : verdictSentence({ maxDrop: input.maxDrop ?? 0 }, verdict, unit);
-  if (unit !== "share") return undefined;
-  const floor = preparation?.chance?.share ?? 0;
-  if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
-  return `${metric} falls from ${figure(unit, original.value)} to ${figure(unit, candidate.value)} (n = ${candidate.count})`;
+  context.stage("original");
+  const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
+  if (!trains(kind) && !input.force) figures.requireKnowledge();
+  return { task, figures, preprocessing: preparation.name };
 }

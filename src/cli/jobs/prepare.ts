@@ -1,11 +1,10 @@
 /** Data made ready for a model: prepared as stated, as a file beside the model says, or as the model scores best. */
-import { type Dataset, findImages, type Preprocessing, preprocess, take } from "../../data/index.ts";
+import { type Dataset, findImages, type Preprocessing, preprocess } from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { toFloat64 } from "../../tensor/convert.ts";
 import { type DataRequest, declaredPreprocessing } from "../data.ts";
 import { percent } from "../numbers.ts";
 
@@ -14,11 +13,6 @@ export interface Preparation {
   readonly name: string | undefined;
   /** Whether the samples have labels. */
   readonly labelled: boolean;
-  /**
-   * Accuracy of always giving the commonest label, on a few samples; and whether the model is better than that, where it was tried.
-   * Undefined without labels.
-   */
-  readonly chance: { readonly share: number; readonly beaten: boolean | undefined } | undefined;
   /** Any part of the same data, ready for the model. */
   ready(dataset: Dataset): Dataset;
 }
@@ -38,8 +32,7 @@ export async function prepare(
     if (declared !== undefined && request.preprocess !== undefined) {
       throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
     }
-    const chance = shape.labelled ? { share: await commonestShare(dataset), beaten: undefined } : undefined;
-    return { name: undefined, labelled: shape.labelled, chance, ready: (part) => part };
+    return { name: undefined, labelled: shape.labelled, ready: (part) => part };
   }
   const input = imageInput(model);
   const use = (how: Preprocessing) => (part: Dataset) => preprocess(part, input, how);
@@ -53,7 +46,7 @@ export async function prepare(
         },
       );
     }
-    return { name: declared.name, labelled: false, chance: undefined, ready: use(declared) };
+    return { name: declared.name, labelled: false, ready: use(declared) };
   }
   context.stage("preprocessing");
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
@@ -74,7 +67,7 @@ export async function prepare(
   const others = indistinct.map((other) => other.name).join(", ");
   const doubt = others === "" ? "" : `, hardly told from ${others}`;
   const name = declared === undefined ? `${chosen.name} (guessed${doubt}; --preprocess states it)` : chosen.name;
-  return { name, labelled: true, chance: { share: chance, beaten: trusted }, ready: use(chosen) };
+  return { name, labelled: true, ready: use(chosen) };
 }
 
 async function firstShape(
@@ -90,21 +83,4 @@ async function firstShape(
     return { images: !isReady && findImages(batch) !== undefined, labelled: batch.label !== undefined };
   }
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-}
-
-/** Enough to tell a half from a tenth. */
-const samplesCounted = 256;
-
-async function commonestShare(dataset: Dataset): Promise<number> {
-  const counts = new Map<number, number>();
-  let total = 0;
-  for await (const { label } of take(dataset, samplesCounted).batches({ size: samplesCounted })) {
-    for (const value of label === undefined ? [] : toFloat64(label)) {
-      // Below 0 means: not counted.
-      if (value < 0) continue;
-      counts.set(value, (counts.get(value) ?? 0) + 1);
-      total++;
-    }
-  }
-  return total === 0 ? 0 : Math.max(...counts.values()) / total;
 }
