@@ -57,6 +57,19 @@ test("several values are evaluated in one session, and the model stays as it is"
   expect(structureHash(model)).toBe(before);
 });
 
+test("a file of the oldest format, whose weights are inputs too, is evaluated", async () => {
+  const model = parseModel(`ir 3, opset 8
+graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
+  w: float32[2] = [3, 4]
+  s: int64[2] = [1, 2]
+  r = Reshape(w, s)
+  y = Add(x, r)
+}`);
+  const [[, dense] = []] = await readStored(model, values(model, "r"), createEngine());
+  expect(dense).toMatchObject({ dims: [1, 2], data: Float32Array.of(3, 4) });
+  expect(model.header.irVersion).toBe(3);
+});
+
 test("nothing is run for stored tensors", async () => {
   const model = parseModel(text);
   const counts = counting();

@@ -71,6 +71,8 @@ async function evaluate(
     throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${needed.name}".`);
   }
   work.graph.setInputs([]);
+  // Up to IR 3 a weight must be an input.
+  work.header.irVersion = Math.max(work.header.irVersion, 4);
   const session = await engine.load(work, { optimize: false });
   try {
     return await session.run({});
