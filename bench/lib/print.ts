@@ -1,5 +1,5 @@
 /** What benches print: headings, tables, figures with interval and number. */
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { percent } from "../../src/cli/numbers.ts";
 import { type Column, tableLines } from "../../src/cli/table.ts";
 import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
@@ -8,11 +8,13 @@ export function line(text = ""): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A heading, and on what machine it was measured. */
+/** A heading, and on what machine it was measured; a load above the number of cores makes times longer than they are. */
 export function heading(title: string, seed: number): void {
   const [cpu] = cpus();
   line(`\n${title}`);
-  line(`Node ${process.version}, ${cpus().length} × ${cpu?.model.trim() ?? "CPU"}, seed ${seed}`);
+  const [load = Number.NaN] = loadavg();
+  const machine = `${cpus().length} × ${cpu?.model.trim() ?? "CPU"}, load ${load.toFixed(1)}`;
+  line(`Node ${process.version}, ${machine}, seed ${seed}`);
 }
 
 /** Titles that begin with ">" stand over numbers, to the right. */

@@ -101,8 +101,8 @@ export function channelsOf(
 
 /** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix. */
 export function payingRank(layer: Layer): number | undefined {
-  const { tensor } = layer.weight;
-  const isMatrix = tensor?.dims.length === 2 && layer.weight === layer.effective;
-  if (!isMatrix || (tensor.type !== "float32" && tensor.type !== "float64")) return undefined;
+  // What the node reads counts: a weight may be stored in another shape.
+  const { type, dims } = layer.effective.type ?? {};
+  if (dims?.length !== 2 || (type !== "float32" && type !== "float64")) return undefined;
   return largestRankThatSaves(layer.outputs, layer.inputs);
 }
