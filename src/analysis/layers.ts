@@ -161,14 +161,17 @@ export function selectLayers<L extends { readonly name: string }>(
     }
   }
   return all.filter(
-    (layer) =>
-      (patterns === undefined || patterns.some((pattern) => matches(pattern, layer.name))) &&
-      !(excluded ?? []).some((pattern) => matches(pattern, layer.name)),
+    ({ name }) =>
+      (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
   );
 }
 
-/** `*` stands for any run of characters. */
-export function matches(pattern: string, name: string): boolean {
+/** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */
+export function isNamed(patterns: Selection["layers"], name: string): boolean {
+  return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
+}
+
+function matches(pattern: string, name: string): boolean {
   const escaped = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${escaped.join(".*")}$`).test(name);
 }

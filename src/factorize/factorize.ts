@@ -35,14 +35,13 @@ import {
 } from "../math/index.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, removeUnused } from "../passes/index.ts";
+import { described, selectionOptions } from "../passes/options.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 
-const names = v.union([v.string(), v.array(v.string())]);
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
-const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
 
-export const factorizeOptions = v.pipe(
+const factorizeOptions = v.pipe(
   v.strictObject({
     rank: described(
       v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1"))),
@@ -50,8 +49,7 @@ export const factorizeOptions = v.pipe(
     ),
     energy: described(v.optional(fraction), "keep this share of the squared singular values (0.95)"),
     ratio: described(v.optional(fraction), "leave this share of the weights (0.5)"),
-    layers: described(v.optional(names), "only these layers (names or patterns)"),
-    except: described(v.optional(names), "leave these layers as they are"),
+    ...selectionOptions("factorize"),
   }),
   v.check(
     ({ rank, energy, ratio }) => [rank, energy, ratio].filter((option) => option !== undefined).length === 1,

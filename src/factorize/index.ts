@@ -1,1 +1,1 @@
-export { factorize, factorizeOptions } from "./factorize.ts";
+export { factorize } from "./factorize.ts";

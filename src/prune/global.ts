@@ -8,9 +8,9 @@ import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, type Mask, pruneRandom, pruneSmallest } from "./mask.ts";
 import { readMask } from "./masked.ts";
 import { denseSchema, putMask, scoresOf } from "./rules.ts";
-import { type Selection, selectParameters, targetEntries } from "./targets.ts";
+import { type ParameterSelection, selectParameters, targetEntries } from "./targets.ts";
 
-export interface GlobalOptions extends Selection {
+export interface GlobalOptions extends ParameterSelection {
   /** Of all entries that are left in the selected parameters. */
   readonly amount: Amount;
   /** By magnitude, or at random. */

@@ -18,4 +18,4 @@ export {
   randomStructured,
   randomUnstructured,
 } from "./rules.ts";
-export type { ParameterKind, Selection } from "./targets.ts";
+export type { ParameterKind, ParameterSelection } from "./targets.ts";

@@ -61,6 +61,14 @@ describe("unstructured", () => {
 });
 
 describe("structured", () => {
+  test("the amount may be said with it", async () => {
+    const [one, other] = [parseModel(chain), parseModel(chain)];
+    await prune(one, { structured: 0.5, layers: "fc1" });
+    await prune(other, { structured: true, amount: 0.5, layers: "fc1" });
+    expect(outputs(one)).toMatchObject({ fc1: 2 });
+    expect(printModel(one)).toBe(printModel(other));
+  });
+
   test("uniform: the least channels go, with their biases and what reads them", async () => {
     const net = parseModel(chain);
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "fc1" });
@@ -168,6 +176,9 @@ test("amounts outside of 0 to 1, other scopes and unknown layers are refused", a
     );
   expect(await failure({ amount: 1.5 })).toMatch(/^E_OPTION prune: "amount": takes a number from 0 to 1/);
   expect(await failure({ amount: -1, structured: true })).toMatch(/^E_OPTION/);
+  expect(await failure({ structured: 1.5 })).toMatch(/^E_OPTION .*"structured"/);
+  expect(await failure({ structured: true })).toMatch(/^E_OPTION prune: "amount": is needed/);
+  expect(await failure({ amount: 0.5, structured: 0.3 })).toMatch(/^E_OPTION prune: "amount": is given twice/);
   expect(await failure({ amount: 0.5, scope: "local" as "global" })).toMatch(/^E_OPTION .*"scope"/);
   expect(await failure({ amount: 0.5, layers: "fc7" })).toMatch(/^E_NAME/);
   expect(await failure({ amount: 0.5, structured: true, except: "fc7" })).toMatch(/^E_NAME/);

@@ -15,54 +15,77 @@ import * as v from "valibot";
 import { channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf, matches, selectLayers } from "../analysis/layers.ts";
+import { isNamed, layers as layersOf, selectLayers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
 import { type Choice, leastOfAll, leastOfEach } from "./choose-units.ts";
 import { globalUnstructured } from "./global.ts";
 import { l1Unstructured } from "./rules.ts";
-import { names } from "./targets.ts";
 
-const options = v.strictObject({
-  amount: v.pipe(
-    v.number("takes a number from 0 to 1"),
-    v.minValue(0, "takes a number from 0 to 1"),
-    v.maxValue(1, "takes a number from 0 to 1"),
-    v.description("share of weights (or channels) to prune, of those that are left"),
+const share = v.pipe(
+  v.number("takes a number from 0 to 1"),
+  v.minValue(0, "takes a number from 0 to 1"),
+  v.maxValue(1, "takes a number from 0 to 1"),
+);
+
+const options = v.pipe(
+  v.strictObject({
+    amount: described(v.optional(share), "share of weights (or channels) to prune, of those that are left"),
+    structured: v.pipe(
+      v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
+      v.description("cut whole channels instead of masking single weights; a number is the amount"),
+      v.metadata({ value: "amount" }),
+    ),
+    scope: v.pipe(
+      v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
+      v.description("the same share of every layer, or the least of all layers together"),
+    ),
+    ...selectionOptions("prune"),
+    n: v.pipe(
+      v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
+      v.description("structured: rank channels by the sum of |w| (1) or of its squares (2)"),
+    ),
+  }),
+  v.forward(
+    v.check(
+      ({ amount, structured }) => amount !== undefined || typeof structured === "number",
+      "is needed, for example 0.5",
+    ),
+    ["amount"],
   ),
-  structured: v.pipe(
-    v.optional(v.boolean(), false),
-    v.description("cut whole channels instead of masking single weights"),
+  v.forward(
+    v.check(
+      ({ amount, structured }) => amount === undefined || typeof structured !== "number",
+      "is given twice: by itself and with structured",
+    ),
+    ["amount"],
   ),
-  scope: v.pipe(
-    v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-    v.description("the same share of every layer, or the least of all layers together"),
-  ),
-  layers: v.pipe(v.optional(names), v.description("layers to prune: names or patterns (all)")),
-  except: v.pipe(v.optional(names), v.description("layers to leave as they are: names or patterns")),
-  n: v.pipe(
-    v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
-    v.description("structured: rank channels by the sum of |w| (1) or of its squares (2)"),
-  ),
-});
+);
 
 /**
  * Prunes weights by magnitude: single ones by masks, or whole channels by cutting them out.
- * @throws PithError E_OPTION for options that do not fit, E_NAME for a name that fits no layer.
+ * @throws PithError E_OPTION for options that do not fit, or where the amount is given twice or not at all, E_NAME for a name that fits no layer.
  * @example
  * await prune(net, { amount: 0.5 }); // half of each layer's weights; remove(net) folds the masks in
- * await prune(net, { amount: 0.3, structured: true, except: "conv1" }); // 30 % of the channels of each layer are gone
+ * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
  */
 export const prune = definePass({
   id: "prune",
   summary: "Prune the least weights, or the least channels",
   options,
-  run: (model, given) => (given.structured ? pruneStructured(model, given) : pruneUnstructured(model, given)),
+  run(model, given) {
+    // The schema asks for one of them.
+    const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
+    const settings = { ...given, amount };
+    return given.structured === false ? pruneUnstructured(model, settings) : pruneStructured(model, settings);
+  },
 });
 
-type Options = v.InferOutput<typeof options>;
+type Given = v.InferOutput<typeof options>;
+type Options = Given & { readonly amount: number };
 
 function pruneUnstructured(model: Model, { amount, scope, layers, except }: Options): Promise<Outcome> {
   const rule = scope === "global" ? globalUnstructured : l1Unstructured;
@@ -115,13 +138,12 @@ function eligible(
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[] } {
   const all = layersOf(model, inference);
   const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
-  const excepted = excludedBy(given.except);
   const groups: Group[] = [];
   const misses: Miss[] = [];
   for (const group of channelGroups(model, inference)) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
     const at = nameOf(group);
-    const kept = group.layers.find((layer) => excepted(layer));
+    const kept = group.layers.find(({ name }) => isNamed(given.except, name));
     if (kept !== undefined) {
       misses.push(new Miss(`its channels go together with those of "${kept.name}", which is excepted`, at));
       continue;
@@ -133,11 +155,6 @@ function eligible(
     if (removable(group).length > 0) groups.push(group);
   }
   return { groups, misses };
-}
-
-function excludedBy(except: Options["except"]): (layer: Layer) => boolean {
-  const patterns = except === undefined ? [] : typeof except === "string" ? except.split(",") : except;
-  return (layer) => patterns.some((pattern) => matches(pattern.trim(), layer.name));
 }
 
 function reasons(group: Group): ReadonlyMap<string, number> {

@@ -5,7 +5,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
 import { foldMask } from "./masked.ts";
-import { type Selection, selectAllParameters, targetEntries } from "./targets.ts";
+import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);
 
@@ -16,7 +16,7 @@ const schema = v.strictObject(targetEntries);
  * @example
  * await remove(net);
  */
-export async function remove(model: Model, options: Selection = {}): Promise<Outcome> {
+export async function remove(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
   parseOptions("remove", schema, options);
   const named = options.layers !== undefined || options.parameter !== undefined;
   const chosen = selectMasked(model, options);
@@ -33,18 +33,18 @@ export async function remove(model: Model, options: Selection = {}): Promise<Out
 }
 
 /** Whether any parameter has a mask: of the whole model, or of the layers that are named. */
-export function isPruned(model: Model, options: Selection = {}): boolean {
+export function isPruned(model: Model, options: ParameterSelection = {}): boolean {
   parseOptions("isPruned", schema, options);
   return selectMasked(model, options).length > 0;
 }
 
-function selectMasked(model: Model, options: Selection): readonly Masked[] {
+function selectMasked(model: Model, options: ParameterSelection): readonly Masked[] {
   const { layers, except, parameter } = options;
   if (layers === undefined && except === undefined && parameter === undefined) return allMasked(model.graph);
   return selectAllParameters(model, options).flatMap((target) => maskedAt(target.parameter) ?? []);
 }
 
-function place({ layers, parameter }: Selection): string {
+function place({ layers, parameter }: ParameterSelection): string {
   const shown = layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
   return parameter === undefined ? shown : `the ${parameter} of ${shown}`;
 }

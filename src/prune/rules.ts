@@ -28,7 +28,7 @@ import {
   smallest,
 } from "./mask.ts";
 import { checkSameDims, readMask, setMask, stored } from "./masked.ts";
-import { type Selection, selectParameters, type Target, targetEntries } from "./targets.ts";
+import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor for every selected layer, or one by layer name. */
 export type PerLayer = Dense | Readonly<Record<string, Dense>>;
@@ -37,7 +37,7 @@ export const denseSchema = v.custom<Dense>(isDense, "takes a tensor { type, dims
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
 const seedSchema = v.optional(v.pipe(v.number(), v.integer("a seed is a whole number")), 0);
 
-export interface L1Options extends Selection {
+export interface L1Options extends ParameterSelection {
   readonly amount: Amount;
   readonly importanceScores?: PerLayer | undefined;
 }
@@ -65,7 +65,7 @@ export async function l1Unstructured(model: Model, options: L1Options): Promise<
   });
 }
 
-export interface RandomOptions extends Selection {
+export interface RandomOptions extends ParameterSelection {
   readonly amount: Amount;
   readonly seed?: number | undefined;
 }
@@ -80,7 +80,7 @@ export async function randomUnstructured(model: Model, options: RandomOptions): 
   });
 }
 
-export interface LnOptions extends Selection {
+export interface LnOptions extends ParameterSelection {
   readonly amount: Amount;
   /** Order of the norm: any number, ±Infinity, "fro" or "nuc". */
   readonly n: Norm;
@@ -150,7 +150,7 @@ export async function randomStructured(model: Model, options: RandomStructuredOp
   });
 }
 
-export interface CustomOptions extends Selection {
+export interface CustomOptions extends ParameterSelection {
   /** 1 (or true) where an entry stays. */
   readonly mask: PerLayer;
 }
@@ -175,7 +175,7 @@ export async function customFromMask(model: Model, options: CustomOptions): Prom
 const identitySchema = v.strictObject(targetEntries);
 
 /** Adds a mask of ones: nothing is pruned, but the parameter is masked from here on. Semantics of PyTorch's `prune.identity`. */
-export async function identity(model: Model, options: Selection = {}): Promise<Outcome> {
+export async function identity(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
   parseOptions("identity", identitySchema, options);
   return forEach(model, options, (_, mask) => mask);
 }
@@ -183,7 +183,7 @@ export async function identity(model: Model, options: Selection = {}): Promise<O
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
 async function forEach(
   model: Model,
-  selection: Selection,
+  selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
 ): Promise<Outcome> {
   const { targets, misses } = selectParameters(model, selection);

@@ -1,25 +1,18 @@
 /** Which parameters a call means: the weights or biases of the layers it names. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
 import { whyNotMaskable } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { selectionOptions } from "../passes/options.ts";
 
 export type ParameterKind = "weight" | "bias";
 
-export const names = v.union(
-  [v.string(), v.array(v.string())],
-  "takes the name of a layer, or a list of names and patterns",
-);
-
-/** Options that say which layers, as schema entries. */
-export const selectionEntries = { layers: v.optional(names), except: v.optional(names) };
-
 /** Options that say which parameters, as schema entries. */
 export const targetEntries = {
-  ...selectionEntries,
+  ...selectionOptions("prune"),
   parameter: v.optional(
     v.picklist(["weight", "bias"], ({ input }) => {
       const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
@@ -36,9 +29,7 @@ export interface Target {
   readonly parameter: Value;
 }
 
-export interface Selection {
-  readonly layers?: string | readonly string[] | undefined;
-  readonly except?: string | readonly string[] | undefined;
+export interface ParameterSelection extends Selection {
   readonly parameter?: ParameterKind | undefined;
 }
 
@@ -51,7 +42,7 @@ export interface Selected {
  * The parameters that a selection means. One that several layers share comes once.
  * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
  */
-export function selectParameters(model: Model, selection: Selection): Selected {
+export function selectParameters(model: Model, selection: ParameterSelection): Selected {
   const kind = selection.parameter ?? "weight";
   const selected = selectLayers(layersOf(model, infer(model)), selection);
   if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
@@ -62,7 +53,7 @@ export function selectParameters(model: Model, selection: Selection): Selected {
 }
 
 /** Weights and biases of the layers that a selection means, as far as there are any. */
-export function selectAllParameters(model: Model, selection: Selection): readonly Target[] {
+export function selectAllParameters(model: Model, selection: ParameterSelection): readonly Target[] {
   const selected = selectLayers(layersOf(model, infer(model)), selection);
   const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
   return kinds.flatMap((kind) => parametersOf(model, selected, kind).targets);

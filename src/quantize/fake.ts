@@ -17,6 +17,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fullRange } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
+import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
@@ -27,16 +28,15 @@ import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { forLayer, weightMiss, weightRule } from "./weight.ts";
 
-const { perChannel, layers: layerNames, except, activations, data, samples } = quantizeOptions.entries;
+const { perChannel, activations, data, samples } = quantizeOptions.entries;
 
-export const fakeQuantizeOptions = v.strictObject({
+const fakeQuantizeOptions = v.strictObject({
   scheme: v.pipe(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     v.description("weights: round weights; static: activations too, with ranges measured on data"),
   ),
   perChannel,
-  layers: layerNames,
-  except,
+  ...selectionOptions("round"),
   activations,
   data,
   samples,

@@ -1,9 +1,8 @@
 /** Settings of `quantize`, declared once, and what follows from them. */
 import * as v from "valibot";
-import type { Dataset } from "../data/index.ts";
+import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
-
-const names = v.union([v.string(), v.array(v.string())]);
+import { selectionOptions } from "../passes/options.ts";
 
 export const quantizeOptions = v.strictObject({
   scheme: v.pipe(
@@ -17,15 +16,14 @@ export const quantizeOptions = v.strictObject({
     v.optional(v.boolean(), true),
     v.description("one scale per output channel of a weight, instead of one per weight"),
   ),
-  layers: v.pipe(v.optional(names), v.description("layers to quantize: names or patterns (all)")),
-  except: v.pipe(v.optional(names), v.description("layers to leave in float: names or patterns")),
+  ...selectionOptions("quantize"),
   weights: v.pipe(
     v.optional(v.picklist(["int8", "uint8"])),
     v.description("type of weights (int8; dynamic: the one that the operator's kernel is fast with)"),
   ),
   activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
   data: v.pipe(
-    v.optional(v.union([v.string(), v.custom<Dataset>(isDataset)], "expected a data set or the path of one")),
+    v.optional(datasetOption),
     v.description("static: data to measure ranges on; of a path the train part, where it has one"),
     v.metadata({ value: "path" }),
   ),
@@ -51,8 +49,4 @@ export function checkTogether(options: QuantizeOptions): void {
       hint: "ONNX Runtime's kernels multiply int8 by int8, and uint8 by either.",
     });
   }
-}
-
-function isDataset(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "batches" in value && typeof value.batches === "function";
 }

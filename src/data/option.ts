@@ -1,0 +1,9 @@
+/** A data set as an option of a pass: the object, or the path of one. */
+import * as v from "valibot";
+import type { Dataset } from "./types.ts";
+
+export function isDataset(value: unknown): value is Dataset {
+  return typeof value === "object" && value !== null && "batches" in value && typeof value.batches === "function";
+}
+
+export const datasetOption = v.union([v.string(), v.custom<Dataset>(isDataset)], "takes a data set or the path of one");
