@@ -32,6 +32,8 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
+  /** Of Pith. */
+  readonly version: string;
   /** The command line, without the leading `pith`. */
   readonly line: readonly string[];
   /** The flags of `passed` that were given. */

@@ -97,6 +97,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
       terminal,
       signal,
       seed: options.seed,
+      version,
       line: words,
       passed: options.passed,
       job: (module, input, name) => runJob(module, input, { name, signal, onEvent: (event) => terminal.event(event) }),

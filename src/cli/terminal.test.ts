@@ -62,8 +62,10 @@ describe("progress", () => {
     shown.event(began);
     shown.event(step);
     expect(err.text).toContain("\rcalibrate ━".replace("\r", `\r${escapeCode}[2K`));
-    shown.event({ kind: "log", id: "small-data", text: "few samples" });
+    shown.event({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
     expect(err.text.endsWith(`\r${escapeCode}[2Ksmall-data: few samples\n`)).toBe(true);
+    shown.event({ kind: "log", id: "epoch", text: "epoch 1/3", level: "note" });
+    expect(err.text.endsWith("\nepoch 1/3\n")).toBe(true);
     for (const line of err.text.split("\r")) expect(line.replace(`${escapeCode}[2K`, "").length).toBeLessThan(60);
   });
 
@@ -73,7 +75,7 @@ describe("progress", () => {
       shown.event(began);
       shown.event(step);
       expect(out.text + err.text).toBe("");
-      shown.event({ kind: "log", id: "small-data", text: "few samples" });
+      shown.event({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
       expect(err.text).toContain("few samples");
     }
   });

@@ -80,7 +80,7 @@ export class Terminal {
         this.#progress(event.done, event.total);
         break;
       case "log":
-        this.note(event.id, event.text);
+        this.note(event.id, event.text, event.level);
         break;
       case "output":
         if (!this.json) this.#error(event.text);
@@ -88,10 +88,10 @@ export class Terminal {
     }
   }
 
-  /** A remark beside the result, with an id that stays the same. */
-  note(id: string, text: string): void {
-    if (this.json) this.#error(JSON.stringify({ note: { id, text } }));
-    else this.#error(text.startsWith(id) ? text : `${this.#errorColor.yellow(id)}: ${text}`);
+  /** A remark beside the result. The id of a warning is shown: it can be looked up. */
+  note(id: string, text: string, level: "note" | "warning" = "note"): void {
+    if (this.json) this.#error(JSON.stringify({ [level]: { id, text } }));
+    else this.#error(level === "note" ? text : `${this.#errorColor.yellow(id)}: ${text}`);
   }
 
   fail(error: unknown): void {

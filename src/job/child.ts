@@ -53,7 +53,7 @@ function context(temporary: string): JobContext {
       shown = now;
       tell({ kind: "progress", done, total });
     },
-    log: ({ id, text }) => tell({ kind: "log", id, text }),
+    log: ({ id, text, level = "note" }) => tell({ kind: "log", id, text, level }),
   };
 }
 

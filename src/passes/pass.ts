@@ -14,7 +14,8 @@ export interface Context {
   readonly engine: Engine;
   readonly seed: number;
   readonly signal: AbortSignal;
-  log(event: { readonly id: string; readonly text: string }): void;
+  /** Ids are stable: "epoch", "chance". A warning goes into reports; a note only says how far the work is. */
+  log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   progress(done: number, total?: number): void;
   /** Resolves a reference (a path, a name) to a model. */
   open(reference: string): Promise<Model>;

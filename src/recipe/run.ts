@@ -90,7 +90,7 @@ export async function compress(
     ...base,
     open: async (reference) => (reference === "original" ? original.clone() : base.open(reference)),
     log(event) {
-      if (event.id !== "epoch") warnings.push(event.text);
+      if (event.level === "warning") warnings.push(event.text);
       base.log(event);
     },
   };

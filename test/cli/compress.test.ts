@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runProgram } from "../../src/cli/program.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
+import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import type { Run } from "../../src/report/data.ts";
 import { toFloat64 } from "../../src/tensor/convert.ts";
@@ -159,6 +160,35 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: ") });
     expect(existsSync(at("none.onnx"))).toBe(false);
   });
+});
+
+test("a model that knows nothing is warned of, on the terminal and in the record", async () => {
+  const count = 40;
+  const images = Array.from({ length: 4 * count }, (_, at) => (at * 37) % 251);
+  const labels = Array.from({ length: count }, (_, at) => at % 2);
+  mkdirSync(at("images"));
+  for (const part of ["train", "t10k"]) {
+    writeFileSync(
+      at(`images/${part}-images-idx3-ubyte`),
+      Uint8Array.of(0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 2, ...images),
+    );
+    writeFileSync(at(`images/${part}-labels-idx1-ubyte`), Uint8Array.of(0, 0, 8, 1, 0, 0, 0, count, ...labels));
+  }
+  const text = `opset 21
+graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 4] parameter = zeros
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight) {transB=1}
+}
+`;
+  await save(parseModel(text), at("blank.onnx"));
+  writeFileSync(at("train.yaml"), "steps:\n  - train: { epochs: 1 }\n");
+  const words = ["-r", at("train.yaml"), "--data", at("images"), "-o", at("blank"), "--force"];
+  const { err } = await pith(["compress", at("blank.onnx"), ...words]);
+  expect(err).toMatch(/^chance: the model is .* better than chance/);
+  const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
+  expect(run.warnings).toEqual([expect.stringContaining("better than chance")]);
+  expect(run.version).toMatch(/^\d+\.\d+\.\d+/);
 });
 
 test("usage: data and goal are asked for, and no file is taken for a folder or put in the model's place", async () => {

@@ -33,7 +33,7 @@ describe("a job", () => {
     expect(events[0]).toEqual({ kind: "stage", name: "count" });
     expect(progress.at(-1)).toEqual({ kind: "progress", done: 1000, total: 1000 });
     expect(progress.length).toBeLessThan(100);
-    expect(events).toContainEqual({ kind: "log", id: "small-data", text: "few samples" });
+    expect(events).toContainEqual({ kind: "log", id: "small-data", text: "few samples", level: "note" });
     expect(events).toContainEqual({ kind: "output", text: "a line from the job" });
   });
 

@@ -257,6 +257,14 @@ describe("of several candidates", () => {
   });
 });
 
+test("notes on the way are no warnings", async () => {
+  const told: string[] = [];
+  const log = ({ id }: { readonly id: string }): void => void told.push(id);
+  const { run } = await runRecipe(net, recipe({ train: { epochs: 1 } }), task, quick, { log });
+  expect(told).toContain("epoch");
+  expect(run.warnings).toEqual([]);
+});
+
 test("a run stops between steps and inside them on the signal", async () => {
   for (const at of ["prune", "train", "evaluate"]) {
     const controller = new AbortController();

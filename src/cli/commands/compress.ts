@@ -56,7 +56,19 @@ export default defineCommand({
     await requireFolder(out, model);
     const goal = maxDrop === undefined ? undefined : { maxDrop, strict };
     const command = ["pith", ...session.line];
-    const input = { model, out, recipe, data, metric, output, goal, force, seed: session.seed, command };
+    const input = {
+      model,
+      out,
+      recipe,
+      data,
+      metric,
+      output,
+      goal,
+      force,
+      seed: session.seed,
+      version: session.version,
+      command,
+    };
     const result = await session.job<typeof compressJob>(
       moduleBeside(import.meta.url, "../jobs/compress"),
       input,

@@ -41,6 +41,8 @@ export interface CompressInput {
   readonly goal: Goal | undefined;
   readonly force: boolean;
   readonly seed: number;
+  /** Of Pith, for the record. */
+  readonly version: string;
   /** The command line, for the record. */
   readonly command: readonly string[];
 }
@@ -83,9 +85,9 @@ export default async function compressJob(input: CompressInput, context: JobCont
       batch: input.data.batch,
       ...output,
       preprocessing: preparation.name,
-      about: { version: ownVersion(), command: input.command, machine: thisMachine() },
+      about: { version: input.version, command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),
-      onMeasured: (measured) => context.log({ id: measured.name, text: stepText(measured, task.metric) }),
+      onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     },
     {
       engine,
@@ -95,7 +97,12 @@ export default async function compressJob(input: CompressInput, context: JobCont
       progress: (done, total) => context.progress(done, total),
     },
   );
-  const run: Run = { ...result.run, original: { ...result.run.original, ...(await fileFacts(model, input.model)) } };
+  const warnings = [...preparation.warnings, ...result.run.warnings];
+  const run: Run = {
+    ...result.run,
+    warnings,
+    original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
+  };
   const { code, message } = refusal(run);
   return {
     run,
@@ -159,10 +166,6 @@ async function fileFacts(
       .update(await readFile(path))
       .digest("hex"),
   };
-}
-
-function ownVersion(): string {
-  return versionIn(new URL("../../../package.json", import.meta.url).pathname) ?? "";
 }
 
 function thisMachine(): Machine {

@@ -11,6 +11,8 @@ import { percent } from "../numbers.ts";
 export interface Preparation {
   /** What reports say: "imagenet (guessed; --preprocess states it)"; undefined where the data is fed as it is. */
   readonly name: string | undefined;
+  /** What makes the figures doubtful, as sentences. */
+  readonly warnings: readonly string[];
   /** Whether the samples have labels. */
   readonly labelled: boolean;
   /** Any part of the same data, ready for the model. */
@@ -32,7 +34,7 @@ export async function prepare(
     if (declared !== undefined && request.preprocess !== undefined) {
       throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
     }
-    return { name: undefined, labelled: shape.labelled, ready: (part) => part };
+    return { name: undefined, warnings: [], labelled: shape.labelled, ready: (part) => part };
   }
   const input = imageInput(model);
   const use = (how: Preprocessing) => (part: Dataset) => preprocess(part, input, how);
@@ -46,7 +48,7 @@ export async function prepare(
         },
       );
     }
-    return { name: declared.name, labelled: false, ready: use(declared) };
+    return { name: declared.name, warnings: [], labelled: false, ready: use(declared) };
   }
   context.stage("preprocessing");
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
@@ -55,19 +57,19 @@ export async function prepare(
     progress: (done, total) => context.progress(done, total),
     ...(declared === undefined ? {} : { tried: [declared] }),
   });
+  const warnings: string[] = [];
   if (!trusted) {
     const reached = percent(scores[0]?.accuracy.value ?? 0);
     const tried =
       declared === undefined ? "with none of the usual preprocessings" : `with the preprocessing "${chosen.name}" not`;
-    context.log({
-      id: "chance",
-      text: `the model is ${tried} better than chance (${reached}; chance is ${percent(chance)}): preprocessing, labels or model are wrong`,
-    });
+    const text = `the model is ${tried} better than chance (${reached}; chance is ${percent(chance)}): preprocessing, labels or model are wrong`;
+    warnings.push(text);
+    context.log({ id: "chance", text, level: "warning" });
   }
   const others = indistinct.map((other) => other.name).join(", ");
   const doubt = others === "" ? "" : `, hardly told from ${others}`;
   const name = declared === undefined ? `${chosen.name} (guessed${doubt}; --preprocess states it)` : chosen.name;
-  return { name, labelled: true, ready: use(chosen) };
+  return { name, warnings, labelled: true, ready: use(chosen) };
 }
 
 async function firstShape(
