@@ -1,5 +1,5 @@
 export { foldConstants } from "./fold-constants.ts";
-export { fuseBatchNorm, fuseBatchNorms } from "./fuse-batch-norm.ts";
+export { fuseBatchNorm } from "./fuse-batch-norm.ts";
 export {
   type Change,
   type Context,

@@ -3,7 +3,6 @@ import { expect } from "vitest";
 import { channelGroups, removable } from "../../src/analysis/channels.ts";
 import { cut, type Removal } from "../../src/analysis/cut.ts";
 import { infer } from "../../src/analysis/infer.ts";
-import { zeroChannels } from "../../src/analysis/zero.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -16,6 +15,7 @@ import { random } from "../../src/tensor/random.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { shared } from "../shared.ts";
 import type { Topology } from "../zoo/topologies.ts";
+import { zeroChannels } from "./zero.ts";
 
 const engine = createEngine();
 

@@ -3,16 +3,17 @@
  *
  * What a cut promises is measured by this: the cut model computes what the silenced one does, as every consumer multiplies the channel by 0.
  */
-import { Miss, PithError } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
-import { stridesOf } from "../tensor/dims.ts";
-import type { Tensor } from "../tensor/types.ts";
-import type { Removal } from "./cut.ts";
-import { type Inference, infer } from "./infer.ts";
-import { storedRoot } from "./layers.ts";
+
+import type { Removal } from "../../src/analysis/cut.ts";
+import { type Inference, infer } from "../../src/analysis/infer.ts";
+import { storedRoot } from "../../src/analysis/layers.ts";
+import { Miss, PithError } from "../../src/errors.ts";
+import type { Value } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { stridesOf } from "../../src/tensor/dims.ts";
+import type { Tensor } from "../../src/tensor/types.ts";
 
 /**
  * Sets weights, biases, and scales and shifts of normalizations to 0 along the units' channels, in place. Constants that are no
