@@ -330,9 +330,9 @@ describe("prune", () => {
   });
 
   test.each([
-    [[], '"amount" is needed'],
-    [["--structured"], '"amount" is needed'],
-    [["--structured", "30%", "--amount", "50%"], '"amount" is given twice'],
+    [[], '"amount": is needed'],
+    [["--structured"], '"amount": is needed'],
+    [["--structured", "30%", "--amount", "50%"], '"amount": is given twice'],
     [["--amount", "1.5"], "takes a number from 0 to 1"],
   ])("%j is wrong usage", async (words, message) => {
     const { code, out, err } = await pith("prune", at("right.onnx"), ...words);
