@@ -9,6 +9,7 @@ import { bitsOf } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { withLabel } from "./labels.ts";
+import { isDataset } from "./option.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
 
@@ -88,10 +89,6 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   const expected = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
   if (bits < 8 || length === expected) return;
   throw new PithError("E_DATA", `${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
-}
-
-function isDataset(value: unknown): value is Dataset {
-  return isRecord(value) && typeof value.batches === "function" && typeof value.name === "string";
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

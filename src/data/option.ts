@@ -3,7 +3,8 @@ import * as v from "valibot";
 import type { Dataset } from "./types.ts";
 
 export function isDataset(value: unknown): value is Dataset {
-  return typeof value === "object" && value !== null && "batches" in value && typeof value.batches === "function";
+  if (typeof value !== "object" || value === null || !("batches" in value) || !("name" in value)) return false;
+  return typeof value.batches === "function" && typeof value.name === "string";
 }
 
 export const datasetOption = v.union([v.string(), v.custom<Dataset>(isDataset)], "takes a data set or the path of one");
