@@ -1,5 +1,5 @@
 /**
- * What Pith promises, measured: one's own network on MNIST through the library, and networks of others through the command line.
+ * Measures what Pith promises on a network of one's own, through the library, and on networks of others, through the command line.
  *
  *     npm run bench -- mission [digits] [foreign] [--models resnet20,mnist_cntk]
  *
