@@ -59,20 +59,8 @@ export function tryOut(model: Model, selection: Selection): Trial {
     }
     return new Set([...values].map(nameOf));
   };
-  const outputs = new Set(
-    [...able].flatMap(
-      ({
-        node: {
-          outputs: [output],
-        },
-      }) => (output === undefined ? [] : [nameOf(output)]),
-    ),
-  );
-  const isTarget = ({
-    node: {
-      outputs: [output],
-    },
-  }: Layer): boolean => output !== undefined && outputs.has(output.name);
+  const outputs = new Set([...able].flatMap(({ node }) => node.outputs[0] ?? []).map(nameOf));
+  const isTarget = ({ node }: Layer): boolean => outputs.has(node.outputs[0]?.name ?? "");
   return {
     targets: layers(model, infer(model)).filter(isTarget),
     taken: names([...able]),
