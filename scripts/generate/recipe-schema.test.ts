@@ -22,7 +22,7 @@ test("has every step, with its options and what the pass says of them", () => {
     description: expect.stringContaining("share"),
   });
   expect(at(...stepsAt, "quantize", "properties", "scheme").enum).toEqual(["weights", "dynamic", "static"]);
-  expect(at(...stepsAt, "prune").required).toEqual(["amount"]);
+  expect(at(...stepsAt, "quantize").required).toEqual(["scheme"]);
 });
 
 test("offers the options that recipes accept, and none that the run fills in", () => {
