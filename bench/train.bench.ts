@@ -117,8 +117,8 @@ async function fastest(steps: number, one: () => Promise<unknown>): Promise<numb
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 
 const engine = createEngine();
-const step = await createStep(ours(), data, { loss: crossEntropy(), threads });
 const optimizer = sgd({ momentum: 0.9 });
+const step = await createStep(ours(), data, { loss: crossEntropy(), threads, carry: optimizer.carry });
 const { model, feeds } = productsAlone();
 const products = await engine.load(model, { optimize: false, threads });
 const buffers = await products.run(feeds);

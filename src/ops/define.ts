@@ -42,6 +42,17 @@ export interface GradientScope {
   readonly upstream: readonly (Value | undefined)[];
   /** Whether anybody asks for dLoss/dInput. */
   wanted(input: number): boolean;
+  /**
+   * Takes over what was contributed to dLoss/dInput so far, in the input's own dimensions: an entry that can add to it for free (a matrix
+   * product) returns the sum. Undefined if there is nothing to add to.
+   */
+  take(input: number): Contribution | undefined;
+}
+
+/** factor · value */
+export interface Contribution {
+  readonly value: Value;
+  readonly factor: number;
 }
 
 /** An end of a link: a port of the node and an axis of the tensor there. */

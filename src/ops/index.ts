@@ -40,6 +40,7 @@ export type {
   AxisLink,
   AxisRule,
   Bound,
+  Contribution,
   Cut,
   Facet,
   FacetName,

@@ -293,19 +293,19 @@ const Gemm = defineOp<GemmSettings>({
     return { links };
   },
   lower: primitive,
-  gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted }) => {
+  // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
+  gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted, take }) => {
     if (a === undefined || b === undefined || up === undefined) return [];
     const { alpha, beta } = s;
-    const dA = !wanted(0)
-      ? undefined
-      : s.transA
-        ? emit.Gemm([b, up], { alpha, transA: s.transB ? 1 : 0, transB: 1 })
-        : emit.Gemm([up, b], { alpha, transB: s.transB ? 0 : 1 });
-    const dB = !wanted(1)
-      ? undefined
-      : s.transB
-        ? emit.Gemm([up, a], { alpha, transA: 1, transB: s.transA ? 1 : 0 })
-        : emit.Gemm([a, up], { alpha, transA: s.transA ? 0 : 1 });
+    const product = (input: number, left: Value, right: Value, transA: boolean, transB: boolean): Value | undefined => {
+      if (!wanted(input)) return undefined;
+      const before = take(input);
+      const settings = { alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
+      if (before === undefined) return emit.Gemm([left, right], settings);
+      return emit.Gemm([left, right, before.value], { ...settings, beta: before.factor });
+    };
+    const dA = s.transA ? product(0, b, up, s.transB, true) : product(0, up, b, false, !s.transB);
+    const dB = s.transB ? product(1, up, a, true, s.transA) : product(1, a, up, !s.transA, false);
     if (c === undefined || !wanted(2)) return [dA, dB];
     return [dA, dB, beta === 1 ? up : emit.Mul([up, scalar(emit, typeOf(up), beta)])];
   },

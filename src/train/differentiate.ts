@@ -18,6 +18,7 @@ import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import { describe, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -28,6 +29,11 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** The stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
+  /**
+   * Gradients come out as g + carry · c, where c is fed: momentum, without a pass over memory of its own where a matrix product can take it
+   * as its bias.
+   */
+  readonly carry?: number;
 }
 
 export interface Training {
@@ -37,6 +43,8 @@ export interface Training {
   readonly step: Model;
   /** Parameter → name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
+  /** Parameter → name of the input with what is carried, where `carry` was asked for. */
+  readonly carried: ReadonlyMap<string, string>;
 }
 
 /** The operator set in which gradients are written: the first with every form they use (ReduceSum, Split, Pad and Scatter of opset 18). */
@@ -77,13 +85,15 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
       inference.visit(node);
     },
   });
-  const sums = backwards(graph, loss, varying, emit, inference);
+  const sums = contributions(emit);
+  const inputs = carriedInputs(graph, parameters, options.carry, sums);
+  backwards(graph, loss, varying, emit, inference, sums);
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss];
   for (const parameter of parameters) {
-    const gradient = sums.take(parameter);
-    if (gradient === undefined) continue;
+    const gradient = sums.sum(parameter);
+    if (gradient === undefined || gradient === inputs.get(parameter)) continue;
     const own = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
     const output = own ? emit.Identity([gradient]) : gradient;
     graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
@@ -96,8 +106,10 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   for (const parameter of trained) parameter.tensor = undefined;
   graph.setInputs([...graph.inputs.filter((input) => !trained.includes(input)), ...trained]);
+  const carried = new Map<string, string>();
+  for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, trained, inference);
-  return { frozen, step, gradients };
+  return { frozen, step, gradients, carried };
 }
 
 /** Replaces nodes without a gradient by their primitives, until there are none. */
@@ -136,20 +148,54 @@ function downstream(graph: Graph, sources: readonly Value[]): ReadonlySet<Value>
 }
 
 interface Contributions {
-  add(value: Value, gradient: Value): void;
+  add(value: Value, gradient: Value, factor?: number): void;
   /** The sum of what was added. */
-  take(value: Value): Value | undefined;
+  sum(value: Value): Value | undefined;
+  /** Hands over what was added so far, to whoever returns it with more. */
+  take(value: Value): Contribution | undefined;
 }
 
 function contributions(emit: Emit): Contributions {
-  const sums = new Map<Value, Value>();
-  return {
-    add(value, gradient) {
-      const before = sums.get(value);
-      sums.set(value, before === undefined ? gradient : emit.Add([before, gradient]));
-    },
-    take: (value) => sums.get(value),
+  const sums = new Map<Value, Contribution>();
+  const scaled = ({ value, factor }: Contribution): Value => {
+    if (factor === 1) return value;
+    const type = value.type?.type === "float64" ? "float64" : "float32";
+    return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
   };
+  return {
+    add(value, gradient, factor = 1) {
+      const before = sums.get(value);
+      const sum =
+        before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
+      sums.set(value, sum);
+    },
+    sum(value) {
+      const found = sums.get(value);
+      return found === undefined ? undefined : scaled(found);
+    },
+    take(value) {
+      const found = sums.get(value);
+      sums.delete(value);
+      return found;
+    },
+  };
+}
+
+/** An input for each parameter, from which its gradient starts. */
+function carriedInputs(
+  graph: Graph,
+  parameters: readonly Value[],
+  carry: number | undefined,
+  sums: Contributions,
+): ReadonlyMap<Value, Value> {
+  const inputs = new Map<Value, Value>();
+  if (carry === undefined) return inputs;
+  for (const parameter of parameters) {
+    const input = graph.addInput(graph.freshName(`carried(${parameter.name})`), parameter.type);
+    sums.add(parameter, input, carry);
+    inputs.set(parameter, input);
+  }
+  return inputs;
 }
 
 function backwards(
@@ -158,39 +204,36 @@ function backwards(
   varying: ReadonlySet<Value>,
   emit: Emit,
   inference: Inference,
-): Contributions {
-  const sums = contributions(emit);
+  sums: Contributions,
+): void {
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
   // The walk appends nodes at the end; it must not meet them.
   for (const node of [...graph.nodesBackwards()]) {
-    const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.take(output)));
+    const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
     const wanted = (input: number): boolean => {
       const value = node.inputs[input];
       return value !== undefined && varying.has(value);
     };
     if (!upstream.some((up) => up !== undefined) || !node.inputs.some((_, input) => wanted(input))) continue;
+    const take = (input: number): Contribution | undefined => {
+      const value = node.inputs[input];
+      return value === undefined || !wanted(input) ? undefined : sums.take(value);
+    };
     const found =
       node.outputs[0]?.role?.kind === "straight-through"
         ? upstream.slice(0, 1)
-        : ask(node, upstream, wanted, emit, inference);
+        : ask(node, { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take }, inference);
     found.forEach((gradient, input) => {
       const operand = node.inputs[input];
       if (gradient !== undefined && operand !== undefined && varying.has(operand))
         sums.add(operand, sumTo(emit, gradient, operand));
     });
   }
-  return sums;
 }
 
-function ask(
-  node: Node,
-  upstream: readonly (Value | undefined)[],
-  wanted: (input: number) => boolean,
-  emit: Emit,
-  inference: Inference,
-): readonly (Value | undefined)[] {
+function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
   const open = [...node.inputs, ...node.outputs].find(
     (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
   );
@@ -201,10 +244,7 @@ function ask(
     );
   }
   const bound = inference.at(node);
-  const found =
-    bound instanceof Miss
-      ? bound
-      : bound.gradient({ emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted });
+  const found = bound instanceof Miss ? bound : bound.gradient(scope);
   if (found instanceof Miss) {
     throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${found.reason}.`, {
       hint: "Train only the layers after it (layers), or leave it out of the loss.",

@@ -64,7 +64,10 @@ describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float6
           sum += (A[row * b.length + column] ?? 0) * (values[column] ?? 0);
         gradient[row] = sum;
       }
-      optimizer.update([{ name: "x", values, gradient }], Number(run.options.lr) * (run.lr_factor?.[step] ?? 1));
+      optimizer.update(
+        [{ name: "x", values, gradient, carried: false }],
+        Number(run.options.lr) * (run.lr_factor?.[step] ?? 1),
+      );
       const expected = run.after.find((entry) => entry.step === step + 1);
       if (expected === undefined) continue;
       goldenNumbers(expected.x).forEach((value, index) => {
@@ -81,6 +84,7 @@ describe("optimizers", () => {
       name,
       values: Float64Array.of(0),
       gradient: Float64Array.of(gradient),
+      carried: false,
     });
     const [a, b] = [make("a", 1), make("b", 0)];
     optimizer.update([a, b], 1);
@@ -90,7 +94,7 @@ describe("optimizers", () => {
 
   it("store what they computed in the parameter's own precision", () => {
     const values = Float32Array.of(1);
-    adam().update([{ name: "x", values, gradient: Float32Array.of(3) }], 0.1);
+    adam().update([{ name: "x", values, gradient: Float32Array.of(3), carried: false }], 0.1);
     expect(values[0]).toBe(Math.fround(0.9));
   });
 });

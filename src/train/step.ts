@@ -24,6 +24,8 @@ export interface StepOptions extends Selection {
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
   readonly threads?: number;
+  /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
+  readonly carry?: number | undefined;
 }
 
 export interface Step {
@@ -69,23 +71,23 @@ export async function createStep(
   const outputs = new Map(working.graph.outputs.map((output) => [output.name, output]));
   const built = await loss.build({ emit, model: working, outputs, open: context.open });
   const { value } = built;
-  const { frozen, step, gradients } = differentiate(working, {
+  const { frozen, step, gradients, carried } = differentiate(working, {
     loss: value.name,
     wrt: (candidate) => wanted.has(candidate.name),
+    ...(options.carry === undefined ? {} : { carry: options.carry }),
   });
 
   const owned = new Map<string, Dense<"float32" | "float64">>();
-  const buffers: Record<string, Dense> = {};
-  const parameters: Trained[] = [];
+  const arrays: Arrays[] = [];
   for (const [name, gradient] of gradients) {
     const values = copyOf(await tensorOf(working, name).read(), name);
-    const buffer = copyOf(values, name);
     owned.set(name, values);
-    buffers[gradient] = buffer;
-    parameters.push({ name, values: values.data, gradient: buffer.data });
+    const input = carried.get(name);
+    const before = input === undefined ? undefined : zerosLike(values);
+    arrays.push({ name, values: values.data, output: gradient, input, gradient: zerosLike(values), before });
   }
+  const parameters = arrays.map(trainedView);
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
-  buffers[value.name] = lossBuffer;
 
   const threads = options.threads === undefined ? {} : { threads: options.threads };
   const session = await context.engine.load(step, { optimize: false, ...threads });
@@ -99,7 +101,15 @@ export async function createStep(
     async run(batch) {
       const feeds = { ...binding.feeds(batch), ...built.feeds(batch) };
       const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs ?? new Set()));
-      await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed }, buffers);
+      // What is carried is the gradient before; the two buffers of a parameter take turns.
+      for (const one of arrays) if (one.before !== undefined) [one.gradient, one.before] = [one.before, one.gradient];
+      const carriedFeeds: Record<string, Dense> = {};
+      const buffers: Record<string, Dense> = { [value.name]: lossBuffer };
+      for (const { output, input, gradient, before } of arrays) {
+        buffers[output] = gradient;
+        if (input !== undefined && before !== undefined) carriedFeeds[input] = before;
+      }
+      await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed, ...carriedFeeds }, buffers);
       return lossBuffer.data[0] ?? Number.NaN;
     },
     store(target) {
@@ -132,6 +142,34 @@ function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet
       .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
       .map((value) => value.name),
   );
+}
+
+/** The arrays of a parameter, and the names of the output and input that they belong to. */
+interface Arrays {
+  readonly name: string;
+  readonly values: Float32Array | Float64Array;
+  readonly output: string;
+  readonly input: string | undefined;
+  gradient: Dense<"float32" | "float64">;
+  before: Dense<"float32" | "float64"> | undefined;
+}
+
+function trainedView(arrays: Arrays): Trained {
+  return {
+    name: arrays.name,
+    values: arrays.values,
+    carried: arrays.input !== undefined,
+    get gradient() {
+      return arrays.gradient.data;
+    },
+  };
+}
+
+function zerosLike(dense: Dense<"float32" | "float64">): Dense<"float32" | "float64"> {
+  const { dims, data } = dense;
+  return dense.type === "float32"
+    ? { type: "float32", dims, data: new Float32Array(data.length) }
+    : { type: "float64", dims, data: new Float64Array(data.length) };
 }
 
 function asParameter(model: Model, name: string): void {

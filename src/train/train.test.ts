@@ -240,3 +240,42 @@ graph (x: float32[3, 7]) -> (y) {
     await step.release();
   });
 });
+
+describe("momentum carried by the step graph", () => {
+  it("gives the same weights as momentum in the optimizer", async () => {
+    const [batch] = [
+      {
+        input: float32(
+          [16, 3],
+          new Float32Array(48).map((_, i) => Math.cos(i)),
+        ),
+        label: int64(
+          [16],
+          Array.from({ length: 16 }, (_, i) => i % 3),
+        ),
+      },
+    ];
+    const after = async (carry: number | undefined) => {
+      const step = await createStep(net(), batch, { loss: crossEntropy(), carry });
+      const optimizer = sgd({ momentum: 0.9 });
+      for (let index = 0; index < 6; index++) {
+        await step.run(batch);
+        optimizer.update(step.parameters, 0.1 / (1 + index));
+      }
+      await step.release();
+      return step.parameters.map(({ values, carried }) => ({ values: Array.from(values), carried }));
+    };
+    const [inGraph, apart] = [await after(sgd({ momentum: 0.9 }).carry), await after(undefined)];
+    inGraph.forEach(({ values, carried }, index) => {
+      expect([carried, apart[index]?.carried]).toEqual([true, false]);
+      values.forEach((value, at) => {
+        expect(value).toBeCloseTo(apart[index]?.values[at] ?? Number.NaN, 5);
+      });
+    });
+  });
+
+  it("is left to the optimizer where weight decay belongs to it", () => {
+    expect(sgd({ momentum: 0.9, weightDecay: 0.01 }).carry).toBeUndefined();
+    expect(sgd().carry).toBeUndefined();
+  });
+});

@@ -94,7 +94,7 @@ export const train = definePass({
         const started = performance.now();
         let [sum, steps] = [0, 0];
         for await (const batch of data.batches({ size, shuffle: epochSeed(context.seed, epoch), dropLast: true })) {
-          step ??= await createStep(model, batch, stepOptions(options), context);
+          step ??= await createStep(model, batch, { ...stepOptions(options), carry: optimizer.carry }, context);
           sum += await oneStep(step, batch, done + 1, context);
           optimizer.update(step.parameters, rate * factor(options.schedule, done, total));
           done++;

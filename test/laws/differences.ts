@@ -83,7 +83,14 @@ function emitted(step: Model, given: Batch): Built | Miss {
   });
   const emit = emitInto(step, { onNode: inference.visit });
   const wanted = (input: number): boolean => isFloat(node.inputs[input]);
-  const found = bound.gradient({ emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted });
+  const found = bound.gradient({
+    emit,
+    inputs: node.inputs,
+    outputs: node.outputs,
+    upstream,
+    wanted,
+    take: () => undefined,
+  });
   if (found instanceof Miss) return found;
   if (inference.misses.length > 0) throw new Error(`an emitted node: ${inference.misses[0]?.reason}`);
 
