@@ -1,6 +1,6 @@
 /** Shapes, constants and types as values: Shape, Size, Constant, ConstantOfShape, Cast, CastLike. */
 import { Miss } from "../errors.ts";
-import { toNumbers } from "../tensor/convert.ts";
+import { isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
@@ -150,8 +150,6 @@ const castTypes: Readonly<Record<number, DataType>> = {
   26: "int2",
 };
 
-const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float64", "float16", "bfloat16"]);
-
 function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | undefined): Op {
   return defineOp<{ readonly to: DataType }>({
     name,
@@ -174,7 +172,7 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
     lower: primitive,
     gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
-      if (!floats.has(x.type.type) || !floats.has(s.to)) return new Miss("rounds to integers");
+      if (!isFloat(x.type.type) || !isFloat(s.to)) return new Miss("rounds to integers");
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
     cost: noMacs,

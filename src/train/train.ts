@@ -6,11 +6,12 @@
  */
 import * as v from "valibot";
 import { openDataset } from "../data/open.ts";
-import type { Dataset } from "../data/types.ts";
+import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
+import { described, selectionOptions } from "../passes/options.ts";
 import type { Batch } from "../tensor/types.ts";
 import { crossEntropy, type Loss } from "./loss.ts";
 import { adam, type Optimizer, sgd } from "./optimizer.ts";
@@ -32,13 +33,8 @@ export interface TrainOutcome extends Outcome {
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 
-const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
-
 export const trainOptions = v.strictObject({
-  data: described(
-    v.union([v.string(), v.custom<Dataset>(isDataset, "must be a data set or a path")]),
-    "what to train on",
-  ),
+  data: described(datasetOption, "what to train on"),
   epochs: described(v.optional(count, 5), "passes over the data"),
   batch: described(v.optional(count, 128), "samples per step"),
   optimizer: described(
@@ -58,11 +54,7 @@ export const trainOptions = v.strictObject({
     v.optional(v.picklist(["constant", "cosine"]), "cosine"),
     "how the learning rate changes over the steps",
   ),
-  layers: described(
-    v.optional(v.union([v.string(), v.array(v.string())])),
-    "train only these layers (names or patterns)",
-  ),
-  except: described(v.optional(v.union([v.string(), v.array(v.string())])), "leave these layers as they are"),
+  ...selectionOptions("train"),
   loss: v.optional(v.custom<Loss>(isLoss, "must be a loss")),
   threads: described(v.optional(count), "threads of the runtime"),
   checkpoint: described(v.optional(v.string()), "write the model here after every epoch"),
@@ -153,10 +145,6 @@ function trained(step: Step | undefined, model: Model): TrainOutcome["changes"] 
   return (step?.parameters ?? [])
     .filter(({ name }) => model.graph.value(name) !== undefined)
     .map(({ name }) => ({ at: name, what: "trained", decidedBy: "global" }));
-}
-
-function isDataset(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "batches" in value;
 }
 
 function isOptimizer(value: unknown): boolean {
