@@ -1,5 +1,6 @@
 /** Distillation as a pass: training with another loss, the teacher's answers beside the labels. */
 import * as v from "valibot";
+import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { train } from "../train/index.ts";
 import { distillation } from "./distillation.ts";
@@ -16,7 +17,11 @@ export const distill = definePass({
   id: "distill",
   summary: "Train a small model to answer as a larger one does",
   options: v.strictObject({
-    teacher: v.pipe(v.string(), v.description("the model to learn from"), v.metadata({ value: "teacher.onnx" })),
+    teacher: v.pipe(
+      v.union([v.string(), v.instance(Model)], "takes a model or the path of one"),
+      v.description("the model to learn from"),
+      v.metadata({ value: "teacher.onnx" }),
+    ),
     temperature: v.pipe(
       v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
       v.description("larger shows more of what the teacher thinks of the wrong classes"),

@@ -11,6 +11,7 @@ import { completeContext } from "../passes/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { differentiate } from "../train/differentiate.ts";
 import { crossEntropy, train } from "../train/index.ts";
+import { distill } from "./distill.ts";
 import { distillation, softLoss } from "./distillation.ts";
 
 interface HintonCase {
@@ -115,5 +116,24 @@ describe("training with a teacher", () => {
 
   it.each([-0.1, 1.1])("a weight of %s is refused", (alpha) => {
     expect(() => distillation({ teacher, alpha })).toThrow("between 0 and 1");
+  });
+});
+
+describe("distill, the pass", () => {
+  it("takes a teacher as a model, or as a path that the context opens", async () => {
+    const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
+    const [given, opened] = [1, 2].map(() => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 }));
+    if (given === undefined || opened === undefined) return;
+    await distill(given, { teacher, data, epochs: 1 });
+    await distill(opened, { teacher: "teacher.onnx", data, epochs: 1 }, { open: () => Promise.resolve(teacher) });
+    const weights = async (model: typeof given) => (await model.graph.value("fc.weight")?.tensor?.read())?.data;
+    expect(await weights(opened)).toEqual(await weights(given));
+  });
+
+  it("refuses a teacher that is neither", async () => {
+    const student = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
+    await expect(distill(student, { ...JSON.parse(`{"teacher":5}`), data })).rejects.toMatchObject({
+      code: "E_OPTION",
+    });
   });
 });

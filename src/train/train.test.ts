@@ -255,7 +255,7 @@ describe("momentum carried by the step graph", () => {
         ),
       },
     ];
-    const after = async (carry: number | undefined) => {
+    const trained = async (carry: number | undefined) => {
       const step = await createStep(net(), batch, { loss: crossEntropy(), carry });
       const optimizer = sgd({ momentum: 0.9 });
       for (let index = 0; index < 6; index++) {
@@ -265,7 +265,7 @@ describe("momentum carried by the step graph", () => {
       await step.release();
       return step.parameters.map(({ values, carried }) => ({ values: Array.from(values), carried }));
     };
-    const [inGraph, apart] = [await after(sgd({ momentum: 0.9 }).carry), await after(undefined)];
+    const [inGraph, apart] = [await trained(sgd({ momentum: 0.9 }).carry), await trained(undefined)];
     inGraph.forEach(({ values, carried }, index) => {
       expect([carried, apart[index]?.carried]).toEqual([true, false]);
       values.forEach((value, at) => {
