@@ -110,6 +110,23 @@ describe("factorize", () => {
     ]);
   });
 
+  it("refuses a ratio too small for rank 1, which would make the layer zero", async () => {
+    const model = mlp();
+    const before = structureHash(model);
+    // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
+    const { changes, misses } = await factorize(model, { ratio: 0.005 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      "fc1: no rank fits the ratio",
+      "fc2: no rank fits the ratio",
+    ]);
+    expect(structureHash(model)).toBe(before);
+    // fc1: 1.1; fc2: 0.09.
+    const some = await factorize(model, { ratio: 0.01 });
+    expect(some.changes.map(({ at, what }) => [at, what.includes("rank 1,")])).toEqual([["fc1", true]]);
+    expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
+  });
+
   it("changes nothing where every layer is refused, not even what could be folded", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 4]) {

@@ -141,6 +141,8 @@ async function factorsOf(
   const [outputs, inputs] = [layer.outputs, layer.inputs];
   const limit = largestRankThatSaves(outputs, inputs);
   if (options.rank !== undefined && options.rank > limit) return tooLarge(options.rank, limit, name);
+  if (options.ratio !== undefined && rankForRatio(outputs, inputs, options.ratio) < 1)
+    return new Miss("no rank fits the ratio", name);
   const stored = fromDense(await readStoredValue(model, effective, context.engine));
   const outFirst = role.out === 0 ? stored : transpose(stored);
   const decomposition = options.energy === undefined ? undefined : svd(outFirst);

@@ -6,7 +6,7 @@ import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import type { Context, Outcome } from "../passes/index.ts";
-import { isPruned, prune, remove } from "../prune/index.ts";
+import { prune } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { type Epoch, train } from "../train/index.ts";
 
@@ -29,15 +29,13 @@ export interface StepKind {
   readonly data?: "train" | "calibrate";
   /** Options of the pass that a recipe cannot give: what the run fills in, and what only code can make. */
   readonly withheld: readonly string[];
-  /** It takes stored weights only: masks are folded in before it. */
-  readonly foldsMasks?: boolean;
 }
 
 const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
   { pass: train, data: "train", withheld: ["data", "loss", "checkpoint"] },
   { pass: distill, data: "train", withheld: ["data", "checkpoint"] },
-  { pass: factorize, withheld: [], foldsMasks: true },
+  { pass: factorize, withheld: [] },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
   { pass: quantize, data: "calibrate", withheld: ["data"] },
 ];
@@ -56,7 +54,6 @@ export async function runStep(
   parts: Pick<Task, "train" | "calibrate">,
   context: Context,
 ): Promise<StepOutcome> {
-  if (kind.foldsMasks === true && isPruned(model)) await remove(model);
   const data = kind.data === undefined ? undefined : parts[kind.data];
   const given = data === undefined ? options : { ...options, data };
   const outcome: StepOutcome = await Reflect.apply(kind.pass, undefined, [model, given, context]);
