@@ -4,20 +4,26 @@
  * For each layer whose output channels are cut together, the sum of |w|ⁿ over the slice of its weight that makes the unit, relative to the
  * mean over the layer's units; then the mean over the layers. So neither a layer's scale nor its number of inputs decides, and units
  * of different groups can be compared. (Torch-Pruning divides by the mean of the group, after the mean over layers.)
+ *
+ * w is what the layer reads, not what is stored: masked entries are 0, and integers count times the scale of their channel. With a scale per
+ * channel the integers alone say nothing, for the largest of each channel is 127.
  */
 import type { Group } from "../analysis/channels.ts";
-import type { Inference } from "../analysis/infer.ts";
-import { type Layer, storedOutputAxis } from "../analysis/layers.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
+import type { Engine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { channelNorms } from "./mask.ts";
 import { readMask, stored } from "./masked.ts";
 
-/** A score for each unit of a group, 1 on average. Masked weights count as 0. */
-export async function scoreUnits(group: Group, n: 1 | 2, inference: Inference): Promise<Float64Array> {
+/** A score for each unit of a group, 1 on average. */
+export async function scoreUnits(model: Model, group: Group, n: 1 | 2, engine: Engine): Promise<Float64Array> {
   const sums = new Float64Array(group.units);
   const members = new Float64Array(group.units);
   for (const layer of distinct(group.layers)) {
-    const own = await layerScores(group, layer, n, inference);
+    const own = await layerScores(model, group, layer, n, engine);
     for (const [unit, score] of own) {
       sums[unit] = (sums[unit] ?? 0) + score;
       members[unit] = (members[unit] ?? 0) + 1;
@@ -33,19 +39,17 @@ function distinct(layers: readonly Layer[]): readonly Layer[] {
 
 /** The scores of the units that this layer's weight makes, 1 on average. */
 async function layerScores(
+  model: Model,
   group: Group,
   layer: Layer,
   n: 1 | 2,
-  inference: Inference,
+  engine: Engine,
 ): Promise<ReadonlyMap<number, number>> {
-  const { weight } = layer;
-  const axis = storedOutputAxis(layer, inference)?.axis;
-  const { dims } = stored(weight);
-  const mask = await readMask(weight);
-  const values = toFloat64(await stored(weight).read()).map((value, index) => (mask[index] === 1 ? value : 0));
+  const { effective, role } = layer;
+  const { values, dims } = await readEffective(model, layer, engine);
   const scores = new Map<number, number>();
   for (const slice of group.slices) {
-    if (slice.value !== weight || slice.axis !== axis) continue;
+    if (slice.value !== effective || slice.axis !== role.out) continue;
     const norms = channelNorms(values, dims, slice.axis, n);
     slice.unitOf.forEach((unit, index) => {
       if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** n);
@@ -53,4 +57,19 @@ async function layerScores(
   }
   const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);
   return mean === 0 ? scores : new Map([...scores].map(([unit, score]) => [unit, score / mean]));
+}
+
+/** What a layer reads. Weights as they are, and masked ones, are read without a runtime, which may not be installed. */
+async function readEffective(
+  model: Model,
+  { weight, effective }: Layer,
+  engine: Engine,
+): Promise<{ readonly values: Float64Array; readonly dims: readonly number[] }> {
+  if (effective !== weight && effective !== maskedAt(weight)?.product) {
+    const dense = await readStoredValue(model, effective, engine);
+    return { values: toFloat64(dense), dims: dense.dims };
+  }
+  const mask = await readMask(weight);
+  const values = toFloat64(await stored(weight).read()).map((value, index) => (mask[index] === 1 ? value : 0));
+  return { values, dims: stored(weight).dims };
 }

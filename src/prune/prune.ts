@@ -16,12 +16,13 @@ import { channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { isNamed, layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
-import { type Choice, leastOfAll, leastOfEach } from "./choose-units.ts";
+import { type Choice, leastOfAll, leastOfEach, type Scored } from "./choose-units.ts";
 import { globalUnstructured } from "./global.ts";
 import { l1Unstructured } from "./rules.ts";
 
@@ -76,11 +77,11 @@ export const prune = definePass({
   id: "prune",
   summary: "Prune the least weights, or the least channels",
   options,
-  run(model, given) {
+  run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
     const settings = { ...given, amount };
-    return given.structured === false ? pruneUnstructured(model, settings) : pruneStructured(model, settings);
+    return given.structured === false ? pruneUnstructured(model, settings) : pruneStructured(model, settings, engine);
   },
 });
 
@@ -92,12 +93,12 @@ function pruneUnstructured(model: Model, { amount, scope, layers, except }: Opti
   return rule(model, { layers, except, amount: { fraction: amount } });
 }
 
-async function pruneStructured(model: Model, given: Options): Promise<Outcome> {
+async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
   const inference = infer(model);
   const { groups, misses } = eligible(model, inference, given);
-  const scored = await Promise.all(
-    groups.map(async (group) => ({ group, scores: await scoreUnits(group, given.n, inference) })),
-  );
+  const scored: Scored[] = [];
+  // One after the other, so that memory holds the weights of one layer.
+  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, given.n, engine) });
   const chosen = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
   const { removals, refused } = withoutRefused(
     model,

@@ -1,0 +1,78 @@
+/** Channels of a quantized network are ranked by what its layers read, as those of the float one. */
+import { expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { l1Unstructured, prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+
+/**
+ * Channel by channel, the largest weight is 4, 0.5, 2, 0.9, 8, 0.25: with a scale per channel each becomes 127. The integers rank
+ * the channels by how even their weights are, which is another order. After it a vector tells which channels are left.
+ */
+const text = `opset 21
+graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[6, 3] = [4, 0.4, -0.2, 0.5, -0.5, 0.5, 2, 1, 0, 0.9, 0.9, -0.9, -8, 0, 0, 0.25, 0.2, 0.25]
+  number: float32[6] = [1, 2, 3, 4, 5, 6]
+  fc2.weight: float32[2, 6] = [1, -1, 2, -2, 3, -3, 0.5, 1.5, -2.5, 3, 1, 2]
+  h = Gemm "fc1" (x, fc1.weight) {transB=1}
+  n = Mul (h, number)
+  y = Gemm "fc2" (n, fc2.weight) {transB=1}
+}`;
+
+/** The numbers of the channels that are left of fc1. */
+async function left(model: Model, options: { readonly scope: "uniform" | "global"; readonly n: 1 | 2 }) {
+  const { changes } = await prune(model, { structured: 0.5, layers: "fc1", ...options });
+  expect(changes).toHaveLength(1);
+  expect(verify(model)).toEqual([]);
+  const number = model.graph.value("number")?.tensor;
+  return number === undefined ? [] : toNumbers(await number.read());
+}
+
+for (const scope of ["uniform", "global"] as const) {
+  for (const n of [1, 2] as const) {
+    test(`${scope}, n = ${n}: quantized weights choose the channels that float weights do`, async () => {
+      expect(await left(parseModel(text), { scope, n })).toEqual([1, 3, 5]);
+      for (const perChannel of [true, false]) {
+        const quantized = parseModel(text);
+        await quantize(quantized, { scheme: "weights", perChannel, layers: "fc1" });
+        expect(await left(quantized, { scope, n }), `perChannel ${perChannel}`).toEqual([1, 3, 5]);
+      }
+    });
+  }
+}
+
+test("statically quantized layers too", async () => {
+  const model = parseModel(text);
+  const x = float32([4, 3], [1, 0, 1, -1, 1, 0, 0.5, 0.5, -0.5, 0, -1, 1]);
+  await quantize(model, { scheme: "static", data: memory("x", { x }), layers: "fc1" });
+  const codes = async (): Promise<number[]> => {
+    const tensor = model.graph.value("fc1.weight_quantized")?.tensor;
+    return tensor === undefined ? [] : toNumbers(await tensor.read());
+  };
+  const before = await codes();
+  expect(before).toHaveLength(18);
+  await left(model, { scope: "uniform", n: 2 });
+  expect(await codes()).toEqual([0, 2, 4].flatMap((channel) => before.slice(3 * channel, 3 * channel + 3)));
+});
+
+test("a mask that was folded into codes still counts", async () => {
+  const model = parseModel(text);
+  // The largest channel is masked away: then the second of the small ones stays.
+  const keep = [1, 1, 1, 1, 0, 1].flatMap((kept) => [kept, kept, kept]);
+  await l1Unstructured(model, { layers: "fc1", amount: 3, importanceScores: float32([6, 3], keep) });
+  await quantize(model, { scheme: "weights", layers: "fc1" });
+  expect(await left(model, { scope: "uniform", n: 2 })).toEqual([1, 3, 4]);
+});
+
+test("ranking a masked float layer needs no runtime", async () => {
+  const model = parseModel(text);
+  await l1Unstructured(model, { layers: "fc1", amount: 3 });
+  const load = () => Promise.reject(new Error("the runtime was asked"));
+  await expect(prune(model, { structured: 0.5, layers: "fc1" }, { engine: { load } })).resolves.toMatchObject({
+    changes: [{ at: "fc1" }],
+  });
+});
