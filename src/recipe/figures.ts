@@ -1,6 +1,9 @@
 /**
  * What a model says beside the original, on the same samples: the figure that counts, paired by sample; the answers; and whether it is still
  * the same function. The original runs once.
+ *
+ * Whatever figure counts, the function is judged by answers: right ones where there are labels, else those that the original gives too.
+ * Of what the original knows above chance, at least half must be left; it is lost only where the samples show that answers got worse.
  */
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
@@ -13,13 +16,15 @@ import {
   estimate,
   type Goal,
   type Metric,
+  mcnemarExact,
   measure,
   type Task,
+  type Unit,
   type Verdict,
 } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
-import { allowance, figure } from "../report/numbers.ts";
+import { allowance, change, figure, integer, unitOfChange } from "../report/numbers.ts";
 import { type Answers, answers, sameAnswers } from "./answers.ts";
 
 export interface FiguresOptions {
@@ -39,14 +44,28 @@ export interface Compared {
 
 /** A share that lost more than half of what it was above chance is not the same function any more. */
 const lostShare = 0.5;
+/** What counts as shown: an uneven split of the disputed samples that is less likely than this by chance. */
+const significance = 0.05;
+
+/** How the answers of a model are judged: each sample against the class that it should get. */
+interface Knowledge {
+  readonly name: "accuracy" | "agreement";
+  /** −1 where nothing is known. */
+  readonly truth: Float64Array;
+  /** Share of samples for which the original names it. */
+  readonly original: number;
+  /** What always giving the commonest answer would score. */
+  readonly chance: number;
+}
 
 type Judged = Pick<Task, "test" | "metric">;
 
 /** Measures one model after another against the same original on the same samples. */
 export class Figures {
   readonly original: Compared;
-  /** What always giving the commonest answer would score, where the metric is a share of right answers. */
+  /** What always giving the commonest answer would score; undefined for models that give no class. */
   readonly chance: number | undefined;
+  readonly #knowledge: Knowledge | undefined;
   readonly #model: Model;
   readonly #task: Judged;
   readonly #options: FiguresOptions;
@@ -61,8 +80,8 @@ export class Figures {
     this.#rows = rows;
     const comparison = compareRows(task.metric, rows, rows);
     this.original = { comparison, agreement: agreementOf(said, said), answers: said };
-    const truth = task.metric.truth === "original" ? said.given : said.labels;
-    this.chance = task.metric.interval === "proportion" ? commonestShare(truth) : undefined;
+    this.#knowledge = knowledgeOf(said);
+    this.chance = this.#knowledge?.chance;
   }
 
   /** @throws PithError E_DATA if the test part does not fit the model. */
@@ -85,9 +104,9 @@ export class Figures {
 
   /** @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise. */
   requireKnowledge(): void {
-    const { unit, original } = this.original.comparison;
-    if (this.chance === undefined || original.value > this.chance) return;
-    const [scored, guessed] = [original.value, this.chance].map((value) => figure(unit, value));
+    const known = this.#knowledge;
+    if (known === undefined || known.original > known.chance) return;
+    const [scored, guessed] = [known.original, known.chance].map((value) => figure("share", value));
     throw new PithError(
       "E_DATA",
       `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: nothing was done.`,
@@ -96,21 +115,75 @@ export class Figures {
   }
 
   /** Why a model is no longer the same function; undefined while it is, or where that cannot be told. */
-  lost({ metric, unit, original, candidate }: Comparison): string | undefined {
-    if (!Number.isFinite(candidate.value)) return `${metric} is ${candidate.value}`;
-    const floor = this.chance;
-    if (floor === undefined || original.value <= floor) return undefined;
-    if (candidate.value - floor >= lostShare * (original.value - floor)) return undefined;
-    const [before, after, chance] = [original.value, candidate.value, floor].map((value) => figure(unit, value));
-    return `${metric} falls from ${before} to ${after} (n = ${candidate.count}; chance is ${chance})`;
+  lost({ comparison, answers: said }: Pick<Compared, "comparison" | "answers">): string | undefined {
+    const { metric, original, candidate } = comparison;
+    // What differs in nothing has an infinite signal to noise, as the original itself.
+    const infinite = !Number.isFinite(candidate.value) && candidate.value !== original.value;
+    if (infinite) return `${metric} is ${candidate.value}`;
+    const known = this.#knowledge;
+    if (known === undefined || known.original <= known.chance) return undefined;
+    const { truth, name } = known;
+    const score = shareRight(said.given, truth);
+    if (score - known.chance >= lostShare * (known.original - known.chance)) return undefined;
+    const before = this.original.answers.given;
+    const split = [0, 0];
+    for (let sample = 0; sample < truth.length; sample++) {
+      const [was, is] = [isRight(before, truth, sample), isRight(said.given, truth, sample)];
+      if (was !== is) split[Number(is)] = (split[Number(is)] ?? 0) + 1;
+    }
+    if (mcnemarExact(split[0] ?? 0, split[1] ?? 0) >= significance) return undefined;
+    const [from, to, chance] = [known.original, score, known.chance].map((value) => figure("share", value));
+    return `${name} falls from ${from} to ${to} (${integer(truth.length)} samples; chance is ${chance})`;
   }
 }
 
-/** "accuracy goes from 92.6 % to 90.0 %: more than the 1.0 points allowed": how a goal was missed. */
-export function missedGoal({ metric, unit, original, candidate }: Comparison, { drop }: Verdict, goal: Goal): string {
-  const [before, after] = [original.value, candidate.value].map((value) => figure(unit, value));
-  const shown = drop.value <= goal.maxDrop ? "these samples do not show that it stays within" : "more than";
-  return `${metric} goes from ${before} to ${after}: ${shown} the ${allowance(unit, goal.maxDrop)} allowed`;
+/** Undefined for models that give no class. */
+function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
+  if (given.every((named) => named < 0)) return undefined;
+  const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
+  const truth = labelled ? labels : given;
+  const chance = commonestShare(truth);
+  if (chance === undefined) return undefined;
+  return { name: labelled ? "accuracy" : "agreement", truth, original: shareRight(given, truth), chance };
+}
+
+function shareRight(given: Float64Array, truth: Float64Array): number {
+  let right = 0;
+  let known = 0;
+  for (let sample = 0; sample < truth.length; sample++) {
+    if ((truth[sample] ?? -1) >= 0) known++;
+    if (isRight(given, truth, sample)) right++;
+  }
+  return right / known;
+}
+
+function isRight(given: Float64Array, truth: Float64Array, sample: number): boolean {
+  const named = given[sample] ?? -1;
+  return named >= 0 && named === truth[sample];
+}
+
+/** "accuracy fell by 2.0 points; 1.0 is allowed", and whether that may be luck: how a goal was missed. */
+export function missedGoal(
+  { metric, unit, better }: Comparison,
+  { verdict, drop, samples }: Verdict,
+  goal: Goal,
+): string {
+  const direction = drop.value > 0 === (better === "higher") ? "fell" : "rose";
+  const moved =
+    drop.value === 0 ? `${metric} is unchanged` : `${metric} ${direction} by ${allowance(unit, Math.abs(drop.value))}`;
+  const allowed = `${moved}; ${bare(unit, goal.maxDrop)} is allowed`;
+  if (verdict !== "not shown") return allowed;
+  const range = `true ${better === "higher" ? "drop" : "rise"} between ${bare(unit, drop.low)} and ${bare(unit, drop.high)}`;
+  const more = samples === undefined ? "" : `: about ${integer(samples)} samples would show it`;
+  const met = drop.value <= goal.maxDrop;
+  const doubt = met ? "it is not shown to stay within" : "this may be luck";
+  return `${allowed}. With ${integer(drop.count)} samples ${doubt} (${range})${more}`;
+}
+
+/** 1.0, −0.9: how large a difference is, without what it counts. */
+function bare(unit: Unit, value: number): string {
+  const text = change(unit, value).replace("+", "");
+  return unitOfChange(unit) === "points" ? text : allowance(unit, value);
 }
 
 interface Rows {

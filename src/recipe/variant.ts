@@ -60,7 +60,7 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? judge.figures.lost(standing.comparison) ?? larger,
+    refused: unchanged ?? judge.figures.lost(standing) ?? larger,
   };
   return { variant, standing };
 }

@@ -58,7 +58,7 @@ export interface RunData {
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
   readonly test: Samples;
-  /** What always giving the commonest answer would score; undefined where the metric is no share. */
+  /** What always giving the commonest answer would score; undefined for models that give no class. */
   readonly chance: number | undefined;
 }
 

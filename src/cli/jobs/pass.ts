@@ -86,12 +86,13 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (outcome.changes.length === 0) return nothing;
 
   if (judging !== undefined) context.stage("evaluate");
-  const comparison = judging === undefined ? undefined : (await judging.figures.compare(model)).comparison;
+  const compared = await judging?.figures.compare(model);
+  const comparison = compared?.comparison;
   const goal: Goal | undefined =
     input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
   // What trains may have to be another function: it may begin with none.
-  const otherwise = comparison === undefined || trains(kind) ? undefined : judging?.figures.lost(comparison);
+  const otherwise = compared === undefined || trains(kind) ? undefined : judging?.figures.lost(compared);
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
