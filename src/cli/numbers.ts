@@ -2,11 +2,20 @@
 import type { Estimate } from "../evaluate/types.ts";
 import { integer, percent } from "../report/numbers.ts";
 
-export { allowance, bytes, count, difference, figure, integer, percent, times } from "../report/numbers.ts";
+export { allowance, bytes, count, difference, differenceWithInterval, figure, integer, percent, times } from "../report/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {
   return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;
+}
+
+/** What to ask where a model scores no better than chance: `chance` is the share of the commonest class. */
+export function chanceQuestion(preprocessing: string | undefined, reached: number, chance: number): string {
+  const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
+  const scores = `${percent(reached)} against ${percent(chance)}`;
+  const suspects =
+    preprocessing === undefined ? "Are the labels or the model" : "Is the preprocessing, the labels or the model";
+  return `${how} model does no better than always answering the commonest class (${scores}). ${suspects} wrong?`;
 }
 
 /** 41 ms, 2.3 s, 4:42, 1:02:05 */

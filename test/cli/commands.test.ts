@@ -158,9 +158,35 @@ describe("eval", () => {
 
   test("tells the figure with its interval and number", async () => {
     const { figures, samples: counted } = await json("eval", at("right.onnx"), ...data);
-    expect(counted).toBe(samples);
-    expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples } }]);
-    expect((await pith("eval", at("right.onnx"), ...data)).out).toMatch(/accuracy +100\.0 % +99\.0 % … 100\.0 %/);
+    expect(counted).toBe(samples / 5);
+    expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples / 5 } }]);
+    const { out } = await pith("eval", at("right.onnx"), ...data);
+    expect(out).toMatch(/points\.csv \(test\), 80 samples\n(.*\n)+accuracy +100\.0 % +95\.4 % … 100\.0 %/);
+  });
+
+  test.each([
+    ["train", (4 * samples) / 5],
+    ["all", samples],
+  ])("--part %s takes %i samples", async (part, expected) => {
+    const words = ["eval", at("near.onnx"), ...data];
+    const { dataset, samples: counted } = await json(...words, "--part", part);
+    expect({ dataset, counted }).toEqual({ dataset: `${at("points.csv")} (${part})`, counted: expected });
+  });
+
+  test("judges by the samples that other commands judge by", async () => {
+    const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
+    const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--samples", "40", "--seed", "3"];
+    const { comparison } = await json(...words, ...data, "-o", at("near.int8.onnx"));
+    expect(figures).toMatchObject([{ estimate: (comparison as { original: object }).original }]);
+  });
+
+  test("a model that is no better than chance is a question and exit code 1", async () => {
+    const { code, out, err } = await pith("eval", at("zero.onnx"), ...data);
+    expect(code).toBe(1);
+    expect(out).toMatch(/accuracy +\d/);
+    expect(err).toMatch(
+      /^chance: The model does no better than always answering the commonest class \(.* % against .* %\)\. Are the labels or the model wrong\?\n$/,
+    );
   });
 
   test("takes no more samples than asked for", async () => {
@@ -189,12 +215,12 @@ describe("eval", () => {
   });
 
   test("--min-accuracy asks the estimate, with --strict the whole interval", async () => {
-    const words = ["eval", at("right.onnx"), ...data, "--min-accuracy", "99.5%"];
+    const words = ["eval", at("right.onnx"), ...data, "--part", "all", "--min-accuracy", "99.5%"];
     expect(await json(...words)).toMatchObject({ code: 0, goals: { accuracy: true } });
     expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
     const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");
     expect(code).toBe(1);
-    expect(out).toMatch(/\nlost: accuracy .* % \(.*, n = 400\), 90\.0 % demanded\n$/);
+    expect(out).toMatch(/\nlost: accuracy .* % \(.*, n = 80\), 90\.0 % demanded\n$/);
   });
 
   test("against the original tells signal to noise in decibels and a difference in points", async () => {

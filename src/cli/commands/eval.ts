@@ -20,6 +20,13 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     ...dataFlags,
+    part: v.optional(
+      v.pipe(
+        v.picklist(["test", "train", "all"]),
+        v.description("samples to use: those that training and calibration never see, those they do, or both"),
+      ),
+      "test",
+    ),
     against: v.optional(
       v.pipe(
         v.string(),
@@ -47,7 +54,7 @@ export default defineCommand({
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, maxDrop, minAccuracy, minAgreement, strict = false } = options;
+    const { against, part, maxDrop, minAccuracy, minAgreement, strict = false } = options;
     const data = dataRequest(options);
     if (data === undefined) throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.");
     for (const [flag, value] of Object.entries({ "max-drop": maxDrop, "min-agreement": minAgreement })) {
@@ -56,7 +63,7 @@ export default defineCommand({
     const { metric, output } = options;
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
-    const input = { model, against, data, metric, output, maxDrop, strict, seed: session.seed };
+    const input = { model, against, data, part, metric, output, maxDrop, strict, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
       input,
@@ -75,7 +82,7 @@ export default defineCommand({
     if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
       data: { model, against, ...result, goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])) },
-      goalMissed: goals.some(({ met }) => !met),
+      goalMissed: result.atChance || goals.some(({ met }) => !met),
       print(terminal) {
         terminal.line(`${terminal.color.bold(model)} on ${result.dataset}, ${integer(result.samples)} samples`);
         if (result.preprocessing !== undefined) terminal.line(`preprocessing: ${result.preprocessing}`);

@@ -6,11 +6,13 @@ import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { type DataRequest, declaredPreprocessing } from "../data.ts";
-import { percent } from "../numbers.ts";
+import { chanceQuestion } from "../numbers.ts";
 
 export interface Preparation {
   /** What reports say: "imagenet (guessed; --preprocess states it)"; undefined where the data is fed as it is. */
   readonly name: string | undefined;
+  /** The preprocessing alone: "imagenet". */
+  readonly preset: string | undefined;
   /** What makes the figures doubtful, as sentences. */
   readonly warnings: readonly string[];
   /** Whether the samples have labels. */
@@ -34,7 +36,7 @@ export async function prepare(
     if (declared !== undefined && request.preprocess !== undefined) {
       throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
     }
-    return { name: undefined, warnings: [], labelled: shape.labelled, ready: (part) => part };
+    return { name: undefined, preset: undefined, warnings: [], labelled: shape.labelled, ready: (part) => part };
   }
   const input = imageInput(model);
   const use = (how: Preprocessing) => (part: Dataset) => preprocess(part, input, how);
@@ -48,7 +50,7 @@ export async function prepare(
         },
       );
     }
-    return { name: declared.name, warnings: [], labelled: false, ready: use(declared) };
+    return { name: declared.name, preset: declared.name, warnings: [], labelled: false, ready: use(declared) };
   }
   context.stage("preprocessing");
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
@@ -59,17 +61,14 @@ export async function prepare(
   });
   const warnings: string[] = [];
   if (!trusted) {
-    const reached = percent(scores[0]?.accuracy.value ?? 0);
-    const tried =
-      declared === undefined ? "with none of the usual preprocessings" : `with the preprocessing "${chosen.name}" not`;
-    const text = `the model is ${tried} better than chance (${reached}; chance is ${percent(chance)}): preprocessing, labels or model are wrong`;
+    const text = chanceQuestion(chosen.name, scores[0]?.accuracy.value ?? 0, chance);
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }
   const others = indistinct.map((other) => other.name).join(", ");
   const doubt = others === "" ? "" : `, hardly told from ${others}`;
   const name = declared === undefined ? `${chosen.name} (guessed${doubt}; --preprocess states it)` : chosen.name;
-  return { name, warnings, labelled: true, ready: use(chosen) };
+  return { name, preset: chosen.name, warnings, labelled: true, ready: use(chosen) };
 }
 
 async function firstShape(
