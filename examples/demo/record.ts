@@ -35,7 +35,6 @@ export async function runOf(facts: Facts): Promise<Run> {
   const inside = attempts.filter(({ verdict }) => verdict.met);
   const [best] = inside.toSorted((a, b) => a.standing.measured.bytes - b.standing.measured.bytes);
   const chosen = best === undefined ? undefined : attempts.indexOf(best);
-  const timed = chosen === undefined ? [] : [times.models[0], times.models[chosen + 1]];
   const changes = (best?.steps ?? []).flatMap((step) => step.changes);
   return {
     format: runFormat,
@@ -66,7 +65,7 @@ export async function runOf(facts: Facts): Promise<Run> {
       refused: undefined,
     })),
     chosen,
-    latency: { ...times, models: timed.filter((one) => one !== undefined) },
+    latency: times,
     disagreements: best === undefined ? [] : await disagreements(original, best.standing, test),
     layers: best === undefined ? [] : await layerRows(original.model, best.standing.model, changes),
     warnings: [],

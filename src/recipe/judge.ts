@@ -86,11 +86,11 @@ export class Judge {
     return found;
   }
 
-  /** Original and model timed in turns, on one sample (as many as the model fixes). */
-  async time(model: Model, rounds: number): Promise<LatencyReport> {
+  /** Original and models timed in turns, on one sample (as many as the model fixes). */
+  async time(models: readonly Model[], rounds: number): Promise<LatencyReport> {
     const feeds = await oneRun(this.original.model, this.#test);
     const threads = this.#threads;
-    return latency(this.#context.engine, [this.original.model, model], feeds.feeds, {
+    return latency(this.#context.engine, [this.original.model, ...models], feeds.feeds, {
       rounds,
       signal: this.#context.signal,
       progress: (done, total) => this.#context.progress(done, total),

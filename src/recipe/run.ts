@@ -8,8 +8,17 @@ import { PithError } from "../errors.ts";
 import type { Goal, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
-import { type Machine, type Measured, type Run, runFormat, type Samples, type Variant } from "../report/data.ts";
+import {
+  type Machine,
+  type Measured,
+  type Run,
+  runFormat,
+  type Samples,
+  type Timing,
+  type Variant,
+} from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
+import { bytes, times } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
@@ -113,11 +122,15 @@ export async function compress(
     });
     tried.push(result);
   }
-  const chosen = choose(tried, options.force === true);
+  const { rounds = 30 } = options;
+  const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined);
+  if (anyToTime) onStage("time");
+  const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
+  const chosen = choose(tried, timing, options.force === true);
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
-  const { rounds = 30 } = options;
-  if (standing !== undefined && rounds > 0) onStage("time");
+  if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
+    context.log({ id: "size", text: notSmaller(judge.original.measured, standing.measured), level: "warning" });
   const run: Run = {
     format: runFormat,
     version: options.about?.version,
@@ -131,7 +144,7 @@ export async function compress(
     original: judge.original.measured,
     variants: tried.map(({ variant }) => variant),
     chosen,
-    latency: standing === undefined || rounds === 0 ? undefined : await judge.time(standing.model, rounds),
+    latency: timing,
     disagreements: standing === undefined ? [] : judge.disagreements(standing),
     ...(standing === undefined ? {} : { layers: await layersOf(judge.original.model, standing.model, kept?.variant) }),
     warnings,
@@ -172,14 +185,50 @@ function trains({ id }: RecipeStep): boolean {
   return steps.get(id)?.data === "train";
 }
 
-/** The smallest that is not refused and keeps the goal; by force the smallest there is, if none is like that. */
-function choose(tried: readonly Tried[], force: boolean): number | undefined {
+/** The original and whatever has a result, in turns. */
+async function time(judge: Judge, tried: readonly Tried[], rounds: number): Promise<Timing> {
+  const there = tried.flatMap(({ standing }) => (standing === undefined ? [] : [standing.model]));
+  const { models, ...report } = await judge.time(there, rounds);
+  const [first, ...rest] = models;
+  return {
+    ...report,
+    models: [first, ...tried.map(({ standing }) => (standing === undefined ? undefined : rest.shift()))],
+  };
+}
+
+/** Files that differ less in size are as good as equally small: then speed decides. */
+const nearInSize = 1.1;
+
+/**
+ * The smallest that is not refused and keeps the goal, or one about as small that is clearly faster; by force the smallest there is, if none
+ * is like that.
+ */
+function choose(tried: readonly Tried[], timing: Timing | undefined, force: boolean): number | undefined {
   const sound = ({ variant: { refused, verdict } }: Tried): boolean => refused === undefined && verdict?.met !== false;
   const places = tried.flatMap(({ standing }, place) => (standing === undefined ? [] : [place]));
-  const smallest = (among: readonly number[]): number | undefined =>
-    among.toSorted((a, b) => bytesAt(tried, a) - bytesAt(tried, b))[0];
+  const smallest = (among: readonly number[]): number | undefined => {
+    const [first, ...others] = among.toSorted((a, b) => bytesAt(tried, a) - bytesAt(tried, b));
+    if (first === undefined) return undefined;
+    const near = others.filter((place) => bytesAt(tried, place) <= nearInSize * bytesAt(tried, first));
+    return near.reduce((best, place) => (isFaster(timing, place, best) ? place : best), first);
+  };
   const best = smallest(places.filter((place) => tried.slice(place, place + 1).some(sound)));
   return best ?? (force ? smallest(places) : undefined);
+}
+
+/** Beyond what timings differ by from round to round. */
+function isFaster(timing: Timing | undefined, place: number, other: number): boolean {
+  const [one, two] = [place, other].map((index) => timing?.models[index + 1]?.speedup);
+  return one !== undefined && two !== undefined && one.low > two.high;
+}
+
+function notSmaller(original: Measured, result: Measured): string {
+  const [before, after] = [original.bytes, result.bytes].map(bytes);
+  const packed =
+    original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
+      ? `; compressed with brotli it is ${times(original.brotli / result.brotli)} smaller`
+      : "";
+  return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }
 
 function bytesAt(tried: readonly Tried[], place: number): number {

@@ -3,7 +3,7 @@
  *
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
-import type { Comparison, Estimate, Goal, LatencyReport, Unit, Verdict } from "../evaluate/index.ts";
+import type { Comparison, Estimate, Goal, Latency, LatencyReport, Unit, Verdict } from "../evaluate/index.ts";
 import type { Change } from "../passes/index.ts";
 
 /** The number of this form of the data; another number is another form. */
@@ -30,13 +30,18 @@ export interface Run {
   readonly variants: readonly Variant[];
   /** Position in `variants` of the one that is kept; undefined where none is. */
   readonly chosen: number | undefined;
-  /** Original first, then the chosen variant, timed in turns. */
-  readonly latency: LatencyReport | undefined;
+  /** All models timed in turns; undefined where none was. */
+  readonly latency: Timing | undefined;
   /** Samples that the original and the chosen variant answer differently, the first ones. */
   readonly disagreements: readonly Disagreement[];
   /** The original beside the chosen variant, layer by layer (`layerRows`). */
   readonly layers?: readonly LayerRow[];
   readonly warnings: readonly string[];
+}
+
+/** Original first, then the variants in their order; undefined for one that has no result. */
+export interface Timing extends Omit<LatencyReport, "models"> {
+  readonly models: readonly (Latency | undefined)[];
 }
 
 export interface Machine {

@@ -1,11 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { faults, scripts } from "../../test/report/well-formed.ts";
+import type { Spread } from "../evaluate/index.ts";
 import type { Run } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
 import { evilName, exampleRun, layerNames } from "./run.examples.ts";
 
 const page = reportPage(exampleRun);
+
+/** The example with another speed of what was chosen. */
+function withSpeed(speedup: Spread): Run {
+  const { latency, chosen = 0 } = exampleRun;
+  if (latency === undefined) throw new Error("The example has no times.");
+  const models = latency.models.map((one, index) =>
+    index === chosen + 1 && one !== undefined ? { ...one, speedup } : one,
+  );
+  return { ...exampleRun, latency: { ...latency, models } };
+}
 
 describe("a report", () => {
   test("is well formed and asks for nothing from outside", () => {
@@ -17,7 +28,7 @@ describe("a report", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × faster.</h1>");
     expect(page).toContain('<span class="badge doubt">not shown</span>');
     expect(page).toContain(
-      "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, on the same 1,000 samples).",
+      "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples).",
     );
     expect(page).toContain("kept by the estimate, not yet shown: about 19,000 samples would show it.");
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
@@ -27,7 +38,17 @@ describe("a report", () => {
   test("has a row for every variant with its bytes, and a point for every one that has a result", () => {
     const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
-    for (const text of ["3.46 MB", "930 kB", "1.60 MB", "440 kB", "405 kB", "91.2 % … 94.6 %", "1.98 … 2.34"])
+    for (const text of [
+      "3.46 MB",
+      "930 kB",
+      "1.60 MB",
+      "440 kB",
+      "405 kB",
+      "91.2 % … 94.6 %",
+      "1.12 … 1.27",
+      "1.70 … 1.95",
+      "1.98 … 2.34",
+    ])
       expect(rows).toContain(text);
     const [roomy = ""] = page.split('<div class="narrow">');
     expect(roomy.match(/<g class="point/g)).toHaveLength(4);
@@ -96,25 +117,24 @@ describe("other outcomes", () => {
   });
 
   test("a result that is larger and slower is called so", () => {
-    const [first, second] = exampleRun.latency?.models ?? [];
-    const slow = second === undefined ? [] : [{ ...second, speedup: { median: 0.5, low: 0.45, high: 0.55 } }];
-    const html = reportPage({
-      ...exampleRun,
-      original: { ...exampleRun.original, bytes: 220_000 },
-      latency: { rounds: 30, repeats: 1, threads: 2, models: first === undefined ? [] : [first, ...slow] },
-    });
+    const slow = withSpeed({ median: 0.5, low: 0.45, high: 0.55 });
+    const html = reportPage({ ...slow, original: { ...exampleRun.original, bytes: 220_000 } });
     expect(html).toContain("<h1>2.00 × larger and 2.00 × slower.</h1>");
   });
 
-  test("a speed whose spread holds 1 is no gain, and one that is spread far tells nothing", () => {
-    const [first, second] = exampleRun.latency?.models ?? [];
-    const pageWith = (low: number, high: number): string => {
-      const speedup = { median: 1.05, low, high };
-      const models = first === undefined || second === undefined ? [] : [first, { ...second, speedup }];
-      return reportPage({ ...exampleRun, latency: { rounds: 30, repeats: 1, threads: 2, models } });
-    };
-    expect(pageWith(0.94, 1.18)).toContain("<h1>7.86 × smaller, and about as fast as the original.</h1>");
-    expect(pageWith(0.08, 2.29)).toContain("<h1>7.86 × smaller; whether it is faster was not shown.</h1>");
+  test("a speed whose spread holds 1 is no difference, and one that is spread far is about so much", () => {
+    const headline = (median: number, low: number, high: number): string | undefined =>
+      /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
+    expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller. Speed: no clear difference (0.32 ×, 0.05–2.65).");
+    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and about 3 × slower.");
+    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and about 1.4 × faster.");
+  });
+
+  test("a figure of one that was chosen among others on the same samples is said to be such", () => {
+    expect(page).toContain("It was chosen among 3 variants on these same samples");
+    const [, , , only] = exampleRun.variants;
+    const alone = { ...exampleRun, variants: only === undefined ? [] : [only], chosen: 0 };
+    expect(reportPage(alone)).not.toContain("chosen among");
   });
 
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {

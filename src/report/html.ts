@@ -10,7 +10,7 @@ import { reportScript } from "./script.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { disagreementsTable, layersTable, variantsTable } from "./tables.ts";
-import { accuracySentence, gainSentence, goalSentence, outcomeOf } from "./verdict.ts";
+import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf } from "./verdict.ts";
 
 /**
  * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a
@@ -19,7 +19,9 @@ import { accuracySentence, gainSentence, goalSentence, outcomeOf } from "./verdi
  */
 export function reportPage(run: Run): string {
   const { word, mood } = outcomeOf(run);
-  const sentences = [accuracySentence(run), goalSentence(run)].filter((text) => text !== undefined);
+  const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run)].filter(
+    (text) => text !== undefined,
+  );
   const pointCount = run.variants.filter(({ result }) => result !== undefined).length;
   const body = html`<main>
 <header>

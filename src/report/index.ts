@@ -10,6 +10,7 @@ export {
   runFormat,
   type Samples,
   type StepRecord,
+  type Timing,
   type Variant,
 } from "./data.ts";
 export { reportPage } from "./html.ts";

@@ -1,11 +1,13 @@
 /** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
 import type { Measured, Run } from "./data.ts";
-import { bytes, change, changeInterval, figure, integer, times } from "./numbers.ts";
-import { accuracySentence, gainSentence, goalSentence } from "./verdict.ts";
+import { bytes, differenceWithInterval, figure, times } from "./numbers.ts";
+import { accuracySentence, choiceSentence, gainSentence, goalSentence } from "./verdict.ts";
 
 /** The verdict in sentences and the table of variants. @example await appendFile(process.env.GITHUB_STEP_SUMMARY, reportMarkdown(run)); */
 export function reportMarkdown(run: Run): string {
-  const sentences = [gainSentence(run), accuracySentence(run), goalSentence(run)].filter((text) => text !== undefined);
+  const sentences = [gainSentence(run), accuracySentence(run), goalSentence(run), choiceSentence(run)].filter(
+    (text) => text !== undefined,
+  );
   return [
     `### ${escapeMarkdown(run.original.name)}`,
     "",
@@ -35,15 +37,12 @@ export function variantsMarkdown(run: Run): string {
   const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
     const chosen = run.chosen === index;
     const title = chosen ? `**${escapeMarkdown(variant)}**` : escapeMarkdown(variant);
-    const difference =
-      comparison === undefined
-        ? "–"
-        : `${change(unit, comparison.difference.value)} (${changeInterval(unit, comparison.difference)})`;
+    const difference = comparison === undefined ? "–" : differenceWithInterval(unit, comparison.difference);
     const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
-    return [title + reason, ...cells(result), difference, chosen ? speed(1) : "–"];
+    return [title + reason, ...cells(result), difference, speed(index + 1)];
   });
   const table = [
-    ["", "bytes", "brotli", name, `change, n = ${integer(run.original.estimate.count)}`, "speed"],
+    ["", "bytes", "brotli", name, "change", "speed"],
     ["---", "---:", "---:", "---:", "---:", "---:"],
     ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)],
     ...rows,

@@ -49,6 +49,11 @@ export function difference(unit: Unit, value: number): string {
   return change(unit, value) + spaced(unitOfChange(unit));
 }
 
+/** −2.1 points (95 % interval −3.6 … −0.6, 1,000 samples) */
+export function differenceWithInterval(unit: Unit, found: Estimate): string {
+  return `${difference(unit, found.value)} (95 % interval ${changeInterval(unit, found)}, ${integer(found.count)} samples)`;
+}
+
 /** 1.0 points: how large a difference may be. */
 export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");

@@ -158,6 +158,9 @@ export const exampleRun: Run = {
   latency: {
     models: [
       { milliseconds: { median: 4.12, low: 4.0, high: 4.6 }, speedup: { median: 1, low: 1, high: 1 }, load: 20 },
+      { milliseconds: { median: 3.43, low: 3.2, high: 3.9 }, speedup: { median: 1.2, low: 1.12, high: 1.27 }, load: 9 },
+      undefined,
+      { milliseconds: { median: 2.29, low: 2.1, high: 2.5 }, speedup: { median: 1.8, low: 1.7, high: 1.95 }, load: 9 },
       { milliseconds: { median: 1.87, low: 1.8, high: 2.1 }, speedup: { median: 2.2, low: 1.98, high: 2.34 }, load: 9 },
     ],
     rounds: 30,

@@ -23,7 +23,7 @@ export function keyFigures(run: Run): Markup {
     return html`${text(after)}<small>from ${text(before)}${before !== after && after > 0 && `, ${times(before / after)}`}</small>`;
   };
   const own = result?.estimate ?? original.estimate;
-  const speed = latency?.models[1];
+  const speed = run.chosen === undefined ? undefined : latency?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
@@ -83,7 +83,7 @@ ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the commonest answer alone would score`)}
 ${data.test.sha256 !== undefined && row("judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, original and result in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
+${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}
 ${row("seed", String(run.seed))}

@@ -1,4 +1,5 @@
 /** The report's tables: variants, layers, samples that are answered differently. */
+import type { Goal, Verdict } from "../evaluate/index.ts";
 import type { Disagreement, LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, change, changeInterval, count, figure, integer, percent, times, unitOfChange } from "./numbers.ts";
@@ -35,10 +36,10 @@ export function variantsTable(run: Run): Markup {
     const { result, comparison } = variant;
     const columns = 2 + Number(withBrotli) + Number(withMacs);
     return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
-<td class="key">${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen)}</small></td>
+<td class="key">${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
 ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
 <td class="n">${comparison === undefined ? "–" : html`${change(unit, comparison.difference.value)}<small>${changeInterval(unit, comparison.difference)}</small>`}</td>
-${speeds.length > 0 && (chosen ? speed(1) : html`<td class="n">–</td>`)}</tr>`;
+${speeds.length > 0 && speed(index + 1)}</tr>`;
   });
   return html`<div class="wide"><table>
 <thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
@@ -86,11 +87,18 @@ function answer(value: number, label: number | undefined): Markup {
   return html`<td class="n ${label === undefined ? "" : value === label ? "good" : "bad"}">${value}</td>`;
 }
 
-function statusOf({ refused, verdict }: Variant, chosen: boolean): string {
+function statusOf({ refused, verdict }: Variant, chosen: boolean, goal: Goal | undefined): string {
   if (refused !== undefined) return refused;
-  const goal =
-    verdict === undefined ? "" : verdict.verdict === "not shown" ? "goal not shown" : `goal ${verdict.verdict}`;
-  return [chosen ? "kept as the result" : "", goal].filter((part) => part !== "").join("; ");
+  const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
+  return [chosen ? "kept as the result" : "", standing].filter((part) => part !== "").join("; ");
+}
+
+function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
+  if (verdict !== "not shown") return `goal ${verdict}`;
+  if (met) return "goal kept by the estimate, not shown";
+  return drop.value <= goal.maxDrop
+    ? "goal not shown, so not kept (--strict)"
+    : "goal missed by the estimate, not shown";
 }
 
 function ratioOf(before: number | undefined, after: number | undefined): string {

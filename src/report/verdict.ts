@@ -1,7 +1,7 @@
 /** What a run found, as sentences. */
-import type { Goal, Unit, Verdict } from "../evaluate/index.ts";
+import type { Goal, Spread, Unit, Verdict } from "../evaluate/index.ts";
 import type { Measured, Run, Variant } from "./data.ts";
-import { allowance, changeInterval, difference as differenceText, figure, integer, times } from "./numbers.ts";
+import { allowance, differenceWithInterval, figure, integer, times } from "./numbers.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
@@ -23,7 +23,12 @@ export function outcomeOf(run: Run): Outcome {
   return { word: verdict, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
-/** 10th to 90th percentile of a speed that still counts as one: beyond, the machine was busy with something else. */
+/** How fast a variant is beside the original; undefined where it was not timed. */
+export function speedOf({ latency }: Run, variant: number | undefined): Spread | undefined {
+  return variant === undefined ? undefined : latency?.models[variant + 1]?.speedup;
+}
+
+/** 10th to 90th percentile of a speed that counts as one number: beyond, it is about that. */
 const widestSpread = 1.5;
 
 /** "7.87 × smaller and 2.15 × faster." The first sentence: what was gained, of sizes and times as they were measured. */
@@ -33,26 +38,39 @@ export function gainSentence(run: Run): string {
     return run.variants.length === 0 ? "Nothing was tried." : "Nothing was kept: no variant stayed within the goal.";
   }
   const smaller = run.original.bytes / chosen.result.bytes;
-  const speed = run.latency?.models[1]?.speedup;
+  const speed = speedOf(run, run.chosen);
   const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
   if (speed === undefined) return `${size}.`;
-  // A ratio whose spread holds 1 is no gain and no loss; one that is spread far tells nothing.
+  // A ratio whose spread holds 1 is no gain and no loss.
   if (speed.low <= 1 && speed.high >= 1) {
-    const told = speed.high / speed.low <= widestSpread;
-    return told ? `${size}, and about as fast as the original.` : `${size}; whether it is faster was not shown.`;
+    const range = `${speed.low.toFixed(2)}–${speed.high.toFixed(2)}`;
+    return `${size}. Speed: no clear difference (${times(speed.median)}, ${range}).`;
   }
-  return `${size} and ${speed.median >= 1 ? `${times(speed.median)} faster` : `${times(1 / speed.median)} slower`}.`;
+  const factor = speed.median >= 1 ? speed.median : 1 / speed.median;
+  const told = speed.high / speed.low <= widestSpread ? times(factor) : `about ${rounded(factor)} ×`;
+  return `${size} and ${told} ${speed.median >= 1 ? "faster" : "slower"}.`;
 }
 
-/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, on the same 1,000 samples)." */
+/** 3, 1.4, 12: as many digits as an unsteady ratio is worth. */
+function rounded(factor: number): string {
+  return String(Number(factor.toPrecision(factor < 2 || factor >= 10 ? 2 : 1)));
+}
+
+/** "It was chosen among 3 on these same samples, …": undefined where there was no choice. */
+export function choiceSentence(run: Run): string | undefined {
+  const measured = run.variants.filter(({ result }) => result !== undefined).length;
+  if (chosenOf(run) === undefined || measured < 2) return undefined;
+  return `It was chosen among ${measured} variants on these same samples, which makes its figure look slightly better than it is.`;
+}
+
+/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
   const comparison = chosenOf(run)?.comparison;
   if (comparison === undefined) return undefined;
   const { metric, unit, original, candidate, difference } = comparison;
   return (
     `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(unit, original.value)} to ` +
-    `${figure(unit, candidate.value)}: ${differenceText(unit, difference.value)} ` +
-    `(95 % interval ${changeInterval(unit, difference)}, on the same ${integer(difference.count)} samples).`
+    `${figure(unit, candidate.value)}: ${differenceWithInterval(unit, difference)}.`
   );
 }
 
