@@ -13,6 +13,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -35,6 +36,7 @@ import {
 } from "../math/index.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, removeUnused } from "../passes/index.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
@@ -72,16 +74,22 @@ export const factorize = definePass({
   id: "factorize",
   summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
   options: factorizeOptions,
-  async run(model, options, context): Promise<Outcome> {
-    const chosen = selectLayers(layersOf(model, infer(model)), options);
-    const products = engineMultiply(context.engine);
-    try {
-      return await factorizeLayers(model, chosen, options, products.multiply, context);
-    } finally {
-      await products.release();
-    }
-  },
+  run: (model, options, context) => withStoredConstants(model, () => factorizeModel(model, options, context)),
 });
+
+async function factorizeModel(model: Model, options: Options, context: Context): Promise<Outcome> {
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  const chosen = selectLayers(all, options);
+  const others = options.layers === undefined ? noLayers(model, inference, all) : [];
+  const products = engineMultiply(context.engine);
+  try {
+    const { changes, misses } = await factorizeLayers(model, chosen, options, products.multiply, context);
+    return { changes, misses: [...misses, ...others] };
+  } finally {
+    await products.release();
+  }
+}
 
 async function factorizeLayers(
   model: Model,

@@ -36,7 +36,8 @@ export function structureHash(model: Model): string {
   const beside: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     beside.push(carried(graph));
-    for (const value of graph.values()) {
+    // In what order values came to be says nothing.
+    for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
       beside.push([value.name, value.declared, ...carried(value), ...[type, sparse, info].map(bytesText)]);
     }

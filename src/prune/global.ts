@@ -1,6 +1,7 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -42,33 +43,35 @@ const schema = v.strictObject({
  */
 export async function globalUnstructured(model: Model, options: GlobalOptions): Promise<Outcome> {
   const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
-  const { targets, misses } = selectParameters(model, options);
-  const masks: Mask[] = [];
-  const scores: Float64Array[] = [];
-  for (const target of targets) {
-    const mask = await readMask(target.parameter);
-    masks.push(mask);
-    if (method === "l1") scores.push(await scoresOf(target, mask, importanceScores));
-  }
-  const before = concatenate(masks, (size) => new Uint8Array(size));
-  const left = keptCount(before);
-  const count = countOf(amount, left);
-  const after =
-    method === "l1"
-      ? pruneSmallest(
-          before,
-          concatenate(scores, (size) => new Float64Array(size)),
-          count,
-        )
-      : pruneRandom(before, count, random(seed, "prune globally", left));
-  let start = 0;
-  const changes = targets.map((target, index) => {
-    const mask = masks[index] ?? new Uint8Array();
-    const part = after.slice(start, start + mask.length);
-    start += mask.length;
-    return putMask(model, target, keptCount(mask), part);
+  return withStoredConstants(model, async () => {
+    const { targets, misses } = selectParameters(model, options);
+    const masks: Mask[] = [];
+    const scores: Float64Array[] = [];
+    for (const target of targets) {
+      const mask = await readMask(target.parameter);
+      masks.push(mask);
+      if (method === "l1") scores.push(await scoresOf(target, mask, importanceScores));
+    }
+    const before = concatenate(masks, (size) => new Uint8Array(size));
+    const left = keptCount(before);
+    const count = countOf(amount, left);
+    const after =
+      method === "l1"
+        ? pruneSmallest(
+            before,
+            concatenate(scores, (size) => new Float64Array(size)),
+            count,
+          )
+        : pruneRandom(before, count, random(seed, "prune globally", left));
+    let start = 0;
+    const changes = targets.map((target, index) => {
+      const mask = masks[index] ?? new Uint8Array();
+      const part = after.slice(start, start + mask.length);
+      start += mask.length;
+      return putMask(model, target, keptCount(mask), part);
+    });
+    return { changes, misses };
   });
-  return { changes, misses };
 }
 
 function concatenate<A extends Uint8Array | Float64Array>(parts: readonly A[], create: (size: number) => A): A {

@@ -16,9 +16,11 @@ import { channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { isNamed, layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
@@ -81,7 +83,9 @@ export const prune = definePass({
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
     const settings = { ...given, amount };
-    return given.structured === false ? pruneUnstructured(model, settings) : pruneStructured(model, settings, engine);
+    return given.structured === false
+      ? pruneUnstructured(model, settings)
+      : withStoredConstants(model, () => pruneStructured(model, settings, engine));
   },
 });
 
@@ -140,7 +144,7 @@ function eligible(
   const all = layersOf(model, inference);
   const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
   const groups: Group[] = [];
-  const misses: Miss[] = [];
+  const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
   for (const group of channelGroups(model, inference)) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
     const at = nameOf(group);

@@ -9,6 +9,7 @@ import { plainName } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { type Random, random } from "../tensor/random.ts";
@@ -181,18 +182,20 @@ export async function identity(model: Model, options: ParameterSelection = {}): 
 }
 
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
-async function forEach(
+function forEach(
   model: Model,
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
 ): Promise<Outcome> {
-  const { targets, misses } = selectParameters(model, selection);
-  const chosen: (readonly [Target, before: number, Mask])[] = [];
-  for (const target of targets) {
-    const mask = await readMask(target.parameter);
-    chosen.push([target, keptCount(mask), await choose(target, mask)]);
-  }
-  return { changes: chosen.map(([target, before, mask]) => putMask(model, target, before, mask)), misses };
+  return withStoredConstants(model, async () => {
+    const { targets, misses } = selectParameters(model, selection);
+    const chosen: (readonly [Target, before: number, Mask])[] = [];
+    for (const target of targets) {
+      const mask = await readMask(target.parameter);
+      chosen.push([target, keptCount(mask), await choose(target, mask)]);
+    }
+    return { changes: chosen.map(([target, before, mask]) => putMask(model, target, before, mask)), misses };
+  });
 }
 
 /** Masks a parameter and says how much went. */

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
 import { whyNotMaskable } from "../analysis/masks.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -44,12 +45,16 @@ export interface Selected {
  */
 export function selectParameters(model: Model, selection: ParameterSelection): Selected {
   const kind = selection.parameter ?? "weight";
-  const selected = selectLayers(layersOf(model, infer(model)), selection);
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  const selected = selectLayers(all, selection);
   if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
     const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
     throw new PithError("E_NAME", `There is no ${kind} in ${shown}.`);
   }
-  return parametersOf(model, selected, kind);
+  const { targets, misses } = parametersOf(model, selected, kind);
+  const others = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
+  return { targets, misses: [...misses, ...others] };
 }
 
 /** Weights and biases of the layers that a selection means, as far as there are any. */

@@ -13,6 +13,7 @@
 import { infer } from "../analysis/infer.ts";
 import { layers, selectLayers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -26,7 +27,6 @@ import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
-import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
@@ -49,7 +49,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeOptions
   const misses = [...prepared.misses];
   const inference = infer(model);
   const all = layers(model, inference);
-  misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
+  misses.push(...noLayers(model, inference, all));
   const before = usedTensors(model.graph);
   const inputs = new Map<Value, Integers>();
   const weights = new Map<Value, Map<string, StoredWeight>>();

@@ -7,6 +7,7 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers, type Selection, selectLayers } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -18,7 +19,6 @@ import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { withoutRoundings } from "./learned.ts";
-import { leftInFloat } from "./left.ts";
 import { place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
@@ -65,7 +65,7 @@ export function tryOut(model: Model, selection: Selection): Trial {
     targets: layers(model, infer(model)).filter(isTarget),
     taken: names([...able]),
     kept: names(others),
-    misses: [...misses, ...leftInFloat(copy, inference, new Set(all.map((layer) => layer.node)))],
+    misses: [...misses, ...noLayers(copy, inference, all)],
   };
 }
 

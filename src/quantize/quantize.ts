@@ -1,9 +1,12 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { definePass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { checkTogether, quantizeOptions } from "./options.ts";
 import { quantizeStatically } from "./static.ts";
 import { quantizeToWeights } from "./weights.ts";
+
+const schemes = { weights: quantizeToWeights, dynamic: quantizeDynamically, static: quantizeStatically };
 
 /**
  * Makes the weights of layers 8-bit integers, and by scheme their arithmetic too.
@@ -30,15 +33,8 @@ export const quantize = definePass({
   id: "quantize",
   summary: "Store weights as 8-bit integers, and compute with them",
   options: quantizeOptions,
-  async run(model, options, context) {
+  run(model, options, context) {
     checkTogether(options);
-    switch (options.scheme) {
-      case "weights":
-        return quantizeToWeights(model, options, context);
-      case "dynamic":
-        return quantizeDynamically(model, options, context);
-      case "static":
-        return quantizeStatically(model, options, context);
-    }
+    return withStoredConstants(model, () => schemes[options.scheme](model, options, context));
   },
 });

@@ -11,6 +11,7 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layers, selectLayers } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -19,7 +20,6 @@ import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
-import { leftInFloat } from "./left.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
@@ -41,7 +41,7 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const inference = infer(model);
   const all = layers(model, inference);
   const placement = place(model, inference, selectLayers(all, options));
-  misses.push(...placement.misses, ...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
+  misses.push(...placement.misses, ...noLayers(model, inference, all));
   const operators = placement.operators.map(describe);
   const scales = await measure(model, placement, measuring, context, learned);
   for (const { layer } of placement.targets) keepLayerName(layer);

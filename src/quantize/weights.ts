@@ -12,6 +12,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import type { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -19,7 +20,6 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
-import { leftInFloat } from "./left.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { raiseFor, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
@@ -39,7 +39,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
   }
   const inference = infer(model);
   const all = layers(model, inference);
-  misses.push(...leftInFloat(model, inference, new Set(all.map((layer) => layer.node))));
+  misses.push(...noLayers(model, inference, all));
   const before = usedTensors(model.graph);
   const done = new Map<Value, Map<number, Value>>();
   let count = 0;

@@ -1,22 +1,27 @@
-/** What stays in float although it holds trained numbers: reasons, for the report. */
-import type { Inference } from "../analysis/infer.ts";
+/** What holds trained numbers and is no layer: the reasons, for outcomes, so that a model in which little is found does not look done. */
 import { Miss } from "../errors.ts";
 import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Inference } from "./infer.ts";
+import { type Layer, layerAt } from "./layers.ts";
 
-/** A `Miss` for each node that holds a matrix of trained numbers and is no layer, as embeddings and recurrent layers are. */
-export function leftInFloat(model: Model, inference: Inference, layers: ReadonlySet<Node>): readonly Miss[] {
+/**
+ * A `Miss` for each node that holds a matrix of trained numbers and is no layer: embeddings, recurrent layers, operators without entry,
+ * subgraphs. One for the model if that leaves it without any reason.
+ */
+export function noLayers(model: Model, inference: Inference, layers: readonly Layer[]): readonly Miss[] {
+  const known = new Set(layers.map(({ node }) => node));
   const misses: Miss[] = [];
   for (const node of model.graph.nodes()) {
-    if (layers.has(node)) continue;
+    if (known.has(node)) continue;
     const bound = inference.at(node);
     const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
     if (held.some((input) => isMatrix(node.inputs[input], inference))) {
-      const weight = bound instanceof Miss ? bound : bound.weight();
-      misses.push(new Miss(weight instanceof Miss ? weight.reason : "is no layer", describe(node)));
+      const layer = layerAt(node, inference);
+      misses.push(new Miss(layer instanceof Miss ? layer.reason : "is no layer", describe(node)));
     } else if (hasMatrices(node, inference)) misses.push(new Miss("layers inside subgraphs stay", describe(node)));
   }
-  return misses;
+  return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
 function hasMatrices(node: Node, inference: Inference): boolean {

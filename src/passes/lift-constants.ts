@@ -1,0 +1,95 @@
+/**
+ * Weights in Constant nodes as stored tensors, as long as it takes: exporters may write either, and only stored tensors can be masked, cut
+ * or replaced.
+ *
+ *     fc1.weight = Constant {value=float32[128, 784] …}        fc1.weight: float32[128, 784]
+ *     h = Gemm(x, fc1.weight)                              →   h = Gemm(x, fc1.weight)
+ *
+ * A pass that then changes nothing must leave the file as it was, so the nodes stay until the outcome is known.
+ */
+import type { Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+import type { Outcome } from "./pass.ts";
+
+/** Runs work on a model whose constants are stored tensors; they are nodes again if it fails, or changes nothing. */
+export async function withStoredConstants<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
+  const lifted = lift(model);
+  let changed = false;
+  try {
+    const outcome = await work();
+    changed = outcome.changes.length > 0;
+    return outcome;
+  } finally {
+    for (const one of lifted) {
+      if (changed) removeNode(one);
+      else putBack(one);
+    }
+  }
+}
+
+interface Lifted {
+  readonly node: Node;
+  /** What the node makes; nobody reads it. */
+  readonly made: Value;
+  readonly stored: Value;
+}
+
+/**
+ * Names and roles go over to the stored tensors. Scalars and integers stay: they are arithmetic of the graph, not trained. So do constants that
+ * are outputs of the model.
+ */
+function lift({ graph, header }: Model): readonly Lifted[] {
+  const lifted: Lifted[] = [];
+  const outputs = new Set(graph.outputs);
+  for (const node of graph.nodes()) {
+    const value = node.op === "Constant" && node.domain === "" ? node.attributes.get("value") : undefined;
+    const [made] = node.outputs;
+    if (value?.kind !== "tensor" || made === undefined || outputs.has(made)) continue;
+    if (!isFloat(value.value.type) || value.value.dims.length === 0) continue;
+    const stored = graph.addTensor(made.name, value.value);
+    exchange(made, stored);
+    lifted.push({ node, made, stored });
+  }
+  // Up to IR 3 a stored tensor must be an input.
+  if (header.irVersion < 4) graph.setInputs([...graph.inputs, ...lifted.map(({ stored }) => stored)]);
+  return lifted;
+}
+
+/** Gives a value's readers, name and role to another. */
+function exchange(from: Value, to: Value): void {
+  const { graph } = from;
+  const { name } = from;
+  const other = to.name;
+  graph.replaceUses(from, to);
+  graph.rename(from, graph.freshName(`${name}_exchanged`));
+  graph.rename(to, name);
+  if (graph.ownValue(other) === undefined) graph.rename(from, other);
+  to.role = from.role;
+  from.role = undefined;
+}
+
+/** Whether the work, which failed, left the two as they were. */
+function isThere({ node, made, stored }: Lifted): boolean {
+  const { graph } = made;
+  const [output] = node.outputs;
+  const value = node.attributes.get("value");
+  return (
+    output === made &&
+    graph.ownValue(made.name) === made &&
+    graph.ownValue(stored.name) === stored &&
+    stored.tensor === value?.value
+  );
+}
+
+function putBack(lifted: Lifted): void {
+  if (!isThere(lifted)) return;
+  const { made, stored } = lifted;
+  exchange(stored, made);
+  stored.graph.removeValue(stored);
+}
+
+/** The node has nothing left to do, if the work has not removed it. */
+function removeNode({ node, made }: Lifted): void {
+  if (made.graph.ownValue(made.name) === made && made.uses.size === 0) made.graph.removeNode(node);
+}

@@ -1,0 +1,166 @@
+/** Weights in Constant nodes are weights, for every technique; where there is nothing to work on, the outcome says why. */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import type { Outcome } from "../../src/passes/index.ts";
+import { globalUnstructured, prune, remove } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+
+function normal(seed: number, rows: number, columns: number): readonly number[] {
+  const numbers = random(seed, "weights");
+  return Array.from({ length: rows * columns }, () => Math.round(100 * numbers.normal()) / 100);
+}
+
+const fc1 = `float32[8, 6] [${normal(1, 8, 6)}]`;
+const bias = "float32[8] [1, 2, 3, 4, 5, 6, 7, 8]";
+const fc2 = `float32[8, 4] [${normal(2, 8, 4)}]`;
+const x = float32([5, 6], normal(3, 5, 6));
+
+const layersOfNet = `  h = Gemm "first" (x, fc1.weight, fc1.bias) {transB=1}
+  a = Relu (h)
+  y = MatMul "second" (a, fc2.weight)
+}`;
+const header = `opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {`;
+
+const inNodes = (): Model =>
+  parseModel(`${header}
+  fc1.weight = Constant() {value=${fc1}}
+  fc1.bias = Constant() {value=${bias}}
+  fc2.weight = Constant() {value=${fc2}}
+${layersOfNet}`);
+
+const asTensors = (): Model =>
+  parseModel(`${header}
+  fc1.weight: ${fc1.replace(" [", " = [")}
+  fc1.bias: ${bias.replace(" [", " = [")}
+  fc2.weight: ${fc2.replace(" [", " = [")}
+${layersOfNet}`);
+
+async function outputs(model: Model): Promise<readonly number[]> {
+  const session = await createEngine().load(model);
+  const { y } = await session.run({ x });
+  await session.release();
+  return y === undefined ? [] : toNumbers(y);
+}
+
+const passes: readonly (readonly [string, (model: Model) => Promise<Outcome>])[] = [
+  ["prune", (model) => prune(model, { amount: 0.5 })],
+  ["prune globally", (model) => prune(model, { amount: 0.5, scope: "global" })],
+  ["prune channels", (model) => prune(model, { structured: 0.5 })],
+  ["factorize", (model) => factorize(model, { rank: 2 })],
+  ["quantize weights", (model) => quantize(model, { scheme: "weights" })],
+  ["quantize dynamically", (model) => quantize(model, { scheme: "dynamic" })],
+  ["quantize statically", (model) => quantize(model, { scheme: "static", data: memory("x", { x }) })],
+];
+
+const reasons: readonly (readonly [string, text: string, reason: string])[] = [
+  [
+    "an operator without entry",
+    `opset 17, somewhere 1
+graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
+  w: float32[6, 4] = random(seed 1)
+  y = somewhere.Unheard "odd" (x, w)
+}`,
+    "this operator has no entry",
+  ],
+  [
+    "a subgraph",
+    `opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
+  c: bool[] = true
+  y = If(c) {then_branch=graph then () -> (t) {
+    w = Constant() {value=float32[6, 4] [${normal(1, 6, 4)}]}
+    t = MatMul(x, w)
+  }, else_branch=graph else () -> (e) {
+    v: float32[6, 4] = random(seed 2)
+    e = MatMul(x, v)
+  }}
+}`,
+    "layers inside subgraphs stay",
+  ],
+  [
+    "no weights",
+    `opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 6]) {
+  y = Relu(x)
+}`,
+    "the model has no layers with a weight",
+  ],
+];
+
+describe.each(passes)("%s", (_, pass) => {
+  test("takes weights in Constant nodes as stored ones", async () => {
+    const [nodes, tensors] = [inNodes(), asTensors()];
+    const expected = await pass(tensors);
+    const outcome = await pass(nodes);
+    expect(outcome.changes.length).toBeGreaterThan(0);
+    expect(outcome).toEqual(expected);
+    expect(verify(nodes)).toEqual([]);
+    expect([...nodes.graph.nodes()].map(({ op }) => op)).not.toContain("Constant");
+    expect(layers(nodes, infer(nodes)).map(({ name }) => name)).toEqual(
+      layers(tensors, infer(tensors)).map(({ name }) => name),
+    );
+    expect(await outputs(nodes)).toEqual(await outputs(tensors));
+  });
+
+  test.each(reasons)("says why nothing is done: %s", async (_, text, reason) => {
+    const model = parseModel(text);
+    const { changes, misses } = await pass(model);
+    expect(changes).toEqual([]);
+    expect(misses.map((miss) => miss.reason)).toEqual([reason]);
+  });
+});
+
+describe("Constant nodes stay", () => {
+  test.each([
+    ["where every layer is refused", (model: Model) => factorize(model, { rank: 100 })],
+    ["where no channel goes", (model: Model) => prune(model, { structured: 0 })],
+    ["where a layer is unknown", (model: Model) => prune(model, { amount: 0.5, layers: "fc9" }).catch(() => {})],
+  ])("%s", async (_, pass) => {
+    const model = inNodes();
+    const before = structureHash(model);
+    await pass(model);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("where they are scalars, integers, or outputs of the model", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 4], k: float32[2]) {
+  w = Constant() {value=float32[6, 4] [${normal(1, 6, 4)}]}
+  s = Constant() {value=float32[] 2}
+  n = Constant() {value=int64[2] [-1, 4]}
+  k = Constant() {value=float32[2] [1, 2]}
+  h = MatMul(x, w)
+  m = Mul(h, s)
+  y = Reshape(m, n)
+}`);
+    await prune(model, { amount: 0.5 });
+    const left = [...model.graph.nodes()].filter(({ op }) => op === "Constant").map(({ outputs }) => outputs[0]?.name);
+    expect(left).toEqual(["s", "n", "k"]);
+  });
+});
+
+test("a file of the oldest format with weights in Constant nodes is pruned, folded and opened again", async () => {
+  const model = inNodes();
+  model.header.irVersion = 3;
+  await globalUnstructured(model, { amount: 0.5 });
+  await remove(model);
+  const again = await open(await encodeToBytes(model));
+  expect(verify(again)).toEqual([]);
+  const tensors = asTensors();
+  await globalUnstructured(tensors, { amount: 0.5 });
+  await remove(tensors);
+  expect(await outputs(again)).toEqual(await outputs(tensors));
+});
