@@ -30,7 +30,7 @@ export const dataFlags = {
       v.number(),
       v.integer(),
       v.minValue(1),
-      v.description("judge on so many samples at most, drawn by --seed"),
+      v.description("use at most n samples, drawn by --seed"),
       v.metadata({ value: "n" }),
     ),
   ),

@@ -1,5 +1,6 @@
 /** Metrics by the names that flags call them. */
 import * as v from "valibot";
+import { PithError } from "../errors.ts";
 import { accuracy, crossEntropy, type Metric, meanSquaredError, perplexity, topK } from "../evaluate/index.ts";
 
 export const metricNames = ["accuracy", "top-5", "cross-entropy", "perplexity", "mean-squared-error"] as const;
@@ -16,6 +17,21 @@ export const metricFlags = {
     ),
   ),
 };
+
+/** Whether the metric is a share of right answers. */
+export function isShare(metric: MetricName): boolean {
+  return metric === "accuracy" || metric === "top-5";
+}
+
+/** @throws PithError E_USAGE for a drop that would allow any loss: of a share, 1 is all there is. */
+export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
+  if (maxDrop === undefined || maxDrop < 1 || !isShare(metric)) return;
+  const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
+  throw new PithError(
+    "E_USAGE",
+    `--max-drop ${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}.`,
+  );
+}
 
 export function metricNamed(name: MetricName, output: string | undefined): Metric {
   const options = output === undefined ? {} : { output };

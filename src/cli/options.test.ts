@@ -150,10 +150,29 @@ describe("flags that do not fit are refused with their name", () => {
   });
 
   test("a value outside its range", () => {
-    const error = refusal(["--max-drop", "1.5"]);
+    const error = refusal(["--max-drop", "-1"]);
     expect(error.code).toBe("E_USAGE");
-    expect(error.message).toMatch(/^--max-drop: .*1\.5/);
+    expect(error.message).toMatch(/^--max-drop: .*-1/);
     expect(error.hint).toBe("See step --help.");
+  });
+
+  test("a share above 1 without a percent sign", () => {
+    expect(refusal(["--max-drop", "50"]).message).toBe("--max-drop: 50 is more than all: write 50% or 0.5.");
+    expect(parse(["--max-drop", "1"])).toMatchObject({ maxDrop: 1 });
+    expect(refusal(["--max-drop", "101%"]).message).toMatch(/^--max-drop: /);
+  });
+
+  test("1 where nobody can tell whether percent are meant", () => {
+    const least = v.object({ least: v.pipe(v.number(), v.maxValue(1), v.metadata({ percent: true })) });
+    expect(refusal(["--least", "1"], least).message).toBe("--least: 1 could be 1 % or all: write 1%, 0.01 or 100%.");
+    expect(refusal(["--least", "90"], least).message).toContain("write 90% or 0.9");
+    expect(parse(["--least", "100%"], least)).toEqual({ least: 1 });
+    expect(parse(["--least", "0.9"], least)).toEqual({ least: 0.9 });
+  });
+
+  test("a choice that is mistyped", () => {
+    expect(refusal(["--scheme", "statci"]).hint).toBe("Did you mean static?");
+    expect(refusal(["--scheme", "other"]).hint).toBeUndefined();
   });
 
   test("too few elements", () => {

@@ -8,6 +8,7 @@
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
+import { nearest } from "../recipe/nearest.ts";
 
 /** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
 export interface FlagMetadata {
@@ -15,6 +16,8 @@ export interface FlagMetadata {
   readonly short?: string;
   /** What to call the value in the help. */
   readonly value?: string;
+  /** 1 is refused without a percent sign: nobody can tell whether 1 is meant as 1 % or as all. */
+  readonly percent?: boolean;
 }
 
 /** What this file reads of a schema: valibot keeps it as plain properties. */
@@ -35,6 +38,8 @@ interface PipeItem {
   readonly kind: string;
   readonly type: string;
   readonly description?: string;
+  readonly requirement?: unknown;
+  readonly pipe?: readonly PipeItem[];
   readonly metadata?: FlagMetadata;
 }
 
@@ -44,6 +49,8 @@ type Word = string | number | boolean;
 interface Accepted {
   readonly choices: Set<Word>;
   number: "any" | "integer" | undefined;
+  /** The number is a share: at most 1. */
+  share: boolean;
   text: boolean;
   toggle: boolean;
   list: Accepted | undefined;
@@ -98,7 +105,8 @@ export function settleFlags(command: Command, words: readonly string[]): string[
       flag.parseArg(next, undefined);
       return word;
     } catch {
-      return `${flag.long}=true`;
+      // A number that does not fit is refused as one when the flag is read.
+      return readNumber(next) === undefined ? `${flag.long}=true` : word;
     }
   });
 }
@@ -155,6 +163,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   // A flag that may stand alone: --structured, or --structured 0.3.
   const option = new Option(`${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`, description);
   option.argParser((text: string, before: unknown) => {
+    if (facts.percent === true) requirePercent(`--${kebab(key)}`, text);
     if (accepted.list === undefined) return readWord(`--${kebab(key)}`, text, accepted);
     const element = accepted.list;
     const words = text.split(",").map((word) => readWord(`--${kebab(key)}`, word.trim(), element));
@@ -167,6 +176,9 @@ function readWord(flag: string, text: string, accepted: Accepted): unknown {
   const choice = [...accepted.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
   const number = readNumber(text);
+  if (accepted.share && number !== undefined && number > 1 && !text.endsWith("%")) {
+    throw new PithError("E_USAGE", `${flag}: ${text} is more than all: write ${text}% or ${number / 100}.`);
+  }
   if (accepted.number !== undefined && number !== undefined) {
     if (accepted.number === "any" || Number.isInteger(number)) return number;
   }
@@ -179,7 +191,16 @@ function readWord(flag: string, text: string, accepted: Accepted): unknown {
     }
   }
   if (accepted.text) return text;
-  throw new PithError("E_USAGE", `${flag}: expected ${expectation(accepted)}, got "${text}".`);
+  const meant = nearest(text, [...accepted.choices].map(String));
+  throw new PithError("E_USAGE", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
+    ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
+  });
+}
+
+function requirePercent(flag: string, text: string): void {
+  const number = readNumber(text);
+  if (number !== 1 || text.endsWith("%")) return;
+  throw new PithError("E_USAGE", `${flag}: 1 could be 1 % or all: write 1%, 0.01 or 100%.`);
 }
 
 /** 8, 1e-3, .5, 50%. */
@@ -200,7 +221,15 @@ function expectation(accepted: Accepted): string {
 }
 
 function nothing(): Accepted {
-  return { choices: new Set(), number: undefined, text: false, toggle: false, list: undefined, json: false };
+  return {
+    choices: new Set(),
+    number: undefined,
+    share: false,
+    text: false,
+    toggle: false,
+    list: undefined,
+    json: false,
+  };
 }
 
 function isExpressible(accepted: Accepted): boolean {
@@ -218,9 +247,13 @@ function accept(schema: SchemaNode, accepted: Accepted): void {
       accepted.text = true;
       break;
     case "number":
-      if (schema.pipe?.some((item) => item.type === "integer" || item.type === "safe_integer") === true) {
+      if (pipeOf(schema).some(({ type }) => type === "integer" || type === "safe_integer")) {
         accepted.number ??= "integer";
-      } else accepted.number = "any";
+      } else {
+        accepted.number = "any";
+        if (pipeOf(schema).some(({ type, requirement }) => type === "max_value" && requirement === 1))
+          accepted.share = true;
+      }
       break;
     case "boolean":
       accepted.toggle = true;
@@ -254,6 +287,12 @@ function accept(schema: SchemaNode, accepted: Accepted): void {
       break;
     }
   }
+}
+
+/** All that a value goes through: a pipe may begin with a schema that is one itself. */
+function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
+  const [first, ...rest] = pipe;
+  return first === undefined ? [] : [...pipeOf(first), ...rest];
 }
 
 function isSchema(value: unknown): value is SchemaNode {

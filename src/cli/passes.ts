@@ -29,7 +29,7 @@ export const passCommands: readonly PassCommand[] = [
   },
   {
     name: "prune",
-    summary: "prune the least weights, or cut out the least channels",
+    summary: "prune the smallest weights, or cut out the weakest channels",
     suffix: "pruned",
     examples: [
       "prune model.onnx --amount 50%",

@@ -1,7 +1,7 @@
 /** The program `pith`: from words to an exit code. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { PithError } from "../errors.ts";
+import { type ErrorCode, PithError } from "../errors.ts";
 import { runJob } from "../job/run.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
@@ -42,12 +42,12 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "compress",
-    summary: "the whole way: try, measure, keep the smallest inside the goal, and report",
+    summary: "try, measure, keep the smallest model within the goal, and report",
     load: () => import("./commands/compress.ts"),
   },
   {
     name: "prune",
-    summary: "prune the least weights, or cut out the least channels",
+    summary: "prune the smallest weights, or cut out the weakest channels",
     load: () => loadPass("prune"),
   },
   {
@@ -71,6 +71,9 @@ async function loadPass(name: string): ReturnType<Listed["load"]> {
   const { passCommand } = await import("./commands/pass.ts");
   return { default: await passCommand(name) };
 }
+
+/** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
+const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
 
@@ -119,10 +122,10 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const failure = error instanceof CommanderError ? usageError(error) : stopped(error, signal);
+    const command = (surroundings.commands ?? commands).find(({ name }) => name === words[0])?.name;
+    const failure = error instanceof CommanderError ? usageError(error, command) : stopped(error, signal);
     terminal.fail(failure);
-    const usage = failure instanceof PithError && (failure.code === "E_USAGE" || failure.code === "E_OPTION");
-    return usage ? exitCode.usage : exitCode.failed;
+    return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
 }
 
@@ -162,7 +165,7 @@ async function buildProgram(
 }
 
 /** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
-function usageError(error: CommanderError): PithError {
+function usageError(error: CommanderError, command: string | undefined): PithError {
   const [first = "", ...rest] = error.message.split("\n");
   const sentence = first.replace(/^error: /, "").replace(/[.]?$/, ".");
   const hint = rest
@@ -170,7 +173,7 @@ function usageError(error: CommanderError): PithError {
     .replace(/^\((.*)\)$/, "$1")
     .trim();
   return new PithError("E_USAGE", `${sentence[0]?.toUpperCase()}${sentence.slice(1)}`, {
-    hint: hint === "" ? "See pith --help." : hint,
+    hint: hint === "" ? `See pith ${command === undefined ? "" : `${command} `}--help.` : hint,
   });
 }
 

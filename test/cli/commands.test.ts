@@ -245,6 +245,8 @@ describe("eval", () => {
     [["--samples", "5"], "--samples says how to read data, and there is no --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
+    [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 is more than all: write 90% or 0.9."],
+    [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
     [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
     [[...data, "--metric", "accurcy"], "--metric: expected accuracy"],
@@ -359,7 +361,14 @@ describe("prune", () => {
     [[], '"amount": is needed'],
     [["--structured"], '"amount": is needed'],
     [["--structured", "30%", "--amount", "50%"], '"amount": is given twice'],
-    [["--amount", "1.5"], "takes a number from 0 to 1"],
+    [["--amount", "50"], "--amount: 50 is more than all: write 50% or 0.5."],
+    [["--structured", "50"], "--structured: 50 is more than all: write 50% or 0.5."],
+    [["--amount", "-1"], "takes a number from 0 to 1"],
+    [["--amount", "50%", "--layers", "fcc"], 'E_NAME: No layer is called "fcc".'],
+    [
+      ["--amount", "50%", ...data, "--max-drop", "1"],
+      "--max-drop 1 would allow any loss: write 1% (one point) or 0.01.",
+    ],
   ])("%j is wrong usage", async (words, message) => {
     const { code, out, err } = await pith("prune", at("right.onnx"), ...words);
     expect({ code, out }).toEqual({ code: 2, out: "" });

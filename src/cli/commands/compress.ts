@@ -1,17 +1,24 @@
-/** `pith compress`: the whole way, from a model and data to a smaller model and a statement of what it is worth. */
+/** `pith compress`: from a model and data to a smaller model and a statement of what it is worth. */
 import { stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
-import { accuracySentence, chosenOf, gainSentence, goalSentence } from "../../report/verdict.ts";
+import {
+  accuracySentence,
+  choiceSentence,
+  chosenOf,
+  gainSentence,
+  goalSentence,
+  speedOf,
+} from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
-import { metricFlags } from "../metrics.ts";
-import { allowance, bytes, count, difference, figure } from "../numbers.ts";
+import { isShare, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
@@ -19,7 +26,7 @@ const usualDrop = 0.01;
 
 export default defineCommand({
   name: "compress",
-  summary: "the whole way: try, measure, keep the smallest inside the goal, and report",
+  summary: "try, measure, keep the smallest model within the goal, and report",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(v.pipe(v.string(), v.description("folder to write"), v.metadata({ short: "-o", value: "out/" }))),
@@ -33,7 +40,7 @@ export default defineCommand({
     ...dataFlags,
     ...metricFlags,
     maxDrop: v.optional(
-      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be (1% without -r)")),
+      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be (1%)")),
     ),
     strict: v.optional(
       v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
@@ -49,7 +56,8 @@ export default defineCommand({
     const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
     const data = dataRequest(options);
     if (data === undefined) throw new PithError("E_USAGE", "--data is needed: what is kept is judged on samples.");
-    const maxDrop = options.maxDrop ?? (recipe === undefined && isChoice(metric) ? usualDrop : undefined);
+    requireMeaningfulDrop(options.maxDrop, metric);
+    const maxDrop = options.maxDrop ?? (isShare(metric) ? usualDrop : undefined);
     if (maxDrop === undefined && (recipe === undefined || strict)) {
       throw new PithError("E_USAGE", `--max-drop is needed: how much worse ${metric} may become, in its own unit.`);
     }
@@ -77,11 +85,6 @@ export default defineCommand({
     return show(result);
   },
 });
-
-/** Whether the metric counts right answers. */
-function isChoice(metric: string): boolean {
-  return metric === "accuracy" || metric === "top-5";
-}
 
 /** @throws PithError before any work is done, if the results could not be written there. */
 async function requireFolder(out: string, model: string): Promise<void> {
@@ -113,7 +116,7 @@ function show({ run, written, refused }: CompressOutput): Result {
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
       terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);
-      for (const sentence of [accuracySentence(run), goalSentence(run)])
+      for (const sentence of [accuracySentence(run), goalSentence(run), choiceSentence(run)])
         if (sentence !== undefined) terminal.line(sentence);
       terminal.line(`written: ${written.join("  ")}`);
     },
@@ -122,13 +125,15 @@ function show({ run, written, refused }: CompressOutput): Result {
 
 function printVariants(terminal: Terminal, run: Run): void {
   const { name: metric, unit } = run.metric;
-  const row = (mark: string, name: string, measured: Measured | undefined, note: string): string[] => [
+  const timed = run.latency !== undefined;
+  const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
     mark,
     name,
     measured === undefined ? "" : bytes(measured.bytes),
     measured?.brotli === undefined ? "" : bytes(measured.brotli),
     measured?.macs === undefined ? "" : count(measured.macs),
     measured === undefined ? "" : figure(unit, measured.estimate.value),
+    ...(timed ? [speed] : []),
     note,
   ];
   const { green, red, dim } = terminal.color;
@@ -140,17 +145,21 @@ function printVariants(terminal: Terminal, run: Run): void {
       { title: "brotli", align: "right" },
       { title: "MACs", align: "right" },
       { title: metric, align: "right" },
+      ...(timed ? [{ title: "speed", align: "right" as const }] : []),
       { title: "" },
     ],
     [
-      row("", run.original.name, run.original, ""),
+      row("", run.original.name, run.original, times(1), ""),
       ...run.variants.map((variant, place) => {
         const good = variant.refused === undefined && variant.verdict?.met !== false;
+        const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
+        const speed = speedOf(run, place);
         const notes = [noteOf(variant, run), ...(place === run.chosen ? ["← kept"] : [])];
         return row(
-          good ? green("✓") : red("✗"),
+          mark,
           variant.name,
           variant.result,
+          speed === undefined ? "" : times(speed.median),
           notes.filter((note) => note !== "").join("  "),
         );
       }),
@@ -167,7 +176,12 @@ function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): strin
   if (refused !== undefined) return refused;
   if (comparison === undefined) return "";
   const { unit } = comparison;
-  const text = difference(unit, comparison.difference.value);
+  const { value } = comparison.difference;
+  const text = value === 0 ? "unchanged" : difference(unit, value);
   if (goal === undefined || verdict?.met !== false) return text;
-  return `${text}, ${verdict.verdict === "not shown" ? "not shown to be" : "not"} within ${allowance(unit, goal.maxDrop)}`;
+  const within = `within ${allowance(unit, goal.maxDrop)}`;
+  if (verdict.verdict !== "not shown") return `${text}, not ${within}`;
+  return goal.strict === true
+    ? `${text}, not shown to be ${within}, so not kept (--strict)`
+    : `${text}, by the estimate not ${within}`;
 }

@@ -9,7 +9,7 @@ import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput } from "../jobs/eval.ts";
-import { metricFlags } from "../metrics.ts";
+import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { difference, estimate, figure, integer, percent } from "../numbers.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -41,9 +41,15 @@ export default defineCommand({
     strict: v.optional(
       v.pipe(v.boolean(), v.description("demand that the whole interval, not the estimate, keeps a goal")),
     ),
-    minAccuracy: v.optional(v.pipe(share, v.description("share of samples that must be answered right: 90%"))),
+    minAccuracy: v.optional(
+      v.pipe(share, v.description("share of samples that must be answered right: 90%"), v.metadata({ percent: true })),
+    ),
     minAgreement: v.optional(
-      v.pipe(share, v.description("share of samples that must be answered as the original does: 97%")),
+      v.pipe(
+        share,
+        v.description("share of samples that must be answered as the original does: 97%"),
+        v.metadata({ percent: true }),
+      ),
     ),
     markdown: v.optional(
       v.pipe(v.string(), v.description("append the result to this file as Markdown"), v.metadata({ value: "file" })),
@@ -61,6 +67,7 @@ export default defineCommand({
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
     const { metric, output } = options;
+    requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
     const input = { model, against, data, part, metric, output, maxDrop, strict, seed: session.seed };

@@ -10,7 +10,7 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
-import { metricFlags } from "../metrics.ts";
+import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, difference, figure, integer, times } from "../numbers.ts";
 import { requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
@@ -45,6 +45,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
     examples: entry.examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;
+      requireMeaningfulDrop(maxDrop, metric);
       const out = options.out ?? outputName(model, entry.suffix);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
