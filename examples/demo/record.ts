@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { contentHash, type Dataset } from "pith/data";
-import type { Goal, LatencyReport, Verdict } from "pith/evaluate";
+import { brotliQuality, type Goal, type LatencyReport, type Verdict } from "pith/evaluate";
 import { layerRows, type Machine, type Run, runFormat, type Samples, type StepRecord } from "pith/report";
 import { disagreements, type Standing } from "./bench.ts";
 
@@ -52,6 +52,7 @@ export async function runOf(facts: Facts): Promise<Run> {
       test: await samples(test),
       chance: undefined,
     },
+    brotliQuality,
     metric: { name: "accuracy", unit: "share", better: "higher" },
     goal: facts.goal,
     original: original.measured,

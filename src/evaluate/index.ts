@@ -31,5 +31,5 @@ export {
 export { type ObserveOptions, observeRanges, type ValueRange } from "./observe.ts";
 export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
 export { createRunner, type Runner } from "./run.ts";
-export { type Size, size } from "./size.ts";
+export { brotliQuality, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

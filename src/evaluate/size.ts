@@ -6,9 +6,12 @@ import type { ByteSource } from "../tensor/types.ts";
 /** Bytes read at a time. */
 const chunk = 2 ** 22;
 
+/** As web servers compress while they send; 11, the best, takes a second for each megabyte. */
+export const brotliQuality = 5;
+
 export interface Size {
   readonly bytes: number;
-  /** After brotli; undefined where there is no compressor (in browsers). */
+  /** After brotli at `brotliQuality`; undefined where there is no compressor (in browsers). */
   readonly brotli: number | undefined;
 }
 
@@ -30,7 +33,7 @@ export async function size(...parts: readonly (string | ByteSource | Uint8Array)
 
 async function compressedSize(source: ByteSource | Uint8Array): Promise<number | undefined> {
   try {
-    return await brotliSize(source instanceof Uint8Array ? [source] : chunks(source));
+    return await brotliSize(source instanceof Uint8Array ? [source] : chunks(source), brotliQuality);
   } catch (error) {
     if (error instanceof PithError && error.code === "E_UNSUPPORTED") return undefined;
     throw error;

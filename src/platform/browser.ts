@@ -91,7 +91,7 @@ export function threadCount(): number {
   return navigator.hardwareConcurrency;
 }
 
-export function brotliSize(_chunks: Chunks): Promise<number> {
+export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {
   return refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 }
 

@@ -99,9 +99,11 @@ export function threadCount(): number {
   return availableParallelism();
 }
 
-/** The size in bytes after brotli at quality 5: what a web server would send. */
-export async function brotliSize(chunks: Chunks): Promise<number> {
-  const brotli = createBrotliCompress({ params: { [zlib.BROTLI_PARAM_QUALITY]: 5, [zlib.BROTLI_PARAM_LGWIN]: 24 } });
+/** The size in bytes after brotli at a quality from 0 to 11. */
+export async function brotliSize(chunks: Chunks, quality: number): Promise<number> {
+  const brotli = createBrotliCompress({
+    params: { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 },
+  });
   let size = 0;
   brotli.on("data", (chunk: Uint8Array) => {
     size += chunk.byteLength;

@@ -50,6 +50,12 @@ describe("a recipe", () => {
     });
   });
 
+  test("may write a share in percent", () => {
+    const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { energy: 97.5 % }\n";
+    expect(parseRecipe(text).steps.map(({ options }) => options)).toEqual([{ amount: 0.3 }, { energy: 0.975 }]);
+    expect(wrong("steps:\n  - prune: { amount: 30 percent }\n").message).toContain("r.yaml:2:");
+  });
+
   test("takes parts by reference, as YAML has it", () => {
     const text = "steps:\n  - train: &tune { epochs: 2 }\n  - prune: { amount: 0.5 }\n  - train: *tune\n";
     expect(parseRecipe(text).steps[2]).toEqual({ id: "train", options: { epochs: 2 } });

@@ -7,7 +7,7 @@
  *       - distill: { teacher: original, temperature: 4, epochs: 3 }
  *       - quantize: { scheme: static }
  *
- * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it.
+ * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it. A share may be written as "30%".
  */
 import * as v from "valibot";
 import { stringify } from "yaml";
@@ -122,10 +122,18 @@ function checkStep(source: Source, step: unknown, index: number): RecipeStep {
   if (second !== undefined) {
     fail(source, [...path, second], "key", `${form}; "${second}" needs a "-" of its own, or belongs inside "${id}"`);
   }
-  const given = step[id] ?? {};
+  const given = withShares(step[id] ?? {});
   if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
   checkOptions(source, [...path, id], kind, given);
   return { id, options: given };
+}
+
+/** Every "30%" as the number 0.3. */
+function withShares(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withShares);
+  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
+  const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
+  return percentage === undefined ? value : Number(percentage) / 100;
 }
 
 function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonly<Record<string, unknown>>): void {

@@ -5,7 +5,7 @@
  */
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import type { Goal, Task } from "../evaluate/index.ts";
+import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import {
@@ -139,6 +139,7 @@ export async function compress(
     seed: context.seed,
     machine: options.about?.machine,
     data: await dataRecord(task, judge, candidates, options),
+    brotliQuality,
     metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,
     original: judge.original.measured,

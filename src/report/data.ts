@@ -22,6 +22,8 @@ export interface Run {
   /** Undefined where nobody said. */
   readonly machine: Machine | undefined;
   readonly data: RunData;
+  /** Of the compressor behind `Measured.brotli`. */
+  readonly brotliQuality: number;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
   /** Undefined where none was set: then only a lost function counts against a variant. */
   readonly goal: Goal | undefined;
@@ -58,7 +60,7 @@ export interface Machine {
 /** Which samples were used for what. The parts never overlap. */
 export interface RunData {
   readonly name: string;
-  /** How images were prepared: "imagenet (guessed)"; undefined where they were fed as they are. */
+  /** How images were prepared: "imagenet", or that it was guessed; undefined where they were fed as they are. */
   readonly preprocessing: string | undefined;
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;

@@ -85,6 +85,7 @@ ${data.test.sha256 !== undefined && row("judged on", html`<span class="name">sha
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
 ${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
+${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}
 ${row("seed", String(run.seed))}
 ${row("date", `${run.date}, ${integer(run.seconds)} s`)}

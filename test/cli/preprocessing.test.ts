@@ -16,7 +16,7 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
     `is right on ${right} % of ${data}, prepared as "${preprocessing}"`,
     async () => {
       const result = await json("eval", file ?? "", "--data", images ?? "");
-      expect(result.preprocessing).toMatch(new RegExp(`^${preprocessing} \\(guessed[,;]`));
+      expect(result.preprocessing).toMatch(new RegExp(`^guessed "${preprocessing}"[.;] `));
       const [figure] = result.figures as { estimate: { value: number } }[];
       expect(100 * (figure?.estimate.value ?? 0)).toBeCloseTo(right, 1);
     },

@@ -9,7 +9,7 @@ import { type DataRequest, declaredPreprocessing } from "../data.ts";
 import { chanceQuestion } from "../numbers.ts";
 
 export interface Preparation {
-  /** What reports say: "imagenet (guessed; --preprocess states it)"; undefined where the data is fed as it is. */
+  /** What reports say: "imagenet", or that it was guessed; undefined where the data is fed as it is. */
   readonly name: string | undefined;
   /** The preprocessing alone: "imagenet". */
   readonly preset: string | undefined;
@@ -65,10 +65,15 @@ export async function prepare(
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }
-  const others = indistinct.map((other) => other.name).join(", ");
-  const doubt = others === "" ? "" : `, hardly told from ${others}`;
-  const name = declared === undefined ? `${chosen.name} (guessed${doubt}; --preprocess states it)` : chosen.name;
+  const name = declared === undefined ? guessText(chosen.name, indistinct) : chosen.name;
   return { name, preset: chosen.name, warnings, labelled: true, ready: use(chosen) };
+}
+
+/** `guessed "imagenet"; "cifar10" fits about as well. Set it with --preprocess imagenet.` */
+function guessText(name: string, indistinct: readonly Preprocessing[]): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
+  return `guessed "${name}"${doubt}. Set it with --preprocess ${name}.`;
 }
 
 async function firstShape(
