@@ -11,12 +11,14 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fullRange } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
@@ -63,17 +65,21 @@ export const fakeQuantize = definePass({
   id: "fake-quantize",
   summary: "Round weights and activations in float, to train through",
   options: fakeQuantizeOptions,
-  async run(model, options, context) {
-    return options.scheme === "static" ? fakeStatic(model, options, context) : fakeWeights(model, options, context);
+  run(model, options, context) {
+    const work = options.scheme === "static" ? fakeStatic : fakeWeights;
+    return withStoredConstants(model, () => work(model, options, context));
   },
 });
 
 async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
   const missOf = (layer: Layer): Miss | undefined =>
     roundingAt(layer.effective) === undefined ? weightMiss(layer) : new Miss("is rounded already", layer.name);
-  const trial = selectLayers(layers(model, infer(model)), options);
-  const misses = trial.flatMap((layer) => missOf(layer) ?? []);
-  if (misses.length === trial.length) return { changes: [], misses };
+  const inference = infer(model);
+  const all = layers(model, inference);
+  const trial = selectLayers(all, options);
+  const refused = trial.flatMap((layer) => missOf(layer) ?? []);
+  const misses = [...refused, ...noLayers(model, inference, all)];
+  if (refused.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter((layer) => missOf(layer) === undefined);
   const changes = await roundWeights(model, emitInto(model, { by: "fake-quantize" }), chosen, options, context);

@@ -12,7 +12,7 @@ import { verify } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import type { Outcome } from "../../src/passes/index.ts";
 import { globalUnstructured, prune, remove } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
@@ -62,6 +62,8 @@ const passes: readonly (readonly [string, (model: Model) => Promise<Outcome>])[]
   ["factorize", (model) => factorize(model, { rank: 2 })],
   ["quantize weights", (model) => quantize(model, { scheme: "weights" })],
   ["quantize dynamically", (model) => quantize(model, { scheme: "dynamic" })],
+  ["round weights", (model) => fakeQuantize(model, { scheme: "weights" })],
+  ["round statically", (model) => fakeQuantize(model, { scheme: "static", data: memory("x", { x }) })],
   ["quantize statically", (model) => quantize(model, { scheme: "static", data: memory("x", { x }) })],
 ];
 
