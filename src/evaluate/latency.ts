@@ -53,7 +53,7 @@ export interface LatencyReport {
  * @param feeds the inputs by name: one batch for all models, or one for each.
  * @throws PithError E_USAGE without models, E_STOPPED on the signal.
  * @example
- * const { models } = await latency(engine, [original, smaller], { input });
+ * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
  * console.log(models[1].speedup.median); // 1.7
  */
 export async function latency(

@@ -34,7 +34,7 @@ const keptLines = 50;
  * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
  *
  * @example
- * const sizes = await runJob<typeof import("./jobs/size.ts").default>(moduleBeside(import.meta.url, "./jobs/size"), { path });
+ * const size = await runJob<typeof sizeJob>(moduleBeside(import.meta.url, "./jobs/size"), { path: "model.onnx" });
  */
 export async function runJob<J extends Job>(
   module: URL,

@@ -52,7 +52,7 @@ export interface TruncationOptions {
  *
  * @throws PithError E_USAGE if the rank is not an integer from 0 to min(m, n), E_DATA if an entry is NaN or infinite.
  * @example
- * const { u, s, v, relativeError } = await truncatedSvd(weight, 32, { multiply });
+ * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
  */
 export async function truncatedSvd(
   source: Matrix,

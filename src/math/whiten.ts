@@ -24,7 +24,7 @@ export interface WeightFactors {
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_USAGE if the rank is out of range.
  * @example
  * const factor = cholesky(gram);
- * if (!(factor instanceof Miss)) await whitenedSvd(weight, factor, 32, { multiply });
+ * if (!(factor instanceof Miss)) await whitenedSvd(fromDense(weight), factor, 32, { multiply });
  */
 export async function whitenedSvd(
   weight: Matrix,

@@ -3,7 +3,10 @@ import type { Measured, Run } from "./data.ts";
 import { bytes, differenceWithInterval, figure, times } from "./numbers.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence } from "./verdict.ts";
 
-/** The verdict in sentences and the table of variants. @example await appendFile(process.env.GITHUB_STEP_SUMMARY, reportMarkdown(run)); */
+/**
+ * The verdict in sentences and the table of variants.
+ * @example await appendFile(process.env.GITHUB_STEP_SUMMARY ?? "summary.md", reportMarkdown(run));
+ */
 export function reportMarkdown(run: Run): string {
   const sentences = [gainSentence(run), accuracySentence(run), goalSentence(run), choiceSentence(run)].filter(
     (text) => text !== undefined,

@@ -1,0 +1,35 @@
+/** The `@example`s in the docstrings of the sources. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Example {
+  /** Path from the root of the repository. */
+  readonly file: string;
+  /** What the docstring stands before; "module" where that is no declaration. */
+  readonly of: string;
+  readonly code: string;
+}
+
+/** Files in `src/` that ship. */
+export function sourceFiles(root: string): readonly string[] {
+  return readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((name) => /(?<!\.(test|examples|d))\.ts$/.test(name))
+    .map((name) => join("src", name))
+    .sort();
+}
+
+/** The examples of a file, in its order. */
+export function examplesIn(root: string, file: string): readonly Example[] {
+  const text = readFileSync(join(root, file), "utf8");
+  return [...text.matchAll(/\/\*\*((?:(?!\*\/).)*)\*\/\s*([^\n]*)/gs)].flatMap(([, comment = "", next = ""]) => {
+    const [, of = "module"] =
+      /^(?:export )?(?:declare )?(?:async )?(?:function\*?|const|class|interface|type) (\w+)/.exec(next) ?? [];
+    const lines = comment.replaceAll(/^[ \t]*\* ?/gm, "");
+    // An example ends where the next tag begins.
+    return [...lines.matchAll(/(?<=^|\s)@example\s(.*?)(?=^@\w|$(?![\s\S]))/gms)].map(([, code = ""]) => ({
+      file,
+      of,
+      code: code.replaceAll(/^```\w*$/gm, "").trim(),
+    }));
+  });
+}

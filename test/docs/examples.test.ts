@@ -1,0 +1,46 @@
+/** Examples in docstrings: each is the code of a reader who knows what `model` and `data` are, and compiles. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { type Example, examplesIn, sourceFiles } from "./docstrings.ts";
+import { mistakes } from "./types.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
+
+const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });
+/** What must be noticed, and what it is noticed as. */
+const wrong = [
+  ["a name that nothing exports", written("await l2Unstructured(net, { amount: 0.5 });"), /l2Unstructured/],
+  ["an option that there is not", written("await l1Unstructured(net, { amounts: 0.5 });"), /amounts/],
+  ["an option of the wrong kind", written('await l1Unstructured(net, { amount: "half" });'), /"half"|string/],
+  ["an argument that is missing", written("await l1Unstructured(net);"), /Expected 2 arguments/],
+  ["a property of the result that there is not", written("(await remove(net)).missing;"), /missing/],
+  [
+    "a setting of a pass that there is not",
+    written("await prune(net, { amount: 0.5, structure: true });"),
+    /structure/,
+  ],
+  ["an import that there is not", written('import { prune } from "pith/pruning";'), /pith\/pruning/],
+  ["a name in two entry points", { ...written("crossEntropy();"), file: "src/prune/rules.ts" }, /crossEntropy/],
+] as const;
+
+const found = mistakes(root, [...examples, ...wrong.map(([, example]) => example)]);
+
+describe("examples in docstrings", () => {
+  test("all are found", () => {
+    const tags = sourceFiles(root).flatMap((file) => readFileSync(join(root, file), "utf8").match(/@example\b/g) ?? []);
+    expect(tags.length).toBeGreaterThan(50);
+    expect(examples.length).toBe(tags.length);
+    expect(examples.filter(({ code }) => code === "")).toEqual([]);
+  });
+
+  test.each(examples.map((example) => [example.file, example.of, example] as const))("%s %s", (_, __, example) => {
+    expect(found.get(example), example.code).toEqual([]);
+  });
+});
+
+test.each(wrong)("%s is a mistake", (_, example, sentence) => {
+  expect(found.get(example)?.join("\n")).toMatch(sentence);
+});

@@ -1,0 +1,158 @@
+/** What the read-me shows is run: its program on a small scale, its recipe and its command lines as far as they say what to do. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { open, save } from "pith";
+import { openDataset, preprocess, presets } from "pith/data";
+import { createEngine } from "pith/engine";
+import { accuracy, evaluate } from "pith/evaluate";
+import { linear, network, relu } from "pith/nn";
+import { parseRecipe } from "pith/recipe";
+import { train } from "pith/train";
+import * as v from "valibot";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { commands, type Listed, runProgram } from "../../src/cli/program.ts";
+import { pith } from "../cli/run.ts";
+import { writeDigits } from "../examples/start.ts";
+import { codeBlocks, commandLines } from "./markdown.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const page = await readFile(join(root, "README.md"), "utf8");
+
+describe("the program", () => {
+  const [program] = codeBlocks(page, "In code").filter(({ language }) => language === "ts");
+  const counts = { train: 1000, test: 200 };
+  /** Where the program runs, with `mnist.onnx` and `mnist/`; and where it is, as the name "pith" has a meaning there. */
+  let [data, home] = ["", ""];
+  let printed = "";
+
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), "pith-readme-"));
+    await writeDigits(folder, counts);
+    data = join(folder, "data");
+    const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
+    const digits = preprocess(await openDataset(join(data, "mnist"), { part: "train" }), input, presets.unit);
+    const net = network(
+      { fc1: linear(784, 16), relu: relu(), fc2: linear(16, 10) },
+      { input: ["batch", 784], seed: 1 },
+    );
+    await train(net, { data: digits, epochs: 20 });
+    await save(net, join(data, "mnist.onnx"));
+    await mkdir(join(root, "out"), { recursive: true });
+    home = await mkdtemp(join(root, "out", "readme-"));
+    await writeFile(join(home, "program.mts"), program?.text ?? "");
+    const tsx = createRequire(import.meta.url).resolve("tsx/cli");
+    const words = [tsx, "--conditions=pith-source", join(home, "program.mts")];
+    printed = (await promisify(execFile)(process.execPath, words, { cwd: data })).stdout;
+  });
+
+  afterAll(async () => {
+    await rm(home, { recursive: true, force: true });
+    await rm(join(data, ".."), { recursive: true, force: true });
+  });
+
+  test("writes a model with fewer channels and 8-bit weights, which is smaller", async () => {
+    const [before, after] = await Promise.all(["mnist.onnx", "mnist.small.onnx"].map((name) => stat(join(data, name))));
+    expect(after?.size).toBeLessThan((before?.size ?? 0) / 3);
+    const { graph } = await open(join(data, "mnist.small.onnx"));
+    expect([...graph.nodes()].map(({ op }) => op)).toContain("DequantizeLinear");
+    const weights = [...graph.values()].flatMap(({ tensor }) => (tensor?.dims.length === 2 ? [tensor] : []));
+    expect(weights.map(({ type }) => type)).toEqual(["int8", "int8"]);
+    const [first = [], second = []] = weights.map(({ dims }) => dims);
+    const [channels = 16] = first.filter((dim) => second.includes(dim));
+    expect(channels).toBeLessThan(16);
+  });
+
+  test("prints the accuracy of the file that it wrote, on all test digits, with its interval", async () => {
+    const numbers = Object.fromEntries(
+      [...printed.matchAll(/(value|low|high|count): ([\d.]+)/g)].map(([, name = "", number]) => [name, Number(number)]),
+    );
+    const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
+    const test = preprocess(await openDataset(join(data, "mnist"), { part: "test" }), input, presets.unit);
+    const small = await open(join(data, "mnist.small.onnx"));
+    const { estimate } = await evaluate(createEngine(), small, test, accuracy());
+    expect(numbers).toEqual({ ...estimate });
+    expect(numbers.count).toBe(counts.test);
+    expect(numbers.value).toBeGreaterThan(0.6);
+  });
+});
+
+describe("the recipes", () => {
+  const recipes = codeBlocks(page).filter(({ language }) => language === "yaml");
+
+  test("are there", () => expect(recipes).not.toEqual([]));
+
+  test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
+    expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);
+  });
+});
+
+describe("the command lines", () => {
+  const lines = commandLines(page);
+
+  test("show every command", () => {
+    const shown = new Set(lines.map(({ words: [name] }) => name));
+    expect(commands.map(({ name }) => name).filter((name) => !shown.has(name))).toEqual([]);
+  });
+
+  test.each(lines.map(({ words, comment }) => [words.join(" "), words, comment] as const))(
+    "npx pith %s",
+    async (_, words, comment) => {
+      expect(await understood(words)).toBe("");
+      const help = await pith(words[0] ?? "", "--help");
+      for (const flag of comment.match(/--[\w-]+/g) ?? []) expect(help.out, `${flag} in the comment`).toContain(flag);
+    },
+  );
+
+  test.each([
+    ["a command that there is not", "shrink model.onnx", /shrink/],
+    ["a flag that there is not", "prune model.onnx --amounts 50%", /--amounts/],
+    ["a value that does not fit", "quantize model.onnx --scheme int3", /int3/],
+    ["a number out of its range", "factorize model.onnx --energy 2", /energy/],
+    ["a word too many", "prune model.onnx other.onnx --amount 50%", /argument/],
+    ["no model", "train --data mnist/", /model\.onnx/],
+  ])("%s would be noticed", async (_, line, sentence) => {
+    expect(await understood(line.split(" "))).toMatch(sentence);
+  });
+});
+
+/** What the program says against a command line before it would start its work; "" if nothing. */
+async function understood(words: readonly string[]): Promise<string> {
+  let said = "";
+  const stream = {
+    write(text: string): void {
+      said += text;
+    },
+  };
+  const signal = new AbortController().signal;
+  const code = await runProgram(words, { out: stream, err: stream, signal, commands: commands.map(idle) });
+  return code === 0 ? "" : said;
+}
+
+/** A command that checks what it is given, and does nothing. */
+function idle(listed: Listed): Listed {
+  return {
+    ...listed,
+    async load() {
+      const { default: definition } = await listed.load();
+      const { passed, reserved = [] } = definition;
+      return {
+        default: {
+          ...definition,
+          async run(_, __, session) {
+            const issues = passed === undefined ? [] : (v.safeParse(passed, session.passed).issues ?? []);
+            // What is reserved comes from the command, not from the flags.
+            const own = issues.filter(({ path }) => !reserved.includes(String(path?.[0]?.key)));
+            if (own.length > 0)
+              throw new Error(own.map((issue) => `${v.getDotPath(issue)}: ${issue.message}`).join("\n"));
+            return { data: undefined, print: () => {} };
+          },
+        },
+      };
+    },
+  };
+}
