@@ -65,7 +65,8 @@ export interface Compressed {
  * step changed anything, all unless `force`; E_OPTION or E_DATA if a step's options or data do not fit, E_STOPPED on the context's signal, and whatever the passes throw.
  * @example
  * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
- * const { model, run } = await runRecipe(net, recipe, { train, calibrate, test, metric: accuracy() }, { goal: { maxDrop: 0.01 } });
+ * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
+ * const { model, run } = await runRecipe(net, recipe, task, { goal: { maxDrop: 0.01 } });
  */
 export async function runRecipe(
   model: Model,
