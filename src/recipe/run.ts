@@ -20,6 +20,7 @@ import {
 import { layerRows } from "../report/layers.ts";
 import { bytes, times } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
+import { choose } from "./choose.ts";
 import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
@@ -127,7 +128,14 @@ export async function compress(
   const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined);
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
-  const chosen = choose(tried, timing, options.force === true);
+  const chosen = choose(
+    tried.map(({ standing, variant: { refused, verdict } }, place) => ({
+      bytes: standing?.measured.bytes,
+      sound: refused === undefined && verdict?.met !== false,
+      speed: timing?.models[place + 1]?.speedup.median,
+    })),
+    options.force === true,
+  );
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
   if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
@@ -198,32 +206,6 @@ async function time(judge: Judge, tried: readonly Tried[], rounds: number): Prom
   };
 }
 
-/** Files that differ less in size are as good as equally small: then speed decides. */
-const nearInSize = 1.1;
-
-/**
- * The smallest that is not refused and keeps the goal, or one about as small that is clearly faster; by force the smallest there is, if none
- * is like that.
- */
-function choose(tried: readonly Tried[], timing: Timing | undefined, force: boolean): number | undefined {
-  const sound = ({ variant: { refused, verdict } }: Tried): boolean => refused === undefined && verdict?.met !== false;
-  const places = tried.flatMap(({ standing }, place) => (standing === undefined ? [] : [place]));
-  const smallest = (among: readonly number[]): number | undefined => {
-    const [first, ...others] = among.toSorted((a, b) => bytesAt(tried, a) - bytesAt(tried, b));
-    if (first === undefined) return undefined;
-    const near = others.filter((place) => bytesAt(tried, place) <= nearInSize * bytesAt(tried, first));
-    return near.reduce((best, place) => (isFaster(timing, place, best) ? place : best), first);
-  };
-  const best = smallest(places.filter((place) => tried.slice(place, place + 1).some(sound)));
-  return best ?? (force ? smallest(places) : undefined);
-}
-
-/** Beyond what timings differ by from round to round. */
-function isFaster(timing: Timing | undefined, place: number, other: number): boolean {
-  const [one, two] = [place, other].map((index) => timing?.models[index + 1]?.speedup);
-  return one !== undefined && two !== undefined && one.low > two.high;
-}
-
 function notSmaller(original: Measured, result: Measured): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
   const packed =
@@ -231,10 +213,6 @@ function notSmaller(original: Measured, result: Measured): string {
       ? `; compressed with brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
-}
-
-function bytesAt(tried: readonly Tried[], place: number): number {
-  return tried[place]?.standing?.measured.bytes ?? Number.POSITIVE_INFINITY;
 }
 
 function layersOf(original: Model, result: Model, variant: Variant | undefined): ReturnType<typeof layerRows> {

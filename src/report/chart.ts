@@ -11,7 +11,7 @@ import { linear, spreadOut, ticks } from "./scale.ts";
 export interface ChartSize {
   readonly width: number;
   readonly height: number;
-  /** Room for names beside the points; without it only the numbers stand there. */
+  /** Room for names beside the numbers. */
   readonly names: boolean;
 }
 
@@ -27,11 +27,14 @@ interface Point {
 }
 
 const margin = { top: 16, right: 20, bottom: 44, left: 62 };
-const pointRadius = 9;
+const pointRadius = 4.5;
 const lineHeight = 17;
 /** Sizes that differ more than this are drawn on a logarithmic axis. */
 const widestLinear = 25;
 const nameLength = 30;
+const letterWidth = 7.2;
+/** From a point to its label. */
+const labelGap = 12;
 
 /** An SVG of the run, in classes that the page's style colours. */
 export function chart(run: Run, size: ChartSize): Markup {
@@ -72,7 +75,7 @@ ${xAxis.ticks.map(
 <text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
 ${drawnLast(points).map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
-${size.names && drawNames(points, xAxis.x, y, right, bottom)}
+${drawLabels(points, xAxis.x, y, right, bottom, size.names)}
 </svg>`;
 }
 
@@ -127,30 +130,32 @@ function bytesAxis(sizes: readonly number[], left: number, right: number, wanted
   return { x: (size) => scale(Math.log10(Math.max(1, size))), ticks: shown, logarithmic: true };
 }
 
-function drawPoint(
-  { label, kind, name, value, low, high, paired }: Point,
-  x: number,
-  y: (v: number) => number,
-): Markup {
+function drawPoint({ kind, name, value, low, high, paired }: Point, x: number, y: (v: number) => number): Markup {
   const vertical = (from: number, to: number, style: string): Content =>
     html`<line class="${style}" x1="${px(x)}" x2="${px(x)}" y1="${px(y(from))}" y2="${px(y(to))}"/>`;
   const cap = (at: number): Content =>
     html`<line class="own" x1="${px(x - 4)}" x2="${px(x + 4)}" y1="${px(y(at))}" y2="${px(y(at))}"/>`;
-  return html`<g class="point ${kind}"><title>${name}</title>${vertical(low, high, "own")}${cap(low)}${cap(high)}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/><text x="${px(x)}" y="${px(y(value) + 4)}" text-anchor="middle">${label}</text></g>`;
+  return html`<g class="point ${kind}"><title>${name}</title>${vertical(low, high, "own")}${cap(low)}${cap(high)}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Names beside their points, on the side with more room, moved apart where they would overlap. */
-function drawNames(
+/** Number and name beside each point, on the side with more room, moved apart where they would overlap. */
+function drawLabels(
   points: readonly Point[],
   x: (bytes: number) => number,
   y: (value: number) => number,
   right: number,
   bottom: number,
+  names: boolean,
 ): Markup {
-  const onRight = points.map((point) => x(point.bytes) + 16 + 7.2 * Math.min(point.name.length, nameLength) < right);
+  const texts = points.map(({ label, name }) => (names ? `${label} ${shortened(name)}` : label));
+  const xs = points.map((point) => x(point.bytes));
+  const sides = points.map((_, index) => {
+    const start = besideNeighbours(xs, xs[index] ?? 0, 1);
+    return start + letterWidth * (texts[index]?.length ?? 0) < right ? 1 : -1;
+  });
   const places = new Array<number>(points.length).fill(0);
-  for (const side of [true, false]) {
-    const members = points.map((_, index) => index).filter((index) => onRight[index] === side);
+  for (const side of [1, -1]) {
+    const members = points.map((_, index) => index).filter((index) => sides[index] === side);
     const wanted = members.map((index) => y(points[index]?.value ?? 0));
     const spread = spreadOut(wanted, lineHeight, margin.top + 8, bottom - 8);
     members.forEach((index, place) => {
@@ -158,12 +163,26 @@ function drawNames(
     });
   }
   return html`<g class="names">${points.map((point, index) => {
-    const name = point.name.length > nameLength ? `${point.name.slice(0, nameLength - 1)}…` : point.name;
-    const [at, side] = [x(point.bytes), onRight[index] === true ? 1 : -1];
-    const place = places[index] ?? 0;
-    const moved = Math.abs(place - y(point.value)) > 6;
-    return html`${moved && html`<line x1="${px(at + side * pointRadius)}" y1="${px(y(point.value))}" x2="${px(at + side * 17)}" y2="${px(place)}"/>`}<text class="${point.kind}" x="${px(at + side * (moved ? 20 : 15))}" y="${px(place + 4)}" text-anchor="${side === 1 ? "start" : "end"}">${name}</text>`;
+    const [own, side, place] = [xs[index] ?? 0, sides[index] ?? 1, places[index] ?? 0];
+    const at = besideNeighbours(xs, own, side);
+    const moved = Math.abs(place - y(point.value)) > 6 || Math.abs(at - own) > labelGap;
+    return html`${moved && html`<line x1="${px(own + side * pointRadius)}" y1="${px(y(point.value))}" x2="${px(at - side * 3)}" y2="${px(place)}"/>`}<text class="${point.kind}" x="${px(at)}" y="${px(place + 4)}" text-anchor="${side === 1 ? "start" : "end"}">${texts[index]}</text>`;
   })}</g>`;
+}
+
+/** Where a label begins: beside its point, and beyond the points and lines close by on that side. */
+function besideNeighbours(xs: readonly number[], own: number, side: number): number {
+  let at = own + side * labelGap;
+  for (const x of xs.toSorted((a, b) => side * (a - b))) {
+    const isBeyondOwn = side * (x - own) > 0;
+    const wouldBeCovered = side * (at - x) > -2 * labelGap;
+    if (isBeyondOwn && wouldBeCovered) at = Math.max(side * at, side * x + labelGap) * side;
+  }
+  return at;
+}
+
+function shortened(name: string): string {
+  return name.length > nameLength ? `${name.slice(0, nameLength - 1)}…` : name;
 }
 
 /** As few digits as tell the ticks apart. */

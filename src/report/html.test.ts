@@ -131,7 +131,7 @@ describe("other outcomes", () => {
   });
 
   test("a figure of one that was chosen among others on the same samples is said to be such", () => {
-    expect(page).toContain("It was chosen among 3 variants on these same samples");
+    expect(page).toContain("The result was chosen among 3 variants on these same samples");
     const [, , , only] = exampleRun.variants;
     const alone = { ...exampleRun, variants: only === undefined ? [] : [only], chosen: 0 };
     expect(reportPage(alone)).not.toContain("chosen among");

@@ -32,7 +32,7 @@ ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure><div class="roomy">${chart(run, { width: 980, height: 400, names: true })}</div><div class="narrow">${chart(run, { width: 400, height: 320, names: false })}</div>
-<figcaption>Each point is a file; the numbers are those of the table. The thin line is the 95 % interval of its own ${run.metric.name}${pointCount > 0 && ", the thick one that of its difference from the original on the same samples, which is what tells the two apart"}.</figcaption></figure>
+<figcaption>Each point is a file, numbered as in the table. Thin line: where its ${run.metric.name} lies, with 95 % confidence.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line wholly ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is kept.`}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
 ${run.disagreements.length > 0 && html`<h2>Answered differently</h2><p class="note">The first samples of the judged part on which original and result differ, by position.</p>${disagreementsTable(run.disagreements)}`}

@@ -67,9 +67,9 @@ figure .narrow { display: none; }
 .chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
 .chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
 .chart .point line.own { stroke: var(--soft); } .chart .point line.paired { stroke: var(--soft); stroke-width: 4; stroke-opacity: .55; }
-.chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; } .chart .point text { font-size: 11px; fill: var(--ink); }
-.chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); } .chart .point.chosen text { fill: var(--paper); font-weight: 600; }
-.chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; } .chart .point.refused text { fill: var(--soft); }
+.chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; }
+.chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); }
+.chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }

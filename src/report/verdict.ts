@@ -56,11 +56,11 @@ function rounded(factor: number): string {
   return String(Number(factor.toPrecision(factor < 2 || factor >= 10 ? 2 : 1)));
 }
 
-/** "It was chosen among 3 on these same samples, …": undefined where there was no choice. */
+/** "The result was chosen among 3 variants on these same samples, …": undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined || measured < 2) return undefined;
-  return `It was chosen among ${measured} variants on these same samples, which makes its figure look slightly better than it is.`;
+  return `The result was chosen among ${measured} variants on these same samples, which flatters its figure slightly.`;
 }
 
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */

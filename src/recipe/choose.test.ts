@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { type Choice, choose } from "./choose.ts";
+
+const result = (bytes: number | undefined, speed?: number, sound = true): Choice => ({ bytes, speed, sound });
+
+test("the smallest sound result is kept", () => {
+  expect(choose([result(300), result(200), result(100, 1, false), result(undefined)], false)).toBe(1);
+});
+
+test("of results within a tenth of the smallest, a clearly faster one is kept", () => {
+  expect(choose([result(310, 2.7), result(292, 0.5), result(299, 0.55)], false)).toBe(0);
+  expect(choose([result(310, 2.7, false), result(292, 0.5), result(299, 0.55)], false)).toBe(1);
+  expect(choose([result(330, 2.7), result(292, 0.5)], false)).toBe(1);
+});
+
+test("without times size alone decides", () => {
+  expect(choose([result(310), result(292), result(299)], false)).toBe(1);
+});
+
+test("nothing sound: nothing is kept, or by force the smallest there is", () => {
+  const none = [result(300, 1, false), result(200, 1, false), result(undefined, undefined, false)];
+  expect(choose(none, false)).toBeUndefined();
+  expect(choose(none, true)).toBe(1);
+  expect(choose([], true)).toBeUndefined();
+});

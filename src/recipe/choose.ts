@@ -1,0 +1,31 @@
+/** Which of several results is kept: the smallest file, and of files about as small the fastest. */
+
+export interface Choice {
+  /** Undefined where there is no result. */
+  readonly bytes: number | undefined;
+  /** Not refused, and inside the goal. */
+  readonly sound: boolean;
+  /** How many times as fast as the original, in the median; undefined where it was not timed. */
+  readonly speed: number | undefined;
+}
+
+/** Files that differ less in size are as good as equally small. */
+const nearInSize = 1.1;
+/** Between medians of interleaved rounds, less than this may be the machine's mood. */
+const clearlyFaster = 1.2;
+
+/** The place of the best of those that are sound; by force of all that there are, if none is. Undefined where there is nothing to keep. */
+export function choose(choices: readonly Choice[], force: boolean): number | undefined {
+  return best(choices, ({ sound }) => sound) ?? (force ? best(choices, () => true) : undefined);
+}
+
+function best(choices: readonly Choice[], allowed: (choice: Choice) => boolean): number | undefined {
+  const bytesAt = (place: number): number => choices[place]?.bytes ?? Number.POSITIVE_INFINITY;
+  const speedAt = (place: number): number => choices[place]?.speed ?? Number.NaN;
+  const places = choices.flatMap((choice, place) => (choice.bytes !== undefined && allowed(choice) ? [place] : []));
+  const [smallest, ...others] = places.toSorted((a, b) => bytesAt(a) - bytesAt(b));
+  if (smallest === undefined) return undefined;
+  return others
+    .filter((place) => bytesAt(place) <= nearInSize * bytesAt(smallest))
+    .reduce((kept, place) => (speedAt(place) > clearlyFaster * speedAt(kept) ? place : kept), smallest);
+}
