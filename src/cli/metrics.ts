@@ -18,6 +18,9 @@ export const metricFlags = {
   ),
 };
 
+/** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
+export const usualDrop = 0.01;
+
 /** Whether the metric is a share of right answers. */
 export function isShare(metric: MetricName): boolean {
   return metric === "accuracy" || metric === "top-5";

@@ -2,7 +2,17 @@
 import type { Estimate } from "../evaluate/types.ts";
 import { integer, percent } from "../report/numbers.ts";
 
-export { allowance, bytes, count, difference, differenceWithInterval, figure, integer, percent, times } from "../report/numbers.ts";
+export {
+  allowance,
+  bytes,
+  count,
+  difference,
+  differenceWithInterval,
+  figure,
+  integer,
+  percent,
+  times,
+} from "../report/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {

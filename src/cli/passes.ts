@@ -8,8 +8,8 @@ export interface PassCommand {
   /** The command's name, and that of the recipe's step (`recipe/steps.ts`). */
   readonly name: string;
   readonly summary: string;
-  /** What the result is called by default: model.<suffix>.onnx. */
-  readonly suffix: string;
+  /** What the result is called by default, with these settings: model.<suffix>.onnx. */
+  readonly suffix: (given: Readonly<Record<string, unknown>>) => string;
   readonly examples: readonly string[];
   /** Whether these settings, as they were given, make no sense without data: why. */
   readonly dataNeeded?: (given: Readonly<Record<string, unknown>>) => string | undefined;
@@ -20,7 +20,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "train",
     summary: "train a model, or fine-tune one after it was made smaller",
-    suffix: "trained",
+    suffix: () => "trained",
     examples: [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
@@ -30,7 +30,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "prune",
     summary: "prune the smallest weights, or cut out the weakest channels",
-    suffix: "pruned",
+    suffix: () => "pruned",
     examples: [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
@@ -40,7 +40,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
-    suffix: "quantized",
+    suffix: ({ scheme = "<scheme>" }) => `int8-${scheme}`,
     examples: [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
@@ -51,7 +51,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "factorize",
     summary: "replace weight matrices by products of two thinner ones",
-    suffix: "factorized",
+    suffix: () => "factorized",
     examples: [
       "factorize model.onnx --energy 0.95",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
@@ -61,7 +61,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "distill",
     summary: "train a small model to answer as a larger one does",
-    suffix: "distilled",
+    suffix: () => "distilled",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
     load: async () => (await import("../distill/index.ts")).distill,
   },

@@ -12,13 +12,23 @@ import { isPruned, prune, remove } from "../prune/index.ts";
 export const pruneCommand = definePass({
   id: prune.id,
   summary: prune.summary,
-  options: v.strictObject({
-    ...prune.options.entries,
-    keepMasks: v.pipe(
-      v.optional(v.boolean(), false),
-      v.description("keep the masks in the file for fine-tuning: pith train leaves what they cover at zero"),
-    ),
-  }),
+  options: v.pipe(
+    v.strictObject({
+      ...prune.options.entries,
+      keepMasks: v.pipe(
+        v.optional(v.boolean(), false),
+        v.description("keep the masks in the file for fine-tuning: pith train leaves what they cover at zero"),
+      ),
+    }),
+    // What the pass demands of several options together.
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return;
+      const { keepMasks: _, ...given } = dataset.value;
+      const { issues: [issue] = [] } = v.safeParse(prune.options, given);
+      if (issue !== undefined)
+        addIssue({ message: issue.message, ...(issue.path === undefined ? {} : { path: issue.path }) });
+    }),
+  ),
   async run(model, { keepMasks, ...options }, context) {
     const outcome = await prune(model, options, context);
     if (!keepMasks && isPruned(model)) await remove(model);

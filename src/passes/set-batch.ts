@@ -29,7 +29,7 @@ export function setBatch(model: Model, size: number): void {
       "E_SHAPE_MISMATCH",
       `With a batch of ${size}, "${output.name}" has dimensions ${dimsText(now)}, expected ${size} first.`,
       {
-        hint: "A constant inside the model fixes its batch size (often the shape of a Reshape). Export it with a dynamic batch.",
+        hint: "A constant inside the model fixes its batch size (often the shape of a Reshape). Export it with a dynamic batch, or train with the batch size that the model has: --batch 1, for instance.",
       },
     );
   });

@@ -45,6 +45,8 @@ beforeAll(async () => {
   await save(parseModel(classifier("[[0, 0], [0, 0]]")), at("zero.onnx"));
   // Wrong where the second feature is the greater one by less than half of it.
   await save(parseModel(classifier("[[1, 0], [0, 0.9]]")), at("near.onnx"));
+  // Right as well; without its smallest weights it answers as the one before.
+  await save(parseModel(classifier("[[1, 0], [0.1, 0.9]]")), at("mixed.onnx"));
   const numbers = random(1, "test");
   const rows = Array.from({ length: samples }, () => {
     const [a, b] = [1 + numbers.normal() / 4, 1 + numbers.normal() / 4];
@@ -298,12 +300,16 @@ describe("quantize", () => {
   const data = ["--data", at("points.csv")];
 
   test("without data writes the changed model and tells its bytes", async () => {
-    const out = at("right.quantized.onnx");
+    const out = at("right.int8-weights.onnx");
     const result = await json("quantize", at("right.onnx"), "--scheme", "weights");
     expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }] });
     expect(result.before).toMatchObject({ parameters: 6, macs: "4*batch" });
     expect(result.comparison).toBeUndefined();
     expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
+    const again = await pith("quantize", at("right.onnx"), "--scheme", "weights");
+    expect(again.out).toMatch(
+      /\naccuracy: not measured \(add --data\)\nwritten: .*right\.int8-weights\.onnx \(replaced\)\n$/,
+    );
     rmSync(out);
   });
 
@@ -392,6 +398,63 @@ describe("prune", () => {
   });
 });
 
+describe("without --max-drop", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("a result that is worse beyond chance is written with a warning; one that may be so by chance without", async () => {
+    const cut = await pith("prune", at("mixed.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
+    expect(cut).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(cut.err).toMatch(
+      /worse: accuracy is worse, beyond chance \(−\d+\.\d points\)\. --max-drop 1% would have refused this\.\n/,
+    );
+    const kept = await pith("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
+    expect(kept).toMatchObject({ code: 0, err: "" });
+  });
+
+  test("train that makes a model worse says so; with --max-drop it writes nothing unless forced", async () => {
+    const words = ["train", at("right.onnx"), ...data, "--optimizer", "sgd", "--learning-rate", "300", "--epochs", "1"];
+    const spoiled = ["--batch", "400", "--seed", "1", "--schedule", "constant", "-o", at("spoiled.onnx")];
+    const { code, err } = await pith(...words, ...spoiled);
+    expect({ code, err }).toMatchObject({
+      code: 0,
+      err: expect.stringContaining("worse: accuracy is worse, beyond chance"),
+    });
+    rmSync(at("spoiled.onnx"));
+    expect(await pith(...words, ...spoiled, "--max-drop", "1%")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/\nE_ACCURACY_LOST: .*Nothing was written\./),
+    });
+    expect(readdirSync(folder)).not.toContain("spoiled.onnx");
+  });
+});
+
+describe("what a command prints", () => {
+  test("prune says what stored zeros are worth, and --structured has nothing to say", async () => {
+    const { out } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", at("note.onnx"));
+    expect(out).toMatch(
+      /\nThe zeros are stored: the file is as large as before and compresses to \d+ bytes\. .*--structured/,
+    );
+    const cut = await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", at("note.onnx"));
+    expect(cut.out).toMatch(/written: .*note\.onnx \(replaced\)/);
+    expect(cut.out).not.toContain("zeros are stored");
+  });
+
+  test("reasons in the same words are said once", async () => {
+    const { out } = await pith("factorize", at("hidden.onnx"), "--rank", "2");
+    expect(out).toMatch(/^left as they are \(2\):\n {2}fc1, fc2: .+\nNothing changed/);
+  });
+
+  test("the help tells the default of -o", async () => {
+    expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
+    expect((await pith("quantize", "--help")).out).toContain("(default: model.int8-<scheme>.onnx)");
+  });
+
+  test("wrong settings are refused before data is looked at", async () => {
+    const words = ["prune", at("right.onnx"), "--structured", "--data", at("no-such-data.csv")];
+    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining('"amount": is needed') });
+  });
+});
+
 describe("quantize --scheme static", () => {
   test("without data is wrong usage, and says what is missing", async () => {
     const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
@@ -417,7 +480,7 @@ describe("factorize and distill", () => {
     const names = readdirSync(folder);
     const { code, out } = await pith("factorize", at("right.onnx"), "--rank", "1");
     expect(code).toBe(1);
-    expect(out).toMatch(/^refused \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
+    expect(out).toMatch(/^left as they are \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
     expect(readdirSync(folder)).toEqual(names);
   });
 

@@ -4,7 +4,7 @@ import { moduleBeside } from "../../job/job.ts";
 import { defineCommand } from "../command.ts";
 import type benchJob from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
-import { bytes, duration } from "../numbers.ts";
+import { bytes, duration, integer } from "../numbers.ts";
 
 export default defineCommand({
   name: "bench",
@@ -53,7 +53,7 @@ export default defineCommand({
     return {
       data: { rounds: latency.rounds, repeats: latency.repeats, threads: latency.threads, models: rows },
       print(terminal) {
-        const right = ["bytes", "brotli", "run", "10–90 %", "speed", "10–90 %", "load", "memory"];
+        const right = ["bytes", "brotli", "one run", "speed", "10–90 %", "load", "memory"];
         terminal.table(
           [{ title: "model" }, ...right.map((title) => ({ title, align: "right" as const }))],
           rows.map(({ model, bytes: size = 0, brotli, milliseconds, speedup, load = 0, memory }) => [
@@ -61,7 +61,6 @@ export default defineCommand({
             bytes(size),
             brotli === undefined ? "–" : bytes(brotli),
             time(milliseconds?.median),
-            `${time(milliseconds?.low)}–${time(milliseconds?.high)}`,
             factor(speedup?.median),
             `${factor(speedup?.low)}–${factor(speedup?.high)}`,
             duration(load),
@@ -69,7 +68,7 @@ export default defineCommand({
           ]),
         );
         terminal.line(
-          `${latency.rounds} rounds of ${latency.repeats}, ${latency.threads} threads, interleaved; memory over that of the runtime`,
+          `Timed in turns, ${integer(latency.rounds)} times ${integer(latency.repeats)} runs each, with ${latency.threads} threads. Speed is against the first model; eight of ten times it was within 10–90 %. Memory is what the model adds to the runtime's.`,
         );
       },
     };

@@ -17,19 +17,22 @@ import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
-import { isShare, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
-
-/** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
-const usualDrop = 0.01;
 
 export default defineCommand({
   name: "compress",
   summary: "try, measure, keep the smallest model within the goal, and report",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    out: v.optional(v.pipe(v.string(), v.description("folder to write"), v.metadata({ short: "-o", value: "out/" }))),
+    out: v.optional(
+      v.pipe(
+        v.string(),
+        v.description("folder to write (default: model.compressed)"),
+        v.metadata({ short: "-o", value: "out/" }),
+      ),
+    ),
     recipe: v.optional(
       v.pipe(
         v.string(),
@@ -167,7 +170,9 @@ function printVariants(terminal: Terminal, run: Run): void {
   );
   for (const { name, steps } of run.variants) {
     const misses = steps.reduce((sum, step) => sum + step.misses.length, 0);
-    if (misses > 0) terminal.line(dim(`${name}: ${misses} refused (run.json and report.html say why)`));
+    if (misses === 0) continue;
+    const left = steps.every(({ id }) => id === "quantize") ? "left in float" : "left as they are";
+    terminal.line(dim(`${name}: ${misses} ${left} (run.json and report.html say why)`));
   }
 }
 

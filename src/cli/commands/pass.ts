@@ -1,9 +1,10 @@
 /** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { changeInterval } from "../../report/numbers.ts";
+import { parseOptions } from "../../passes/pass.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -11,34 +12,41 @@ import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { bytes, count, difference, figure, integer, times } from "../numbers.ts";
-import { requiredKeys } from "../options.ts";
+import { bytes, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
+import { keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
 
-const stepFlags = v.object({
-  out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "out.onnx" }))),
-  ...dataFlags,
-  ...metricFlags,
-  maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.description("write nothing if it gets worse by more: 1%"))),
-  strict: v.optional(
-    v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
-  ),
-  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
-});
+const stepFlags = (fallback: string) =>
+  v.object({
+    out: v.optional(
+      v.pipe(
+        v.string(),
+        v.description(`file to write (default: ${fallback})`),
+        v.metadata({ short: "-o", value: "out.onnx" }),
+      ),
+    ),
+    ...dataFlags,
+    ...metricFlags,
+    maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.description("write nothing if it gets worse by more: 1%"))),
+    strict: v.optional(
+      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
+    ),
+    force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
+  });
 
-/** Changes and refusals that are printed; the rest is counted. */
+/** Changes and reasons that are printed; the rest is counted. */
 const shown = 5;
 
 /** The command of the pass called `name` in `passes.ts`. */
-export async function passCommand(name: string): Promise<CommandDefinition<typeof stepFlags>> {
+export async function passCommand(name: string): Promise<CommandDefinition<ReturnType<typeof stepFlags>>> {
   const entry = passCommandNamed(name);
   const pass = await entry.load();
   return defineCommand({
     name,
     summary: entry.summary,
     arguments: [{ name: "model.onnx", description: "the model" }],
-    options: stepFlags,
+    options: stepFlags(outputName("model.onnx", entry.suffix({}))),
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part.
     reserved: ["data", "samples"],
@@ -46,7 +54,6 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;
       requireMeaningfulDrop(maxDrop, metric);
-      const out = options.out ?? outputName(model, entry.suffix);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
         throw new PithError("E_USAGE", `${name} needs --data.`);
@@ -58,40 +65,56 @@ export async function passCommand(name: string): Promise<CommandDefinition<typeo
       }
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
+      // Wrong settings are refused before any data is read.
+      const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
+      parseOptions(pass.id, pass.options, { ...session.passed, ...given });
+      const out = options.out ?? outputName(model, entry.suffix(session.passed));
       if (resolve(out) === resolve(model)) {
         throw new PithError("E_USAGE", `"${out}" is the model itself: the result would take its place.`, {
           hint: "Name another file with -o.",
         });
       }
       await requireWritable(out);
+      const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const module = moduleBeside(import.meta.url, "../jobs/pass");
       const result = await withoutLeftovers(out, () => session.job<typeof passJob>(module, input, `${name} ${model}`));
-      return show(model, result, maxDrop);
+      const zerosStored = name === "prune" && (session.passed.structured ?? false) === false;
+      return show(model, result, { maxDrop, replaced, zerosStored });
     },
   });
 }
 
-function show(model: string, result: PassOutput, maxDrop: number | undefined): Result {
+interface Shown {
+  readonly maxDrop: number | undefined;
+  /** There was a file of this name before. */
+  readonly replaced: boolean;
+  /** What went are numbers, which stay in the file as zeros. */
+  readonly zerosStored: boolean;
+}
+
+function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStored }: Shown): Result {
   const { changes, misses, before, after, preprocessing, comparison, verdict, lost, written } = result;
   return {
-    data: { model, ...result },
+    data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.
     goalMissed: written === undefined || verdict?.met === false,
     print(terminal) {
       list(
         terminal,
         "changed",
-        changes.map(({ at, what }) => `${at}: ${what}`),
+        changes.map(({ at, what }) => ({ at, text: what })),
       );
       list(
         terminal,
-        "refused",
-        misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)),
+        "left as they are",
+        misses.map(({ at, reason }) => ({ at, text: reason })),
       );
       if (after === undefined || written === undefined)
-        return terminal.line("Nothing changed, and nothing was written.");
+        return terminal.line(
+          `Nothing changed, and nothing was written.${misses.length === 0 ? nothingFound(model) : ""}`,
+        );
       terminal.table(
         [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
         [
@@ -111,26 +134,54 @@ function show(model: string, result: PassOutput, maxDrop: number | undefined): R
                   comparison.metric,
                   figure(comparison.unit, comparison.original.value),
                   figure(comparison.unit, comparison.candidate.value),
-                  differenceText(comparison),
+                  differenceWithInterval(comparison.unit, comparison.difference),
                 ],
               ]),
         ],
       );
+      if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
+      if (zerosStored) terminal.line(zerosNote(before, after));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
         terminal.line(verdictSentence({ maxDrop: maxDrop ?? 0 }, verdict, comparison.unit));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
-      terminal.line(`written: ${terminal.color.bold(written)}`);
+      terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },
   };
 }
 
-function list(terminal: Terminal, title: string, lines: readonly string[]): void {
+function nothingFound(model: string): string {
+  return ` There is no layer that this could change: pith inspect ${model} shows what is in the model.`;
+}
+
+function zerosNote(before: Weight, after: Weight): string {
+  const [file, packed] = [after.bytes < 0.95 * before.bytes ? "" : "the file is as large as before", after.brotli];
+  const facts = [file, packed === undefined ? "" : `compresses to ${bytes(packed)}`].filter((fact) => fact !== "");
+  return `The zeros are stored: ${facts.join(" and ")}. For a smaller file: --structured, or pith quantize.`;
+}
+
+interface Line {
+  readonly at: string | undefined;
+  readonly text: string;
+}
+
+/** What was said of several places in the same words is said once. */
+function list(terminal: Terminal, title: string, lines: readonly Line[]): void {
   if (lines.length === 0) return;
   terminal.line(`${title} (${integer(lines.length)}):`);
-  for (const line of lines.slice(0, shown)) terminal.line(`  ${line}`);
-  if (lines.length > shown)
-    terminal.line(`  ${terminal.color.dim(`and ${integer(lines.length - shown)} more (--json has all)`)}`);
+  const places = new Map<string, string[]>();
+  for (const { at, text } of lines) places.set(text, [...(places.get(text) ?? []), ...(at === undefined ? [] : [at])]);
+  const groups = [...places];
+  for (const [text, at] of groups.slice(0, shown))
+    terminal.line(`  ${at.length === 0 ? "" : `${someOf(at)}: `}${text}`);
+  const more = groups.slice(shown).reduce((sum, [, at]) => sum + Math.max(1, at.length), 0);
+  if (more > 0) terminal.line(`  ${terminal.color.dim(`and ${integer(more)} more (--json has all)`)}`);
+}
+
+/** "conv1, conv2 and 17 more" */
+function someOf(names: readonly string[]): string {
+  if (names.length <= 3) return names.join(", ");
+  return `${names.slice(0, 2).join(", ")} and ${integer(names.length - 2)} more`;
 }
 
 function brotliRow(before: Weight, after: Weight): string[][] {
@@ -145,8 +196,4 @@ function macsRow(before: Weight, after: Weight): string[][] {
     return [];
   const [first, second] = [Number(a[1]), Number(b[1])];
   return [["MACs", count(first), count(second), times(first / second)]];
-}
-
-function differenceText({ unit, difference: found }: NonNullable<PassOutput["comparison"]>): string {
-  return `${difference(unit, found.value)} (${changeInterval(unit, found)} with 95 %, n = ${integer(found.count)})`;
 }

@@ -125,7 +125,7 @@ function lowRankCells(
   among: (some: number) => string,
 ): string[] {
   const possible = layers.filter(({ payingRank }) => (payingRank ?? 0) > 0).length;
-  if (numbers === undefined) return ["", "", "", `${among(possible)} could pay (--weights tells the ranks)`];
+  if (numbers === undefined) return ["", "", "", `it could pay in ${among(possible)} (--weights tells where it does)`];
   const saving = { layers: 0, before: 0, after: 0 };
   for (const [index, { inputs, outputs, payingRank = 0 }] of layers.entries()) {
     const rank = numbers[index]?.ranks?.holding[energies.indexOf(0.95)];
@@ -134,7 +134,8 @@ function lowRankCells(
     saving.before += 4 * inputs * outputs;
     saving.after += 4 * rank * (inputs + outputs);
   }
-  return [...sizes(saving), among(saving.layers)];
+  const where = `it could pay in ${among(possible)}, and does in ${integer(saving.layers)}`;
+  return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 
 function showMisses({ notUnderstood }: Description, terminal: Terminal): void {

@@ -23,7 +23,8 @@ import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/i
 import { runStep, steps } from "../../recipe/steps.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { type MetricName, metricNamed } from "../metrics.ts";
+import { type MetricName, metricNamed, usualDrop } from "../metrics.ts";
+import { difference } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { prepare } from "./prepare.ts";
 
@@ -104,11 +105,22 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     });
   }
   if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request. Nothing was written.");
+  if (comparison !== undefined && goal === undefined && lost === undefined) warnIfWorse(comparison, context);
   context.stage("write");
   await save(model, input.out);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return { ...nothing, after, comparison, verdict, lost, written: input.out };
+}
+
+/** Without a goal nothing is refused; that the result is worse, and not by chance, is said all the same. */
+function warnIfWorse(comparison: Comparison, context: JobContext): void {
+  const { metric, unit, difference: found } = comparison;
+  const { drop } = judge(comparison, { maxDrop: 0 });
+  if (!(drop.low > 0)) return;
+  const refused = unit === "share" && drop.value > usualDrop ? " --max-drop 1% would have refused this." : "";
+  const text = `${metric} is worse, beyond chance (${difference(unit, found.value)}).${refused}`;
+  context.log({ id: "worse", text, level: "warning" });
 }
 
 /** The step of a recipe that the command runs, with the command's own form of the pass. */
