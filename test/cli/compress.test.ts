@@ -76,6 +76,8 @@ describe("without a recipe", () => {
     const { code, out } = await compress("-r", at("out/recipe.yaml"), "-o", at("again"), "--json");
     expect(code).toBe(0);
     expect(JSON.parse(out)).toEqual(JSON.parse(readFileSync(at("again/run.json"), "utf8")));
+    // The usual goal, with a recipe too.
+    expect(JSON.parse(out).goal).toEqual({ maxDrop: 0.01, strict: false });
     expect(sha256(at("again/model.onnx"))).toBe(sha256(at("out/model.onnx")));
   });
 });
