@@ -61,7 +61,7 @@ export async function fuseBatchNorms(
     if (found instanceof Miss) misses.push(new Miss(found.reason, describe(node)));
     else {
       await fold(model, node, found, inference);
-      changes.push({ at: found.layer.name, what: "took in its batch normalization", decidedBy: "global" });
+      changes.push({ at: found.layer.name, what: "batch normalization folded in", decidedBy: "global" });
     }
   }
   return { changes, misses };

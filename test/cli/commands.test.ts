@@ -112,6 +112,9 @@ describe("inspect", () => {
       { name: "fc1", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
       { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
     ]);
+    expect((await pith("inspect", at("hidden.onnx"))).out).toContain("it could pay in 2 of 2 layers (--weights");
+    const { out } = await pith("inspect", at("hidden.onnx"), "--weights");
+    expect(out).toContain("it could pay in 2 of 2 layers, and does in none");
     expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
       /fc +50\.0 % +0\.00 +1\.00 +2 +2 +2 +2\n/,
     );
@@ -442,6 +445,21 @@ describe("what a command prints", () => {
   test("reasons in the same words are said once", async () => {
     const { out } = await pith("factorize", at("hidden.onnx"), "--rank", "2");
     expect(out).toMatch(/^left as they are \(2\):\n {2}fc1, fc2: .+\nNothing changed/);
+  });
+
+  test.each([
+    ["prune", "--amount", "50%"],
+    ["prune", "--structured", "50%"],
+    ["quantize", "--scheme", "weights"],
+    ["factorize", "--rank", "1"],
+  ])("%s %s %s says why a model has nothing for it", async (...words) => {
+    await save(
+      parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}\n"),
+      at("empty.onnx"),
+    );
+    const { code, out } = await pith(...words, at("empty.onnx"));
+    expect(code).toBe(1);
+    expect(out).toMatch(/^left as they are \(\d+\):\n {2}\w.+\n(.*\n)*Nothing changed, and nothing was written\.\n$/);
   });
 
   test("the help tells the default of -o", async () => {

@@ -68,7 +68,7 @@ export default defineCommand({
           ]),
         );
         terminal.line(
-          `Timed in turns, ${integer(latency.rounds)} times ${integer(latency.repeats)} runs each, with ${latency.threads} threads. Speed is against the first model; eight of ten times it was within 10–90 %. Memory is what the model adds to the runtime's.`,
+          `${integer(latency.rounds)} rounds of ${integer(latency.repeats)} runs, the models in turns, ${integer(latency.threads)} threads. Speed is against the first model, in the middle round; in eight of ten rounds it was within 10–90 %. Memory comes on top of the runtime's.`,
         );
       },
     };

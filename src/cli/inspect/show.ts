@@ -134,7 +134,7 @@ function lowRankCells(
     saving.before += 4 * inputs * outputs;
     saving.after += 4 * rank * (inputs + outputs);
   }
-  const where = `it could pay in ${among(possible)}, and does in ${integer(saving.layers)}`;
+  const where = `it could pay in ${among(possible)}, and does in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
   return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 
