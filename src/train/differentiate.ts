@@ -48,7 +48,7 @@ export interface Training {
 }
 
 /** The operator set in which gradients are written: the first with every form they use (ReduceSum, Split, Pad and Scatter of opset 18). */
-const gradientOpset = 18;
+export const gradientOpset = 18;
 
 /**
  * The graph of a training step. The given model is not changed.

@@ -14,7 +14,7 @@ import { parameter } from "../graph/role.ts";
 import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { differentiate } from "./differentiate.ts";
+import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import type { Trained } from "./optimizer.ts";
 import { parametersOf } from "./parameters.ts";
@@ -37,9 +37,6 @@ export interface Step {
   release(): Promise<void>;
 }
 
-/** The operator set in which losses and gradients are written. */
-const trainingOpset = 18;
-
 /**
  * Builds the loss on top of a copy of the model, differentiates it for batches like `example`, and loads it.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
@@ -53,7 +50,7 @@ export async function createStep(
   const context = completeContext(given);
   const { loss } = options;
   const working = model.clone();
-  raiseOpset(working, trainingOpset);
+  raiseOpset(working, gradientOpset);
   const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
   for (const name of wanted) asParameter(working, name);
