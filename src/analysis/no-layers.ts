@@ -2,6 +2,7 @@
 import { Miss } from "../errors.ts";
 import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
@@ -34,8 +35,9 @@ function hasMatrices(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Vectors (biases, factors of a normalization) are too small to matter. */
+/** Vectors (biases, also as [1, 10] or [8, 1, 1], and factors of a normalization) are too small to matter. */
 function isMatrix(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
-  return operand?.stored === true && /^b?float(16|32|64)?$/.test(operand.type) && (operand.dims?.length ?? 0) >= 2;
+  if (operand?.stored !== true || !isFloat(operand.type)) return false;
+  return (operand.dims ?? []).filter((dim) => dim !== 1).length >= 2;
 }
