@@ -92,8 +92,10 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss];
   for (const parameter of parameters) {
+    // Nothing was added to what is carried: the loss has no gradient here.
+    if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
-    if (gradient === undefined || gradient === inputs.get(parameter)) continue;
+    if (gradient === undefined) continue;
     const own = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
     const output = own ? emit.Identity([gradient]) : gradient;
     graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
@@ -151,6 +153,8 @@ interface Contributions {
   add(value: Value, gradient: Value, factor?: number): void;
   /** The sum of what was added. */
   sum(value: Value): Value | undefined;
+  /** Whether the sum is this one contribution. */
+  isOnly(value: Value, contribution: Value | undefined): boolean;
   /** Hands over what was added so far, to whoever returns it with more. */
   take(value: Value): Contribution | undefined;
 }
@@ -173,6 +177,7 @@ function contributions(emit: Emit): Contributions {
       const found = sums.get(value);
       return found === undefined ? undefined : scaled(found);
     },
+    isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
     take(value) {
       const found = sums.get(value);
       sums.delete(value);

@@ -274,6 +274,21 @@ describe("momentum carried by the step graph", () => {
     });
   });
 
+  it("makes no gradient for a parameter that only decides between others", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  w: float32[3, 3] = random(seed 1)
+  gate: float32[3, 3] parameter = random(seed 2)
+  zero: float32[] = [0]
+  h = MatMul (input, w)
+  g = MatMul (input, gate)
+  open = Greater (g, zero)
+  y = Where (open, h, zero)
+}`);
+    const { changes } = await train(model, { data, epochs: 1, optimizer: "sgd" });
+    expect(changes.map(({ at }) => at)).toEqual(["w"]);
+  });
+
   it("is left to the optimizer where weight decay belongs to it", () => {
     expect(sgd({ momentum: 0.9, weightDecay: 0.01 }).carry).toBeUndefined();
     expect(sgd().carry).toBeUndefined();
