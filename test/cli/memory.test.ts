@@ -1,0 +1,35 @@
+/** What `pith bench` calls a model's memory. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import type memoryJob from "../../src/cli/jobs/memory.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { moduleBeside } from "../../src/job/job.ts";
+import { runJob } from "../../src/job/run.ts";
+import { save } from "../../src/onnx/index.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function memory(name: string, inputs: number, outputs: number): Promise<number> {
+  const path = join(folder, name);
+  const model = parseModel(`opset 21
+graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
+  weight: float32[${inputs}, ${outputs}] = zeros
+  y = MatMul(x, weight)
+}
+`);
+  await save(model, path);
+  const job = moduleBeside(import.meta.url, "../../src/cli/jobs/memory");
+  return runJob<typeof memoryJob>(job, { model: path, dims: [], threads: 1, seed: 1 });
+}
+
+test("the memory of a model is at least that of its weights, and never below nothing", async () => {
+  const [tiny, large] = [await memory("tiny.onnx", 2, 2), await memory("large.onnx", 2048, 4096)];
+  expect(tiny).toBeGreaterThanOrEqual(0);
+  expect(tiny).toBeLessThan(16 * 2 ** 20);
+  // 32 MiB of weights: held once, and for a moment as the file's bytes and as the runtime reads them.
+  expect(large).toBeGreaterThan(0.95 * 32 * 2 ** 20);
+  expect(large).toBeLessThan(6 * 32 * 2 ** 20);
+});
