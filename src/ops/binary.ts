@@ -7,11 +7,11 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, isSymbolic, multiplyDims, sameDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { combineElements, equalElements, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, dimsAt, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 type Derivative = (parts: {
   readonly emit: Emit;
@@ -29,6 +29,8 @@ interface Row {
   /** The same arithmetic on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly type?: DataType;
+  /** Constants that leave the other operand as it is: on the left (`0 + x`), on the right (`x - 0`). */
+  readonly neutral?: { readonly left?: number; readonly right?: number };
   readonly parameters?: OpDef<null>["parameters"];
   readonly quantize?: OpDef<null>["quantize"];
 }
@@ -47,6 +49,7 @@ function binary(row: Row): Op {
       if (dims instanceof Miss) return dims;
       return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
     },
+    unchanged: (_, site) => keptOperand(site, row.neutral),
     parameters: row.parameters ?? noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => broadcastAxes(site),
@@ -67,6 +70,21 @@ function binary(row: Row): Op {
   });
 }
 
+/** The operand that a neutral constant leaves as it is, unless the constant broadcasts it. */
+function keptOperand(site: Site, neutral: Row["neutral"] = {}): number | undefined {
+  const sides = [
+    { kept: 0, constant: 1, value: neutral.right },
+    { kept: 1, constant: 0, value: neutral.left },
+  ];
+  return sides.find(({ kept, constant, value }) => {
+    const [a, b] = [site.inputs[kept]?.dims, site.inputs[constant]?.dims];
+    if (value === undefined || a === undefined || b === undefined) return false;
+    if (!isConstant(site.inputs[constant], value)) return false;
+    const dims = broadcast(a, b);
+    return !(dims instanceof Miss) && sameDims(dims, a);
+  })?.kept;
+}
+
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
 const both = (f: Derivative): readonly [Derivative, Derivative] => [f, f];
@@ -78,12 +96,13 @@ function bias(_: null, site: Site): readonly number[] {
   );
 }
 
-const comparison = (name: string, onDims?: Row["onDims"]): Op =>
-  binary({ name, derivatives: flat, type: "bool", ...(onDims === undefined ? {} : { onDims }) });
+const comparison = (name: string, more: Pick<Row, "onDims" | "neutral"> = {}): Op =>
+  binary({ name, derivatives: flat, type: "bool", ...more });
 
 export const binaryOperators: readonly Op[] = [
   binary({
     name: "Add",
+    neutral: { left: 0, right: 0 },
     derivatives: both(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
     parameters: bias,
@@ -91,17 +110,20 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Sub",
+    neutral: { right: 0 },
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
   }),
   binary({
     name: "Mul",
+    neutral: { left: 1, right: 1 },
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     quantize: joins,
   }),
   binary({
     name: "Div",
+    neutral: { right: 1 },
     // d(a/b)/db = -y/b
     derivatives: [
       ({ emit, up, b }) => emit.Div([up, b]),
@@ -113,6 +135,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Pow",
+    neutral: { right: 1 },
     // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0. The exponent may be of another type than the base.
     derivatives: [
       ({ emit, up, a, b, number }) => {
@@ -125,13 +148,13 @@ export const binaryOperators: readonly Op[] = [
       },
     ],
   }),
-  comparison("Equal", (a = 0, b = 0) => equalElements(a, b)),
+  comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
   comparison("Greater"),
   comparison("GreaterOrEqual"),
   comparison("Less"),
   comparison("LessOrEqual"),
-  comparison("And"),
-  comparison("Or"),
+  comparison("And", { neutral: { left: 1, right: 1 } }),
+  comparison("Or", { neutral: { left: 0, right: 0 } }),
 ];
 
 /** Any number of operands. Those that share the extremum share the gradient evenly. */
@@ -155,6 +178,7 @@ function extremum(name: "Max" | "Min"): Op {
       };
       return [withElements({ type, dims }, combineElements(site, onDims))];
     },
+    unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => broadcastAxes(site),

@@ -11,7 +11,15 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { integer, integers } from "./attributes.ts";
-import { type AxisLink, type AxisRule, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
+import {
+  type AxisLink,
+  type AxisRule,
+  alwaysChanges,
+  defineOp,
+  type Op,
+  type Site,
+  type WeightRole,
+} from "./define.ts";
 import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
 import { explicitPads, extent, readWindow, spreadSettings, type Window, windowDims } from "./window.ts";
 
@@ -191,6 +199,7 @@ const Conv = defineOp<ConvSettings>({
     if (dims instanceof Miss) return site.inputs[0]?.dims === undefined ? [{ type, dims: undefined }] : dims;
     return [{ type, dims }];
   },
+  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: convWeight,
   axes: convAxes,
@@ -238,6 +247,7 @@ const ConvInteger = defineOp<ConvSettings>({
     const dims = convDims(s, site);
     return dims instanceof Miss ? dims : [{ type: "int32", dims }];
   },
+  unchanged: alwaysChanges,
   parameters: () => [],
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
@@ -299,6 +309,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
     const dims = transposedDims(s, site);
     return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
   },
+  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: (s, site) => {
     if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");

@@ -145,6 +145,11 @@ export interface OpDef<S> {
   readonly domain?: string;
   read(site: Site): S | Miss;
   infer(s: S, site: Site): readonly Inferred[] | Miss;
+  /**
+   * The input that output 0 equals here, in elements, type and dimensions: a Reshape to what it was, a product with ones that broadcasts
+   * nothing. Undefined where they differ, or may. `alwaysChanges` for operators that never hand an input on.
+   */
+  unchanged(s: S, site: Site): number | undefined;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
   readonly weight: Facet<(s: S, site: Site) => WeightRole | Miss>;
@@ -176,6 +181,7 @@ export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "qua
 
 export interface Bound {
   infer(): readonly Inferred[] | Miss;
+  unchanged(): number | undefined;
   parameters(): readonly number[];
   weight(): WeightRole | Miss;
   axes(): AxisRule | Miss;
@@ -207,6 +213,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         facet instanceof Miss ? facet : facet(s, ...rest);
       return {
         infer: () => def.infer(s, site),
+        unchanged: () => def.unchanged(s, site),
         parameters: () => def.parameters(s, site),
         weight: () => ask(def.weight, site),
         axes: () => ask(def.axes, site),
@@ -223,6 +230,9 @@ export function defineOp<S>(def: OpDef<S>): Op {
 export function notYet(what: string): Miss {
   return new Miss(`not yet: ${what}`);
 }
+
+/** `unchanged` of operators that compute something in any case. */
+export const alwaysChanges = (): undefined => undefined;
 
 export const noParameters = (): readonly number[] => [];
 

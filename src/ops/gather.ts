@@ -8,7 +8,7 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, stridesOf } from "../tensor/dims.ts";
 import { constantIntegers, integer, text, wrapAxis } from "./attributes.ts";
-import { type AxisLink, defineOp, noParameters, type Op } from "./define.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAsInput, typeOf } from "./rules.ts";
 
 const Gather = defineOp<{ readonly axis: number }>({
@@ -30,6 +30,7 @@ const Gather = defineOp<{ readonly axis: number }>({
       { type, dims: out, elements: picks.map((index) => elements[index < 0 ? index + elements.length : index] as Dim) },
     ];
   },
+  unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : []),
   weight: new Miss("looks its rows up"),
   axes: (s, site) => {
@@ -76,6 +77,7 @@ const GatherElements = defineOp<{ readonly axis: number }>({
       : { axis: wrapAxis(integer(site, "axis", 0), rank) };
   },
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {
@@ -137,6 +139,7 @@ const GatherND = defineOp<Tuples>({
     if (dims === undefined || indices === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: ({ batch, fixes }, site) => {
@@ -170,6 +173,7 @@ function scatter(name: "ScatterElements" | "ScatterND"): Op {
     name,
     read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
     infer: (_, site) => sameAsInput(site),
+    unchanged: alwaysChanges,
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: new Miss("places by position"),

@@ -54,4 +54,4 @@ export type {
   Site,
   WeightRole,
 } from "./define.ts";
-export { defineOp, noParameters, notYet, Registry } from "./define.ts";
+export { alwaysChanges, defineOp, noParameters, notYet, Registry } from "./define.ts";

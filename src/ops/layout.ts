@@ -5,7 +5,18 @@ import { addDims, type Dim } from "../tensor/dims.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
 import { withElements } from "./elements.ts";
-import { broadcast, dimsAt, filled, fixed, integersConstant, need, noMacs, shapeChange, typeOf } from "./rules.ts";
+import {
+  broadcast,
+  dimsAt,
+  filled,
+  fixed,
+  ifSameDims,
+  integersConstant,
+  need,
+  noMacs,
+  shapeChange,
+  typeOf,
+} from "./rules.ts";
 
 const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   name: "Transpose",
@@ -21,6 +32,19 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
     const { type, dims } = need(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: s.perm.map((axis) => dims[axis] as Dim) }];
+  },
+  // Axes of one element may change places: the others keep their order.
+  unchanged: ({ perm }, site) => {
+    const dims = site.inputs[0]?.dims;
+    if (dims === undefined || perm === undefined) return undefined;
+    const longer = perm.filter((axis) => dims[axis] !== 1);
+    const inOrder = longer.every((axis, place) => place === 0 || axis > (longer[place - 1] ?? -1));
+    return inOrder
+      ? ifSameDims(
+          site,
+          perm.map((axis) => dims[axis] as Dim),
+        )
+      : undefined;
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),
@@ -64,6 +88,7 @@ const Concat = defineOp<{ readonly axis: number }>({
     if (dims.length !== 1 || elements.some((list) => list === undefined)) return [{ type, dims }];
     return [{ type, dims, elements: elements.flatMap((list) => list ?? []) }];
   },
+  unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {
@@ -131,6 +156,8 @@ const Split = defineOp<{
       return withElements(inferred, elements.slice(start, start + (size as number)));
     });
   },
+  unchanged: ({ axis, sizes }, site) =>
+    site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {
@@ -189,6 +216,12 @@ const Expand = defineOp<null>({
     const [size] = out;
     const repeated = elements?.length === 1 && typeof size === "number" && size <= 64;
     return [withElements({ type, dims: out }, repeated ? new Array<Dim>(size).fill(elements[0] as Dim) : elements)];
+  },
+  unchanged: (_, site) => {
+    const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
+    // Names that differ may still mean the same size, and broadcast then: the output is told only where each axis is.
+    const told = target?.every((dim, axis) => dim === 1 || dim === dims?.[axis + (dims.length - target.length)]);
+    return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),

@@ -11,6 +11,7 @@ import { type Dim, sameDims } from "../tensor/dims.ts";
 import { decimal, integer } from "./attributes.ts";
 import {
   type AxisLink,
+  alwaysChanges,
   defineOp,
   type Facet,
   type Op,
@@ -145,6 +146,7 @@ const MatMul = defineOp<null>({
       return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type, dims: undefined }] : found;
     return [{ type, dims: found.dims }];
   },
+  unchanged: alwaysChanges,
   parameters: storedOperand,
   weight: (_, site) => matmulWeight(site),
   axes: (_, site) => {
@@ -168,6 +170,7 @@ const MatMulInteger = defineOp<null>({
     const found = matmulDims(site);
     return found instanceof Miss ? found : [{ type: "int32", dims: found.dims }];
   },
+  unchanged: alwaysChanges,
   parameters: () => [],
   weight: (_, site) => matmulWeight(site),
   axes: new Miss("is quantized already"),
@@ -202,6 +205,7 @@ const FusedMatMul = defineOp<FusedSettings>({
     const found = matmulDims(swapped(s, site));
     return found instanceof Miss ? found : [{ type: need(site, 0).type, dims: found.dims }];
   },
+  unchanged: alwaysChanges,
   parameters: () => [],
   weight: new Miss("is made by training graphs"),
   axes: new Miss("is made by training graphs"),
@@ -276,6 +280,7 @@ const Gemm = defineOp<GemmSettings>({
     }
     return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
   },
+  unchanged: alwaysChanges,
   parameters: storedOperand,
   weight: gemmWeight,
   axes: (s, site) => {

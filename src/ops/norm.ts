@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { decimal, integer } from "./attributes.ts";
-import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 interface Settings {
@@ -61,6 +61,7 @@ const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
+  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: new Miss("scales and shifts; it is folded into the layer before it"),
   axes: (s, site) => {

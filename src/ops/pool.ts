@@ -16,6 +16,11 @@ function read(site: Site): Window | Miss {
   return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
 }
 
+/** Whether each window sees one place, and each place has one. */
+function single(s: Window): boolean {
+  return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
+}
+
 function pooled(s: Window, site: Site): readonly Inferred[] {
   const { type } = need(site, 0);
   const x = dimsAt(site, 0);
@@ -36,6 +41,7 @@ const MaxPool = defineOp<Window>({
     const values = pooled(s, site);
     return site.outputs > 1 ? [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))] : values;
   },
+  unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes(s, site)),
@@ -68,6 +74,7 @@ const AveragePool = defineOp<AverageSettings>({
     return window instanceof Miss ? window : { ...window, countPads: integer(site, "count_include_pad", 0) !== 0 };
   },
   infer: pooled,
+  unchanged: (s) => (single(s) ? 0 : undefined),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: channelAxes,
@@ -106,6 +113,10 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       const { type } = need(site, 0);
       const x = dimsAt(site, 0);
       return [{ type, dims: x instanceof Miss ? undefined : [...x.slice(0, 2), ...x.slice(2).map(() => 1)] }];
+    },
+    unchanged: (_, site) => {
+      const places = site.inputs[0]?.dims?.slice(2);
+      return places?.every((size) => size === 1) ? 0 : undefined;
     },
     parameters: noParameters,
     weight: new Miss("has no weight"),

@@ -9,7 +9,16 @@
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
 import { integer, wrapAxis } from "./attributes.ts";
-import { type AxisLink, type AxisRule, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import {
+  type AxisLink,
+  type AxisRule,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type Site,
+} from "./define.ts";
 import { need, noMacs } from "./rules.ts";
 
 interface Settings {
@@ -56,6 +65,7 @@ const QuantizeLinear = defineOp<Settings>({
     const type = site.inputs[2]?.type ?? typeByNumber[integer(site, "output_dtype", 2)] ?? "uint8";
     return [{ type, dims: need(site, 0).dims }];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes,
@@ -69,6 +79,7 @@ const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
   read,
   infer: (_, site) => [{ type: site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes,
@@ -87,6 +98,7 @@ const DynamicQuantizeLinear = defineOp<null>({
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: new Miss("its scale depends on every element"),

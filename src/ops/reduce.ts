@@ -12,7 +12,7 @@ import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { withElements } from "./elements.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { dimsAt, fixed, ifSameDims, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -25,6 +25,8 @@ interface Row {
   readonly name: string;
   /** The same over dimensions, for shapes computed in the graph. */
   readonly onDims?: { readonly combine: (a: Dim, b: Dim) => Dim; readonly start: Dim };
+  /** Over a single element it is that element. */
+  readonly keepsOne?: boolean;
   /** A channel of zeros leaves the result as it is. */
   readonly absorbsZeros: boolean;
   readonly derivative:
@@ -88,6 +90,12 @@ function reduction(row: Row): Op {
       if (row.onDims === undefined || elements === undefined || dims.length !== 1 || s.nothing) return [inferred];
       return [withElements(inferred, [elements.reduce(row.onDims.combine, row.onDims.start)])];
     },
+    unchanged: (s, site) => {
+      const dims = site.inputs[0]?.dims;
+      if (dims === undefined || row.keepsOne !== true) return undefined;
+      const single = [...reducedAxes(s, dims.length)].every((axis) => dims[axis] === 1);
+      return single ? ifSameDims(site, outDims(s, dims)) : undefined;
+    },
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (s, site) => {
@@ -119,12 +127,14 @@ function reduction(row: Row): Op {
 export const reduceOperators: readonly Op[] = [
   reduction({
     name: "ReduceSum",
+    keepsOne: true,
     onDims: { combine: addDims, start: 0 },
     absorbsZeros: true,
     derivative: ({ up }) => up,
   }),
   reduction({
     name: "ReduceMean",
+    keepsOne: true,
     absorbsZeros: false,
     derivative: ({ emit, up, count, number }) => emit.Div([up, number(count)]),
   }),
@@ -155,6 +165,7 @@ export const reduceOperators: readonly Op[] = [
   ...(["ReduceMax", "ReduceMin"] as const).map((name) =>
     reduction({
       name,
+      keepsOne: true,
       absorbsZeros: false,
       // Elements that share the extremum share the gradient evenly.
       derivative: ({ emit, up, x, y, over }) => {
@@ -165,6 +176,7 @@ export const reduceOperators: readonly Op[] = [
   ),
   reduction({
     name: "ReduceProd",
+    keepsOne: true,
     onDims: { combine: multiplyDims, start: 1 },
     absorbsZeros: false,
     // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.

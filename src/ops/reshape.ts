@@ -20,7 +20,7 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { dimsAt, fixed, need, noMacs, product, reshapeTo, shapeChange } from "./rules.ts";
+import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChange } from "./rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -128,6 +128,7 @@ const Reshape = defineOp<ReshapeSettings>({
     if (target instanceof Miss) return target;
     return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
   },
+  unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {
@@ -181,6 +182,10 @@ function relabel(
     name,
     read: (site) => reject(site) ?? null,
     infer,
+    unchanged: (_, site) => {
+      const dims = site.inputs[0]?.dims;
+      return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
+    },
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site): AxisRule | Miss => {

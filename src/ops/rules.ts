@@ -2,8 +2,8 @@
 import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, dimsText, divideDims, fixedDims, multiplyDims, symbol } from "../tensor/dims.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { type Dim, dimsText, divideDims, fixedDims, multiplyDims, sameDims, symbol } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "./define.ts";
 
@@ -74,6 +74,19 @@ export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefine
     return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
   });
   return fromNumbers("int64", [steps.length], steps);
+}
+
+/** Input 0, if its dimensions are known to be those of the output. */
+export function ifSameDims(site: Site, out: readonly Dim[] | undefined | Miss): 0 | undefined {
+  const dims = site.inputs[0]?.dims;
+  return dims !== undefined && out !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? 0 : undefined;
+}
+
+/** Whether an operand is a small constant with this number in every place. */
+export function isConstant(operand: Operand | undefined, value: number): boolean {
+  const small = operand?.small;
+  if (small === undefined || small.type === "string" || small.data.length === 0) return false;
+  return toFloat64(small).every((element) => element === value);
 }
 
 export const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });

@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { decimal } from "./attributes.ts";
-import { defineOp, noParameters, type Op } from "./define.ts";
+import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { combineElements, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, need, noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
 
@@ -24,6 +24,7 @@ const Where = defineOp<null>({
       condition === 1 ? yes : condition === 0 ? no : undefined;
     return [withElements({ type, dims }, combineElements(site, onDims))];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (_, site) => broadcastAxes(site),
@@ -41,6 +42,9 @@ const Where = defineOp<null>({
   quantize: new Miss("runs in float"),
 });
 
+/** The default bounds of old versions: the smallest and largest float32. */
+const lowest = -3.4028234663852886e38;
+
 interface Bounds {
   readonly low: number | undefined;
   readonly high: number | undefined;
@@ -51,9 +55,13 @@ const Clip = defineOp<Bounds>({
   name: "Clip",
   read: (site) =>
     site.version < 11
-      ? { low: decimal(site, "min", -3.4028234663852886e38), high: decimal(site, "max", 3.4028234663852886e38) }
+      ? { low: decimal(site, "min", lowest), high: decimal(site, "max", -lowest) }
       : { low: undefined, high: undefined },
   infer: (_, site) => sameAsInput(site),
+  unchanged: (s, site) => {
+    const open = s.low === undefined || (s.low === lowest && s.high === -lowest);
+    return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
+  },
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (_, site) => sameAxes(site),

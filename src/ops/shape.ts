@@ -5,7 +5,7 @@ import { float32, int64 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { integer } from "./attributes.ts";
-import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { withElements } from "./elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
 
@@ -24,6 +24,7 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: none,
   axes: new Miss("reports dimensions"),
@@ -42,6 +43,7 @@ const Size = defineOp<null>({
       dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [product(dims)] },
     ];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: none,
   axes: new Miss("reports dimensions"),
@@ -83,6 +85,7 @@ const Constant = defineOp<Inferred>({
   name: "Constant",
   read: constantFacts,
   infer: (facts) => [facts],
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: none,
   axes: new Miss("is a constant"),
@@ -111,6 +114,7 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
     if (value === undefined || typeof size !== "number" || size > 64) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
+  unchanged: alwaysChanges,
   parameters: noParameters,
   weight: none,
   axes: new Miss("is a constant"),
@@ -166,6 +170,7 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
           : { type: s.to, dims, elements: elements as readonly Dim[] },
       ];
     },
+    unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     parameters: noParameters,
     weight: none,
     axes: (_, site) => sameAxes(site),

@@ -85,6 +85,17 @@ function followed(ranges: readonly Range[], axis: number, size: Dim | undefined)
   return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
 }
 
+/** Whether a range leaves nothing out. */
+function whole(range: Range, size: Dim | undefined): boolean {
+  const { start, end, step } = range;
+  if (size === undefined) return false;
+  if (typeof size === "number") {
+    const found = resolved(range, size);
+    return found !== undefined && found.count === size && (found.first === 0 || size === 0);
+  }
+  return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > toTheEnd));
+}
+
 const Slice = defineOp<readonly Range[]>({
   name: "Slice",
   read: readSlice,
@@ -100,6 +111,12 @@ const Slice = defineOp<readonly Range[]>({
     if (found === undefined || only === undefined || dims.length !== 1) return [{ type, dims: out }];
     const kept = Array.from({ length: found.count }, (_, k) => elements?.[found.first + k * only.step]);
     return [withElements({ type, dims: out }, kept)];
+  },
+  // A name as the end is taken to lie within the dimension when sizes are told, but may lie before its end.
+  unchanged: (ranges, site) => {
+    const dims = site.inputs[0]?.dims;
+    if (dims === undefined) return undefined;
+    return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
   },
   parameters: noParameters,
   weight: new Miss("has no weight"),
@@ -221,6 +238,7 @@ const Pad = defineOp<PadSettings>({
       { type, dims: dims.map((dim, axis) => addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0))) },
     ];
   },
+  unchanged: (s) => (s.pads.every((pad) => pad === 0) ? 0 : undefined),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {

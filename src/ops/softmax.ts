@@ -9,7 +9,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { integer, wrapAxis } from "./attributes.ts";
-import { type AxisLink, defineOp, noParameters, type Op } from "./define.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { dimsAt, integersConstant, noMacs, sameAsInput } from "./rules.ts";
 
 type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value;
@@ -26,6 +26,7 @@ function softmax(name: string, rule: Rule, quantized: boolean): Op {
       return { axis: wrapped };
     },
     infer: (_, site) => sameAsInput(site),
+    unchanged: alwaysChanges,
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (s, site) => {

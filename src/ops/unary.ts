@@ -8,7 +8,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, multiplyDims } from "../tensor/dims.ts";
 import { decimal, text } from "./attributes.ts";
-import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { combineElements, withElements } from "./elements.ts";
 import { noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
 
@@ -28,6 +28,7 @@ interface Row<S> {
   readonly derivative: Derivative<S> | Miss;
   /** The same on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operand: readonly Dim[]) => Dim | undefined;
+  readonly unchanged?: OpDef<S>["unchanged"];
   readonly quantize?: OpDef<S>["quantize"];
 }
 
@@ -42,6 +43,7 @@ export function unary<S = undefined>(row: Row<S>): Op {
         withElements(operand, onDims === undefined ? undefined : combineElements(site, onDims)),
       );
     },
+    unchanged: row.unchanged ?? alwaysChanges,
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => sameAxes(site),
@@ -169,7 +171,7 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, x, y, s, number }) =>
       emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
   }),
-  unary({ name: "Identity", derivative: ({ up }) => up, onDims: (a) => a, quantize: transparent }),
+  unary({ name: "Identity", derivative: ({ up }) => up, onDims: (a) => a, unchanged: () => 0, quantize: transparent }),
   unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
   unary({ name: "Sign", derivative: flat }),
   unary({ name: "Floor", derivative: flat }),
