@@ -9,6 +9,7 @@ import { describe, type Graph, type Node, subgraphs, type Value } from "../graph
 import type { Model } from "../graph/model.ts";
 import { type Bound, type Operand, operators, type Registry, type Site } from "../ops/index.ts";
 import { storedFacts } from "../ops/shape.ts";
+import { unknownDim } from "../tensor/dims.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
@@ -45,6 +46,7 @@ export function infer(model: Model, registry: Registry = operators): Inference {
     inputs: node.inputs.map((input) => (input === undefined ? undefined : operand(input))),
     outputs: node.outputs.length,
     attribute: (name) => node.attributes.get(name),
+    open: (output, axis) => unknownDim(node.outputs[output]?.name ?? `${node.name}:${output}`, axis),
   });
 
   const at = (node: Node): Bound | Miss => {

@@ -29,6 +29,11 @@ export interface Site {
   /** How many outputs the node has, trailing absent ones included. */
   readonly outputs: number;
   attribute(name: string): Attribute | undefined;
+  /**
+   * A dimension that only the data decide (how many elements are not zero): a name of its own for this output and axis, so that it equals
+   * itself alone. Outputs that share one ask for the same.
+   */
+  open(output: number, axis: number): Dim;
 }
 
 /** The output of `infer`: `stored` follows from the inputs. */

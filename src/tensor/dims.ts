@@ -32,6 +32,16 @@ export function symbol(text: string): Symbolic {
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
+/** The dimension of an axis of a value that nothing but the data decide. Files say "unknown" where its name would stand. */
+export function unknownDim(value: string, axis: number): Symbolic {
+  return symbol(`?${value.replaceAll(/[^\w./:]/g, "_")}.${axis}`);
+}
+
+/** Whether a dimension is, or is computed from, one that only the run tells. */
+export function isUnknownDim(dim: Dim): boolean {
+  return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
+}
+
 export function isSymbolic(dim: Dim): dim is Symbolic {
   return typeof dim !== "number";
 }

@@ -12,7 +12,7 @@ import { examples } from "../../src/ops/index.examples.ts";
 import type { Op } from "../../src/ops/index.ts";
 import { operators } from "../../src/ops/index.ts";
 import { fromNumbers, type NumericType, toFloat64 } from "../../src/tensor/convert.ts";
-import { type Dim, elementCount, isSymbolic } from "../../src/tensor/dims.ts";
+import { type Dim, elementCount, isSymbolic, isUnknownDim } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
 
@@ -40,9 +40,13 @@ export function fixedModel(example: Example, floats: "float32" | "float64" = "fl
   return model;
 }
 
-/** What a dimension is once its names are known. Rounded quotients and the like are expressions of JavaScript once they are spelled so. */
+/**
+ * What a dimension is once its names are known; NaN for one that only the run tells. Rounded quotients and the like are expressions of
+ * JavaScript once they are spelled so.
+ */
 export function numberOf(dim: Dim, sizes: Readonly<Record<string, number>>): number {
   if (!isSymbolic(dim)) return dim;
+  if (isUnknownDim(dim)) return Number.NaN;
   const functions = { floor: Math.floor, ceil: Math.ceil, max: Math.max, slice: sliceCount };
   const names = { ...functions, ...sizes };
   return Number(new Function(...Object.keys(names), `return ${dim.text}`)(...Object.values(names)));
