@@ -1,8 +1,9 @@
 /**
  * Types, dimensions and small contents of every value, by asking each operator's entry in order.
  *
- * The walk fills in `value.type` and remembers what rules need beyond it. Where an entry cannot tell, the type that the file declares is
- * kept, and the reason is listed. Nodes that are added later are visited one by one (`visit`), so that emitted graphs are typed at once.
+ * The walk fills in `value.inferred`, which is never saved where the file states a type, and remembers what rules need beyond it. Where an
+ * entry cannot tell, what is stated holds, and the reason is listed. Nodes that are added later are visited one by one (`visit`), so that
+ * emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
 import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -70,10 +71,13 @@ export function infer(model: Model, registry: Registry = operators): Inference {
     node.outputs.forEach((value, index) => {
       if (value === undefined) return;
       const inferred = outputs instanceof Miss ? undefined : outputs[index];
-      const type = inferred?.type ?? value.type?.type;
-      if (type === undefined) return;
-      const dims = inferred?.dims ?? value.type?.dims;
-      value.type = { type, dims };
+      const type = inferred?.type ?? value.stated?.type;
+      if (type === undefined) {
+        value.inferred = undefined;
+        return;
+      }
+      const dims = inferred?.dims ?? value.stated?.dims;
+      value.inferred = { type, dims };
       facts.set(value, { ...inferred, type, dims, stored });
     });
   };

@@ -13,7 +13,8 @@ function copyInto(from: Graph, to: Graph, copies: Map<Value, Value>): void {
   to.name = from.name;
   carry(from, to);
   for (const value of from.values()) {
-    const copy = to.addValue(value.name, value.type);
+    const copy = to.addValue(value.name, value.stated);
+    copy.inferred = value.inferred;
     copy.tensor = value.tensor;
     copy.role = value.role;
     copy.declared = value.declared;

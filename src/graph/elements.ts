@@ -28,13 +28,18 @@ export interface Carried {
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
+  /** What is known of it: what was inferred, else what is stated. Setting it states it. */
   type: ValueType | undefined;
+  /** What the file declares, or whoever made the value said: what is saved. */
+  readonly stated: ValueType | undefined;
+  /** What `infer` found. Saved only where nothing is stated and something must be: for outputs. */
+  inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;
   /** The weight or constant stored under this name. */
   tensor: Tensor | undefined;
   role: Role | undefined;
-  /** The file lists the type in its value_info, and so does what is saved. Inferred types are not saved. */
+  /** The file lists the type in its value_info, and so does what is saved. */
   declared: boolean;
   /** What the file says of a value that is no plain tensor; carried without being read. */
   foreign: ForeignValue | undefined;

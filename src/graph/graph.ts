@@ -270,7 +270,8 @@ export class Graph implements Carried {
       producer !== undefined ? { after: producer } : from.producer !== undefined ? { before: from.producer } : {};
     const [output] = this.addNode({ op: "Identity", inputs: [to], outputs: [name] }, place).outputs;
     if (output === undefined) throw new PithError("E_MODEL", `internal: the copy to "${name}" has no output.`);
-    output.type = from.type ?? to.type;
+    output.type = from.stated ?? to.stated;
+    output.inferred = from.inferred ?? to.inferred;
     return this.#own(output);
   }
 

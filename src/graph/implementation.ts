@@ -8,7 +8,8 @@ import type { Role } from "./role.ts";
 export class ValueImplementation implements Value {
   name: string;
   readonly graph: Graph;
-  type: ValueType | undefined;
+  stated: ValueType | undefined;
+  inferred: ValueType | undefined = undefined;
   producer: Node | undefined = undefined;
   readonly uses = new Set<Use>();
   tensor: Tensor | undefined = undefined;
@@ -22,7 +23,17 @@ export class ValueImplementation implements Value {
   constructor(graph: Graph, name: string, type: ValueType | undefined) {
     this.graph = graph;
     this.name = name;
-    this.type = type;
+    this.stated = type;
+  }
+
+  get type(): ValueType | undefined {
+    return this.inferred ?? this.stated;
+  }
+
+  /** What was inferred before is void once something else is stated. */
+  set type(type: ValueType | undefined) {
+    this.stated = type;
+    this.inferred = undefined;
   }
 }
 

@@ -53,7 +53,8 @@ export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: Re
     node.outputs.forEach((output, index) => {
       const made = copy.outputs[index];
       if (output === undefined || made === undefined) return;
-      made.type = output.type;
+      made.type = output.stated;
+      made.inferred = output.inferred;
       copies.set(output, made);
     });
   }

@@ -157,9 +157,8 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const listed =
-      this.#inferred || value.producer === undefined || value.declared || value.graph.outputs.includes(value);
-    const type = (listed ? value.type : undefined) ?? value.tensor;
+    const listed = value.producer === undefined || value.declared || value.graph.outputs.includes(value);
+    const type = (this.#inferred ? value.type : listed ? value.stated : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
     const described = words.filter((word) => word !== "").join(" ");
     const contents = value.tensor === undefined ? "" : ` = ${this.#tensors(value.tensor)}`;

@@ -151,7 +151,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
 }
 
 function isDeclared(value: Value): boolean {
-  return value.declared && (value.type !== undefined || value.foreign?.type !== undefined);
+  return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
 /** Whether a value that is not stored carries more than a type. */

@@ -118,6 +118,12 @@ function readShape(shape: Field, name: string, unknownDims: UnknownDims): Dim[] 
   return dims;
 }
 
+/** What is stated; what was inferred where the format wants a type and nobody stated one: for what was made since the file was read. */
+function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
+  const wanted = !declared && foreign?.type === undefined && graph.parent === undefined;
+  return stated ?? (wanted ? inferred : undefined);
+}
+
 /** A value as it is written in a list of inputs, outputs or value types. What is stored keeps its metadata with the tensor. */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
   const stored = value.tensor !== undefined;
@@ -125,7 +131,7 @@ export function writeValueInfo(writer: Writer, number: number, value: Value): vo
     number,
     (info) => {
       info.text(valueInfoFields.name, value.name);
-      const { type } = value;
+      const type = statedType(value);
       const origin = type === undefined ? value.foreign?.type : originOf(type)?.whole;
       if (origin !== undefined) info.bytes(valueInfoFields.type, origin);
       else if (type !== undefined) info.message(valueInfoFields.type, (writer) => writeType(writer, type));

@@ -1,6 +1,7 @@
 /** What a pass is: callable, with its metadata, so that library, command line and recipe share one thing. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import { restate } from "../analysis/restate.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
@@ -67,15 +68,17 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
     const given = parseOptions(id, options, rest[0] ?? {});
     const before = new Set(model.graph.nodes());
-    // Types that follow from the graph are no change: they are inferred first.
-    if (contract.checked) infer(model);
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
     const outcome = await definition.run(model, given, completeContext(rest[1]));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
     }
-    if (outcome.changes.length > 0) leaveOldFormat(model);
+    if (outcome.changes.length > 0) {
+      leaveOldFormat(model);
+      infer(model);
+      restate(model);
+    }
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
   };

@@ -1,5 +1,6 @@
 /** One size for the batch: the first dimension of every fed input. */
 import { infer } from "../analysis/infer.ts";
+import { restate } from "../analysis/restate.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -21,6 +22,7 @@ export function setBatch(model: Model, size: number): void {
       value.type = { type: value.type.type, dims: undefined };
   }
   infer(model);
+  restate(model, true);
   graph.outputs.forEach((output, index) => {
     const before = declared[index];
     const now = output.type?.dims;

@@ -8,6 +8,8 @@ import { shared } from "../shared.ts";
 
 export interface BackendTest {
   readonly name: string;
+  /** The file of the model. */
+  readonly bytes: Uint8Array;
   model(): Promise<Model>;
   /** Tensors of the first data set, by position; undefined where it is a sequence or an optional. */
   inputs(): Promise<readonly (Dense | undefined)[]>;
@@ -33,6 +35,7 @@ export function backendTests(): readonly BackendTest[] | undefined {
     };
     tests.push({
       name: folder.replace(/^.*\/(node|simple|pytorch-\w+|real)?\/?([^/]+)\/$/, "$2"),
+      bytes,
       model: () => open(bytes),
       inputs: () => tensors("input"),
       outputs: () => tensors("output"),
