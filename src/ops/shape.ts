@@ -4,7 +4,7 @@ import { isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { integer } from "./attributes.ts";
+import { elementType, integer } from "./attributes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { withElements } from "./elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
@@ -124,36 +124,6 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
   quantize: float,
 });
 
-/** TensorProto.DataType, as `Cast` spells types. */
-const castTypes: Readonly<Record<number, DataType>> = {
-  1: "float32",
-  2: "uint8",
-  3: "int8",
-  4: "uint16",
-  5: "int16",
-  6: "int32",
-  7: "int64",
-  8: "string",
-  9: "bool",
-  10: "float16",
-  11: "float64",
-  12: "uint32",
-  13: "uint64",
-  14: "complex64",
-  15: "complex128",
-  16: "bfloat16",
-  17: "float8e4m3fn",
-  18: "float8e4m3fnuz",
-  19: "float8e5m2",
-  20: "float8e5m2fnuz",
-  21: "uint4",
-  22: "int4",
-  23: "float4e2m1",
-  24: "float8e8m0",
-  25: "uint2",
-  26: "int2",
-};
-
 function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | undefined): Op {
   return defineOp<{ readonly to: DataType }>({
     name,
@@ -190,6 +160,6 @@ export const shapeOperators: readonly Op[] = [
   Size,
   Constant,
   ConstantOfShape,
-  cast("Cast", (site) => castTypes[integer(site, "to", 0)]),
+  cast("Cast", (site) => elementType(site, "to")),
   cast("CastLike", (site) => site.inputs[1]?.type),
 ];
