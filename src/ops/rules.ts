@@ -3,7 +3,16 @@ import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { type Dim, dimsText, divideDims, fixedDims, multiplyDims, sameDims, symbol } from "../tensor/dims.ts";
+import {
+  ceilDims,
+  type Dim,
+  dimsText,
+  extremeDims,
+  fixedDims,
+  floorDims,
+  multiplyDims,
+  sameDims,
+} from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "./define.ts";
 
@@ -20,7 +29,7 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
       else if (typeof dim === "number" && typeof chosen === "number") {
         return new Miss(`${shapes.map(dimsText).join(" and ")} do not broadcast`);
       } else if (typeof dim === "number") chosen = dim;
-      else if (typeof chosen !== "number") chosen = symbol(`max(${chosen.text}, ${dim.text})`);
+      else if (typeof chosen !== "number") chosen = extremeDims("max", [chosen, dim]);
     }
     result.push(chosen);
   }
@@ -134,13 +143,11 @@ export function fixed(value: Value | undefined): readonly number[] {
 
 /** ⌊a / b⌋ and ⌈a / b⌉ over dimensions; a symbolic one that does not divide gets a name of its own. */
 export function floorDivide(a: Dim, b: number): Dim {
-  if (typeof a === "number") return Math.floor(a / b);
-  return divideDims(a, b) ?? symbol(`floor((${a.text})/${b})`);
+  return floorDims(a, b);
 }
 
 export function ceilDivide(a: Dim, b: number): Dim {
-  if (typeof a === "number") return Math.ceil(a / b);
-  return divideDims(a, b) ?? symbol(`ceil((${a.text})/${b})`);
+  return ceilDims(a, b);
 }
 
 export { multiplyDims };

@@ -2,12 +2,16 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   addDims,
+  ceilDims,
   type Dim,
   dimsText,
   dimText,
+  dimValue,
   divideDims,
   elementCount,
+  extremeDims,
   fixedDims,
+  floorDims,
   isSymbolic,
   multiplyDims,
   sameDims,
@@ -186,5 +190,44 @@ describe("dimensions", () => {
   test("strides step over the axes behind", () => {
     expect(stridesOf([2, 3, 4])).toEqual([12, 4, 1]);
     expect(stridesOf([])).toEqual([]);
+  });
+});
+
+describe("what a dimension is once its names are known", () => {
+  const n = symbol("n");
+  test.each<[string, Dim, number | undefined]>([
+    ["a number", 7, 7],
+    ["a name", n, 5],
+    ["a polynomial", addDims(multiplyDims(3, multiplyDims(n, symbol("m"))), -1), 29],
+    ["rounded down", floorDims(addDims(n, 2), 4), 1],
+    ["rounded up, times another", multiplyDims(ceilDims(n, 4), symbol("m")), 4],
+    ["rounded twice", floorDims(addDims(floorDims(n, 2), 1), symbol("m")), 1],
+    ["the greater", extremeDims("max", [n, symbol("m"), 3]), 5],
+    ["the lesser of the greater", extremeDims("min", [extremeDims("max", [n, 9]), symbol("m")]), 2],
+    ["a part", symbol("slice(n, -3, -1, 1)"), 2],
+    ["a part taken backwards", symbol("slice(n, -1, -2147483648, -2)"), 3],
+    ["a quotient", symbol("(n*m)/(2)"), 5],
+    ["a name that looks like a quotient", symbol("height/2"), 8],
+    ["a name that nobody knows", addDims(n, symbol("other")), undefined],
+    ["a function of a name that nobody knows", floorDims(symbol("other"), 2), undefined],
+    ["a name with parentheses", symbol("f(n)"), undefined],
+  ])("%s", (_, given, expected) => {
+    expect(dimValue(given, { n: 5, m: 2, "height/2": 8 })).toBe(expected);
+  });
+
+  test("is that of its text, read without regard to how dimensions compute", () => {
+    const values = { batch: 3, seq: 4, past: 5, height: 9 };
+    const big = { batch: 3n, seq: 4n, past: 5n, "floor((height - 1)/2)": 4n };
+    fc.assert(fc.property(dim, (given) => dimValue(given, values) === Number(valueAt(given, big))));
+  });
+
+  test("equal ones have one name, whatever the order; what cannot be otherwise has none", () => {
+    const m = symbol("m");
+    expect(extremeDims("max", [n, m])).toBe(extremeDims("max", [m, n, m]));
+    expect(extremeDims("max", [n, 0])).toBe(n);
+    expect(extremeDims("max", [addDims(n, -3), 0])).not.toBe(addDims(n, -3));
+    expect(extremeDims("min", [n, n])).toBe(n);
+    expect(floorDims(multiplyDims(4, n), 2)).toBe(multiplyDims(2, n));
+    expect(floorDims(7, 2)).toBe(3);
   });
 });

@@ -75,6 +75,88 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
   return normal(quotient);
 }
 
+/** ⌊a / b⌋ for dimensions of 0 or more; a name of its own, `floor((a)/b)`, where it is not known. */
+export function floorDims(a: Dim, b: Dim): Dim {
+  if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);
+  return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
+}
+
+/** ⌈a / b⌉ */
+export function ceilDims(a: Dim, b: Dim): Dim {
+  if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.ceil(a / b);
+  return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
+}
+
+/** The greatest or least of some, as a name where that is not known. Names in it are sorted: max(a, b) is max(b, a). */
+export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
+  const names = [...new Set(dims.filter(isSymbolic))];
+  const numbers = dims.filter((dim) => typeof dim === "number");
+  const number = numbers.length === 0 ? undefined : Math[name](...numbers);
+  const [first] = names;
+  if (first === undefined) return number ?? 0;
+  if (names.length === 1 && number === undefined) return first;
+  // A dimension is never negative.
+  if (number !== undefined && number <= 0 && names.every(isSum)) {
+    return name === "min" ? number : extremeDims(name, names);
+  }
+  const texts = names.map(dimText).sort();
+  return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
+}
+
+/** Whether nothing is taken away in it: sums of products of names are 0 or more. */
+function isSum(dim: Dim): boolean {
+  return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
+}
+
+function divisorText(dim: Dim): string {
+  return isSymbolic(dim) ? `(${dim.text})` : String(dim);
+}
+
+/**
+ * What a dimension is once its names are known; undefined where one of them is not.
+ * @example dimValue(symbol("floor((n + 1)/2)*batch"), { n: 4, batch: 3 }) // 6
+ */
+export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): number | undefined {
+  if (typeof dim === "number") return dim;
+  let sum = 0;
+  for (const [monomial, coefficient] of polynomial(dim)) {
+    let term = coefficient;
+    for (const factor of factors(monomial)) {
+      const value = Object.hasOwn(sizes, factor) ? sizes[factor] : functionValue(factor, sizes);
+      if (value === undefined) return undefined;
+      term *= value;
+    }
+    sum += term;
+  }
+  return sum + 0;
+}
+
+/** floor((a)/b), ceil((a)/b), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
+function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
+  const value = (part: string | undefined): number | undefined => {
+    const inner = part?.replace(/^\((.*)\)$/s, "$1") ?? "";
+    return /^-?\d+$/.test(inner) ? Number(inner) : inner === "" ? undefined : dimValue(symbol(inner), sizes);
+  };
+  const [, name = "", inside = text] = /^(floor|ceil|max|min|slice)\((.*)\)$/s.exec(text) ?? [];
+  const separator = name === "max" || name === "min" || name === "slice" ? /^, / : /^\//;
+  const parts = splitOutside(inside, separator).parts;
+  if (parts.length === 1 && parts[0] === text) return undefined;
+  const values = parts.map(value);
+  if (!values.every((part) => part !== undefined)) return undefined;
+  const [first = 0, second = 1, third = 0, step = 1] = values;
+  if (name === "max" || name === "min") return Math[name](...values);
+  if (name === "slice") return sliceCount(first, second, third, step);
+  const quotient = first / second;
+  return name === "floor" ? Math.floor(quotient) : name === "ceil" ? Math.ceil(quotient) : quotient;
+}
+
+/** How many elements x[start:end:step] has, by the rules of NumPy. */
+export function sliceCount(size: number, start: number, end: number, step: number): number {
+  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+  const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
+  return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step));
+}
+
 /** The product of all dimensions: the number of elements. */
 export function elementCount(dims: readonly number[]): number;
 export function elementCount(dims: readonly Dim[]): Dim;

@@ -12,7 +12,7 @@ import { examples } from "../../src/ops/index.examples.ts";
 import type { Op } from "../../src/ops/index.ts";
 import { operators } from "../../src/ops/index.ts";
 import { fromNumbers, type NumericType, toFloat64 } from "../../src/tensor/convert.ts";
-import { type Dim, elementCount, isSymbolic, isUnknownDim } from "../../src/tensor/dims.ts";
+import { type Dim, dimValue, elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
 
@@ -40,25 +40,9 @@ export function fixedModel(example: Example, floats: "float32" | "float64" = "fl
   return model;
 }
 
-/**
- * What a dimension is once its names are known; NaN for one that only the run tells. Rounded quotients and the like are expressions of
- * JavaScript once they are spelled so.
- */
+/** What a dimension is once its names are known; NaN for one that only the run tells. */
 export function numberOf(dim: Dim, sizes: Readonly<Record<string, number>>): number {
-  if (!isSymbolic(dim)) return dim;
-  if (isUnknownDim(dim)) return Number.NaN;
-  const functions = { floor: Math.floor, ceil: Math.ceil, max: Math.max, slice: sliceCount };
-  const names = { ...functions, ...sizes };
-  return Number(new Function(...Object.keys(names), `return ${dim.text}`)(...Object.values(names)));
-}
-
-/** How many elements NumPy's x[start:end:step] has. */
-function sliceCount(size: number, start: number, end: number, step: number): number {
-  const indices = Array.from({ length: size }, (_, index) => index);
-  const wrap = (bound: number): number => (bound < 0 ? bound + size : bound);
-  const [first, last] = [wrap(start), wrap(end)];
-  if (step > 0) return Math.ceil(indices.slice(Math.max(0, first), Math.max(0, Math.min(last, size))).length / step);
-  return Math.max(0, Math.ceil((Math.min(first, size - 1) - Math.max(last, -1)) / -step));
+  return dimValue(dim, sizes) ?? Number.NaN;
 }
 
 export function lastNode(model: Model): Node {
