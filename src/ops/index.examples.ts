@@ -6,6 +6,7 @@ import { gatherExamples } from "./gather.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
 import { normExamples } from "./norm.examples.ts";
+import { normalizationExamples } from "./normalization.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
 import { quantizeExamples } from "./quantize.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
@@ -23,6 +24,7 @@ export const examples: readonly Example[] = [
   ...convExamples,
   ...poolExamples,
   ...normExamples,
+  ...normalizationExamples,
   ...softmaxExamples,
   ...reduceExamples,
   ...reshapeExamples,

@@ -6,6 +6,7 @@ import { gatherOperators } from "./gather.ts";
 import { layoutOperators } from "./layout.ts";
 import { matmulOperators } from "./matmul.ts";
 import { normOperators } from "./norm.ts";
+import { normalizationOperators } from "./normalization.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
 import { reduceOperators } from "./reduce.ts";
@@ -24,6 +25,7 @@ export const operators = new Registry([
   ...convOperators,
   ...poolOperators,
   ...normOperators,
+  ...normalizationOperators,
   ...softmaxOperators,
   ...reduceOperators,
   ...reshapeOperators,

@@ -1,0 +1,284 @@
+/**
+ * Normalization with statistics of the data itself: y = (x - mean) / √(variance + ε) · scale + bias, where the statistics are taken over
+ * - LayerNormalization: all axes from `axis` on, for every position before them (RMSNormalization: the same with mean 0 and no bias);
+ * - InstanceNormalization: the places of each channel of each sample;
+ * - GroupNormalization: the places of a group of channels of each sample;
+ * - MeanVarianceNormalization: the axes named, without scale and bias, and ε = 1e-9 added to the standard deviation.
+ * The variance is the mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
+ *
+ * Numbers with fewer bits than `stash_type` are computed in it. GroupNormalization before 21 scales per group, since then per channel.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Dim } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import { decimal, elementType, integer, integers, wrapAxis } from "./attributes.ts";
+import {
+  type AxisLink,
+  type AxisRule,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type Site,
+} from "./define.ts";
+import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+
+const noWeight = new Miss("scales and shifts; it has no matrix");
+const loweredFirst = new Miss("is lowered first");
+const float = new Miss("runs in float");
+
+/** Scale and bias, where stored. */
+const scaleAndBias = (_: unknown, site: Site): readonly number[] =>
+  [1, 2].filter((input) => site.inputs[input]?.stored === true);
+
+/** Types of fewer bits than float32 are computed in `stash`. */
+function stashed(emit: Emit, x: Value, stash: DataType): Value {
+  const type = typeOf(x);
+  return (type === "float16" || type === "bfloat16") && stash === "float32" ? emit.Cast([x], { to: 1 }) : x;
+}
+
+interface Statistics {
+  readonly normalized: Value;
+  readonly mean: Value;
+  readonly inverse: Value;
+}
+
+/** (x - mean) / √(variance + ε) over axes that stay as 1. */
+function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number): Statistics {
+  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
+  const mean = average(x);
+  const centred = emit.Sub([x, mean]);
+  const deviation = emit.Sqrt([emit.Add([average(emit.Mul([centred, centred])), scalar(emit, typeOf(x), epsilon)])]);
+  return { normalized: emit.Div([centred, deviation]), mean, inverse: emit.Reciprocal([deviation]) };
+}
+
+interface LayerSettings {
+  readonly axis: number;
+  readonly epsilon: number;
+  readonly stash: DataType;
+}
+
+function readLayer(site: Site): LayerSettings | Miss {
+  const dims = dimsAt(site, 0);
+  if (dims instanceof Miss) return dims;
+  return {
+    axis: wrapAxis(integer(site, "axis", -1), dims.length),
+    epsilon: decimal(site, "epsilon", 1e-5),
+    stash: elementType(site, "stash_type", "float32") ?? "float32",
+  };
+}
+
+/** The axes before `axis` pass through, to statistics too; over the others it is normalized. */
+function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | Miss {
+  return (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const reason = `${name} normalizes over this axis`;
+    const links = dims.flatMap((_, axis): AxisLink[] => {
+      if (axis >= s.axis)
+        return [
+          { refuses: ["in0", axis], reason },
+          { refuses: ["out0", axis], reason },
+        ];
+      return Array.from(
+        { length: site.outputs },
+        (_, output): AxisLink => ({ from: ["in0", axis], to: [`out${output}`, axis] }),
+      );
+    });
+    return { links };
+  };
+}
+
+const from = (axis: number, rank: number): number[] => Array.from({ length: rank - axis }, (_, index) => axis + index);
+
+const LayerNormalization = defineOp<LayerSettings>({
+  name: "LayerNormalization",
+  read: readLayer,
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
+    const statistics: Inferred = { type: s.stash, dims: kept };
+    return [{ type, dims }, statistics, statistics];
+  },
+  unchanged: alwaysChanges,
+  parameters: scaleAndBias,
+  weight: noWeight,
+  axes: layerAxes("LayerNormalization"),
+  lower: (s, emit, [x, scale, bias]) => {
+    const rank = x?.type?.dims?.length;
+    if (x === undefined || scale === undefined || rank === undefined)
+      return new Miss("the rank of its input is not known");
+    const { normalized, mean, inverse } = normalize(emit, stashed(emit, x, s.stash), from(s.axis, rank), s.epsilon);
+    const like = (value: Value): Value => (typeOf(value) === typeOf(x) ? value : emit.CastLike([value, x]));
+    const scaled = emit.Mul([like(normalized), scale]);
+    const statistic = (value: Value): Value =>
+      typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: 1 }) : value;
+    return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: float,
+});
+
+const RMSNormalization = defineOp<LayerSettings>({
+  name: "RMSNormalization",
+  read: readLayer,
+  infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
+  unchanged: alwaysChanges,
+  parameters: scaleAndBias,
+  weight: noWeight,
+  axes: layerAxes("RMSNormalization"),
+  lower: (s, emit, [given, scale]) => {
+    const rank = given?.type?.dims?.length;
+    if (given === undefined || scale === undefined || rank === undefined)
+      return new Miss("the rank of its input is not known");
+    const x = stashed(emit, given, s.stash);
+    const square = emit.ReduceMean([emit.Mul([x, x]), integersConstant(emit, from(s.axis, rank))], { keepdims: 1 });
+    const normalized = emit.Div([x, emit.Sqrt([emit.Add([square, scalar(emit, typeOf(x), s.epsilon)])])]);
+    const like = typeOf(normalized) === typeOf(scale) ? normalized : emit.CastLike([normalized, scale]);
+    return [emit.Mul([like, scale])];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: float,
+});
+
+/** A vector of channels as it broadcasts against N × C × places. */
+function overPlaces(emit: Emit, vector: Value, rank: number): Value {
+  return emit.Reshape([vector, integersConstant(emit, [-1, ...new Array<number>(rank - 2).fill(1)])]);
+}
+
+const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
+  name: "InstanceNormalization",
+  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: scaleAndBias,
+  weight: noWeight,
+  axes: (_, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const links = dims.map(
+      (_, axis): AxisLink =>
+        axis < 2
+          ? { from: ["in0", axis], to: ["out0", axis] }
+          : { refuses: ["in0", axis], reason: "InstanceNormalization normalizes over this axis" },
+    );
+    return { links: [...links, { from: ["in1", 0], to: ["out0", 1] }, { from: ["in2", 0], to: ["out0", 1] }] };
+  },
+  lower: (s, emit, [x, scale, bias]) => {
+    const rank = x?.type?.dims?.length;
+    if (x === undefined || scale === undefined || bias === undefined || rank === undefined)
+      return new Miss("the rank of its input is not known");
+    const { normalized } = normalize(emit, x, from(2, rank), s.epsilon);
+    return [emit.Add([emit.Mul([normalized, overPlaces(emit, scale, rank)]), overPlaces(emit, bias, rank)])];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: float,
+});
+
+interface GroupSettings {
+  readonly groups: number;
+  readonly epsilon: number;
+  readonly stash: DataType;
+  /** Scale and bias have an entry for each group, not for each channel. */
+  readonly perGroup: boolean;
+}
+
+const GroupNormalization = defineOp<GroupSettings>({
+  name: "GroupNormalization",
+  read: (site) => ({
+    groups: integer(site, "num_groups", 1),
+    epsilon: decimal(site, "epsilon", 1e-5),
+    stash: elementType(site, "stash_type", "float32") ?? "float32",
+    perGroup: site.version < 21,
+  }),
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: scaleAndBias,
+  weight: noWeight,
+  // A group without one of its channels has another mean; a group of one channel may go as a whole.
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const alone = dims[1] === s.groups;
+    const reason = "GroupNormalization normalizes over this axis";
+    const links = dims.map(
+      (_, axis): AxisLink =>
+        axis === 0 || (axis === 1 && alone)
+          ? { from: ["in0", axis], to: ["out0", axis] }
+          : { refuses: ["in0", axis], reason },
+    );
+    if (!alone) return { links };
+    return {
+      links: [...links, { from: ["in1", 0], to: ["out0", 1] }, { from: ["in2", 0], to: ["out0", 1] }],
+      resize: (cut) => {
+        const left = cut.dims("in0")[1];
+        return typeof left === "number" ? { attributes: { num_groups: { kind: "int", value: left } } } : {};
+      },
+    };
+  },
+  lower: (s, emit, [x, scale, bias]) => {
+    const rank = x?.type?.dims?.length;
+    if (x === undefined || scale === undefined || bias === undefined || rank === undefined)
+      return new Miss("the rank of its input is not known");
+    const grouped = emit.Reshape([stashed(emit, x, s.stash), integersConstant(emit, [0, s.groups, -1])]);
+    const { normalized } = normalize(emit, grouped, [2], s.epsilon);
+    const like = typeOf(normalized) === typeOf(x) ? normalized : emit.CastLike([normalized, x]);
+    const ungrouped = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
+    const affine = (value: Value, over: number): Value =>
+      emit.Add([emit.Mul([value, overPlaces(emit, scale, over)]), overPlaces(emit, bias, over)]);
+    return [s.perGroup ? ungrouped(affine(like, 3)) : affine(ungrouped(like), rank)];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: float,
+});
+
+const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>({
+  name: "MeanVarianceNormalization",
+  read: (site) => {
+    const axes = integers(site, "axes") ?? [0, 2, 3];
+    const rank = site.inputs[0]?.dims?.length;
+    return rank === undefined
+      ? new Miss("the rank of its input is not known")
+      : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
+  },
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const reason = "MeanVarianceNormalization normalizes over this axis";
+    return {
+      links: dims.map(
+        (_, axis): AxisLink =>
+          s.axes.includes(axis) ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] },
+      ),
+    };
+  },
+  lower: (s, emit, [x]) => {
+    if (x === undefined) return new Miss("an operand is missing");
+    const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, s.axes)], { keepdims: 1 });
+    const centred = emit.Sub([x, average(x)]);
+    const deviation = emit.Sqrt([average(emit.Mul([centred, centred]))]);
+    return [emit.Div([centred, emit.Add([deviation, scalar(emit, typeOf(x), 1e-9)])])];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: float,
+});
+
+export const normalizationOperators: readonly Op[] = [
+  LayerNormalization,
+  RMSNormalization,
+  InstanceNormalization,
+  GroupNormalization,
+  MeanVarianceNormalization,
+];

@@ -1,0 +1,113 @@
+/**
+ * Law: what a node is lowered to computes what the node does, for numbers and for named dimensions, and its multiply-accumulates are as many
+ * as the entry says. What is emitted is written for opset 18 or later: a model is raised to it first.
+ */
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss, PithError } from "../../src/errors.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { verify } from "../../src/graph/verify.ts";
+import type { Example } from "../../src/ops/define.examples.ts";
+import { raiseOpset } from "../../src/passes/raise-opset.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import {
+  difference,
+  examplesFor,
+  feedsOf,
+  fixedModel,
+  lastNode,
+  loweredModel,
+  numberOf,
+  operatorOf,
+  run,
+  symbolicModel,
+} from "./harness.ts";
+
+const opset = 18;
+
+/** The model in an operator set that primitives are written for; undefined where it cannot be carried there. */
+function raised(model: Model): Model | undefined {
+  try {
+    raiseOpset(model, opset);
+    return model;
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_UNSUPPORTED") return undefined;
+    throw error;
+  }
+}
+
+function lowered(model: Model): Model | undefined {
+  const target = raised(model);
+  return target === undefined ? undefined : loweredModel(target);
+}
+
+function macsOf(model: Model, example: Example): number {
+  const inference = infer(model);
+  let sum = 0;
+  for (const node of model.graph.nodes()) {
+    const bound = inference.at(node);
+    const cost = bound instanceof Miss ? bound : bound.cost();
+    if (cost instanceof Miss) throw new Error(`${node.op}: ${cost.reason}`);
+    sum += numberOf(cost.macs, example.sizes);
+  }
+  return sum;
+}
+
+/** The reason why a node is not lowered, where its entry lowers others. */
+function refusal(model: Model): string | undefined {
+  const target = raised(model);
+  if (target === undefined) return "is not carried to a newer opset";
+  const bound = infer(target).at(lastNode(target));
+  const answer = bound instanceof Miss ? bound : loweredReason(target);
+  return answer instanceof Miss ? answer.reason : undefined;
+}
+
+function loweredReason(model: Model): Miss | undefined {
+  return loweredModel(model) === undefined ? new Miss("is primitive") : undefined;
+}
+
+const lowers = (example: Example): boolean => !(operatorOf(example).facets.lower instanceof Miss);
+
+describe("what a node is lowered to computes the same", () => {
+  test.each(examplesFor("lower", lowers))("%s", async (_, example) => {
+    const model = fixedModel(example);
+    const foretold = example.misses.lower;
+    const primitives = lowered(fixedModel(example));
+    if (foretold !== undefined || primitives === undefined) {
+      // Who lowers only some of its forms says which by its examples.
+      expect(refusal(fixedModel(example)), "lowered").toBeDefined();
+      if (operatorOf(example).facets.gradient instanceof Miss) expect(foretold, "foretold").toBeDefined();
+      return;
+    }
+    expect(verify(primitives)).toEqual([]);
+    const feeds = feedsOf(model, example);
+    const [expected, actual] = [await run(model, feeds), await run(primitives, feeds)];
+    for (const [index, { name }] of model.graph.outputs.entries()) {
+      const own = primitives.graph.outputs[index]?.name ?? "";
+      expect(actual[own]?.dims, name).toEqual(expected[name]?.dims);
+      expect(actual[own]?.type, name).toEqual(expected[name]?.type);
+      const half = expected[name]?.type.endsWith("float16") === true;
+      expect(difference(actual[own] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
+    }
+    // Element by element nothing is multiplied and added up: where an entry claims products, its primitives have them.
+    if (example.except.cost === undefined) expect(macsOf(model, example)).toBe(macsOf(primitives, example));
+  });
+});
+
+describe("where dimensions have names, primitives compute the same for the numbers that they stand for", () => {
+  const named = (example: Example): boolean =>
+    lowers(example) &&
+    symbolicModel(example).graph.inputs.some(({ type }) => type?.dims?.some((dim) => typeof dim !== "number"));
+  test.each(examplesFor("lower", named))("%s", async (_, example) => {
+    const model = symbolicModel(example);
+    const primitives = lowered(symbolicModel(example));
+    if (primitives === undefined) return;
+    const feeds = feedsOf(model, example);
+    const [expected, actual] = [await run(model, feeds), await run(primitives, feeds)];
+    for (const [index, { name }] of model.graph.outputs.entries()) {
+      const own = primitives.graph.outputs[index]?.name ?? "";
+      const half = expected[name]?.type.endsWith("float16") === true;
+      expect(difference(actual[own] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
+    }
+  });
+});
