@@ -56,8 +56,8 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
     weight,
     effective,
     bias,
-    outputs: (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
-    inputs: (dims[role.in] ?? 0) * (role.in === 0 || role.groups === 1 ? 1 : role.groups),
+    outputs: role.packed?.outputs ?? (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
+    inputs: role.packed?.inputs ?? (dims[role.in] ?? 0) * (role.in === 0 || role.groups === 1 ? 1 : role.groups),
   };
 }
 

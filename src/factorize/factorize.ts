@@ -193,8 +193,8 @@ function tooLarge(rank: number, limit: number, at: string): Miss {
   );
 }
 
-/** Attributes that scale or turn the data: they are said once, on the side where they belong. */
-const onlyOnUp = new Set(["alpha", "beta"]);
+/** Attributes that scale, turn or finish the data: they are said once, on the side where they belong. */
+const onlyOnUp = new Set(["alpha", "beta", "activation", "activation_alpha", "activation_beta", "activation_gamma"]);
 const onlyOnDown = (role: WeightRole): ReadonlySet<string> => new Set([role.data === 0 ? "transA" : "transB"]);
 
 /** Puts two nodes of the layer's own operator in its place. */

@@ -10,91 +10,11 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
-import { integer, integers } from "./attributes.ts";
-import {
-  type AxisLink,
-  type AxisRule,
-  alwaysChanges,
-  defineOp,
-  type Op,
-  type Site,
-  type WeightRole,
-} from "./define.ts";
+import { integers } from "./attributes.ts";
+import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./convolution.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
-import { explicitPads, extent, readWindow, spreadSettings, type Window, windowDims } from "./window.ts";
-
-interface ConvSettings extends Window {
-  readonly group: number;
-}
-
-function readConv(site: Site): ConvSettings | Miss {
-  const weight = site.inputs[1]?.dims;
-  const kernel = integers(site, "kernel_shape") ?? weight?.slice(2);
-  if (kernel === undefined || !kernel.every((size) => typeof size === "number"))
-    return new Miss("the kernel's size is not known");
-  return { ...readWindow(site, kernel as readonly number[]), group: integer(site, "group", 1) };
-}
-
-function convDims(s: ConvSettings, site: Site): readonly Dim[] | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
-  const [channels, perGroup] = [x[1], w[1]];
-  if (typeof channels === "number" && typeof perGroup === "number" && channels !== perGroup * s.group) {
-    return new Miss(`the weight has ${perGroup * s.group} input channels, the input has ${channels}`);
-  }
-  return [x[0] as Dim, w[0] as Dim, ...windowDims(s, x.slice(2))];
-}
-
-function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
-  if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
-  const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
-  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
-}
-
-/**
- * Channels. Without groups, input and output channels are independent. Depthwise, they are tied one to one (or one to m), and the number
- * of groups shrinks. With groups, the same positions go in every group, so that groups stay equal.
- */
-function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
-  if (x instanceof Miss) return x;
-  if (w instanceof Miss) return w;
-  const [channels, outputs] = [x[1], w[0]];
-  if (typeof channels !== "number" || typeof outputs !== "number")
-    return new Miss("the number of channels is not known");
-  const bias: AxisLink[] = site.inputs[2] === undefined ? [] : [{ from: ["in2", 0], to: ["out0", 1] }];
-  const common: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in1", 0], to: ["out0", 1] }, ...bias];
-  if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
-  const perGroupOut = outputs / s.group;
-  const perGroupIn = channels / s.group;
-  const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
-  if (perGroupIn === 1) {
-    const kernels = (c: number): number[] => run(c * perGroupOut, perGroupOut);
-    // The kernels of one channel go together.
-    const together: AxisLink = {
-      from: ["out0", 1],
-      to: ["out0", 1],
-      map: (index) => kernels(Math.floor(index / perGroupOut)),
-    };
-    return {
-      links: [...common, { from: ["in0", 1], to: ["in1", 0], map: kernels }, ...(perGroupOut === 1 ? [] : [together])],
-      resize: (cut) => {
-        const left = cut.dims("in0")[1];
-        return typeof left === "number" ? { attributes: { group: { kind: "int", value: left } } } : {};
-      },
-    };
-  }
-  const acrossGroups = (perGroup: number) => (index: number) =>
-    run(0, s.group).map((group) => group * perGroup + (index % perGroup));
-  return {
-    links: [
-      ...common,
-      { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(perGroupIn) },
-      { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(perGroupOut) },
-    ],
-  };
-}
+import { explicitPads, extent, spreadSettings } from "./window.ts";
 
 function slice(
   emit: Emit,
@@ -182,13 +102,6 @@ function coordinates(tap: number, kernel: readonly number[]): number[] {
 }
 
 const quantizedAlready = new Miss("is quantized already");
-
-function convCost(s: ConvSettings, site: Site): { readonly macs: Dim } | Miss {
-  const out = convDims(s, site);
-  const w = dimsAt(site, 1);
-  if (out instanceof Miss) return out;
-  return w instanceof Miss ? w : { macs: multiplyDims(product(out), product(w.slice(1))) };
-}
 
 const Conv = defineOp<ConvSettings>({
   name: "Conv",

@@ -107,6 +107,10 @@ export interface WeightRole {
   readonly data: number;
   readonly dataAxis: number;
   readonly outputAxis: number;
+  /** What the operator still does to the product before it goes out: an activation, a sum. Nothing that follows can be folded into the weight. */
+  readonly fused?: string;
+  /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for. */
+  readonly packed?: { readonly outputs: number; readonly inputs: number };
 }
 
 /** How an operator may be quantized. */

@@ -5,6 +5,7 @@ import type { Example } from "./define.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
+import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
@@ -34,4 +35,5 @@ export const examples: readonly Example[] = [
   ...shapeExamples,
   ...selectExamples,
   ...quantizeExamples,
+  ...microsoftMatmulExamples,
 ];

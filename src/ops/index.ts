@@ -5,6 +5,7 @@ import { Registry } from "./define.ts";
 import { gatherOperators } from "./gather.ts";
 import { layoutOperators } from "./layout.ts";
 import { matmulOperators } from "./matmul.ts";
+import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { poolOperators } from "./pool.ts";
@@ -35,6 +36,7 @@ export const operators = new Registry([
   ...shapeOperators,
   ...selectOperators,
   ...quantizeOperators,
+  ...microsoftMatmulOperators,
 ]);
 
 export type {

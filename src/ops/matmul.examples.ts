@@ -102,19 +102,4 @@ export const matmulExamples: readonly Example[] = [
     "MatMulInteger with a zero point per column",
     "(x: uint8[batch, 3]) w: int8[3, 2] = [1, -2, 3, 4, -5, 6]; zx: uint8[] = 3; zw: int8[2] = [1, -1]; y = MatMulInteger(x, w, zx, zw)",
   ),
-
-  example("FusedMatMul of matrices", "(a: float32[batch, 3], b: float32[3, 4]) y = com.microsoft.FusedMatMul(a, b)"),
-  example(
-    "FusedMatMul of a transposed stack, scaled",
-    "(a: float32[batch, 3, 4], b: float32[batch, 3, 5]) y = com.microsoft.FusedMatMul(a, b) {transA=1, alpha=0.5}",
-  ),
-  example(
-    "FusedMatMul with both transposed",
-    "(a: float32[2, 4, 3], b: float32[5, 4]) y = com.microsoft.FusedMatMul(a, b) {transA=1, transB=1}",
-  ),
-  example(
-    "FusedMatMul with transposed batch axes",
-    "(a: float32[2, 3, 4], b: float32[3, 4, 5]) y = com.microsoft.FusedMatMul(a, b) {transBatchA=1}",
-    { misses: { read: "transposes batch axes" } },
-  ),
 ];

@@ -1,6 +1,6 @@
 /**
- * Matrix products: MatMul (NumPy's rule for stacks of matrices), Gemm (two dimensions, scaled, with a bias), and the integer and fused forms.
- * Opset history: Gemm broadcasts its bias by NumPy's rule since 7, and may leave it out since 11. FusedMatMul is ONNX Runtime's own.
+ * Matrix products: MatMul (NumPy's rule for stacks of matrices), Gemm (two dimensions, scaled, with a bias), and the integer form.
+ * Opset history: Gemm broadcasts its bias by NumPy's rule since 7, and may leave it out since 11.
  *
  * The gradient of Y = A·B is dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
  */
@@ -19,70 +19,10 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import {
-  broadcast,
-  dimsAt,
-  fixed,
-  integersConstant,
-  multiplyDims,
-  need,
-  product,
-  reshapeTo,
-  scalar,
-  typeOf,
-} from "./rules.ts";
+import { matmulDims, matmulLinks, matmulWeight } from "./products.ts";
+import { dimsAt, fixed, integersConstant, multiplyDims, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 const primitive = new Miss("is primitive");
-
-/** The layer in x · W or W · x, where one operand is stored and has two dimensions. */
-function matmulWeight(site: Site): WeightRole | Miss {
-  const [a, b] = site.inputs;
-  if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
-  const rank = Math.max(a.dims.length, b.dims.length);
-  if (b.stored && !a.stored && b.dims.length === 2) {
-    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: a.dims.length - 1, outputAxis: a.dims.length - 1 };
-  }
-  if (a.stored && !b.stored && a.dims.length === 2 && b.dims.length >= 2) {
-    return { input: 0, out: 0, in: 1, groups: 1, data: 1, dataAxis: b.dims.length - 2, outputAxis: rank - 2 };
-  }
-  return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
-}
-
-function matmulDims(site: Site): { readonly dims: readonly Dim[]; readonly shared: Dim } | Miss {
-  const a = dimsAt(site, 0);
-  const b = dimsAt(site, 1);
-  if (a instanceof Miss) return a;
-  if (b instanceof Miss) return b;
-  if (a.length === 0 || b.length === 0) return new Miss("an operand has no axes");
-  const [rows, columns] = [a.length === 1 ? [] : a.slice(-2, -1), b.length === 1 ? [] : b.slice(-1)];
-  const batch = broadcast(a.slice(0, -2), b.slice(0, -2));
-  if (batch instanceof Miss) return batch;
-  const [inner, outer] = [a.at(-1) as Dim, b.at(b.length === 1 ? -1 : -2) as Dim];
-  if (typeof inner === "number" && typeof outer === "number" && inner !== outer) {
-    return new Miss(`the shared axis has ${inner} entries on the left and ${outer} on the right`);
-  }
-  return { dims: [...batch, ...rows, ...columns], shared: inner };
-}
-
-function matmulLinks(site: Site): readonly AxisLink[] | Miss {
-  const a = dimsAt(site, 0);
-  const b = dimsAt(site, 1);
-  if (a instanceof Miss) return a;
-  if (b instanceof Miss) return b;
-  if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
-  const rank = Math.max(a.length, b.length);
-  const links: AxisLink[] = [
-    { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
-    { from: ["in0", a.length - 2], to: ["out0", rank - 2] },
-    { from: ["in1", b.length - 1], to: ["out0", rank - 1] },
-  ];
-  for (const [port, dims] of [["in0", a] as const, ["in1", b] as const]) {
-    for (let axis = 0; axis < dims.length - 2; axis++) {
-      if (dims[axis] !== 1) links.push({ from: [port, axis], to: ["out0", rank - dims.length + axis] });
-    }
-  }
-  return links;
-}
 
 const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (_, site) => {
   const weight = matmulWeight(site);
@@ -182,60 +122,6 @@ const MatMulInteger = defineOp<null>({
   },
   quantize: new Miss("is quantized already"),
 });
-
-interface FusedSettings {
-  readonly transA: boolean;
-  readonly transB: boolean;
-  readonly alpha: number;
-}
-
-/** alpha · A'·B', where the last two axes of either operand may be swapped. */
-const FusedMatMul = defineOp<FusedSettings>({
-  name: "FusedMatMul",
-  domain: "com.microsoft",
-  read: (site) =>
-    integer(site, "transBatchA", 0) !== 0 || integer(site, "transBatchB", 0) !== 0
-      ? new Miss("transposes batch axes")
-      : {
-          transA: integer(site, "transA", 0) !== 0,
-          transB: integer(site, "transB", 0) !== 0,
-          alpha: decimal(site, "alpha", 1),
-        },
-  infer: (s, site) => {
-    const found = matmulDims(swapped(s, site));
-    return found instanceof Miss ? found : [{ type: need(site, 0).type, dims: found.dims }];
-  },
-  unchanged: alwaysChanges,
-  parameters: () => [],
-  weight: new Miss("is made by training graphs"),
-  axes: new Miss("is made by training graphs"),
-  lower: (s, emit, [a, b]) => {
-    if (a === undefined || b === undefined) return [];
-    const [left, right] = [s.transA ? swapLast(emit, a) : a, s.transB ? swapLast(emit, b) : b];
-    const y = emit.MatMul([left, right]);
-    return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(a), s.alpha)])];
-  },
-  gradient: new Miss("is lowered first"),
-  cost: (s, site) => {
-    const found = matmulDims(swapped(s, site));
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
-  },
-  quantize: new Miss("runs in float"),
-});
-
-function swapped(s: FusedSettings, site: Site): Site {
-  const swap = (operand: Site["inputs"][number], yes: boolean) =>
-    !yes || operand?.dims === undefined
-      ? operand
-      : { ...operand, dims: [...operand.dims.slice(0, -2), ...operand.dims.slice(-2).reverse()] };
-  return { ...site, inputs: [swap(site.inputs[0], s.transA), swap(site.inputs[1], s.transB)] };
-}
-
-function swapLast(emit: Emit, value: Value): Value {
-  const rank = value.type?.dims?.length ?? 2;
-  const perm = Array.from({ length: rank }, (_, axis) => axis);
-  return emit.Transpose([value], { perm: [...perm.slice(0, -2), rank - 1, rank - 2] });
-}
 
 interface GemmSettings {
   readonly alpha: number;
@@ -339,4 +225,4 @@ const Gemm = defineOp<GemmSettings>({
   },
 });
 
-export const matmulOperators: readonly Op[] = [MatMul, Gemm, MatMulInteger, FusedMatMul];
+export const matmulOperators: readonly Op[] = [MatMul, Gemm, MatMulInteger];

@@ -96,6 +96,7 @@ function match(node: Node, layer: Layer, inference: Inference, trained: boolean)
   if (scale === undefined || shift === undefined || mean === undefined || variance === undefined)
     return new Miss("its statistics are computed");
   if (x.uses.size > 1 || node.graph.outputs.includes(x)) return new Miss("the layer's own output is used elsewhere");
+  if (layer.role.fused !== undefined) return new Miss(`${layer.role.fused} stands between, fused into the layer`);
   if (layer.role.outputAxis !== 1) return new Miss("normalizes another axis than the layer's channels");
   const { weight, bias, effective } = layer;
   if (weight.tensor?.type !== "float32") return new Miss("the layer's weight is not float32");
