@@ -21,8 +21,11 @@ export interface Example {
   readonly feeds: Readonly<Record<string, readonly number[] | Range>>;
   /** Facets that say no to this example though the operator has them (`read` refuses the node altogether): part of the reason. */
   readonly misses: Readonly<Partial<Record<FacetName | "read", string>>>;
-  /** Laws that cannot be tried on it, and why. */
-  readonly except: Readonly<Partial<Record<Law, string>>>;
+  /**
+   * Laws that cannot be tried on it, and why. "run" is all of them: ONNX Runtime has no kernel for it on CPU. Then the example states the
+   * types of the outputs (`y: float32[batch, 3] = …`), and what is inferred must equal them.
+   */
+  readonly except: Readonly<Partial<Record<Law | "run", string>>>;
 }
 
 export interface Range {

@@ -24,7 +24,8 @@ export function symbolicModel(example: Example, floats: "float32" | "float64" = 
   const text = example.text.replaceAll(/\bfloat32\b/g, floats);
   const end = text.indexOf(")") + 1;
   const [inputs, body] = [text.slice(0, end), text.slice(end)];
-  const domains = body.includes("com.microsoft.") ? ", com.microsoft 1" : "";
+  const used = ["com.microsoft", "com.microsoft.nchwc"].filter((domain) => body.includes(`${domain}.`));
+  const domains = used.map((domain) => `, ${domain} 1`).join("");
   const model = parseModel(`opset ${example.opset}${domains}\ngraph ${inputs} -> () {${body}}`);
   model.graph.setOutputs(lastNode(model).outputs.filter((output) => output !== undefined));
   return model;
@@ -160,6 +161,7 @@ export function reasonOf(answer: unknown): string | undefined {
 /** Examples for a law, by title, without those that are excepted from it or refused by their entry. */
 export function examplesFor(law: Law, where: (example: Example) => boolean = () => true): [string, Example][] {
   return examples
-    .filter((example) => example.except[law] === undefined && example.misses.read === undefined && where(example))
+    .filter(({ except, misses }) => (except.run ?? except[law] ?? misses.read) === undefined)
+    .filter(where)
     .map((example) => [example.title, example]);
 }

@@ -5,6 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import { examples } from "../../src/ops/index.examples.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
@@ -68,6 +69,25 @@ describe("what an entry refuses to read is legal all the same, and refused for t
     // ONNX Runtime has no kernels for what was superseded before opset 7.
     if (example.opset >= 7) await run(model, feedsOf(model, example));
     expect(reasonOf(infer(model).at(lastNode(model)))).toContain(example.misses.read);
+  });
+});
+
+describe("what ONNX Runtime has no kernel for on CPU has the types that its example states", () => {
+  const unrun = examples.filter((example) => example.except.run !== undefined);
+  test.each(unrun.map((example) => [example.title, example] as const))("%s", async (_, example) => {
+    const model = fixedModel(example);
+    const stated = lastNode(model).outputs.flatMap((value): Found[] => {
+      const { type, dims } = value?.type ?? {};
+      return value === undefined
+        ? []
+        : [{ name: value.name, type: `${type}`, dims: dims?.map((dim) => numberOf(dim, example.sizes)) }];
+    });
+    expect(verify(model)).toEqual([]);
+    for (const source of [model, symbolicModel(example)]) {
+      for (const value of lastNode(source).outputs) if (value !== undefined) value.type = undefined;
+      expect(inferred(source, example)).toEqual({ outputs: stated, reasons: [] });
+    }
+    await expect(run(model, {})).rejects.toThrow(/not find an implementation|No Op registered|NOT_IMPLEMENTED/);
   });
 });
 
