@@ -3,12 +3,12 @@ import { mkdir, readdir, readFile as readWhole, rm, stat } from "node:fs/promise
 import { availableParallelism, homedir } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { createBrotliCompress, constants as zlib } from "node:zlib";
 import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
-import type { Chunks } from "./node-write.ts";
 
+export { brotliSize, gzipSize } from "./node-compress.ts";
 export { openBeside, openFile, pathOf } from "./node-source.ts";
+export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { type Chunks, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 
@@ -97,25 +97,4 @@ export async function importModule(path: string): Promise<Readonly<Record<string
 /** How many threads are worth starting. */
 export function threadCount(): number {
   return availableParallelism();
-}
-
-/** The size in bytes after brotli at a quality from 0 to 11. */
-export async function brotliSize(chunks: Chunks, quality: number): Promise<number> {
-  const brotli = createBrotliCompress({
-    params: { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 },
-  });
-  let size = 0;
-  brotli.on("data", (chunk: Uint8Array) => {
-    size += chunk.byteLength;
-  });
-  const done = new Promise<void>((fulfil, reject) => {
-    brotli.on("end", fulfil);
-    brotli.on("error", reject);
-  });
-  for await (const chunk of chunks) {
-    if (!brotli.write(chunk)) await new Promise((fulfil) => brotli.once("drain", fulfil));
-  }
-  brotli.end();
-  await done;
-  return size;
 }

@@ -1,0 +1,32 @@
+/** How many bytes remain after compression, without keeping any of them. */
+import type { Transform } from "node:stream";
+import { createBrotliCompress, createGzip, constants as zlib } from "node:zlib";
+import type { Chunks } from "./node-write.ts";
+
+/** The size in bytes after brotli at a quality from 0 to 11. */
+export function brotliSize(chunks: Chunks, quality: number): Promise<number> {
+  const params = { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 };
+  return sizeBehind(createBrotliCompress({ params }), chunks);
+}
+
+/** The size in bytes after gzip at its usual level, 6. */
+export function gzipSize(chunks: Chunks): Promise<number> {
+  return sizeBehind(createGzip({ level: 6 }), chunks);
+}
+
+async function sizeBehind(compressor: Transform, chunks: Chunks): Promise<number> {
+  let size = 0;
+  compressor.on("data", (chunk: Uint8Array) => {
+    size += chunk.byteLength;
+  });
+  const done = new Promise<void>((fulfil, reject) => {
+    compressor.on("end", fulfil);
+    compressor.on("error", reject);
+  });
+  for await (const chunk of chunks) {
+    if (!compressor.write(chunk)) await new Promise((fulfil) => compressor.once("drain", fulfil));
+  }
+  compressor.end();
+  await done;
+  return size;
+}
