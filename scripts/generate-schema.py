@@ -18,6 +18,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 OLDEST = 7
 MICROSOFT = "com.microsoft"
+# ONNX Runtime writes these into the default domain: the first stands in no specification, the second only since 17.
+OWN_IN_DEFAULT = {"SimplifiedLayerNormalization", "LayerNormalization"}
 LETTER = {"INT": "i", "FLOAT": "f", "STRING": "s", "INTS": "I", "FLOATS": "F", "STRINGS": "S", "TENSOR": "t", "GRAPH": "g"}
 TYPE = {
     "i": "number",
@@ -118,6 +120,8 @@ def main():
     for schema in get_all_operator_schema():
         if schema.domain == MICROSOFT:
             operators[f"{MICROSOFT}.{schema.name}"].append(schema)
+        elif schema.domain == "" and schema.name in OWN_IN_DEFAULT and schema.since_version == 1:
+            operators[schema.name].append(schema)
     for versions in operators.values():
         versions.sort(key=lambda schema: schema.since_version)
     keys = sorted(operators, key=lambda key: ("." in key, key))

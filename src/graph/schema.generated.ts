@@ -175,6 +175,7 @@ export interface EmitAttributes {
   Shrink: { bias?: number; lambd?: number };
   Sigmoid: None;
   Sign: None;
+  SimplifiedLayerNormalization: { axis?: number; epsilon?: number; stash_type?: number };
   Sin: None;
   Sinh: None;
   Size: None;
@@ -429,7 +430,7 @@ export const schema: Readonly<Record<string, string>> = {
   IsNaN: "9 1-1 1-1|13|20",
   LRN: "1 1-1 1-1 f=alpha,beta,bias i=size!|13",
   LSTM: "1 3-8 0-3 F=activation_alpha,activation_beta S=activations f=clip i=hidden_size,input_forget,output_sequence s=direction|7 3-8 0-3 F=activation_alpha,activation_beta S=activations f=clip i=hidden_size,input_forget s=direction|14 3-8 0-3 F=activation_alpha,activation_beta S=activations f=clip i=hidden_size,input_forget,layout s=direction|22",
-  LayerNormalization: "17 2-3 1-3 f=epsilon i=axis,stash_type",
+  LayerNormalization: "1 2-3 1-3 f=epsilon i=axis,stash_type|17",
   LeakyRelu: "1 1-1 1-1 I=consumed_inputs f=alpha|6 1-1 1-1 f=alpha|16",
   Less: "1 2-2 1-1 i=axis,broadcast|7 2-2 1-1|9|13",
   LessOrEqual: "12 2-2 1-1|16",
@@ -512,6 +513,7 @@ export const schema: Readonly<Record<string, string>> = {
   Shrink: "9 1-1 1-1 f=bias,lambd",
   Sigmoid: "1 1-1 1-1 I=consumed_inputs|6 1-1 1-1|13",
   Sign: "9 1-1 1-1|13",
+  SimplifiedLayerNormalization: "1 2-2 1-2 f=epsilon i=axis,stash_type",
   Sin: "7 1-1 1-1|22",
   Sinh: "9 1-1 1-1|22",
   Size: "1 1-1 1-1|13|19|21|23|24|25",
