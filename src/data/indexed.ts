@@ -47,10 +47,13 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
   return indexed(name, positions.length, (wanted) => dataset.gather(wanted.map((at) => positions[at] ?? 0)));
 }
 
+/** What becomes of a batch: the same samples, prepared. */
+export type BatchChange = (batch: Batch) => Batch | Promise<Batch>;
+
 /** The same samples, each batch changed by a function that keeps their number. */
-export function mapBatches(dataset: IndexedDataset, change: (batch: Batch) => Batch): IndexedDataset;
-export function mapBatches(dataset: Dataset, change: (batch: Batch) => Batch): Dataset;
-export function mapBatches(dataset: Dataset, change: (batch: Batch) => Batch): Dataset {
+export function mapBatches(dataset: IndexedDataset, change: BatchChange): IndexedDataset;
+export function mapBatches(dataset: Dataset, change: BatchChange): Dataset;
+export function mapBatches(dataset: Dataset, change: BatchChange): Dataset {
   if (isIndexed(dataset)) {
     return indexed(dataset.name, dataset.count, async (positions) => change(await dataset.gather(positions)));
   }
@@ -58,7 +61,7 @@ export function mapBatches(dataset: Dataset, change: (batch: Batch) => Batch): D
     name: dataset.name,
     count: dataset.count,
     async *batches(options) {
-      for await (const batch of dataset.batches(options)) yield change(batch);
+      for await (const batch of dataset.batches(options)) yield await change(batch);
     },
   };
 }

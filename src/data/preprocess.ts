@@ -1,5 +1,5 @@
 /**
- * From stored images to what a model was trained on: x = (byte · scale − mean) / std per channel, in the model's layout and channel order.
+ * From images to what a model was trained on: x = (byte · scale − mean) / std per channel, in the model's layout and channel order.
  *
  * A stored byte has 256 values, so each channel is one table of 256 numbers: computed in float64, rounded once.
  */
@@ -8,7 +8,9 @@ import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { geometryText } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
+import { fitStored, geometryFor, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
@@ -28,7 +30,8 @@ export interface StoredImages {
 }
 
 /**
- * The data set as a model takes it: its column of stored images (uint8) becomes the model's input, by its name, in its shape and type.
+ * The data set as a model takes it: its column of images (stored bytes, or the paths of JPEG and PNG files) becomes the model's input, by
+ * its name, in its shape and type. Pictures from files are resized and cut as stated, or as is usual for the model's size.
  * Where the input's shape tells the layout (N×3×H×W, N×H×W×3, N×784, 1×784×1, …) nothing need be said.
  * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
  * @example
@@ -38,7 +41,36 @@ export interface StoredImages {
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
-  return mapBatches(dataset, (batch) => preprocessBatch(batch, input, how, dataset.name));
+  return mapBatches(dataset, async (batch) => {
+    const stored = await storedImages(batch, input, how);
+    return preprocessBatch(stored, input, how, dataset.name);
+  });
+}
+
+/** The batch with its images as bytes, in the model's size: read from their files, or brought to another size where that is asked for. */
+async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
+  const target = pictureTarget(input.type, how.layout);
+  const files = pictureFiles(batch);
+  if (files !== undefined) {
+    return { ...batch, image: await readPictures(files.data, target, geometryFor(how, target)) };
+  }
+  if (how.resize === undefined && how.crop === undefined) return batch;
+  const images = findImages(batch);
+  const stored = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || stored?.type !== "uint8") return batch;
+  return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
+}
+
+/** How many channels images have that a model is fed with: those that are stored, or those that the model takes of a file. Undefined without images. */
+export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
+  if (pictureFiles(batch) !== undefined) return pictureTarget(input.type, undefined).channels;
+  return findImages(batch)?.channels;
+}
+
+/** What is done to pictures in files before their values are normalised, in the words of `parsePreprocessing`; "" for nothing. */
+export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
+  if (pictureFiles(batch) === undefined) return geometryText(how);
+  return geometryText(geometryFor(how, pictureTarget(input.type, how.layout)));
 }
 
 /** One batch of `preprocess`. */
@@ -103,7 +135,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   }
   const size = channels === 1 ? `${height}×${width}` : `${height}×${width} with ${channels} channels`;
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
-    hint: "Scale or crop the images to the model's size first.",
+    hint: `Resize or crop them: --preprocess "${how.name} resize=…", or preprocess(dataset, input, { …, resize, crop }).`,
   });
 }
 

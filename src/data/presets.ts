@@ -1,8 +1,9 @@
 /** Preprocessing by name: what published image models were trained on. */
 import { PithError } from "../errors.ts";
+import type { Extent, Geometry } from "./geometry.ts";
 
-/** x = (byte · scale − mean) / std. */
-export interface Preprocessing {
+/** Resized, the middle cut out, then x = (byte · scale − mean) / std. */
+export interface Preprocessing extends Geometry {
   /** What reports call it. */
   readonly name: string;
   readonly scale: number;
@@ -42,7 +43,8 @@ export function candidates(channels: number): readonly Preprocessing[] {
 
 /**
  * Preprocessing from its text: a preset ("imagenet"), or settings on top of "unit", separated by spaces:
- * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC`. A preset may come first: `cifar10 channels=BGR`.
+ * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC`. A preset may come first: `cifar10 channels=BGR`. For images of other sizes than
+ * the model's: `resize=256` (the short side), `resize=240x320` (height × width), `crop=224`, `filter=bicubic`.
  * @throws PithError E_OPTION with the word that is not understood.
  */
 export function parsePreprocessing(text: string): Preprocessing {
@@ -81,9 +83,32 @@ export function fromPreprocessorConfig(config: unknown): Preprocessing {
     mean: normalized ? list("image_mean", [0]) : [0],
     std: normalized ? list("image_std", [1]) : [1],
     channels: settings.do_flip_channel_order === true ? "BGR" : "RGB",
+    ...declaredGeometry(settings),
   };
   checkPreprocessing(result);
   return result;
+}
+
+/** Sizes are a number, { height, width } or { shortest_edge }, filters Pillow's numbers: 2 is bilinear, 3 bicubic. */
+function declaredGeometry(settings: Readonly<Record<string, unknown>>): Geometry {
+  const declared = (value: unknown): number | Extent | undefined => {
+    if (typeof value === "number") return value;
+    if (typeof value !== "object" || value === null) return undefined;
+    const { shortest_edge: short, height, width } = value as Readonly<Record<string, unknown>>;
+    if (typeof short === "number") return short;
+    return typeof height === "number" && typeof width === "number" ? { height, width } : undefined;
+  };
+  const size = settings.do_resize === false ? undefined : declared(settings.size);
+  const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
+  const square = (one: number | Extent): Extent => (typeof one === "number" ? { height: one, width: one } : one);
+  // A number is the short side where a crop follows, and both sides where none does.
+  const resize =
+    typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;
+  return {
+    ...(resize === undefined ? {} : { resize }),
+    ...(crop === undefined ? {} : { crop: square(crop) }),
+    ...(settings.resample === 3 ? { filter: "bicubic" as const } : {}),
+  };
 }
 
 function setting(key: string, value: string, word: string): Partial<Preprocessing> {
@@ -92,7 +117,23 @@ function setting(key: string, value: string, word: string): Partial<Preprocessin
   if (key === "std") return { std: value.split(",").map((part) => fraction(part, word)) };
   if (key === "channels" && (value === "RGB" || value === "BGR")) return { channels: value };
   if (key === "layout" && (value === "NCHW" || value === "NHWC")) return { layout: value };
+  if (key === "resize") return { resize: /^\d+$/.test(value) ? side(value, word) : extent(value, word) };
+  if (key === "crop") return { crop: extent(value, word) };
+  if (key === "filter" && (value === "bilinear" || value === "bicubic")) return { filter: value };
   throw unknownWord(word);
+}
+
+/** "224", or "240x320": height and width. */
+function extent(text: string, word: string): Extent {
+  const [height = "", width = height, ...more] = text.split(/[x×]/);
+  if (more.length > 0) throw unknownWord(word);
+  return { height: side(height, word), width: side(width, word) };
+}
+
+function side(text: string, word: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 2 ** 14) throw unknownWord(word);
+  return value;
 }
 
 /** "0.5", or "1/255". */
@@ -117,6 +158,6 @@ function isPreset(name: string): name is PresetName {
 
 function unknownWord(word: string): PithError {
   return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
-    hint: `Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC.`,
+    hint: `Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
   });
 }

@@ -2,6 +2,7 @@
 import { PithError } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
+import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
 import { labelName, withLabel } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
@@ -118,50 +119,4 @@ function stack(cells: readonly Cell[], place: string): Dense {
 
 function label64(labels: Float64Array): Dense {
   return { type: "float64", dims: [labels.length], data: labels };
-}
-
-/** The records of RFC 4180; the separator is a tab if the first line has one, else a comma. Empty lines are skipped. */
-function records(text: string, name: string): { readonly fields: readonly string[]; readonly line: number }[] {
-  const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
-  const lines = source.split(/\r?\n/);
-  const separator = lines[0]?.includes("\t") ? "\t" : ",";
-  const result: { fields: string[]; line: number }[] = [];
-  for (let at = 0; at < lines.length; at++) {
-    const start = at;
-    let record = lines[at] ?? "";
-    // A quoted field may hold line breaks: an odd number of quotes means that it goes on.
-    while (quotes(record) % 2 === 1) {
-      at++;
-      if (at >= lines.length)
-        throw new PithError("E_DATA", `${name}, line ${start + 1}: a quotation mark is never closed.`);
-      record += `\n${lines[at]}`;
-    }
-    if (record.trim() !== "") result.push({ fields: fieldsOf(record, separator), line: start + 1 });
-  }
-  return result;
-}
-
-function quotes(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf('"'); at >= 0; at = text.indexOf('"', at + 1)) count++;
-  return count;
-}
-
-function fieldsOf(record: string, separator: string): string[] {
-  if (!record.includes('"')) return record.split(separator);
-  const fields: string[] = [];
-  let at = 0;
-  while (at <= record.length) {
-    if (record[at] !== '"') {
-      const end = record.indexOf(separator, at);
-      fields.push(record.slice(at, end < 0 ? undefined : end));
-      at = end < 0 ? record.length + 1 : end + 1;
-      continue;
-    }
-    let end = at + 1;
-    while (end < record.length && (record[end] !== '"' || record[end + 1] === '"')) end += record[end] === '"' ? 2 : 1;
-    fields.push(record.slice(at + 1, end).replaceAll('""', '"'));
-    at = end + 2;
-  }
-  return fields;
 }

@@ -1,8 +1,10 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
+import { damaged, imageFormat, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 
+export type { Pixels } from "./image.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 
 /**
@@ -69,6 +71,26 @@ export function cacheFolder(): string {
   throw new PithError("E_UNSUPPORTED", "There is no cache folder in a browser.", {
     hint: "Keep the result in memory.",
   });
+}
+
+/** The pixels of a JPEG or PNG file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
+export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
+  const format = imageFormat(bytes, name);
+  try {
+    const blob = new Blob([Uint8Array.from(bytes)], { type: format === "PNG" ? "image/png" : "image/jpeg" });
+    const image = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    const { width, height } = image;
+    const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    if (context === null) throw new Error("this browser gives no canvas to read pixels from");
+    context.drawImage(image, 0, 0);
+    image.close();
+    const rgba = context.getImageData(0, 0, width, height).data;
+    const data = new Uint8Array(width * height * 3);
+    for (let pixel = 0; pixel < width * height; pixel++) data.set(rgba.subarray(4 * pixel, 4 * pixel + 3), 3 * pixel);
+    return { width, height, data };
+  } catch (cause) {
+    throw damaged(format, name, cause);
+  }
 }
 
 export function joinPath(...parts: readonly string[]): string {

@@ -6,7 +6,9 @@ import { pathToFileURL } from "node:url";
 import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
 
+export type { Pixels } from "./image.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
+export { decodeImage } from "./node-image.ts";
 export { openBeside, openFile, pathOf } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { type Chunks, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";

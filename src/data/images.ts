@@ -1,0 +1,171 @@
+/**
+ * Pictures in files. A sample is the path of its file in the column "image" (text) and its class in "label"; the pixels are read when the
+ * data is prepared for a model (`preprocess`), so a data set of a million pictures takes the memory of their names.
+ */
+import { extensionOf, fileKind, joinPath, listFolder, readText } from "#platform";
+import { PithError } from "../errors.ts";
+import type { Dense } from "../tensor/types.ts";
+import { records, type TextRecord } from "./delimited.ts";
+import { memory } from "./indexed.ts";
+import { labelName } from "./labels.ts";
+import type { IndexedDataset } from "./types.ts";
+
+const extensions = [".jpg", ".jpeg", ".png"];
+
+/** Whether a file is a picture by its name. */
+export function isImageFile(name: string): boolean {
+  return extensions.includes(extensionOf(name));
+}
+
+export interface ImagesOptions {
+  /**
+   * The names of the classes in the model's order, as config.json beside a model has them. Otherwise names.txt or classes.txt in the folder
+   * says, one a line; otherwise class folders are numbered as they sort.
+   */
+  readonly classes?: readonly string[];
+}
+
+/**
+ * A folder of JPEG and PNG files: a folder for each class; or files and a table labels.csv (file, label); or files without labels.
+ * "image" holds paths, "label" classes as int64. Labels are numbers, or names of classes.
+ * @throws PithError E_DATA if there are no pictures, a class is not known, or labels.csv names a file that is not there.
+ * @example
+ * const photos = await images("photos/");
+ * const ready = preprocess(photos, model.graph.feeds[0], { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
+ */
+export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
+  const found = await findImageFiles(folder);
+  if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no pictures (.jpg, .jpeg, .png).`);
+  const names = await listFolder(folder);
+  const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
+  const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
+  if (found.kind === "folders") return fromFolders(folder, found.folders, classes);
+  const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
+  if (table !== undefined) return fromTable(folder, joinPath(folder, table), new Set(names), classes);
+  return imageFiles(
+    folder,
+    found.files.map((file) => joinPath(folder, file)),
+  );
+}
+
+/** Pictures by their paths, with classes or without. */
+export function imageFiles(name: string, paths: readonly string[], labels?: readonly number[]): IndexedDataset {
+  const image: Dense = { type: "string", dims: [paths.length], data: paths };
+  if (labels === undefined) return memory(name, { image });
+  const data = BigInt64Array.from(labels, BigInt);
+  return memory(name, { image, label: { type: "int64", dims: [labels.length], data } });
+}
+
+type Found =
+  | { readonly kind: "files"; readonly files: readonly string[] }
+  | { readonly kind: "folders"; readonly folders: readonly string[] };
+
+/** The pictures in a folder, or the folders in it that hold some; undefined if there are none. */
+export async function findImageFiles(folder: string): Promise<Found | undefined> {
+  const names = await listFolder(folder);
+  const files = names.filter(isImageFile);
+  if (files.length > 0) return { kind: "files", files };
+  const table = names.some((name) => /^labels\.(csv|tsv)$/i.test(name));
+  const folders: string[] = [];
+  for (const name of names) {
+    const path = joinPath(folder, name);
+    if (name.startsWith(".") || (await fileKind(path)) !== "folder") continue;
+    if ((await listFolder(path)).some(isImageFile)) folders.push(name);
+  }
+  if (folders.length === 0) return undefined;
+  return table ? { kind: "files", files: [] } : { kind: "folders", folders };
+}
+
+async function fromFolders(
+  folder: string,
+  folders: readonly string[],
+  classes: readonly string[] | undefined,
+): Promise<IndexedDataset> {
+  // Folders called by numbers are the numbers of their classes; torchvision would sort "10" before "2".
+  const numbered = folders.every((name) => /^\d+$/.test(name));
+  const order = classes ?? (numbered ? undefined : folders);
+  const paths: string[] = [];
+  const labels: number[] = [];
+  for (const name of folders) {
+    const label = order === undefined ? Number(name) : classNumber(name, order, `"${folder}"`);
+    for (const file of (await listFolder(joinPath(folder, name))).filter(isImageFile)) {
+      paths.push(joinPath(folder, name, file));
+      labels.push(label);
+    }
+  }
+  return imageFiles(folder, paths, labels);
+}
+
+async function fromTable(
+  folder: string,
+  path: string,
+  names: ReadonlySet<string>,
+  classes: readonly string[] | undefined,
+): Promise<IndexedDataset> {
+  const rows = records(await readText(path), path);
+  const [first] = rows;
+  if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
+  const titles = first.fields.map((title) => title.trim().toLowerCase());
+  const titled = !first.fields.some((field) => isImageFile(field.trim()));
+  const fileAt = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const label = labelName(titles);
+  const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
+  if (fileAt < 0 || labelAt < 0) {
+    throw new PithError("E_DATA", `${path} has the columns ${first.fields.join(", ")}: expected file and label.`, {
+      hint: "The first line names the columns; the others are photo.jpg,3.",
+    });
+  }
+  const body = titled ? rows.slice(1) : rows;
+  const order = classes ?? namesIn(body, labelAt);
+  const paths: string[] = [];
+  const labels: number[] = [];
+  for (const { fields, line } of body) {
+    const [file, text] = [fields[fileAt]?.trim(), fields[labelAt]?.trim()];
+    const place = `${path}, line ${line}`;
+    if (file === undefined || text === undefined || file === "" || text === "") {
+      throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
+    }
+    // Files in folders below are looked for when they are read.
+    if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
+    paths.push(joinPath(folder, file));
+    labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
+  }
+  return imageFiles(folder, paths, labels);
+}
+
+const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];
+
+/** The names of classes in a column, sorted: what the numbers of classes are where nobody says. */
+function namesIn(rows: readonly TextRecord[], column: number): readonly string[] {
+  return [...new Set(rows.flatMap(({ fields }) => fields[column]?.trim() ?? []))].sort();
+}
+
+/** @throws PithError E_DATA for a class that is not among the names. */
+export function classNumber(name: string, classes: readonly string[], place: string): number {
+  const exact = classes.indexOf(name);
+  if (exact >= 0) return exact;
+  const folded = classes.findIndex((one) => fold(one) === fold(name));
+  if (folded >= 0) return folded;
+  if (/^\d+$/.test(name)) return Number(name);
+  const known = `${classes.slice(0, 4).join(", ")}${classes.length > 4 ? ", …" : ""}`;
+  throw new PithError(
+    "E_DATA",
+    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${known}.`,
+    {
+      hint: "names.txt in the folder can list the classes in the model's order, one a line; or give classes their numbers.",
+    },
+  );
+}
+
+function fold(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[\s_-]+/g, " ")
+    .trim();
+}
+
+async function linesOf(path: string): Promise<readonly string[]> {
+  const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());
+  while (lines.at(-1) === "") lines.pop();
+  return lines;
+}

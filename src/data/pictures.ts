@@ -1,0 +1,134 @@
+/** Pictures in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
+import { decodeImage, readFile } from "#platform";
+import { PithError } from "../errors.ts";
+import type { ValueType } from "../graph/graph.ts";
+import type { Dim } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
+
+/** What a model takes: one channel or three, in a size that is fixed or free. */
+export interface PictureTarget {
+  readonly channels: 1 | 3;
+  readonly size: Extent | undefined;
+}
+
+/** The size and channels that a declared input asks of pictures; of a flat one ([N, 784]) the square that it is. */
+export function pictureTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): PictureTarget {
+  const free: PictureTarget = { channels: 3, size: undefined };
+  const dims = type?.dims;
+  if (dims === undefined) return free;
+  // Without a batch axis there are three.
+  const [a, b, c] = dims.slice(-3);
+  if (dims.length >= 3 && a !== undefined && b !== undefined && c !== undefined) {
+    if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: known(extent(b, c)) };
+    if (layout !== "NCHW" && isChannels(c) && extent(a, b) !== "no") return { channels: c, size: known(extent(a, b)) };
+  }
+  const elements = dims.slice(1).reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : 0), 1);
+  for (const channels of [1, 3] as const) {
+    const side = Math.sqrt(elements / channels);
+    if (Number.isInteger(side) && side > 1) return { channels, size: { height: side, width: side } };
+  }
+  return free;
+}
+
+function isChannels(dim: Dim): dim is 1 | 3 {
+  return dim === 1 || dim === 3;
+}
+
+/** Sides of 1 are other axes of flat inputs. */
+function extent(height: Dim, width: Dim): Extent | "free" | "no" {
+  if (height === 1 || width === 1) return "no";
+  return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
+}
+
+function known(found: Extent | "free" | "no"): Extent | undefined {
+  return typeof found === "object" ? found : undefined;
+}
+
+/** How pictures are brought to a model's size: as said, completed by what the model takes; the usual way where nothing is said. */
+export function geometryFor({ resize, crop, filter }: Geometry, { size }: PictureTarget): Geometry {
+  const how = filter === undefined ? {} : { filter };
+  if (resize === undefined && crop === undefined)
+    return size === undefined ? {} : { ...usualGeometries(size)[0], ...how };
+  if (crop !== undefined) return resize === undefined ? { crop } : { resize, crop, ...how };
+  if (resize === undefined || typeof resize === "object" || size === undefined) return { resize: resize ?? 1, ...how };
+  return { resize, crop: size, ...how };
+}
+
+/** The column of a batch that names picture files: "image" as text. */
+export function pictureFiles(batch: Batch): Dense<"string"> | undefined {
+  const column = batch.image;
+  return column?.type === "string" && column.dims.length === 1 ? column : undefined;
+}
+
+/** Pictures that are decoded at a time: enough to keep the decoder's threads busy while others are resized. */
+const atATime = 8;
+
+/**
+ * The pictures of files as one tensor, uint8 N×H×W×C.
+ * @throws PithError E_DATA with the file that is damaged, or if the sizes differ and nothing says what size is wanted.
+ */
+export async function readPictures(
+  paths: readonly string[],
+  target: PictureTarget,
+  geometry: Geometry,
+): Promise<Dense<"uint8">> {
+  let size = sizeOf(geometry);
+  let data: Uint8Array | undefined;
+  const { channels } = target;
+  for (let start = 0; start < paths.length; start += atATime) {
+    const group = paths.slice(start, start + atATime);
+    const decoded = await Promise.all(group.map(async (path) => decodeImage(await readFile(path), path)));
+    for (const [index, picture] of decoded.entries()) {
+      const values = channels === 1 ? greyOf(picture.data) : picture.data;
+      const fitted = fitTo(values, picture, geometry, channels);
+      size ??= { height: fitted.height, width: fitted.width };
+      if (fitted.height !== size.height || fitted.width !== size.width) {
+        const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
+        throw new PithError("E_DATA", `${group[index]} is ${found}, the pictures before it are ${first}.`, {
+          hint: "The model takes any size: say which one, with --preprocess resize=224 crop=224.",
+        });
+      }
+      data ??= new Uint8Array(paths.length * size.height * size.width * channels);
+      data.set(fitted.data, (start + index) * fitted.data.length);
+    }
+  }
+  const { height, width } = size ?? { height: 0, width: 0 };
+  return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
+}
+
+/** ITU-R 601 luma in whole numbers, as Pillow's convert("L"): of grey pixels, themselves. */
+function greyOf(rgb: Uint8Array): Uint8Array {
+  const grey = new Uint8Array(rgb.length / 3);
+  for (let pixel = 0, at = 0; pixel < grey.length; pixel++, at += 3) {
+    grey[pixel] = ((rgb[at] ?? 0) * 19595 + (rgb[at + 1] ?? 0) * 38470 + (rgb[at + 2] ?? 0) * 7471 + 0x8000) >> 16;
+  }
+  return grey;
+}
+
+/** Stored images (N×C×H×W or N×H×W×C) brought to another size, as N×H×W×C. */
+export function fitStored(
+  stored: Dense<"uint8">,
+  from: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
+  geometry: Geometry,
+): Dense<"uint8"> {
+  const count = stored.dims[0] ?? 0;
+  const { channels, height, width } = from;
+  const values = height * width * channels;
+  const fitted = Array.from({ length: count }, (_, sample) => {
+    const one = stored.data.subarray(sample * values, (sample + 1) * values);
+    return fitTo(from.layout === "NHWC" ? one : interleaved(one, channels), from, geometry, channels);
+  });
+  const size = fitted[0] ?? { height: 0, width: 0 };
+  const dims = [count, size.height, size.width, channels];
+  const data = new Uint8Array(dims.reduce((product, dim) => product * dim, 1));
+  fitted.forEach((one, sample) => {
+    data.set(one.data, sample * one.data.length);
+  });
+  return { type: "uint8", dims, data };
+}
+
+function interleaved(planes: Uint8Array, channels: number): Uint8Array {
+  const pixels = planes.length / channels;
+  return Uint8Array.from(planes, (_, at) => planes[(at % channels) * pixels + Math.floor(at / channels)] ?? 0);
+}

@@ -1,0 +1,128 @@
+/**
+ * Images of another size, to the bit as Pillow makes them (`Image.resize`), and so as torchvision's and transformers' preprocessing do.
+ *
+ * An output pixel is the weighted mean of the input pixels below it. The weights come from a kernel (a triangle for bilinear, Keys' cubic
+ * with a = −0.5 for bicubic) that is stretched by the factor of reduction, so nothing between two output pixels is skipped (antialiasing).
+ * Rows first, then columns, each rounded to 8 bits; weights are whole numbers of 22 bits.
+ * Source: Pillow, src/libImaging/Resample.c.
+ */
+
+export type Filter = "bilinear" | "bicubic";
+
+interface Kernel {
+  readonly support: number;
+  weight(distance: number): number;
+}
+
+const cubicA = -0.5;
+
+const kernels: Readonly<Record<Filter, Kernel>> = {
+  bilinear: { support: 1, weight: (distance) => Math.max(0, 1 - Math.abs(distance)) },
+  bicubic: {
+    support: 2,
+    weight(distance) {
+      const x = Math.abs(distance);
+      if (x < 1) return ((cubicA + 2) * x - (cubicA + 3)) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * cubicA : 0;
+    },
+  },
+};
+
+/** Bits of a weight: 32 less 8 for the pixel and 2 for weights that sum to more than 1 on the way. */
+const precision = 22;
+
+interface Taps {
+  /** For each output pixel where its weights begin in the input, and how many there are. */
+  readonly start: Int32Array;
+  readonly count: Int32Array;
+  /** `size` for each output pixel. */
+  readonly weights: Int32Array;
+  readonly size: number;
+}
+
+function taps(from: number, to: number, { support, weight }: Kernel): Taps {
+  const scale = from / to;
+  const stretch = Math.max(1, scale);
+  const reach = support * stretch;
+  const size = Math.ceil(reach) * 2 + 1;
+  const [start, count] = [new Int32Array(to), new Int32Array(to)];
+  const weights = new Int32Array(to * size);
+  for (let out = 0; out < to; out++) {
+    const center = (out + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - reach + 0.5));
+    const last = Math.min(from, Math.trunc(center + reach + 0.5));
+    const own = Array.from({ length: last - first }, (_, at) => weight((at + first - center + 0.5) * (1 / stretch)));
+    const sum = own.reduce((total, value) => total + value, 0);
+    own.forEach((value, at) => {
+      const share = (sum === 0 ? value : value / sum) * 2 ** precision;
+      weights[out * size + at] = Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
+    });
+    start[out] = first;
+    count[out] = last - first;
+  }
+  return { start, count, weights, size };
+}
+
+/** `lines` lines of `from` pixels to `to` pixels each. A pixel of a line is `step` values from the next, a line `pitch` from the next. */
+function along(
+  source: Uint8Array,
+  target: Uint8Array,
+  { start, count, weights, size }: Taps,
+  layout: { readonly lines: number; readonly channels: number; readonly to: number } & Record<
+    "sourceStep" | "sourcePitch" | "targetStep" | "targetPitch",
+    number
+  >,
+): void {
+  const { lines, channels, to, sourceStep, sourcePitch, targetStep, targetPitch } = layout;
+  for (let line = 0; line < lines; line++) {
+    for (let out = 0; out < to; out++) {
+      const first = line * sourcePitch + (start[out] ?? 0) * sourceStep;
+      const taken = count[out] ?? 0;
+      for (let channel = 0; channel < channels; channel++) {
+        let sum = 1 << (precision - 1);
+        let from = first + channel;
+        for (let tap = 0; tap < taken; tap++, from += sourceStep) {
+          sum += (source[from] ?? 0) * (weights[out * size + tap] ?? 0);
+        }
+        const value = sum >> precision;
+        target[line * targetPitch + out * targetStep + channel] = value < 0 ? 0 : value > 255 ? 255 : value;
+      }
+    }
+  }
+}
+
+/** An image of height × width × channels as one of another size. */
+export function resample(
+  data: Uint8Array,
+  from: { readonly width: number; readonly height: number },
+  to: { readonly width: number; readonly height: number },
+  filter: Filter = "bilinear",
+  channels = 3,
+): Uint8Array {
+  const kernel = kernels[filter];
+  let rows = data;
+  if (from.width !== to.width) {
+    rows = new Uint8Array(from.height * to.width * channels);
+    along(data, rows, taps(from.width, to.width, kernel), {
+      lines: from.height,
+      channels,
+      to: to.width,
+      sourceStep: channels,
+      sourcePitch: from.width * channels,
+      targetStep: channels,
+      targetPitch: to.width * channels,
+    });
+  }
+  if (from.height === to.height) return rows;
+  const result = new Uint8Array(to.height * to.width * channels);
+  along(rows, result, taps(from.height, to.height, kernel), {
+    lines: to.width,
+    channels,
+    to: to.height,
+    sourceStep: to.width * channels,
+    sourcePitch: channels,
+    targetStep: to.width * channels,
+    targetPitch: channels,
+  });
+  return result;
+}

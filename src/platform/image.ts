@@ -1,0 +1,108 @@
+/**
+ * Images as bytes, and what decoders that know pixels only leave to do.
+ *
+ * Every image comes out as RGB in 8 bits, upright: grey is three equal channels, 16 bits keep their upper 8, transparency is dropped (the
+ * colours below it stay, as `convert("RGB")` of Pillow has it), and the orientation that a camera wrote into the file (EXIF) is carried out.
+ */
+import { PithError } from "../errors.ts";
+
+export interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  /** height × width × 3, red, green, blue. */
+  readonly data: Uint8Array;
+}
+
+/** More than any camera takes; a header that claims more is a mistake or an attack. */
+export const mostPixels = 2 ** 28;
+
+/** @throws PithError E_DATA for bytes that are neither. */
+export function imageFormat(bytes: Uint8Array, name: string): "JPEG" | "PNG" {
+  if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "JPEG";
+  if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
+  const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG image";
+  throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or take it out of the data." });
+}
+
+/** One sentence for an image that a decoder refuses. */
+export function damaged(format: string, name: string, cause: unknown): PithError {
+  if (cause instanceof PithError) return cause;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const reason = text.split("\n")[0]?.replace(/\.+$/, "") ?? "";
+  return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
+    cause,
+    hint: "Take it out of the data, or replace it.",
+  });
+}
+
+export interface JpegHeader {
+  /** 1 (upright) to 8, see EXIF 2.3, table 4. */
+  readonly orientation: number;
+  /** 1 for grey, 3 for colour, 4 for inks (cyan, magenta, yellow, black). */
+  readonly components: number;
+}
+
+/** What stands before the pixels of a JPEG file. */
+export function jpegHeader(bytes: Uint8Array): JpegHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let [orientation, components] = [1, 3];
+  let at = 2;
+  while (at + 4 <= bytes.length && bytes[at] === 0xff) {
+    const marker = bytes[at + 1] ?? 0;
+    if (marker === 0xda) break;
+    const end = Math.min(bytes.length, at + 2 + view.getUint16(at + 2));
+    if (marker === 0xe1 && end - at > 18 && view.getUint32(at + 4) === exif) {
+      orientation = orientationIn(view, at + 10, end);
+    }
+    // Start of frame: SOF0 to SOF15, among which three markers mean something else.
+    const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+    if (isFrame) components = bytes[at + 9] ?? 3;
+    if (end <= at + 2) break;
+    at = end;
+  }
+  return { orientation, components };
+}
+
+/** "Exif" */
+const exif = 0x45786966;
+const orientationTag = 0x0112;
+
+/** From the TIFF header at `start`: byte order, place of the first directory, entries of 12 bytes. */
+function orientationIn(view: DataView, start: number, end: number): number {
+  const little = view.getUint16(start) === 0x4949;
+  const directory = start + view.getUint32(start + 4, little);
+  if (directory + 2 > end) return 1;
+  const entries = view.getUint16(directory, little);
+  for (let entry = 0; entry < entries; entry++) {
+    const at = directory + 2 + 12 * entry;
+    if (at + 12 > end) return 1;
+    if (view.getUint16(at, little) !== orientationTag) continue;
+    const value = view.getUint16(at + 8, little);
+    return value >= 1 && value <= 8 ? value : 1;
+  }
+  return 1;
+}
+
+/** The image upright. Orientations 5 to 8 change width and height. */
+export function upright({ width, height, data }: Pixels, orientation: number): Pixels {
+  if (orientation === 1) return { width, height, data };
+  const turned = orientation > 4;
+  const [newWidth, newHeight] = turned ? [height, width] : [width, height];
+  const result = new Uint8Array(data.length);
+  // Which edges of the stored image are the right and the lower one of the upright image.
+  const mirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
+  const mirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
+  for (let y = 0; y < newHeight; y++) {
+    for (let x = 0; x < newWidth; x++) {
+      const [column, row] = turned ? [y, x] : [x, y];
+      const fromX = mirroredX ? width - 1 - column : column;
+      const fromY = mirroredY ? height - 1 - row : row;
+      const from = 3 * (fromY * width + fromX);
+      const to = 3 * (y * newWidth + x);
+      result[to] = data[from] ?? 0;
+      result[to + 1] = data[from + 1] ?? 0;
+      result[to + 2] = data[from + 2] ?? 0;
+    }
+  }
+  return { width: newWidth, height: newHeight, data: result };
+}

@@ -1,0 +1,56 @@
+/** Pictures decoded and resized as Pillow does it. The reference values are made by pillow.py. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { resample } from "../../src/data/resample.ts";
+import type { Pixels } from "../../src/platform/image.ts";
+import { decodePlainly } from "../../src/platform/image-plain.ts";
+import { decodeImage } from "../../src/platform/node-image.ts";
+
+interface Picture {
+  readonly name: string;
+  readonly file: string;
+  readonly width: number;
+  readonly height: number;
+  readonly rgb: readonly number[];
+  readonly tolerance: number;
+  readonly plain: number;
+}
+
+interface Golden {
+  readonly source: Omit<Picture, "name" | "file"> & { readonly grey: readonly number[] };
+  readonly resized: readonly (Omit<Picture, "name" | "file"> & { readonly filter: "bilinear" | "bicubic" })[];
+  readonly pictures: readonly Picture[];
+}
+
+const golden = JSON.parse(readFileSync(new URL("pillow.json", import.meta.url), "utf8")) as Golden;
+
+function greatestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  return Array.from(a).reduce((most, value, index) => Math.max(most, Math.abs(value - (b[index] ?? Number.NaN))), 0);
+}
+
+function bytesOf({ file }: Picture): Uint8Array {
+  return Uint8Array.from(Buffer.from(file, "base64"));
+}
+
+test.each(golden.resized)(
+  "17×11 to $width×$height, $filter, is Pillow's to the bit",
+  ({ width, height, filter, rgb }) => {
+    const source = Uint8Array.from(golden.source.rgb);
+    const made = resample(source, { width: 17, height: 11 }, { width, height }, filter);
+    expect(greatestDifference(made, rgb)).toBe(0);
+  },
+);
+
+describe.each(golden.pictures)("$name", (picture) => {
+  const check = (found: Pixels, allowed: number): void => {
+    expect([found.height, found.width]).toEqual([picture.height, picture.width]);
+    expect(greatestDifference(found.data, picture.rgb)).toBeLessThanOrEqual(allowed);
+  };
+  test("is decoded as Pillow decodes it", async () => {
+    check(await decodeImage(bytesOf(picture), picture.name), picture.tolerance);
+  });
+  test("is decoded nearly so in JavaScript alone", () => {
+    check(decodePlainly(bytesOf(picture), picture.name), picture.plain);
+  });
+});
