@@ -4,28 +4,37 @@ import { convExamples } from "./conv.examples.ts";
 import type { Example } from "./define.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
+import { logicExamples } from "./logic.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
+import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
 import { quantizeExamples } from "./quantize.examples.ts";
+import { recurrentExamples } from "./recurrent.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
 import { reshapeExamples } from "./reshape.examples.ts";
 import { selectExamples } from "./select.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
 import { softmaxExamples } from "./softmax.examples.ts";
+import { trigonometricExamples } from "./trigonometric.examples.ts";
 import { unaryExamples } from "./unary.examples.ts";
+import { variadicExamples } from "./variadic.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
   ...binaryExamples,
+  ...variadicExamples,
+  ...logicExamples,
+  ...trigonometricExamples,
   ...matmulExamples,
   ...convExamples,
   ...poolExamples,
   ...normExamples,
   ...normalizationExamples,
+  ...recurrentExamples,
   ...softmaxExamples,
   ...reduceExamples,
   ...reshapeExamples,
@@ -36,4 +45,5 @@ export const examples: readonly Example[] = [
   ...selectExamples,
   ...quantizeExamples,
   ...microsoftMatmulExamples,
+  ...microsoftGeluExamples,
 ];

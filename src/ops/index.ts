@@ -1,32 +1,40 @@
 /** All entries: the one file that sees every family. */
-import { binaryOperators, extremumOperators } from "./binary.ts";
+import { binaryOperators } from "./binary.ts";
 import { convOperators } from "./conv.ts";
 import { Registry } from "./define.ts";
 import { gatherOperators } from "./gather.ts";
 import { layoutOperators } from "./layout.ts";
+import { logicOperators } from "./logic.ts";
 import { matmulOperators } from "./matmul.ts";
+import { microsoftGeluOperators } from "./microsoft-gelu.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
+import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { selectOperators } from "./select.ts";
 import { shapeOperators } from "./shape.ts";
 import { sliceOperators } from "./slice.ts";
 import { softmaxOperators } from "./softmax.ts";
+import { trigonometricOperators } from "./trigonometric.ts";
 import { unaryOperators } from "./unary.ts";
+import { variadicOperators } from "./variadic.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
   ...binaryOperators,
-  ...extremumOperators,
+  ...variadicOperators,
+  ...logicOperators,
+  ...trigonometricOperators,
   ...matmulOperators,
   ...convOperators,
   ...poolOperators,
   ...normOperators,
   ...normalizationOperators,
+  ...recurrentOperators,
   ...softmaxOperators,
   ...reduceOperators,
   ...reshapeOperators,
@@ -37,6 +45,7 @@ export const operators = new Registry([
   ...selectOperators,
   ...quantizeOperators,
   ...microsoftMatmulOperators,
+  ...microsoftGeluOperators,
 ]);
 
 export type {
