@@ -1,8 +1,10 @@
-/** Element by element, two operands or more: equal shapes, broadcasting both ways, a scalar, shape arithmetic on stored integers. */
+/** Element by element, two operands: equal shapes, broadcasting both ways, a scalar, shape arithmetic on stored integers. */
 import { between, type Example, example } from "./define.examples.ts";
 
 const positive = { feeds: { a: between(0.5, 2), b: between(0.5, 2) } };
 const whole = { feeds: { a: [1, 2, 3, 1, 2, 3], b: [1, 3, 3, 2, 2, 2] } };
+
+const dimensions = { channels: "is computed from the dimensions that would change" };
 
 function arithmetic(op: string, more: Parameters<typeof example>[2] = {}): readonly Example[] {
   return [
@@ -20,27 +22,39 @@ function comparison(op: string): readonly Example[] {
   ];
 }
 
-function logic(op: string): readonly Example[] {
-  return [
-    example(`${op} of equal shapes`, `(a: bool[batch, 3], b: bool[batch, 3]) y = ${op}(a, b)`),
-    example(`${op} broadcasting`, `(a: bool[batch, 1], b: bool[3]) y = ${op}(a, b)`),
-    example(`${op} of scalars`, `(a: bool[], b: bool[]) y = ${op}(a, b)`),
-  ];
-}
+const apart = { a: [7.5, -7.5, 7.5, -7.5, 3.3, 0.4], b: [2, 2, -2, -2, 1.5, 1] };
 
-function extremum(op: string): readonly Example[] {
-  return [
-    example(`${op} of equal shapes`, `(a: float32[batch, 3], b: float32[batch, 3]) y = ${op}(a, b)`),
-    example(`${op} broadcasting`, `(a: float32[batch, 1, 3], b: float32[2, 1]) y = ${op}(a, b)`),
-    example(`${op} of one operand`, `(a: float32[batch, 3]) y = ${op}(a)`),
-    example(`${op} of three operands`, `(a: float32[batch, 3], b: float32[3], c: float32[]) y = ${op}(a, b, c)`),
-    example(`${op} of one tensor with itself`, `(a: float32[batch, 3]) y = ${op}(a, a)`),
-    example(`${op} of opset 7`, `(a: float32[batch, 3], b: float32[batch, 3]) y = ${op}(a, b)`, {
-      opset: 7,
-      misses: { read: "does not broadcast before opset 8" },
-    }),
-  ];
-}
+const modulo: readonly Example[] = [
+  example("Mod of floats", "(a: float32[6], b: float32[6]) y = Mod(a, b) {fmod=1}", {
+    feeds: apart,
+  }),
+  example("Mod of integers with the sign of the divisor", "(a: int64[4], b: int64[4]) y = Mod(a, b)", {
+    feeds: { a: [7, -7, 7, -7], b: [3, 3, -3, -3] },
+  }),
+  example("Mod of integers with the sign of the dividend", "(a: int32[4], b: int32[4]) y = Mod(a, b) {fmod=1}", {
+    feeds: { a: [7, -7, 7, -7], b: [3, 3, -3, -3] },
+  }),
+  example("Mod broadcasting", "(a: int64[batch, 3], b: int64[]) y = Mod(a, b)", { feeds: { b: [3] } }),
+  example("Mod of stored shapes", "() a: int64[3] = [5, 6, 7]; b: int64[] = 4; y = Mod(a, b)"),
+  example("Mod of a dimension", "(x: float32[batch, 3]) n: int64[] = 4; s = Shape(x); y = Mod(s, n)", {
+    sizes: { batch: 6 },
+    except: dimensions,
+  }),
+];
+
+const anywhere = { x: between(-2, 2) };
+const slopes: readonly Example[] = [
+  example(
+    "PRelu with a slope for each channel",
+    "(x: float32[batch, 3, 2]) s: float32[3, 1] = random(seed 1); y = PRelu(x, s)",
+    {
+      feeds: anywhere,
+    },
+  ),
+  example("PRelu with one slope", "(x: float32[batch, 3], s: float32[1]) y = PRelu(x, s)", { feeds: anywhere }),
+  example("PRelu of a scalar", "(x: float32[], s: float32[]) y = PRelu(x, s)", { feeds: { x: [-0.7] } }),
+  example("PRelu of opset 7", "(x: float32[batch, 3], s: float32[3]) y = PRelu(x, s)", { opset: 7, feeds: anywhere }),
+];
 
 export const binaryExamples: readonly Example[] = [
   ...arithmetic("Add"),
@@ -49,8 +63,8 @@ export const binaryExamples: readonly Example[] = [
   ...arithmetic("Div", positive),
   ...arithmetic("Pow", positive),
   ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"].flatMap(comparison),
-  ...["And", "Or"].flatMap(logic),
-  ...["Max", "Min"].flatMap(extremum),
+  ...modulo,
+  ...slopes,
   example("Add of a stored bias", "(x: float32[batch, 3]) b: float32[3] = random(seed 1); y = Add(x, b)"),
   example("Add of a named and a numbered size", "(a: float32[batch, 3], b: float32[2, 1]) y = Add(a, b)"),
   example("Add of two named sizes", "(a: float32[batch, 3], b: float32[rows, 1]) y = Add(a, b)", {
@@ -68,8 +82,6 @@ export const binaryExamples: readonly Example[] = [
   example("Mul of stored shapes", "() a: int64[1] = [4]; b: int64[2] = [-2, 0]; y = Mul(a, b)"),
   example("Div of stored shapes truncates", "() a: int64[3] = [-7, 7, 8]; b: int64[] = 2; y = Div(a, b)"),
   example("Equal of stored shapes", "() a: int64[3] = [2, -1, 3]; b: int64[] = -1; y = Equal(a, b)"),
-  example("Max of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Max(a, b)", { opset: 12 }),
-  example("Min of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Min(a, b)", { opset: 12 }),
   example("Div by negative numbers", "(a: float32[4], b: float32[4]) y = Div(a, b)", { feeds: { b: between(-2, -1) } }),
   example("Pow with an integer exponent", "(a: float32[batch, 3]) b: int64[] = 2; y = Pow(a, b)"),
   example("Pow at zero", "(a: float32[3], b: float32[3]) y = Pow(a, b)", {
@@ -82,4 +94,12 @@ export const binaryExamples: readonly Example[] = [
     feeds: { a: [-1.5, -0.5, 0.5, 1] },
     except: { gradient: "a negative base has no derivative by the exponent" },
   }),
+  example("Div of a dimension rounds down", "(x: float32[batch, 3]) n: int64[] = 4; s = Shape(x); y = Div(s, n)", {
+    sizes: { batch: 6 },
+    except: dimensions,
+  }),
+  example("Less of dimensions", "(x: float32[batch, 3]) n: int64[] = 0; s = Shape(x); y = Less(s, n)", {
+    except: dimensions,
+  }),
+  example("GreaterOrEqual of stored shapes", "() a: int64[2] = [2, 3]; b: int64[] = 3; y = GreaterOrEqual(a, b)"),
 ];

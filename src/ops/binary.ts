@@ -1,102 +1,27 @@
 /**
- * Element by element, two operands, with broadcasting: arithmetic, comparison, logic.
- * Gradients are written in the broadcast shape; the walker sums over broadcast axes.
- * Opset history: before 7, broadcasting was one-sided and asked for by attributes (`axis`, `broadcast`): refused.
- * Add takes a stored vector as the bias of the layer before it: trained.
+ * Arithmetic and comparison of two operands, element by element, with broadcasting.
+ * Add takes a stored vector as the bias of the layer before it, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims, isSymbolic, multiplyDims, sameDims } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
-import { defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
-import { combineElements, equalElements, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
-
-type Derivative = (parts: {
-  readonly emit: Emit;
-  readonly up: Value;
-  readonly a: Value;
-  readonly b: Value;
-  readonly y: Value;
-  readonly number: (value: number) => Value;
-}) => Value;
-
-interface Row {
-  readonly name: string;
-  /** dLoss/da and dLoss/db. */
-  readonly derivatives: readonly [Derivative, Derivative] | Miss;
-  /** The same arithmetic on dimensions, for shapes computed in the graph. */
-  readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
-  readonly type?: DataType;
-  /** Constants that leave the other operand as it is: on the left (`0 + x`), on the right (`x - 0`). */
-  readonly neutral?: { readonly left?: number; readonly right?: number };
-  readonly parameters?: OpDef<null>["parameters"];
-  readonly quantize?: OpDef<null>["quantize"];
-}
-
-function binary(row: Row): Op {
-  const { derivatives, onDims } = row;
-  return defineOp<null>({
-    name: row.name,
-    read: (site) => (site.version < 7 ? new Miss("broadcasts by attributes before opset 7") : null),
-    infer: (_, site) => {
-      const a = dimsAt(site, 0);
-      const b = dimsAt(site, 1);
-      const type = row.type ?? need(site, 0).type;
-      if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
-      const dims = broadcast(a, b);
-      if (dims instanceof Miss) return dims;
-      return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
-    },
-    unchanged: (_, site) => keptOperand(site, row.neutral),
-    parameters: row.parameters ?? noParameters,
-    weight: new Miss("has no weight"),
-    axes: (_, site) => broadcastAxes(site),
-    lower: new Miss("is primitive"),
-    gradient:
-      derivatives instanceof Miss
-        ? derivatives
-        : (_, { emit, inputs, outputs, upstream, wanted }) => {
-            const [a, b] = inputs;
-            const [y] = outputs;
-            const [up] = upstream;
-            if (a === undefined || b === undefined || y === undefined || up === undefined) return [];
-            const parts = { emit, up, a, b, y, number: (value: number) => scalar(emit, typeOf(y), value) };
-            return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
-          },
-    cost: noMacs,
-    quantize: row.quantize ?? new Miss("runs in float"),
-  });
-}
-
-/** The operand that a neutral constant leaves as it is, unless the constant broadcasts it. */
-function keptOperand(site: Site, neutral: Row["neutral"] = {}): number | undefined {
-  const sides = [
-    { kept: 0, constant: 1, value: neutral.right },
-    { kept: 1, constant: 0, value: neutral.left },
-  ];
-  return sides.find(({ kept, constant, value }) => {
-    const [a, b] = [site.inputs[kept]?.dims, site.inputs[constant]?.dims];
-    if (value === undefined || a === undefined || b === undefined) return false;
-    if (!isConstant(site.inputs[constant], value)) return false;
-    const dims = broadcast(a, b);
-    return !(dims instanceof Miss) && sameDims(dims, a);
-  })?.kept;
-}
+import { addDims, type Dim, divideDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { integer } from "./attributes.ts";
+import type { Op, Site } from "./define.ts";
+import { equalElements, isDimension } from "./elements.ts";
+import { type BinaryDerivative, type BinaryRow, binary } from "./elementwise.ts";
+import { typeOf } from "./rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
-const both = (f: Derivative): readonly [Derivative, Derivative] => [f, f];
+const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
 /** A stored operand with more than one element, added to an activation, is a bias. */
-function bias(_: null, site: Site): readonly number[] {
+function bias(_: unknown, site: Site): readonly number[] {
   return site.inputs.flatMap((operand, input) =>
     operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
   );
 }
 
-const comparison = (name: string, more: Pick<Row, "onDims" | "neutral"> = {}): Op =>
+const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   binary({ name, derivatives: flat, type: "bool", ...more });
 
 export const binaryOperators: readonly Op[] = [
@@ -129,9 +54,7 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, b }) => emit.Div([up, b]),
       ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
     ],
-    // Integer division truncates; exact quotients and non-negative numbers are what shape arithmetic needs.
-    onDims: (a = 0, b = 0) =>
-      isSymbolic(a) || isSymbolic(b) ? divideDims(a, b) : b === 0 ? undefined : Math.trunc(a / b),
+    onDims: (a = 0, b = 0) => quotient(a, b),
   }),
   binary({
     name: "Pow",
@@ -148,52 +71,54 @@ export const binaryOperators: readonly Op[] = [
       },
     ],
   }),
+  binary<{ readonly fmod: boolean }>({
+    name: "Mod",
+    read: (site) => ({ fmod: integer(site, "fmod", 0) !== 0 }),
+    // y = a - b · q, where the quotient q is rounded: down, or towards 0 with `fmod`.
+    derivatives: [
+      ({ up }) => up,
+      ({ emit, up, a, b, y }) => emit.Neg([emit.Mul([up, emit.Round([emit.Div([emit.Sub([a, y]), b])])])]),
+    ],
+    onDims: (a = 0, b = 0) => remainder(a, b),
+  }),
+  binary({
+    name: "PRelu",
+    derivatives: [
+      ({ emit, up, a, b, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, b]), up]),
+      ({ emit, up, a, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, a]), number(0)]),
+    ],
+    parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+  }),
   comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
-  comparison("Greater"),
-  comparison("GreaterOrEqual"),
-  comparison("Less"),
-  comparison("LessOrEqual"),
-  comparison("And", { neutral: { left: 1, right: 1 } }),
-  comparison("Or", { neutral: { left: 0, right: 0 } }),
+  comparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),
+  comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(a, b)) }),
+  comparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
+  comparison("LessOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(b, a)) }),
 ];
 
-/** Any number of operands. Those that share the extremum share the gradient evenly. */
-function extremum(name: "Max" | "Min"): Op {
-  return defineOp<null>({
-    name,
-    read: (site) => (site.version < 8 ? new Miss("does not broadcast before opset 8") : null),
-    infer: (_, site) => {
-      const shapes = site.inputs.map((_, input) => dimsAt(site, input));
-      const type = need(site, 0).type;
-      const known = shapes.flatMap((dims) => (dims instanceof Miss ? [] : [dims]));
-      if (known.length < shapes.length) return [{ type, dims: undefined }];
-      const dims = broadcast(...known);
-      if (dims instanceof Miss) return dims;
-      const choose = name === "Max" ? Math.max : Math.min;
-      const onDims = (...operands: readonly Dim[]): Dim | undefined => {
-        if (operands.every((dim) => dim === operands[0])) return operands[0];
-        return operands.every((dim) => typeof dim === "number")
-          ? choose(...(operands as readonly number[]))
-          : undefined;
-      };
-      return [withElements({ type, dims }, combineElements(site, onDims))];
-    },
-    unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-    parameters: noParameters,
-    weight: new Miss("has no weight"),
-    axes: (_, site) => broadcastAxes(site),
-    lower: new Miss("is primitive"),
-    gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
-      if (up === undefined || y === undefined) return [];
-      if (inputs.length === 1) return [up];
-      const operands = inputs.filter((input) => input !== undefined);
-      const reached = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
-      const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
-      return reached.map((value) => emit.Mul([share, value]));
-    },
-    cost: noMacs,
-    quantize: new Miss("runs in float"),
-  });
+/** Integer division truncates, which is rounding down where nothing is negative. */
+function quotient(a: Dim, b: Dim): Dim | undefined {
+  if (!isSymbolic(a) && !isSymbolic(b)) return b === 0 ? undefined : Math.trunc(a / b);
+  const exact = divideDims(a, b);
+  if (exact !== undefined || isSymbolic(b)) return exact;
+  return b > 0 && isDimension(a) ? floorDims(a, b) : undefined;
 }
 
-export const extremumOperators: readonly Op[] = [extremum("Max"), extremum("Min")];
+/** a - b · q with a rounded quotient q. Which way it is rounded matters where signs differ: not known. */
+function remainder(a: Dim, b: Dim): Dim | undefined {
+  if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
+  const times = quotient(a, b);
+  return times === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, times)));
+}
+
+/** 1, 0, or not known. A dimension is not less than 0. */
+function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
+  const difference = addDims(a, multiplyDims(-1, b));
+  if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;
+  if (isDimension(difference)) return 0;
+  return !isSymbolic(a) && a < 0 && isDimension(b) ? 1 : undefined;
+}
+
+function opposite(known: 0 | 1 | undefined): 0 | 1 | undefined {
+  return known === undefined ? undefined : known === 0 ? 1 : 0;
+}

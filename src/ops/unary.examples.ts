@@ -4,26 +4,28 @@ import { between, type Example, example } from "./define.examples.ts";
 const anywhere = between(-2, 2);
 const positive = between(0.5, 2);
 
+const dimensions = { channels: "is computed from the dimensions that would change" };
+
 function cases(op: string, range = anywhere, attributes = ""): readonly Example[] {
-  const [type, feeds] = op === "Not" ? ["bool", {}] : ["float32", { x: range }];
+  const feeds = { x: range };
   return [
-    example(`${op} of a batch`, `(x: ${type}[batch, 3]) y = ${op}(x)${attributes}`, { feeds }),
-    example(`${op} of a scalar`, `(x: ${type}[]) y = ${op}(x)${attributes}`, { feeds }),
-    example(`${op} of nothing`, `(x: ${type}[0, 3]) y = ${op}(x)${attributes}`, { feeds }),
+    example(`${op} of a batch`, `(x: float32[batch, 3]) y = ${op}(x)${attributes}`, { feeds }),
+    example(`${op} of a scalar`, `(x: float32[]) y = ${op}(x)${attributes}`, { feeds }),
+    example(`${op} of nothing`, `(x: float32[0, 3]) y = ${op}(x)${attributes}`, { feeds }),
   ];
 }
 
 const atTwoAndAHalf = { feeds: { x: [-2.5, -0.5, 0.5, 1.5, 2.5, 2.6] } };
 
 export const unaryExamples: readonly Example[] = [
-  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity", "Not"].flatMap((op) =>
+  ...["Relu", "Neg", "Exp", "Abs", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Identity"].flatMap((op) =>
     cases(op),
   ),
   ...["Sign", "Floor", "Ceil", "Round"].flatMap((op) => cases(op)),
   ...["Log", "Sqrt", "Reciprocal"].flatMap((op) => cases(op, positive)),
   ...cases("LeakyRelu"),
   ...cases("Elu"),
-  ...["Sin", "Cos", "Mish", "Gelu", "Selu"].flatMap((op) => cases(op)),
+  ...["Mish", "Gelu", "Selu"].flatMap((op) => cases(op)),
   ...cases("HardSigmoid"),
   ...cases("HardSwish", between(-5, 5)),
   example("Gelu by tanh", '(x: float32[batch, 3]) y = Gelu(x) {approximate="tanh"}', { feeds: { x: anywhere } }),
@@ -49,6 +51,22 @@ export const unaryExamples: readonly Example[] = [
   example("Sign of zero", "(x: float32[3]) y = Sign(x)", { feeds: { x: [-1, 0, 2] } }),
   example("Neg of integers", "(x: int32[3]) y = Neg(x)"),
   example("Neg of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Neg(s)"),
-  example("Not of what is stored", "() s: bool[2] = [true, false]; y = Not(s)"),
   example("Identity of a stored shape", "() s: int64[3] = [-1, 2, 3]; y = Identity(s)"),
+  example("Abs of a stored shape", "() s: int64[3] = [-1, 2, 0]; y = Abs(s)"),
+  example("Abs of a dimension", "(x: float32[batch, 3]) s = Shape(x); y = Abs(s)", { except: dimensions }),
+  example("Sign of a stored shape", "() s: int64[3] = [-4, 2, 0]; y = Sign(s)"),
+  ...cases("Celu"),
+  example("Celu with another floor", "(x: float32[batch, 3]) y = Celu(x) {alpha=0.4}", { feeds: { x: anywhere } }),
+  ...["", " {alpha=1.7}"].map((attributes) =>
+    example(`Swish${attributes}`, `(x: float32[batch, 3]) y = Swish(x)${attributes}`, { opset: 24 }),
+  ),
+  example("Swish of a scalar", "(x: float32[]) y = Swish(x)", { opset: 24 }),
+  ...cases("Shrink"),
+  example("Shrink by its threshold", "(x: float32[batch, 3]) y = Shrink(x) {bias=0.3, lambd=0.3}", {
+    feeds: { x: anywhere },
+  }),
+  ...cases("ThresholdedRelu"),
+  example("ThresholdedRelu with a lower threshold", "(x: float32[batch, 3]) y = ThresholdedRelu(x) {alpha=0.2}", {
+    feeds: { x: anywhere },
+  }),
 ];

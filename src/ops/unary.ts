@@ -4,64 +4,15 @@
  * Deviations from the specification: none. Old attributes without effect (`consumed_inputs`, opset 1) are ignored.
  */
 import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, multiplyDims } from "../tensor/dims.ts";
+import { multiplyDims } from "../tensor/dims.ts";
 import { decimal, text } from "./attributes.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
-import { combineElements, withElements } from "./elements.ts";
-import { noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
-
-type Derivative<S> = (parts: {
-  readonly emit: Emit;
-  readonly up: Value;
-  readonly x: Value;
-  readonly y: Value;
-  readonly s: S;
-  /** A constant of the operand's type. */
-  readonly number: (value: number) => Value;
-}) => Value | undefined;
-
-interface Row<S> {
-  readonly name: string;
-  readonly read?: (site: Site) => S;
-  readonly derivative: Derivative<S> | Miss;
-  /** The same on dimensions, for shapes computed in the graph. */
-  readonly onDims?: (...operand: readonly Dim[]) => Dim | undefined;
-  readonly unchanged?: OpDef<S>["unchanged"];
-  readonly quantize?: OpDef<S>["quantize"];
-}
-
-export function unary<S = undefined>(row: Row<S>): Op {
-  const { derivative } = row;
-  return defineOp<S>({
-    name: row.name,
-    read: (site) => row.read?.(site) as S,
-    infer: (_, site) => {
-      const { onDims } = row;
-      return sameAsInput(site).map((operand) =>
-        withElements(operand, onDims === undefined ? undefined : combineElements(site, onDims)),
-      );
-    },
-    unchanged: row.unchanged ?? alwaysChanges,
-    parameters: noParameters,
-    weight: new Miss("has no weight"),
-    axes: (_, site) => sameAxes(site),
-    lower: new Miss("is primitive"),
-    gradient:
-      derivative instanceof Miss
-        ? derivative
-        : (s, { emit, inputs, outputs, upstream }) => {
-            const [x, y, up] = [inputs[0], outputs[0], upstream[0]];
-            if (x === undefined || y === undefined || up === undefined) return [undefined];
-            return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
-          },
-    cost: noMacs,
-    quantize: row.quantize ?? new Miss("runs in float"),
-  });
-}
+import type { Op } from "./define.ts";
+import { isDimension } from "./elements.ts";
+import { unary } from "./elementwise.ts";
 
 const flat = new Miss("is constant almost everywhere");
+const lowered = new Miss("is lowered first");
 const transparent = () => ({ kind: "transparent" }) as const;
 
 export const unaryOperators: readonly Op[] = [
@@ -81,7 +32,11 @@ export const unaryOperators: readonly Op[] = [
     name: "Reciprocal",
     derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
   }),
-  unary({ name: "Abs", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]) }),
+  unary({
+    name: "Abs",
+    derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
+    onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isDimension(a) ? a : undefined),
+  }),
   unary({
     name: "Sigmoid",
     derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Mul([y, emit.Sub([number(1), y])])]),
@@ -108,8 +63,6 @@ export const unaryOperators: readonly Op[] = [
       return emit.Div([up, emit.Mul([size, size])]);
     },
   }),
-  unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
-  unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
   unary({
     name: "Mish",
     // y = x · t with t = tanh(softplus(x)), so dy/dx = t + x · (1 - t²) · σ(x).
@@ -172,8 +125,11 @@ export const unaryOperators: readonly Op[] = [
       emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
   }),
   unary({ name: "Identity", derivative: ({ up }) => up, onDims: (a) => a, unchanged: () => 0, quantize: transparent }),
-  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
-  unary({ name: "Sign", derivative: flat }),
+  unary({
+    name: "Sign",
+    derivative: flat,
+    onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined),
+  }),
   unary({ name: "Floor", derivative: flat }),
   unary({ name: "Ceil", derivative: flat }),
   // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
@@ -186,5 +142,40 @@ export const unaryOperators: readonly Op[] = [
       const above = emit.Where([emit.Greater([x, number(3)]), number(1), slope]);
       return emit.Mul([up, emit.Where([emit.Greater([x, number(-3)]), above, number(0)])]);
     },
+  }),
+  unary<{ readonly alpha: number }>({
+    name: "Celu",
+    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    // max(x, 0) + min(0, α(e^(x/α) - 1)) is Elu at another scale.
+    lower: ({ emit, x, s, number }) =>
+      s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, number(s.alpha)])]), number(s.alpha)]),
+    derivative: lowered,
+  }),
+  unary<{ readonly alpha: number }>({
+    name: "Swish",
+    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    // y = x · σ(α·x), so dy/dx = σ + α·y·(1 - σ).
+    derivative: ({ emit, up, x, y, s, number }) => {
+      const gate = emit.Sigmoid([emit.Mul([x, number(s.alpha)])]);
+      const bend = emit.Mul([emit.Mul([y, number(s.alpha)]), emit.Sub([number(1), gate])]);
+      return emit.Mul([up, emit.Add([gate, bend])]);
+    },
+  }),
+  unary<{ readonly bias: number; readonly lambda: number }>({
+    name: "Shrink",
+    read: (site) => ({ bias: decimal(site, "bias", 0), lambda: decimal(site, "lambd", 0.5) }),
+    // What lies beyond ±λ moves by the bias towards 0, the rest becomes 0.
+    lower: ({ emit, x, s, number }) => {
+      const below = emit.Less([x, number(-s.lambda)]);
+      const above = emit.Greater([x, number(s.lambda)]);
+      const shift = (by: number): Value => emit.Add([x, number(by)]);
+      return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), number(0)])]);
+    },
+    derivative: lowered,
+  }),
+  unary<{ readonly alpha: number }>({
+    name: "ThresholdedRelu",
+    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    derivative: ({ emit, up, x, s, number }) => emit.Where([emit.Greater([x, number(s.alpha)]), up, number(0)]),
   }),
 ];

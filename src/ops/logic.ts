@@ -1,0 +1,74 @@
+/** Truth values and bits, element by element: And, Or, Xor, Not, IsNaN, IsInf, the bitwise operators, BitCast. Nothing has a derivative. */
+import { Miss } from "../errors.ts";
+import type { DataType } from "../tensor/types.ts";
+import { elementType, integer, text } from "./attributes.ts";
+import { defineOp, noParameters, type Op } from "./define.ts";
+import { binary, unary } from "./elementwise.ts";
+import { need, noMacs, sameAxes } from "./rules.ts";
+
+const flat = new Miss("is constant almost everywhere");
+const whole = new Miss("computes integers");
+
+/** The same bits as elements of another type of the same width. */
+const BitCast = defineOp<{ readonly to: DataType }>({
+  name: "BitCast",
+  read: (site) => {
+    const to = elementType(site, "to");
+    return to === undefined ? new Miss("casts to a type that is not known") : { to };
+  },
+  infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
+  unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (_, site) => sameAxes(site),
+  lower: new Miss("is primitive"),
+  gradient: new Miss("takes bits for other numbers"),
+  cost: noMacs,
+  quantize: new Miss("takes bits for other numbers"),
+});
+
+export const logicOperators: readonly Op[] = [
+  binary({
+    name: "And",
+    derivatives: flat,
+    type: "bool",
+    neutral: { left: 1, right: 1 },
+    onDims: (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined),
+  }),
+  binary({
+    name: "Or",
+    derivatives: flat,
+    type: "bool",
+    neutral: { left: 0, right: 0 },
+    onDims: (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined),
+  }),
+  binary({
+    name: "Xor",
+    derivatives: flat,
+    type: "bool",
+    neutral: { left: 0, right: 0 },
+    onDims: (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined),
+  }),
+  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
+  unary({ name: "IsNaN", derivative: flat, type: "bool" }),
+  unary<{ readonly negative: boolean; readonly positive: boolean }>({
+    name: "IsInf",
+    read: (site) => ({
+      negative: integer(site, "detect_negative", 1) !== 0,
+      positive: integer(site, "detect_positive", 1) !== 0,
+    }),
+    derivative: flat,
+    type: "bool",
+  }),
+  binary({ name: "BitwiseAnd", derivatives: whole }),
+  binary({ name: "BitwiseOr", derivatives: whole, neutral: { left: 0, right: 0 } }),
+  binary({ name: "BitwiseXor", derivatives: whole, neutral: { left: 0, right: 0 } }),
+  unary({ name: "BitwiseNot", derivative: whole }),
+  binary<{ readonly direction: string }>({
+    name: "BitShift",
+    read: (site) => ({ direction: text(site, "direction", "") }),
+    derivatives: whole,
+    neutral: { right: 0 },
+  }),
+  BitCast,
+];
