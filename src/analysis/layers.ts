@@ -30,18 +30,30 @@ export interface Layer {
 export function layers(model: Model, inference: Inference): readonly Layer[] {
   const found: Layer[] = [];
   for (const node of model.graph.nodes()) {
-    const layer = layerAt(node, inference);
-    if (!(layer instanceof Miss)) found.push(layer);
+    const roles = rolesAt(node, inference);
+    if (roles instanceof Miss) continue;
+    for (const role of roles) {
+      const layer = layerOf(node, role);
+      if (!(layer instanceof Miss)) found.push(layer);
+    }
   }
   return found;
 }
 
-/** The layer that a node is, or why it is none. */
+/** The layer that a node is, or why it is none. A node with several weights (a recurrent one) is several layers: the first of them. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
+  const roles = rolesAt(node, inference);
+  if (roles instanceof Miss) return roles;
+  const [role] = roles;
+  return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role);
+}
+
+function rolesAt(node: Node, inference: Inference): readonly WeightRole[] | Miss {
   const bound = inference.at(node);
-  if (bound instanceof Miss) return bound;
-  const role = bound.weight();
-  if (role instanceof Miss) return role;
+  return bound instanceof Miss ? bound : bound.weights();
+}
+
+function layerOf(node: Node, role: WeightRole): Layer | Miss {
   const effective = node.inputs[role.input];
   const dims = fixedDims(effective?.type?.dims);
   if (effective === undefined || dims === undefined)
@@ -50,7 +62,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   if (weight === undefined) return new Miss("its weight is computed", node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   return {
-    name: layerName(weight, node),
+    name: layerName(weight, node, role.part),
     node,
     role,
     weight,
@@ -127,11 +139,12 @@ function axisBehind(
 /** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
 const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
 
-function layerName(weight: Value, node: Node): string {
+function layerName(weight: Value, node: Node, part: string | undefined): string {
   const name = plainName(weight);
   const stem = name.replace(weightEnding, "");
   if (stem !== name && stem !== "") return stem;
-  return node.name !== "" ? node.name : (node.outputs[0]?.name ?? name);
+  const place = node.name !== "" ? node.name : (node.outputs[0]?.name ?? name);
+  return part === undefined ? place : `${place}.${part}`;
 }
 
 export interface Selection {

@@ -111,6 +111,10 @@ export interface WeightRole {
   readonly fused?: string;
   /** The weight is stored in packed blocks, whose axes count no channels: how many it stands for. */
   readonly packed?: { readonly outputs: number; readonly inputs: number };
+  /** The axis that counts independent matrices: the directions of a recurrent layer. The output channels are the rows of all gates then. */
+  readonly stack?: number;
+  /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
+  readonly part?: string;
 }
 
 /** How an operator may be quantized. */
@@ -161,7 +165,8 @@ export interface OpDef<S> {
   unchanged(s: S, site: Site): number | undefined;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
-  readonly weight: Facet<(s: S, site: Site) => WeightRole | Miss>;
+  /** Several for an operator that holds several matrices. */
+  readonly weight: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss>;
   readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
   /**
    * A fused operator as primitives, one value for each output; one of `lower` and `gradient` is enough. Both may write whatever opset 18
@@ -192,7 +197,7 @@ export interface Bound {
   infer(): readonly Inferred[] | Miss;
   unchanged(): number | undefined;
   parameters(): readonly number[];
-  weight(): WeightRole | Miss;
+  weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
   gradient(scope: GradientScope): readonly (Value | undefined)[] | Miss;
@@ -224,7 +229,10 @@ export function defineOp<S>(def: OpDef<S>): Op {
         infer: () => def.infer(s, site),
         unchanged: () => def.unchanged(s, site),
         parameters: () => def.parameters(s, site),
-        weight: () => ask(def.weight, site),
+        weights: () => {
+          const roles = ask(def.weight, site);
+          return roles instanceof Miss || isList(roles) ? roles : [roles];
+        },
         axes: () => ask(def.axes, site),
         lower: (emit, inputs) => ask(def.lower, emit, inputs),
         gradient: (scope) => ask(def.gradient, scope),
@@ -238,6 +246,11 @@ export function defineOp<S>(def: OpDef<S>): Op {
 /** A facet that is still to come: compiles, and is counted in the generated overview. */
 export function notYet(what: string): Miss {
   return new Miss(`not yet: ${what}`);
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isList(roles: WeightRole | readonly WeightRole[]): roles is readonly WeightRole[] {
+  return Array.isArray(roles);
 }
 
 /** `unchanged` of operators that compute something in any case. */

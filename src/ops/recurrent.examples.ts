@@ -1,0 +1,85 @@
+/** Recurrent layers: directions, first states, lengths, peepholes, other activations. */
+import { type Example, example } from "./define.examples.ts";
+
+type More = Parameters<typeof example>[2];
+
+/** Weights for `inputs` and `hidden`, with a bias. */
+const weights = (gates: number, directions: number, inputs: number, hidden: number): string =>
+  `w: float32[${directions}, ${gates * hidden}, ${inputs}] = random(seed 1);
+   r: float32[${directions}, ${gates * hidden}, ${hidden}] = random(seed 2);
+   b: float32[${directions}, ${2 * gates * hidden}] = random(seed 3);`;
+const zeros = (directions: number, batch: string, hidden: number, name: string): string =>
+  `${name}: float32[${directions}, ${batch}, ${hidden}]`;
+
+const rnn = (title: string, settings: string, directions = 1, more: More = {}): Example =>
+  example(
+    title,
+    `(x: float32[3, batch, 2]) ${weights(1, directions, 2, 3)} y, last = RNN(x, w, r, b) {hidden_size=3${settings}}`,
+    more,
+  );
+const gru = (title: string, settings: string, directions = 1, more: More = {}): Example =>
+  example(
+    title,
+    `(x: float32[3, batch, 2]) ${weights(3, directions, 2, 3)} y, last = GRU(x, w, r, b) {hidden_size=3${settings}}`,
+    more,
+  );
+const lstm = (title: string, settings: string, directions = 1, more: More = {}): Example =>
+  example(
+    title,
+    `(x: float32[3, batch, 2]) ${weights(4, directions, 2, 3)} y, last, cell = LSTM(x, w, r, b) {hidden_size=3${settings}}`,
+    more,
+  );
+const both = ', direction="bidirectional"';
+/** Samples of 3, 1 and 2 steps. */
+const lengths = { feeds: { lengths: [3, 1, 2] } };
+
+export const recurrentExamples: readonly Example[] = [
+  rnn("RNN forward", ""),
+  rnn("RNN in both directions", both, 2),
+  rnn("RNN with other activations", ', direction="reverse", activations=["LeakyRelu"], activation_alpha=[0.2]'),
+  rnn("RNN of opset 7", "", 1, { opset: 7 }),
+  example(
+    "RNN without bias, of one step",
+    "(x: float32[1, batch, 2]) w: float32[1, 3, 2] = random(seed 1); r: float32[1, 3, 3] = random(seed 2); y = RNN(x, w, r) {hidden_size=3}",
+  ),
+  gru("GRU forward", ""),
+  gru("GRU in both directions", both, 2),
+  gru("GRU that resets after the product", `, linear_before_reset=1${both}`, 2),
+  gru(
+    "GRU with other activations",
+    ', activations=["HardSigmoid", "Softsign"], activation_alpha=[0.3], activation_beta=[0.4]',
+  ),
+  gru("GRU with limited sums", ", clip=0.5"),
+  example(
+    "GRU with lengths and first states",
+    `(x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")}) ${weights(3, 2, 2, 2)}
+     y, last = GRU(x, w, r, b, lengths, first) {hidden_size=2${both}}`,
+    lengths,
+  ),
+  lstm("LSTM forward", ""),
+  lstm("LSTM backward", ', direction="reverse"'),
+  lstm("LSTM in both directions", both, 2),
+  lstm("LSTM with coupled gates", ", input_forget=1"),
+  lstm("LSTM of opset 7", "", 1, { opset: 7 }),
+  example(
+    "LSTM with lengths, first states and peepholes",
+    `(x: float32[3, 3, 2], lengths: int32[3], ${zeros(2, "3", 2, "first")}, ${zeros(2, "3", 2, "cell0")}) ${weights(4, 2, 2, 2)}
+     p: float32[2, 6] = random(seed 4);
+     y, last, cell = LSTM(x, w, r, b, lengths, first, cell0, p) {hidden_size=2${both}}`,
+    lengths,
+  ),
+  example(
+    "LSTM of which only the last state is used",
+    `(x: float32[2, batch, 2]) ${weights(4, 1, 2, 2)} _, last = LSTM(x, w, r, b) {hidden_size=2}`,
+  ),
+  example(
+    "LSTM over a number of steps that has a name",
+    `(x: float32[steps, batch, 2]) ${weights(4, 1, 2, 2)} y = LSTM(x, w, r, b) {hidden_size=2}`,
+    { sizes: { steps: 3 } },
+  ),
+  example(
+    "LSTM with weights that are activations",
+    "(x: float32[2, 1, 2], w: float32[1, 8, 2], r: float32[1, 8, 2]) y = LSTM(x, w, r) {hidden_size=2}",
+    { misses: { weight: "the weights are activations" } },
+  ),
+];

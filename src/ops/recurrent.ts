@@ -1,0 +1,322 @@
+/**
+ * Recurrent layers: RNN, GRU and LSTM, forward, backward or both. With H hidden units and G gates, for each of D directions
+ * X: steps × batch × inputs, W: D × G·H × inputs, R: D × G·H × H, B: D × 2·G·H (of W, then of R), P (peepholes of LSTM): D × 3·H;
+ * Y: steps × D × batch × H, and the last states D × batch × H. With `layout` 1 the batch comes first everywhere.
+ *
+ * - RNN: h' = f(W·x + R·h + b)
+ * - GRU (gates z, r, h): h' = (1 - z) ∘ g(W·x + R·(r ∘ h) + b) + z ∘ h; with `linear_before_reset` r ∘ (R·h + b_R) in the place of R·(r ∘ h)
+ * - LSTM (gates i, o, f, c): c' = f ∘ c + i ∘ g(…), h' = o ∘ h(c'); a peephole adds P ∘ c to the gates; `input_forget` makes f = 1 - i
+ *
+ * A sample whose steps are over keeps its state, and its Y is 0. As primitives the steps are written out one after the other, so their number
+ * must be known. Hidden units feed back into each other: none can be removed without changing what the others compute.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { addDims, type Dim } from "../tensor/dims.ts";
+import { type Activation, activation, readActivations } from "./activations.ts";
+import { decimal, integer, text } from "./attributes.ts";
+import {
+  type AxisLink,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  type Op,
+  type Site,
+  type WeightRole,
+} from "./define.ts";
+import { dimsAt, integersConstant, multiplyDims, need, product, scalar, typeOf } from "./rules.ts";
+
+type Kind = "RNN" | "GRU" | "LSTM";
+
+const gatesOf: Readonly<Record<Kind, number>> = { RNN: 1, GRU: 3, LSTM: 4 };
+const defaults: Readonly<Record<Kind, readonly string[]>> = {
+  RNN: ["Tanh"],
+  GRU: ["Sigmoid", "Tanh"],
+  LSTM: ["Sigmoid", "Tanh", "Tanh"],
+};
+
+interface Settings {
+  readonly hidden: Dim;
+  /** Whether each direction goes from the last step to the first. */
+  readonly backward: readonly boolean[];
+  readonly batchFirst: boolean;
+  readonly clip: number | undefined;
+  /** For each direction. */
+  readonly activations: readonly (readonly Activation[])[];
+  readonly linearBeforeReset: boolean;
+  readonly inputForget: boolean;
+}
+
+function read(kind: Kind, site: Site): Settings | Miss {
+  const direction = text(site, "direction", "forward");
+  const backward = direction === "bidirectional" ? [false, true] : [direction === "reverse"];
+  const activations = readActivations(site, defaults[kind], backward.length);
+  if (activations instanceof Miss) return activations;
+  const hidden = site.inputs[2]?.dims?.[2] ?? integer(site, "hidden_size", 0);
+  return {
+    hidden,
+    backward,
+    batchFirst: integer(site, "layout", 0) !== 0,
+    clip: site.attribute("clip") === undefined ? undefined : decimal(site, "clip", 0),
+    activations,
+    linearBeforeReset: integer(site, "linear_before_reset", 0) !== 0,
+    inputForget: integer(site, "input_forget", 0) !== 0,
+  };
+}
+
+function infer(s: Settings, site: Site): readonly Inferred[] {
+  const { type, dims } = need(site, 0);
+  const count = s.backward.length;
+  if (dims === undefined)
+    return [
+      { type, dims },
+      { type, dims },
+      { type, dims },
+    ];
+  const [steps, batch] = [dims[s.batchFirst ? 1 : 0] as Dim, dims[s.batchFirst ? 0 : 1] as Dim];
+  const state: Inferred = { type, dims: s.batchFirst ? [batch, count, s.hidden] : [count, batch, s.hidden] };
+  return [
+    { type, dims: s.batchFirst ? [batch, steps, count, s.hidden] : [steps, count, batch, s.hidden] },
+    state,
+    state,
+  ];
+}
+
+/** Inputs of the layer are summed over; samples stay samples; steps and hidden units depend on each other. */
+function links(s: Settings, site: Site): readonly AxisLink[] {
+  const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
+  const state = s.batchFirst ? 0 : 1;
+  const feedback = "hidden units feed back into each other";
+  const samples: AxisLink[] = [
+    { from: ["in0", batch], to: ["out0", s.batchFirst ? 0 : 2] },
+    ...Array.from({ length: Math.max(0, site.outputs - 1) }, (_, output): AxisLink => {
+      return { from: ["in0", batch], to: [`out${output + 1}`, state] };
+    }),
+    ...[5, 6].flatMap((input): AxisLink[] =>
+      site.inputs[input] === undefined ? [] : [{ from: [`in${input}`, state], to: ["in0", batch] }],
+    ),
+    ...(site.inputs[4] === undefined ? [] : [{ from: ["in4", 0], to: ["in0", batch] } as const]),
+  ];
+  return [
+    ...samples,
+    { from: ["in0", 2], to: ["in1", 2] },
+    { refuses: ["in0", steps], reason: "each step depends on the one before" },
+    { refuses: ["in1", 1], reason: feedback },
+    { refuses: ["in2", 1], reason: feedback },
+    { refuses: ["out0", 3], reason: feedback },
+  ];
+}
+
+/** The matrices of inputs and of the state: each a stack of one for each direction, whose rows are all gates of all hidden units. */
+function weights(site: Site): readonly WeightRole[] | Miss {
+  const bias = site.inputs[3]?.stored === true ? { bias: 3 } : {};
+  const common = { out: 1, in: 2, groups: 1, stack: 0, dataAxis: 2, outputAxis: 3 };
+  const found: WeightRole[] = [];
+  if (site.inputs[1]?.stored === true) found.push({ ...common, input: 1, data: 0, ...bias });
+  if (site.inputs[2]?.stored === true) found.push({ ...common, input: 2, data: 5, part: "recurrence" });
+  return found.length === 0 ? new Miss("the weights are activations") : found;
+}
+
+/** More steps than this written out make a graph of tens of thousands of nodes. */
+const mostSteps = 512;
+
+interface Direction {
+  readonly s: Settings;
+  readonly emit: Emit;
+  readonly functions: readonly Activation[];
+  /** W·x for each step, with all that can be added beforehand: batch × G·H. */
+  readonly steps: readonly Value[];
+  /** H × G·H */
+  readonly recurrence: Value;
+  /** b_R where it cannot be added beforehand (`linear_before_reset`). */
+  readonly recurrenceBias: Value | undefined;
+  /** Each H. */
+  readonly peepholes: readonly Value[] | undefined;
+  readonly hidden: number;
+  readonly type: Parameters<typeof scalar>[1];
+}
+
+interface State {
+  readonly h: Value;
+  readonly c: Value | undefined;
+}
+
+/** What a gate computes from the sum of its contributions. */
+function gate({ s, emit, functions, type }: Direction, sum: Value, which: number): Value {
+  const limited =
+    s.clip === undefined ? sum : emit.Clip([sum, scalar(emit, type, -s.clip), scalar(emit, type, s.clip)]);
+  return activation(emit, functions[which], limited);
+}
+
+function split(emit: Emit, value: Value, parts: number, size: number): readonly Value[] {
+  if (parts === 1) return [value];
+  return emit.many("Split", [value, integersConstant(emit, new Array<number>(parts).fill(size))], { axis: -1 }, parts);
+}
+
+function stepRNN(d: Direction, x: Value, { h }: State): State {
+  return { h: gate(d, d.emit.Add([x, d.emit.MatMul([h, d.recurrence])]), 0), c: undefined };
+}
+
+function stepGRU(d: Direction, x: Value, { h }: State): State {
+  const { emit, hidden } = d;
+  const [xz, xr, xh] = split(emit, x, 3, hidden);
+  const sum = (a: Value | undefined, b: Value | undefined): Value => emit.Add([a, b]);
+  let [z, r, candidate]: (Value | undefined)[] = [];
+  if (d.s.linearBeforeReset) {
+    const product = emit.MatMul([h, d.recurrence]);
+    const [rz, rr, rh] = split(
+      emit,
+      d.recurrenceBias === undefined ? product : sum(product, d.recurrenceBias),
+      3,
+      hidden,
+    );
+    z = gate(d, sum(xz, rz), 0);
+    r = gate(d, sum(xr, rr), 0);
+    candidate = gate(d, sum(xh, emit.Mul([r, rh])), 1);
+  } else {
+    const [rz, rr, rh] = split(emit, d.recurrence, 3, hidden);
+    z = gate(d, sum(xz, emit.MatMul([h, rz])), 0);
+    r = gate(d, sum(xr, emit.MatMul([h, rr])), 0);
+    candidate = gate(d, sum(xh, emit.MatMul([emit.Mul([r, h]), rh])), 1);
+  }
+  // (1 - z) ∘ candidate + z ∘ h
+  return { h: sum(candidate, emit.Mul([z, emit.Sub([h, candidate])])), c: undefined };
+}
+
+function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
+  const { emit } = d;
+  const [xi, xo, xf, xc] = split(emit, emit.Add([x, emit.MatMul([h, d.recurrence])]), 4, d.hidden);
+  const seen = (value: Value | undefined, peephole: number, cell: Value | undefined): Value =>
+    d.peepholes === undefined && value !== undefined
+      ? value
+      : emit.Add([value, emit.Mul([d.peepholes?.[peephole], cell])]);
+  const input = gate(d, seen(xi, 0, c), 0);
+  const forget = d.s.inputForget ? emit.Sub([scalar(emit, d.type, 1), input]) : gate(d, seen(xf, 2, c), 0);
+  const candidate = gate(d, xc as Value, 1);
+  const cell = emit.Add([emit.Mul([forget, c]), emit.Mul([input, candidate])]);
+  const output = gate(d, seen(xo, 1, cell), 0);
+  return { h: emit.Mul([output, gate(d, cell, 2)]), c: cell };
+}
+
+const stepOf = { RNN: stepRNN, GRU: stepGRU, LSTM: stepLSTM };
+
+/** The part of direction `at` of a stack. */
+function pick(emit: Emit, value: Value, at: number, axis = 0): Value {
+  return emit.Gather([value, emit.constant(fromNumbers("int64", [], [at]), "direction")], { axis });
+}
+
+/** batch × H zeros. */
+function noState(emit: Emit, x: Value, hidden: number): Value {
+  const batch = emit.Shape([x], { start: 1, end: 2 });
+  return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, integersConstant(emit, [hidden])], { axis: 0 })]);
+}
+
+function stacked(emit: Emit, parts: readonly Value[], axis: number): Value {
+  const open = parts.map((part) => emit.Unsqueeze([part, integersConstant(emit, [axis])]));
+  const [only] = open;
+  return open.length === 1 && only !== undefined ? only : emit.Concat(open, { axis });
+}
+
+function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+  const [given, w, r, b, lengths, h0, c0, p] = inputs;
+  const count = given?.type?.dims?.[s.batchFirst ? 1 : 0];
+  if (given === undefined || w === undefined || r === undefined) return new Miss("an operand is missing");
+  if (typeof count !== "number" || typeof s.hidden !== "number")
+    return new Miss("the number of steps or hidden units is not known");
+  if (count > mostSteps || count === 0) return new Miss(`${count} steps are not written out`);
+  const { hidden } = s;
+  const gates = gatesOf[kind];
+  const type = typeOf(given);
+  const x = s.batchFirst ? emit.Transpose([given], { perm: [1, 0, 2] }) : given;
+  const stateAxis = s.batchFirst ? 1 : 0;
+  const valid = Array.from({ length: count }, (_, step) => {
+    if (lengths === undefined) return undefined;
+    const reached = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
+    return emit.Unsqueeze([reached, integersConstant(emit, [1])]);
+  });
+  const zero = scalar(emit, type, 0);
+
+  const directions = s.backward.map((backward, at) => {
+    const turned = (value: Value): Value => emit.Transpose([pick(emit, value, at)], { perm: [1, 0] });
+    const [biasW, biasR] = b === undefined ? [] : split(emit, pick(emit, b, at), 2, gates * hidden);
+    const apart = s.linearBeforeReset && kind === "GRU";
+    const bias = biasW === undefined || biasR === undefined || apart ? biasW : emit.Add([biasW, biasR]);
+    const product = emit.MatMul([x, turned(w)]);
+    const all = bias === undefined ? product : emit.Add([product, bias]);
+    const ones = integersConstant(emit, new Array<number>(count).fill(1));
+    const steps = emit
+      .many("Split", [all, ones], { axis: 0 }, count)
+      .map((part) => emit.Squeeze([part, integersConstant(emit, [0])]));
+    const direction: Direction = {
+      s,
+      emit,
+      functions: s.activations[at] ?? [],
+      steps,
+      recurrence: turned(r),
+      recurrenceBias: apart ? biasR : undefined,
+      peepholes: p === undefined ? undefined : split(emit, pick(emit, p, at), 3, hidden),
+      hidden,
+      type,
+    };
+    const initial = (value: Value | undefined): Value =>
+      value === undefined ? noState(emit, x, hidden) : pick(emit, value, at, stateAxis);
+    let state: State = { h: initial(h0), c: kind === "LSTM" ? initial(c0) : undefined };
+    const outputs = new Array<Value>(count);
+    const order = Array.from({ length: count }, (_, step) => (backward ? count - 1 - step : step));
+    for (const step of order) {
+      const fresh = stepOf[kind](direction, steps[step] as Value, state);
+      const mask = valid[step];
+      const kept = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
+      outputs[step] = mask === undefined ? fresh.h : emit.Where([mask, fresh.h, zero]);
+      state = {
+        h: kept(fresh.h, state.h),
+        c: fresh.c === undefined || state.c === undefined ? undefined : kept(fresh.c, state.c),
+      };
+    }
+    return { y: stacked(emit, outputs, 0), ...state };
+  });
+
+  const y = stacked(
+    emit,
+    directions.map((direction) => direction.y),
+    1,
+  );
+  const states = (of: (state: State) => Value | undefined): Value[] => {
+    const parts = directions.flatMap((direction) => of(direction) ?? []);
+    return parts.length === 0 ? [] : [stacked(emit, parts, stateAxis)];
+  };
+  return [
+    s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : y,
+    ...states((state) => state.h),
+    ...states((state) => state.c),
+  ];
+}
+
+function recurrent(kind: Kind): Op {
+  return defineOp<Settings>({
+    name: kind,
+    read: (site) => read(kind, site),
+    infer,
+    unchanged: alwaysChanges,
+    parameters: (_, site) => [1, 2, 3, 7].filter((input) => site.inputs[input]?.stored === true),
+    weight: (_, site) => weights(site),
+    axes: (s, site) => ({ links: links(s, site) }),
+    lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
+    gradient: new Miss("is lowered first"),
+    cost: (_, site) => {
+      const [x, r] = [dimsAt(site, 0), dimsAt(site, 2)];
+      const w = dimsAt(site, 1);
+      if (x instanceof Miss) return x;
+      if (w instanceof Miss) return w;
+      if (r instanceof Miss) return r;
+      const rows = multiplyDims(x[0] as Dim, x[1] as Dim);
+      const matrices = [product(w), product(r)] as const;
+      return { macs: addDims(multiplyDims(rows, matrices[0]), multiplyDims(rows, matrices[1])) };
+    },
+    quantize: new Miss("runs in float; its weights alone may be stored as integers"),
+  });
+}
+
+export const recurrentOperators: readonly Op[] = [recurrent("RNN"), recurrent("GRU"), recurrent("LSTM")];
