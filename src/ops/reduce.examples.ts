@@ -30,6 +30,7 @@ function cases(op: string, since: number, feeds = { x: between(-2, 2) }): readon
 export const reduceExamples: readonly Example[] = [
   ...cases("ReduceSum", 13),
   ...["ReduceMean", "ReduceSumSquare", "ReduceL2", "ReduceL1", "ReduceLogSumExp"].flatMap((op) => cases(op, 18)),
+  ...cases("ReduceLogSum", 18, { x: between(0.5, 2) }),
   ...["ReduceMax", "ReduceMin", "ReduceProd"].flatMap((op) => cases(op, 18)),
   example("ReduceMax of equal elements", "(x: float32[2, 3]) axes: int64[1] = [1]; y = ReduceMax(x, axes)", {
     feeds: { x: [2, 2, 1, 0, 0, 0] },
@@ -44,8 +45,25 @@ export const reduceExamples: readonly Example[] = [
   }),
   example("ReduceProd of a stored shape", "() s: int64[3] = [2, 3, 4]; y = ReduceProd(s) {keepdims=0}"),
   example("ReduceSum of a stored shape", "() s: int64[3] = [2, 3, 4]; y = ReduceSum(s)"),
+  example("ReduceMax of a stored shape", "() s: int64[3] = [2, 4, 3]; y = ReduceMax(s)"),
+  example("ReduceMin of dimensions", "(x: float32[batch, 3]) s = Shape(x); y = ReduceMin(s)", {
+    except: { channels: "is computed from the dimensions that would change" },
+  }),
   example("ReduceSum over axes computed at run time", "(x: float32[2, 3], axes: int64[1]) y = ReduceSum(x, axes)", {
     feeds: { axes: [1] },
-    misses: { read: "computed at run time" },
+    misses: { axes: "computed at run time", gradient: "computed at run time" },
+    except: { types: "which axes become 1 is not known before the run" },
+  }),
+  example(
+    "ReduceMean over an axis computed at run time, not kept",
+    "(x: float32[2, 3], axes: int64[1]) y = ReduceMean(x, axes) {keepdims=0}",
+    {
+      feeds: { axes: [1] },
+      misses: { axes: "computed at run time", gradient: "computed at run time" },
+      except: { types: "which axes remain is not known before the run" },
+    },
+  ),
+  example("ReduceSum over as many axes as there are", "(x: float32[batch, 3], axes: int64[2]) y = ReduceSum(x, axes)", {
+    feeds: { axes: [1, 0] },
   }),
 ];

@@ -8,7 +8,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { withElements } from "./elements.ts";
@@ -16,7 +16,9 @@ import { dimsAt, fixed, ifSameDims, integersConstant, need, noMacs, reshapeTo, s
 
 interface Settings {
   /** Undefined: all. */
-  readonly axes: readonly number[] | undefined;
+  readonly axes: readonly number[] | "runtime" | undefined;
+  /** How many axes are computed at run time, where that is known. */
+  readonly count?: number;
   readonly keep: boolean;
   readonly nothing: boolean;
 }
@@ -24,7 +26,7 @@ interface Settings {
 interface Row {
   readonly name: string;
   /** The same over dimensions, for shapes computed in the graph. */
-  readonly onDims?: { readonly combine: (a: Dim, b: Dim) => Dim; readonly start: Dim };
+  readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
   /** Over a single element it is that element. */
   readonly keepsOne?: boolean;
   /** A channel of zeros leaves the result as it is. */
@@ -42,29 +44,46 @@ interface Row {
     | Miss;
 }
 
-function read(site: Site): Settings | Miss {
+function read(site: Site): Settings {
   const given = attributeOrInput(site, "axes", 1);
-  if (given === "runtime") return new Miss("its axes are computed at run time");
+  const keep = integer(site, "keepdims", 1) !== 0;
+  const noop = integer(site, "noop_with_empty_axes", 0) !== 0;
+  if (given === "runtime") {
+    const count = site.inputs[1]?.dims?.[0];
+    return typeof count === "number" && count > 0
+      ? { axes: "runtime", count, keep, nothing: false }
+      : { axes: "runtime", keep, nothing: noop };
+  }
   const empty = given === undefined || given.known.length === 0;
-  return {
-    axes: empty ? undefined : given.known,
-    keep: integer(site, "keepdims", 1) !== 0,
-    nothing: empty && integer(site, "noop_with_empty_axes", 0) !== 0,
-  };
+  return { axes: empty ? undefined : given.known, keep, nothing: empty && noop };
 }
 
-function reducedAxes(s: Settings, rank: number): ReadonlySet<number> {
+const atRunTime = new Miss("its axes are computed at run time");
+
+/** Undefined where only the run tells. */
+function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined {
+  if (s.axes === "runtime")
+    return s.count === rank ? new Set(Array.from({ length: rank }, (_, axis) => axis)) : undefined;
   if (s.nothing) return new Set();
   return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis));
 }
 
-function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] {
+function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
   const gone = reducedAxes(s, dims.length);
-  return dims.flatMap((dim, axis): Dim[] => (gone.has(axis) ? (s.keep ? [1] : []) : [dim]));
+  return gone === undefined
+    ? undefined
+    : dims.flatMap((dim, axis): Dim[] => (gone.has(axis) ? (s.keep ? [1] : []) : [dim]));
 }
 
-function links(s: Settings, dims: readonly Dim[], row: Row): AxisRule {
+/** Which axes are reduced is not known, but perhaps how many there are afterwards. */
+function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[] | undefined {
+  const rank = s.keep ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
+  return rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => site.open(0, axis));
+}
+
+function links(s: Settings, dims: readonly Dim[], row: Row): AxisRule | Miss {
   const gone = reducedAxes(s, dims.length);
+  if (gone === undefined) return atRunTime;
   let outAxis = 0;
   const found = dims.map((_, axis): AxisLink => {
     const at = outAxis;
@@ -85,15 +104,15 @@ function reduction(row: Row): Op {
       const { type } = need(site, 0);
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return [{ type, dims: undefined }];
-      const inferred = { type, dims: outDims(s, dims) };
+      const inferred = { type, dims: outDims(s, dims) ?? openDims(s, dims, site) };
       const elements = need(site, 0).elements;
       if (row.onDims === undefined || elements === undefined || dims.length !== 1 || s.nothing) return [inferred];
-      return [withElements(inferred, [elements.reduce(row.onDims.combine, row.onDims.start)])];
+      return [withElements(inferred, [row.onDims(elements)])];
     },
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
       if (dims === undefined || row.keepsOne !== true) return undefined;
-      const single = [...reducedAxes(s, dims.length)].every((axis) => dims[axis] === 1);
+      const single = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
       return single ? ifSameDims(site, outDims(s, dims)) : undefined;
     },
     parameters: noParameters,
@@ -110,6 +129,7 @@ function reduction(row: Row): Op {
             if (x === undefined || y === undefined || up === undefined) return [];
             const dims = fixed(x);
             const gone = reducedAxes(s, dims.length);
+            if (gone === undefined) return atRunTime;
             const kept = dims.map((dim, axis) => (gone.has(axis) ? 1 : dim));
             const count = dims.reduce((product, dim, axis) => (gone.has(axis) ? product * dim : product), 1);
             const open = (value: Value): Value => (s.keep || gone.size === 0 ? value : reshapeTo(emit, value, kept));
@@ -128,7 +148,7 @@ export const reduceOperators: readonly Op[] = [
   reduction({
     name: "ReduceSum",
     keepsOne: true,
-    onDims: { combine: addDims, start: 0 },
+    onDims: (elements) => elements.reduce(addDims, 0),
     absorbsZeros: true,
     derivative: ({ up }) => up,
   }),
@@ -158,6 +178,12 @@ export const reduceOperators: readonly Op[] = [
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
   }),
   reduction({
+    name: "ReduceLogSum",
+    absorbsZeros: true,
+    // y = ln Σx, so dy/dx = e⁻ʸ.
+    derivative: ({ emit, up, y }) => emit.Mul([up, emit.Exp([emit.Neg([y])])]),
+  }),
+  reduction({
     name: "ReduceLogSumExp",
     absorbsZeros: false,
     derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Exp([emit.Sub([x, y])])]),
@@ -166,6 +192,8 @@ export const reduceOperators: readonly Op[] = [
     reduction({
       name,
       keepsOne: true,
+      onDims: (elements) =>
+        elements.length === 0 ? undefined : extremeDims(name === "ReduceMax" ? "max" : "min", elements),
       absorbsZeros: false,
       // Elements that share the extremum share the gradient evenly.
       derivative: ({ emit, up, x, y, over }) => {
@@ -177,7 +205,7 @@ export const reduceOperators: readonly Op[] = [
   reduction({
     name: "ReduceProd",
     keepsOne: true,
-    onDims: { combine: multiplyDims, start: 1 },
+    onDims: (elements) => elements.reduce(multiplyDims, 1),
     absorbsZeros: false,
     // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.
     derivative: ({ emit, up, x, number, over }) => {

@@ -1,7 +1,7 @@
 /**
- * Softmax and LogSoftmax along one axis.
- * Opset history: before 13 the default axis is 1 and everything from that axis on is flattened into one; that equals the new form exactly
- * if the axis is the last, otherwise refused.
+ * Softmax, LogSoftmax and Hardmax (1 at the first greatest, 0 elsewhere) along one axis.
+ * Opset history: before 13 the default axis is 1, and everything from that axis on is taken as one. Where only one of these axes has more
+ * than one element, the two meanings agree.
  *
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy.
  */
@@ -9,49 +9,90 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { integer, wrapAxis } from "./attributes.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { dimsAt, integersConstant, noMacs, sameAsInput } from "./rules.ts";
+
+interface Settings {
+  /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
+  readonly axes: readonly number[] | undefined;
+}
 
 type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value;
 
-function softmax(name: string, rule: Rule, quantized: boolean): Op {
-  return defineOp<{ readonly axis: number }>({
+interface Row {
+  readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
+  readonly rule: Rule | Miss;
+  readonly quantized: boolean;
+}
+
+const primitive = new Miss("is primitive");
+const noRank = new Miss("the rank of its input is not known");
+
+function read(site: Site): Settings {
+  const dims = site.inputs[0]?.dims;
+  const axis = integer(site, "axis", site.version < 13 ? 1 : -1);
+  if (dims === undefined) return { axes: undefined };
+  const first = wrapAxis(axis, dims.length);
+  if (site.version >= 13) return { axes: [first] };
+  const flattened = dims.map((_, other) => other).slice(first);
+  const long = flattened.filter((other) => dims[other] !== 1);
+  return { axes: long.length > 0 ? long : [first] };
+}
+
+function softmax({ name, rule, quantized }: Row): Op {
+  return defineOp<Settings>({
     name,
-    read: (site) => {
-      const rank = site.inputs[0]?.dims?.length;
-      const axis = integer(site, "axis", site.version < 13 ? 1 : -1);
-      if (rank === undefined) return axis === -1 ? { axis } : new Miss("the rank of its input is not known");
-      const wrapped = wrapAxis(axis, rank);
-      if (site.version < 13 && wrapped !== rank - 1) return new Miss("flattens several axes (before opset 13)");
-      return { axis: wrapped };
-    },
+    read,
     infer: (_, site) => sameAsInput(site),
     unchanged: alwaysChanges,
     parameters: noParameters,
     weight: new Miss("has no weight"),
-    axes: (s, site) => {
+    axes: ({ axes }, site) => {
       const dims = dimsAt(site, 0);
-      if (dims instanceof Miss) return dims;
-      const links = dims.map(
-        (_, axis): AxisLink =>
-          axis === s.axis
-            ? { refuses: ["in0", axis], reason: `${name} normalizes over this axis` }
-            : { from: ["in0", axis], to: ["out0", axis] },
-      );
-      return { links: [...links, { refuses: ["out0", s.axis], reason: `${name} normalizes over this axis` }] };
+      if (dims instanceof Miss || axes === undefined) return noRank;
+      const links = dims.flatMap((_, axis): AxisLink[] => {
+        const reason = `${name} normalizes over this axis`;
+        if (!axes.includes(axis)) return [{ from: ["in0", axis], to: ["out0", axis] }];
+        return [
+          { refuses: ["in0", axis], reason },
+          { refuses: ["out0", axis], reason },
+        ];
+      });
+      return { links };
     },
-    lower: new Miss("is primitive"),
-    gradient: (s, { emit, outputs: [y], upstream: [up] }) => {
-      if (y === undefined || up === undefined) return [];
-      const axis = integersConstant(emit, [s.axis]);
-      return [rule(emit, y, up, (value) => emit.ReduceSum([value, axis], { keepdims: 1 }))];
-    },
+    lower:
+      rule instanceof Miss
+        ? primitive
+        : ({ axes }, emit, [x]) => {
+            const [first] = axes ?? [];
+            if (x === undefined || axes === undefined || first === undefined) return noRank;
+            if (axes.length === 1) return primitive;
+            return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
+          },
+    gradient:
+      rule instanceof Miss
+        ? rule
+        : ({ axes }, { emit, outputs: [y], upstream: [up] }) => {
+            if (y === undefined || up === undefined) return [];
+            if (axes === undefined) return noRank;
+            const over = integersConstant(emit, axes);
+            return [rule(emit, y, up, (value) => emit.ReduceSum([value, over], { keepdims: 1 }))];
+          },
     cost: noMacs,
     quantize: quantized ? () => ({ kind: "activation", inputs: [0] }) : new Miss("runs in float"),
   });
 }
 
 export const softmaxOperators: readonly Op[] = [
-  softmax("Softmax", (emit, y, up, sum) => emit.Mul([y, emit.Sub([up, sum(emit.Mul([up, y]))])]), true),
-  softmax("LogSoftmax", (emit, y, up, sum) => emit.Sub([up, emit.Mul([emit.Exp([y]), sum(up)])]), false),
+  softmax({
+    name: "Softmax",
+    rule: (emit, y, up, sum) => emit.Mul([y, emit.Sub([up, sum(emit.Mul([up, y]))])]),
+    quantized: true,
+  }),
+  softmax({
+    name: "LogSoftmax",
+    rule: (emit, y, up, sum) => emit.Sub([up, emit.Mul([emit.Exp([y]), sum(up)])]),
+    quantized: false,
+  }),
+  softmax({ name: "Hardmax", rule: new Miss("is constant almost everywhere"), quantized: false }),
 ];
