@@ -40,18 +40,20 @@ function copyInto(from: Graph, to: Graph, copies: Map<Value, Value>): void {
   to.setOutputs(from.outputs.map(copied));
 }
 
-function copyAttribute(attribute: Attribute, owner: Node, copies: Map<Value, Value>): Attribute {
+/** An attribute for a node of another graph; graphs inside are copied, and read what `copies` has in place of values from outside. */
+export function copyAttribute(attribute: Attribute, owner: Node, copies: Map<Value, Value>): Attribute {
   const copy = (graph: Graph): Graph => {
     const inner = new Graph(owner);
     copyInto(graph, inner, copies);
     return inner;
   };
-  if (attribute.kind === "graph") return { kind: "graph", value: copy(attribute.value) };
-  if (attribute.kind === "graphs") return { kind: "graphs", value: attribute.value.map(copy) };
+  if (attribute.kind === "graph") return { ...attribute, value: copy(attribute.value) };
+  if (attribute.kind === "graphs") return { ...attribute, value: attribute.value.map(copy) };
   return attribute;
 }
 
-function carry(from: Carried, to: Carried): void {
+/** Documentation, metadata and unknown fields go along. */
+export function carry(from: Carried, to: Carried): void {
   to.doc = from.doc;
   to.unknown = from.unknown;
   for (const [key, value] of from.metadata) to.metadata.set(key, value);

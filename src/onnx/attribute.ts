@@ -57,7 +57,10 @@ export async function readAttribute(
     const known = new Set<number>([f.name, f.type, valueFields[kind]]);
     const rest = fields.filter((field) => !known.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
-    if (carried !== undefined) setOrigin(attribute, { carried });
+    if (carried === undefined) return [name, attribute];
+    // Graphs are copied with the graph around them; all else is shared by copies, and found by what it is.
+    if (attribute.kind === "graph" || attribute.kind === "graphs") return [name, { ...attribute, unknown: carried }];
+    setOrigin(attribute, { carried });
   } else setOrigin(attribute, { whole: payload(message), name });
   return [name, attribute];
 }
@@ -161,7 +164,7 @@ export function writeAttribute(
       writeValue(message, attribute, writing);
       message.integer(f.type, attributeTypes[attribute.kind]);
     },
-    origin?.carried,
+    attribute.kind === "graph" || attribute.kind === "graphs" ? attribute.unknown : origin?.carried,
   );
 }
 

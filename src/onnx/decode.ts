@@ -4,6 +4,7 @@ import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts
 import { Model, type ModelHeader } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
+import { readContainer } from "./container-type.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
@@ -132,11 +133,13 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   const unknown: Field[] = [];
   const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
-  const declared: ValueInfo[] = [];
+  const declared: { readonly info: ValueInfo; readonly field: Field }[] = [];
   const nodes: ReadNode[] = [];
   const info = async (field: Field): Promise<ValueInfo> => {
     const loaded = await file.loaded(field);
-    return readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
+    const read = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
+    file.count(read.metadata.size + (read.type?.dims?.length ?? 0));
+    return read;
   };
   for (const field of fields) {
     switch (field.number) {
@@ -163,7 +166,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         outputs.push(await info(field));
         break;
       case graphFields.valueInfo:
-        declared.push(await info(field));
+        declared.push({ info: await info(field), field });
         break;
       case graphFields.metadata:
         metadata.push(await file.loaded(field));
@@ -173,16 +176,19 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
     }
   }
   readMetadata(metadata, graph.metadata);
-  graph.unknown = joinCarried(unknown);
   addInputs(graph, inputs);
   const produced = producedNames(graph, nodes);
-  for (const value of declared) {
-    // Types of values that are not there (left over by other tools) say nothing.
-    const known = graph.ownValue(value.name) ?? (produced.has(value.name) ? graph.addValue(value.name) : undefined);
-    if (known === undefined) continue;
-    applyInfo(known, value);
+  for (const { info, field } of declared) {
+    const known = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
+    if (known === undefined) {
+      // The type of a value that is not there (left over by another tool) says nothing, and stays what it is.
+      unknown.push(await file.loaded(field));
+      continue;
+    }
+    applyInfo(known, info);
     known.declared = true;
   }
+  graph.unknown = joinCarried(unknown);
   // All values exist before the first node is read: nodes need not be in order, and subgraphs see what is around them.
   for (const name of produced) if (graph.ownValue(name) === undefined) graph.addValue(name);
   for (const node of nodes) await addNode(reading, node, graph, depth);
@@ -263,7 +269,10 @@ function applyInfo(value: Value, info: ValueInfo): void {
     return;
   }
   if (info.type !== undefined) value.type = info.type;
-  if (info.foreign !== undefined) value.foreign = { ...value.foreign, type: info.foreign };
+  if (info.foreign !== undefined) {
+    const container = readContainer(info.foreign, info.name);
+    value.foreign = { ...value.foreign, type: info.foreign, ...(container === undefined ? {} : { container }) };
+  }
   if (info.doc !== undefined) value.doc = info.doc;
   if (info.role !== undefined) value.role = info.role;
   if (info.unknown !== undefined) value.unknown = info.unknown;

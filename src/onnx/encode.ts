@@ -14,7 +14,15 @@ import { fieldText, payload, splitFields } from "./fields.ts";
 import { writeMetadata } from "./metadata.ts";
 import { readOpset } from "./opset.ts";
 import type { Writing } from "./reading.ts";
-import { graphFields, modelFields, nodeFields, opsetFields, sparseFields, tensorFields } from "./schema.ts";
+import {
+  graphFields,
+  modelFields,
+  nodeFields,
+  opsetFields,
+  sparseFields,
+  tensorFields,
+  valueInfoFields,
+} from "./schema.ts";
 import { FileTensor } from "./tensor.ts";
 import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
@@ -46,7 +54,7 @@ export interface EncodeOptions {
  * ```
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* stream(await modelPieces(model, options));
+  yield* stream(fitting(await modelPieces(model, options)));
 }
 
 /**
@@ -54,8 +62,8 @@ export async function* encode(model: Model, options: EncodeOptions = {}): AsyncG
  * @throws PithError as `encode` does.
  */
 export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
-  const pieces = await modelPieces(model, options);
-  const bytes = new Uint8Array(pieces.reduce((size, piece) => size + sizeOf(piece), 0));
+  const pieces = fitting(await modelPieces(model, options));
+  const bytes = new Uint8Array(totalSize(pieces));
   let length = 0;
   for await (const chunk of stream(pieces)) {
     bytes.set(chunk, length);
@@ -66,10 +74,32 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
 
 /** The size of the model's file in bytes, without writing it. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
-  return (await modelPieces(model, options)).reduce((size, piece) => size + sizeOf(piece), 0);
+  return totalSize(fitting(await modelPieces(model, options)));
 }
 
-async function modelPieces(model: Model, options: EncodeOptions): Promise<readonly Piece[]> {
+/** Whether protobuf can read so much in one message. */
+export function fits(pieces: readonly Piece[]): boolean {
+  return totalSize(pieces) <= protobufLimit;
+}
+
+/** @throws PithError E_UNSUPPORTED if the model is too long for one file. */
+export function fitting(pieces: readonly Piece[]): readonly Piece[] {
+  if (fits(pieces)) return pieces;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `The model takes ${totalSize(pieces)} bytes, and an ONNX file may take ${protobufLimit}.`,
+    {
+      hint: "Weights of the graph may go into a file beside the model: save(model, path) does so. Constants in nodes cannot.",
+    },
+  );
+}
+
+function totalSize(pieces: readonly Piece[]): number {
+  return pieces.reduce((size, piece) => size + sizeOf(piece), 0);
+}
+
+/** The parts of a model's file, whatever their size. */
+export async function modelPieces(model: Model, options: EncodeOptions): Promise<readonly Piece[]> {
   const strings = await readStrings(model.graph);
   const writing: Writing = { strings, graph: (writer, graph) => writeGraph(writer, graph, writing, options) };
   const { header } = model;
@@ -96,17 +126,7 @@ async function modelPieces(model: Model, options: EncodeOptions): Promise<readon
   }
   writeMetadata(writer, modelFields.metadata, header.metadata);
   for (const bytes of header.functions) writer.bytes(modelFields.functions, bytes);
-  const pieces = writer.finish();
-  if (writer.size > protobufLimit) {
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `The model takes ${writer.size} bytes, and an ONNX file may take ${protobufLimit}.`,
-      {
-        hint: "Save it with { externalData: true }: the weights go into a file beside it.",
-      },
-    );
-  }
-  return pieces;
+  return writer.finish();
 }
 
 /** Imports of operator sets as the file spelled them: with or without an empty domain, which says the same. */
@@ -143,11 +163,24 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
     if (isDeclared(value) || (!listed.has(value) && saysMore(value)))
       writeValueInfo(writer, graphFields.valueInfo, value);
   }
+  for (const info of strayInfos(graph)) writer.bytes(graphFields.valueInfo, info);
   for (const value of values) {
     const sparse = value.foreign?.sparse;
     if (sparse !== undefined) writeSparse(writer, value.name, sparse);
   }
   writeMetadata(writer, graphFields.metadata, graph.metadata);
+}
+
+/** What the file says of values that it does not have. Should there be one of that name by now, it is another. */
+function strayInfos(graph: Graph): Uint8Array[] {
+  if (graph.unknown === undefined) return [];
+  return splitFields(graph.unknown)
+    .filter((field) => field.number === graphFields.valueInfo)
+    .map(payload)
+    .filter((info) => {
+      const name = splitFields(info).findLast((field) => field.number === valueInfoFields.name);
+      return name === undefined || graph.value(fieldText(name)) === undefined;
+    });
 }
 
 function isDeclared(value: Value): boolean {

@@ -10,6 +10,9 @@ import { readEntry } from "./metadata.ts";
 /** Opens the file that a model calls `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
+/** Each is held open: more would use up what the system grants a process. Converters that write a file per tensor reach some hundreds. */
+const filesLimit = 4096;
+
 /** The other files of a model, each opened once. */
 export class ExternalFiles {
   readonly #open: OpenExternal | undefined;
@@ -19,7 +22,15 @@ export class ExternalFiles {
     this.#open = open;
   }
 
-  find(location: string, place: string): Promise<ByteSource> {
+  get count(): number {
+    return this.#files.size;
+  }
+
+  has(location: string): boolean {
+    return this.#files.has(location);
+  }
+
+  async find(location: string, place: string): Promise<ByteSource> {
     if (this.#open === undefined) {
       throw new PithError(
         "E_UNSUPPORTED",
@@ -53,6 +64,9 @@ export async function readExternal(
   if (location === undefined || location === "") {
     throw new PithError("E_MODEL", `${place}: its elements lie in another file, which is not named.`);
   }
+  if (files.count >= filesLimit && !files.has(location)) {
+    throw new PithError("E_UNSUPPORTED", `${place}: the model keeps its weights in more than ${filesLimit} files.`);
+  }
   const start = wholeNumber(entries.get("offset"), 0, place);
   const length = wholeNumber(entries.get("length"), bytes, place);
   if (length !== bytes) {
@@ -61,7 +75,9 @@ export async function readExternal(
       `${place}: its dimensions ask for ${bytes} bytes, "${location}" holds ${length} for it.`,
     );
   }
-  const source = await files.find(location, place);
+  const source = await files.find(location, place).catch((error: unknown) => {
+    throw error instanceof PithError ? withPlace(error, place) : error;
+  });
   const end = start + length;
   if (end > source.size) {
     throw new PithError(
@@ -70,6 +86,13 @@ export async function readExternal(
     );
   }
   return { source, start, end };
+}
+
+function withPlace(error: PithError, place: string): PithError {
+  return new PithError(error.code, `${place}: ${error.message}`, {
+    cause: error,
+    hint: error.hint ?? "A model whose weights lie in other files needs them all, in the folder that it lies in.",
+  });
 }
 
 function wholeNumber(text: string | undefined, otherwise: number, place: string): number {

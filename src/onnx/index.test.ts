@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { richModel } from "../../test/onnx/messages.ts";
+import { Model } from "../graph/model.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { encode, encodeToBytes, open, save } from "./index.ts";
 
@@ -34,21 +35,52 @@ describe("open", () => {
     }
   });
 
+  const zip = (name: string): string => `PK\x03\x04${"\0".repeat(22)}${String.fromCharCode(name.length)}\0\0\0${name}`;
+
   test.each([
-    ["PK\x03\x04........", /zip archive/, /torch\.onnx\.export/],
-    ["GGUF\x03\x00\x00\x00", /GGUF/, /ONNX export/],
-    ["version https://git-lfs.github.com/spec/v1\n", /Git LFS/, /git lfs pull/],
-    ["<!DOCTYPE html><html>", /web page/, /download/],
-    ["\x10\x00\x00\x00TFL3....", /TensorFlow Lite/, /tf2onnx/],
-    ["hello, world, this is text", /is not an ONNX model/, /damaged/],
-  ])("says what a file is that is no model: %j", async (text, sentence, hint) => {
-    await writeFile(path, Buffer.from(text, "latin1"));
-    await expect(open(path)).rejects.toMatchObject({
+    ["zip archive", "model.onnx", "PK\x03\x04........", /zip archive/, /torch\.onnx\.export/],
+    ["PyTorch checkpoint", "model.onnx", zip("archive/data.pkl"), /PyTorch checkpoint/, /torch\.onnx\.export/],
+    ["Keras archive", "net.keras", zip("metadata.json"), /Keras/, /tf2onnx/],
+    ["zipped ONNX model", "model.zip", zip("model/model.onnx"), /ONNX model in it/, /[Uu]npack/],
+    ["NumPy archive", "data.npz", zip("arr_0.npy"), /NumPy archive/, /--data/],
+    ["pickle", "model.onnx", "\x80\x02}q\x00.", /pickle/, /torch\.onnx\.export/],
+    ["GGUF file", "model.gguf", "GGUF\x03\x00\x00\x00", /GGUF/, /ONNX export/],
+    ["safetensors file", "model.safetensors", '\x40\0\0\0\0\0\0\0{"w":{"dtype":"F32"}}', /safetensors/, /no network/],
+    ["LFS placeholder", "model.onnx", "version https://git-lfs.github.com/spec/v1\n", /Git LFS/, /git lfs pull/],
+    ["web page", "model.onnx", "<!DOCTYPE html><html>", /web page/, /download/],
+    ["TensorFlow Lite model", "m.tflite", "\x10\x00\x00\x00TFL3....", /TensorFlow Lite/, /tf2onnx.*--tflite/],
+    [
+      "SavedModel",
+      "saved_model.pb",
+      "\x08\x01\x12\x05\x0a\x03\xff\xfe\xfd",
+      /TensorFlow model/,
+      /tf2onnx.*--saved-model/,
+    ],
+    ["data file of a model", "model.onnx_data", "\xff".repeat(100), /weights of an ONNX model/, /\.onnx file/],
+    ["TensorRT engine", "model.plan", "ptrt\0\0\0\0", /TensorRT/, /built from/],
+    ["tar archive", "model.tar", `${"x".repeat(257)}ustar`, /tar archive/, /[Uu]npack/],
+    ["text", "model.onnx", "hello, world, this is text", /looks like a text/, /\.onnx file/],
+    ["ONNX model as text", "model.txt", "<ir_version: 8, opset_import: [...]>", /ONNX model as text/, /onnx\.save/],
+    ["damaged model", "model.onnx", "\x08\x08\x3a\xff\xff\xff\xff\x07rest", /is not an ONNX model: at byte/, /damaged/],
+  ])("says of a %s what it is, and what to do", async (_, name, text, sentence, hint) => {
+    const place = join(folder, name);
+    await writeFile(place, Buffer.from(text, "latin1"));
+    await expect(open(place)).rejects.toMatchObject({
       code: "E_NOT_ONNX",
       message: expect.stringMatching(sentence),
       hint: expect.stringMatching(hint),
     });
-    await expect(open(path)).rejects.toThrow(path);
+    await expect(open(place)).rejects.toThrow(place);
+  });
+
+  test("says of a folder what lies in it", async () => {
+    const inner = join(folder, "inner");
+    await mkdir(inner);
+    await expect(open(inner)).rejects.toMatchObject({ code: "E_FILE", hint: undefined });
+    await writeFile(join(inner, "decoder.onnx"), "");
+    await expect(open(inner)).rejects.toMatchObject({ hint: expect.stringMatching(/decoder\.onnx/) });
+    await writeFile(join(inner, "saved_model.pb"), "");
+    await expect(open(inner)).rejects.toMatchObject({ hint: expect.stringMatching(/tf2onnx/) });
   });
 
   test("says that a file is empty, missing, or a folder", async () => {
@@ -58,7 +90,10 @@ describe("open", () => {
       code: "E_FILE",
       message: expect.stringMatching(/no such file/),
     });
-    await expect(open(folder)).rejects.toMatchObject({ code: "E_FILE", message: expect.stringMatching(/not a file/) });
+    await expect(open(folder)).rejects.toMatchObject({
+      code: "E_FILE",
+      message: expect.stringMatching(/not a file but a folder/),
+    });
   });
 
   test("notices that a weight was overwritten after the model had been opened", async () => {
@@ -114,14 +149,22 @@ describe("save", () => {
     await expect(save(richModel(), join(folder, "none", "model.onnx"))).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("of a model of 2 GiB asks for external data", async () => {
+  test("of a model of 2 GiB puts weights outside, and refuses where that was forbidden", async () => {
     const model = richModel();
     const tensor = { type: "float32", dims: [2 ** 29], bytes: 2 ** 31, small: undefined, stored: undefined } as const;
-    model.graph.addTensor("huge", { ...tensor, read: () => Promise.reject(new Error("not read")) });
-    await expect(save(model, path)).rejects.toMatchObject({
-      code: "E_UNSUPPORTED",
-      hint: expect.stringMatching(/externalData/),
-    });
+    let asked = 0;
+    const read = () => {
+      asked++;
+      return Promise.reject(new Error("asked for"));
+    };
+    model.graph.addTensor("huge", { ...tensor, read });
+    await expect(save(model, path, { externalData: false })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+    await expect(encodeToBytes(model)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+    expect(asked).toBe(0);
+    // It would be written, had it any elements.
+    await expect(save(model, path)).rejects.toThrow("asked for");
+    expect(asked).toBe(1);
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 
@@ -129,7 +172,7 @@ describe("external data", () => {
   test("is written beside the model, in pages, and opens again", async () => {
     const model = richModel();
     await save(model, path, { externalData: true });
-    expect((await readdir(folder)).sort()).toEqual(["model.onnx", "model.onnx.data"]);
+    expect((await readdir(folder)).sort()).toEqual(["model.onnx", "model.onnx_data"]);
     expect((await stat(path)).size).toBeLessThan(10_000);
     const again = await open(path);
     for (const name of ["conv.weight", "conv.bias", "mask", "small", "fc"]) {
@@ -155,6 +198,66 @@ describe("external data", () => {
     }
   });
 
+  test("never overwrites a data file: a model may need it", async () => {
+    const needs = join(folder, "needs.onnx");
+    await save(richModel(), path, { externalData: true });
+    await rename(path, needs);
+    await save(richModel(), path, { externalData: true });
+    expect((await readdir(folder)).sort()).toEqual([
+      "model.onnx",
+      "model.onnx_data",
+      "model.onnx_data_1",
+      "needs.onnx",
+    ]);
+    for (const place of [path, needs])
+      expect(await weight(await open(place), "fc")).toEqual(await weight(richModel(), "fc"));
+    // What the replaced model kept its weights in is not needed any more; the other's is.
+    await save(richModel(), path, { externalData: true });
+    expect((await readdir(folder)).sort()).toEqual([
+      "model.onnx",
+      "model.onnx_data",
+      "model.onnx_data_2",
+      "needs.onnx",
+    ]);
+  });
+
+  test("is read from several files, at offsets, one tensor beside another", async () => {
+    const model = richModel();
+    const [fc, mask] = [await weight(model, "fc"), await weight(model, "mask")];
+    if (!(fc instanceof Float32Array && mask instanceof Float32Array)) throw new Error("no weights");
+    const bytes = (data: Float32Array) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    await mkdir(join(folder, "sub"));
+    await writeFile(join(folder, "a.bin"), Buffer.concat([new Uint8Array(7), bytes(fc), bytes(mask)]));
+    await writeFile(join(folder, "sub", "b.bin"), bytes(mask));
+    const places = new Map([
+      ["fc", { location: "a.bin", offset: 7, length: fc.byteLength }],
+      ["mask", { location: "a.bin", offset: 7 + fc.byteLength, length: mask.byteLength }],
+      ["conv.weight", { location: "sub/b.bin", offset: 0, length: mask.byteLength }],
+    ]);
+    await writeFile(path, await encodeToBytes(model, { place: ({ name }) => places.get(name) }));
+    const opened = await open(path);
+    expect(await weight(opened, "fc")).toEqual(fc);
+    expect(await weight(opened, "mask")).toEqual(mask);
+    expect(await weight(opened, "conv.weight")).toEqual(mask);
+    await save(opened, path, { externalData: true });
+    expect(await weight(await open(path), "fc")).toEqual(fc);
+    // Files of other names are somebody else's.
+    expect((await readdir(folder)).sort()).toEqual(["a.bin", "model.onnx", "model.onnx_data", "sub"]);
+  });
+
+  test("that the system would have to open too many files for is refused", async () => {
+    const model = new Model();
+    for (let index = 0; index <= 4096; index++) model.graph.addTensor(`w${index}`, inMemory(float32([1], [1])));
+    const many = await encodeToBytes(model, {
+      place: ({ name }) => ({ location: `${name}.bin`, offset: 0, length: 4 }),
+    });
+    const external = async (name: string) => ({ name, size: 4, read: async () => new Uint8Array(4) });
+    await expect(open(many, { external })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(/tensor "w4096".*more than 4096 files/),
+    });
+  });
+
   test("of a model without a folder needs a way to open it", async () => {
     await save(richModel(), path, { externalData: true });
     const bytes = new Uint8Array(await readFile(path));
@@ -168,18 +271,22 @@ describe("external data", () => {
       },
     });
     expect(await weight(model, "fc")).toEqual(await weight(richModel(), "fc"));
-    expect(asked).toEqual(["model.onnx.data"]);
+    expect(asked).toEqual(["model.onnx_data"]);
   });
 
   test("that is missing or too short is named", async () => {
     await save(richModel(), path, { externalData: true });
-    await writeFile(`${path}.data`, new Uint8Array(100));
+    await writeFile(`${path}_data`, new Uint8Array(100));
     await expect(open(path)).rejects.toMatchObject({
       code: "E_MODEL",
-      message: expect.stringMatching(/"model\.onnx\.data", which has 100/),
+      message: expect.stringMatching(/model\.onnx": tensor "[\w.]+".*"model\.onnx_data", which has 100/),
     });
-    await rm(`${path}.data`);
-    await expect(open(path)).rejects.toMatchObject({ code: "E_FILE", message: expect.stringMatching(/no such file/) });
+    await rm(`${path}_data`);
+    await expect(open(path)).rejects.toMatchObject({
+      code: "E_FILE",
+      message: expect.stringMatching(/model\.onnx": tensor "[\w.]+".*model\.onnx_data".*no such file/),
+      hint: expect.stringMatching(/needs them all/),
+    });
   });
 });
 

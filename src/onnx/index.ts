@@ -1,21 +1,14 @@
 /** ONNX files: opening, saving, encoding. */
-import {
-  blobSource,
-  bytesSource,
-  fileNameOf,
-  openBeside,
-  openFile,
-  writeFileAtomically,
-  writeFilesAtomically,
-} from "#platform";
+import { blobSource, bytesSource, openBeside, openFile, writeFileAtomically } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
-import { encode } from "./encode.ts";
+import { fits, fitting, modelPieces } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
-import { placeOutside, type SaveOptions } from "./save-external.ts";
-import { sniff } from "./sniff.ts";
+import { type SaveOptions, saveOutside } from "./save-external.ts";
+import { sniff, sniffedBytes } from "./sniff.ts";
+import { stream } from "./writer.ts";
 
 export { type EncodeOptions, encode, encodedSize, encodeToBytes } from "./encode.ts";
 export type { OpenExternal } from "./external.ts";
@@ -61,7 +54,11 @@ export async function open(
  * Writes a model to a file in one step: the path holds either what it held before or the whole new model, never a part.
  * The path may be the one that the model was opened from.
  *
- * @param options `externalData: true` puts the weights into `<path>.data`; needed where the model takes 2 GiB or more.
+ * Weights go into the model's own file, wherever they came from, unless it would become longer than the 2 GiB that protobuf can read.
+ * Then, or if asked for, they go into `<path>_data`. A data file that is there already is never overwritten, since a model may need it:
+ * the new one is called `<path>_data_1` then, and what the replaced model kept its weights in under such a name is removed afterwards.
+ *
+ * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does.
  * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
  *
  * @example
@@ -71,12 +68,13 @@ export async function open(
  * ```
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
-  if (options.externalData !== true) return writeFileAtomically(path, encode(model));
-  const { place, chunks } = placeOutside(model, `${fileNameOf(path)}.data`);
-  return writeFilesAtomically([
-    [`${path}.data`, chunks()],
-    [path, encode(model, { place })],
-  ]);
+  const { externalData } = options;
+  if (externalData !== true) {
+    const pieces = await modelPieces(model, {});
+    if (externalData === false) fitting(pieces);
+    if (externalData === false || fits(pieces)) return writeFileAtomically(path, stream(pieces));
+  }
+  return saveOutside(model, path);
 }
 
 function sourceOf(source: string | URL | Blob | Uint8Array | ByteSource): Promise<ByteSource> | ByteSource {
@@ -91,7 +89,7 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   const { code } = error;
   if (code === "E_NOT_ONNX") {
     if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
-    const guess = sniff(await source.read(0, Math.min(64, source.size)), source.name);
+    const guess = sniff(await source.read(0, Math.min(sniffedBytes, source.size)), source.name);
     if (guess !== undefined) {
       const { hint } = guess;
       return new PithError(code, `"${source.name}" is not an ONNX model: it looks like ${guess.what}.`, {
@@ -101,9 +99,8 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
     }
     return rephrased(error, `"${source.name}" is not an ONNX model: ${error.message}`);
   }
-  return code === "E_MODEL" || code === "E_UNSUPPORTED"
-    ? rephrased(error, `"${source.name}": ${error.message}`)
-    : error;
+  const named = error.message.startsWith(`"${source.name}"`) || !["E_MODEL", "E_UNSUPPORTED", "E_FILE"].includes(code);
+  return named ? error : rephrased(error, `"${source.name}": ${error.message}`);
 }
 
 function rephrased(error: PithError, message: string): PithError {

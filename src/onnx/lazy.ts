@@ -5,6 +5,7 @@
  * themselves; what is long stays in the file, as a range, and whoever knows the field decides whether to descend into it. Reads are
  * small after a jump (a skipped weight) and grow while they go on in sequence.
  */
+import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformed, readHeader } from "./wire.ts";
@@ -14,8 +15,15 @@ const wholeBytes = 2 ** 16;
 const firstWindow = 2 ** 12;
 const lastWindow = 2 ** 18;
 
+/** Fields of all messages together: some two hundred bytes of memory each. A network of a hundred thousand nodes has two million. */
+const fieldsLimit = 2 ** 23;
+/** Long texts, functions and whatever else is kept in memory as it stands, all together. */
+const carriedLimit = 2 ** 28;
+
 export class LazyFile {
   readonly source: ByteSource;
+  #fields = 0;
+  #carried = 0;
   #window: Uint8Array = new Uint8Array(0);
   #base = 0;
   #next = firstWindow;
@@ -32,7 +40,7 @@ export class LazyFile {
 
   /** The fields of the message in a range; long ones without their bytes. */
   async fields(start: number, end: number): Promise<Field[]> {
-    if (end - start <= wholeBytes) return splitFields(await this.bytes(start, end), start);
+    if (end - start <= wholeBytes) return this.#counted(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>
       // A run of numbers may have outgrown the window: it stays in the file then.
       last - from <= wholeBytes && this.#holds(from, last) ? { bytes: this.#window, base: this.#base } : undefined,
@@ -52,19 +60,41 @@ export class LazyFile {
       if (header.wire === 2) list.finish();
       position = header.end;
     }
-    return Promise.all(joinRuns(list.finish()).map((field) => (isShortRun(field) ? this.loaded(field) : field)));
+    const fields = this.#counted(joinRuns(list.finish()));
+    return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
   /** The fields of the message that is the payload of a field. */
   async inside(field: Field): Promise<Field[]> {
     if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is no message`);
-    return isLoaded(field) ? splitFields(payload(field), field.start) : this.fields(field.start, field.end);
+    if (!isLoaded(field)) return this.fields(field.start, field.end);
+    return this.#counted(splitFields(payload(field), field.start));
   }
 
-  /** The field with its bytes, tag included. */
+  /** The field with its bytes, tag included. @throws PithError E_UNSUPPORTED if memory would not bear it. */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
+    this.#carried += field.end - field.from;
+    if (this.#carried > carriedLimit) {
+      throw new PithError(
+        "E_UNSUPPORTED",
+        `at byte ${field.from}: what is no weight of the graph takes more than ${carriedLimit} bytes.`,
+      );
+    }
     return { ...field, whole: await this.source.read(field.from, field.end) };
+  }
+
+  /** Counts parts that a message is made of. @throws PithError E_UNSUPPORTED if the file has too many for memory. */
+  count(parts: number): void {
+    this.#fields += parts;
+    if (this.#fields > fieldsLimit) {
+      throw new PithError("E_UNSUPPORTED", `it is made of more than ${fieldsLimit} parts.`);
+    }
+  }
+
+  #counted(fields: Field[]): Field[] {
+    this.count(fields.length);
+    return fields;
   }
 
   #holds(start: number, end: number): boolean {

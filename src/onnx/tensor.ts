@@ -15,6 +15,7 @@ import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } f
 import type { LazyFile } from "./lazy.ts";
 import { tensorFields } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount } from "./typed-data.ts";
+import { highestRank } from "./value-info.ts";
 
 const {
   dims: dimsField,
@@ -81,11 +82,13 @@ export class FileTensor implements Tensor {
       return viewBytes(type, this.dims, await stored.source.read(stored.start, stored.end));
     }
     const fields: Field[] = [];
+    let file: string | undefined;
     for (const { piece } of this.pieces ?? []) {
       const bytes = piece instanceof Uint8Array ? piece : await piece.source.read(piece.start, piece.end);
-      fields.push(...splitFields(bytes, piece instanceof Uint8Array ? 0 : piece.start));
+      if (!(piece instanceof Uint8Array)) file = piece.source.name;
+      for (const field of splitFields(bytes, piece instanceof Uint8Array ? 0 : piece.start)) fields.push(field);
     }
-    return decodeTyped(type, this.dims, fields, this.#place);
+    return decodeTyped(type, this.dims, fields, file === undefined ? this.#place : `"${file}", ${this.#place}`);
   }
 }
 
@@ -123,8 +126,14 @@ export async function readTensor(
       data.push(field);
       continue;
     }
-    if (field.number === dimsField) eachVarint(await file.loaded(field), (cursor) => dims.push(Number(cursor.signed)));
-    else if (field.number === typeField) code = Number(lastVarint(field));
+    if (field.number === dimsField) {
+      const loaded = await file.loaded(field);
+      eachVarint(loaded, (cursor) => {
+        if (dims.push(Number(cursor.signed)) > highestRank) {
+          throw new PithError("E_MODEL", `${owner}: a tensor has more than ${highestRank} dimensions.`);
+        }
+      });
+    } else if (field.number === typeField) code = Number(lastVarint(field));
     else if (field.number === externalData) outside.push(field);
     else if (field.number === locationField) isExternal = lastVarint(field) === 1;
     else if (field.number === segment)

@@ -4,6 +4,7 @@
  * A dimension with neither a number nor a name is given a name that exists nowhere else, `?input.0` for axis 0 of `input`: two unknown
  * dimensions must not be taken for equal. Whatever contains such a name is written as unknown again.
  */
+import { PithError } from "../errors.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
 import { type Dim, symbol } from "../tensor/dims.ts";
@@ -27,6 +28,11 @@ export interface ValueInfo {
   /** All fields but name and type, as they stand in the file. */
   readonly rest: Uint8Array | undefined;
 }
+
+/** Axes of a tensor: runtimes bear eight to a few dozen. */
+export const highestRank = 1024;
+/** Of a dimension, in characters: what is longer than any sum of products is not looked into. */
+const longestName = 1024;
 
 /** Makes names for unknown dimensions, each once. */
 export class UnknownDims {
@@ -110,8 +116,11 @@ function readShape(shape: Field, name: string, unknownDims: UnknownDims): Dim[] 
         dim = typeof value === "number" && value >= 0 ? value : undefined;
       } else if (part.number === dimFields.parameter) {
         const text = fieldText(part);
-        dim = text === "" || text === "?" || isUnknown(text) ? undefined : symbol(text);
+        dim = text === "" || text === "?" || text.length > longestName || isUnknown(text) ? undefined : symbol(text);
       }
+    }
+    if (dims.length >= highestRank) {
+      throw new PithError("E_MODEL", `"${name}": it has more than ${highestRank} dimensions.`);
     }
     dims.push(dim ?? unknownDims.next(name, dims.length));
   }

@@ -4,7 +4,7 @@
  * An opened file keeps its handle, so that a model stays readable while its own file is being replaced (`save` onto the path it was
  * opened from): the name then belongs to the new file, the handle to the old one. What is refused is a file that was changed in place.
  */
-import { type FileHandle, lstat, open, realpath, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
@@ -71,7 +71,9 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   let handle: FileHandle | undefined;
   try {
     // Asked before opening: a named pipe would block until somebody writes into it.
-    if (!(await stat(path)).isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
+    const found = await stat(path);
+    if (found.isDirectory()) throw await isFolder(path);
+    if (!found.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
     handle = await open(path, "r");
     return new FileSource(path, handle, await identify(handle));
   } catch (cause) {
@@ -80,9 +82,24 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   }
 }
 
+/** A folder may well hold what is meant. */
+async function isFolder(path: string): Promise<PithError> {
+  const names: readonly string[] = await readdir(path).catch(() => []);
+  const models = names.filter((name) => name.endsWith(".onnx")).sort();
+  const [model] = models;
+  const isSavedModel = names.includes("saved_model.pb");
+  const hint = isSavedModel
+    ? "It is a TensorFlow SavedModel: convert it with python -m tf2onnx.convert --saved-model <folder> --output model.onnx."
+    : model === undefined
+      ? undefined
+      : `It holds ${models.length > 1 ? `${models.length} models, among them ` : ""}${join(path, model)}.`;
+  return new PithError("E_FILE", `"${path}" is not a file but a folder.`, hint === undefined ? {} : { hint });
+}
+
 /**
  * A file that another one refers to, which must lie in the same folder or below it: a model file is untrusted input and must not
- * make us read anything else. Refused are absolute paths, "..", symbolic links that lead out, and files with several hard links.
+ * make us read anything else. Refused are absolute paths, "..", symbolic links that lead out (but not to where the model itself lies, if
+ * that is reached through a link too), and files with several hard links: which of their names is the owner's nobody can tell.
  * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {
@@ -98,18 +115,22 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   const path = join(dirname(owner), location);
   let real: string;
   try {
-    const folder = await realpath(dirname(owner));
     real = await realpath(path);
-    const inside = relative(folder, real);
-    if (inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside)) {
-      throw refuse("a link leads out of the model's folder");
-    }
+    // Caches keep each file elsewhere, under the hash of its contents, and make folders of links to them: model and weights then lie
+    // side by side where the links lead.
+    const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
+    if (!folders.some((folder) => isInside(folder, real))) throw refuse("a link leads out of the model's folder");
     const links = (await lstat(real)).nlink;
     if (links > 1) throw refuse(`the file has ${links} hard links and may be another file under this name`);
   } catch (cause) {
     throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }
   return openFile(real);
+}
+
+function isInside(folder: string, path: string): boolean {
+  const inside = relative(folder, path);
+  return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));
 }
 
 /** The path of a source that is a file, if that path still leads to this very file. */

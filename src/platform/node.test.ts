@@ -103,6 +103,18 @@ describe("openBeside stays in the folder", () => {
     }
   });
 
+  test("but lets links lead to where the model itself lies, as caches of downloads have it", async () => {
+    const [blobs, snapshot] = [join(folder, "blobs"), join(folder, "snapshots", "1")];
+    await mkdir(blobs);
+    await mkdir(snapshot, { recursive: true });
+    for (const name of ["aaaa", "bbbb"]) await writeFile(join(blobs, name), name);
+    await symlink("../../blobs/aaaa", join(snapshot, "model.onnx"));
+    await symlink("../../blobs/bbbb", join(snapshot, "model.onnx_data"));
+    await symlink("../../secret", join(snapshot, "out"));
+    expect((await node.openBeside(join(snapshot, "model.onnx"), "model.onnx_data")).size).toBe(4);
+    await expect(node.openBeside(join(snapshot, "model.onnx"), "out")).rejects.toMatchObject({ code: "E_MODEL" });
+  });
+
   test("and says that a file is missing", async () => {
     await expect(node.openBeside(owner(), "none.bin")).rejects.toMatchObject({ code: "E_FILE" });
   });
@@ -129,6 +141,26 @@ describe("writeFilesAtomically", () => {
       [b, [new Uint8Array(2), new Uint8Array(1)]],
     ]);
     expect([(await readFile(a)).length, (await readFile(b)).length]).toEqual([5, 3]);
+  });
+
+  test("gives back what was there where a later file cannot take its name", async () => {
+    const [a, b] = [join(folder, "a"), join(folder, "b")];
+    await writeFile(a, "old a");
+    await mkdir(b);
+    await expect(
+      node.writeFilesAtomically([
+        [a, [new Uint8Array(5)]],
+        [b, [new Uint8Array(5)]],
+      ]),
+    ).rejects.toMatchObject({ code: "E_FILE", message: expect.stringMatching(/it is a folder/) });
+    expect(await readFile(a, "utf8")).toBe("old a");
+    expect(await readdir(folder)).toEqual(["a", "b"]);
+  });
+
+  test("does not put a file in the place of what is none", async () => {
+    const path = join(folder, "pipe");
+    execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
+    await expect(node.writeFileAtomically(path, [])).rejects.toMatchObject({ code: "E_FILE" });
   });
 
   test("keeps a link a link, and the rights of the file", async () => {
