@@ -227,6 +227,21 @@ export class Graph implements Carried {
   }
 
   /**
+   * Puts a new value in the place of an old one: every consumer takes it, it takes over the name, and the node that produced the old one
+   * goes if nothing needs it any more. A value that has to keep its own name (`canTakeName`) keeps it.
+   */
+  substitute(old: Value, replacement: Value): void {
+    const { name, producer } = old;
+    this.replaceUses(old, replacement);
+    const isIdle = (value: Value | undefined): boolean =>
+      value === undefined || (value.uses.size === 0 && !this.#outputs.some((output) => output === value));
+    if (producer?.outputs.every(isIdle)) this.removeNode(producer);
+    if (replacement.name === name || !this.canTakeName(replacement)) return;
+    if (this.ownValue(old.name) === old && old.name === name) this.rename(old, this.freshName(`${name}_replaced`));
+    if (this.#names.fresh(name) === name) this.rename(replacement, name);
+  }
+
+  /**
    * Whether a value may give up its name for that of an output: not if it is an input, an output itself, a weight with a role, or a value
    * of another graph, which all are known by name.
    */

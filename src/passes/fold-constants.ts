@@ -4,62 +4,115 @@
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
  * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
  * scalar) stay too: the result may be no larger than its inputs together and `growth`. Numbers that are stored in 8 bits or fewer are
- * stored so on purpose, and are not turned back into floats.
+ * stored so on purpose, and are not turned back into floats. Random numbers are drawn when the model runs.
  */
 
 import * as v from "valibot";
-import { infer } from "../analysis/infer.ts";
-import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import { bitsOf, bytesFor, inMemory } from "../tensor/dense.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import type { Engine } from "../engine/index.ts";
+import { Miss, PithError } from "../errors.ts";
+import { allGraphs, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isRandom } from "../ops/random.ts";
+import { bitsOf, bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { evaluate } from "./evaluate.ts";
+import { heldValues } from "./held.ts";
+import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
+import { isUsed } from "./remove-identities.ts";
 import { removeUnused } from "./remove-unused.ts";
-import { readStored } from "./stored.ts";
-
-/** Bytes that a folded result may have beyond its inputs: small enough not to matter in a file, large enough for index arithmetic. */
-const growth = 65_536;
+import { storeInPlace } from "./store.ts";
 
 export const foldConstants = definePass({
   id: "fold-constants",
   summary: "Evaluate what depends on stored tensors alone",
-  options: v.strictObject({}),
-  async run(model, _, context) {
-    const inference = infer(model);
-    const foldable = [...model.graph.nodes()].filter(
-      (node) =>
-        node.inputs.length > 0 &&
-        subgraphs(node).next().done === true &&
-        node.inputs.every(
-          (input) => input === undefined || (inference.operand(input)?.stored === true && input.role === undefined),
-        ) &&
-        node.outputs.every(
-          (output) => output === undefined || (output.role === undefined && output.type !== undefined),
-        ),
+  options: v.strictObject({
+    growth: described(
+      v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), 65_536),
+      // Small enough not to matter in a file, large enough for index arithmetic.
+      "bytes that a result may have beyond what it is computed from",
+    ),
+  }),
+  async run(model, { growth }, context) {
+    const folded = foldable(model, infer(model), growth);
+    const wanted = [...folded].flatMap((node) =>
+      node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : [])),
     );
-    const folded = foldable.filter((node) =>
-      node.outputs.every((output) => output === undefined || (grows(node, output) <= growth && !unpacks(node, output))),
-    );
-    if (folded.length === 0) return { changes: [], misses: [] };
-    const outputs = folded.flatMap((node) => node.outputs.flatMap((output) => output ?? []));
-    const results = await readStored(model, outputs, context.engine);
+    if (wanted.length === 0) return { changes: [], misses: [] };
+    const { results, misses } = await evaluateAll(model, wanted, context.engine);
     const changes: Change[] = [];
-    for (const node of folded) {
-      changes.push({ at: describe(node), what: "evaluated", decidedBy: "global" });
-      for (const output of node.outputs) {
-        const result = output === undefined ? undefined : results.get(output);
-        if (output === undefined || result === undefined) continue;
-        const stored = model.graph.addTensor(`${output.name}.folded`, inMemory(result));
-        const { name } = output;
-        model.graph.replaceUses(output, stored);
-        if (model.graph.outputs.includes(stored)) continue;
-        model.graph.rename(output, model.graph.freshName(`${name}.replaced`));
-        model.graph.rename(stored, name);
-      }
+    for (const [output, result] of results) {
+      if (output.producer === undefined) continue;
+      changes.push({ at: describe(output.producer), what: "evaluated", decidedBy: "global" });
+      storeInPlace(output, result);
     }
-    removeUnused(model.graph);
-    return { changes, misses: [] };
+    if (changes.length > 0) for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
+    return { changes, misses };
   },
 });
+
+/** Whether anything but nodes that are evaluated too reads a value. */
+function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
+  return (
+    isUsed(value) && (value.graph.outputs.includes(value) || [...value.uses].some(({ node }) => !folded.has(node)))
+  );
+}
+
+function foldable(model: Model, inference: Inference, growth: number): ReadonlySet<Node> {
+  const isHeld = heldValues(model, inference);
+  const folded = new Set<Node>();
+  const isGiven = (value: Value): boolean => {
+    const { tensor, producer, role } = value;
+    if (role !== undefined || isHeld(value)) return false;
+    if (tensor !== undefined) return true;
+    return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
+  };
+  const isConstant = (value: Value): boolean => inference.operand(value)?.stored === true && isKnown(value);
+  // A node without inputs is a constant if its entry says what it holds.
+  const isKnown = ({ producer }: Value): boolean =>
+    producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
+  for (const graph of allGraphs(model.graph)) {
+    for (const node of graph.nodes()) {
+      const given =
+        node.inputs.length > 0 &&
+        !isRandom(node) &&
+        subgraphs(node).next().done === true &&
+        node.inputs.every((input) => input === undefined || isGiven(input));
+      if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth)))
+        folded.add(node);
+    }
+  }
+  return folded;
+}
+
+function mayBeStored(node: Node, output: Value, growth: number): boolean {
+  const type = output.type?.type;
+  return output.role === undefined && type !== undefined && grows(node, output) <= growth && !unpacks(node, output);
+}
+
+/** All at once; where the runtime cannot (a type that JavaScript does not hold, no kernel), in halves, so that what it can do is done. */
+async function evaluateAll(
+  model: Model,
+  values: readonly Value[],
+  engine: Engine,
+): Promise<{ readonly results: ReadonlyMap<Value, Dense>; readonly misses: readonly Miss[] }> {
+  try {
+    return { results: await evaluate(model, values, engine), misses: [] };
+  } catch (error) {
+    if (!(error instanceof PithError) || (error.code !== "E_ENGINE" && error.code !== "E_UNSUPPORTED")) throw error;
+    const [only] = values;
+    if (values.length === 1 && only?.producer !== undefined)
+      return { results: new Map(), misses: [new Miss("ONNX Runtime cannot evaluate it", describe(only.producer))] };
+    const middle = Math.ceil(values.length / 2);
+    const [first, second] = [
+      await evaluateAll(model, values.slice(0, middle), engine),
+      await evaluateAll(model, values.slice(middle), engine),
+    ];
+    return { results: new Map([...first.results, ...second.results]), misses: [...first.misses, ...second.misses] };
+  }
+}
 
 /** Whether a float result comes from elements of 8 bits or fewer, as many as it has: a quantized weight. */
 function unpacks(node: Node, output: Value): boolean {

@@ -1,0 +1,86 @@
+/**
+ * The same computation once: nodes with the same operator, attributes and inputs give the same outputs.
+ *
+ *     a = Shape(x)                           a = Shape(x)
+ *     b = Shape(x)                      →    y = Add(a, a)
+ *     y = Add(a, b)
+ *
+ * Nodes that draw random numbers differ from themselves. Nodes with graphs inside stay, and so do outputs with a role. Where both outputs are
+ * outputs of the model, both are computed: a copy would be a node as well.
+ */
+import * as v from "valibot";
+import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { isRandom } from "../ops/random.ts";
+import type { Tensor } from "../tensor/types.ts";
+import { type Change, definePass } from "./pass.ts";
+import { isUsed } from "./remove-identities.ts";
+
+export const deduplicate = definePass({
+  id: "deduplicate",
+  summary: "Compute the same thing once",
+  options: v.strictObject({}),
+  async run(model) {
+    const changes: Change[] = [];
+    const tensors = new Map<Tensor, number>();
+    for (const graph of allGraphs(model.graph)) deduplicateIn(graph, changes, tensors);
+    return { changes, misses: [] };
+  },
+});
+
+function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, number>): void {
+  const numbers = new Map<Value, number>();
+  const firsts = new Map<string, Node>();
+  const numbered = <T>(map: Map<T, number>, key: T): number => {
+    const found = map.get(key) ?? map.size;
+    map.set(key, found);
+    return found;
+  };
+  for (const node of graph.nodes()) {
+    if (isRandom(node) || subgraphs(node).next().done !== true) continue;
+    if (node.outputs.some((output) => output?.role !== undefined)) continue;
+    const attributes = [...node.attributes]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, attribute]) => [
+        name,
+        attribute.kind,
+        plain(attribute.value, (tensor) => numbered(tensors, tensor)),
+      ]);
+    const inputs = node.inputs.map((input) => (input === undefined ? null : numbered(numbers, input)));
+    const key = JSON.stringify([node.domain, node.op, node.overload, node.outputs.length, inputs, attributes]);
+    const first = firsts.get(key);
+    if (first === undefined) firsts.set(key, node);
+    else merge(graph, first, node, changes);
+  }
+}
+
+function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void {
+  const pairs = second.outputs.map((output, index) => [first.outputs[index], output] as const);
+  for (const [kept, gone] of pairs) {
+    if (gone === undefined || !isUsed(gone)) continue;
+    if (kept === undefined || (graph.outputs.includes(gone) && !graph.canTakeName(kept))) return;
+  }
+  const at = describe(second);
+  for (const [kept, gone] of pairs) {
+    if (kept === undefined || gone === undefined || !isUsed(gone)) continue;
+    if (graph.outputs.includes(gone)) kept.type = gone.stated ?? kept.type;
+    graph.replaceUses(gone, kept);
+  }
+  graph.removeNode(second);
+  changes.push({ at, what: `is ${describe(first)} again`, decidedBy: "global" });
+}
+
+/** An attribute's value as text can hold it; tensors by which they are, small ones by their elements. */
+function plain(value: unknown, identity: (tensor: Tensor) => number): unknown {
+  if (typeof value === "bigint") return `${value}n`;
+  if (ArrayBuffer.isView(value)) return [value.constructor.name, ...Array.from(value as Uint8Array, String)];
+  if (Array.isArray(value)) return value.map((item) => plain(item, identity));
+  if (isTensor(value)) {
+    const { small } = value;
+    return small === undefined ? identity(value) : [small.type, small.dims, plain(small.data, identity)];
+  }
+  return value;
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "read" in value && "dims" in value;
+}

@@ -1,0 +1,52 @@
+/**
+ * What nothing needs: nodes and stored tensors that lead to no output, in all graphs; weights that are listed as inputs and read by nobody;
+ * imports of operator sets without an operator. Inputs that are fed stay: they are the model's interface.
+ */
+import * as v from "valibot";
+import { allGraphs, type Graph } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Change, definePass } from "./pass.ts";
+import { removeUnused } from "./remove-unused.ts";
+
+export const dropUnused = definePass({
+  id: "drop-unused",
+  summary: "Remove what leads to no output",
+  options: v.strictObject({}),
+  async run(model) {
+    const changes: Change[] = [];
+    const say = (at: string): void => {
+      changes.push({ at, what: "leads to no output", decidedBy: "global" });
+    };
+    // What was needed inside a node may not be once the node is gone, and the other way round: from the innermost out.
+    for (const graph of [...allGraphs(model.graph)].reverse()) {
+      const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
+      const count = removeUnused(graph);
+      if (count > 0) say(`${count} nodes`);
+      dropListedWeights(graph);
+      for (const name of stored) if (graph.ownValue(name) === undefined) say(name);
+    }
+    dropImports(model, say);
+    return { changes, misses: [] };
+  },
+});
+
+/** Files up to IR 3 had to list weights as inputs: what nobody reads is no weight any more. */
+function dropListedWeights(graph: Graph): void {
+  for (const value of [...graph.inputs]) {
+    if (value.tensor === undefined || value.uses.size > 0 || graph.outputs.includes(value)) continue;
+    graph.removeValue(value);
+  }
+}
+
+/** Functions of the model may use any operator set: then all imports stay. */
+function dropImports({ graph, header }: Model, say: (at: string) => void): void {
+  if (header.functions.length > 0) return;
+  const used = new Set<string>();
+  for (const inner of allGraphs(graph))
+    for (const { domain } of inner.nodes()) used.add(domain === "ai.onnx" ? "" : domain);
+  for (const domain of [...header.opsets.keys()]) {
+    if (domain === "" || domain === "ai.onnx" || used.has(domain)) continue;
+    header.opsets.delete(domain);
+    say(`operator set ${domain}`);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Stores shape arithmetic whose result is known before the run, without running anything.
+ *
+ *     s = Shape(x)                    x: float32[4, 3, 8]
+ *     n = Gather(s, 0)                                  →    y = Reshape(x, [4, 24])
+ *     y = Reshape(x, Concat(n, [24]))
+ *
+ * Where a dimension has only a name, a node that takes a shape can often be told all the same: a 0 copies the dimension of the input, a -1
+ * is what is left. What the entry says of the node once nothing was cut (`resize`) is just that.
+ */
+import * as v from "valibot";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
+import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Dim } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { heldValues } from "./held.ts";
+import { type Change, definePass } from "./pass.ts";
+import { isUsed } from "./remove-identities.ts";
+import { removeUnused } from "./remove-unused.ts";
+import { storeInPlace } from "./store.ts";
+
+export const foldShapes = definePass({
+  id: "fold-shapes",
+  summary: "Store shape arithmetic whose result is known before the run",
+  options: v.strictObject({}),
+  async run(model) {
+    const inference = infer(model);
+    const isHeld = heldValues(model, inference);
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const node of graph.nodes()) {
+        if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isHeld(input))) continue;
+        const known = node.outputs.flatMap((output) =>
+          output === undefined ? [] : [[output, contents(output, inference)] as const],
+        );
+        const stored = known.filter(
+          ([output, dense]) => dense !== undefined && output.role === undefined && isUsed(output),
+        );
+        const at = describe(node);
+        for (const [output, dense] of stored) if (dense !== undefined) storeInPlace(output, dense);
+        if (stored.length > 0) changes.push({ at, what: "known before the run", decidedBy: "global" });
+      }
+      for (const node of graph.nodes()) {
+        if (restate(node, inference))
+          changes.push({ at: describe(node), what: "takes a stored shape", decidedBy: "global" });
+      }
+    }
+    if (changes.length > 0) for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
+    return { changes, misses: [] };
+  },
+});
+
+/** What an integer value always holds, if all of it is known. */
+function contents(value: Value, inference: Inference): Dense | undefined {
+  const operand = inference.operand(value);
+  const { elements, type, dims } = operand ?? {};
+  if (elements === undefined || dims === undefined || dims.length > 1) return undefined;
+  if (type !== "int64" && type !== "int32" && type !== "bool") return undefined;
+  if (!elements.every((element) => typeof element === "number")) return undefined;
+  const count = dims.length === 0 ? 1 : dims[0];
+  if (count !== elements.length) return undefined;
+  return fromNumbers(type, dims.length === 0 ? [] : [elements.length], elements as readonly number[]);
+}
+
+/** Replaces shape inputs that are computed at run time by stored ones that say the same. */
+function restate(node: Node, inference: Inference): boolean {
+  if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
+  const bound = inference.at(node);
+  const rule = bound instanceof Miss ? bound : bound.axes();
+  if (rule instanceof Miss || rule.resize === undefined) return false;
+  const dimsAt = (port: string): readonly Dim[] => {
+    const values = port.startsWith("in") ? node.inputs : node.outputs;
+    return values[Number(port.replace(/^\D+/, ""))]?.type?.dims ?? [];
+  };
+  const { inputs = {} } = rule.resize({ dims: dimsAt, removed: () => [] });
+  let changed = false;
+  for (const [index, dense] of Object.entries(inputs)) {
+    const before = node.inputs[Number(index)];
+    if (before === undefined || inference.operand(before)?.stored !== false) continue;
+    const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(dense));
+    node.graph.setInput(node, Number(index), stored);
+    changed = true;
+  }
+  return changed;
+}

@@ -1,0 +1,57 @@
+/**
+ * Removes nodes that hand an input on unchanged, as their entries say: Identity, Dropout at inference, a Reshape to what it was, a sum with
+ * zeros.
+ *
+ *     h = Cast(x) {to=float32}                     y = Relu(x)
+ *     y = Relu(h)                         →
+ *
+ * A node stays where its output is known by name and what it hands on may not take that name: an input that is an output, a value from
+ * outside of a branch. Roles are honoured: a product with a mask of ones is no identity.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
+import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { heldValues } from "./held.ts";
+import { type Change, definePass } from "./pass.ts";
+
+export const removeIdentities = definePass({
+  id: "remove-identities",
+  summary: "Remove nodes that hand an input on unchanged",
+  options: v.strictObject({}),
+  async run(model) {
+    const inference = infer(model);
+    const isHeld = heldValues(model, inference);
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const node of graph.nodes()) {
+        const bound = inference.at(node);
+        const input = bound instanceof Miss ? undefined : bound.unchanged();
+        const [output, ...others] = node.outputs;
+        const value = input === undefined ? undefined : node.inputs[input];
+        if (value === undefined || output === undefined || output.role !== undefined) continue;
+        if (others.some((other) => other !== undefined && isUsed(other))) continue;
+        if (node.inputs.some((other) => other !== undefined && other !== value && isHeld(other))) continue;
+        if (graph.outputs.includes(output)) {
+          if (!graph.canTakeName(value) || value.tensor !== undefined) continue;
+          value.type = output.stated ?? value.type;
+        }
+        const at = describe(node);
+        removeBetween(node, value, output);
+        changes.push({ at, what: "handed its input on unchanged", decidedBy: "global" });
+      }
+    }
+    return { changes, misses: [] };
+  },
+});
+
+export function isUsed(value: Value): boolean {
+  return value.uses.size > 0 || value.graph.outputs.includes(value);
+}
+
+/** Lets all readers of a node's output read the value that it hands on. */
+function removeBetween(node: Node, value: Value, output: Value): void {
+  const { graph } = node;
+  graph.replaceUses(output, value);
+  graph.removeNode(node);
+}

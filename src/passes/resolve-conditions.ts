@@ -1,0 +1,69 @@
+/**
+ * The branch of an `If` whose condition is known before the run, in place of the `If`.
+ *
+ *     y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
+ *
+ * Names inside the branch stay where they are free. A branch that hands out a stored tensor, or one value as two outputs, is copied to the
+ * outputs that are known by name.
+ */
+import * as v from "valibot";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
+import { inlineGraph, restoreNames } from "../graph/inline.ts";
+import { heldValues } from "./held.ts";
+import { type Change, definePass } from "./pass.ts";
+
+export const resolveConditions = definePass({
+  id: "resolve-conditions",
+  summary: "Take the branch of an If whose condition is known",
+  options: v.strictObject({}),
+  async run(model) {
+    const changes: Change[] = [];
+    // What a branch computes may be a condition inside the next.
+    for (let found = true; found; ) {
+      found = false;
+      const inference = infer(model);
+      const isHeld = heldValues(model, inference);
+      for (const graph of [...allGraphs(model.graph)]) {
+        for (const node of graph.nodes()) {
+          const [condition] = node.inputs;
+          const taken = branchTaken(node, inference);
+          if (taken === undefined || condition === undefined || isHeld(condition)) continue;
+          const at = describe(node);
+          takeBranch(graph, node, taken.branch);
+          changes.push({ at, what: `its condition is always ${taken.truth}`, decidedBy: "global" });
+          found = true;
+        }
+        // Graphs that went with an If are no longer in the model.
+        if (found) break;
+      }
+    }
+    return { changes, misses: [] };
+  },
+});
+
+function branchTaken(
+  node: Node,
+  inference: Inference,
+): { readonly truth: boolean; readonly branch: Graph } | undefined {
+  const [yes, no] = [node.attributes.get("then_branch"), node.attributes.get("else_branch")];
+  const [condition] = node.inputs;
+  if (yes?.kind !== "graph" || no?.kind !== "graph" || condition === undefined) return undefined;
+  const { small, elements } = inference.operand(condition) ?? {};
+  const element = small?.data[0] ?? elements?.[0];
+  if (element === undefined || typeof element === "object") return undefined;
+  const truth = Number(element) !== 0;
+  return { truth, branch: truth ? yes.value : no.value };
+}
+
+function takeBranch(graph: Graph, node: Node, branch: Graph): void {
+  const inlined = inlineGraph(branch, graph, node);
+  node.outputs.forEach((output, index) => {
+    const made = inlined.outputs[index];
+    if (output === undefined || made === undefined) return;
+    if (made.stated === undefined && output.stated !== undefined) made.type = output.stated;
+    graph.replaceUses(output, made);
+  });
+  graph.removeNode(node);
+  restoreNames(graph, inlined);
+}

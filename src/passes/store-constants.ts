@@ -1,0 +1,47 @@
+/**
+ * Constant nodes as stored tensors, under their names: exporters write either, and a stored tensor is no node.
+ *
+ *     c = Constant {value=float32[] = 2}        c: float32[] = 2
+ *     y = Mul(x, c)                        →    y = Mul(x, c)
+ *
+ * A constant that is itself an output of a graph stays.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
+import { allGraphs, describe, type Node } from "../graph/graph.ts";
+import { isRandom } from "../ops/random.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Tensor } from "../tensor/types.ts";
+import { type Change, definePass } from "./pass.ts";
+import { storeInPlace } from "./store.ts";
+
+export const storeConstants = definePass({
+  id: "store-constants",
+  summary: "Turn Constant nodes into stored tensors",
+  options: v.strictObject({}),
+  async run(model) {
+    const inference = infer(model);
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const node of graph.nodes()) {
+        const [output] = node.outputs;
+        if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
+        // Optional, sequence and other values that are no tensors come from nodes without inputs too.
+        if (inference.at(node) instanceof Miss || graph.outputs.includes(output)) continue;
+        const small = inference.operand(output)?.small;
+        const tensor = storedIn(node) ?? (small === undefined ? undefined : inMemory(small));
+        if (tensor === undefined) continue;
+        const at = describe(node);
+        storeInPlace(output, tensor);
+        changes.push({ at, what: "is a stored tensor now", decidedBy: "global" });
+      }
+    }
+    return { changes, misses: [] };
+  },
+});
+
+function storedIn(node: Node): Tensor | undefined {
+  const [attribute] = [...node.attributes.values()];
+  return attribute?.kind === "tensor" ? attribute.value : undefined;
+}
