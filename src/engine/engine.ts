@@ -5,7 +5,7 @@ import type { Batch } from "../tensor/types.ts";
 export interface LoadOptions {
   /** Let the runtime rewrite the graph: right for inference (default), wrong for training steps, whose recomputed nodes it would merge. */
   readonly optimize?: boolean;
-  /** Threads inside an operator; 0 lets the runtime choose. */
+  /** Threads inside an operator; 0 lets the runtime choose. In WebAssembly the first session decides for all. */
   readonly threads?: number;
 }
 

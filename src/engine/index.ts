@@ -1,2 +1,3 @@
 export type { Engine, LoadOptions, Session } from "./engine.ts";
-export { createEngine } from "./onnxruntime.ts";
+export { createEngine, type EngineOptions } from "./onnxruntime.ts";
+export { type RuntimeName, runtimeName } from "./runtime.ts";

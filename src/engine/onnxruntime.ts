@@ -1,36 +1,26 @@
 /**
- * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser, chosen by the package's `imports`.
+ * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request.
  *
- * The module is loaded when the first graph is: whoever only opens, inspects or prunes needs no runtime. A graph goes over as bytes.
- * Training steps run with graph optimization off (the optimizer merges recomputed nodes and bakes in constants, and gains nothing there)
- * and always without memory patterns, which cost half again as much memory.
+ * The module is loaded when the first graph is: whoever only opens, inspects or prunes needs no runtime. A graph goes over as bytes,
+ * large weights as places in the files where they lie (`weights.ts`). Training steps run with graph optimization off (the optimizer merges
+ * recomputed nodes and bakes in constants, and gains nothing there) and always without memory patterns, which cost half again as much
+ * memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { encodeToBytes } from "../onnx/index.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
 import type { Engine, LoadOptions, Session } from "./engine.ts";
+import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
+import { requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
+import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
-type Runtime = typeof import("onnxruntime-node");
-
-/** Types that cannot cross between JavaScript and the runtime: as weights they are fine, as inputs or outputs they abort the process. */
-const notAtTheEdge: ReadonlySet<DataType> = new Set<DataType>([
-  "int4",
-  "uint4",
-  "int2",
-  "uint2",
-  "float4e2m1",
-  "bfloat16",
-  "float8e4m3fn",
-  "float8e4m3fnuz",
-  "float8e5m2",
-  "float8e5m2fnuz",
-  "float8e8m0",
-  "complex64",
-  "complex128",
-]);
+export interface EngineOptions {
+  /**
+   * What runs the graphs; unless said, the native runtime where it is installed, else the one in WebAssembly. `"webgpu"` exists in
+   * browsers only.
+   */
+  readonly runtime?: RuntimeName;
+}
 
 /**
  * The engine over the installed ONNX Runtime.
@@ -40,31 +30,51 @@ const notAtTheEdge: ReadonlySet<DataType> = new Set<DataType>([
  * const { logits } = await session.run({ input: float32([1, 784], pixels) });
  * await session.release();
  */
-export function createEngine(): Engine {
-  let runtime: Promise<Runtime> | undefined;
+export function createEngine(options: EngineOptions = {}): Engine {
+  let found: Promise<FoundRuntime> | undefined;
   return {
-    async load(model, options = {}) {
-      runtime ??= loadRuntime();
-      const ort = await runtime;
-      checkEdges(model);
-      const bytes = await encodeToBytes(model);
+    async load(model, loadOptions = {}) {
+      found ??= findRuntime(options.runtime);
+      const runtime = await found;
+      screenModel(model);
+      const named = withNames(model);
+      const web = runtime.name !== "native";
+      if (web) setWebThreads(runtime, loadOptions.threads);
+      const handover = await (web ? handOverBuffers(named) : handOverFiles(named));
       try {
-        return wrap(ort, await ort.InferenceSession.create(bytes, sessionOptions(options)));
-      } catch (cause) {
-        throw failure("ONNX Runtime refused the model", cause);
+        const session = await create(runtime, handover, loadOptions);
+        return wrap(runtime.ort, session, handover);
+      } catch (error) {
+        await handover.release();
+        throw error;
       }
     },
   };
 }
 
-async function loadRuntime(): Promise<Runtime> {
+async function create(
+  { ort, name }: FoundRuntime,
+  handover: Handover,
+  options: LoadOptions,
+): Promise<InferenceSession> {
+  const { bytes, folder, files = [] } = handover;
+  let session: InferenceSession;
   try {
-    return (await import("#onnxruntime")) as Runtime;
-  } catch (cause) {
-    throw new PithError("E_ENGINE_MISSING", "This step runs the model, and ONNX Runtime is not installed.", {
-      hint: "npm install onnxruntime-node --ignore-scripts",
-      cause,
+    session = await ort.InferenceSession.create(bytes, {
+      ...(name === "native" ? {} : { executionProviders: [name] }),
+      ...(folder === undefined ? {} : { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+      ...(files.length === 0 ? {} : { externalData: files }),
+      ...sessionOptions(options),
     });
+  } catch (cause) {
+    throw failure("ONNX Runtime refused the model", cause);
+  }
+  try {
+    screenSession(session);
+    return session;
+  } catch (error) {
+    await session.release();
+    throw error;
   }
 }
 
@@ -78,33 +88,14 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   };
 }
 
-/** @throws PithError E_UNSUPPORTED if an input or output has a type that the runtime's JavaScript interface cannot carry. */
-function checkEdges(model: Model): void {
-  for (const graph of allGraphs(model.graph)) {
-    if (graph.parent !== undefined) continue;
-    for (const value of [...graph.feeds, ...graph.outputs]) {
-      const type = value.type?.type;
-      if (type !== undefined && notAtTheEdge.has(type)) {
-        throw new PithError(
-          "E_UNSUPPORTED",
-          `"${value.name}" is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`,
-        );
-      }
-    }
-  }
-}
-
-function wrap(ort: Runtime, session: InferenceSession): Session {
+function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Session {
   const toRuntime = (name: string, dense: Dense): RuntimeTensor => {
-    if (notAtTheEdge.has(dense.type)) {
-      throw new PithError(
-        "E_UNSUPPORTED",
-        `"${name}" is ${dense.type}: ONNX Runtime's JavaScript interface cannot carry it.`,
-      );
-    }
+    requireCarried(name, dense.type);
     return new ort.Tensor(dense.type as "float32", dense.data as Float32Array, dense.dims);
   };
+  const otherThanTensors = session.outputMetadata.filter((output) => !output.isTensor).map(({ name }) => name);
   let last: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
+  let released: Promise<void> | undefined;
   return {
     async run(feeds, fetch) {
       const tensors: Record<string, RuntimeTensor> = {};
@@ -123,10 +114,15 @@ function wrap(ort: Runtime, session: InferenceSession): Session {
         await session.run(tensors, buffers);
         return fetch;
       } catch (cause) {
-        throw cause instanceof PithError ? cause : failure("ONNX Runtime failed", cause);
+        if (cause instanceof PithError) throw cause;
+        if (/non.?tensor/i.test(messageOf(cause))) throw notTensors(otherThanTensors, cause);
+        throw failure("ONNX Runtime failed", cause);
       }
     },
-    release: () => session.release(),
+    release() {
+      released ??= session.release().finally(() => handover.release());
+      return released;
+    },
   };
 }
 
@@ -135,12 +131,24 @@ function isNames(fetch: readonly string[] | Batch): fetch is readonly string[] {
 }
 
 function fromRuntime(name: string, value: OnnxValue): Dense {
-  if (!("data" in value)) throw new PithError("E_UNSUPPORTED", `Output "${name}" is not a tensor.`);
+  if (!("data" in value)) throw notTensors([name], undefined);
   const { type, dims, data } = value;
   return { type, dims, data } as Dense;
 }
 
+function notTensors(names: readonly string[], cause: unknown): PithError {
+  const those = names.map((name) => `"${name}"`).join(", ");
+  const sentence = `Output ${those} is a sequence or a map: ONNX Runtime's JavaScript interface carries only tensors.`;
+  return new PithError("E_UNSUPPORTED", sentence, {
+    hint: "Fetch the other outputs by name, or drop this one.",
+    cause,
+  });
+}
+
 function failure(what: string, cause: unknown): PithError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new PithError("E_ENGINE", `${what}: ${message.replace(/\s+/g, " ").trim()}`, { cause });
+  return new PithError("E_ENGINE", `${what}: ${messageOf(cause).replace(/\s+/g, " ").trim()}`, { cause });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }

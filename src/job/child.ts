@@ -22,6 +22,8 @@ process.on("message", (message) => {
 });
 
 async function start(module: string, input: unknown, temporary: string): Promise<void> {
+  // Whatever this process puts into the system's temporary folder goes with the job, even if it crashes.
+  for (const name of ["TMPDIR", "TEMP", "TMP"]) process.env[name] = temporary;
   process.on("disconnect", () => {
     controller.abort();
     process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));

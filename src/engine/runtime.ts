@@ -1,0 +1,83 @@
+/**
+ * Finding ONNX Runtime.
+ *
+ * In Node that is onnxruntime-node; where it is missing, or its native part does not load on this machine, onnxruntime-web runs the same
+ * graphs in WebAssembly, two to five times as slowly. In a browser it is always onnxruntime-web.
+ */
+import { threadCount } from "#platform";
+import { PithError } from "../errors.ts";
+
+/** onnxruntime-node and onnxruntime-web share their types, but for what neither needs here. */
+export type Runtime = typeof import("onnxruntime-node");
+
+/** `native`: onnxruntime-node on the CPU; `wasm` and `webgpu`: onnxruntime-web, the latter in browsers only. */
+export type RuntimeName = "native" | "wasm" | "webgpu";
+
+export interface FoundRuntime {
+  readonly ort: Runtime;
+  readonly name: RuntimeName;
+}
+
+/**
+ * The runtime asked for; without a wish the native one, else the one in WebAssembly.
+ * @throws PithError E_ENGINE_MISSING if it is not installed.
+ */
+export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
+  const failures: unknown[] = [];
+  const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
+    try {
+      return (await load()) as Runtime;
+    } catch (cause) {
+      failures.push(cause);
+      return undefined;
+    }
+  };
+  if (wanted === undefined || wanted === "native") {
+    const found = await attempt(() => import("#onnxruntime"));
+    if (found !== undefined && !isWeb(found)) return { ort: found, name: "native" };
+    if (found !== undefined && wanted === undefined) return { ort: found, name: "wasm" };
+  }
+  if (wanted !== "native") {
+    const found = await attempt(() => import("onnxruntime-web"));
+    if (found !== undefined) return { ort: found, name: wanted ?? "wasm" };
+  }
+  throw missing(wanted, failures[0]);
+}
+
+/**
+ * Which runtime an engine would use.
+ * @throws PithError E_ENGINE_MISSING as `findRuntime` does.
+ */
+export async function runtimeName(wanted?: RuntimeName): Promise<RuntimeName> {
+  return (await findRuntime(wanted)).name;
+}
+
+function isWeb(ort: Runtime): boolean {
+  return ort.env.versions.web !== undefined;
+}
+
+function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {
+  const native = "onnxruntime-node is not installed, or does not load on this machine";
+  const [sentence, hint] =
+    wanted === "native"
+      ? [`The native runtime was asked for: ${native}.`, "npm install onnxruntime-node"]
+      : wanted === undefined
+        ? [
+            `This step runs the model: ${native}, and onnxruntime-web is not installed either.`,
+            "npm install onnxruntime-node (fast), or npm install onnxruntime-web (everywhere)",
+          ]
+        : [
+            `The runtime "${wanted}" was asked for, and onnxruntime-web is not installed.`,
+            "npm install onnxruntime-web",
+          ];
+  return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });
+}
+
+/**
+ * Says how many threads WebAssembly uses. They are started with the first session and stay: later wishes come too late.
+ * A browser grants more than one only to pages that are isolated from other origins.
+ */
+export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
+  ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;
+  ort.env.logLevel = "error";
+}

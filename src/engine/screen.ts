@@ -1,0 +1,77 @@
+/**
+ * What must not reach the runtime.
+ *
+ * Types that cannot cross between JavaScript and the runtime are fine inside a graph; as an output they abort the process, and no
+ * exception is thrown (4-bit integers), or are refused under a number. So they are refused here, by name: before the graph is handed over
+ * where the file declares the type, else as soon as the runtime has told it.
+ */
+import type { InferenceSession } from "onnxruntime-node";
+import { PithError } from "../errors.ts";
+import { allGraphs } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+const notAtTheEdge: ReadonlySet<string> = new Set([
+  "int4",
+  "uint4",
+  "int2",
+  "uint2",
+  "float4e2m1",
+  "bfloat16",
+  "float8e4m3fn",
+  "float8e4m3fnuz",
+  "float8e5m2",
+  "float8e5m2fnuz",
+  "float8e8m0",
+  "complex64",
+  "complex128",
+]);
+
+/** @throws PithError E_UNSUPPORTED if the type cannot be an input or output. */
+export function requireCarried(name: string, type: string | undefined): void {
+  if (type === undefined || !notAtTheEdge.has(type)) return;
+  throw new PithError("E_UNSUPPORTED", `"${name}" is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
+    hint: "Inside a graph the type is fine: put a Cast, or a DequantizeLinear, before this output or after this input.",
+  });
+}
+
+/** @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried. */
+export function screenModel(model: Model): void {
+  for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
+}
+
+/** @throws PithError E_UNSUPPORTED if an output whose type the file did not declare came out as one that cannot be carried. */
+export function screenSession(session: InferenceSession): void {
+  for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
+}
+
+/**
+ * The model as the runtime takes it: it insists on distinct names of nodes, and on names of subgraphs, where the standard does not.
+ * A copy, if anything had to be named.
+ */
+export function withNames(model: Model): Model {
+  if (isNamed(model)) return model;
+  const copy = model.clone();
+  const taken = new Set<string>();
+  let number = 0;
+  for (const graph of allGraphs(copy.graph)) {
+    if (graph.name === "") graph.name = "graph";
+    for (const node of graph.nodes()) {
+      if (node.name === "") continue;
+      while (taken.has(node.name)) node.name = `${node.name}_${++number}`;
+      taken.add(node.name);
+    }
+  }
+  return copy;
+}
+
+function isNamed(model: Model): boolean {
+  const taken = new Set<string>();
+  for (const graph of allGraphs(model.graph)) {
+    if (graph.name === "" && graph.parent !== undefined) return false;
+    for (const { name } of graph.nodes()) {
+      if (taken.has(name)) return false;
+      if (name !== "") taken.add(name);
+    }
+  }
+  return true;
+}

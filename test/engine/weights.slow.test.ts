@@ -1,0 +1,37 @@
+/** What takes more than protobuf can read, and lies in no file that the runtime could open. */
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openFile } from "#platform";
+import { createEngine } from "../../src/engine/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import type { ByteSource } from "../../src/tensor/types.ts";
+import { columns, rows, writeHuge } from "./huge.ts";
+
+test("a model of 3 GiB that lies in no file runs from a temporary one, which is gone afterwards", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pith-huge-"));
+  const before = process.env.TMPDIR;
+  try {
+    const path = await writeHuge(folder);
+    // The same bytes, but not known to be a file.
+    const external = async (location: string): Promise<ByteSource> => {
+      const source = await openFile(join(folder, location));
+      return { name: "bytes from somewhere", size: source.size, read: (start, end) => source.read(start, end) };
+    };
+    const model = await open(path, { external });
+    process.env.TMPDIR = folder;
+    const session = await createEngine().load(model, { optimize: false });
+    const names = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.startsWith("pith-"));
+    expect(await names()).toHaveLength(1);
+    const { y } = await session.run({ row: { type: "int64", dims: [1], data: BigInt64Array.of(BigInt(rows - 1)) } });
+    await session.release();
+    expect(y?.dims).toEqual([1, columns]);
+    expect(y?.data.slice(0, 3)).toEqual(Float32Array.of(7, 0, 0));
+    expect(await names()).toEqual([]);
+  } finally {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+    await rm(folder, { recursive: true });
+  }
+}, 300_000);
