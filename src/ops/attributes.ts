@@ -26,6 +26,13 @@ export function decimal(site: Site, name: string, byDefault: number): number {
   return attribute.value;
 }
 
+export function decimals(site: Site, name: string): readonly number[] | undefined {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return undefined;
+  if (attribute.kind !== "floats") throw wrongKind(name, "floats", attribute.kind);
+  return attribute.value;
+}
+
 export function text(site: Site, name: string, byDefault: string): string {
   const attribute = site.attribute(name);
   if (attribute === undefined) return byDefault;

@@ -6,7 +6,9 @@ import { gatherExamples } from "./gather.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
+import { microsoftConvExamples } from "./microsoft-conv.examples.ts";
 import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
+import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
@@ -15,6 +17,7 @@ import { quantizeExamples } from "./quantize.examples.ts";
 import { recurrentExamples } from "./recurrent.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
 import { reshapeExamples } from "./reshape.examples.ts";
+import { resizeExamples } from "./resize.examples.ts";
 import { selectExamples } from "./select.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
@@ -46,4 +49,7 @@ export const examples: readonly Example[] = [
   ...quantizeExamples,
   ...microsoftMatmulExamples,
   ...microsoftGeluExamples,
+  ...microsoftConvExamples,
+  ...microsoftLayoutExamples,
+  ...resizeExamples,
 ];

@@ -1,12 +1,15 @@
 /** All entries: the one file that sees every family. */
 import { binaryOperators } from "./binary.ts";
+import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { Registry } from "./define.ts";
 import { gatherOperators } from "./gather.ts";
 import { layoutOperators } from "./layout.ts";
 import { logicOperators } from "./logic.ts";
 import { matmulOperators } from "./matmul.ts";
+import { microsoftConvOperators } from "./microsoft-conv.ts";
 import { microsoftGeluOperators } from "./microsoft-gelu.ts";
+import { microsoftLayoutOperators } from "./microsoft-layout.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
@@ -15,6 +18,7 @@ import { quantizeOperators } from "./quantize.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
 import { reshapeOperators } from "./reshape.ts";
+import { resizeOperators } from "./resize.ts";
 import { selectOperators } from "./select.ts";
 import { shapeOperators } from "./shape.ts";
 import { sliceOperators } from "./slice.ts";
@@ -44,14 +48,19 @@ export const operators = new Registry([
   ...shapeOperators,
   ...selectOperators,
   ...quantizeOperators,
+  ...controlOperators,
   ...microsoftMatmulOperators,
   ...microsoftGeluOperators,
+  ...microsoftConvOperators,
+  ...microsoftLayoutOperators,
+  ...resizeOperators,
 ]);
 
 export type {
   AxisEnd,
   AxisLink,
   AxisRule,
+  Body,
   Bound,
   Contribution,
   Cut,

@@ -23,7 +23,7 @@ function integers(node: Node, name: string): readonly number[] | undefined {
 /** The data of a convolution as large as its windows reach, and no padding. */
 function withoutPadding(model: Model): void {
   const node = lastNode(model);
-  if (!/^Conv(Integer)?$/.test(node.op)) return;
+  if (!/^(Fused)?Conv(Integer)?$/.test(node.op)) return;
   const [x, w] = node.inputs;
   const [data, weight, out] = [x, w, node.outputs[0]].map((value) => fixedDims(value?.type?.dims) ?? []);
   const reach = (weight ?? []).slice(2).map((size, axis) => {
