@@ -3,10 +3,12 @@
  * CIFAR-10 has one label byte, CIFAR-100 two (coarse, fine; the fine one counts).
  * Source: https://www.cs.toronto.edu/~kriz/cifar.html.
  */
+import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { readAll } from "./bytes.ts";
-import { memory } from "./indexed.ts";
+import { isGzip, readAll } from "./bytes.ts";
+import { heldAtMost, readRows } from "./columns.ts";
+import { indexed } from "./indexed.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
 const side = 32;
@@ -29,27 +31,47 @@ export function cifarFile(name: string): { readonly part: Part; readonly labels:
  */
 export async function cifar(name: string, files: readonly ByteSource[], labels: 1 | 2): Promise<IndexedDataset> {
   const record = labels + pixels;
-  const contents = await Promise.all(files.map(readAll));
-  contents.forEach((bytes, index) => {
-    if (bytes.length > 0 && bytes.length % record === 0) return;
-    const file = files[index]?.name ?? name;
+  const parts = await Promise.all(files.map((file) => recordsOf(file, record)));
+  const ends: number[] = [];
+  for (const { count } of parts) ends.push((ends.at(-1) ?? 0) + count);
+  return indexed(name, ends.at(-1) ?? 0, async (positions) => {
+    const image = new Uint8Array(positions.length * pixels);
+    const label = new BigInt64Array(positions.length);
+    for (let at = 0; at < positions.length; ) {
+      const part = ends.findIndex((end) => (positions[at] ?? 0) < end);
+      const first = ends[part - 1] ?? 0;
+      const last = ends[part] ?? 0;
+      let next = at + 1;
+      while (next < positions.length && (positions[next] ?? 0) >= first && (positions[next] ?? 0) < last) next++;
+      const own = positions.slice(at, next).map((position) => position - first);
+      const bytes = (await parts[part]?.rows(own)) ?? new Uint8Array();
+      for (let start = 0; start < bytes.length; start += record, at++) {
+        label[at] = BigInt(bytes[start + labels - 1] ?? 0);
+        image.set(bytes.subarray(start + labels, start + record), at * pixels);
+      }
+      at = next;
+    }
+    return {
+      image: { type: "uint8", dims: [positions.length, 3, side, side], data: image },
+      label: { type: "int64", dims: [positions.length], data: label },
+    };
+  });
+}
+
+interface Records {
+  readonly count: number;
+  rows(positions: Uint32Array): Promise<Uint8Array>;
+}
+
+/** The records of one file, which stay in a large one until they are asked for. */
+async function recordsOf(file: ByteSource, record: number): Promise<Records> {
+  const whole = file.size <= heldAtMost || (await isGzip(file));
+  const source = whole ? bytesSource(await readAll(file), file.name) : file;
+  if (source.size === 0 || source.size % record !== 0) {
     throw new PithError(
       "E_DATA",
-      `${file}: ${bytes.length} bytes are not a whole number of CIFAR records of ${record} bytes.`,
+      `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${record} bytes.`,
     );
-  });
-  const count = contents.reduce((sum, bytes) => sum + bytes.length / record, 0);
-  const image = new Uint8Array(count * pixels);
-  const label = new BigInt64Array(count);
-  let sample = 0;
-  for (const bytes of contents) {
-    for (let start = 0; start < bytes.length; start += record, sample++) {
-      label[sample] = BigInt(bytes[start + labels - 1] ?? 0);
-      image.set(bytes.subarray(start + labels, start + record), sample * pixels);
-    }
   }
-  return memory(name, {
-    image: { type: "uint8", dims: [count, 3, side, side], data: image },
-    label: { type: "int64", dims: [count], data: label },
-  });
+  return { count: source.size / record, rows: (positions) => readRows(source, 0, record, positions) };
 }

@@ -6,9 +6,9 @@ import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { ByteSource, Dense } from "../tensor/types.ts";
-import { readAll } from "./bytes.ts";
+import { isGzip, readAll } from "./bytes.ts";
+import { type Column, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
 import { swapBytes } from "./endian.ts";
-import { memory } from "./indexed.ts";
 import { classLabels } from "./labels.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
@@ -21,11 +21,16 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-/**
- * The tensor in an idx file.
- * @throws PithError E_DATA if the header is none, or the length is not what it says.
- */
-export function parseIdx(bytes: Uint8Array, name: string): Dense {
+interface IdxHeader {
+  readonly type: "uint8" | "int8" | "int16" | "int32" | "float32" | "float64";
+  readonly width: number;
+  readonly dims: readonly number[];
+  /** Where the elements begin. */
+  readonly start: number;
+}
+
+/** @throws PithError E_DATA if `bytes` do not begin with such a header, or `size` is not what it says. */
+function readHeader(bytes: Uint8Array, size: number, name: string): IdxHeader {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
   const start = 4 + 4 * rank;
@@ -35,15 +40,32 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
   const header = new DataView(bytes.buffer, bytes.byteOffset, start);
   const dims = Array.from({ length: rank }, (_, axis) => header.getUint32(4 + 4 * axis));
   const expected = elementCount(dims) * format.width;
-  if (bytes.length - start !== expected) {
-    const got = bytes.length - start;
+  if (size - start !== expected) {
+    const got = size - start;
     throw new PithError(
       "E_DATA",
       `${name}: ${format.type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`,
     );
   }
+  return { ...format, dims, start };
+}
+
+/**
+ * The tensor in an idx file.
+ * @throws PithError E_DATA if the header is none, or the length is not what it says.
+ */
+export function parseIdx(bytes: Uint8Array, name: string): Dense {
+  const { type, width, dims, start } = readHeader(bytes, bytes.length, name);
   const data = bytes.subarray(start);
-  return viewBytes(format.type, dims, format.width === 1 ? data : swapBytes(data, format.width));
+  return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
+}
+
+/** The tensor of an idx file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseIdx` */
+export async function idxColumn(source: ByteSource): Promise<Column> {
+  if (source.size <= heldAtMost || (await isGzip(source))) return held(parseIdx(await readAll(source), source.name));
+  // At most 255 dimensions.
+  const { type, width, dims, start } = readHeader(await source.read(0, 4 + 4 * 255), source.size, source.name);
+  return filed(source, { start, type, dims, width, bigEndian: width > 1 });
 }
 
 /** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
@@ -68,7 +90,7 @@ export function idxFile(
  * @throws PithError E_DATA if a file is damaged, or they differ in number.
  */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
-  const image = parseIdx(await readAll(images), images.name);
+  const image = await idxColumn(images);
   const label = parseIdx(await readAll(labels), labels.name);
   const [count, ...shape] = image.dims;
   if (image.type !== "uint8" || count === undefined || shape.length !== 2) {
@@ -77,7 +99,7 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
       `${images.name} should hold uint8 images [N, height, width], got ${image.type}${dimsText(image.dims)}.`,
     );
   }
-  return memory(name, { image: { ...image, dims: [count, 1, ...shape] }, label: classLabels(label, labels.name) });
+  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: held(classLabels(label, labels.name)) });
 }
 
 function hex(bytes: Uint8Array): string {

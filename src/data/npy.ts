@@ -6,8 +6,10 @@ import { unzipSync } from "fflate";
 import { PithError } from "../errors.ts";
 import { bytesFor, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
+import { type Column, filed, held, heldAtMost } from "./columns.ts";
 import { swapBytes } from "./endian.ts";
+import { readEntry, zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   f2: "float16",
@@ -26,11 +28,24 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   c16: "complex128",
 };
 
-/**
- * The array in a .npy file, row-major whatever its order there.
- * @throws PithError E_DATA if it is damaged, or its elements are text, objects or records.
- */
-export function parseNpy(bytes: Uint8Array, name: string): Dense {
+interface NpyHeader {
+  readonly type: Exclude<DataType, "string">;
+  readonly dims: readonly number[];
+  /** Bytes of an element, and of the numbers that it consists of. */
+  readonly width: number;
+  readonly part: number;
+  readonly bigEndian: boolean;
+  /** First axis fastest. */
+  readonly fortran: boolean;
+  /** Where the elements begin. */
+  readonly start: number;
+}
+
+/** Headers are dictionaries of a line; longer ones are those of records with many fields, which are no arrays of numbers. */
+const longestHeader = 65536;
+
+/** @throws PithError E_DATA if `bytes` do not begin with the header of an array of numbers, or `size` is not what it says. */
+function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(1, 6));
   const major = bytes[6];
   if (bytes[0] !== 0x93 || magic !== "NUMPY" || major === undefined || major < 1 || major > 3 || bytes.length < 12) {
@@ -45,22 +60,69 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(header)?.[1];
   const type = types[descriptor?.[2] ?? ""];
   if (type === undefined || shape === undefined || order === undefined) {
-    throw new PithError("E_DATA", `${name}: its header ${header.trim()} is not that of an array of numbers.`);
+    const shown = header.length > 200 ? `${header.slice(0, 200)}…` : header.trim();
+    throw new PithError("E_DATA", `${name}: its header ${shown} is not that of an array of numbers.`);
   }
   const dims = shape
     .split(",")
     .filter((dim) => dim.trim() !== "")
     .map(Number);
-  const size = bytesFor(type, elementCount(dims));
-  if (bytes.length - start !== size) {
-    const got = bytes.length - start;
-    throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${size} bytes, the file has ${got}.`);
+  const expected = bytesFor(type, elementCount(dims));
+  if (size - start !== expected) {
+    const got = size - start;
+    throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
   }
   const width = Number(descriptor?.[2]?.slice(1));
-  const part = type === "complex64" || type === "complex128" ? width / 2 : width;
+  const complex = type === "complex64" || type === "complex128";
+  return {
+    type,
+    dims,
+    width,
+    part: complex ? width / 2 : width,
+    bigEndian: descriptor?.[1] === ">",
+    fortran: order === "True" && dims.length > 1,
+    start,
+  };
+}
+
+/**
+ * The array in a .npy file, row-major whatever its order there.
+ * @throws PithError E_DATA if it is damaged, or its elements are text, objects or records.
+ */
+export function parseNpy(bytes: Uint8Array, name: string): Dense {
+  const { type, dims, width, part, bigEndian, fortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
-  const ordered = order === "True" && dims.length > 1 ? rowMajor(elements, dims, width) : elements;
-  return viewBytes(type, dims, descriptor?.[1] === ">" ? swapBytes(ordered, part) : ordered);
+  const ordered = fortran ? rowMajor(elements, dims, width) : elements;
+  return viewBytes(type, dims, bigEndian ? swapBytes(ordered, part) : ordered);
+}
+
+/** The array of a .npy file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseNpy` */
+export function npyColumn(source: ByteSource): Promise<Column> {
+  return columnIn(source, 0, source.size, source.name);
+}
+
+async function columnIn(source: ByteSource, start: number, end: number, name: string): Promise<Column> {
+  if (end - start > heldAtMost) {
+    const header = readHeader(await source.read(start, start + longestHeader), end - start, name);
+    const { type, dims, part: width, bigEndian, fortran } = header;
+    const complex = type === "complex64" || type === "complex128";
+    if (!fortran && !complex) return filed(source, { start: start + header.start, type, dims, width, bigEndian });
+  }
+  return held(parseNpy(await source.read(start, end), name));
+}
+
+/** The arrays of a .npz file by name, in the order of the file, as columns. Compressed ones are unpacked in memory. @throws as `parseNpz` */
+export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
+  const columns: Record<string, Column> = {};
+  for (const entry of await zipEntries(source)) {
+    if (!entry.name.endsWith(".npy")) continue;
+    const array = entry.name.slice(0, -".npy".length);
+    const name = `${source.name}: ${array}`;
+    columns[array] = entry.compressed
+      ? held(parseNpy(await readEntry(source, entry), name))
+      : await columnIn(source, entry.start, entry.end, name);
+  }
+  return columns;
 }
 
 /**

@@ -1,0 +1,97 @@
+/**
+ * Columns of a data set: in memory, or as ranges of a file that are read when their samples are asked for. The latter take the same memory
+ * whatever the file holds.
+ */
+import { viewBytes } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
+import { swapBytes } from "./endian.ts";
+import { indexed } from "./indexed.ts";
+import { gatherRows, sampleCount } from "./rows.ts";
+import type { IndexedDataset } from "./types.ts";
+
+/** One value or tensor a sample; axis 0 of `dims` counts the samples. */
+export interface Column {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  /** The samples at these positions, in this order. */
+  rows(positions: Uint32Array): Dense | Promise<Dense>;
+}
+
+/** Files up to this many bytes are read at once: many small reads cost more than the memory. */
+export const heldAtMost = 2 ** 25;
+
+/** A column in memory. */
+export function held(dense: Dense): Column {
+  return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
+}
+
+/** The same samples in a column whose rows are shaped otherwise: N×28×28 as N×1×28×28. */
+export function reshaped(column: Column, sample: readonly number[]): Column {
+  return {
+    type: column.type,
+    dims: [column.dims[0] ?? 0, ...sample],
+    async rows(positions) {
+      const dense = await column.rows(positions);
+      return { ...dense, dims: [positions.length, ...sample] } as Dense;
+    },
+  };
+}
+
+/** Fixed-size rows in a file: row-major elements from `start` on, little-endian unless said. */
+export function filed(
+  source: ByteSource,
+  layout: {
+    readonly start: number;
+    readonly type: Exclude<DataType, "string">;
+    readonly dims: readonly number[];
+    /** Bytes of an element. */
+    readonly width: number;
+    readonly bigEndian?: boolean;
+  },
+): Column {
+  const { start, type, dims, width, bigEndian = false } = layout;
+  const sample = dims.slice(1);
+  const pitch = elementCount(sample) * width;
+  return {
+    type,
+    dims,
+    async rows(positions) {
+      const bytes = await readRows(source, start, pitch, positions);
+      return viewBytes(type, [positions.length, ...sample], bigEndian ? swapBytes(bytes, width) : bytes);
+    },
+  };
+}
+
+/** Rows of `pitch` bytes at some positions; a run of consecutive ones is one read. */
+export async function readRows(
+  source: ByteSource,
+  start: number,
+  pitch: number,
+  positions: Uint32Array,
+): Promise<Uint8Array> {
+  const result = new Uint8Array(positions.length * pitch);
+  for (let at = 0; at < positions.length; ) {
+    const first = positions[at] ?? 0;
+    let end = at + 1;
+    while (end < positions.length && positions[end] === first + end - at) end++;
+    const from = start + first * pitch;
+    const bytes = await source.read(from, from + (end - at) * pitch);
+    if (at === 0 && end === positions.length) return bytes;
+    result.set(bytes, at * pitch);
+    at = end;
+  }
+  return result;
+}
+
+/** A data set of columns. @throws PithError E_DATA if their numbers of samples differ. */
+export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
+  const entries = Object.entries(columns);
+  // Only the dimensions are looked at.
+  const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
+  const count = sampleCount(Object.fromEntries(shapes), name);
+  return indexed(name, count, async (positions): Promise<Batch> => {
+    const rows = await Promise.all(entries.map(async ([key, column]) => [key, await column.rows(positions)] as const));
+    return Object.fromEntries(rows);
+  });
+}
