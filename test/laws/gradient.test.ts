@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss, PithError } from "../../src/errors.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
+import { isFloat } from "../../src/tensor/convert.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { bestDifference, cotangents, differences, feedStored, gradients } from "./differences.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, loweredModel, operatorOf, run, symbolicModel } from "./harness.ts";
