@@ -11,7 +11,7 @@ import { PithError } from "../errors.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Engine, LoadOptions, Session } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
-import { requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
+import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
@@ -67,7 +67,7 @@ async function create(
       ...sessionOptions(options),
     });
   } catch (cause) {
-    throw failure("ONNX Runtime refused the model", cause);
+    throw refusedType(messageOf(cause)) ?? failure("ONNX Runtime refused the model", cause);
   }
   try {
     screenSession(session);

@@ -9,6 +9,7 @@ import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { elementTypeOf } from "../onnx/element-types.ts";
 
 const notAtTheEdge: ReadonlySet<string> = new Set([
   "int4",
@@ -28,8 +29,18 @@ const notAtTheEdge: ReadonlySet<string> = new Set([
 
 /** @throws PithError E_UNSUPPORTED if the type cannot be an input or output. */
 export function requireCarried(name: string, type: string | undefined): void {
-  if (type === undefined || !notAtTheEdge.has(type)) return;
-  throw new PithError("E_UNSUPPORTED", `"${name}" is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
+  if (type !== undefined && notAtTheEdge.has(type)) throw notCarried(`"${name}"`, type);
+}
+
+/** The runtime's `Unsupported data type: 16`, in words. Undefined if that is not what it says. */
+export function refusedType(message: string): PithError | undefined {
+  const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
+  const type = code === undefined ? undefined : elementTypeOf(Number(code));
+  return type === undefined ? undefined : notCarried("An input or output", type);
+}
+
+function notCarried(what: string, type: string): PithError {
+  return new PithError("E_UNSUPPORTED", `${what} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
     hint: "Inside a graph the type is fine: put a Cast, or a DequantizeLinear, before this output or after this input.",
   });
 }

@@ -28,6 +28,8 @@ export interface RunOptions {
 const defaultGrace = 5000;
 /** Lines of output that are kept to explain a crash. */
 const keptLines = 50;
+/** Milliseconds that a line of output waits: what a dying process prints about itself comes within them, and is not passed on. */
+const lastWordsWait = 200;
 
 /**
  * Runs the default export of `module` in a process of its own.
@@ -53,10 +55,18 @@ export async function runJob<J extends Job>(
   process.on("exit", cleanUp);
 
   const lines: string[] = [];
+  const waiting: string[] = [];
+  let flusher: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    clearTimeout(flusher);
+    flusher = undefined;
+    for (const text of waiting.splice(0)) onEvent({ kind: "output", text });
+  };
   const onLine = (text: string): void => {
     lines.push(text);
     if (lines.length > keptLines) lines.shift();
-    onEvent({ kind: "output", text });
+    waiting.push(text);
+    flusher ??= setTimeout(flush, lastWordsWait);
   };
   const drained = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
 
@@ -73,6 +83,7 @@ export async function runJob<J extends Job>(
       child.on("error", reject);
       child.on("message", (message) => {
         if (!isOurs<ToParent>(message)) return;
+        flush();
         if (message.pith === "event") onEvent(message.event);
         else answered = message;
       });
@@ -80,12 +91,14 @@ export async function runJob<J extends Job>(
       send(child, { pith: "start", module: module.href, input, temporary });
     });
     await drained;
+    if (answer.pith !== "ended") flush();
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
     if (isStopped()) throw stopped();
     throw crash(name, answer, lines);
   } finally {
     clearTimeout(killer);
+    clearTimeout(flusher);
     signal?.removeEventListener("abort", stop);
     process.off("exit", cleanUp);
     cleanUp();
@@ -134,7 +147,7 @@ function stopped(): PithError {
 function crash(name: string, ending: Ending, lines: readonly string[]): PithError {
   const text = lines.join("\n");
   const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
-  const lastWords = lines.findLast((line) => line.trim() !== "")?.trim();
+  const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
   if (/heap out of memory|Array buffer allocation failed|bad_alloc/.test(text)) {
     return new PithError("E_ENGINE", `${name}: its process ran out of memory (${how}).`, { hint: lessMemory });
   }
@@ -155,6 +168,11 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
       ? "ONNX Runtime cannot run this model as it is; `pith inspect` shows what is in it."
       : "Nothing was written.",
   });
+}
+
+/** A line of the stack that Node or the system's library prints when a process aborts. */
+function isStackLine(line: string): boolean {
+  return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
 }
 
 const lessMemory = "A smaller --batch or fewer --samples takes less memory.";

@@ -1,10 +1,15 @@
-import { existsSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PithError } from "../../src/errors.ts";
+import { parseModel } from "../../src/graph/text.ts";
 import type { JobEvent } from "../../src/job/job.ts";
 import { type RunOptions, runJob } from "../../src/job/run.ts";
+import { save } from "../../src/onnx/index.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
+import { pith } from "./run.ts";
 
 const module = new URL("./jobs/behave.ts", import.meta.url);
 const run = (input: Behaviour, options?: RunOptions): Promise<unknown> => runJob<typeof behave>(module, input, options);
@@ -148,4 +153,38 @@ test("a failed job leaves no temporary files", async () => {
   expect(await failure({ kind: "fill-folder" }, { onEvent })).toMatchObject({ code: "E_DATA" });
   expect(folder).not.toBe("");
   expect(existsSync(folder)).toBe(false);
+});
+
+describe("a model that crashes ONNX Runtime", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+  const model = join(folder, "crash.onnx");
+  // A Split whose middle output nobody wants: legal, and a segmentation fault in ONNX Runtime 1.30.
+  beforeAll(() =>
+    save(
+      parseModel(`opset 21
+graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
+  sizes: int64[3] = [1, 1, 2]
+  a, _, c = Split(x, sizes) {axis=0}
+}
+`),
+      model,
+    ),
+  );
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("ends the command with one sentence and a hint, and leaves nothing", async () => {
+    const { code, out, err } = await pith("bench", model);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toBe(
+      `E_ENGINE: bench: its process crashed in native code (SIGSEGV).\nhint: ONNX Runtime cannot run this model as it is; \`pith inspect\` shows what is in it.\n`,
+    );
+    expect(readdirSync(folder)).toEqual(["crash.onnx"]);
+  });
+});
+
+test("what a process prints as it dies is told in the sentence, not line by line", async () => {
+  const events: JobEvent[] = [];
+  const error = await failure({ kind: "last-words" }, { onEvent: (event) => events.push(event) });
+  expect(error.message).toContain("(SIGABRT); its last line: terminate called: broken");
+  expect(events).toEqual([{ kind: "output", text: "long before" }]);
 });

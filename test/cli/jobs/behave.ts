@@ -1,5 +1,5 @@
 /** A job that behaves as its input says: for the tests of the process boundary. */
-import { writeFileSync } from "node:fs";
+import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { PithError } from "../../../src/errors.ts";
 import type { JobContext } from "../../../src/job/job.ts";
@@ -11,6 +11,7 @@ export type Behaviour =
   | { readonly kind: "fault" }
   | { readonly kind: "late-fault" }
   | { readonly kind: "kill"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "last-words" }
   | { readonly kind: "exit"; readonly code: number }
   | { readonly kind: "exhaust-memory" }
   | { readonly kind: "wait" }
@@ -38,6 +39,12 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
       setTimeout(() => {
         throw new RangeError("thrown from a timer");
       }, 1);
+      return forever();
+    case "last-words":
+      writeSync(2, "long before\n");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      writeSync(2, "terminate called: broken\n----- Native stack trace -----\n\n 1: 0xbaa [node]\n");
+      process.kill(process.pid, "SIGABRT");
       return forever();
     case "kill":
       process.kill(process.pid, input.signal);

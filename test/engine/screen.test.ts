@@ -1,0 +1,109 @@
+/** What the runtime would answer with a crash, a number or a riddle is refused in a sentence, or put right. */
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+
+const engine = createEngine();
+const x = float32([4], [1, 2, -3, 4]);
+
+const toInt4 = (type: string): string => `opset 21
+graph (x: float32[4]) -> (y${type}, z: float32[4]) {
+  scale: float32[] = 1
+  zero: int4[] = 0
+  y = QuantizeLinear(x, scale, zero)
+  z = Neg(x)
+}
+`;
+
+describe("an output that JavaScript cannot carry is refused with its name and type", () => {
+  test.each([
+    ["declared as int4", toInt4(": int4[4]"), '"y" is int4'],
+    ["int4 by what the graph does", toInt4(""), '"y" is int4'],
+    [
+      "bfloat16",
+      "opset 21\ngraph (x: float32[4]) -> (y: bfloat16[4]) {\n  y = Cast(x) {to=16}\n}\n",
+      '"y" is bfloat16',
+    ],
+    [
+      "bfloat16 by what the graph does",
+      "opset 21\ngraph (x: float32[4]) -> (y) {\n  y = Cast(x) {to=16}\n}\n",
+      "An input or output is bfloat16",
+    ],
+    [
+      "float8",
+      "opset 21\ngraph (x: float32[4]) -> (y: float8e5m2[4]) {\n  y = Cast(x) {to=19}\n}\n",
+      '"y" is float8e5m2',
+    ],
+    [
+      "int4 out of an If",
+      `opset 21
+graph (x: float32[4], flag: bool[]) -> (y: int4[4]) {
+  scale: float32[] = 1
+  zero: int4[] = 0
+  y = If(flag) {then_branch=graph () -> (a: int4[4]) { a = QuantizeLinear(x, scale, zero) }, else_branch=graph () -> (b: int4[4]) { b = QuantizeLinear(x, scale, zero) }}
+}
+`,
+      '"y" is int4',
+    ],
+  ])("%s", async (_, text, message) => {
+    await expect(engine.load(parseModel(text))).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringContaining(message),
+      hint: expect.stringContaining("Cast"),
+    });
+  });
+});
+
+test("an input that JavaScript cannot carry is refused too", async () => {
+  const model = parseModel(
+    "opset 21\ngraph (x: int4[4]) -> (y: float32[4]) {\n  scale: float32[] = 1\n  y = DequantizeLinear(x, scale)\n}\n",
+  );
+  await expect(engine.load(model)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+});
+
+test("4-bit weights and values inside a graph are no obstacle", async () => {
+  const session = await engine.load(
+    parseModel(`opset 21
+graph (x: float32[4]) -> (y: float32[4]) {
+  scale: float32[] = 1
+  zero: int4[] = 0
+  q = QuantizeLinear(x, scale, zero)
+  y = DequantizeLinear(q, scale, zero)
+}
+`),
+  );
+  const { y } = await session.run({ x });
+  await session.release();
+  expect(y).toMatchObject({ data: Float32Array.of(1, 2, -3, 4) });
+});
+
+test("a sequence as an output is named; the outputs beside it can be fetched", async () => {
+  const session = await engine.load(
+    parseModel(
+      "opset 21\ngraph (x: float32[4]) -> (pair, y: float32[4]) {\n  pair = SequenceConstruct(x, x)\n  y = Neg(x)\n}\n",
+    ),
+  );
+  await expect(session.run({ x })).rejects.toMatchObject({
+    code: "E_UNSUPPORTED",
+    message: expect.stringContaining('Output "pair" is a sequence or a map'),
+    hint: expect.stringContaining("Fetch the other outputs"),
+  });
+  expect(await session.run({ x }, ["y"])).toMatchObject({ y: { data: Float32Array.of(-1, -2, 3, -4) } });
+  await session.release();
+});
+
+test("nodes of one name, and subgraphs without one, run; the model keeps them as they are", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[4], flag: bool[]) -> (y: float32[4]) {
+  a = Relu "same" (x)
+  b = Neg "same" (a)
+  y = If "same" (flag) {then_branch=graph () -> (c) { c = Abs "same" (b) }, else_branch=graph () -> (d) { d = Neg(b) }}
+}
+`);
+  const session = await engine.load(model);
+  const { y } = await session.run({ x, flag: { type: "bool", dims: [], data: Uint8Array.of(1) } });
+  await session.release();
+  expect(y).toMatchObject({ data: Float32Array.of(1, 2, 0, 4) });
+  expect([...model.graph.nodes()].map(({ name }) => name)).toEqual(["same", "same", "same"]);
+});
