@@ -143,6 +143,24 @@ describe("csv", () => {
     expect(batch.label).toEqual({ type: "int64", dims: [2], data: BigInt64Array.of(2n, 0n) });
   });
 
+  it("keeps text, in columns of their own, with a header or without, and numbers classes by name", async () => {
+    const pairs = await csv(
+      "t.csv",
+      'A man, dancing.,"A ""man""\nhere",5.0\nx,y,4.75\n'.replace("man, d", "man d"),
+    ).gather(Uint32Array.of(0, 1));
+    expect([pairs.text?.data, pairs.text_pair?.data]).toEqual([
+      ["A man dancing.", "x"],
+      ['A "man"\nhere', "y"],
+    ]);
+    expect(pairs.label?.data).toEqual(Float64Array.of(5, 4.75));
+    const named = "id\tsentence\tlabel\n7\tit's \"5 o'clock\tpos\n8\tfine\tneg\n";
+    const sorted = await csv("t.tsv", named).gather(Uint32Array.of(0, 1));
+    expect([Object.keys(sorted), sorted.label?.data]).toEqual([["id", "sentence", "label"], BigInt64Array.of(1n, 0n)]);
+    const known = await csv("t.tsv", named, { classes: ["POS", "NEG"] }).gather(Uint32Array.of(0, 1));
+    expect([known.sentence?.data[0], known.label?.data]).toEqual(["it's \"5 o'clock", BigInt64Array.of(0n, 1n)]);
+    expect(() => csv("t.tsv", named, { classes: ["a", "b"] })).toThrow('the class "pos" is none of the 2');
+  });
+
   it("keeps a label with fractions as a value to predict, and reads tabs", async () => {
     const batch = await csv("t.tsv", "x\ty\n1\t0.25\n2\t1\n").gather(Uint32Array.of(0, 1));
     expect(batch.label).toEqual({ type: "float64", dims: [2], data: Float64Array.of(0.25, 1) });
@@ -150,7 +168,9 @@ describe("csv", () => {
 
   it.each([
     ["a,label\n1,\n", 'line 2, column "label": expected a number, got ""'],
-    ["a,label\n1,cat\n", 'line 2, column "label": expected a number, got "cat"'],
+    ["a,label\n1,2\n1,cat\n", 'line 3, column "label": expected a number, got "cat"'],
+    ["a,1,2,label\n1,2,3,4\n", "numbers beside text in 4 columns"],
+    ["text,label\nhello,1\na,b,2\n", "line 3: expected 2 fields, got 3"],
     ["a,label\n1,2,3\n", "line 2: expected 2 fields, got 3"],
     ["1,2\n3,4\n", "holds numbers, not the names of the columns"],
     ["a,label\n", "no rows"],

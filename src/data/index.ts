@@ -3,7 +3,10 @@ export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { contentHash } from "./hash.ts";
 export { idx, parseIdx } from "./idx.ts";
+export { type ImagesOptions, imageFiles, images } from "./images.ts";
 export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
+export { jsonl } from "./jsonl.ts";
+export { textLines } from "./lines.ts";
 export { fromModule, type ModuleOptions } from "./module.ts";
 export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
@@ -19,5 +22,5 @@ export {
 } from "./presets.ts";
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 export { collect, draw, split, take } from "./select.ts";
-export { csv, jsonl } from "./table.ts";
+export { csv, type TableOptions } from "./table.ts";
 export type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";

@@ -4,7 +4,7 @@ import { toFloat64, toInt64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /** Column names that mean the label, in the order in which they are believed. */
-const names = ["label", "labels", "target", "targets", "class", "y"];
+const names = ["label", "labels", "target", "targets", "class", "score", "sentiment", "similarity", "y"];
 
 /**
  * Whole numbers as int64 classes.

@@ -1,122 +1,102 @@
-/** Tables of numbers: .csv with a header, and .jsonl with one object a line. */
+/** Tables: .csv and .tsv, of numbers, of text, or of both. */
 import { PithError } from "../errors.ts";
-import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { records } from "./delimited.ts";
+import { records, type TextRecord } from "./delimited.ts";
+import { classNumber } from "./images.ts";
 import { memory } from "./indexed.ts";
 import { labelName, withLabel } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
+export interface TableOptions {
+  /** The names of the classes in the model's order, for labels that are names; otherwise they are numbered as they sort. */
+  readonly classes?: readonly string[];
+}
+
 /**
- * A .csv (or .tsv) table of numbers. The column called label, target, class or y is the label; the others, in order, are "features", float32 N×F.
- * @throws PithError E_DATA with line and column of what is missing or no number.
+ * A .csv (or .tsv) table. The column called label, target, class, score, y or the like is the label: a number, or the name of a class. Of a
+ * table of numbers the other columns, in order, are "features", float32 N×F; where some hold text, each is a column of its own.
+ * The first line names the columns, unless a number stands in it beside text: then they are "text", "text_pair" and the label.
+ * @throws PithError E_DATA with line and column of what is missing or does not fit.
  */
-export function csv(name: string, text: string): IndexedDataset {
-  const [header, ...lines] = records(text, name);
-  if (header === undefined || lines.length === 0) throw new PithError("E_DATA", `${name} has no rows below a header.`);
-  const titles = header.fields.map((title) => title.trim());
-  if (titles.every((title) => title !== "" && Number.isFinite(Number(title)))) {
+export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
+  const { titles, rows } = table(name, text);
+  const label = labelName(titles.map((title) => title.toLowerCase()));
+  const labelAt = label === undefined ? -1 : titles.findIndex((title) => title.toLowerCase() === label);
+  const [first] = rows;
+  const isText = titles.map((_, column) => !isNumber(first?.fields[column] ?? ""));
+  for (const { fields, line } of rows) {
+    if (fields.length !== titles.length) {
+      throw new PithError("E_DATA", `${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
+    }
+  }
+  const cells = (column: number): readonly string[] => rows.map(({ fields }) => fields[column] ?? "");
+  const numbers = (column: number): Float64Array =>
+    Float64Array.from(rows, ({ fields, line }) => {
+      const field = fields[column] ?? "";
+      if (isNumber(field)) return Number(field);
+      const place = `${name}, line ${line}, column "${titles[column]}"`;
+      throw new PithError("E_DATA", `${place}: expected a number, got "${field}".`);
+    });
+  const columns: Record<string, Dense> = {};
+  const others = titles.flatMap((_, column) => (column === labelAt ? [] : [column]));
+  if (others.some((column) => isText[column])) {
+    for (const column of others) {
+      const dims = [rows.length];
+      columns[titles[column] ?? ""] = isText[column]
+        ? { type: "string", dims, data: cells(column) }
+        : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
+    }
+  } else if (others.length > 0) {
+    const features = new Float32Array(rows.length * others.length);
+    others.forEach((column, at) => {
+      numbers(column).forEach((value, row) => {
+        features[row * others.length + at] = value;
+      });
+    });
+    columns.features = { type: "float32", dims: [rows.length, others.length], data: features };
+  }
+  if (labelAt >= 0) {
+    const data = isText[labelAt] ? classNumbers(cells(labelAt), options.classes, name) : numbers(labelAt);
+    columns.label = { type: "float64", dims: [rows.length], data };
+  }
+  return memory(name, withLabel(columns, name));
+}
+
+/** The names of the columns, and the rows below. */
+function table(
+  name: string,
+  text: string,
+): { readonly titles: readonly string[]; readonly rows: readonly TextRecord[] } {
+  const [header, ...below] = records(text, name);
+  const numeric = header?.fields.map(isNumber) ?? [];
+  if (header !== undefined && numeric.includes(true) && numeric.includes(false)) {
+    return { titles: untitled(numeric, name), rows: [header, ...below] };
+  }
+  if (header === undefined || below.length === 0) throw new PithError("E_DATA", `${name} has no rows below a header.`);
+  if (!numeric.includes(false)) {
     throw new PithError("E_DATA", `${name}: its first line holds numbers, not the names of the columns.`, {
       hint: 'Add a header line; call the label column "label".',
     });
   }
-  const label = labelName(titles.map((title) => title.toLowerCase()));
-  const labelAt = label === undefined ? -1 : titles.findIndex((title) => title.toLowerCase() === label);
-  const width = titles.length - (labelAt < 0 ? 0 : 1);
-  const features = new Float32Array(lines.length * width);
-  const labels = new Float64Array(lines.length);
-  lines.forEach(({ fields, line }, row) => {
-    if (fields.length !== titles.length) {
-      throw new PithError("E_DATA", `${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
-    }
-    let at = row * width;
-    fields.forEach((field, column) => {
-      const value = Number(field);
-      if (field.trim() === "" || Number.isNaN(value)) {
-        throw new PithError(
-          "E_DATA",
-          `${name}, line ${line}, column "${titles[column]}": expected a number, got "${field}".`,
-        );
-      }
-      if (column === labelAt) labels[row] = value;
-      else features[at++] = value;
-    });
+  return { titles: header.fields.map((title) => title.trim()), rows: below };
+}
+
+/** What the columns of a table without a header are: one text or two, and a label. */
+function untitled(numeric: readonly boolean[], name: string): readonly string[] {
+  const texts = ["text", "text_pair"];
+  const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
+  if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
+  const found = `its first line holds numbers beside text in ${numeric.length} columns`;
+  throw new PithError("E_DATA", `${name}: ${found}, which cannot be told apart without names.`, {
+    hint: 'Add a header line, like "sentence1,sentence2,label".',
   });
-  const columns: Record<string, Dense> = {};
-  if (width > 0) columns.features = { type: "float32", dims: [lines.length, width], data: features };
-  if (labelAt >= 0) columns.label = label64(labels);
-  return memory(name, withLabel(columns, name));
 }
 
-/**
- * One JSON object a line: each key is a column. Numbers and (nested, rectangular) arrays of numbers become tensors, int64 where all are
- * whole and float32 otherwise; text becomes a string tensor.
- * @throws PithError E_DATA with the line that is no object or does not fit the first.
- */
-export function jsonl(name: string, text: string): IndexedDataset {
-  const rows = text
-    .split("\n")
-    .flatMap((line, index) => (line.trim() === "" ? [] : [parseObject(line, `${name}, line ${index + 1}`)]));
-  const [first] = rows;
-  if (first === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
-  const columns: Record<string, Dense> = {};
-  for (const key of Object.keys(first.object)) {
-    const cells = rows.map(({ object, place }) => cell(object[key], `${place}, "${key}"`));
-    columns[key] = stack(cells, `${name}, "${key}"`);
-  }
-  return memory(name, withLabel(columns, name));
+function isNumber(field: string): boolean {
+  return field.trim() !== "" && !Number.isNaN(Number(field));
 }
 
-interface Cell {
-  readonly dims: readonly number[];
-  readonly values: readonly (number | string)[];
-  readonly place: string;
-}
-
-function parseObject(
-  line: string,
-  place: string,
-): { readonly object: Record<string, unknown>; readonly place: string } {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(line);
-  } catch (cause) {
-    throw new PithError("E_DATA", `${place}: not JSON.`, { cause });
-  }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
-  }
-  return { object: parsed as Record<string, unknown>, place };
-}
-
-function cell(value: unknown, place: string): Cell {
-  if (typeof value === "number" || typeof value === "string") return { dims: [], values: [value], place };
-  if (typeof value === "boolean") return { dims: [], values: [Number(value)], place };
-  if (!Array.isArray(value))
-    throw new PithError("E_DATA", `${place}: expected numbers or text, got ${JSON.stringify(value)}.`);
-  const parts = value.map((part) => cell(part, place));
-  const inner = parts[0]?.dims ?? [];
-  if (parts.some((part) => !sameDims(part.dims, inner)))
-    throw new PithError("E_DATA", `${place}: the rows of an array differ in length.`);
-  return { dims: [parts.length, ...inner], values: parts.flatMap((part) => part.values), place };
-}
-
-function stack(cells: readonly Cell[], place: string): Dense {
-  const shape = cells[0]?.dims ?? [];
-  for (const other of cells) {
-    if (sameDims(other.dims, shape)) continue;
-    throw new PithError("E_DATA", `${other.place}: dimensions [${other.dims}] where the first line has [${shape}].`);
-  }
-  const dims = [cells.length, ...shape];
-  const values = cells.flatMap((one) => one.values);
-  const texts = values.filter((value) => typeof value === "string");
-  if (texts.length === values.length) return { type: "string", dims, data: texts };
-  if (texts.length > 0) throw new PithError("E_DATA", `${place}: some values are text, some are numbers.`);
-  const numbers = values.map(Number);
-  if (!numbers.every(Number.isSafeInteger)) return { type: "float32", dims, data: Float32Array.from(numbers) };
-  return { type: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
-}
-
-function label64(labels: Float64Array): Dense {
-  return { type: "float64", dims: [labels.length], data: labels };
+function classNumbers(names: readonly string[], classes: readonly string[] | undefined, owner: string): Float64Array {
+  const order = classes ?? [...new Set(names)].sort();
+  return Float64Array.from(names, (name) => classNumber(name, order, owner));
 }

@@ -1,0 +1,119 @@
+/**
+ * Text of one sample a line. Where the lines begin is found in one pass over the file; their text is read when it is asked for, so a file of
+ * any size takes eight bytes a line.
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { isGzip, readAll } from "./bytes.ts";
+import { heldAtMost } from "./columns.ts";
+import { indexed } from "./indexed.ts";
+import type { IndexedDataset } from "./types.ts";
+
+/** The lines of a file that are not blank, by number. */
+export interface Lines {
+  readonly count: number;
+  /** The text of the lines at these positions, without line ends. */
+  at(positions: Uint32Array): readonly string[] | Promise<readonly string[]>;
+  /** The number of a line in the file, counted from 1, blank ones included. */
+  place(position: number): number;
+}
+
+const newline = 0x0a;
+const chunk = 2 ** 20;
+
+/** @throws PithError E_DATA if the file holds no text. */
+export async function readLines(source: ByteSource): Promise<Lines> {
+  if (source.size <= heldAtMost || (await isGzip(source))) return heldLines(await readAll(source), source.name);
+  return filedLines(source);
+}
+
+function heldLines(bytes: Uint8Array, name: string): Lines {
+  const text = textOf(bytes, name);
+  const lines: string[] = [];
+  const places: number[] = [];
+  text.split("\n").forEach((line, index) => {
+    if (line.trim() === "") return;
+    lines.push(line.endsWith("\r") ? line.slice(0, -1) : line);
+    places.push(index + 1);
+  });
+  requireSome(lines.length, name);
+  return {
+    count: lines.length,
+    at: (positions) => Array.from(positions, (position) => lines[position] ?? ""),
+    place: (position) => places[position] ?? 0,
+  };
+}
+
+async function filedLines(source: ByteSource): Promise<Lines> {
+  // Starts and ends of lines that are not blank; grown as needed.
+  let bounds = new Float64Array(2 ** 16);
+  let numbers = new Uint32Array(2 ** 15);
+  let count = 0;
+  let [start, line, blank] = [0, 1, true];
+  const close = (end: number): void => {
+    if (!blank) {
+      if (2 * count + 2 > bounds.length) {
+        bounds = grown(bounds, new Float64Array(2 * bounds.length));
+        numbers = grown(numbers, new Uint32Array(2 * numbers.length));
+      }
+      bounds[2 * count] = start;
+      bounds[2 * count + 1] = end;
+      numbers[count] = line;
+      count++;
+    }
+    line++;
+    blank = true;
+    start = end + 1;
+  };
+  for (let from = 0; from < source.size; from += chunk) {
+    const bytes = await source.read(from, Math.min(source.size, from + chunk));
+    if (from === 0) requireText(bytes, source.name);
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at] ?? 0;
+      if (byte === newline) close(from + at);
+      else if (byte > 0x20) blank = false;
+    }
+  }
+  close(source.size);
+  requireSome(count, source.name);
+  return {
+    count,
+    at: (positions) =>
+      Promise.all(
+        Array.from(positions, async (position) => {
+          const bytes = await source.read(bounds[2 * position] ?? 0, bounds[2 * position + 1] ?? 0);
+          return new TextDecoder().decode(bytes).replace(/\r$/, "");
+        }),
+      ),
+    place: (position) => numbers[position] ?? 0,
+  };
+}
+
+function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
+  to.set(from);
+  return to;
+}
+
+/** UTF-8 text. @throws PithError E_DATA for bytes that are none. */
+export function textOf(bytes: Uint8Array, name: string): string {
+  requireText(bytes.subarray(0, chunk), name);
+  return new TextDecoder().decode(bytes);
+}
+
+function requireText(bytes: Uint8Array, name: string): void {
+  if (!bytes.includes(0)) return;
+  throw new PithError("E_DATA", `${name} is not a text file: it holds zero bytes.`, { hint: "Save it as UTF-8." });
+}
+
+function requireSome(count: number, name: string): void {
+  if (count === 0) throw new PithError("E_DATA", `${name} has no lines of text.`);
+}
+
+/** A text file as a data set: a line is a sample, "text". */
+export async function textLines(source: ByteSource): Promise<IndexedDataset> {
+  const lines = await readLines(source);
+  return indexed(source.name, lines.count, async (positions) => {
+    const data = await lines.at(positions);
+    return { text: { type: "string", dims: [positions.length], data } };
+  });
+}
