@@ -2,21 +2,33 @@
  * Types, dimensions and small contents of every value, by asking each operator's entry in order.
  *
  * The walk fills in `value.inferred`, which is never saved where the file states a type, and remembers what rules need beyond it. Where an
- * entry cannot tell, what is stated holds, and the reason is listed. Nodes that are added later are visited one by one (`visit`), so that
+ * entry cannot tell, what is stated holds, and the reason is listed. Graphs inside nodes are walked when their entry asks (`Site.body`),
+ * for what it hands them; a loop asks again until nothing changes. Nodes that are added later are visited one by one (`visit`), so that
  * emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
-import { describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { describe, type Graph, type Node, subgraphs, type Value, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Bound, type Operand, operators, type Registry, type Site } from "../ops/index.ts";
+import {
+  type Body,
+  type Bound,
+  type Inferred,
+  type Operand,
+  operators,
+  type Registry,
+  type Site,
+} from "../ops/index.ts";
+import { containerOperand } from "../ops/merge-types.ts";
 import { storedFacts } from "../ops/shape.ts";
-import { unknownDim } from "../tensor/dims.ts";
+import { isUnknownDim, unknownDim } from "../tensor/dims.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
   readonly misses: readonly Miss[];
   /** What is known of a value; undefined if not even its type is. */
   operand(value: Value): Operand | undefined;
+  /** Whether what is known of a value was seen in a run, or follows from what was: it holds for what was fed then. */
+  observed(value: Value): boolean;
   /** A node as its entry sees it. */
   site(node: Node): Site;
   /** A node's entry, applied to it; a Miss for an operator without one. */
@@ -25,21 +37,45 @@ export interface Inference {
   visit(node: Node): void;
 }
 
-/** Infers all values of a model. Costs one visit per node; no weights are read. */
-export function infer(model: Model, registry: Registry = operators): Inference {
+export interface InferOptions {
+  /** Entries of operators (default: those of `pith/ops`). */
+  readonly registry?: Registry;
+  /** Types seen in a run, by name: they stand in where inference ends. See `observeTypes`. */
+  readonly observed?: ReadonlyMap<string, ValueType>;
+}
+
+/** Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. */
+export function infer(model: Model, options: InferOptions = {}): Inference {
+  const { registry = operators, observed = new Map<string, ValueType>() } = options;
   const facts = new Map<Value, Operand>();
-  const misses: Miss[] = [];
+  const missed = new Map<Node, Miss>();
+  const fromRun = new Set<Value>();
+  /** Values of graphs beside each other may share a name: unknown dimensions must not. */
+  const named = new Map<string, Value>();
+  const walked = new Set<Graph>();
 
   const operand = (value: Value): Operand | undefined => {
     const known = facts.get(value);
     if (known !== undefined) return known;
-    const { tensor, type } = value;
+    const { tensor, type, foreign } = value;
     if (tensor !== undefined) {
       const found = { ...storedFacts(tensor.type, tensor.dims, tensor.small), stored: true };
       facts.set(value, found);
       return found;
     }
-    return type === undefined ? undefined : { ...type, stored: false };
+    if (type !== undefined) return { ...type, stored: false };
+    return foreign?.container === undefined ? undefined : { ...containerOperand(foreign.container), stored: false };
+  };
+
+  const ownName = (node: Node, output: number): string => {
+    const value = node.outputs[output];
+    if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
+    for (let count = 1; ; count++) {
+      const name = count === 1 ? value.name : `${value.name}~${count}`;
+      const owner = named.get(name);
+      if (owner === undefined) named.set(name, value);
+      if (owner === undefined || owner === value) return name;
+    }
   };
 
   const site = (node: Node): Site => ({
@@ -47,46 +83,122 @@ export function infer(model: Model, registry: Registry = operators): Inference {
     inputs: node.inputs.map((input) => (input === undefined ? undefined : operand(input))),
     outputs: node.outputs.length,
     attribute: (name) => node.attributes.get(name),
-    open: (output, axis) => unknownDim(node.outputs[output]?.name ?? `${node.name}:${output}`, axis),
+    open: (output, axis) => unknownDim(ownName(node, output), axis),
+    body: (name) => {
+      const attribute = node.attributes.get(name);
+      return attribute?.kind === "graph" ? bodyOf(attribute.value) : undefined;
+    },
+  });
+
+  const bodyOf = (graph: Graph): Body => ({
+    inputs: graph.inputs.map((value) => value.stated),
+    infer: (inputs) => {
+      graph.inputs.forEach((value, index) => {
+        const given = inputs[index];
+        if (given !== undefined) learn(value, given, false);
+      });
+      walk(graph);
+      return graph.outputs.map(operand);
+    },
   });
 
   const at = (node: Node): Bound | Miss => {
     const op = registry.find(node.domain, node.op);
     if (op === undefined) return new Miss("this operator has no entry", describe(node));
-    if (node.inputs.some((input) => input !== undefined && operand(input) === undefined)) {
-      return new Miss("the type of an input is not known", describe(node));
+    for (const input of node.inputs) {
+      if (input === undefined) continue;
+      const known = operand(input);
+      if (known === undefined) return new Miss("the type of an input is not known", describe(node));
+      if (known.container !== undefined && op.containers === undefined)
+        return new Miss(`does not take a ${known.container.kind}`, describe(node));
     }
     const bound = placed(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
   };
 
+  /** Notes what is known of a value; what an entry leaves open may be stated in the file, or have been observed. */
+  const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
+    const { stated, foreign } = value;
+    if (inferred?.container !== undefined || (inferred === undefined && foreign?.container !== undefined)) {
+      const container = inferred?.container ?? foreign?.container;
+      if (container !== undefined) facts.set(value, { ...containerOperand(container), stored: false });
+      value.inferred = undefined;
+      return;
+    }
+    const seen = value.graph.parent === undefined ? observed.get(value.name) : undefined;
+    const type = inferred?.type ?? stated?.type ?? seen?.type;
+    if (type === undefined) {
+      value.inferred = undefined;
+      facts.delete(value);
+      return;
+    }
+    const others = [stated, seen].filter((other) => other?.type === type);
+    const rank = inferred?.dims?.length;
+    const source = inferred?.dims === undefined ? others.find((other) => other?.dims !== undefined) : undefined;
+    // A size that only the data decide may be stated all the same.
+    const dims =
+      inferred?.dims?.map((dim, axis) => {
+        if (!isUnknownDim(dim)) return dim;
+        const stating = others.find((other) => {
+          const better = other?.dims?.length === rank ? other?.dims?.[axis] : undefined;
+          return better !== undefined && !isUnknownDim(better);
+        });
+        if (stating !== undefined && stating === seen) fromRun.add(value);
+        return stating?.dims?.[axis] ?? dim;
+      }) ?? source?.dims;
+    if (source !== undefined && source === seen) fromRun.add(value);
+    value.inferred = { type, dims };
+    facts.set(value, { ...inferred, type, dims, stored });
+  };
+
   const visit = (node: Node): void => {
-    for (const graph of subgraphs(node)) walk(graph);
+    missed.delete(node);
+    const inner = [...subgraphs(node)];
+    for (const graph of inner) walked.delete(graph);
     const bound = at(node);
     const outputs = bound instanceof Miss ? bound : placed(node, () => bound.infer());
+    // What the entry did not ask about, a branch that is never taken, is looked into all the same: but what is wrong there does no harm.
+    for (const graph of inner) if (!walked.has(graph)) tolerant(graph, node);
     const stored =
-      subgraphs(node).next().done === true &&
-      node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
-    if (outputs instanceof Miss) misses.push(new Miss(outputs.reason, describe(node)));
+      inner.length === 0 && node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
+    const open =
+      outputs instanceof Miss
+        ? -1
+        : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
+    if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
+    else if (open >= 0) missed.set(node, new Miss(`the type of output ${open} is not known`, describe(node)));
+    const seen = node.inputs.some((input) => input !== undefined && fromRun.has(input));
     node.outputs.forEach((value, index) => {
       if (value === undefined) return;
-      const inferred = outputs instanceof Miss ? undefined : outputs[index];
-      const type = inferred?.type ?? value.stated?.type;
-      if (type === undefined) {
-        value.inferred = undefined;
-        return;
-      }
-      const dims = inferred?.dims ?? value.stated?.dims;
-      value.inferred = { type, dims };
-      facts.set(value, { ...inferred, type, dims, stored });
+      if (seen) fromRun.add(value);
+      learn(value, outputs instanceof Miss ? undefined : outputs[index], stored);
     });
   };
 
+  const tolerant = (graph: Graph, node: Node): void => {
+    try {
+      walk(graph);
+    } catch (error) {
+      if (!(error instanceof PithError)) throw error;
+      missed.set(node, new Miss(error.message, describe(node)));
+    }
+  };
+
   const walk = (graph: Graph): void => {
+    walked.add(graph);
     for (const node of graph.nodes()) visit(node);
   };
   walk(model.graph);
-  return { misses, operand, site, at, visit };
+  return {
+    get misses() {
+      return [...missed.values()];
+    },
+    operand,
+    observed: (value) => fromRun.has(value),
+    site,
+    at,
+    visit,
+  };
 }
 
 /** What an entry finds wrong with a node is said with the node's name. */

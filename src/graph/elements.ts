@@ -11,6 +11,20 @@ export interface ValueType {
   readonly dims: readonly Dim[] | undefined;
 }
 
+/** The type of a value that is no tensor. */
+export type Container =
+  /** `items`: each element by itself, where it is known how many there are. */
+  | { readonly kind: "sequence"; readonly of: AnyType; readonly items?: readonly AnyType[] }
+  | { readonly kind: "optional"; readonly of: AnyType }
+  | { readonly kind: "map"; readonly key: DataType; readonly of: AnyType }
+  | { readonly kind: "sparse"; readonly of: ValueType };
+
+export type AnyType = ValueType | Container;
+
+export function isContainer(type: AnyType): type is Container {
+  return "kind" in type;
+}
+
 /** One place where a value is consumed, perhaps inside a subgraph: `node.graph` says where. */
 export interface Use {
   readonly node: Node;
@@ -51,6 +65,8 @@ export interface Value extends Carried {
  */
 export interface ForeignValue {
   readonly type?: Uint8Array;
+  /** What `type` says, as far as it is understood. */
+  readonly container?: Container;
   readonly sparse?: Uint8Array;
   readonly info?: Uint8Array;
 }

@@ -20,7 +20,17 @@ import { inOrder } from "./order.ts";
 import type { Role } from "./role.ts";
 import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
-export type { Carried, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export {
+  type AnyType,
+  type Carried,
+  type Container,
+  isContainer,
+  type Node,
+  type NodeSpec,
+  type Use,
+  type Value,
+  type ValueType,
+} from "./elements.ts";
 export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {

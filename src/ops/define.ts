@@ -7,13 +7,21 @@
 import { Miss, PithError } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
 import type { Emit } from "../graph/emit.ts";
-import type { Value, ValueType } from "../graph/graph.ts";
+import type { Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
 /** What a rule knows of an input or output. */
 export interface Operand extends ValueType {
-  /** The elements of a small integer tensor, where they are known: Shape → Gather → Concat → Reshape. */
+  /**
+   * What it is if it is no tensor; `type` is that of the tensors inside then, and `dims` are undefined. Only entries that say so
+   * (`OpDef.containers`) are handed such.
+   */
+  readonly container?: Container;
+  /**
+   * The elements of a small tensor of integers, booleans or shares of dimensions (a float that a shape was cast to), where they are known:
+   * Shape → Gather → Concat → Reshape.
+   */
   readonly elements?: readonly Dim[];
   /** The elements of a small stored tensor of any type. */
   readonly small?: Dense;
@@ -34,6 +42,16 @@ export interface Site {
    * itself alone. Outputs that share one ask for the same.
    */
   open(output: number, axis: number): Dim;
+  /** The graph in an attribute; undefined if there is none. */
+  body(attribute: string): Body | undefined;
+}
+
+/** A graph inside a node, as the node's entry sees it. */
+export interface Body {
+  /** What it states of its inputs. */
+  readonly inputs: readonly (ValueType | undefined)[];
+  /** What is known of its outputs, given what is known of its inputs; undefined where that is nothing. Values from outside are known anyway. */
+  infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
 }
 
 /** The output of `infer`: `stored` follows from the inputs. */
@@ -156,8 +174,11 @@ export interface OpDef<S> {
   readonly name: string;
   /** "" is ai.onnx. */
   readonly domain?: string;
+  /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
+  readonly containers?: true;
   read(site: Site): S | Miss;
-  infer(s: S, site: Site): readonly Inferred[] | Miss;
+  /** What is known of each output; undefined for one of which not even the type is. */
+  infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
   /**
    * The input that output 0 equals here, in elements, type and dimensions: a Reshape to what it was, a product with ones that broadcasts
    * nothing. Undefined where they differ, or may. `alwaysChanges` for operators that never hand an input on.
@@ -183,6 +204,8 @@ export interface OpDef<S> {
 export interface Op {
   readonly name: string;
   readonly domain: string;
+  /** Takes sequences, optionals and maps too. */
+  readonly containers?: true;
   /** Which facets exist at all, with the reason where not: for the generated overview. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
   /** What the entry reads from a node, as plain data: equal settings mean the same computation. */
@@ -194,7 +217,7 @@ export interface Op {
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 
 export interface Bound {
-  infer(): readonly Inferred[] | Miss;
+  infer(): readonly (Inferred | undefined)[] | Miss;
   unchanged(): number | undefined;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
@@ -211,6 +234,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
   return {
     name: def.name,
     domain: def.domain ?? "",
+    ...(def.containers === undefined ? {} : { containers: def.containers }),
     facets: {
       weight: there(def.weight),
       axes: there(def.axes),

@@ -37,15 +37,18 @@ interface UnaryRow<S> extends Row<S> {
   readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
   readonly lower?: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
   readonly unchanged?: OpDef<S>["unchanged"];
+  readonly containers?: true;
 }
 
 export function unary<S = undefined>(row: UnaryRow<S>): Op {
   const { derivative, lower, onDims } = row;
   return defineOp<S>({
     name: row.name,
+    ...(row.containers === undefined ? {} : { containers: row.containers }),
     read: (site) => row.read?.(site) as S,
     infer: (_, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims, container } = need(site, 0);
+      if (container !== undefined) return [{ type, dims, container }];
       const elements = onDims === undefined ? undefined : combineElements(site, onDims);
       return [withElements({ type: row.type ?? type, dims }, elements)];
     },

@@ -20,6 +20,7 @@ import { reduceOperators } from "./reduce.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { resizeOperators } from "./resize.ts";
 import { selectOperators } from "./select.ts";
+import { sequenceOperators } from "./sequence.ts";
 import { shapeOperators } from "./shape.ts";
 import { sliceOperators } from "./slice.ts";
 import { softmaxOperators } from "./softmax.ts";
@@ -49,6 +50,7 @@ export const operators = new Registry([
   ...selectOperators,
   ...quantizeOperators,
   ...controlOperators,
+  ...sequenceOperators,
   ...microsoftMatmulOperators,
   ...microsoftGeluOperators,
   ...microsoftConvOperators,

@@ -49,8 +49,8 @@ export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
 }
 
 export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
-  const { type, dims } = need(site, input);
-  return [{ type, dims }];
+  const { type, dims, container } = need(site, input);
+  return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
 /** Every axis of in0 is the same axis of out0. */

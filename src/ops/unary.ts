@@ -124,7 +124,14 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, x, y, s, number }) =>
       emit.Where([emit.Greater([x, number(0)]), up, emit.Mul([up, emit.Add([y, number(s.alpha)])])]),
   }),
-  unary({ name: "Identity", derivative: ({ up }) => up, onDims: (a) => a, unchanged: () => 0, quantize: transparent }),
+  unary({
+    name: "Identity",
+    containers: true,
+    derivative: ({ up }) => up,
+    onDims: (a) => a,
+    unchanged: () => 0,
+    quantize: transparent,
+  }),
   unary({
     name: "Sign",
     derivative: flat,

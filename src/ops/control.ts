@@ -1,0 +1,221 @@
+/**
+ * Graphs inside nodes: If, Loop, Scan.
+ *
+ * If gives what holds of either branch; a condition that is known before the run decides. What a loop carries from turn to turn has a type
+ * that holds before the first turn and after any: the first is tried, and what a turn changes of it is given up until a turn changes
+ * nothing. Each turn of that gives something up for good (contents, a size, the rank), so it ends.
+ *
+ * Opset history: Scan takes a batch axis in front of everything, and its first input gives lengths, before 9.
+ */
+import { Miss } from "../errors.ts";
+import type { Dim } from "../tensor/dims.ts";
+import { integer, integers, wrapAxis } from "./attributes.ts";
+import {
+  alwaysChanges,
+  type Body,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "./define.ts";
+import { mergeOperands } from "./merge-types.ts";
+
+/** What all of them say of everything but types. */
+const rest = {
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: new Miss("holds graphs"),
+  lower: new Miss("is primitive"),
+  gradient: new Miss("not yet: gradients through graphs in nodes"),
+  cost: new Miss("depends on what its graphs do"),
+  quantize: new Miss("runs in float"),
+} satisfies Partial<OpDef<unknown>>;
+
+const containers = true as const;
+
+/** The condition of an If, where it is known. */
+function decided(site: Site): boolean | undefined {
+  const { elements, small } = site.inputs[0] ?? {};
+  const [element] = elements ?? [];
+  if (typeof element === "number") return element !== 0;
+  return small?.type === "bool" && small.data.length === 1 ? small.data[0] !== 0 : undefined;
+}
+
+const If = defineOp<{ readonly yes: Body; readonly no: Body }>({
+  name: "If",
+  containers,
+  read: (site) => {
+    const [yes, no] = [site.body("then_branch"), site.body("else_branch")];
+    return yes === undefined || no === undefined ? new Miss("has no graph for one of its branches") : { yes, no };
+  },
+  infer: ({ yes, no }, site) => {
+    const taken = decided(site);
+    if (taken !== undefined) return (taken ? yes : no).infer([]);
+    const [a, b] = [yes.infer([]), no.infer([])];
+    return a.map((operand, output) => {
+      const other = b[output];
+      return operand === undefined || other === undefined
+        ? undefined
+        : mergeOperands(operand, other, (axis) => site.open(output, axis));
+    });
+  },
+  ...rest,
+});
+
+/** Every turn gives up something of some state: its contents, a size, its rank. */
+const mostTurns = 64;
+
+interface Turns {
+  /** What holds of each state before and after any number of turns. */
+  readonly states: readonly Inferred[];
+  /** What a turn returns beside the states. */
+  readonly others: readonly (Inferred | undefined)[];
+}
+
+/** Takes turns until what holds of the states before a turn holds after it too. `open` makes a size of a state that is not known. */
+function settle(
+  start: readonly Inferred[],
+  turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
+  open: (state: number, axis: number) => Dim,
+): Turns | Miss {
+  let states = start.map(bare);
+  for (let count = 0; count < mostTurns; count++) {
+    const returned = turn(states);
+    const next = states.map((state, index) => {
+      const came = returned[index];
+      return came === undefined ? undefined : mergeOperands(state, came, (axis) => open(index, axis));
+    });
+    const lost = next.indexOf(undefined);
+    if (lost >= 0) return new Miss(`what it carries from turn to turn, at ${lost}, has no type that stays`);
+    const after = next.flatMap((state) => state ?? []);
+    if (JSON.stringify(after) === JSON.stringify(states))
+      return { states: after, others: returned.slice(states.length) };
+    states = after;
+  }
+  return new Miss("what it carries from turn to turn does not settle");
+}
+
+/** Without what no merge keeps. */
+function bare({ type, dims, elements, container }: Inferred): Inferred {
+  if (container !== undefined) return { type, dims, container };
+  return elements === undefined ? { type, dims } : { type, dims, elements };
+}
+
+/** The counter and the condition that a loop hands its body: scalars, unless the body says that they are vectors of one. */
+function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
+  return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
+}
+
+const Loop = defineOp<{ readonly body: Body }>({
+  name: "Loop",
+  containers,
+  read: (site) => {
+    const body = site.body("body");
+    return body === undefined ? new Miss("has no body") : { body };
+  },
+  infer: ({ body }, site) => {
+    const [limit, condition, ...initial] = site.inputs;
+    const carried = initial.flatMap((operand) => operand ?? []);
+    if (carried.length < initial.length) return new Miss("what it starts with is not known");
+    const going: Inferred =
+      condition === undefined
+        ? { type: "bool", dims: [], elements: [1] }
+        : { type: "bool", dims: [], ...(condition.elements === undefined ? {} : { elements: condition.elements }) };
+    const counter = scalarFor(body, 0, { type: "int64", dims: [] });
+    const turns = settle(
+      [scalarFor(body, 1, going), ...carried],
+      (states) =>
+        body.infer([counter, ...states]).map((came, index) => (index === 0 ? asState(came, states[0]) : came)),
+      (state, axis) => site.open(state - 1, axis),
+    );
+    if (turns instanceof Miss) return turns;
+    const [still, ...states] = turns.states;
+    // Only a condition that is true before and after every turn leaves the number of turns to the limit.
+    const count = still?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
+    const scans = turns.others.map((came, index): Inferred | undefined => {
+      if (came === undefined || came.container !== undefined) return undefined;
+      const output = states.length + index;
+      const { type, dims } = came;
+      return { type, dims: dims === undefined ? undefined : [count ?? site.open(output, 0), ...dims] };
+    });
+    return [...states, ...scans];
+  },
+  ...rest,
+});
+
+/** A condition keeps the shape it started with. */
+function asState(came: Inferred | undefined, state: Inferred | undefined): Inferred | undefined {
+  return came === undefined || state === undefined ? came : { ...bare(came), dims: state.dims };
+}
+
+interface ScanSettings {
+  readonly body: Body;
+  readonly scanned: number;
+  readonly inputAxes: readonly number[];
+  readonly outputAxes: readonly number[];
+  /** 1 where everything has a batch axis in front, which the body does not see. */
+  readonly batch: 0 | 1;
+}
+
+const Scan = defineOp<ScanSettings>({
+  name: "Scan",
+  read: (site) => {
+    const body = site.body("body");
+    if (body === undefined) return new Miss("has no body");
+    const scanned = integer(site, "num_scan_inputs", 0);
+    const batch = site.version < 9 ? 1 : 0;
+    return {
+      body,
+      scanned,
+      inputAxes: integers(site, "scan_input_axes") ?? [],
+      outputAxes: integers(site, "scan_output_axes") ?? [],
+      batch,
+    };
+  },
+  infer: ({ body, scanned, inputAxes, outputAxes, batch }, site) => {
+    const inputs = site.inputs.slice(batch);
+    const operands = inputs.flatMap((operand) => operand ?? []);
+    if (operands.length < inputs.length) return new Miss("what it starts with is not known");
+    const split = operands.length - scanned;
+    let length: Dim | undefined;
+    let samples: Dim | undefined;
+    const parts = operands.slice(split).map(({ type, dims }, index): Inferred => {
+      if (dims === undefined) return { type, dims };
+      if (batch === 1) samples ??= dims[0];
+      const axis = batch + wrapAxis(inputAxes[index] ?? 0, dims.length - batch);
+      if (typeof dims[axis] === "number" || length === undefined) length = dims[axis];
+      return { type, dims: dims.filter((_, at) => at !== axis && at >= batch) };
+    });
+    const start = operands.slice(0, split).map((operand) => {
+      if (batch === 0) return operand;
+      samples ??= operand.dims?.[0];
+      return { type: operand.type, dims: operand.dims?.slice(1) };
+    });
+    const turns = settle(
+      start,
+      (states) => body.infer([...states, ...parts]),
+      (state, axis) => site.open(state, axis + batch),
+    );
+    if (turns instanceof Miss) return turns;
+    const wrapped = (dims: readonly Dim[], output: number): readonly Dim[] =>
+      batch === 0 ? dims : [samples ?? site.open(output, 0), ...dims];
+    const states = turns.states.map(({ type, dims }, output): Inferred => {
+      return { type, dims: dims === undefined ? undefined : wrapped(dims, output) };
+    });
+    const scans = turns.others.map((came, index): Inferred | undefined => {
+      if (came?.dims === undefined) return came;
+      const output = states.length + index;
+      const axis = wrapAxis(outputAxes[index] ?? 0, came.dims.length + 1);
+      const dims = [...came.dims];
+      dims.splice(axis, 0, length ?? site.open(output, axis + batch));
+      return { type: came.type, dims: wrapped(dims, output) };
+    });
+    return [...states, ...scans];
+  },
+  ...rest,
+});
+
+export const controlOperators: readonly Op[] = [If, Loop, Scan];

@@ -1,0 +1,312 @@
+/**
+ * Sequences and optionals. Where it is known how many elements a sequence has, each is known by itself; else what all of them have in common.
+ */
+import { Miss } from "../errors.ts";
+import { type AnyType, type Container, isContainer, type ValueType } from "../graph/graph.ts";
+import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
+import { constantIntegers, elementType, integer, wrapAxis } from "./attributes.ts";
+import {
+  alwaysChanges,
+  type Body,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "./define.ts";
+import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./merge-types.ts";
+import { noMacs } from "./rules.ts";
+
+type Sequence = Extract<Container, { readonly kind: "sequence" }>;
+
+/** What all of them say of everything but types: they put tensors together and take them out again. */
+const rest = {
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: new Miss("moves tensors in and out of a sequence"),
+  lower: new Miss("is primitive"),
+  gradient: new Miss("not yet: gradients through sequences"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+} satisfies Partial<OpDef<unknown>>;
+
+interface Row<S> {
+  readonly name: string;
+  readonly infer: (s: S, site: Site) => Inferred | undefined | Miss;
+}
+
+function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss): Op {
+  return defineOp<S>({
+    name: row.name,
+    containers: true,
+    read,
+    infer: (s, site) => {
+      const output = row.infer(s, site);
+      return output instanceof Miss ? output : [output];
+    },
+    ...rest,
+  });
+}
+
+const nothing = (): null => null;
+
+/** The sequence at an input; an optional that holds one counts as it. */
+function sequenceAt(site: Site, input: number): Sequence | Miss {
+  const container = site.inputs[input]?.container;
+  const inside = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
+  return inside?.kind === "sequence" ? inside : new Miss(`input ${input} is no sequence`);
+}
+
+/** A place in a sequence, negative ones from the end; undefined where it is not known. */
+function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
+  const place = constantIntegers(site.inputs[input])?.[0];
+  return place === undefined || length === undefined ? undefined : place < 0 ? place + length : place;
+}
+
+const openOf = (site: Site) => (axis: number) => site.open(0, axis);
+
+function asOperand(sequence: Sequence | undefined): Inferred | Miss {
+  return sequence === undefined ? new Miss("its elements are of different types") : containerOperand(sequence);
+}
+
+const SequenceConstruct = sequenceOperator(
+  {
+    name: "SequenceConstruct",
+    infer: (_, site) => {
+      const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
+      const [first] = items;
+      return first === undefined ? new Miss("has no elements") : asOperand(sequenceOf(items, first, openOf(site)));
+    },
+  },
+  nothing,
+);
+
+const SequenceEmpty = sequenceOperator<ValueType>(
+  {
+    name: "SequenceEmpty",
+    infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
+  },
+  (site) => {
+    const type = elementType(site, "dtype", "float32");
+    return type === undefined ? new Miss("holds elements of a type that is not known") : { type, dims: undefined };
+  },
+);
+
+const SequenceInsert = sequenceOperator(
+  {
+    name: "SequenceInsert",
+    infer: (_, site) => {
+      const sequence = sequenceAt(site, 0);
+      if (sequence instanceof Miss) return sequence;
+      const operand = site.inputs[1];
+      if (operand === undefined) return new Miss("has nothing to insert");
+      const item = typeOfOperand(operand);
+      const { items } = sequence;
+      const place = site.inputs[2] === undefined ? items?.length : placeAt(site, 2, items?.length);
+      if (items !== undefined && place !== undefined)
+        return asOperand(sequenceOf(items.toSpliced(place, 0, item), sequence.of, openOf(site)));
+      const of = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
+      return asOperand(of === undefined ? undefined : { kind: "sequence", of });
+    },
+  },
+  nothing,
+);
+
+const SequenceErase = sequenceOperator(
+  {
+    name: "SequenceErase",
+    infer: (_, site) => {
+      const sequence = sequenceAt(site, 0);
+      if (sequence instanceof Miss) return sequence;
+      const { items, of } = sequence;
+      const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
+      if (items === undefined || place === undefined) return containerOperand({ kind: "sequence", of });
+      return containerOperand({ kind: "sequence", of, items: items.toSpliced(place, 1) });
+    },
+  },
+  nothing,
+);
+
+const SequenceAt = sequenceOperator(
+  {
+    name: "SequenceAt",
+    infer: (_, site) => {
+      const sequence = sequenceAt(site, 0);
+      if (sequence instanceof Miss) return sequence;
+      const { items } = sequence;
+      const place = placeAt(site, 1, items?.length);
+      return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
+    },
+  },
+  nothing,
+);
+
+const SequenceLength = sequenceOperator(
+  {
+    name: "SequenceLength",
+    infer: (_, site) => {
+      const sequence = sequenceAt(site, 0);
+      if (sequence instanceof Miss) return sequence;
+      const { items } = sequence;
+      return items === undefined ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [items.length] };
+    },
+  },
+  nothing,
+);
+
+/** Elements joined along an axis that they have, or along a new one. */
+const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fresh: boolean }>(
+  {
+    name: "ConcatFromSequence",
+    infer: ({ axis, fresh }, site) => {
+      const sequence = sequenceAt(site, 0);
+      if (sequence instanceof Miss) return sequence;
+      const { items, of } = sequence;
+      if (isContainer(of)) return new Miss("joins what is no tensor");
+      const { type, dims } = of;
+      if (dims === undefined) return { type, dims: undefined };
+      const at = wrapAxis(axis, dims.length + (fresh ? 1 : 0));
+      if (fresh) return { type, dims: dims.toSpliced(at, 0, items?.length ?? site.open(0, at)) };
+      const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[at]));
+      const joined = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, at);
+      return { type, dims: dims.with(at, joined) };
+    },
+  },
+  (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
+);
+
+/** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
+const SplitToSequence = sequenceOperator<{ readonly axis: number; readonly keep: boolean }>(
+  {
+    name: "SplitToSequence",
+    infer: ({ axis, keep }, site) => {
+      const [operand, split] = site.inputs;
+      if (operand === undefined) return new Miss("has no input");
+      const { type, dims } = operand;
+      if (dims === undefined) return containerOperand({ kind: "sequence", of: { type, dims: undefined } });
+      const at = wrapAxis(axis, dims.length);
+      const whole = dims[at] ?? 1;
+      const piece = (size: Dim): ValueType => ({ type, dims: dims.with(at, size) });
+      const whichever = (sizes: readonly Dim[] | undefined): Inferred | Miss =>
+        sizes === undefined
+          ? containerOperand({ kind: "sequence", of: piece(site.open(0, at)) })
+          : asOperand(sequenceOf(sizes.map(piece), piece(site.open(0, at)), openOf(site)));
+      if (split === undefined) {
+        const place: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(at, 1) };
+        return typeof whole === "number" && whole <= longest
+          ? asOperand(sequenceOf(new Array<AnyType>(whole).fill(place), place, openOf(site)))
+          : containerOperand({ kind: "sequence", of: place });
+      }
+      const [size] = split.elements ?? [];
+      if (split.dims?.length !== 0 || size === undefined)
+        return whichever(split.dims?.length === 1 ? split.elements : undefined);
+      const count = floorDims(whole, size);
+      if (typeof whole !== "number" || typeof size !== "number" || typeof count !== "number" || count > longest)
+        return whichever(undefined);
+      const sizes = new Array<number>(count).fill(size);
+      return whichever(whole % size === 0 ? sizes : [...sizes, whole % size]);
+    },
+  },
+  (site) => ({ axis: integer(site, "axis", 0), keep: integer(site, "keepdims", 1) !== 0 }),
+);
+
+/** Sequences beyond this many elements are not followed one by one. */
+const longest = 256;
+
+/** The body, for each element; what is no sequence is the same every time. */
+const SequenceMap = defineOp<{ readonly body: Body }>({
+  name: "SequenceMap",
+  containers: true,
+  read: (site) => {
+    const body = site.body("body");
+    return body === undefined ? new Miss("has no body") : { body };
+  },
+  infer: ({ body }, site) => {
+    const first = sequenceAt(site, 0);
+    if (first instanceof Miss) return first;
+    const inputs = site.inputs.map((operand, input) => {
+      const sequence = input === 0 ? first : operand?.container;
+      return { operand, sequence: sequence?.kind === "sequence" ? sequence : undefined };
+    });
+    const run = (place: number | undefined): readonly (Inferred | undefined)[] =>
+      body.infer(
+        inputs.map(({ operand, sequence }) => {
+          if (sequence === undefined) return operand;
+          return operandOfType((place === undefined ? undefined : sequence.items?.[place]) ?? sequence.of);
+        }),
+      );
+    const { items } = first;
+    if (items === undefined || items.length === 0) {
+      return run(undefined).map((came) => {
+        if (came === undefined) return undefined;
+        const of = typeOfOperand(came);
+        return containerOperand(items === undefined ? { kind: "sequence", of } : { kind: "sequence", of, items: [] });
+      });
+    }
+    const turns = items.map((_, place) => run(place));
+    const [some = []] = turns;
+    return some.map((_, output) => {
+      const made = turns.flatMap((turn) => turn[output] ?? []).map(typeOfOperand);
+      const [one] = made;
+      if (one === undefined || made.length < turns.length) return undefined;
+      const sequence = sequenceOf(made, one, (axis) => site.open(output, axis));
+      return sequence === undefined ? undefined : containerOperand(sequence);
+    });
+  },
+  ...rest,
+});
+
+const OptionalOperator = sequenceOperator(
+  {
+    name: "Optional",
+    infer: (_, site) => {
+      const [operand] = site.inputs;
+      return operand === undefined
+        ? new Miss("holds nothing, of a type that an attribute names")
+        : containerOperand({ kind: "optional", of: typeOfOperand(operand) });
+    },
+  },
+  nothing,
+);
+
+const OptionalGetElement = sequenceOperator(
+  {
+    name: "OptionalGetElement",
+    infer: (_, site) => {
+      const [operand] = site.inputs;
+      if (operand === undefined) return new Miss("has no input");
+      // Since opset 18 it hands on what is no optional.
+      return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
+    },
+  },
+  nothing,
+);
+
+const OptionalHasElement = sequenceOperator(
+  {
+    name: "OptionalHasElement",
+    infer: (_, site) => {
+      const [operand] = site.inputs;
+      const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;
+      return element === undefined ? { type: "bool", dims: [] } : { type: "bool", dims: [], elements: [element] };
+    },
+  },
+  nothing,
+);
+
+export const sequenceOperators: readonly Op[] = [
+  SequenceConstruct,
+  SequenceEmpty,
+  SequenceInsert,
+  SequenceErase,
+  SequenceAt,
+  SequenceLength,
+  ConcatFromSequence,
+  SplitToSequence,
+  SequenceMap,
+  OptionalOperator,
+  OptionalGetElement,
+  OptionalHasElement,
+];
