@@ -14,10 +14,12 @@ import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
 import { quantizeExamples } from "./quantize.examples.ts";
+import { rearrangeExamples } from "./rearrange.examples.ts";
 import { recurrentExamples } from "./recurrent.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
 import { reshapeExamples } from "./reshape.examples.ts";
 import { resizeExamples } from "./resize.examples.ts";
+import { scanExamples } from "./scan.examples.ts";
 import { selectExamples } from "./select.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
@@ -39,6 +41,8 @@ export const examples: readonly Example[] = [
   ...normalizationExamples,
   ...recurrentExamples,
   ...softmaxExamples,
+  ...scanExamples,
+  ...rearrangeExamples,
   ...reduceExamples,
   ...reshapeExamples,
   ...layoutExamples,

@@ -15,10 +15,12 @@ import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
+import { rearrangeOperators } from "./rearrange.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { resizeOperators } from "./resize.ts";
+import { scanOperators } from "./scan.ts";
 import { selectOperators } from "./select.ts";
 import { sequenceOperators } from "./sequence.ts";
 import { shapeOperators } from "./shape.ts";
@@ -41,6 +43,8 @@ export const operators = new Registry([
   ...normalizationOperators,
   ...recurrentOperators,
   ...softmaxOperators,
+  ...scanOperators,
+  ...rearrangeOperators,
   ...reduceOperators,
   ...reshapeOperators,
   ...layoutOperators,

@@ -1,0 +1,299 @@
+/**
+ * Elements in other places, or in several: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, CenterCropPad.
+ * Opset history: Tile takes its repeats as an input since 6; DepthToSpace has a mode since 11, SpaceToDepth since 28.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { integer, integers, text, wrapAxis } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { withElements } from "./elements.ts";
+import {
+  dimsAt,
+  fixed,
+  ifSameDims,
+  integersConstant,
+  need,
+  noMacs,
+  reshapeTo,
+  sameAsInput,
+  scalar,
+  typeOf,
+} from "./rules.ts";
+
+const noWeight = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+
+interface Repeats {
+  /** How often each axis is repeated; undefined where that is computed at run time. */
+  readonly repeats: readonly Dim[] | undefined;
+}
+
+function tiled({ repeats }: Repeats, dims: readonly Dim[]): readonly Dim[] | undefined {
+  return repeats === undefined ? undefined : dims.map((dim, axis) => multiplyDims(dim, repeats[axis] ?? 1));
+}
+
+const repeatsAtRunTime = new Miss("its repeats are computed at run time");
+
+/** y[i] = x[i mod size], along each axis. */
+const Tile = defineOp<Repeats>({
+  name: "Tile",
+  read: (site) => ({ repeats: site.inputs[1]?.elements }),
+  infer: (s, site) => {
+    const { type, dims, elements } = need(site, 0);
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const out = tiled(s, dims) ?? dims.map((_, axis) => site.open(0, axis));
+    const [times] = s.repeats ?? [];
+    if (elements === undefined || dims.length !== 1 || typeof times !== "number" || times > 64)
+      return [{ type, dims: out }];
+    return [withElements({ type, dims: out }, Array.from({ length: times }, () => elements).flat())];
+  },
+  unchanged: (s, site) => ifSameDims(site, tiled(s, site.inputs[0]?.dims ?? [])),
+  parameters: noParameters,
+  weight: noWeight,
+  axes: ({ repeats }, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    if (repeats === undefined) return repeatsAtRunTime;
+    const links = dims.map((dim, axis): AxisLink => {
+      const times = repeats[axis] ?? 1;
+      if (times === 1) return { from: ["in0", axis], to: ["out0", axis] };
+      if (typeof times !== "number" || typeof dim !== "number")
+        return { refuses: ["in0", axis], reason: "Tile repeats this axis a number of times that is not known" };
+      const map = (index: number): readonly number[] => Array.from({ length: times }, (_, k) => index + k * dim);
+      return { from: ["in0", axis], to: ["out0", axis], map };
+    });
+    return { links };
+  },
+  lower: primitive,
+  // Each axis apart into its repeats and itself; the repeats are summed over.
+  gradient: ({ repeats }, { emit, inputs: [x], upstream: [up] }) => {
+    if (x === undefined || up === undefined) return [];
+    if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
+    const dims = fixed(x);
+    const apart = dims.flatMap((dim, axis) => [Number(repeats[axis]), dim]);
+    const over = dims.map((_, axis) => 2 * axis);
+    if (over.length === 0) return [up];
+    return [emit.ReduceSum([reshapeTo(emit, up, apart), integersConstant(emit, over)], { keepdims: 0 })];
+  },
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+/**
+ * Blocks of b × b pixels and b² times the channels are exchanged. The b² parts of the channels stand outside of them ("DCR": channel
+ * k · C + c is pixel k of channel c), or inside ("CRD": channel c · b² + k).
+ */
+interface Blocks {
+  readonly size: number;
+  readonly inside: boolean;
+}
+
+function readBlocks(site: Site): Blocks {
+  return { size: integer(site, "blocksize", 1), inside: text(site, "mode", "DCR") === "CRD" };
+}
+
+/** Links between channels and positions of the deep tensor and the wide one. */
+function blockLinks({ size, inside }: Blocks, deep: "in0" | "out0", channels: Dim | undefined): readonly AxisLink[] {
+  const wide = deep === "in0" ? "out0" : "in0";
+  const parts = size * size;
+  const along = (axis: number): AxisLink => ({
+    from: [deep, axis],
+    to: [wide, axis],
+    map: (index) => Array.from({ length: size }, (_, k) => index * size + k),
+  });
+  const own: AxisLink =
+    typeof channels === "number"
+      ? {
+          from: [wide, 1],
+          to: [deep, 1],
+          map: (c) => Array.from({ length: parts }, (_, k) => (inside ? c * parts + k : k * channels + c)),
+        }
+      : { refuses: [wide, 1], reason: "how many channels there are is not known" };
+  return [{ from: ["in0", 0], to: ["out0", 0] }, own, along(2), along(3)];
+}
+
+/** [N, C·b², H, W] → [N, C, H·b, W·b] */
+function toSpace(emit: Emit, x: Value, { size, inside }: Blocks, wide: readonly number[]): Value {
+  const [n = 0, c = 0, h = 0, w = 0] = wide;
+  const [below, beside] = [h / size, w / size];
+  const apart = inside ? [n, c, size, size, below, beside] : [n, size, size, c, below, beside];
+  const perm = inside ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
+  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, apart)], { perm }), wide);
+}
+
+/** [N, C, H·b, W·b] → [N, C·b², H, W] */
+function toDepth(emit: Emit, x: Value, { size, inside }: Blocks, deep: readonly number[]): Value {
+  const [n = 0, parts = 0, h = 0, w = 0] = deep;
+  const c = parts / (size * size);
+  const perm = inside ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
+  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), deep);
+}
+
+const DepthToSpace = defineOp<Blocks>({
+  name: "DepthToSpace",
+  read: readBlocks,
+  infer: ({ size }, site) => {
+    const { type, dims } = need(site, 0);
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const [n = 0, c = 0, h = 0, w = 0] = dims;
+    return [{ type, dims: [n, floorDims(c, size * size), multiplyDims(h, size), multiplyDims(w, size)] }];
+  },
+  unchanged: ({ size }) => (size === 1 ? 0 : undefined),
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    return dims instanceof Miss ? dims : { links: blockLinks(s, "in0", floorDims(dims[1] ?? 0, s.size * s.size)) };
+  },
+  lower: primitive,
+  gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
+    x === undefined || up === undefined ? [] : [toDepth(emit, up, s, fixed(x))],
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+const SpaceToDepth = defineOp<Blocks>({
+  name: "SpaceToDepth",
+  read: readBlocks,
+  infer: ({ size }, site) => {
+    const { type, dims } = need(site, 0);
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const [n = 0, c = 0, h = 0, w = 0] = dims;
+    return [{ type, dims: [n, multiplyDims(c, size * size), floorDims(h, size), floorDims(w, size)] }];
+  },
+  unchanged: ({ size }) => (size === 1 ? 0 : undefined),
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    return dims instanceof Miss ? dims : { links: blockLinks(s, "out0", dims[1]) };
+  },
+  lower: primitive,
+  gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
+    x === undefined || up === undefined ? [] : [toSpace(emit, up, s, fixed(x))],
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+/** The first `length` elements of each sequence backwards. It is its own inverse. */
+const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number }>({
+  name: "ReverseSequence",
+  read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: ({ time, batch }, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const links = dims.flatMap((_, axis): AxisLink[] => {
+      if (axis === time)
+        return [{ refuses: ["in0", axis], reason: "ReverseSequence picks by position along this axis" }];
+      const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
+      return axis === batch ? [own, { from: ["in1", 0], to: ["out0", axis] }] : [own];
+    });
+    return { links };
+  },
+  lower: primitive,
+  gradient: ({ time, batch }, { emit, inputs: [, lengths], upstream: [up] }) =>
+    up === undefined ? [] : [emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch })],
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
+const Trilu = defineOp<{ readonly upper: boolean }>({
+  name: "Trilu",
+  read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (_, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    return {
+      links: dims.map(
+        (_, axis): AxisLink =>
+          axis < dims.length - 2
+            ? { from: ["in0", axis], to: ["out0", axis] }
+            : { refuses: ["in0", axis], reason: "Trilu keeps a triangle of this axis" },
+      ),
+    };
+  },
+  lower: primitive,
+  gradient: (s, { emit, inputs: [, diagonal], upstream: [up] }) =>
+    up === undefined ? [] : [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+interface Frame {
+  /** The new size of each axis that is named; undefined where it is computed at run time. */
+  readonly sizes: readonly Dim[] | undefined;
+  readonly axes: readonly number[] | undefined;
+}
+
+function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): readonly Dim[] {
+  const places = axes?.map((axis) => wrapAxis(axis, dims.length));
+  return dims.map((dim, axis) => {
+    const place = places === undefined ? axis : places.indexOf(axis);
+    return place < 0 ? dim : (sizes?.[place] ?? site.open(0, axis));
+  });
+}
+
+/** Cuts off or fills up with zeros, as much at either end; where that is odd, one more at the end. */
+const CenterCropPad = defineOp<Frame>({
+  name: "CenterCropPad",
+  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    return [{ type, dims: dims === undefined ? dims : framed(s, dims, site) }];
+  },
+  unchanged: (s, site) => ifSameDims(site, framed(s, site.inputs[0]?.dims ?? [], site)),
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const out = framed(s, dims, site);
+    const named = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
+    return {
+      links: out.map(
+        (_, axis): AxisLink =>
+          named.has(axis)
+            ? { refuses: ["in0", axis], reason: "CenterCropPad centres this axis" }
+            : { from: ["in0", axis], to: ["out0", axis] },
+      ),
+    };
+  },
+  lower: (s, emit, [x]) => {
+    const dims = fixedDims(x?.type?.dims);
+    const sizes = s.sizes;
+    if (x === undefined || dims === undefined || sizes === undefined || sizes.some(isSymbolic))
+      return new Miss("its dimensions are not fixed");
+    const axes = s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.map((_, axis) => axis);
+    const before = dims.map(() => 0);
+    const after = dims.map(() => 0);
+    for (const [place, axis] of axes.entries()) {
+      const more = Number(sizes[place]) - (dims[axis] ?? 0);
+      before[axis] = Math.trunc(more / 2);
+      after[axis] = more - Math.trunc(more / 2);
+    }
+    return [emit.Pad([x, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+export const rearrangeOperators: readonly Op[] = [
+  Tile,
+  DepthToSpace,
+  SpaceToDepth,
+  ReverseSequence,
+  Trilu,
+  CenterCropPad,
+];
