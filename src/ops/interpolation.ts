@@ -1,0 +1,115 @@
+/**
+ * Which numbers along one axis a resized axis is made of: for each place of the output, places of the input and their weights.
+ *
+ * A place of the output comes from a (fractional) coordinate of the input, as `coordinates` says; around it the nearest number is taken, or
+ * two, or four are weighed. Downsampling with `antialias` widens the kernel by the factor. Arithmetic is float32 where ONNX Runtime's is,
+ * since ⌊x⌋ of an exact and of a rounded coordinate may differ.
+ */
+
+export interface Interpolation {
+  readonly mode: "nearest" | "linear" | "cubic";
+  /** coordinate_transformation_mode */
+  readonly coordinates: string;
+  readonly nearest: string;
+  readonly cubicA: number;
+  readonly excludeOutside: boolean;
+  readonly antialias: boolean;
+  readonly extrapolation: number;
+}
+
+export interface AxisScale {
+  readonly input: number;
+  readonly output: number;
+  readonly scale: number;
+  /** Start and end of the part that is resized, as shares of the axis; only tf_crop_and_resize looks at it. */
+  readonly region: readonly [start: number, end: number];
+}
+
+const { fround } = Math;
+
+/** The coordinate of the input that place `x` of the output stands for. */
+export function coordinate(how: string, x: number, { input, output, scale, region: [start, end] }: AxisScale): number {
+  switch (how) {
+    case "asymmetric":
+      return fround(x / scale);
+    case "align_corners":
+      return output === 1 ? 0 : fround(fround(x * (input - 1)) / (output - 1));
+    case "pytorch_half_pixel":
+      return output > 1 ? fround(fround((x + 0.5) / scale) - 0.5) : 0;
+    case "tf_half_pixel_for_nn":
+      return fround((x + 0.5) / scale);
+    case "tf_crop_and_resize":
+      return output > 1
+        ? fround(fround(start * (input - 1)) + fround(fround(x * fround(end - start) * (input - 1)) / (output - 1)))
+        : 0.5 * (start + end) * (input - 1);
+    case "half_pixel_symmetric": {
+      const offset = (input / 2) * (1 - output / fround(scale * input));
+      return fround(offset + fround((x + 0.5) / scale) - 0.5);
+    }
+    default:
+      return fround(fround((x + 0.5) / scale) - 0.5);
+  }
+}
+
+/** Whether a place lies outside of the input and gets the extrapolation value. */
+export function isOutside(how: string, at: number, input: number): boolean {
+  return how === "tf_crop_and_resize" && (at < 0 || at > input - 1);
+}
+
+const clamp = (place: number, size: number): number => Math.min(size - 1, Math.max(0, place));
+
+/** The one place of the input that is nearest to a coordinate. */
+export function nearestPlace(how: string, at: number, input: number, downsampling: boolean): number {
+  switch (how) {
+    case "simple":
+      return clamp(downsampling ? Math.ceil(at) : Math.trunc(at), input);
+    case "round_prefer_ceil":
+      return clamp(Math.floor(at + 0.5), input);
+    case "floor":
+      return clamp(Math.floor(at), input);
+    case "ceil":
+      return clamp(Math.ceil(at), input);
+    default:
+      return clamp(Math.ceil(at - 0.5), input);
+  }
+}
+
+/** Weights of all places of the input for one place of the output. */
+export function weightsAt(how: Interpolation, x: number, axis: AxisScale): Float64Array {
+  const { input, scale } = axis;
+  const row = new Float64Array(input);
+  const at = coordinate(how.coordinates, x, axis);
+  if (isOutside(how.coordinates, at, input)) return row;
+  if (how.mode === "nearest") {
+    row[nearestPlace(how.nearest, at, input, scale < 1)] = 1;
+    return row;
+  }
+  const stretch = how.antialias ? Math.min(1, scale) : 1;
+  const reach = (how.mode === "linear" ? 1 : 2) / stretch;
+  const kernel = how.mode === "linear" ? linear : cubic(how.cubicA);
+  // The ends are repeated, unless what lies outside is left out.
+  const leftOut = how.excludeOutside && (how.antialias || how.mode === "cubic");
+  const centre = how.mode === "linear" && !how.antialias ? Math.min(input - 1, Math.max(0, at)) : at;
+  let sum = 0;
+  for (let place = Math.ceil(centre - reach); place <= Math.floor(centre + reach); place++) {
+    const weight = kernel((place - centre) * stretch);
+    if (leftOut && (place < 0 || place >= input)) continue;
+    const inside = clamp(place, input);
+    row[inside] = (row[inside] ?? 0) + weight;
+    sum += weight;
+  }
+  return (leftOut || how.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
+}
+
+function linear(distance: number): number {
+  return Math.max(0, 1 - Math.abs(distance));
+}
+
+/** Keys' cubic convolution: a = -0.75 or -0.5. */
+function cubic(a: number): (distance: number) => number {
+  return (distance) => {
+    const d = Math.abs(distance);
+    if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+  };
+}

@@ -1,0 +1,113 @@
+/** Resizing: by scales, to sizes; the nearest number, or two or four weighed; every way to place coordinates. */
+import { type Example, example } from "./define.examples.ts";
+
+type More = Parameters<typeof example>[2];
+
+const cost = "weighing two or four neighbours is not counted as products";
+const gradient = "scales are not varied: the gradient is tried on those to sizes";
+const uncounted = { except: { cost } };
+const scales = (list: string): string => `scales: float32[${list.split(",").length}] = [${list}];`;
+const by = (title: string, x: string, factors: string, settings = "", more: More = {}): Example =>
+  example(title, `(x: float32[${x}]) ${scales(factors)} y = Resize(x, _, scales) {${settings}}`, {
+    except: { gradient },
+    ...more,
+  });
+const weighed = (title: string, x: string, factors: string, settings: string, more: More = {}): Example =>
+  by(title, x, factors, settings, { except: { cost, gradient }, ...more });
+const to = (title: string, x: string, sizes: string, settings = "", more: More = {}): Example =>
+  example(
+    title,
+    `(x: float32[${x}]) sizes: int64[${sizes.split(",").length}] = [${sizes}]; y = Resize(x, _, _, sizes) {${settings}}`,
+    more,
+  );
+const linear = 'mode="linear"';
+const cubic = 'mode="cubic"';
+const placed = (how: string): string => `, coordinate_transformation_mode="${how}"`;
+
+export const resizeExamples: readonly Example[] = [
+  by("Resize to the double, nearest", "batch, 2, 3, 3", "1, 1, 2, 2"),
+  by(
+    "Resize to the half, nearest from the first corner",
+    "batch, 2, 5, 4",
+    "1, 1, 0.5, 0.5",
+    `nearest_mode="floor"${placed("asymmetric")}`,
+  ),
+  by("Resize by odd factors, nearest, rounding up", "1, 2, 3, 5", "1, 1, 1.7, 0.6", 'nearest_mode="ceil"'),
+  by(
+    "Resize, nearest, halves rounded up",
+    "1, 1, 4, 6",
+    "1, 1, 0.5, 1.5",
+    `nearest_mode="round_prefer_ceil"${placed("align_corners")}`,
+  ),
+  by("Resize by 1", "batch, 2, 3", "1, 1, 1"),
+  by("Resize of named places by 3 halves", "batch, 2, height, 4", "1, 1, 1.5, 2", "", { sizes: { height: 5 } }),
+  example(
+    "Resize in TensorFlow's old way",
+    `(x: float32[1, 1, 3, 4]) none: float32[0] = []; ${scales("1, 1, 2, 1.5")} y = Resize(x, none, scales) {coordinate_transformation_mode="tf_half_pixel_for_nn"}`,
+    { opset: 11 },
+  ),
+  weighed("Resize to the double, linear", "batch, 2, 3, 3", "1, 1, 2, 2", linear),
+  weighed("Resize, linear, corners aligned", "1, 2, 3, 4", "1, 1, 2, 1.5", `${linear}${placed("align_corners")}`),
+  weighed("Resize, linear, as PyTorch", "1, 1, 4, 4", "1, 1, 0.3, 0.5", `${linear}${placed("pytorch_half_pixel")}`),
+  weighed("Resize, linear, symmetric", "1, 1, 4, 5", "1, 1, 2.3, 0.7", `${linear}${placed("half_pixel_symmetric")}`),
+  weighed("Resize, linear, from the first corner", "2, 1, 4, 3", "1, 1, 0.5, 3", `${linear}${placed("asymmetric")}`),
+  weighed("Resize, linear, downsampled with antialiasing", "1, 1, 6, 6", "1, 1, 0.5, 0.4", `${linear}, antialias=1`),
+  weighed("Resize of volumes, linear", "1, 1, 2, 3, 2", "1, 1, 2, 2, 1.5", linear),
+  weighed("Resize, cubic", "1, 2, 4, 4", "1, 1, 1.5, 0.8", cubic),
+  weighed(
+    "Resize, cubic, what lies outside left out",
+    "1, 1, 4, 4",
+    "1, 1, 2, 0.8",
+    `${cubic}, cubic_coeff_a=-0.5, exclude_outside=1`,
+  ),
+  weighed(
+    "Resize, cubic, downsampled with antialiasing",
+    "1, 1, 8, 6",
+    "1, 1, 0.5, 0.6",
+    `${cubic}, antialias=1, cubic_coeff_a=-0.5`,
+  ),
+  to("Resize to sizes", "batch, 2, 3, 3", "2, 2, 7, 5", "", { sizes: { batch: 2 } }),
+  to("Resize to sizes of two axes", "batch, 2, 3, 4", "6, 5", "axes=[2, 3]"),
+  to(
+    "Resize to no more than sizes, in proportion",
+    "1, 2, 4, 6",
+    "8, 9",
+    `axes=[2, 3], keep_aspect_ratio_policy="not_larger"`,
+  ),
+  to(
+    "Resize to no less than sizes, in proportion",
+    "1, 2, 4, 6",
+    "3, 3",
+    `axes=[2, 3], keep_aspect_ratio_policy="not_smaller"`,
+  ),
+  to("Resize to sizes, linear", "2, 2, 3, 3", "2, 2, 7, 2", linear, uncounted),
+  to("Resize to sizes, cubic", "1, 2, 4, 4", "1, 2, 7, 3", cubic, uncounted),
+  example(
+    "Resize of a region, some of it outside",
+    `(x: float32[1, 1, 4, 4]) region: float32[8] = [0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7]; sizes: int64[4] = [1, 1, 3, 3];
+     y = Resize(x, region, _, sizes) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=10.0}`,
+    { except: { cost, gradient } },
+  ),
+  example("Resize of opset 10", `(x: float32[batch, 1, 3, 3]) ${scales("1, 1, 2, 0.6")} y = Resize(x, scales)`, {
+    opset: 10,
+    misses: { lower: "is not carried" },
+  }),
+  example(
+    "Resize of opset 11, with empty inputs",
+    `(x: float32[batch, 1, 2, 2]) none: float32[0] = []; sizes: int64[4] = [2, 1, 3, 3]; y = Resize(x, none, none, sizes) {mode="linear"}`,
+    { opset: 11, ...uncounted },
+  ),
+  example("Upsample of opset 9", `(x: float32[batch, 2, 2, 2]) ${scales("1, 1, 2, 3")} y = Upsample(x, scales)`, {
+    opset: 9,
+    misses: { lower: "is not carried" },
+  }),
+  example("Upsample of opset 7", "(x: float32[batch, 1, 2, 3]) y = Upsample(x) {scales=[1.0, 1.0, 2.0, 1.5]}", {
+    opset: 7,
+    misses: { lower: "is not carried" },
+  }),
+  example(
+    "Upsample, linear",
+    `(x: float32[batch, 1, 2, 2]) ${scales("1, 1, 2, 2")} y = Upsample(x, scales) {mode="linear"}`,
+    { opset: 9, misses: { lower: "is not carried" } },
+  ),
+];

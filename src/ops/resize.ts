@@ -1,0 +1,246 @@
+/**
+ * Resize, and Upsample, which it replaced: each axis scaled by a factor or to a size, numbers in between interpolated.
+ * Opset history: 10 takes scales alone; 11 adds region, sizes and ways to place coordinates (before it they are counted from the first
+ * corner); 13 lets inputs be left out; 18 adds `axes`, antialiasing and keeping proportions. Upsample takes scales as an attribute (7) or an
+ * input (9).
+ *
+ * Along each axis the output is a linear map of the input: as primitives a Gather where the nearest number is taken, else a product with a
+ * sparse matrix, written out where sizes are fixed. Downsampling a long axis would make a large matrix: refused.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import { type Dim, divideDims, fixedDims, symbol } from "../tensor/dims.ts";
+import { decimal, integer, integers, text, wrapAxis } from "./attributes.ts";
+import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisScale, coordinate, type Interpolation, isOutside, nearestPlace, weightsAt } from "./interpolation.ts";
+import { dimsAt, floorDivide, multiplyDims, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./rules.ts";
+
+interface Settings extends Interpolation {
+  /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
+  readonly scales: readonly number[] | undefined;
+  readonly sizes: readonly Dim[] | undefined;
+  readonly policy: string;
+  /** The axes that scales, sizes and region speak of. */
+  readonly axes: readonly number[];
+  readonly region: readonly number[] | undefined;
+  /** The input with the sizes. */
+  readonly fromInput: number | undefined;
+}
+
+function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
+  const rank = site.inputs[0]?.dims?.length;
+  if (rank === undefined) return new Miss("the rank of its input is not known");
+  const old = name === "Upsample" || site.version < 11;
+  const at = (input: number): Site["inputs"][number] => {
+    const operand = site.inputs[input];
+    // An input of no elements stands for one that is left out, which could not be before opset 13.
+    return operand?.dims?.length === 1 && operand.dims[0] === 0 ? undefined : operand;
+  };
+  const scales = old ? at(1) : at(2);
+  const sizes = old ? undefined : at(3);
+  const attribute = site.attribute("scales");
+  const given = attribute?.kind === "floats" ? attribute.value : undefined;
+  const stored = scales?.small === undefined ? undefined : toNumbers(scales.small);
+  const region = old ? undefined : at(1);
+  const mode = text(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
+  if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`there is no mode "${mode}"`);
+  return {
+    mode,
+    coordinates: old ? "asymmetric" : text(site, "coordinate_transformation_mode", "half_pixel"),
+    nearest: old ? "simple" : text(site, "nearest_mode", "round_prefer_floor"),
+    cubicA: decimal(site, "cubic_coeff_a", -0.75),
+    excludeOutside: integer(site, "exclude_outside", 0) !== 0,
+    antialias: integer(site, "antialias", 0) !== 0,
+    extrapolation: decimal(site, "extrapolation_value", 0),
+    scales: stored ?? given,
+    sizes: sizes?.elements,
+    policy: text(site, "keep_aspect_ratio_policy", "stretch"),
+    axes: (integers(site, "axes") ?? Array.from({ length: rank }, (_, axis) => axis)).map((axis) =>
+      wrapAxis(axis, rank),
+    ),
+    region: region?.small === undefined ? undefined : toNumbers(region.small),
+    fromInput: sizes === undefined ? undefined : 3,
+  };
+}
+
+const { fround } = Math;
+
+/** ⌊dim · scale⌋, the product rounded to float32 as ONNX Runtime does. */
+function scaled(dim: Dim, scale: number): Dim {
+  if (typeof dim === "number") return Math.trunc(fround(fround(scale) * dim));
+  for (const denominator of [1, 2, 4, 8, 16, 3]) {
+    const numerator = scale * denominator;
+    if (Number.isInteger(numerator)) return floorDivide(multiplyDims(dim, numerator), denominator);
+    const inverse = 1 / scale;
+    if (fround(1 / inverse) === fround(scale) && Number.isInteger(inverse)) return floorDivide(dim, inverse);
+  }
+  return symbol(`floor((${dim.text})*${scale})`);
+}
+
+/** Sizes and factors of all axes. */
+interface Scaled {
+  readonly dims: readonly Dim[];
+  /** Undefined where the factor is not known in numbers. */
+  readonly scales: readonly (number | undefined)[];
+}
+
+function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
+  const { axes, sizes, scales } = s;
+  if (sizes !== undefined) {
+    const proportions = axes.map((axis, index) => {
+      const [size, dim] = [sizes[index], x[axis]];
+      return typeof size === "number" && typeof dim === "number" ? size / dim : undefined;
+    });
+    if (s.policy !== "stretch") {
+      if (proportions.some((scale) => scale === undefined))
+        return new Miss("its proportions are not known before the run");
+      const known = proportions as readonly number[];
+      const scale = s.policy === "not_larger" ? Math.min(...known) : Math.max(...known);
+      return {
+        dims: x.map((dim, axis) => (axes.includes(axis) ? Math.floor(scale * (dim as number) + 0.5) : dim)),
+        scales: x.map((_, axis) => (axes.includes(axis) ? scale : 1)),
+      };
+    }
+    return {
+      dims: x.map((dim, axis) => sizes[axes.indexOf(axis)] ?? dim),
+      scales: x.map((dim, axis) => {
+        const size = sizes[axes.indexOf(axis)] ?? dim;
+        if (size === dim) return 1;
+        const factor = divideDims(size, dim);
+        return typeof factor === "number" ? factor : proportions[axes.indexOf(axis)];
+      }),
+    };
+  }
+  if (scales === undefined || scales.length !== axes.length) return new Miss("its scales are computed at run time");
+  const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
+  const shares = s.coordinates === "tf_crop_and_resize" ? s.region : undefined;
+  return {
+    dims: x.map((dim, axis) => {
+      const index = axes.indexOf(axis);
+      const share = index < 0 || shares === undefined ? 1 : (shares[axes.length + index] ?? 1) - (shares[index] ?? 0);
+      return factor(axis) === 1 && share === 1
+        ? dim
+        : scaled(dim, share === 1 ? factor(axis) : fround(factor(axis) * share));
+    }),
+    scales: x.map((_, axis) => factor(axis)),
+  };
+}
+
+/** An axis that keeps its size stays as it is: place by place, whatever is done to the others. */
+function kept(s: Settings, site: Site): readonly number[] | Miss {
+  const x = dimsAt(site, 0);
+  if (x instanceof Miss) return x;
+  const found = scaledDims(s, x);
+  if (found instanceof Miss) return found;
+  if (s.coordinates === "tf_crop_and_resize") return x.flatMap((_, axis) => (s.axes.includes(axis) ? [] : [axis]));
+  return x.flatMap((dim, axis) => (found.dims[axis] === dim && found.scales[axis] === 1 ? [axis] : []));
+}
+
+function axes(s: Settings, site: Site): AxisRule | Miss {
+  const same = kept(s, site);
+  const x = dimsAt(site, 0);
+  if (same instanceof Miss) return same;
+  if (x instanceof Miss) return x;
+  const links = x.map(
+    (_, axis): AxisLink =>
+      same.includes(axis)
+        ? { from: ["in0", axis], to: ["out0", axis] }
+        : { refuses: ["in0", axis], reason: "places along this axis are mixed" },
+  );
+  const { fromInput, sizes } = s;
+  if (fromInput === undefined || sizes === undefined) return { links };
+  return {
+    links,
+    resize: (cut) => {
+      const now = s.axes.map((axis, index) => (same.includes(axis) ? cut.dims("out0")[axis] : sizes[index]));
+      const numbers = fixedDims(now.flatMap((dim) => dim ?? []));
+      return numbers === undefined
+        ? { shifts: { [fromInput]: shapeChange(sizes, now) } }
+        : { inputs: { [fromInput]: fromNumbers("int64", [numbers.length], numbers) } };
+    },
+  };
+}
+
+/** Beyond this many entries a matrix of weights is no primitive form any more. */
+const largestMatrix = 2 ** 22;
+
+function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): readonly Value[] | Miss {
+  const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(found.dims)];
+  if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
+  const type = typeOf(x);
+  if (type !== "float32" && type !== "float64" && type !== "float16" && s.mode !== "nearest")
+    return new Miss(`interpolates ${type}`);
+  if (s.coordinates === "tf_crop_and_resize" && s.region === undefined)
+    return new Miss("its region is computed at run time");
+  let result = x;
+  let outside: Value | undefined;
+  const sizes = [...dims];
+  for (const [axis, output] of out.entries()) {
+    const index = s.axes.indexOf(axis);
+    const scale = found.scales[axis];
+    if (index < 0 || scale === undefined) continue;
+    const region = [s.region?.[index] ?? 0, s.region?.[s.axes.length + index] ?? 1] as const;
+    const input = sizes[axis] ?? 1;
+    const along: AxisScale = { input, output, scale: fround(scale), region };
+    if (input === output && scale === 1 && s.coordinates !== "tf_crop_and_resize") continue;
+    if (input === 0 || output === 0 || (s.mode !== "nearest" && input * output > largestMatrix))
+      return new Miss("an axis is too long to be written out");
+    const places = Array.from({ length: output }, (_, place) => place);
+    const coordinates = places.map((place) => coordinate(s.coordinates, place, along));
+    if (s.mode === "nearest") {
+      const picked = coordinates.map((at) => nearestPlace(s.nearest, at, input, scale < 1));
+      result = emit.Gather([result, emit.constant(fromNumbers("int64", [output], picked), "places")], { axis });
+    } else {
+      const rows = places.flatMap((place) => [...weightsAt(s, place, along)]);
+      result = alongAxis(emit, result, emit.constant(fromNumbers(type, [output, input], rows), "weights"), axis, sizes);
+    }
+    sizes[axis] = output;
+    const beyond = coordinates.map((at) => isOutside(s.coordinates, at, input));
+    if (beyond.includes(true)) {
+      const shape = out.map((_, other) => (other === axis ? output : 1));
+      const mask = emit.constant(fromNumbers("bool", shape, beyond.map(Number)), "outside");
+      outside = outside === undefined ? mask : emit.Or([outside, mask]);
+    }
+  }
+  return [outside === undefined ? result : emit.Where([outside, scalar(emit, type, s.extrapolation), result])];
+}
+
+/** matrix · x along one axis: the axes before it stacked, those after it side by side. */
+function alongAxis(emit: Emit, x: Value, matrix: Value, axis: number, sizes: readonly number[]): Value {
+  const count = (part: readonly number[]): number => part.reduce((product, size) => product * size, 1);
+  const [before, after] = [sizes.slice(0, axis), sizes.slice(axis + 1)];
+  const [rows = 1] = fixedDims(matrix.type?.dims) ?? [];
+  const stack = reshapeTo(emit, x, [count(before), sizes[axis] ?? 1, count(after)]);
+  return reshapeTo(emit, emit.MatMul([matrix, stack]), [...before, rows, ...after]);
+}
+
+function resize(name: "Resize" | "Upsample"): Op {
+  return defineOp<Settings>({
+    name,
+    read: (site) => read(name, site),
+    infer: (s, site) => {
+      const { type, dims } = need(site, 0);
+      const found = dims === undefined ? new Miss("the rank of its input is not known") : scaledDims(s, dims);
+      return found instanceof Miss ? found : [{ type, dims: found.dims }];
+    },
+    // Where every factor is 1 nothing is in between.
+    unchanged: (s, site) => {
+      const same = kept(s, site);
+      return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;
+    },
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes,
+    lower: (s, emit, [x]) => {
+      const found = scaledDims(s, x?.type?.dims ?? []);
+      return found instanceof Miss ? found : lower(s, emit, x, found);
+    },
+    gradient: new Miss("is lowered first"),
+    cost: noMacs,
+    quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
+  });
+}
+
+export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample")];
