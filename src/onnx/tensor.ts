@@ -114,6 +114,7 @@ export async function readTensor(
   const dims: number[] = [];
   const data: Field[] = [];
   const outside: Field[] = [];
+  const unread: Field[] = [];
   const metadata: Field[] = [];
   const unknown: Field[] = [];
   const shell: Field[] = [];
@@ -134,9 +135,11 @@ export async function readTensor(
         }
       });
     } else if (field.number === typeField) code = Number(lastVarint(field));
-    else if (field.number === externalData) outside.push(field);
-    else if (field.number === locationField) isExternal = lastVarint(field) === 1;
-    else if (field.number === segment)
+    else if (field.number === externalData) outside.push(await file.loaded(field));
+    else if (field.number === locationField) {
+      isExternal = lastVarint(field) === 1;
+      if (!isExternal) unread.push(field);
+    } else if (field.number === segment)
       throw new PithError("E_UNSUPPORTED", `${owner}: the tensor is split into segments.`);
     else {
       const loaded = await file.loaded(field);
@@ -147,6 +150,10 @@ export async function readTensor(
       else unknown.push(loaded);
     }
   }
+  // Where the elements would lie outside says nothing of a tensor that has them here; it stays what it is.
+  if (!isExternal) unread.push(...outside);
+  shell.push(...unread);
+  unknown.push(...unread);
   const place = name === "" ? owner : `${owner} "${name}"`;
   const type = checkedType(code, place);
   checkDims(dims, place);

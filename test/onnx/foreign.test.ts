@@ -1,0 +1,37 @@
+import { describe, expect, test } from "vitest";
+import { elementTypes } from "../../src/onnx/element-types.ts";
+import * as schema from "../../src/onnx/schema.ts";
+import { roundTripFault } from "./foreign.ts";
+import { fieldNumbers, futureField, numbersOf } from "./oracle.ts";
+
+describe("models that another protobuf implementation wrote", () => {
+  test("come out byte for byte, copies too, and say the same whatever the order of their fields", async () => {
+    for (let seed = 0; seed < 40; seed++) expect(await roundTripFault(seed)).toBeUndefined();
+  });
+});
+
+describe("the schema is that of onnx.proto", () => {
+  test.each([
+    ["ModelProto", schema.modelFields],
+    ["OperatorSetIdProto", schema.opsetFields],
+    ["GraphProto", schema.graphFields],
+    ["NodeProto", schema.nodeFields],
+    ["AttributeProto", schema.attributeFields],
+    ["ValueInfoProto", schema.valueInfoFields],
+    ["TensorProto", schema.tensorFields],
+    ["SparseTensorProto", schema.sparseFields],
+    ["StringStringEntryProto", schema.entryFields],
+    ["TensorShapeProto.Dimension", schema.dimFields],
+  ] as const)("in every field of %s", (name, fields) => {
+    const known = Object.values(fields).toSorted((a, b) => a - b);
+    expect(known).toEqual(fieldNumbers(name).filter((number) => number !== futureField));
+  });
+
+  test("in every element type up to IR version 13", () => {
+    const codes = Object.values(elementTypes).map(({ code }) => code);
+    // 27 and 28, 6-bit floats, are of IR version 14.
+    expect(codes.toSorted((a, b) => a - b)).toEqual(
+      numbersOf("TensorProto.DataType").filter((code) => code > 0 && code < 27),
+    );
+  });
+});
