@@ -93,7 +93,7 @@ export async function measure(
         const outputs = await runner.run(batch);
         original ??= outputs;
         for (const [at, metric] of metrics.entries()) {
-          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : batch));
+          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : batch, batch));
         }
       }
       done += sampleCount(batch, dataset.name);
@@ -103,7 +103,12 @@ export async function measure(
     for (const runner of runners) await runner.release();
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-  return collected.map((ofModel) => ofModel.map(concatenate));
+  return collected.map((ofModel) =>
+    ofModel.map((parts, at) => {
+      const rows = concatenate(parts);
+      return metrics[at]?.gathered?.(rows, done) ?? rows;
+    }),
+  );
 }
 
 /** The figure that rows amount to, with the interval that its metric allows. */

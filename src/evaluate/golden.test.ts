@@ -3,6 +3,7 @@ import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../te
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
 import {
   accuracy,
   agreement,
@@ -57,6 +58,17 @@ interface Statistics {
     accuracy: number;
   }[];
   top_k: { scores: GoldenTensor; labels: number[]; top_1: number; top_3: number; top_5: number }[];
+  boxes: {
+    cases: {
+      truth: Box[];
+      truth_classes: number[];
+      boxes: Box[];
+      scores: number[];
+      classes: number[];
+      iou: number[][];
+      at: { iou_threshold: number; match_of_box: (number | null)[] }[];
+    }[];
+  }[];
   signal_to_noise: {
     reference: GoldenTensor;
     other: GoldenTensor;
@@ -187,6 +199,25 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       near(figure(accuracy(), outputs, batch), row.top_1);
       near(figure(topK(3), outputs, batch), row.top_3);
       near(figure(topK(5), outputs, batch), row.top_5);
+    }
+  });
+
+  it("overlap of boxes, and which detection finds which", () => {
+    for (const row of cases.boxes.flatMap((group) => group.cases)) {
+      const found = row.boxes.map((box, index) => ({
+        box,
+        score: row.scores[index] ?? 0,
+        class: row.classes[index] ?? 0,
+      }));
+      const truths = row.truth.map((box, index) => ({ box, class: row.truth_classes[index] ?? 0 }));
+      for (const [index, { box }] of found.entries()) {
+        for (const [truth, other] of truths.entries())
+          near(intersectionOverUnion(box, other.box), row.iou[index]?.[truth] ?? Number.NaN);
+      }
+      for (const { iou_threshold: threshold, match_of_box: expected } of row.at) {
+        const matches = new Map(matchBoxes(found, truths, threshold).map(({ found: own, truth }) => [own, truth]));
+        expect(found.map((_, index) => matches.get(index) ?? null)).toEqual(expected);
+      }
     }
   });
 

@@ -1,7 +1,19 @@
 /** Measuring: figures with intervals, paired comparison, speed, size. */
 export { agreement, decibels, meanKl, meanSquaredChange, signalToNoise, similarity } from "./against.ts";
+export {
+  type Box,
+  type BoxMatch,
+  type BoxOptions,
+  boxOverlap,
+  type Detection,
+  detections,
+  intersectionOverUnion,
+  matchBoxes,
+  suppressOverlaps,
+} from "./boxes.ts";
 export { type Comparison, compare, compareRows, type Goal, judge, type Pairs, type Verdict } from "./compare.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
+export { cosine, type Embeddings, embeddings, neighbourOverlap } from "./embedding.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
 export { guessPreprocessing, imageInput, type PreprocessingGuess, type PreprocessingScore } from "./guess.ts";
 export {
@@ -17,19 +29,37 @@ export {
   wilson,
   z95,
 } from "./interval.ts";
-export { type Latency, type LatencyOptions, type LatencyReport, latency, type Spread, spread } from "./latency.ts";
+export { batchInvariance, type Invariance, type InvarianceOptions } from "./invariance.ts";
+export {
+  type Latency,
+  type LatencyOptions,
+  type LatencyReport,
+  latency,
+  type RunTimes,
+  type Spread,
+  spread,
+} from "./latency.ts";
+export { compareLayers, type LayerComparison, type LayerDifference } from "./layers.ts";
 export {
   accuracy,
   crossEntropy,
   type MetricOptions,
   macroF1,
   matthews,
-  meanSquaredError,
   perplexity,
   topK,
 } from "./metrics.ts";
-export { type ObserveOptions, observeRanges, type ValueRange } from "./observe.ts";
+export {
+  type NumberSpread,
+  type ObserveOptions,
+  observe,
+  observeRanges,
+  type Statistic,
+  spreadOfNumbers,
+  type ValueRange,
+} from "./observe.ts";
 export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner } from "./run.ts";
-export { brotliQuality, type Size, size } from "./size.ts";
+export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

@@ -1,12 +1,11 @@
 /**
- * Figures against labels: accuracy, top-k, cross-entropy, perplexity, F1, Matthews' correlation, mean squared error.
+ * Figures against labels that are classes: accuracy, top-k, cross-entropy, perplexity, F1, Matthews' correlation.
  *
  * Labels are the column "label": one class a sample, or one a position (text, segmentation). A label below 0 (−100 in many data sets)
  * is not counted. Sums are in float64.
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
 import { answer, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
@@ -113,38 +112,6 @@ export function matthews(classes: number, options: MetricOptions = {}): Metric {
   });
 }
 
-/** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
-export function meanSquaredError(options: MetricOptions = {}): Metric {
-  return {
-    name: "mean squared error",
-    unit: "",
-    better: "lower",
-    columns: 1,
-    interval: "mean",
-    rows(outputs, batch) {
-      const label = labelOf(batch);
-      const given = answer(outputs, options.output);
-      const [samples = 0] = label.dims;
-      const wanted = toFloat64(label);
-      const values = toFloat64(given);
-      if (values.length !== wanted.length) {
-        throw new PithError(
-          "E_DATA",
-          `The answer is ${dimsText(given.dims)}, the label ${dimsText(label.dims)}: they differ in number.`,
-        );
-      }
-      const width = elementCount(label.dims.slice(1));
-      return Float64Array.from({ length: samples }, (_, sample) => {
-        let sum = 0;
-        for (let at = sample * width; at < (sample + 1) * width; at++)
-          sum += ((values[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
-        return sum / width;
-      });
-    },
-    reduce: (rows) => moments(rows).mean,
-  };
-}
-
 /** Sums of each column of rows. */
 export function columnSums(rows: Float64Array, columns: number): Float64Array {
   const sums = new Float64Array(columns);
@@ -176,7 +143,8 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   return { scores, labels };
 }
 
-function labelOf(batch: Batch): Dense {
+/** The column with the labels. @throws PithError E_DATA if there is none. */
+export function labelOf(batch: Batch): Dense {
   if (batch.label !== undefined) return batch.label;
   throw new PithError("E_DATA", `The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
     hint: "Without labels a model can be compared with its original: agreement, signal to noise.",

@@ -4,7 +4,7 @@ import { createEngine } from "../engine/index.ts";
 import { structureHash } from "../graph/hash.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
-import { observeRanges } from "./observe.ts";
+import { observe, observeRanges, spreadOfNumbers } from "./observe.ts";
 
 const text = (batch: string) => `opset 17
 graph (x: float32[${batch}, 2]) -> (y: float32[${batch}, 2]) {
@@ -44,6 +44,17 @@ test("so many samples as asked for, in their order or in one drawn by a seed", a
   expect(await observe(9, 1)).toEqual({ min: -4, max: 2 });
   const drawn = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => observe(1, seed)));
   expect(new Set(drawn.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
+});
+
+test.each([1, 2, 5])("mean, deviation and zeros do not depend on the batch: %i samples a run", async (batch) => {
+  const model = parseModel(text("batch"));
+  const found = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], spreadOfNumbers, { batch });
+  // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: the mean is −0.25, of squares 3.725.
+  expect(found.get("x")?.mean).toBeCloseTo(-0.25, 12);
+  expect(found.get("x")?.deviation).toBeCloseTo(Math.sqrt(3.725 - 0.0625), 12);
+  expect(found.get("x")).toMatchObject({ count: 10, zeros: 0.1 });
+  // Of y = relu(x₁, −2 x₂) two numbers in five are zero by the sign, two more by a zero.
+  expect(found.get("y")).toMatchObject({ count: 10, zeros: 0.5 });
 });
 
 test("progress counts samples", async () => {

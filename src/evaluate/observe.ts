@@ -1,6 +1,8 @@
 /**
- * Ranges of a model's values over a data set, streamed: the graph itself reduces every value to its smallest and largest number, so only
- * two numbers per value and batch leave the runtime, and memory does not depend on the number of samples.
+ * What a model's values are like over a data set, streamed: batch by batch, so that memory does not depend on the number of samples.
+ *
+ * For ranges the graph itself reduces every value to its smallest and largest number, so only two numbers per value and batch leave the
+ * runtime:
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.smallest = ReduceMin(h);  h.largest = ReduceMax(h)
  */
@@ -12,8 +14,9 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import type { Batch } from "../tensor/types.ts";
-import { createRunner } from "./run.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { moments } from "./interval.ts";
+import { createRunner, type Runner } from "./run.ts";
 
 export interface ValueRange {
   readonly min: number;
@@ -50,37 +53,18 @@ export async function observeRanges(
   names: readonly string[],
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, ValueRange>> {
-  const { batch = 16, samples = Number.POSITIVE_INFINITY, signal, progress } = options;
   const work = model.clone();
   const outputs = names.map((name) => reduced(work, name));
   work.graph.setOutputs(outputs.flatMap(({ smallest, largest }) => [smallest, largest]));
   const ranges = new Map(names.map((name) => [name, { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }]));
-  const total = dataset.count === undefined ? undefined : Math.min(dataset.count, samples);
-  const runner = await createRunner(engine, work, dataset.name, { optimize: false });
-  let done = 0;
-  try {
-    const { shuffle } = options;
-    const order = shuffle === undefined ? {} : { shuffle };
-    for await (const read of dataset.batches({ size: Math.min(batch, samples), ...order })) {
-      if (signal?.aborted === true)
-        throw new PithError("E_STOPPED", "Measuring ranges was stopped.", { cause: signal.reason });
-      const count = Math.min(sampleCount(read, dataset.name), samples - done);
-      const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
-      const results = await runner.run(rows);
-      for (const { name, smallest, largest } of outputs) {
-        const range = ranges.get(name);
-        if (range === undefined) continue;
-        range.min = Math.min(range.min, ...numbersOf(results, smallest));
-        range.max = Math.max(range.max, ...numbersOf(results, largest));
-      }
-      done += count;
-      progress?.(done, total);
-      if (done >= samples) break;
+  const done = await overSamples(engine, [work], dataset, options, ([results = {}]) => {
+    for (const { name, smallest, largest } of outputs) {
+      const range = ranges.get(name);
+      if (range === undefined) continue;
+      range.min = Math.min(range.min, ...numbersOf(results, smallest));
+      range.max = Math.max(range.max, ...numbersOf(results, largest));
     }
-  } finally {
-    await runner.release();
-  }
-  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  });
   for (const [name, { min, max }] of ranges) {
     if (Number.isFinite(min) && Number.isFinite(max)) continue;
     throw new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} over ${done} samples: it must be finite.`, {
@@ -88,6 +72,114 @@ export async function observeRanges(
     });
   }
   return ranges;
+}
+
+/** Something that is told of a value batch by batch, and says in the end what it has seen. */
+export interface Statistic<R> {
+  add(batch: Dense): void;
+  result(): R;
+}
+
+/**
+ * Statistics of any values over the samples of a data set: each gets one of its own. The model is not changed; it runs without graph
+ * optimization, so that the values are those of the graph as it is written. Memory: the values of one batch.
+ *
+ * @param names values of the main graph: inputs, outputs, or anything between.
+ * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const spread = await observe(createEngine(), model, calibration, ["conv1.out"], spreadOfNumbers);
+ * spread.get("conv1.out"); // { count: 16384, mean: 0.02, deviation: 0.41, zeros: 0.5 }
+ */
+export async function observe<R>(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  names: readonly string[],
+  statistic: (name: string) => Statistic<R>,
+  options: ObserveOptions = {},
+): Promise<ReadonlyMap<string, R>> {
+  const statistics = new Map(names.map((name) => [name, statistic(name)]));
+  await overSamples(engine, [withOutputs(model, names)], dataset, options, ([results = {}]) => {
+    for (const [name, own] of statistics) {
+      const dense = results[name];
+      if (dense !== undefined) own.add(dense);
+    }
+  });
+  return new Map([...statistics].map(([name, own]) => [name, own.result()]));
+}
+
+export interface NumberSpread {
+  readonly count: number;
+  readonly mean: number;
+  /** Standard deviation, over n. */
+  readonly deviation: number;
+  /** The share that is exactly zero. */
+  readonly zeros: number;
+}
+
+/** Mean, standard deviation and zeros of all elements. Batches are joined by Chan's rule, which loses no digits where the mean is large. */
+export function spreadOfNumbers(): Statistic<NumberSpread> {
+  let [count, mean, squares, zeros] = [0, 0, 0, 0];
+  return {
+    add(batch) {
+      const values = toFloat64(batch);
+      if (values.length === 0) return;
+      const own = moments(values);
+      const ownSquares = own.variance * (values.length - 1);
+      const total = count + values.length;
+      const apart = own.mean - mean;
+      squares += ownSquares + (apart * apart * count * values.length) / total;
+      mean += (apart * values.length) / total;
+      count = total;
+      for (const value of values) if (value === 0) zeros++;
+    },
+    result: () => ({ count, mean, deviation: Math.sqrt(squares / count), zeros: zeros / count }),
+  };
+}
+
+/** A copy of a model that answers with these values. @throws PithError E_NAME if there is no such value. */
+export function withOutputs(model: Model, names: readonly string[]): Model {
+  const work = model.clone();
+  work.graph.setOutputs(names.map((name) => valueNamed(work, name)));
+  return work;
+}
+
+/**
+ * Runs models on the same samples, batch by batch, without graph optimization, and hands over what each answers.
+ * @returns how many samples there were.
+ * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
+ */
+export async function overSamples(
+  engine: Engine,
+  models: readonly Model[],
+  dataset: Dataset,
+  options: ObserveOptions,
+  add: (results: readonly Batch[]) => void,
+): Promise<number> {
+  const { batch = 16, samples = Number.POSITIVE_INFINITY, signal, progress, shuffle } = options;
+  const total = dataset.count === undefined ? undefined : Math.min(dataset.count, samples);
+  const runners: Runner[] = [];
+  let done = 0;
+  try {
+    for (const model of models) runners.push(await createRunner(engine, model, dataset.name, { optimize: false }));
+    const order = shuffle === undefined ? {} : { shuffle };
+    for await (const read of dataset.batches({ size: Math.min(batch, samples), ...order })) {
+      if (signal?.aborted === true)
+        throw new PithError("E_STOPPED", "Observing values was stopped.", { cause: signal.reason });
+      const count = Math.min(sampleCount(read, dataset.name), samples - done);
+      const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
+      const results: Batch[] = [];
+      for (const runner of runners) results.push(await runner.run(rows));
+      add(results);
+      done += count;
+      progress?.(done, total);
+      if (done >= samples) break;
+    }
+  } finally {
+    for (const runner of runners) await runner.release();
+  }
+  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  return done;
 }
 
 interface Reduced {
@@ -98,8 +190,7 @@ interface Reduced {
 
 /** Adds the reductions of a value, each as a vector of one number: runs over several windows of a batch are joined along it. */
 function reduced(work: Model, name: string): Reduced {
-  const value = work.graph.value(name);
-  if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
+  const value = valueNamed(work, name);
   const emit = emitInto(work);
   const one = emit.constant(fromNumbers("int64", [1], [1]), "one");
   return {
@@ -107,6 +198,12 @@ function reduced(work: Model, name: string): Reduced {
     smallest: emit.named(`${name}.smallest`).Reshape([emit.ReduceMin([value], { keepdims: 0 }), one]),
     largest: emit.named(`${name}.largest`).Reshape([emit.ReduceMax([value], { keepdims: 0 }), one]),
   };
+}
+
+function valueNamed(model: Model, name: string): Value {
+  const value = model.graph.value(name);
+  if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
+  return value;
 }
 
 function numbersOf(results: Batch, value: Value): Float64Array {

@@ -18,8 +18,16 @@ export interface Metric {
    * Absent: by bootstrap, which any reduction allows.
    */
   readonly interval?: "proportion" | "mean";
-  /** samples × columns, row-major. `truth` is the batch, or the outputs of the original by the same names. */
-  rows(outputs: Batch, truth: Batch): Float64Array;
+  /**
+   * samples × columns, row-major. `truth` is the batch, or the outputs of the original by the same names; `batch` is what was fed in any
+   * case (the mask of a padded text).
+   */
+  rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
+  /**
+   * For figures of a sample that take all the others (its nearest neighbours): what `rows` collected over the whole data set, as rows of
+   * `columns` numbers a sample.
+   */
+  readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
 }
 

@@ -1,0 +1,177 @@
+/**
+ * Figures for detectors: do the boxes that a changed model finds lie where the original's do?
+ *
+ * A detector answers with boxes [images, candidates, 4] (x1 y1 x2 y2) and scores [images, candidates, classes]. Where the scores of a
+ * candidate add up to 1 over the classes (softmax), class 0 is the background, as in SSD and its kin. What is found are the candidates above a
+ * threshold that no better one of the same class covers (non-maximum suppression). The boxes of both models are matched one to one by
+ * intersection over union, IoU = |A ∩ B| / |A ∪ B|.
+ */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { columnSums } from "./metrics.ts";
+import type { Metric } from "./types.ts";
+
+/** x1 y1 x2 y2 */
+export type Box = readonly [number, number, number, number];
+
+export interface Detection {
+  readonly box: Box;
+  readonly score: number;
+  readonly class: number;
+}
+
+/** Area that two boxes share over the area that they cover; 0 where neither has an area. */
+export function intersectionOverUnion(a: Box, b: Box): number {
+  const width = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
+  const height = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  const shared = width * height;
+  const union = area(a) + area(b) - shared;
+  return union > 0 ? shared / union : 0;
+}
+
+function area([x1, y1, x2, y2]: Box): number {
+  return (x2 - x1) * (y2 - y1);
+}
+
+export interface BoxMatch {
+  /** Index among the detections. */
+  readonly found: number;
+  /** Index among the truths. */
+  readonly truth: number;
+  readonly overlap: number;
+}
+
+/**
+ * Pairs detections with true boxes: in order of falling score each takes the unused truth of its class with the largest IoU, if that is
+ * at least `threshold` (the rule of PASCAL VOC and COCO).
+ */
+export function matchBoxes(
+  found: readonly Detection[],
+  truths: readonly Pick<Detection, "box" | "class">[],
+  threshold = 0.5,
+): readonly BoxMatch[] {
+  const used = new Set<number>();
+  return byScore(found).flatMap((index): BoxMatch[] => {
+    const own = found[index];
+    if (own === undefined) return [];
+    let best: BoxMatch | undefined;
+    for (const [truth, other] of truths.entries()) {
+      if (used.has(truth) || other.class !== own.class) continue;
+      const overlap = intersectionOverUnion(own.box, other.box);
+      if (overlap >= threshold && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
+    }
+    if (best === undefined) return [];
+    used.add(best.truth);
+    return [best];
+  });
+}
+
+/** The detections that no better one of their class covers by more than `threshold`, best first. */
+export function suppressOverlaps(found: readonly Detection[], threshold = 0.5): readonly Detection[] {
+  const kept: Detection[] = [];
+  for (const index of byScore(found)) {
+    const own = found[index];
+    if (own === undefined) continue;
+    const covered = kept.some(
+      (other) => other.class === own.class && intersectionOverUnion(other.box, own.box) > threshold,
+    );
+    if (!covered) kept.push(own);
+  }
+  return kept;
+}
+
+function byScore(found: readonly Detection[]): number[] {
+  return [...found.keys()].sort((a, b) => (found[b]?.score ?? 0) - (found[a]?.score ?? 0) || a - b);
+}
+
+export interface BoxOptions {
+  /** The output with the boxes; "boxes" unless said. */
+  readonly boxes?: string;
+  /** The output with the scores; "scores" unless said. */
+  readonly scores?: string;
+  /** The least score of what counts as found (0.5). */
+  readonly threshold?: number;
+}
+
+/** What a detector finds in each image of a batch. @throws PithError E_DATA if it has no such outputs. */
+export function detections(outputs: Batch, options: BoxOptions = {}): readonly (readonly Detection[])[] {
+  const { threshold = 0.5 } = options;
+  const boxes = outputNamed(outputs, options.boxes ?? "boxes");
+  const scores = outputNamed(outputs, options.scores ?? "scores");
+  const [images = 0, candidates = 0, corners] = boxes.dims;
+  const classes = scores.dims[2] ?? 1;
+  if (corners !== 4 || boxes.dims.length !== 3 || scores.dims[0] !== images || scores.dims[1] !== candidates) {
+    throw new PithError(
+      "E_DATA",
+      `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are no detections: expected [images, candidates, 4] and [images, candidates, classes].`,
+    );
+  }
+  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
+  const first = classes > 1 && addUpToOne(values, classes) ? 1 : 0;
+  return Array.from({ length: images }, (_, image) => {
+    const found: Detection[] = [];
+    for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
+      let best = first;
+      for (let index = first; index < classes; index++) {
+        if ((values[candidate * classes + index] ?? 0) > (values[candidate * classes + best] ?? 0)) best = index;
+      }
+      const score = values[candidate * classes + best] ?? 0;
+      if (!(score >= threshold)) continue;
+      const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
+      found.push({ box: [x1, y1, x2, y2], score, class: best });
+    }
+    return suppressOverlaps(found);
+  });
+}
+
+function addUpToOne(values: Float64Array, classes: number): boolean {
+  for (let start = 0; start < values.length; start += classes) {
+    let sum = 0;
+    for (let index = start; index < start + classes; index++) sum += values[index] ?? 0;
+    if (Math.abs(sum - 1) > 1e-2) return false;
+  }
+  return true;
+}
+
+function outputNamed(outputs: Batch, name: string): Dense {
+  const found = outputs[name];
+  if (found !== undefined) return found;
+  throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
+}
+
+/**
+ * Overlap of what is found with what the original finds: IoU summed over matched boxes, over the number of boxes that either finds. A box
+ * that only one of them finds counts as 0; 1 is the same boxes in the same places. Rows hold the sum and the number of an image.
+ */
+export function boxOverlap(options: BoxOptions = {}): Metric {
+  return {
+    name: "box overlap",
+    unit: "share",
+    better: "higher",
+    columns: 2,
+    truth: "original",
+    rows(outputs, original) {
+      const [ours, theirs] = [detections(outputs, options), detections(original, options)];
+      if (ours.length !== theirs.length)
+        throw new PithError(
+          "E_DATA",
+          `The original answers for ${theirs.length} images, the model for ${ours.length}.`,
+        );
+      const rows = new Float64Array(2 * ours.length);
+      for (const [image, found] of ours.entries()) {
+        const truths = theirs[image] ?? [];
+        const matches = matchBoxes(found, truths);
+        const overlap = matches.reduce((sum, match) => sum + match.overlap, 0);
+        rows.set([overlap, found.length + truths.length - matches.length], 2 * image);
+      }
+      return rows;
+    },
+    reduce(rows) {
+      const [overlap = 0, boxes = 0] = columnSums(rows, 2);
+      // Where neither finds anything, nothing was lost.
+      return boxes === 0 ? 1 : overlap / boxes;
+    },
+  };
+}

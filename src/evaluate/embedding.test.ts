@@ -1,0 +1,124 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
+import { parseModel } from "../graph/text.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
+import { evaluate } from "./evaluate.ts";
+import { batchInvariance } from "./invariance.ts";
+
+const engine = createEngine();
+const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);
+
+describe("the vector of a sample", () => {
+  test("has length 1; one of zeros stays", () => {
+    const { values } = embeddings({ y: float32([2, 2], [3, 4, 0, 0]) }, undefined);
+    expect([...values].map((value) => Number(value.toFixed(6)))).toEqual([0.6, 0.8, 0, 0]);
+  });
+
+  test("is the mean over positions that the attention mask counts", () => {
+    const output = { y: float32([1, 3, 2], [1, 0, 0, 1, 50, 60]) };
+    const counted = embeddings(output, { attention_mask: integers([1, 3], [1, 1, 0]) });
+    expect(counted.values[0]).toBeCloseTo(Math.SQRT1_2, 6);
+    expect(embeddings(output, {}).values[0]).toBeCloseTo(51 / Math.hypot(51, 61), 6);
+  });
+
+  test("is refused where there is no axis of features", () => {
+    expect(() => embeddings({ y: float32([2], [1, 2]) }, undefined)).toThrow("is no embedding");
+  });
+});
+
+describe("against the original", () => {
+  const draw = random(1, "vectors");
+  const values = Float32Array.from({ length: 40 * 8 }, () => draw.normal());
+  const data = memory("vectors", { x: float32([40, 8], values) });
+  const scaled = (by: string) =>
+    parseModel(`opset 21 graph (x: float32[n, 8]) -> (y: float32[n, 8]) {
+  s: float32[8] = ${by}
+  y = Mul(x, s)
+}`);
+  const original = scaled("[1, 1, 1, 1, 1, 1, 1, 1]");
+
+  test("a vector that is only longer is the same direction, with the same neighbours", async () => {
+    const longer = scaled("[3, 3, 3, 3, 3, 3, 3, 3]");
+    expect((await evaluate(engine, longer, data, cosine(), { original })).estimate.value).toBeCloseTo(1, 6);
+    const kept = await evaluate(engine, longer, data, neighbourOverlap(5), { original });
+    expect(kept.estimate).toMatchObject({ value: 1, count: 40 });
+  });
+
+  test("neighbours are those that a search over all samples finds, whatever the batch", async () => {
+    const other = scaled("[1, 1, 1, 1, 0, 0, 0, 0]");
+    const shares = await Promise.all(
+      [3, 40].map(async (batch) => {
+        const { estimate } = await evaluate(engine, other, data, neighbourOverlap(5), { original, batch });
+        return estimate.value;
+      }),
+    );
+    const nearest = (sample: number, width: number): number[] => {
+      const at = (index: number) => values.subarray(index * 8, index * 8 + width);
+      const near = (index: number): number => {
+        const [a, b] = [at(sample), at(index)];
+        const dot = a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0);
+        return dot / Math.hypot(...a) / Math.hypot(...b);
+      };
+      const others = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
+      return others.sort((a, b) => near(b) - near(a)).slice(0, 5);
+    };
+    let kept = 0;
+    for (let sample = 0; sample < 40; sample++) {
+      const before = new Set(nearest(sample, 8));
+      kept += nearest(sample, 4).filter((index) => before.has(index)).length / 5 / 40;
+    }
+    expect(kept).toBeLessThan(0.9);
+    for (const share of shares) expect(share).toBeCloseTo(kept, 9);
+  });
+
+  test("too few samples have no nearest neighbours to speak of", async () => {
+    const few = memory("few", { x: float32([6, 8], values.slice(0, 48)) });
+    await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("7 or more");
+    expect(() => neighbourOverlap(0)).toThrow("at least 1");
+  });
+});
+
+describe("alone and in a batch", () => {
+  const tokens = memory("tokens", {
+    input: float32([4, 3, 2], [1, 2, 3, 4, 0, 0, 5, 1, 0, 0, 0, 0, 1, 1, 2, 9, 7, 1, 2, 2, 8, 3, 0, 0]),
+    attention_mask: integers([4, 3], [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0]),
+  });
+  const header = "opset 21 graph (input: float32[n, t, 2], attention_mask: int64[n, t]) -> (y: float32[n, t, 2])";
+
+  test("a model that treats every sample by itself answers the same", async () => {
+    const model = parseModel(`${header} {
+  h = Relu(input)
+  m = Cast(attention_mask) {to=1}
+  axes: int64[1] = [2]
+  u = Unsqueeze(m, axes)
+  y = Mul(h, u)
+}`);
+    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(found).toMatchObject({ samples: 4 });
+    expect(found instanceof Miss ? 0 : found.worst).toBeCloseTo(1, 6);
+  });
+
+  test("one that subtracts the mean of the batch does not", async () => {
+    const model = parseModel(`${header} {
+  c = ReduceMean(input) {keepdims=1}
+  h = Sub(input, c)
+  m = Cast(attention_mask) {to=1}
+  axes: int64[1] = [2]
+  u = Unsqueeze(m, axes)
+  y = Mul(h, u)
+}`);
+    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(found instanceof Miss ? 1 : found.worst).toBeLessThan(0.9);
+  });
+
+  test("a model for one sample at a time has no batch to depend on", async () => {
+    const model = parseModel("opset 21 graph (x: float32[1, 2]) -> (y: float32[1, 2]) { y = Relu(x) }");
+    const found = await batchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
+    expect(found).toBeInstanceOf(Miss);
+  });
+});

@@ -1,0 +1,155 @@
+/**
+ * Figures for embeddings, held against the original's: does a vector still point the same way, and are its nearest neighbours the same?
+ *
+ * A vector is read from an output of [samples, width] as it is; one of [samples, positions, width] is averaged over the positions that the
+ * column "attention_mask" counts (mean pooling, as sentence-transformers do), over all without one. What is kept is its direction: every
+ * vector is scaled to length 1, so that products of two are their cosine.
+ */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { moments } from "./interval.ts";
+import type { MetricOptions } from "./metrics.ts";
+import { answer, answerName } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+export interface Embeddings {
+  readonly samples: number;
+  readonly width: number;
+  /** samples × width, each of length 1 (a vector of zeros stays). */
+  readonly values: Float64Array;
+}
+
+/** The direction of each sample's vector. @throws PithError E_DATA if the output has no axis of features. */
+export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
+  const dense = answer(outputs, options.output);
+  const [samples = 0, ...rest] = dense.dims;
+  const width = rest.at(-1);
+  if (width === undefined || rest.length > 2) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} is no embedding: expected [samples, width] or [samples, positions, width].`,
+    );
+  }
+  const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;
+  const mask = maskOf(batch, samples, positions);
+  const given = toFloat64(dense);
+  const values = new Float64Array(samples * width);
+  for (let sample = 0; sample < samples; sample++) {
+    const own = values.subarray(sample * width, (sample + 1) * width);
+    for (let position = sample * positions; position < (sample + 1) * positions; position++) {
+      if (mask?.[position] === 0) continue;
+      for (let index = 0; index < width; index++)
+        own[index] = (own[index] ?? 0) + (given[position * width + index] ?? 0);
+    }
+    const length = Math.hypot(...own);
+    if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
+  }
+  return { samples, width, values };
+}
+
+function maskOf(batch: Batch | undefined, samples: number, positions: number): Float64Array | undefined {
+  const mask = batch?.attention_mask;
+  if (positions === 1 || mask === undefined) return undefined;
+  return mask.dims[0] === samples && mask.dims[1] === positions ? toFloat64(mask) : undefined;
+}
+
+/** Cosine between the vector and the original's, averaged over samples: 1 is the same direction. */
+export function cosine(options: MetricOptions = {}): Metric {
+  return {
+    name: "cosine",
+    unit: "",
+    better: "higher",
+    columns: 1,
+    truth: "original",
+    interval: "mean",
+    rows(outputs, original, batch) {
+      const { ours, theirs } = pair(outputs, original, batch, options);
+      return Float64Array.from({ length: ours.samples }, (_, sample) =>
+        product(ours.values, sample * ours.width, theirs.values, sample * ours.width, ours.width),
+      );
+    },
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/**
+ * The share of a sample's k nearest neighbours (by cosine, among the other samples) that it keeps, averaged over samples: what a search
+ * would return. With k or fewer other samples every figure is 1, so it takes more.
+ * @throws PithError E_OPTION for a k below 1, E_DATA when measured on k + 1 samples or fewer.
+ */
+export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
+  if (!Number.isInteger(k) || k < 1)
+    throw new PithError("E_OPTION", `neighbourOverlap: k must be a whole number of at least 1, got ${k}.`);
+  return {
+    name: `same top-${k}`,
+    unit: "share",
+    better: "higher",
+    columns: 1,
+    truth: "original",
+    interval: "mean",
+    rows(outputs, original, batch) {
+      const { ours, theirs } = pair(outputs, original, batch, options);
+      const { samples, width } = ours;
+      const rows = new Float64Array(2 * samples * width);
+      for (let sample = 0; sample < samples; sample++) {
+        const own = (values: Float64Array) => values.subarray(sample * width, (sample + 1) * width);
+        rows.set(own(ours.values), 2 * sample * width);
+        rows.set(own(theirs.values), (2 * sample + 1) * width);
+      }
+      return rows;
+    },
+    gathered(collected, samples) {
+      if (samples <= k + 1)
+        throw new PithError(
+          "E_DATA",
+          `The ${k} nearest neighbours of a sample are told among ${k + 2} or more samples, got ${samples}.`,
+        );
+      const width = collected.length / samples / 2;
+      return Float64Array.from({ length: samples }, (_, sample) => {
+        const before = new Set(nearest(collected, sample, k, width, 1));
+        return nearest(collected, sample, k, width, 0).filter((other) => before.has(other)).length / k;
+      });
+    },
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** The k samples whose vectors lie nearest to one; of equals the first. `which`: 0 for the model's vectors, 1 for the original's. */
+function nearest(collected: Float64Array, sample: number, k: number, width: number, which: 0 | 1): number[] {
+  const place = (index: number): number => (2 * index + which) * width;
+  const best: { readonly index: number; readonly near: number }[] = [];
+  for (let index = 0; index < collected.length / width / 2; index++) {
+    if (index === sample) continue;
+    const near = product(collected, place(sample), collected, place(index), width);
+    if (best.length === k && near <= (best.at(-1)?.near ?? 0)) continue;
+    const at = best.findIndex((other) => near > other.near);
+    best.splice(at < 0 ? best.length : at, 0, { index, near });
+    if (best.length > k) best.pop();
+  }
+  return best.map(({ index }) => index);
+}
+
+function pair(
+  outputs: Batch,
+  original: Batch,
+  batch: Batch | undefined,
+  options: MetricOptions,
+): { readonly ours: Embeddings; readonly theirs: Embeddings } {
+  const output = answerName(original, options.output);
+  const theirs = embeddings(original, batch, { output });
+  const ours = embeddings(outputs, batch, { output });
+  if (ours.width !== theirs.width || ours.samples !== theirs.samples) {
+    const sizes = [theirs, ours].map(({ samples, width }) => dimsText([samples, width]));
+    throw new PithError("E_DATA", `"${output}" is ${sizes[0]} in the original and ${sizes[1]} in the model.`);
+  }
+  return { ours, theirs };
+}
+
+/** The product of two vectors that lie in larger arrays. */
+function product(a: Float64Array, startA: number, b: Float64Array, startB: number, width: number): number {
+  let sum = 0;
+  for (let index = 0; index < width; index++) sum += (a[startA + index] ?? 0) * (b[startB + index] ?? 0);
+  return sum;
+}

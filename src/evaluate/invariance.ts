@@ -1,0 +1,89 @@
+/**
+ * Whether what a model says of a sample depends on its company: the other samples of the batch, and the padding that they bring along.
+ *
+ * A model that quantizes its activations with ranges taken from the whole batch answers differently alone and in a batch. For a stored
+ * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two answers
+ * are compared by their cosine.
+ */
+import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { takeIndices } from "../tensor/take.ts";
+import type { Batch } from "../tensor/types.ts";
+import { embeddings } from "./embedding.ts";
+import type { MetricOptions } from "./metrics.ts";
+import { createRunner } from "./run.ts";
+
+export interface Invariance {
+  readonly samples: number;
+  /** Cosine between the answer alone and in a batch: of the worst sample, and on average. */
+  readonly worst: number;
+  readonly mean: number;
+}
+
+export interface InvarianceOptions extends MetricOptions {
+  /** Samples to try at most (64). */
+  readonly samples?: number;
+  /** Samples in a batch (8). */
+  readonly batch?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs samples in batches and alone, and compares the answers. A Miss for a model that takes one sample at a time.
+ * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const alone = await batchInvariance(createEngine(), model, texts);
+ * if (!(alone instanceof Miss) && alone.worst < 0.999) console.warn("a text's vector depends on its batch");
+ */
+export async function batchInvariance(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  options: InvarianceOptions = {},
+): Promise<Invariance | Miss> {
+  const { samples = 64, batch = 8, signal } = options;
+  const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
+  if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
+  const runner = await createRunner(engine, model, dataset.name);
+  let [done, sum, worst] = [0, 0, 1];
+  try {
+    for await (const read of dataset.batches({ size: batch })) {
+      if (signal?.aborted === true)
+        throw new PithError("E_STOPPED", "The evaluation was stopped.", { cause: signal.reason });
+      const count = Math.min(sampleCount(read, dataset.name), samples - done);
+      if (count < 1) break;
+      const together = embeddings(await runner.run(read), read, options);
+      for (let sample = 0; sample < count; sample++) {
+        const own = withoutPadding(mapColumns(read, (dense) => sliceRows(dense, sample, sample + 1)));
+        const alone = embeddings(await runner.run(own), own, options);
+        let product = 0;
+        for (let index = 0; index < alone.width; index++) {
+          product += (alone.values[index] ?? 0) * (together.values[sample * together.width + index] ?? 0);
+        }
+        sum += product;
+        worst = Number.isNaN(product) ? product : Math.min(worst, product);
+      }
+      done += count;
+    }
+  } finally {
+    await runner.release();
+  }
+  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  return { samples: done, worst, mean: sum / done };
+}
+
+/** One sample with the positions left out that its "attention_mask" does not count. */
+function withoutPadding(sample: Batch): Batch {
+  const mask = sample.attention_mask;
+  const length = mask?.dims[1];
+  if (mask === undefined || length === undefined) return sample;
+  const counted = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
+  if (counted.length === length || counted.length === 0) return sample;
+  return mapColumns(sample, (dense) =>
+    dense.dims.length > 1 && dense.dims[1] === length ? takeIndices(dense, 1, counted) : dense,
+  );
+}

@@ -1,0 +1,76 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { quantize } from "../quantize/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { compareLayers } from "./layers.ts";
+
+const engine = createEngine();
+const draw = random(3, "network");
+const numbers = (rows: number, columns: number): string =>
+  `[${Array.from({ length: rows }, () => `[${Array.from({ length: columns }, () => draw.normal().toFixed(3)).join(", ")}]`).join(", ")}]`;
+const network = `opset 17
+graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
+  a.weight: float32[4, 6] = ${numbers(4, 6)}
+  b.weight: float32[6, 3] = ${numbers(6, 3)}
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`;
+const data = memory("rows", {
+  x: float32(
+    [16, 4],
+    Float32Array.from({ length: 64 }, () => draw.normal()),
+  ),
+});
+
+test("a model is its own equal in every layer", async () => {
+  const { layers, misses } = await compareLayers(engine, parseModel(network), parseModel(network), data);
+  expect(misses).toEqual([]);
+  expect(layers).toEqual([
+    { layer: "a", signalToNoise: Number.POSITIVE_INFINITY, cosine: expect.closeTo(1, 12), maxError: 0 },
+    { layer: "b", signalToNoise: Number.POSITIVE_INFINITY, cosine: expect.closeTo(1, 12), maxError: 0 },
+  ]);
+});
+
+test("noise at a layer is told in decibels, whatever the batch, and carried on", async () => {
+  // Half as much of everything at a: noise is a quarter of the signal's power.
+  const changed = parseModel(
+    network
+      .replace("r = Relu(h)", "c: float32[] = 1\n  r = Relu(h)")
+      .replace("h = MatMul(x, a.weight)", "d: float32[] = 0.5\n  x2 = Mul(x, d)\n  h = MatMul(x2, a.weight)"),
+  );
+  for (const batch of [1, 5, 16]) {
+    const { layers } = await compareLayers(engine, parseModel(network), changed, data, { batch });
+    expect(layers.map(({ layer }) => layer)).toEqual(["a", "b"]);
+    for (const { signalToNoise, cosine } of layers) {
+      expect(signalToNoise).toBeCloseTo(10 * Math.log10(4), 4);
+      expect(cosine).toBeCloseTo(1, 6);
+    }
+  }
+});
+
+test.each(["weights", "dynamic"] as const)("layers are found again after %s quantization", async (scheme) => {
+  const quantized = parseModel(network);
+  await quantize(quantized, { scheme });
+  const { layers, misses } = await compareLayers(engine, parseModel(network), quantized, data);
+  expect([...layers.map(({ layer }) => layer), ...misses.map(({ at }) => at)].sort()).toEqual(["a", "b"]);
+  expect(layers.length).toBeGreaterThan(0);
+  for (const { signalToNoise } of layers) {
+    expect(signalToNoise).toBeGreaterThan(20);
+    expect(signalToNoise).toBeLessThan(80);
+  }
+});
+
+test("a layer that was cut cannot be compared, and says so", async () => {
+  const cut = parseModel(
+    network
+      .replace(/float32\[4, 6\] = .*/, `float32[4, 5] = ${numbers(4, 5)}`)
+      .replace(/float32\[6, 3\] = .*/, `float32[5, 3] = ${numbers(5, 3)}`),
+  );
+  const { layers, misses } = await compareLayers(engine, parseModel(network), cut, data);
+  expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
+  expect(misses).toMatchObject([{ at: "a", reason: "its output is [4, 6] in the original and [4, 5] in the model" }]);
+});

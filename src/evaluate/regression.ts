@@ -1,0 +1,104 @@
+/**
+ * Figures for answers that are numbers: mean squared error, peak signal to noise of images, rank correlation with a score.
+ *
+ * The column "label" holds the number, or the numbers, that the model should give for a sample.
+ */
+import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { spearman } from "./correlation.ts";
+import { moments } from "./interval.ts";
+import { labelOf, type MetricOptions } from "./metrics.ts";
+import { answer } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+/** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
+export function meanSquaredError(options: MetricOptions = {}): Metric {
+  return {
+    name: "mean squared error",
+    unit: "",
+    better: "lower",
+    columns: 1,
+    interval: "mean",
+    rows: (outputs, batch) => squaredErrors(outputs, batch, options),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/**
+ * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images.
+ * @param options `peak`: the greatest value that a pixel can have (1).
+ */
+export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
+  const { peak = 1 } = options;
+  return {
+    name: "peak signal to noise",
+    unit: "dB",
+    better: "higher",
+    columns: 1,
+    interval: "mean",
+    rows: (outputs, batch) =>
+      squaredErrors(outputs, batch, options).map((error) =>
+        error === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10((peak * peak) / error),
+      ),
+    reduce: (rows) => moments(rows).mean,
+  };
+}
+
+/** Spearman's rank correlation of the answer (one number a sample) with the label; 0 where either is the same for all samples. */
+export function rankCorrelation(options: MetricOptions = {}): Metric {
+  return {
+    name: "rank correlation",
+    unit: "",
+    better: "higher",
+    columns: 2,
+    rows(outputs, batch) {
+      const { given, wanted, samples, width } = pair(outputs, batch, options);
+      if (width !== 1) throw new PithError("E_DATA", `A rank correlation takes one number a sample, got ${width}.`);
+      const rows = new Float64Array(2 * samples);
+      for (let sample = 0; sample < samples; sample++)
+        rows.set([given[sample] ?? Number.NaN, wanted[sample] ?? Number.NaN], 2 * sample);
+      return rows;
+    },
+    reduce: (rows) => {
+      const found = spearman(column(rows, 0), column(rows, 1));
+      return typeof found === "number" ? found : 0;
+    },
+  };
+}
+
+function column(rows: Float64Array, index: number): Float64Array {
+  return Float64Array.from({ length: rows.length / 2 }, (_, sample) => rows[2 * sample + index] ?? Number.NaN);
+}
+
+function squaredErrors(outputs: Batch, batch: Batch, options: MetricOptions): Float64Array {
+  const { given, wanted, samples, width } = pair(outputs, batch, options);
+  return Float64Array.from({ length: samples }, (_, sample) => {
+    let sum = 0;
+    for (let at = sample * width; at < (sample + 1) * width; at++) sum += ((given[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
+    return sum / width;
+  });
+}
+
+interface Pair {
+  readonly given: Float64Array;
+  readonly wanted: Float64Array;
+  readonly samples: number;
+  /** Numbers of one sample. */
+  readonly width: number;
+}
+
+function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
+  const label = labelOf(batch);
+  const found = answer(outputs, options.output);
+  const [samples = 0] = label.dims;
+  const [wanted, given] = [toFloat64(label), toFloat64(found)];
+  if (given.length !== wanted.length) {
+    throw new PithError(
+      "E_DATA",
+      `The answer is ${dimsText(found.dims)}, the label ${dimsText(label.dims)}: they differ in number.`,
+    );
+  }
+  return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };
+}
