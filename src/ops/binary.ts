@@ -28,6 +28,7 @@ export const binaryOperators: readonly Op[] = [
   binary({
     name: "Add",
     neutral: { left: 0, right: 0 },
+    affine: (c) => [1, c],
     derivatives: both(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
     parameters: bias,
@@ -36,12 +37,14 @@ export const binaryOperators: readonly Op[] = [
   binary({
     name: "Sub",
     neutral: { right: 0 },
+    affine: (c, side) => (side === "right" ? [1, -c] : [-1, c]),
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
   }),
   binary({
     name: "Mul",
     neutral: { left: 1, right: 1 },
+    affine: (c) => [c, 0],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     quantize: joins,
@@ -49,6 +52,7 @@ export const binaryOperators: readonly Op[] = [
   binary({
     name: "Div",
     neutral: { right: 1 },
+    affine: (c, side) => (side === "right" ? [1 / c, 0] : undefined),
     // d(a/b)/db = -y/b
     derivatives: [
       ({ emit, up, b }) => emit.Div([up, b]),

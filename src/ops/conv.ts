@@ -114,7 +114,10 @@ const Conv = defineOp<ConvSettings>({
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
-  weight: convWeight,
+  weight: (s, site) => {
+    const role = convWeight(s, site);
+    return role instanceof Miss ? role : { ...role, biasInput: 2 };
+  },
   axes: convAxes,
   lower: new Miss("is primitive"),
   gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
@@ -227,7 +230,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
   weight: (s, site) => {
     if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
     const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
-    return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
+    return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, biasInput: 2, ...bias };
   },
   axes: (s, site) => {
     if (s.group !== 1) return new Miss("a transposed convolution with groups is not cut");

@@ -121,6 +121,8 @@ export interface WeightRole {
   readonly in: number;
   readonly groups: number;
   readonly bias?: number;
+  /** The input where a vector with a number for each output channel may be added, if the operator has one. */
+  readonly biasInput?: number;
   /** The input with the activations, and its channel axis; and the channel axis of output 0. */
   readonly data: number;
   readonly dataAxis: number;
@@ -133,6 +135,19 @@ export interface WeightRole {
   readonly stack?: number;
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
+}
+
+/** y = scale · x + shift for each index of an axis, with numbers that are stored: batch normalization, a product with a vector. */
+export interface Affine {
+  readonly kind: "normalization" | "arithmetic";
+  /** The input that is x. */
+  readonly data: number;
+  /** The axis of x and y; undefined where all places have the same numbers. */
+  readonly axis: number | undefined;
+  /** The inputs that must be stored. */
+  readonly inputs: readonly number[];
+  /** Scale and shift from the elements of these inputs: for each index of the axis, or one for all. */
+  of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
 }
 
 /** How an operator may be quantized. */
@@ -184,6 +199,8 @@ export interface OpDef<S> {
    * nothing. Undefined where they differ, or may. `alwaysChanges` for operators that never hand an input on.
    */
   unchanged(s: S, site: Site): number | undefined;
+  /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
+  readonly affine?: (s: S, site: Site) => Affine | Miss;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
   /** Several for an operator that holds several matrices. */
@@ -219,6 +236,7 @@ export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "qua
 export interface Bound {
   infer(): readonly (Inferred | undefined)[] | Miss;
   unchanged(): number | undefined;
+  affine(): Affine | Miss;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
@@ -252,6 +270,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
       return {
         infer: () => def.infer(s, site),
         unchanged: () => def.unchanged(s, site),
+        affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
         parameters: () => def.parameters(s, site),
         weights: () => {
           const roles = ask(def.weight, site);

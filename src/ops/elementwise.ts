@@ -7,7 +7,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import { type Affine, alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { combineElements, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
 
@@ -81,6 +81,8 @@ export interface BinaryRow<S> extends Row<S> {
   readonly derivatives: readonly [BinaryDerivative<S>, BinaryDerivative<S>] | Miss;
   /** Constants that leave the other operand as it is: on the left (`0 + x`), on the right (`x - 0`). */
   readonly neutral?: { readonly left?: number; readonly right?: number };
+  /** With a stored number c on the right (`x ∘ c`) or left: what x is multiplied by, and what is added. */
+  readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
   readonly parameters?: OpDef<S>["parameters"];
 }
 
@@ -100,6 +102,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
       return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
+    affine: (_, site) => affineOf(site, row.affine),
     parameters: row.parameters ?? noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => broadcastAxes(site),
@@ -133,6 +136,34 @@ function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): n
     const dims = broadcast(a, b);
     return !(dims instanceof Miss) && sameDims(dims, a);
   })?.kept;
+}
+
+/** A stored operand of one element, or with one axis that is longer than 1, scales or shifts the other: one number for each index. */
+function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Miss {
+  const constant = site.inputs[1]?.stored === true ? 1 : 0;
+  const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
+  if (parts === undefined || c?.stored !== true || x?.stored !== false || c.dims === undefined || x.dims === undefined)
+    return new Miss("does not scale or shift by stored numbers");
+  const dims = broadcast(x.dims, c.dims);
+  if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
+  const long = c.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
+  const [own] = long;
+  if (long.length > 1) return new Miss("scales or shifts by more than one number for each channel");
+  const side = constant === 1 ? "right" : "left";
+  if (parts(1, side) === undefined) return new Miss("does not scale or shift by what stands on the left");
+  return {
+    kind: "arithmetic",
+    data: 1 - constant,
+    axis: own === undefined ? undefined : x.dims.length - c.dims.length + own,
+    inputs: [constant],
+    of: ([numbers = new Float64Array(0)]) => {
+      const found = Array.from(numbers, (number) => parts(number, side) ?? [1, 0]);
+      return {
+        scale: Float64Array.from(found, ([scale]) => scale),
+        shift: Float64Array.from(found, ([, shift]) => shift),
+      };
+    },
+  };
 }
 
 interface VariadicRow extends Row<null> {

@@ -73,6 +73,7 @@ export type {
   Facet,
   FacetName,
   GradientScope,
+  Affine,
   Inferred,
   NodeChange,
   Op,

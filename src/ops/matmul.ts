@@ -133,9 +133,21 @@ interface GemmSettings {
 function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
   const [a, b, c] = site.inputs;
   const bias = c?.stored === true ? { bias: 2 } : {};
+  // What is added is scaled by beta.
+  const at = s.beta === 1 ? { biasInput: 2 } : {};
   if (b?.stored === true && a?.stored === false) {
     const out = s.transB ? 0 : 1;
-    return { input: 1, out, in: 1 - out, groups: 1, data: 0, dataAxis: s.transA ? 0 : 1, outputAxis: 1, ...bias };
+    return {
+      input: 1,
+      out,
+      in: 1 - out,
+      groups: 1,
+      data: 0,
+      dataAxis: s.transA ? 0 : 1,
+      outputAxis: 1,
+      ...at,
+      ...bias,
+    };
   }
   if (a?.stored === true && b?.stored === false) {
     const out = s.transA ? 1 : 0;

@@ -10,6 +10,8 @@ import { decimal, integer } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
+const none = new Float64Array(0);
+
 interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
@@ -62,6 +64,22 @@ const BatchNormalization = defineOp<Settings>({
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
   unchanged: alwaysChanges,
+  affine: (s, site) => {
+    if (s.training) return new Miss("uses the statistics of the batch");
+    if (site.outputs > 1) return new Miss("its statistics are outputs");
+    return {
+      kind: "normalization",
+      data: 0,
+      axis: 1,
+      inputs: [1, 2, 3, 4],
+      // (x - mean) · s + bias with s = scale / √(variance + ε)
+      of: ([scale = none, bias = none, mean = none, variance = none]) => {
+        const factors = scale.map((value, channel) => value / Math.sqrt((variance[channel] ?? 0) + s.epsilon));
+        const shift = bias.map((value, channel) => value - (mean[channel] ?? 0) * (factors[channel] ?? 0));
+        return { scale: factors, shift };
+      },
+    };
+  },
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: new Miss("scales and shifts; it is folded into the layer before it"),
   axes: (s, site) => {

@@ -7,6 +7,9 @@
  *     h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
  *     y = BatchNormalization(h, scale, bias, mean, variance)
  *
+ * Sums and products with stored vectors do the same with s_c = 1 or without a shift, and go the same way. What scales and shifts, and where a
+ * layer takes its bias, is said by the operators' entries.
+ *
  * A mask on the weight stays: its product is linear in the weight. Numbers are computed in float64 and rounded once.
  * Values with a role are still being trained and stay, unless the caller knows better.
  */
@@ -18,11 +21,12 @@ import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { decimal, integer } from "../ops/attributes.ts";
+import type { Affine } from "../ops/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
+import { heldValues } from "./held.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 
@@ -42,115 +46,138 @@ export const fuseBatchNorm = definePass({
   run: (model) => fuseBatchNorms(model, { trained: false }),
 });
 
+/** The same, and for sums and products with stored vectors too. */
+export const fuseAffine = definePass({
+  id: "fuse-affine",
+  summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
+  options: v.strictObject({}),
+  run: (model) => fuseBatchNorms(model, { trained: false, arithmetic: true }),
+});
+
 /**
  * Folds every batch normalization that follows a layer, in place.
- * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all).
+ * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all);
+ * `arithmetic`: sums and products with stored vectors too.
  */
 export async function fuseBatchNorms(
   model: Model,
-  options: { readonly trained: boolean; readonly into?: (layer: Layer) => boolean },
+  options: {
+    readonly trained: boolean;
+    readonly into?: (layer: Layer) => boolean;
+    readonly arithmetic?: boolean;
+  },
 ): Promise<Outcome> {
   const inference = infer(model);
+  const isHeld = heldValues(model, inference);
   const changes: Change[] = [];
   const misses: Miss[] = [];
   for (const node of model.graph.nodes()) {
-    if (node.op !== "BatchNormalization" || node.domain !== "") continue;
-    const layer = layerBefore(node, inference);
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    if (affine instanceof Miss) {
+      if (/statistics/.test(affine.reason)) misses.push(new Miss(affine.reason, describe(node)));
+      continue;
+    }
+    const normalizes = affine.kind === "normalization";
+    if (!normalizes && options.arithmetic !== true) continue;
+    const layer = layerBefore(node.inputs[affine.data], inference);
     if (!(layer instanceof Miss) && options.into?.(layer) === false) continue;
-    const found = layer instanceof Miss ? layer : match(node, layer, inference, options.trained);
-    if (found instanceof Miss) misses.push(new Miss(found.reason, describe(node)));
-    else {
-      await fold(model, node, found, inference);
-      changes.push({ at: found.layer.name, what: "batch normalization folded in", decidedBy: "global" });
+    const found = layer instanceof Miss ? layer : match(node, affine, layer, options.trained);
+    const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
+    // Of the many sums in a network few are biases: only what was looked for is missed.
+    if (found instanceof Miss) {
+      if (normalizes) misses.push(new Miss(found.reason, describe(node)));
+    } else if (held === undefined) {
+      const done = await fold(model, node, found, inference);
+      if (!done) continue;
+      const what = normalizes ? "batch normalization folded in" : "scale or shift folded in";
+      changes.push({ at: found.layer.name, what, decidedBy: "global" });
     }
   }
   return { changes, misses };
 }
 
-interface Match {
-  readonly layer: Layer;
-  readonly epsilon: number;
-  readonly weight: Tensor;
-  readonly bias: Tensor | undefined;
-  /** Scale, bias, mean, variance. */
-  readonly statistics: readonly [Tensor, Tensor, Tensor, Tensor];
+function heldAt({ layer }: Match, node: Node, isHeld: (value: Value) => boolean): Value | undefined {
+  return [layer.weight, layer.bias, ...node.inputs].find((value) => value !== undefined && isHeld(value));
 }
 
-/** Where a layer takes its bias. MatMul takes none: the shift becomes an Add. */
-const biasInput: Readonly<Record<string, number>> = { Conv: 2, ConvTranspose: 2, Gemm: 2 };
+interface Match {
+  readonly layer: Layer;
+  readonly affine: Affine;
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  /** The tensors behind `affine.inputs`. */
+  readonly vectors: readonly Tensor[];
+}
 
-function layerBefore(node: Node, inference: Inference): Layer | Miss {
-  const producer = node.inputs[0]?.producer;
-  const layer = producer === undefined ? undefined : layerAt(producer, inference);
+function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
+  const layer = value?.producer === undefined ? undefined : layerAt(value.producer, inference);
   return layer === undefined || layer instanceof Miss ? new Miss("follows no layer") : layer;
 }
 
-function match(node: Node, layer: Layer, inference: Inference, trained: boolean): Match | Miss {
-  const site = inference.site(node);
-  if (integer(site, "training_mode", 0) !== 0) return new Miss("uses the statistics of the batch");
-  if (node.outputs.slice(1).some((output) => output !== undefined)) return new Miss("its statistics are outputs");
-  const [x, ...vectors] = node.inputs;
-  const statistics = vectors.map((value) => value?.tensor);
-  const [scale, shift, mean, variance] = statistics;
+function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Match | Miss {
+  const x = node.inputs[affine.data];
+  const values = affine.inputs.map((input) => node.inputs[input]);
+  const vectors = values.flatMap((value) => value?.tensor ?? []);
   if (x === undefined) return new Miss("follows no layer");
-  if (scale === undefined || shift === undefined || mean === undefined || variance === undefined)
-    return new Miss("its statistics are computed");
+  if (vectors.length < values.length) return new Miss("its statistics are computed");
   if (x.uses.size > 1 || node.graph.outputs.includes(x)) return new Miss("the layer's own output is used elsewhere");
-  if (layer.role.fused !== undefined) return new Miss(`${layer.role.fused} stands between, fused into the layer`);
-  if (layer.role.outputAxis !== 1) return new Miss("normalizes another axis than the layer's channels");
-  const { weight, bias, effective } = layer;
+  const { role, weight, bias, effective } = layer;
+  if (role.fused !== undefined || role.stack !== undefined || role.packed !== undefined)
+    return new Miss("the layer does more than a product");
+  if (affine.axis !== undefined && role.outputAxis !== affine.axis)
+    return new Miss("normalizes another axis than the layer's channels");
   if (weight.tensor?.type !== "float32") return new Miss("the layer's weight is not float32");
   if (effective !== weight && maskedAt(weight)?.product !== effective)
     return new Miss("the layer's weight is computed");
   if (weight.uses.size > 1 || effective.uses.size > 1) return new Miss("the layer's weight is shared");
-  const input = biasInput[layer.node.op];
-  if (input !== undefined && layer.node.inputs[input] !== bias) return new Miss("the layer's bias is computed");
+  const added = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
+  if (added !== bias) return new Miss("the layer's bias is computed");
+  if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
   if (bias !== undefined && bias.tensor === undefined) return new Miss("the layer's bias is computed");
-  if (bias !== undefined && decimal(inference.site(layer.node), "beta", 1) !== 1)
-    return new Miss("the layer scales its bias");
-  const held = [weight, bias, ...vectors];
-  const role = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
-  if (role !== undefined) return new Miss(`"${role.name}" is ${role.role?.kind}: finalize the model first`);
-  return {
-    layer,
-    epsilon: decimal(site, "epsilon", 1e-5),
-    weight: weight.tensor,
-    bias: bias?.tensor,
-    statistics: [scale, shift, mean, variance],
-  };
+  const held = [weight, bias, ...values];
+  const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
+  if (holder !== undefined) return new Miss(`"${holder.name}" is ${holder.role?.kind}: finalize the model first`);
+  return { layer, affine, weight: weight.tensor, bias: bias?.tensor, vectors };
 }
 
-async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<void> {
-  const { layer, epsilon, statistics } = found;
-  const [scale, shift, mean, variance] = (await Promise.all(statistics.map((tensor) => tensor.read()))).map(toFloat64);
+/** False where it would not save a node: a shift that the layer has no input for. */
+async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<boolean> {
+  const { layer, affine, vectors } = found;
+  const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
   const channels = layer.outputs;
-  const at = (values: Float64Array | undefined, channel: number): number => values?.[channel] ?? 0;
-  const factors = Float64Array.from(
-    { length: channels },
-    (_, channel) => at(scale, channel) / Math.sqrt(at(variance, channel) + epsilon),
-  );
+  const at = (values: Float64Array | undefined, channel: number): number =>
+    values?.[values.length === 1 ? 0 : channel] ?? 0;
+  const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
   const before = found.bias === undefined ? undefined : toFloat64(await found.bias.read());
-  const bias = Float64Array.from({ length: channels }, (_, channel) => {
-    const own = before === undefined ? 0 : at(before, before.length === 1 ? 0 : channel);
-    return (own - at(mean, channel)) * at(factors, channel) + at(shift, channel);
-  });
+  // One number for all channels, or one for each: else it is a matrix that is added.
+  if (before !== undefined && before.length !== 1 && before.length !== channels) return false;
+  const bias = Float64Array.from(
+    { length: channels },
+    (_, channel) => at(before, channel) * at(factors, channel) + at(shift, channel),
+  );
+  const [x, y] = [node.inputs[affine.data], node.outputs[0]];
+  if (x === undefined || y === undefined) return false;
+  const { biasInput } = layer.role;
+  const shifts = bias.some((value) => value !== 0);
+  if (biasInput === undefined && shifts && affine.kind === "arithmetic") return false;
   keepLayerName(layer);
-  layer.weight.tensor = inMemory(scaled(await found.weight.read(), layer, factors));
-  const [x] = node.inputs;
-  const [y] = node.outputs;
-  if (x === undefined || y === undefined) return;
-  const input = biasInput[layer.node.op];
-  const result = input === undefined ? addedTo(model, node, x, layer, bias, inference) : x;
-  if (input !== undefined) model.graph.setInput(layer.node, input, storedBias(model, layer, bias));
+  if (factors.some((factor) => factor !== 1))
+    layer.weight.tensor = inMemory(scaled(await found.weight.read(), layer, factors));
+  const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
+  if (biasInput !== undefined && (shifts || layer.bias !== undefined))
+    model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
   const { name } = y;
+  if (result.stated !== undefined || model.graph.outputs.includes(y)) result.type = y.stated ?? y.type;
   model.graph.replaceUses(y, result);
-  const vectors = node.inputs.slice(1);
+  const values = affine.inputs.map((input) => node.inputs[input]);
   model.graph.removeNode(node);
   if (result.name !== name && model.graph.ownValue(name) === undefined) model.graph.rename(result, name);
-  for (const value of [...vectors, layer.bias]) {
+  for (const value of [...values, layer.bias]) {
     if (value === undefined || value.uses.size > 0 || model.graph.ownValue(value.name) !== value) continue;
-    if (!model.graph.outputs.includes(value)) model.graph.removeValue(value);
+    if (!model.graph.outputs.includes(value) && value.tensor !== undefined) model.graph.removeValue(value);
   }
+  return true;
 }
 
 function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {

@@ -9,7 +9,7 @@ import { deduplicate } from "./deduplicate.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
-import { fuseBatchNorm } from "./fuse-batch-norm.ts";
+import { fuseAffine } from "./fuse-batch-norm.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
@@ -22,7 +22,7 @@ const cleanUps = [
   resolveConditions,
   foldConstants,
   removeIdentities,
-  fuseBatchNorm,
+  fuseAffine,
   deduplicate,
   mergeInitializers,
   dropUnused,
