@@ -3,6 +3,7 @@ import { binaryExamples } from "./binary.examples.ts";
 import { convExamples } from "./conv.examples.ts";
 import type { Example } from "./define.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
+import { generateExamples } from "./generate.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
@@ -10,8 +11,11 @@ import { microsoftConvExamples } from "./microsoft-conv.examples.ts";
 import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
 import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
+import { microsoftNormExamples } from "./microsoft-norm.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
+import { orderExamples } from "./order.examples.ts";
+import { pickExamples } from "./pick.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
 import { quantizeExamples } from "./quantize.examples.ts";
 import { rearrangeExamples } from "./rearrange.examples.ts";
@@ -41,6 +45,9 @@ export const examples: readonly Example[] = [
   ...normalizationExamples,
   ...recurrentExamples,
   ...softmaxExamples,
+  ...generateExamples,
+  ...pickExamples,
+  ...orderExamples,
   ...scanExamples,
   ...rearrangeExamples,
   ...reduceExamples,
@@ -55,5 +62,6 @@ export const examples: readonly Example[] = [
   ...microsoftGeluExamples,
   ...microsoftConvExamples,
   ...microsoftLayoutExamples,
+  ...microsoftNormExamples,
   ...resizeExamples,
 ];

@@ -4,15 +4,20 @@ import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { Registry } from "./define.ts";
 import { gatherOperators } from "./gather.ts";
+import { generateOperators } from "./generate.ts";
 import { layoutOperators } from "./layout.ts";
 import { logicOperators } from "./logic.ts";
 import { matmulOperators } from "./matmul.ts";
 import { microsoftConvOperators } from "./microsoft-conv.ts";
 import { microsoftGeluOperators } from "./microsoft-gelu.ts";
+import { microsoftGroupNormOperators } from "./microsoft-group-norm.ts";
 import { microsoftLayoutOperators } from "./microsoft-layout.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
+import { microsoftNormOperators } from "./microsoft-norm.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
+import { orderOperators } from "./order.ts";
+import { pickOperators } from "./pick.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
 import { rearrangeOperators } from "./rearrange.ts";
@@ -43,6 +48,9 @@ export const operators = new Registry([
   ...normalizationOperators,
   ...recurrentOperators,
   ...softmaxOperators,
+  ...generateOperators,
+  ...pickOperators,
+  ...orderOperators,
   ...scanOperators,
   ...rearrangeOperators,
   ...reduceOperators,
@@ -59,10 +67,13 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
+  ...microsoftGroupNormOperators,
+  ...microsoftNormOperators,
   ...resizeOperators,
 ]);
 
 export type {
+  Affine,
   AxisEnd,
   AxisLink,
   AxisRule,
@@ -73,7 +84,6 @@ export type {
   Facet,
   FacetName,
   GradientScope,
-  Affine,
   Inferred,
   NodeChange,
   Op,
