@@ -1,0 +1,144 @@
+/** Tensors made from a few numbers: Range, EyeLike, OneHot. */
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import { elementType, integer, wrapAxis } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
+import { withElements } from "./elements.ts";
+import { dimsAt, integersConstant, need, noMacs, typeOf } from "./rules.ts";
+
+const noWeight = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+
+/** The one number of an operand, as far as it is known: a dimension, or stored. */
+function single(operand: Operand | undefined): Dim | undefined {
+  const { elements, small } = operand ?? {};
+  if (elements !== undefined) return elements[0];
+  return small === undefined || small.type === "string" || small.type.startsWith("complex")
+    ? undefined
+    : toFloat64(small)[0];
+}
+
+/** How many numbers there are from `start` to before `limit`, in steps. */
+function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
+  if (isSymbolic(step) || step === 0) return undefined;
+  if (!isSymbolic(start) && !isSymbolic(limit)) {
+    // The runtime subtracts in the type of the operands.
+    const length = type === "float32" ? Math.fround(limit - start) : limit - start;
+    return Math.max(0, Math.ceil(length / step));
+  }
+  if (!Number.isInteger(step)) return undefined;
+  const [from, to] = step > 0 ? [start, limit] : [limit, start];
+  const length = addDims(to, multiplyDims(-1, from));
+  return isSymbolic(length) ? ceilDims(length, Math.abs(step)) : Math.max(0, Math.ceil(length / Math.abs(step)));
+}
+
+/** The longest list whose elements are followed. */
+const most = 64;
+
+/** start, start + step, …: as many as come before the limit. */
+const Range = defineOp<null>({
+  name: "Range",
+  read: () => null,
+  infer: (_, site) => {
+    const { type } = need(site, 0);
+    const [start, limit, step] = [0, 1, 2].map((input) => single(site.inputs[input]));
+    const count =
+      start === undefined || limit === undefined || step === undefined ? undefined : counted(start, limit, step, type);
+    if (count === undefined || start === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
+    if (typeof count !== "number" || count > most) return [{ type, dims: [count] }];
+    const elements = Array.from({ length: count }, (_, k) => addDims(start, multiplyDims(k, step)));
+    return [withElements({ type, dims: [count] }, elements)];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: new Miss("counts up"),
+  lower: primitive,
+  gradient: new Miss("its length jumps with its bounds"),
+  cost: noMacs,
+  quantize: new Miss("counts up"),
+});
+
+/** Ones on a diagonal of a matrix as large as the input. */
+const EyeLike = defineOp<{ readonly type: DataType | undefined; readonly diagonal: number }>({
+  name: "EyeLike",
+  read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    return [{ type: s.type ?? type, dims }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: new Miss("places by position"),
+  lower: primitive,
+  gradient: new Miss("does not depend on its input's elements"),
+  cost: noMacs,
+  quantize: new Miss("is a constant"),
+});
+
+interface Hot {
+  /** Undefined where it is computed at run time. */
+  readonly depth: Dim | undefined;
+  /** The new axis, in the output. */
+  readonly axis: number;
+}
+
+/** The new axis among those of the output. */
+function newAxis(s: Hot, site: Site): number {
+  return wrapAxis(s.axis, (site.inputs[0]?.dims?.length ?? 0) + 1);
+}
+
+/** values = [off, on]: on where the new axis stands at the index, off elsewhere. */
+const OneHot = defineOp<Hot>({
+  name: "OneHot",
+  read: (site) => {
+    const depth = single(site.inputs[1]);
+    return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
+  },
+  infer: (s, site) => {
+    const { type } = need(site, 2);
+    const { dims } = need(site, 0);
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const at = newAxis(s, site);
+    return [{ type, dims: [...dims.slice(0, at), s.depth ?? site.open(0, at), ...dims.slice(at)] }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const at = newAxis(s, site);
+    const places = dims.map(
+      (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < at ? axis : axis + 1] }),
+    );
+    return { links: [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }] };
+  },
+  lower: primitive,
+  // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
+  gradient: (s, { emit, inputs: [indices, depth, values], upstream: [up], wanted }) => {
+    if (values === undefined || up === undefined || !wanted(2)) return [];
+    const share = (lit: 0 | 1): Value => {
+      const pair = emit.constant(fromNumbers(floatType(values), [2], [1 - lit, lit]));
+      return emit.ReduceSum([emit.Mul([up, emit.OneHot([indices, depth, pair], { axis: s.axis })])], { keepdims: 0 });
+    };
+    const each = integersConstant(emit, [1]);
+    return [
+      undefined,
+      undefined,
+      emit.Concat([emit.Reshape([share(0), each]), emit.Reshape([share(1), each])], { axis: 0 }),
+    ];
+  },
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+function floatType(value: Value): "float32" | "float64" {
+  return typeOf(value) === "float64" ? "float64" : "float32";
+}
+
+export const generateOperators: readonly Op[] = [Range, EyeLike, OneHot];

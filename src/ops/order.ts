@@ -1,0 +1,109 @@
+/**
+ * Greatest and least along an axis, and where they stand: ArgMax, ArgMin, TopK.
+ * Opset history: ArgMax and ArgMin say which of equal ones since 12; TopK takes k as an input since 10, and may pick the least, unsorted,
+ * since 11.
+ */
+import { Miss } from "../errors.ts";
+import type { Dim } from "../tensor/dims.ts";
+import { integer, wrapAxis } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
+import { dimsAt, filled, fixed, need, noMacs, typeOf } from "./rules.ts";
+
+interface Settings {
+  readonly axis: number;
+  readonly keep: boolean;
+  /** Of equal ones the last. */
+  readonly last: boolean;
+}
+
+function position(name: "ArgMax" | "ArgMin"): Op {
+  return defineOp<Settings>({
+    name,
+    read: (site) => ({
+      axis: integer(site, "axis", 0),
+      keep: integer(site, "keepdims", 1) !== 0,
+      last: integer(site, "select_last_index", 0) !== 0,
+    }),
+    infer: (s, site) => {
+      const { dims } = need(site, 0);
+      if (dims === undefined) return [{ type: "int64", dims: undefined }];
+      const along = wrapAxis(s.axis, dims.length);
+      const out = dims.flatMap((dim, axis): Dim[] => (axis !== along ? [dim] : s.keep ? [1] : []));
+      return [{ type: "int64", dims: out }];
+    },
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (s, site) => {
+      const dims = dimsAt(site, 0);
+      if (dims instanceof Miss) return dims;
+      const along = wrapAxis(s.axis, dims.length);
+      const links = dims.map((_, axis): AxisLink => {
+        if (axis === along) return { refuses: ["in0", axis], reason: `${name} tells positions along this axis` };
+        return { from: ["in0", axis], to: ["out0", s.keep || axis < along ? axis : axis - 1] };
+      });
+      return { links };
+    },
+    lower: new Miss("is primitive"),
+    gradient: new Miss("tells positions"),
+    cost: noMacs,
+    quantize: new Miss("tells positions"),
+  });
+}
+
+interface Choice {
+  readonly axis: number;
+  /** Undefined where it is computed at run time. */
+  readonly count: Dim | undefined;
+  readonly largest: boolean;
+  readonly sorted: boolean;
+}
+
+const TopK = defineOp<Choice>({
+  name: "TopK",
+  read: (site) => ({
+    axis: integer(site, "axis", -1),
+    count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
+    largest: integer(site, "largest", 1) !== 0,
+    sorted: integer(site, "sorted", 1) !== 0,
+  }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    const along = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
+    const out = dims?.map((dim, axis) => (axis === along ? (s.count ?? site.open(0, axis)) : dim));
+    const found: readonly Inferred[] = [
+      { type, dims: out },
+      { type: "int64", dims: out },
+    ];
+    return found;
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const along = wrapAxis(s.axis, dims.length);
+    const links = dims.flatMap((_, axis): AxisLink[] => {
+      if (axis === along) return [{ refuses: ["in0", axis], reason: "TopK picks along this axis" }];
+      return [
+        { from: ["in0", axis], to: ["out0", axis] },
+        { from: ["in0", axis], to: ["out1", axis] },
+      ];
+    });
+    return { links };
+  },
+  lower: new Miss("is primitive"),
+  // The values that were picked are single elements of x.
+  gradient: (s, { emit, inputs: [x], outputs: [, positions], upstream: [up] }) => {
+    if (x === undefined || up === undefined) return [];
+    if (positions === undefined) return new Miss("the positions of what it picks are not an output");
+    const dims = fixed(x);
+    const zeros = filled(emit, typeOf(x), dims, 0);
+    return [emit.ScatterElements([zeros, positions, up], { axis: wrapAxis(s.axis, dims.length), reduction: "add" })];
+  },
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin"), TopK];

@@ -1,0 +1,156 @@
+/**
+ * What the data pick: NonZero, Compress, Unique. How many elements there will be, the elements decide, so their count has a name of its own
+ * (`Site.open`) unless they are known.
+ */
+import { Miss } from "../errors.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import type { Dim } from "../tensor/dims.ts";
+import { integer, wrapAxis } from "./attributes.ts";
+import {
+  type AxisLink,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type Operand,
+} from "./define.ts";
+import { dimsAt, filled, fixed, need, noMacs, product, reshapeTo, typeOf } from "./rules.ts";
+
+const noWeight = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+const byData = new Miss("its size depends on the data");
+
+/** Positions of what is not 0 in a vector, where that is known. */
+function chosen(operand: Operand | undefined): readonly number[] | undefined {
+  if (operand?.dims === undefined || operand.dims.length > 1) return undefined;
+  const { small } = operand;
+  const known = operand.elements ?? (small === undefined || !isNumeric(small.type) ? undefined : toNumbers(small));
+  if (!known?.every((element) => typeof element === "number")) return undefined;
+  return known.flatMap((element, position) => (element === 0 ? [] : [position]));
+}
+
+const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
+
+/** The coordinates of what is not 0, a column each. ONNX Runtime takes a scalar for a vector of one. */
+const NonZero = defineOp<null>({
+  name: "NonZero",
+  read: () => null,
+  infer: (_, site) => {
+    const operand = need(site, 0);
+    const { dims } = operand;
+    if (dims === undefined) return [{ type: "int64", dims: [site.open(0, 0), site.open(0, 1)] }];
+    const rank = Math.max(1, dims.length);
+    const positions = rank === 1 ? chosen(operand) : undefined;
+    if (positions === undefined) return [{ type: "int64", dims: [rank, site.open(0, 1)] }];
+    return [{ type: "int64", dims: [rank, positions.length], elements: positions }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: byData,
+  lower: primitive,
+  gradient: new Miss("tells positions"),
+  cost: noMacs,
+  quantize: new Miss("tells positions"),
+});
+
+interface Along {
+  /** Undefined: of all elements in a row. */
+  readonly axis: number | undefined;
+}
+
+/** The slices along an axis at which a condition holds. */
+const Compress = defineOp<Along>({
+  name: "Compress",
+  read: (site) => ({ axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0) }),
+  infer: ({ axis }, site) => {
+    const { type, dims, elements } = need(site, 0);
+    const positions = chosen(site.inputs[1]);
+    if (axis === undefined) {
+      const out = [positions?.length ?? site.open(0, 0)];
+      const kept = dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
+      return [kept === undefined || kept.length !== out[0] ? { type, dims: out } : { type, dims: out, elements: kept }];
+    }
+    if (dims === undefined) return [{ type, dims: undefined }];
+    const along = wrapAxis(axis, dims.length);
+    return [{ type, dims: dims.map((dim, own) => (own === along ? (positions?.length ?? site.open(0, own)) : dim)) }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: ({ axis }, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const along = axis === undefined ? undefined : wrapAxis(axis, dims.length);
+    return {
+      links: dims.map(
+        (_, own): AxisLink =>
+          along === undefined || own === along
+            ? { refuses: ["in0", own], reason: "Compress picks by position along this axis" }
+            : { from: ["in0", own], to: ["out0", own] },
+      ),
+    };
+  },
+  lower: primitive,
+  // Where the condition holds is known as positions once the graph runs; each is scattered back.
+  gradient: ({ axis }, { emit, inputs: [x, condition], upstream: [up] }) => {
+    if (x === undefined || condition === undefined || up === undefined) return [];
+    const dims = fixed(x);
+    const count = dims.reduce((all, dim) => all * dim, 1);
+    const along = axis === undefined ? 0 : wrapAxis(axis, dims.length);
+    const flat = axis === undefined ? [count] : dims;
+    // Slices stand in front, so that a row of indices is a slice: [k, …] scattered into zeros.
+    const order = [along, ...flat.map((_, own) => own).filter((own) => own !== along)];
+    const positions = emit.Transpose([emit.NonZero([condition])], { perm: [1, 0] });
+    const rows = along === 0 ? up : emit.Transpose([up], { perm: order });
+    const zeros = filled(
+      emit,
+      typeOf(x),
+      order.map((own) => flat[own] ?? 1),
+      0,
+    );
+    const placed = emit.ScatterND([zeros, positions, rows]);
+    const back = along === 0 ? placed : emit.Transpose([placed], { perm: order.map((_, own) => order.indexOf(own)) });
+    return [axis === undefined ? reshapeTo(emit, back, dims) : back];
+  },
+  cost: noMacs,
+  quantize: () => ({ kind: "transparent" }),
+});
+
+interface Distinct extends Along {
+  readonly sorted: boolean;
+}
+
+/** What is left without repetitions, where each stands first, which of them each element is, and how often. */
+const Unique = defineOp<Distinct>({
+  name: "Unique",
+  read: (site) => ({
+    axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0),
+    sorted: integer(site, "sorted", 1) !== 0,
+  }),
+  infer: ({ axis }, site) => {
+    const { type, dims } = need(site, 0);
+    const along = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
+    const count = site.open(0, along);
+    const whole: Dim | undefined = dims === undefined ? undefined : axis === undefined ? product(dims) : dims[along];
+    const values = axis === undefined ? [count] : dims?.map((dim, own) => (own === along ? count : dim));
+    const found: readonly Inferred[] = [
+      { type, dims: values },
+      { type: "int64", dims: [count] },
+      { type: "int64", dims: [whole ?? site.open(2, 0)] },
+      { type: "int64", dims: [count] },
+    ];
+    return found.slice(0, site.outputs);
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: byData,
+  lower: primitive,
+  gradient: new Miss("jumps where two elements become equal"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+export const pickOperators: readonly Op[] = [NonZero, Compress, Unique];
