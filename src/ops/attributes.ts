@@ -74,7 +74,7 @@ function wrongKind(name: string, expected: string, got: string): PithError {
 }
 
 /** TensorProto.DataType, as attributes spell types. */
-const elementTypes: Readonly<Record<number, DataType>> = {
+export const elementTypes: Readonly<Record<number, DataType>> = {
   1: "float32",
   2: "uint8",
   3: "int8",

@@ -31,6 +31,8 @@ import { softmaxExamples } from "./softmax.examples.ts";
 import { trigonometricExamples } from "./trigonometric.examples.ts";
 import { unaryExamples } from "./unary.examples.ts";
 import { variadicExamples } from "./variadic.examples.ts";
+import { attentionExamples } from "./attention.examples.ts";
+import { rotaryExamples } from "./rotary.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
@@ -64,4 +66,6 @@ export const examples: readonly Example[] = [
   ...microsoftLayoutExamples,
   ...microsoftNormExamples,
   ...resizeExamples,
+  ...attentionExamples,
+  ...rotaryExamples,
 ];

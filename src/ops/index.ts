@@ -34,6 +34,8 @@ import { softmaxOperators } from "./softmax.ts";
 import { trigonometricOperators } from "./trigonometric.ts";
 import { unaryOperators } from "./unary.ts";
 import { variadicOperators } from "./variadic.ts";
+import { attentionOperators } from "./attention.ts";
+import { rotaryOperators } from "./rotary.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
@@ -70,6 +72,8 @@ export const operators = new Registry([
   ...microsoftGroupNormOperators,
   ...microsoftNormOperators,
   ...resizeOperators,
+  ...attentionOperators,
+  ...rotaryOperators,
 ]);
 
 export type {
