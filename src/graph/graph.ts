@@ -47,6 +47,8 @@ export class Graph implements Carried {
   #last: NodeImplementation | undefined;
   #count = 0;
   #inputs: ValueImplementation[] = [];
+  /** The same, to be asked for each name that is produced. */
+  #inputSet: ReadonlySet<ValueImplementation> | undefined;
   #outputs: ValueImplementation[] = [];
 
   constructor(parent?: Node) {
@@ -117,11 +119,13 @@ export class Graph implements Carried {
   addInput(name: string, type: ValueType | undefined): Value {
     const value = this.#create(name, type);
     this.#inputs.push(value);
+    this.#inputSet = undefined;
     return value;
   }
 
   setInputs(values: readonly Value[]): void {
     this.#inputs = values.map((value) => this.#own(value));
+    this.#inputSet = undefined;
   }
 
   addOutput(value: Value): void {
@@ -144,8 +148,11 @@ export class Graph implements Carried {
     const wanted = spec.outputs ?? 1;
     const names = typeof wanted === "number" ? new Array<undefined>(wanted).fill(undefined) : wanted;
     // Everything is checked before anything changes.
-    for (const [index, name] of names.entries()) {
-      if (name !== undefined) this.#producible(name, node, names.indexOf(name) < index);
+    const seen = new Set<string>();
+    for (const name of names) {
+      if (name === undefined) continue;
+      this.#producible(name, node, seen.has(name));
+      seen.add(name);
     }
     for (const given of names) {
       // A fresh name is free until a value takes it: one at a time.
@@ -193,6 +200,7 @@ export class Graph implements Carried {
       throw new PithError("E_MODEL", `"${value.name}" cannot be removed: it is still used.`);
     }
     this.#inputs = this.#inputs.filter((input) => input !== own);
+    this.#inputSet = undefined;
     this.#forget(own);
   }
 
@@ -311,6 +319,7 @@ export class Graph implements Carried {
   #clear(): void {
     this.#outputs = [];
     this.#inputs = [];
+    this.#inputSet = undefined;
     for (const node of this.nodes()) {
       for (const graph of subgraphs(node)) graph.#clear();
       for (const input of node.inputs.keys()) this.#connect(this.#ownNode(node), input, undefined);
@@ -339,9 +348,14 @@ export class Graph implements Carried {
     const existing = this.#values.get(name);
     const taken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
-    if (twice || taken || (existing !== undefined && this.#inputs.includes(existing))) {
+    if (twice || taken || (existing !== undefined && this.#isInput(existing))) {
       throw new PithError("E_NAME", `${node.op} "${node.name}" produces "${name}", which exists already.`);
     }
+  }
+
+  #isInput(value: ValueImplementation): boolean {
+    this.#inputSet ??= new Set(this.#inputs);
+    return this.#inputSet.has(value);
   }
 
   #produced(name: string, node: NodeImplementation): ValueImplementation {
