@@ -24,7 +24,7 @@ export interface ObservedTypes {
 }
 
 /** Element types that cannot leave the runtime: only their dimensions are observed, and only where the element type is inferred. */
-const inside: ReadonlySet<DataType> = new Set<DataType>([
+export const insideOnly: ReadonlySet<DataType> = new Set<DataType>([
   "int4",
   "uint4",
   "int2",
@@ -69,7 +69,7 @@ export async function observeTypes(
     const known = inference.operand(value);
     if (known?.container !== undefined || value.foreign?.type !== undefined) {
       misses.push(new Miss(`is a ${known?.container?.kind ?? "value"} and no tensor`, value.name));
-    } else if (known !== undefined && inside.has(known.type)) {
+    } else if (known !== undefined && insideOnly.has(known.type)) {
       const shape = emit.Shape([value]);
       shapes.set(shape.name, { name: value.name, type: known.type });
       outputs.push(shape);

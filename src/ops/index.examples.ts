@@ -1,5 +1,6 @@
 /** The examples of all families. */
 import { binaryExamples } from "./binary.examples.ts";
+import { controlExamples } from "./control.examples.ts";
 import { convExamples } from "./conv.examples.ts";
 import type { Example } from "./define.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
@@ -25,6 +26,7 @@ import { reshapeExamples } from "./reshape.examples.ts";
 import { resizeExamples } from "./resize.examples.ts";
 import { scanExamples } from "./scan.examples.ts";
 import { selectExamples } from "./select.examples.ts";
+import { sequenceExamples } from "./sequence.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
 import { softmaxExamples } from "./softmax.examples.ts";
@@ -60,6 +62,8 @@ export const examples: readonly Example[] = [
   ...shapeExamples,
   ...selectExamples,
   ...quantizeExamples,
+  ...controlExamples,
+  ...sequenceExamples,
   ...microsoftMatmulExamples,
   ...microsoftGeluExamples,
   ...microsoftConvExamples,

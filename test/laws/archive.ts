@@ -23,7 +23,8 @@ export function backendTests(): readonly BackendTest[] | undefined {
   const files = untar(gunzipSync(readFileSync(path)));
   const tests: BackendTest[] = [];
   for (const [file, bytes] of files) {
-    if (!file.endsWith("/model.onnx")) continue;
+    // "light" networks stand alone: their weights are computed, and they come without data.
+    if (!file.endsWith("/model.onnx") && !/\/light\/[^/]+\.onnx$/.test(file)) continue;
     const folder = file.slice(0, -"model.onnx".length);
     const tensors = async (kind: "input" | "output"): Promise<(Dense | undefined)[]> => {
       const found: (Dense | undefined)[] = [];
@@ -34,7 +35,7 @@ export function backendTests(): readonly BackendTest[] | undefined {
       }
     };
     tests.push({
-      name: folder.replace(/^.*\/(node|simple|pytorch-\w+|real)?\/?([^/]+)\/$/, "$2"),
+      name: nameOf(file),
       bytes,
       model: () => open(bytes),
       inputs: () => tensors("input"),
@@ -44,7 +45,15 @@ export function backendTests(): readonly BackendTest[] | undefined {
   return tests;
 }
 
-/** The regular files of a ustar archive, with the long names of GNU and pax left as they are. */
+/** `data/node/test_add/model.onnx` is test_add, `data/light/light_resnet50.onnx` is light_resnet50. */
+function nameOf(file: string): string {
+  return file
+    .replace(/\/model\.onnx$/, "")
+    .replace(/^.*\//, "")
+    .replace(/\.onnx$/, "");
+}
+
+/** The regular files of a tar archive; names above 100 characters stand in a record before the file (GNU). */
 function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const text = (start: number, length: number): string => {
@@ -52,12 +61,14 @@ function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
     const end = bytes.indexOf(0);
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   };
+  let long: string | undefined;
   for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
     const size = Number.parseInt(text(at + 124, 12).trim(), 8);
     const prefix = text(at + 345, 155);
-    const name = text(at, 100);
+    const name = long ?? text(at, 100);
     const kind = text(at + 156, 1);
     const content = archive.subarray(at + 512, at + 512 + size);
+    long = kind === "L" ? text(at + 512, size) : undefined;
     if (kind === "0" || kind === "") files.set(prefix === "" ? name : `${prefix}/${name}`, content);
     at += 512 + Math.ceil(size / 512) * 512;
   }

@@ -161,7 +161,7 @@ export function reasonOf(answer: unknown): string | undefined {
 /** Examples for a law, by title, without those that are excepted from it or refused by their entry. */
 export function examplesFor(law: Law, where: (example: Example) => boolean = () => true): [string, Example][] {
   return examples
-    .filter(({ except, misses }) => (except.run ?? except[law] ?? misses.read) === undefined)
+    .filter(({ except, misses }) => (except.run ?? except.sequence ?? except[law] ?? misses.read) === undefined)
     .filter(where)
     .map((example) => [example.title, example]);
 }

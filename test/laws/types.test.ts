@@ -4,12 +4,14 @@
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
+import { emitInto } from "../../src/graph/emit.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import { examples } from "../../src/ops/index.examples.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import type { Batch, Dense } from "../../src/tensor/types.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, numberOf, reasonOf, run, symbolicModel } from "./harness.ts";
 
 interface Found {
@@ -110,6 +112,60 @@ describe("what is not known before the run is not claimed, and the rest is right
     }
   });
 });
+
+describe("a sequence has the elements that were inferred", () => {
+  const sequences = examples.filter((example) => example.except.sequence !== undefined);
+  test.each(sequences.map((example) => [example.title, example] as const))("%s", async (_, example) => {
+    for (const source of [fixedModel(example), symbolicModel(example)]) {
+      const inference = infer(source);
+      expect(inference.misses).toEqual([]);
+      const [value] = lastNode(source).outputs;
+      const container = value === undefined ? undefined : inference.operand(value)?.container;
+      if (value === undefined || container === undefined) throw new Error("it is a tensor");
+      const { elements, outputs, length } = takenApart(source, value, container);
+      const results = await run(source, feedsOf(source, example));
+      if (length !== undefined) expect(toNumbers(results[length] as Dense)).toEqual([elements.length]);
+      elements.forEach(({ type, dims }, index) => {
+        const { type: gotType, dims: gotDims = [] } = results[outputs[index] ?? ""] ?? {};
+        expect(type).toBe(gotType);
+        const claimed = dims?.map((dim) => numberOf(dim, example.sizes));
+        expect(claimed?.map((dim, axis) => (Number.isNaN(dim) ? gotDims[axis] : dim))).toEqual(gotDims);
+      });
+    }
+  });
+});
+
+/** Makes what is in a sequence or optional the outputs of the model; the tensors that inference says are there. */
+function takenApart(
+  model: Model,
+  value: Value,
+  container: Container,
+): { readonly elements: readonly ValueType[]; readonly outputs: readonly string[]; readonly length?: string } {
+  const emit = emitInto(model);
+  if (container.kind === "optional") {
+    const inside = emit.OptionalGetElement([value]);
+    if (isContainer(container.of)) return takenApart(model, inside, container.of);
+    model.graph.setOutputs([inside]);
+    return { elements: [container.of], outputs: [inside.name] };
+  }
+  if (container.kind !== "sequence") throw new Error(`is a ${container.kind}`);
+  // Of a sequence whose length only the run tells, the first element is looked at.
+  const known = container.items ?? [container.of];
+  const parts = known.map((_, index) =>
+    emit.SequenceAt([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(BigInt(index)) })]),
+  );
+  const length = emit.SequenceLength([value]);
+  model.graph.setOutputs([...parts, length]);
+  const elements = known.map((item) => {
+    if (isContainer(item)) throw new Error("a sequence of sequences");
+    return item;
+  });
+  return {
+    elements,
+    outputs: parts.map(({ name }) => name),
+    ...(container.items === undefined ? {} : { length: length.name }),
+  };
+}
 
 /** The dimension, or where only the run tells it, what it told. */
 function whatCameOut(dim: number, found: Found | undefined, axis: number): number | undefined {
