@@ -10,6 +10,7 @@ import { dropUnused } from "./drop-unused.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fuseAffine } from "./fuse-batch-norm.ts";
+import { fusePairs } from "./fuse-pairs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
@@ -23,6 +24,7 @@ const cleanUps = [
   foldConstants,
   removeIdentities,
   fuseAffine,
+  fusePairs,
   deduplicate,
   mergeInitializers,
   dropUnused,

@@ -1,0 +1,126 @@
+/**
+ * Two nodes in a row that one could do, by the rules of `ops/pairs.ts`.
+ *
+ *     t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
+ *     y = Transpose(t) {perm=[2, 0, 1]}     →
+ *
+ * Roles are honoured: what a node with a role makes or takes stays as it is.
+ */
+import * as v from "valibot";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
+import { emitter } from "../graph/emit.ts";
+import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Pair, type PairResult, pairs } from "../ops/pairs.ts";
+import { heldValues } from "./held.ts";
+import { type Change, definePass } from "./pass.ts";
+import { isUsed } from "./remove-identities.ts";
+
+const bySecond = new Map<string, Pair[]>();
+for (const pair of pairs) for (const name of pair.second) bySecond.set(name, [...(bySecond.get(name) ?? []), pair]);
+
+export const fusePairs = definePass({
+  id: "fuse-pairs",
+  summary: "Fuse two nodes in a row that one could do",
+  options: v.strictObject({}),
+  async run(model) {
+    const inference = infer(model);
+    const isHeld = heldValues(model, inference);
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const node of graph.nodes()) {
+        // What a node has become may be part of the next pair.
+        for (let what = fuseAt(model, node, inference, isHeld); what !== undefined; ) {
+          changes.push({ at: describe(node), what, decidedBy: "global" });
+          what =
+            graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node
+              ? fuseAt(model, node, inference, isHeld)
+              : undefined;
+        }
+      }
+    }
+    return { changes, misses: [] };
+  },
+});
+
+/** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
+function fuseAt(
+  model: Model,
+  second: Node,
+  inference: Inference,
+  isHeld: (value: Value) => boolean,
+): string | undefined {
+  const rules = bySecond.get(nameOf(second));
+  if (rules === undefined || inference.at(second) instanceof Miss) return undefined;
+  if (second.outputs.some((output) => output?.role !== undefined)) return undefined;
+  const { graph } = second;
+  for (const [input, value] of second.inputs.entries()) {
+    const first = value?.producer;
+    if (value === undefined || first === undefined || first.graph !== graph || first.outputs[0] !== value) continue;
+    if (value.role !== undefined || isHeld(value) || inference.at(first) instanceof Miss) continue;
+    const name = nameOf(first);
+    for (const rule of rules) {
+      if (!rule.first.includes(name) || (rule.same === true && first.op !== second.op)) continue;
+      const emit = emitter(graph, {
+        before: second,
+        by: "fuse-pairs",
+        onNode: inference.visit,
+        opsets: model.header.opsets,
+      });
+      const result = rule.fuse({
+        first,
+        second,
+        firstSite: inference.site(first),
+        secondSite: inference.site(second),
+        input,
+        alone: isAlone(first, value),
+        emit,
+        operand: inference.operand,
+      });
+      if (result === undefined || !take(second, result)) continue;
+      if (!first.outputs.some((output) => output !== undefined && isUsed(output))) graph.removeNode(first);
+      if (!("value" in result)) inference.visit(second);
+      return rule.what;
+    }
+  }
+  return undefined;
+}
+
+const nameOf = ({ domain, op }: Node): string => (domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`);
+
+function isAlone(first: Node, value: Value): boolean {
+  const { graph } = value;
+  if (value.uses.size > 1 || graph.outputs.includes(value) || subgraphs(first).next().done !== true) return false;
+  return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
+}
+
+/** False where the result may not take the place of an output that is known by name. */
+function take(second: Node, result: NonNullable<PairResult>): boolean {
+  const { graph, outputs } = second;
+  const [output] = outputs;
+  if (output === undefined) return false;
+  if ("value" in result) {
+    if (graph.outputs.includes(output)) {
+      if (!graph.canTakeName(result.value)) return false;
+      result.value.type = output.stated ?? result.value.type;
+    }
+    if (result.value.producer !== undefined && isNew(result.value)) graph.substitute(output, result.value);
+    else {
+      graph.replaceUses(output, result.value);
+      graph.removeNode(second);
+    }
+    return true;
+  }
+  setInputs(graph, second, result.inputs);
+  for (const [name, attribute] of Object.entries(result.attributes ?? {})) graph.setAttribute(second, name, attribute);
+  return true;
+}
+
+const isNew = ({ uses }: Value): boolean => uses.size === 0;
+
+function setInputs(graph: Graph, node: Node, inputs: readonly (Value | undefined)[]): void {
+  const before = node.inputs.length;
+  for (const [index, value] of inputs.entries()) graph.setInput(node, index, value);
+  for (let index = inputs.length; index < before; index++) graph.setInput(node, index, undefined);
+}
