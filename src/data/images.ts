@@ -7,7 +7,7 @@ import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";
-import { labelName } from "./labels.ts";
+import { classNumber, labelName } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png"];
@@ -138,30 +138,6 @@ const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];
 /** The names of classes in a column, sorted: what the numbers of classes are where nobody says. */
 function namesIn(rows: readonly TextRecord[], column: number): readonly string[] {
   return [...new Set(rows.flatMap(({ fields }) => fields[column]?.trim() ?? []))].sort();
-}
-
-/** @throws PithError E_DATA for a class that is not among the names. */
-export function classNumber(name: string, classes: readonly string[], place: string): number {
-  const exact = classes.indexOf(name);
-  if (exact >= 0) return exact;
-  const folded = classes.findIndex((one) => fold(one) === fold(name));
-  if (folded >= 0) return folded;
-  if (/^\d+$/.test(name)) return Number(name);
-  const known = `${classes.slice(0, 4).join(", ")}${classes.length > 4 ? ", …" : ""}`;
-  throw new PithError(
-    "E_DATA",
-    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${known}.`,
-    {
-      hint: "names.txt in the folder can list the classes in the model's order, one a line; or give classes their numbers.",
-    },
-  );
-}
-
-function fold(name: string): string {
-  return name
-    .toLowerCase()
-    .replaceAll(/[\s_-]+/g, " ")
-    .trim();
 }
 
 async function linesOf(path: string): Promise<readonly string[]> {

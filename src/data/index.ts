@@ -1,6 +1,7 @@
 /** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
+export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
 export { idx, parseIdx } from "./idx.ts";
 export { type ImagesOptions, imageFiles, images } from "./images.ts";
@@ -10,6 +11,7 @@ export { textLines } from "./lines.ts";
 export { fromModule, type ModuleOptions } from "./module.ts";
 export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
+export type { Reading } from "./open-file.ts";
 export { openParts, type Parts, type PartsOptions } from "./parts.ts";
 export { findImages, type ImageInput, preprocess, preprocessBatch, type StoredImages } from "./preprocess.ts";
 export {
@@ -23,4 +25,7 @@ export {
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 export { collect, draw, split, take } from "./select.ts";
 export { csv, type TableOptions } from "./table.ts";
+export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";
+export { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 export type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";
+export { openWav, type Sound } from "./wav.ts";

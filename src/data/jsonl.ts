@@ -3,15 +3,16 @@ import { PithError } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { memory } from "./indexed.ts";
-import { withLabel } from "./labels.ts";
+import { classNumbers, labelName, withLabel } from "./labels.ts";
+import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
 
 /**
  * One JSON object a line: each key is a column. Numbers and (nested, rectangular) arrays of numbers become tensors, int64 where all are
- * whole and float32 otherwise; text becomes a string tensor.
+ * whole and float32 otherwise; text becomes a string tensor, and names of classes as the label become numbers.
  * @throws PithError E_DATA with the line that is no object or does not fit the first.
  */
-export function jsonl(name: string, text: string): IndexedDataset {
+export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   const rows = text
     .split("\n")
     .flatMap((line, index) => (line.trim() === "" ? [] : [parseObject(line, `${name}, line ${index + 1}`)]));
@@ -21,6 +22,11 @@ export function jsonl(name: string, text: string): IndexedDataset {
   for (const key of Object.keys(first.object)) {
     const cells = rows.map(({ object, place }) => cell(object[key], `${place}, "${key}"`));
     columns[key] = stack(cells, `${name}, "${key}"`);
+  }
+  const label = labelName(Object.keys(columns));
+  const named = label === undefined ? undefined : columns[label];
+  if (label !== undefined && named?.type === "string" && named.dims.length === 1) {
+    columns[label] = classNumbers(named.data, options.classes, name);
   }
   return memory(name, withLabel(columns, name));
 }

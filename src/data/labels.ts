@@ -44,3 +44,41 @@ function flat(label: Dense<"int64">): Dense<"int64"> {
   const [count, width, ...rest] = label.dims;
   return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
 }
+
+/** @throws PithError E_DATA for a class that is not among the names. */
+export function classNumber(name: string, classes: readonly string[], place: string): number {
+  const exact = classes.indexOf(name);
+  if (exact >= 0) return exact;
+  const folded = classes.findIndex((one) => fold(one) === fold(name));
+  if (folded >= 0) return folded;
+  if (/^\d+$/.test(name)) return Number(name);
+  const known = `${classes.slice(0, 4).join(", ")}${classes.length > 4 ? ", …" : ""}`;
+  throw new PithError(
+    "E_DATA",
+    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${known}.`,
+    {
+      hint: "names.txt in the folder can list the classes in the model's order, one a line; or give classes their numbers.",
+    },
+  );
+}
+
+function fold(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[\s_-]+/g, " ")
+    .trim();
+}
+
+/**
+ * Names of classes as their numbers: in the model's order where that is known, else as they sort.
+ * @throws PithError E_DATA for a class that is not known.
+ */
+export function classNumbers(
+  names: readonly string[],
+  classes: readonly string[] | undefined,
+  owner: string,
+): Dense<"int64"> {
+  const order = classes ?? [...new Set(names)].sort();
+  const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
+  return { type: "int64", dims: [names.length], data };
+}

@@ -152,14 +152,14 @@ describe("openDataset", () => {
   });
 
   it("says what it accepts where nothing is recognised", async () => {
-    const path = await folder("odd", { "a.txt": "hello", "b.onnx": "x" });
+    const path = await folder("odd", { "a.xls": "hello", "b.onnx": "x" });
     await expect(openDataset(path)).rejects.toMatchObject({
       code: "E_DATA",
-      message: expect.stringContaining("a.txt, b.onnx"),
+      message: expect.stringContaining("a.xls, b.onnx"),
       hint: expect.stringContaining(".npz"),
     });
     await expect(openDataset(await folder("empty", {}))).rejects.toThrow("it is empty");
-    await expect(openDataset(join(path, "a.txt"))).rejects.toThrow("is not a data set that is known");
+    await expect(openDataset(join(path, "a.xls"))).rejects.toThrow("is not a data set that is known");
     await expect(openDataset(join(path, "missing"))).rejects.toMatchObject({ code: "E_FILE" });
   });
 });

@@ -1,58 +1,97 @@
 /** From a path to a data set: what lies there is recognised by names, and parts of it never overlap. */
-import { extensionOf, fileKind, fileNameOf, folderOf, importModule, joinPath, listFolder, openFile } from "#platform";
+import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
 import { PithError } from "../errors.ts";
-import type { Dense } from "../tensor/types.ts";
-import { readAll } from "./bytes.ts";
 import { cifar, cifarFile } from "./cifar.ts";
-import { idx, idxFile, parseIdx } from "./idx.ts";
-import { isIndexed, memory } from "./indexed.ts";
-import { withLabel } from "./labels.ts";
-import { fromModule } from "./module.ts";
-import { parseNpy, parseNpz } from "./npy.ts";
-import { split } from "./select.ts";
-import { csv, jsonl } from "./table.ts";
+import { idx, idxFile } from "./idx.ts";
+import { findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
+import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
+import { namedPart, partsOf } from "./part-names.ts";
+import { streamOf } from "./select.ts";
+import { tokenFile } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
 
-/** Of a file that says nothing about parts, this share is for training, drawn with the seed 0; the rest is for testing. */
-const trainShare = 0.8;
-
-const accepted =
-  "Accepted: a folder with idx files (MNIST), CIFAR .bin files, or train and test as .npz, .csv or .jsonl; a single .npz, .npy, .csv, .tsv, .jsonl file; an ES module (.mjs, .js, .ts) that exports batches.";
-
-export interface OpenDatasetOptions {
+export interface OpenDatasetOptions extends Reading {
   /**
-   * The part that is wanted. Where a source has parts and none is named, the test part. A single file without parts is divided
-   * 80 : 20 at random, always in the same way; without `part` all of it is taken.
+   * The part that is wanted. Where a source has parts and none is named, the test part. Parts are told by names (train and test, dev, val …) of
+   * files and folders; a table or an array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of
+   * it is taken. Pictures, texts, tokens and sounds without parts are one part, to judge by.
    */
   readonly part?: Part;
+  /** Samples follow each other: they are read in their order only (a stream). */
+  readonly inOrder?: boolean;
 }
 
 /**
- * Opens the data set at a path: MNIST's idx files, CIFAR's binary files (gzipped or not), .npz, .npy, .csv, .tsv, .jsonl, or a user's ES module.
- * Images come as "image" (uint8, N×C×H×W), classes as "label" (int64), other arrays under their names.
+ * Opens the data set at a path: see `accepted` for what may lie there.
+ * Images come as "image" (uint8 N×C×H×W, or the paths of files), classes as "label" (int64), other columns under their names.
  * @throws PithError E_DATA if nothing is recognised, a file is damaged, or the part is not there; E_FILE if nothing is there at all.
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
  */
 export async function openDataset(reference: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
+  const dataset = await openAny(reference, options);
+  return options.inOrder === true ? streamOf(dataset) : dataset;
+}
+
+async function openAny(reference: string, options: OpenDatasetOptions): Promise<Dataset> {
   const kind = await fileKind(reference);
-  if (kind === "folder") return openFolder(reference, options.part);
+  if (kind === "folder") return openFolder(reference, options);
   if (kind !== "file") throw new PithError("E_FILE", `There is no data at "${reference}".`, { hint: accepted });
   const name = fileNameOf(reference);
+  const folder = folderOf(reference);
   const part = idxFile(name);
-  if (part !== undefined) {
-    return openIdx(folderOf(reference), await listFolder(folderOf(reference)), options.part ?? part.part, part.family);
-  }
+  if (part !== undefined) return openIdx(folder, await listFolder(folder), options.part ?? part.part, part.family);
   const record = cifarFile(name);
   if (record !== undefined) {
     requirePart(options.part, [record.part], reference);
     return cifar(reference, [await openFile(reference)], record.labels);
   }
-  return openSingle(reference, options.part);
+  const own = namedPart(name);
+  if (own === undefined || !isDataFile(name)) return openPart(reference, options.part, undefined, options);
+  // The file is one part; the other lies beside it, if it is there.
+  const beside = partsOf(await listFolder(folder), own.family);
+  const parts = { ...beside, [own.part]: name };
+  const wanted = requirePart(options.part ?? own.part, partNames(parts), reference);
+  return openPart(joinPath(folder, parts[wanted] ?? name), undefined, wanted, options);
 }
 
-async function openFolder(folder: string, part: Part | undefined): Promise<Dataset> {
-  const names = await listFolder(folder);
+/** Files that hold samples, by their names. */
+function isDataFile(name: string): boolean {
+  return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
+}
+
+function partNames(parts: { readonly [part in Part]?: string }): readonly Part[] {
+  return (["train", "test"] as const).filter((part) => parts[part] !== undefined);
+}
+
+/** A file: divided where `part` is asked for and it can be, or the whole of it as the part that it is. */
+async function openPart(
+  path: string,
+  part: Part | undefined,
+  is: Part | undefined,
+  options: OpenDatasetOptions,
+): Promise<Dataset> {
+  const name = fileNameOf(path);
+  // What has no parts is there to judge by.
+  const whole = (): void => {
+    if (is === undefined) requirePart(part, ["test"], path);
+  };
+  const tokens = tokenFile(name);
+  if (tokens !== undefined) {
+    whole();
+    return openTokens(path, tokens, options);
+  }
+  if (isImageFile(name)) {
+    whole();
+    return imageFiles(path, [path]);
+  }
+  if (/\.(wav|txt)$/i.test(name)) whole();
+  return openSingle(path, part, options);
+}
+
+async function openFolder(folder: string, options: OpenDatasetOptions): Promise<Dataset> {
+  const { part } = options;
+  const names = (await listFolder(folder)).filter((name) => !name.startsWith("."));
   const families = new Set(names.flatMap((name) => idxFile(name)?.family ?? []));
   if (families.size > 1) {
     throw new PithError("E_DATA", `"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
@@ -62,15 +101,58 @@ async function openFolder(folder: string, part: Part | undefined): Promise<Datas
   for (const family of families) return openIdx(folder, names, part, family);
   const records = names.filter((name) => cifarFile(name) !== undefined);
   if (records.length > 0) return openCifar(folder, records, part);
-  for (const extension of [".npz", ".csv", ".tsv", ".jsonl"]) {
-    const parts = (["train", "test"] as const).filter((stem) => names.includes(stem + extension));
-    if (parts.length === 0) continue;
-    const wanted = requirePart(part, parts, folder);
-    return openSingle(joinPath(folder, wanted + extension), undefined);
+
+  const folders = await partFolders(folder, names);
+  if (folders !== undefined) {
+    const wanted = requirePart(part, partNames(folders), folder);
+    const { part: _, ...rest } = options;
+    return openFolder(joinPath(folder, folders[wanted] ?? ""), rest);
   }
-  const single = names.filter((name) => /\.(npz|csv|tsv|jsonl)$/i.test(name));
-  const [only] = single;
-  if (single.length === 1 && only !== undefined) return openSingle(joinPath(folder, only), part);
+  if ((await findImageFiles(folder)) !== undefined) {
+    requirePart(part, ["test"], folder);
+    return images(folder, options);
+  }
+  const sounds = names.filter((name) => extensionOf(name) === ".wav");
+  if (sounds.length > 0) {
+    requirePart(part, ["test"], folder);
+    return openSounds(
+      folder,
+      sounds.map((name) => joinPath(folder, name)),
+      options,
+    );
+  }
+  return openTables(folder, names, options);
+}
+
+/** Folders called train and test (dev, val, …), if there are any. */
+async function partFolders(
+  folder: string,
+  names: readonly string[],
+): Promise<{ readonly [part in Part]?: string } | undefined> {
+  const candidates = names.filter((name) => namedPart(name)?.family === "*");
+  const kinds = await Promise.all(candidates.map((name) => fileKind(joinPath(folder, name))));
+  const parts = partsOf(
+    candidates.filter((_, index) => kinds[index] === "folder"),
+    "*",
+  );
+  return partNames(parts).length === 0 ? undefined : parts;
+}
+
+/** Files of one data set among others: train.csv and dev.csv, or the only one of its kind. Notes in .txt do not count beside tables. */
+async function openTables(folder: string, names: readonly string[], options: OpenDatasetOptions): Promise<Dataset> {
+  const { part } = options;
+  const files = names.filter(isDataFile);
+  const tables = files.filter((name) => extensionOf(name) !== ".txt");
+  const chosen = tables.length > 0 ? tables : files;
+  const families = new Set(chosen.flatMap((name) => namedPart(name)?.family ?? []));
+  const [family] = families;
+  if (families.size === 1 && family !== undefined) {
+    const parts = partsOf(chosen, family);
+    const wanted = requirePart(part, partNames(parts), folder);
+    return openPart(joinPath(folder, parts[wanted] ?? ""), undefined, wanted, options);
+  }
+  const [only] = chosen;
+  if (chosen.length === 1 && only !== undefined) return openPart(joinPath(folder, only), part, undefined, options);
   const found =
     names.length === 0 ? "it is empty" : `it holds ${names.slice(0, 6).join(", ")}${names.length > 6 ? ", …" : ""}`;
   throw new PithError("E_DATA", `No data set is recognised in "${folder}": ${found}.`, { hint: accepted });
@@ -116,59 +198,6 @@ async function openCifar(folder: string, names: readonly string[], part: Part | 
     await Promise.all(chosen.map((file) => openFile(joinPath(folder, file.name)))),
     labels,
   );
-}
-
-async function openSingle(path: string, part: Part | undefined): Promise<Dataset> {
-  const extension = extensionOf(path);
-  if ([".mjs", ".js", ".ts", ".mts"].includes(extension)) return fromModule(path, await loadModule(path), part);
-  const bytes = await readAll(await openFile(path));
-  const text = (): string => new TextDecoder().decode(bytes);
-  switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
-    case ".npz":
-      return openArrays(path, parseNpz(bytes, path), part);
-    case ".npy":
-      return portion(memory(path, { data: parseNpy(bytes, path) }), part);
-    case ".csv":
-    case ".tsv":
-      return portion(csv(path, text()), part);
-    case ".jsonl":
-      return portion(jsonl(path, text()), part);
-  }
-  // An idx file under another name still has its header.
-  if (bytes[0] === 0 && bytes[1] === 0) return portion(memory(path, { data: parseIdx(bytes, path) }), part);
-  throw new PithError("E_DATA", `"${path}" is not a data set that is known.`, { hint: accepted });
-}
-
-/** Arrays of a .npz file; x_train, y_train, x_test, y_test are two parts. */
-function openArrays(path: string, arrays: Readonly<Record<string, Dense>>, part: Part | undefined): Dataset {
-  const names = Object.keys(arrays);
-  const parts = (["train", "test"] as const).filter((one) => names.some((name) => name.endsWith(`_${one}`)));
-  if (parts.length === 0) return portion(memory(path, withLabel(arrays, path)), part);
-  const wanted = requirePart(part, parts, path);
-  const columns = Object.entries(arrays).flatMap(([name, array]) =>
-    name.endsWith(`_${wanted}`) ? [[name.slice(0, -wanted.length - 1), array] as const] : [],
-  );
-  return memory(`${path} (${wanted})`, withLabel(Object.fromEntries(columns), path));
-}
-
-async function loadModule(path: string): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    return await importModule(path);
-  } catch (cause) {
-    if (cause instanceof PithError) throw cause;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    const typescript = /\.m?ts$/.test(path)
-      ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
-      : "";
-    throw new PithError("E_DATA", `${path} cannot be imported: ${message}.`, { cause, hint: typescript });
-  }
-}
-
-function portion(dataset: Dataset, part: Part | undefined): Dataset {
-  if (part === undefined || !isIndexed(dataset)) return dataset;
-  const [train, test] = split(dataset, [trainShare, 1 - trainShare], 0);
-  const chosen = part === "train" ? train : test;
-  return chosen === undefined ? dataset : { ...chosen, name: `${dataset.name} (${part})` };
 }
 
 function requirePart(part: Part | undefined, parts: readonly Part[], owner: string): Part {

@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
-import { openDataset } from "./open.ts";
+import { type OpenDatasetOptions, openDataset } from "./open.ts";
 import { collect, draw, setAside, skip, split, take } from "./select.ts";
 import type { Dataset, Part } from "./types.ts";
 
@@ -18,7 +18,7 @@ export interface Parts {
   readonly test: Dataset;
 }
 
-export interface PartsOptions {
+export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
   /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it. */
   readonly calibrate?: number;
   /** Samples to judge by, at most (all). */
@@ -40,15 +40,15 @@ const mostOfTraining = 0.5;
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
-  const { calibrate: wanted = 0, test: limit, seed = 0 } = options;
+  const { calibrate: wanted = 0, test: limit, seed = 0, ...reading } = options;
   const judged = (dataset: Dataset): Dataset => (limit === undefined ? dataset : draw(dataset, limit, seed));
-  const [train, test] = await bothParts(path);
+  const [train, test] = await bothParts(path, reading);
   if (train !== undefined && test !== undefined) {
     if (wanted === 0) return { train, calibrate: undefined, test: judged(test) };
     const { drawn, rest } = await divide(train, wanted, mostOfTraining, seed);
     return { train: rest, calibrate: drawn, test: judged(test) };
   }
-  const only = train ?? test ?? (await openDataset(path));
+  const only = train ?? test ?? (await openDataset(path, reading));
   if (wanted === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
   const { drawn, rest } = await divide(only, wanted, mostOfOnePart, seed);
   return { train: undefined, calibrate: drawn, test: judged(rest) };
@@ -71,8 +71,11 @@ async function divide(
   return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
 }
 
-async function bothParts(path: string): Promise<readonly [train: Dataset | undefined, test: Dataset | undefined]> {
-  const [train, test] = await Promise.all([partIfThere(path, "train"), partIfThere(path, "test")]);
+async function bothParts(
+  path: string,
+  reading: OpenDatasetOptions,
+): Promise<readonly [train: Dataset | undefined, test: Dataset | undefined]> {
+  const [train, test] = await Promise.all([partIfThere(path, "train", reading), partIfThere(path, "test", reading)]);
   // A module that exports one data set and no parts gives it for both.
   if (train === undefined || train !== test) return [train, test];
   if (!isIndexed(train)) return [undefined, test];
@@ -80,9 +83,9 @@ async function bothParts(path: string): Promise<readonly [train: Dataset | undef
   return [most, few];
 }
 
-async function partIfThere(path: string, part: Part): Promise<Dataset | undefined> {
+async function partIfThere(path: string, part: Part, reading: OpenDatasetOptions): Promise<Dataset | undefined> {
   try {
-    return await openDataset(path, { part });
+    return await openDataset(path, { ...reading, part });
   } catch (error) {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
     throw error;

@@ -29,6 +29,17 @@ export function take(dataset: Dataset, count: number): Dataset {
   };
 }
 
+/** The same samples in their order only: where they follow each other, and none may be left out on the way. */
+export function streamOf(dataset: Dataset): Dataset {
+  if (!isIndexed(dataset)) return dataset;
+  const { name, count, batches } = dataset;
+  return {
+    name,
+    count,
+    batches: ({ size, dropLast = false }) => batches({ size, dropLast }),
+  };
+}
+
 /** Up to `count` samples drawn at random, in random order; all in their own order, if there are no more. Of a stream the first that come. */
 export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   if (!isIndexed(dataset)) return take(dataset, count);

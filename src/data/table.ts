@@ -2,9 +2,8 @@
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records, type TextRecord } from "./delimited.ts";
-import { classNumber } from "./images.ts";
 import { memory } from "./indexed.ts";
-import { labelName, withLabel } from "./labels.ts";
+import { classNumbers, labelName, withLabel } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 export interface TableOptions {
@@ -22,8 +21,10 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
   const { titles, rows } = table(name, text);
   const label = labelName(titles.map((title) => title.toLowerCase()));
   const labelAt = label === undefined ? -1 : titles.findIndex((title) => title.toLowerCase() === label);
-  const [first] = rows;
-  const isText = titles.map((_, column) => !isNumber(first?.fields[column] ?? ""));
+  const isText = titles.map((_, column) => {
+    const first = rows.find(({ fields }) => fields[column]?.trim() !== "");
+    return first !== undefined && !isNumber(first.fields[column] ?? "");
+  });
   for (const { fields, line } of rows) {
     if (fields.length !== titles.length) {
       throw new PithError("E_DATA", `${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
@@ -56,8 +57,9 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
     columns.features = { type: "float32", dims: [rows.length, others.length], data: features };
   }
   if (labelAt >= 0) {
-    const data = isText[labelAt] ? classNumbers(cells(labelAt), options.classes, name) : numbers(labelAt);
-    columns.label = { type: "float64", dims: [rows.length], data };
+    columns.label = isText[labelAt]
+      ? classNumbers(cells(labelAt), options.classes, name)
+      : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
   }
   return memory(name, withLabel(columns, name));
 }
@@ -94,9 +96,4 @@ function untitled(numeric: readonly boolean[], name: string): readonly string[] 
 
 function isNumber(field: string): boolean {
   return field.trim() !== "" && !Number.isNaN(Number(field));
-}
-
-function classNumbers(names: readonly string[], classes: readonly string[] | undefined, owner: string): Float64Array {
-  const order = classes ?? [...new Set(names)].sort();
-  return Float64Array.from(names, (name) => classNumber(name, order, owner));
 }

@@ -1,0 +1,201 @@
+/**
+ * Texts and tokens as the inputs of a transformer: token ids, and what follows from them.
+ *
+ * Texts of a batch are filled up to the longest of them, or to the length that the model fixes. attention_mask is 1 where there is a token;
+ * position_ids count these from 0; token_type_ids tell the texts of a pair apart; a cache of earlier tokens (past_key_values) is empty.
+ * For a language model the label of a token is the one after it; −100 where there is none.
+ */
+import { PithError } from "../errors.ts";
+import type { ValueType } from "../graph/graph.ts";
+import { type Dim, dimsText } from "../tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import type { ModelInput } from "./bind.ts";
+import { mapBatches } from "./indexed.ts";
+import type { Encoding, TextTokenizer } from "./tokenizer.ts";
+import type { Dataset, IndexedDataset } from "./types.ts";
+
+export interface SequenceOptions {
+  /** Undefined for data that is tokens already. */
+  readonly tokenizer?: TextTokenizer;
+  /** The most tokens of a text; what is longer is cut. Otherwise what the model was trained for. */
+  readonly length?: number;
+  /** The model predicts the next token: labels follow from the tokens. */
+  readonly language?: boolean;
+}
+
+/**
+ * Texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) as a model's inputs.
+ * @throws PithError E_DATA, on reading, if an input can be made of neither the text nor another column of its name.
+ * @example
+ * const tokenizer = await tokenizerBeside("minilm/onnx/model.onnx");
+ * const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
+ */
+export function tokenize(
+  dataset: IndexedDataset,
+  inputs: readonly ModelInput[],
+  options: SequenceOptions,
+): IndexedDataset;
+export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset;
+export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset {
+  return mapBatches(dataset, (batch) => tokenizeBatch(batch, inputs, options, dataset.name));
+}
+
+/** Pairs of columns that are two texts of one sample, as public data sets call them. */
+const pairs = [
+  ["text", "text_pair"],
+  ["sentence1", "sentence2"],
+  ["premise", "hypothesis"],
+  ["question1", "question2"],
+  ["question", "sentence"],
+  ["question", "context"],
+  ["query", "passage"],
+  ["query", "document"],
+] as const;
+const singles = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
+
+/** Which columns of a batch are the text, or the two texts, of a sample; undefined if there is no text. @throws PithError E_DATA if that is not clear. */
+export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
+  const texts = Object.keys(batch).filter((name) => batch[name]?.type === "string" && name !== "label");
+  const [first, second, ...more] = texts;
+  if (first === undefined) return undefined;
+  const lower = new Map(texts.map((name) => [name.toLowerCase(), name]));
+  for (const [one, other] of pairs) {
+    const [a, b] = [lower.get(one), lower.get(other)];
+    if (a !== undefined && b !== undefined) return [a, b];
+  }
+  for (const name of singles) {
+    const found = lower.get(name);
+    if (found !== undefined) return [found];
+  }
+  if (second === undefined) return [first];
+  if (more.length === 0) return [first, second];
+  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${texts.join(", ")}.`, {
+    hint: 'Call the one that counts "text", or two "text" and "text_pair".',
+  });
+}
+
+/** The input that takes token ids: called so, or the only one of whole numbers in N×T. */
+export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
+  const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
+  if (named !== undefined) return named;
+  const whole: readonly DataType[] = ["int64", "int32"];
+  const fitting = inputs.filter(
+    ({ type }) => type !== undefined && whole.includes(type.type) && type.dims?.length === 2,
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+/** What `isLanguageModel` needs to know of an output. */
+interface ModelOutput {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+}
+
+/** Whether a model scores, at every token, all tokens that may come next. `architecture` is what config.json says, if it says anything. */
+export function isLanguageModel(
+  inputs: readonly ModelInput[],
+  outputs: readonly ModelOutput[],
+  vocabularySize: number | undefined,
+  architecture: string | undefined,
+): boolean {
+  const takes = tokenInput(inputs)?.type?.dims;
+  if (takes?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
+  const answer = outputs.find(({ name }) => name === "logits") ?? outputs[0];
+  const dims = answer?.type?.dims;
+  const classes = dims?.[2];
+  if (dims?.length !== 3 || typeof classes !== "number") return false;
+  // Of few classes each token has one of its own: a tagger.
+  return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
+}
+
+/** One batch of `tokenize`. */
+function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: SequenceOptions, owner: string): Batch {
+  const target = tokenInput(inputs);
+  if (target === undefined) {
+    const names = inputs.map(({ name }) => `"${name}"`).join(", ");
+    throw new PithError("E_DATA", `None of the inputs ${names} takes token ids, and ${owner} is text.`);
+  }
+  const rows = encodings(batch, target, options, owner);
+  const declared = target.type?.dims?.[1];
+  const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const length = typeof declared === "number" ? declared : longest;
+  if (longest > length) {
+    throw new PithError("E_DATA", `${owner} comes in ${longest} tokens, input "${target.name}" takes ${length}.`, {
+      hint: `Say so: --preprocess length=${length}.`,
+    });
+  }
+  const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};
+  const grid = (value: (row: Encoding, at: number) => number, filler: number): Dense<"int64"> => {
+    const data = new BigInt64Array(rows.length * length).fill(BigInt(filler));
+    rows.forEach((row, index) => {
+      const start = index * length + (paddingSide === "left" ? length - row.ids.length : 0);
+      for (let at = 0; at < row.ids.length; at++) data[start + at] = BigInt(value(row, at));
+    });
+    return { type: "int64", dims: [rows.length, length], data };
+  };
+  const made: Record<string, Dense> = {};
+  for (const input of inputs) {
+    const given = batch[input.name];
+    if (input === target) made[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
+    else if (/attention_?mask/i.test(input.name)) made[input.name] = grid(() => 1, 0);
+    else if (/position_?ids/i.test(input.name)) made[input.name] = grid((_, at) => at, 0);
+    else if (/token_?type|segment_?ids/i.test(input.name))
+      made[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);
+    else if (/^past|past_key|cache/i.test(input.name)) made[input.name] = emptyCache(input, rows.length);
+    else if (given !== undefined) made[input.name] = given;
+  }
+  const label =
+    options.language === true ? (tokenLabels(batch) ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : batch.label;
+  return label === undefined ? made : { ...made, label };
+}
+
+/** Labels that came with tokens. */
+function tokenLabels(batch: Batch): Dense | undefined {
+  return batch.tokens === undefined ? undefined : batch.label;
+}
+
+function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, owner: string): readonly Encoding[] {
+  const { tokens } = batch;
+  if (tokens?.type === "int64" && tokens.dims.length === 2) {
+    const [count = 0, width = 0] = tokens.dims;
+    return Array.from({ length: count }, (_, row) => {
+      const ids = Array.from(tokens.data.subarray(row * width, (row + 1) * width), Number);
+      return { ids, types: ids.map(() => 0) };
+    });
+  }
+  const columns = textColumns(batch, owner);
+  const { tokenizer } = options;
+  if (columns === undefined || tokenizer === undefined) {
+    const missing =
+      columns === undefined ? "holds no text" : "is text, and there is no tokenizer.json beside the model";
+    throw new PithError("E_DATA", `${owner} ${missing}.`, {
+      hint: "Put the tokenizer.json of the model beside it, or in the folder above.",
+    });
+  }
+  const declared = target.type?.dims?.[1];
+  const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
+  const [first, second] = columns.map((name) => batch[name]);
+  const texts = first?.type === "string" ? first.data : [];
+  const others = second?.type === "string" ? second.data : [];
+  return texts.map((text, row) => tokenizer.encode(text, others[row], longest));
+}
+
+/** Keys and values of no earlier token: of two free axes the first counts samples, the other tokens. */
+function emptyCache(input: ModelInput, count: number): Dense {
+  const dims = input.type?.dims;
+  const type = input.type?.type ?? "float32";
+  if (type === "bool") return { type, dims: [count, 1], data: new Uint8Array(count) };
+  if (dims === undefined || (type !== "float32" && type !== "float16")) {
+    throw new PithError("E_DATA", `Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
+  }
+  const empty = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
+  if (!empty.includes(0)) {
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`,
+    );
+  }
+  return type === "float32"
+    ? { type, dims: empty, data: new Float32Array() }
+    : { type, dims: empty, data: new Uint16Array() };
+}

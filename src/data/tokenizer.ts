@@ -1,0 +1,165 @@
+/**
+ * Text as token ids, by the tokenizer.json of a model (the format of Hugging Face's tokenizers), and what of text fits a model.
+ *
+ * A text that is too long loses its end, but keeps the marks that the tokenizer puts around it ([CLS] … [SEP]); of a pair the longer one
+ * loses first.
+ */
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { fileKind, folderOf, joinPath, readText } from "#platform";
+import { PithError } from "../errors.ts";
+
+export interface Encoding {
+  readonly ids: readonly number[];
+  /** 0 for the first text of a pair, 1 for the second. */
+  readonly types: readonly number[];
+}
+
+export interface TextTokenizer {
+  /** The file it was read from, for messages. */
+  readonly name: string;
+  readonly vocabularySize: number;
+  /** The most tokens that the model was trained for; undefined where no file says. */
+  readonly longest: number | undefined;
+  /** The id that fills shorter texts of a batch. */
+  readonly padding: number;
+  readonly paddingSide: "left" | "right";
+  /** One text or two, with the marks around them, at most `longest` tokens if that is given. */
+  encode(text: string, pair?: string, longest?: number): Encoding;
+  /** The tokens of a text alone, without marks. */
+  plain(text: string): readonly number[];
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** transformers writes 10^30 where nothing limits the length. */
+const noLimit = 1e6;
+
+/**
+ * The tokenizer in a folder, or undefined if there is no tokenizer.json.
+ * @throws PithError E_DATA if it is none that is understood.
+ * @example const tokenizer = await openTokenizer("minilm");
+ */
+export async function openTokenizer(folder: string): Promise<TextTokenizer | undefined> {
+  const path = joinPath(folder, "tokenizer.json");
+  if ((await fileKind(path)) !== "file") return undefined;
+  const [file, settings, model] = await Promise.all([
+    readSettings(path),
+    readSettings(joinPath(folder, "tokenizer_config.json")),
+    readSettings(joinPath(folder, "config.json")),
+  ]);
+  return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
+}
+
+/** The tokenizer beside a model or in the folder above it (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
+export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
+  const folder = folderOf(modelPath);
+  return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
+}
+
+/** A JSON file that holds an object; undefined if it is not there. @throws PithError E_DATA if it holds something else. */
+export async function readSettings(path: string): Promise<Settings | undefined> {
+  if ((await fileKind(path)) !== "file") return undefined;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readText(path));
+  } catch (cause) {
+    if (cause instanceof PithError) throw cause;
+    throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
+  }
+  if (isSettings(parsed)) return parsed;
+  throw new PithError("E_DATA", `${path} should hold an object.`);
+}
+
+/** A tokenizer from the contents of its files. @throws PithError E_DATA if it is of a kind that is not understood. */
+export function createTokenizer(name: string, file: Settings, settings: Settings, model: Settings): TextTokenizer {
+  const { model: vocabularyModel } = file;
+  if (!isSettings(vocabularyModel) || vocabularyModel.vocab === undefined) {
+    throw new PithError("E_DATA", `${name} is no tokenizer: its "model" has no vocabulary.`, {
+      hint: "It should be the tokenizer.json that was exported with the model.",
+    });
+  }
+  let library: LibraryTokenizer;
+  try {
+    library = new LibraryTokenizer(file, settings);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new PithError("E_DATA", `${name}: this kind of tokenizer is not understood (${reason}).`, { cause });
+  }
+  const plain = (text: string): readonly number[] => library.encode(text, { add_special_tokens: false }).ids;
+  const whole = (text: string, pair: string | undefined): Encoding => {
+    const options = { add_special_tokens: true, return_token_type_ids: true as const };
+    const found = library.encode(text, pair === undefined ? options : { ...options, text_pair: pair });
+    return { ids: found.ids, types: found.token_type_ids ?? found.ids.map(() => 0) };
+  };
+  const limits = [settings.model_max_length, model.max_position_embeddings].filter(
+    (value): value is number => typeof value === "number" && value > 0 && value < noLimit,
+  );
+  return {
+    name,
+    vocabularySize: sizeOf(vocabularyModel.vocab, file.added_tokens),
+    longest: limits.length === 0 ? undefined : Math.min(...limits),
+    padding: paddingId(library, settings, model),
+    paddingSide: settings.padding_side === "left" ? "left" : "right",
+    plain,
+    encode(text, pair, longest) {
+      const encoding = whole(text, pair);
+      if (longest === undefined || encoding.ids.length <= longest) return encoding;
+      return shortened(encoding, plain(text), pair === undefined ? [] : plain(pair), longest);
+    },
+  };
+}
+
+/** Takes tokens off the ends of the texts inside of their marks. */
+function shortened(
+  { ids, types }: Encoding,
+  first: readonly number[],
+  second: readonly number[],
+  longest: number,
+): Encoding {
+  const marks = ids.length - first.length - second.length;
+  const firstAt = positionOf(ids, first, 0);
+  const secondAt = second.length === 0 ? ids.length : positionOf(ids, second, firstAt + first.length);
+  // Marks that are not around the texts but among them leave no choice but a plain cut.
+  if (marks < 0 || marks > longest || firstAt < 0 || secondAt < 0) {
+    return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
+  }
+  let [keptFirst, keptSecond] = [first.length, second.length];
+  for (let left = first.length + second.length + marks - longest; left > 0; left--) {
+    if (keptFirst >= keptSecond) keptFirst--;
+    else keptSecond--;
+  }
+  const stays = (_: number, at: number): boolean => {
+    if (at >= firstAt && at < firstAt + first.length) return at < firstAt + keptFirst;
+    return at < secondAt + keptSecond || at >= secondAt + second.length;
+  };
+  return { ids: ids.filter(stays), types: types.filter(stays) };
+}
+
+function positionOf(whole: readonly number[], part: readonly number[], from: number): number {
+  for (let at = from; at + part.length <= whole.length; at++) {
+    if (part.every((id, index) => whole[at + index] === id)) return at;
+  }
+  return -1;
+}
+
+function paddingId(library: LibraryTokenizer, settings: Settings, model: Settings): number {
+  const { pad_token: token } = settings;
+  const content = isSettings(token) ? token.content : token;
+  const id = typeof content === "string" ? library.token_to_id(content) : undefined;
+  if (id !== undefined) return id;
+  return typeof model.pad_token_id === "number" ? model.pad_token_id : 0;
+}
+
+function sizeOf(vocabulary: unknown, added: unknown): number {
+  const own = Array.isArray(vocabulary)
+    ? vocabulary.length
+    : isSettings(vocabulary)
+      ? Object.keys(vocabulary).length
+      : 0;
+  const more = Array.isArray(added) ? added.map((token) => (isSettings(token) ? Number(token.id) + 1 : 0)) : [];
+  return Math.max(own, ...more);
+}
+
+function isSettings(value: unknown): value is Settings {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

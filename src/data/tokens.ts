@@ -1,0 +1,133 @@
+/**
+ * Running text as a language model is trained and judged on it: windows of n tokens, each with the token that follows as its label.
+ *
+ * The windows of a text lie one behind the other, so the label of a window's last token is the first token of the next window; what is left
+ * at the end is dropped. Files of sequences that have nothing to do with each other say so by their name (`_64x120_u16le.bin`): there the
+ * last token has no label (−100).
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { indexed } from "./indexed.ts";
+import type { TextTokenizer } from "./tokenizer.ts";
+import type { IndexedDataset } from "./types.ts";
+
+/** What is said about the tokens of a file by its name. */
+export interface TokenFile {
+  /** Bytes of a token. */
+  readonly width: 2 | 4;
+  /** Sequences and their length, where the file holds separate ones. */
+  readonly sequences: readonly [count: number, length: number] | undefined;
+}
+
+/** train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin: token ids as little-endian numbers. */
+const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
+
+/** Undefined for a name that is no token file's. */
+export function tokenFile(name: string): TokenFile | undefined {
+  const found = pattern.exec(name);
+  if (found === null) return undefined;
+  const [, count, length, bits] = found;
+  const sequences =
+    count === undefined || length === undefined ? undefined : ([Number(count), Number(length)] as const);
+  return { width: bits === "16" ? 2 : 4, sequences };
+}
+
+/** Tokens one behind the other, in memory or in a file. */
+interface Tokens {
+  readonly count: number;
+  /** The tokens from `start` to before `end`. */
+  read(start: number, end: number): ArrayLike<number> | Promise<ArrayLike<number>>;
+}
+
+/** A label that is not counted. */
+const noLabel = -100n;
+
+/**
+ * The windows of a file of token ids: "tokens", int64 [N, length], and "label", the token after each.
+ * @throws PithError E_DATA if the file is too short, or not of the size that its name says.
+ */
+export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
+  const { width, sequences } = format;
+  const count = source.size / width;
+  if (!Number.isInteger(count)) {
+    throw new PithError(
+      "E_DATA",
+      `${source.name}: ${source.size} bytes are no whole number of tokens of ${width} bytes.`,
+    );
+  }
+  const tokens: Tokens = {
+    count,
+    async read(start, end) {
+      const bytes = await source.read(start * width, end * width);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return Array.from({ length: end - start }, (_, at) =>
+        width === 2 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true),
+      );
+    },
+  };
+  if (sequences === undefined) return windows(source.name, tokens, length, true);
+  const [rows, columns] = sequences;
+  if (rows * columns === count) return windows(source.name, tokens, columns, false);
+  throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
+}
+
+/**
+ * The windows of a running text, as `tokensInFile` has them. Tokens are held in memory, at four bytes each.
+ * @throws PithError E_DATA if the text is too short for a window.
+ */
+export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
+  let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
+  let count = 0;
+  for (const piece of pieces(text)) {
+    const found = tokenizer.plain(piece);
+    if (count + found.length > ids.length) {
+      const grown = new Uint32Array(2 * (count + found.length));
+      grown.set(ids);
+      ids = grown;
+    }
+    ids.set(found, count);
+    count += found.length;
+  }
+  return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
+}
+
+/** Characters that are tokenized at a time: no tokenizer need hold a whole book. */
+const pieceLength = 2 ** 16;
+
+/** Pieces that begin at the beginning of a line, where words and their tokens begin too. */
+function* pieces(text: string): Iterable<string> {
+  let start = 0;
+  while (start < text.length) {
+    const line = /[^\s]\n(?=[^\s])/g;
+    line.lastIndex = start + pieceLength;
+    const end = start + pieceLength < text.length ? line.exec(text)?.index : undefined;
+    const next = end === undefined ? text.length : end + 2;
+    yield text.slice(start, next);
+    start = next;
+  }
+}
+
+/** Windows of `length` tokens; with `followed`, the token behind a window is the label of its last one. */
+function windows(name: string, tokens: Tokens, length: number, followed: boolean): IndexedDataset {
+  const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
+  if (count < 1) {
+    throw new PithError("E_DATA", `${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
+      hint: "Shorter windows: --preprocess length=32.",
+    });
+  }
+  return indexed(name, count, async (positions) => {
+    const ids = new BigInt64Array(positions.length * length);
+    const label = new BigInt64Array(positions.length * length).fill(noLabel);
+    for (const [row, position] of positions.entries()) {
+      const start = position * length;
+      const found = await tokens.read(start, start + length + (followed ? 1 : 0));
+      for (let at = 0; at < length; at++) {
+        ids[row * length + at] = BigInt(found[at] ?? 0);
+        const next = at + 1 < length || followed ? found[at + 1] : undefined;
+        if (next !== undefined) label[row * length + at] = BigInt(next);
+      }
+    }
+    const dims = [positions.length, length];
+    return { tokens: { type: "int64", dims, data: ids }, label: { type: "int64", dims, data: label } };
+  });
+}

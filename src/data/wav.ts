@@ -1,0 +1,119 @@
+/**
+ * WAV files: RIFF chunks, of which "fmt " says how samples are stored and "data" holds them. Whole numbers of 8 (unsigned), 16, 24 and 32 bits and
+ * floats of 32 and 64 bits; several channels are averaged. Values come as −1 to 1.
+ * Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ */
+import { PithError } from "../errors.ts";
+import type { ByteSource } from "../tensor/types.ts";
+
+export interface Sound {
+  readonly name: string;
+  /** Samples a second. */
+  readonly rate: number;
+  /** Samples of one channel. */
+  readonly length: number;
+  /** Samples from `start` to before `end`, one channel. */
+  read(start: number, end: number): Promise<Float32Array>;
+}
+
+const pcm = 1;
+const float = 3;
+const extensible = 0xfffe;
+/** Chunks before the samples are small and few; a file with more is no sound. */
+const mostChunks = 64;
+
+/** @throws PithError E_DATA for a file that is no WAV file, is cut off, or stores samples in another way. */
+export async function openWav(source: ByteSource): Promise<Sound> {
+  const { name, size } = source;
+  const head = viewOf(await source.read(0, Math.min(12, size)));
+  if (head.byteLength < 12 || textAt(head, 0) !== "RIFF" || textAt(head, 8) !== "WAVE") {
+    throw new PithError("E_DATA", `${name} is not a WAV file.`, {
+      hint: "ffmpeg -i sound.mp3 sound.wav converts others.",
+    });
+  }
+  let format: Format | undefined;
+  let at = 12;
+  for (let chunk = 0; chunk < mostChunks && at + 8 <= size; chunk++) {
+    const header = viewOf(await source.read(at, at + 8));
+    const [id, length] = [textAt(header, 0), header.getUint32(4, true)];
+    const start = at + 8;
+    if (id === "fmt ") format = readFormat(viewOf(await source.read(start, Math.min(size, start + length))), name);
+    if (id === "data") {
+      if (format === undefined) throw new PithError("E_DATA", `${name}: its samples come before their format.`);
+      // Writers that stream leave 0 or the greatest number for a length that they did not know.
+      const open = length === 0 || length === 0xffffffff;
+      if (!open && start + length > size) {
+        throw new PithError(
+          "E_DATA",
+          `${name} is cut off: it says ${length} bytes of samples, ${size - start} are there.`,
+        );
+      }
+      return soundAt(source, format, start, open ? size - start : length);
+    }
+    // Chunks are padded to an even length.
+    at = start + length + (length % 2);
+  }
+  throw new PithError("E_DATA", `${name} has no samples.`);
+}
+
+interface Format {
+  readonly kind: "unsigned" | "signed" | "float";
+  readonly channels: number;
+  readonly rate: number;
+  /** Bytes of a sample of one channel. */
+  readonly width: number;
+}
+
+function readFormat(view: DataView, name: string): Format {
+  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is cut off: its format is incomplete.`);
+  const tag = view.getUint16(0, true);
+  const channels = view.getUint16(2, true);
+  const rate = view.getUint32(4, true);
+  const bits = view.getUint16(14, true);
+  // The extended format names the kind by a GUID that starts with the tag.
+  const kind = tag === extensible && view.byteLength >= 26 ? view.getUint16(24, true) : tag;
+  const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
+  if (!known || channels === 0 || rate === 0) {
+    const found = known ? `${channels} channels at ${rate} samples a second` : `${bits} bits in format ${kind}`;
+    throw new PithError("E_DATA", `${name}: samples of ${found} are not read.`, {
+      hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
+    });
+  }
+  return { kind: kind === float ? "float" : bits === 8 ? "unsigned" : "signed", channels, rate, width: bits / 8 };
+}
+
+function soundAt(source: ByteSource, format: Format, start: number, bytes: number): Sound {
+  const { channels, width, rate } = format;
+  const pitch = channels * width;
+  const value = reader(format);
+  return {
+    name: source.name,
+    rate,
+    length: Math.floor(bytes / pitch),
+    async read(from, to) {
+      const view = viewOf(await source.read(start + from * pitch, start + to * pitch));
+      return Float32Array.from({ length: to - from }, (_, sample) => {
+        let sum = 0;
+        for (let channel = 0; channel < channels; channel++) sum += value(view, sample * pitch + channel * width);
+        return sum / channels;
+      });
+    },
+  };
+}
+
+function reader({ kind, width }: Format): (view: DataView, at: number) => number {
+  if (kind === "float")
+    return width === 4 ? (view, at) => view.getFloat32(at, true) : (view, at) => view.getFloat64(at, true);
+  if (kind === "unsigned") return (view, at) => (view.getUint8(at) - 128) / 128;
+  if (width === 2) return (view, at) => view.getInt16(at, true) / 2 ** 15;
+  if (width === 3) return (view, at) => (view.getInt8(at + 2) * 2 ** 16 + view.getUint16(at, true)) / 2 ** 23;
+  return (view, at) => view.getInt32(at, true) / 2 ** 31;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function textAt(view: DataView, at: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
+}
