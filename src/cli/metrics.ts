@@ -1,14 +1,56 @@
-/** Metrics by the names that flags call them. */
+/** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
-import { accuracy, crossEntropy, type Metric, meanSquaredError, perplexity, topK } from "../evaluate/index.ts";
+import {
+  accuracy,
+  agreement,
+  boxOverlap,
+  cosine,
+  crossEntropy,
+  type Metric,
+  type MetricOptions,
+  macroF1,
+  matthews,
+  meanKl,
+  meanSquaredError,
+  neighbourOverlap,
+  peakSignalToNoise,
+  perplexity,
+  rankCorrelation,
+  signalToNoise,
+  topK,
+} from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
 
-export const metricNames = ["accuracy", "top-5", "cross-entropy", "perplexity", "mean-squared-error"] as const;
-export type MetricName = (typeof metricNames)[number];
+const named = {
+  accuracy,
+  "top-5": (options: MetricOptions) => topK(5, options),
+  "cross-entropy": crossEntropy,
+  perplexity,
+  f1: macroF1,
+  matthews,
+  "mean-squared-error": meanSquaredError,
+  psnr: peakSignalToNoise,
+  "rank-correlation": rankCorrelation,
+  agreement,
+  cosine,
+  "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
+  "box-overlap": () => boxOverlap(),
+} as const satisfies Readonly<Record<string, (options: MetricOptions) => Metric>>;
+
+export type MetricName = keyof typeof named;
+
+export const metricNames = Object.keys(named) as [MetricName, ...MetricName[]];
 
 /** Entries for the schema of a command that measures. */
 export const metricFlags = {
-  metric: v.optional(v.pipe(v.picklist(metricNames), v.description("the figure that counts")), "accuracy"),
+  metric: v.optional(
+    v.pipe(
+      v.picklist(metricNames),
+      v.description("the figure that counts; without labels one that holds the model against its original"),
+    ),
+    "accuracy",
+  ),
   output: v.optional(
     v.pipe(
       v.string(),
@@ -23,7 +65,7 @@ export const usualDrop = 0.01;
 
 /** Whether the metric is a share of right answers. */
 export function isShare(metric: MetricName): boolean {
-  return metric === "accuracy" || metric === "top-5";
+  return named[metric]({}).unit === "share";
 }
 
 /** @throws PithError E_USAGE for a drop that would allow any loss: of a share, 1 is all there is. */
@@ -36,18 +78,38 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
   );
 }
 
-export function metricNamed(name: MetricName, output: string | undefined): Metric {
+/**
+ * What a model is judged by: the figure asked for, where the data can tell it. Without labels the model is held against its original by
+ * what its answer is: boxes, vectors, or scores of classes.
+ */
+export function judgedBy(model: Model, name: MetricName, output: string | undefined, labelled: boolean): Metric {
   const options = output === undefined ? {} : { output };
-  switch (name) {
-    case "accuracy":
-      return accuracy(options);
-    case "top-5":
-      return topK(5, options);
-    case "cross-entropy":
-      return crossEntropy(options);
-    case "perplexity":
-      return perplexity(options);
-    case "mean-squared-error":
-      return meanSquaredError(options);
+  const metric = named[name](options);
+  if (labelled || metric.truth === "original") return metric;
+  const [first = agreement(options)] = heldAgainst(model, output);
+  return first;
+}
+
+/** What a model is held against its original by, most telling first. */
+export function heldAgainst(model: Model, output: string | undefined): readonly Metric[] {
+  const options = output === undefined ? {} : { output };
+  switch (answerKind(model, output)) {
+    case "boxes":
+      return [boxOverlap(), signalToNoise({ output: output ?? "boxes" })];
+    case "vector":
+      return [cosine(options), neighbourOverlap(10, options), signalToNoise(options)];
+    case "classes":
+      return [agreement(options), meanKl(options), signalToNoise(options)];
   }
+}
+
+/** Names that exporters give to vectors of meaning. */
+const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
+
+/** What a model answers with, as far as the names of its outputs tell. */
+export function answerKind(model: Model, output: string | undefined): "boxes" | "vector" | "classes" {
+  const names = model.graph.outputs.map((value) => value.name);
+  if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
+  const answer = output ?? (names.includes("logits") ? "logits" : names[0]);
+  return answer !== undefined && vectorNames.test(answer) ? "vector" : "classes";
 }

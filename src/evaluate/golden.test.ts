@@ -185,8 +185,8 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       const outputs = { logits: fromNumbers("float32", [row.labels.length, row.classes], logits) };
       if (row.predictions.some((guess) => guess >= row.classes)) continue;
       const batch = { label: labels(row.labels) };
-      near(figure(macroF1(row.classes), outputs, batch), row.macro_f1);
-      near(figure(matthews(row.classes), outputs, batch), row.matthews);
+      near(figure(macroF1({ classes: row.classes }), outputs, batch), row.macro_f1);
+      near(figure(matthews(), outputs, batch), row.matthews);
       near(figure(accuracy(), outputs, batch), row.accuracy);
     }
   });

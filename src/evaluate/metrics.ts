@@ -78,22 +78,29 @@ export function perplexity(options: MetricOptions = {}): Metric {
   };
 }
 
-/** F1 averaged over the classes, each weighing the same (macro); a class that is neither label nor answer anywhere counts as 0. */
-export function macroF1(classes: number, options: MetricOptions = {}): Metric {
+/**
+ * F1 averaged over the classes, each weighing the same (macro). A class that is neither label nor answer anywhere counts as 0; without
+ * `classes` it is left out, as scikit-learn does.
+ */
+export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
+    const classes = options.classes ?? classesIn(rows);
     const { right, said, is } = confusion(rows, classes);
     let sum = 0;
+    let counted = 0;
     for (let index = 0; index < classes; index++) {
       const below = (said[index] ?? 0) + (is[index] ?? 0);
+      if (below > 0 || options.classes !== undefined) counted++;
       sum += below === 0 ? 0 : (2 * (right[index] ?? 0)) / below;
     }
-    return sum / classes;
+    return sum / counted;
   });
 }
 
 /** Matthews' correlation of labels and answers: 1 is perfect, 0 is chance or one answer for all. */
-export function matthews(classes: number, options: MetricOptions = {}): Metric {
+export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
+    const classes = classesIn(rows);
     const { right, said, is } = confusion(rows, classes);
     const count = rows.length / 2;
     let correct = 0;
@@ -225,6 +232,11 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
     },
     reduce,
   };
+}
+
+/** As many classes as the greatest label or answer needs. */
+function classesIn(rows: Float64Array): number {
+  return rows.reduce((most, value) => Math.max(most, value + 1), 1);
 }
 
 /** Per class: right answers, times said, times it is so. Answers that are none (NaN scores) count as said of no class. */

@@ -235,6 +235,35 @@ describe("eval", () => {
     expect(out).toMatch(/difference +−\d+\.\d points/);
   });
 
+  test("against the original names the layers with most noise", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    expect(out).toMatch(/\nnoisiest layers: fc 2[23]\.\d dB\n/);
+  });
+
+  test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {
+    const size = "import { statSync } from 'node:fs';\nexport default (file) => -statSync(file).size;\n";
+    writeFileSync(at("score.mjs"), size);
+    const words = ["eval", at("hidden.onnx"), "--score", at("score.mjs")];
+    const bytes = (name: string): number => readFileSync(at(name)).length;
+    expect(await json(...words)).toMatchObject({ code: 0, score: { value: -bytes("hidden.onnx") } });
+    const against = [...words, "--against", at("right.onnx"), "--max-drop"];
+    const larger = bytes("hidden.onnx") - bytes("right.onnx");
+    expect(await json(...against, String(larger))).toMatchObject({ code: 0, goals: { score: true } });
+    expect(await json(...against, String(larger - 1))).toMatchObject({ code: 1, goals: { score: false } });
+  });
+
+  test.each([
+    ["export default 3;", 2, "exports no function as its default"],
+    ["export default () => 'good';", 1, "said good of"],
+    ["export default () => { throw new Error('no GPU'); };", 1, "no GPU"],
+    ["export defualt 1", 2, "cannot be loaded"],
+  ])("a module %j has no score", async (text, expected, message) => {
+    writeFileSync(at("wrong.mjs"), text);
+    const { code, err } = await pith("eval", at("right.onnx"), "--score", at("wrong.mjs"));
+    expect(code).toBe(expected);
+    expect(err).toContain(message);
+  });
+
   test("appends Markdown to a file", async () => {
     writeFileSync(at("summary.md"), "before\n");
     await pith("eval", at("right.onnx"), ...data, "--markdown", at("summary.md"));
@@ -250,6 +279,7 @@ describe("eval", () => {
     [["--samples", "5"], "--samples says how to read data, and there is no --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
+    [[...data, "--metric", "cosine"], "--metric cosine needs --against"],
     [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 is more than all: write 90% or 0.9."],
     [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
     [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],

@@ -8,9 +8,12 @@ import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import type evalJob from "../jobs/eval.ts";
-import type { EvalOutput } from "../jobs/eval.ts";
+import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { difference, estimate, figure, integer, percent } from "../numbers.ts";
+
+/** The cosine below which an answer counts as another one: rounding alone stays far above. */
+const sameDirection = 0.9999;
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
@@ -51,6 +54,20 @@ export default defineCommand({
         v.metadata({ percent: true }),
       ),
     ),
+    minCosine: v.optional(
+      v.pipe(
+        v.number(),
+        v.maxValue(1),
+        v.description("mean cosine with the original's vectors that must be reached: 0.99"),
+      ),
+    ),
+    score: v.optional(
+      v.pipe(
+        v.string(),
+        v.description("a figure of your own: a module that exports (model file) => number as its default"),
+        v.metadata({ value: "score.mjs" }),
+      ),
+    ),
     markdown: v.optional(
       v.pipe(v.string(), v.description("append the result to this file as Markdown"), v.metadata({ value: "file" })),
     ),
@@ -60,43 +77,55 @@ export default defineCommand({
     "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],
   async run([model = ""], options, session) {
-    const { against, part, maxDrop, minAccuracy, minAgreement, strict = false } = options;
+    const { against, part, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false } = options;
     const data = dataRequest(options);
-    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.");
-    for (const [flag, value] of Object.entries({ "max-drop": maxDrop, "min-agreement": minAgreement })) {
+    if (data === undefined && score === undefined)
+      throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.", {
+        hint: "Or --score score.mjs: a figure of your own.",
+      });
+    for (const [flag, value] of Object.entries({
+      "max-drop": maxDrop,
+      "min-agreement": minAgreement,
+      "min-cosine": minCosine,
+    })) {
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
     const { metric, output } = options;
-    requireMeaningfulDrop(maxDrop, metric);
+    if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
-    const input = { model, against, data, part, metric, output, maxDrop, strict, seed: session.seed };
+    const input = { model, against, data, score, part, metric, output, maxDrop, strict, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
       input,
       `eval ${model}`,
     );
+    const { measured } = result;
     const goals: Goal[] = [];
-    const { verdict, comparison } = result;
-    if (verdict !== undefined && comparison !== undefined && maxDrop !== undefined) {
-      goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison.unit) });
+    if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
+    for (const [kind, least] of Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine })) {
+      if (least !== undefined) goals.push(goalOf(measured, kind, least, strict));
     }
-    for (const [kind, least] of [
-      ["accuracy", minAccuracy],
-      ["agreement", minAgreement],
-    ] as const)
-      if (least !== undefined) goals.push(goalOf(result, kind, least, strict));
     if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
-      data: { model, against, ...result, goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])) },
-      goalMissed: result.atChance || goals.some(({ met }) => !met),
+      data: {
+        model,
+        against,
+        ...measured,
+        score: result.score,
+        goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
+      },
+      goalMissed: measured?.atChance === true || goals.some(({ met }) => !met),
       print(terminal) {
-        terminal.line(`${terminal.color.bold(model)} on ${result.dataset}, ${integer(result.samples)} samples`);
-        if (result.preprocessing !== undefined) terminal.line(`preprocessing: ${result.preprocessing}`);
+        const on = measured === undefined ? "" : ` on ${measured.dataset}, ${integer(measured.samples)} samples`;
+        terminal.line(`${terminal.color.bold(model)}${on}`);
+        if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
         terminal.table(
           [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
           rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
+        const layers = measured === undefined ? undefined : layersText(measured);
+        if (layers !== undefined) terminal.line(layers);
         for (const { text } of goals) terminal.line(text);
       },
     };
@@ -105,46 +134,105 @@ export default defineCommand({
 
 /** What was demanded, and whether it holds. */
 interface Goal {
-  readonly kind: "drop" | "accuracy" | "agreement";
+  readonly kind: string;
   readonly met: boolean;
   readonly text: string;
 }
 
-/** @throws PithError E_DATA if the figure could not be measured. */
-function goalOf(result: EvalOutput, kind: "accuracy" | "agreement", least: number, strict: boolean): Goal {
-  const found = result.figures.find((one) => one.metric === kind)?.estimate;
-  if (found === undefined)
-    throw new PithError("E_DATA", `${result.dataset} has no labels: --min-${kind} cannot be judged.`);
-  const met = (strict ? found.low : found.value) >= least;
-  return { kind, met, text: `${met ? "kept" : "lost"}: ${kind} ${estimate(found)}, ${percent(least)} demanded` };
+/** The drop that is allowed, of the figure that counts and of the user's own score. */
+function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
+  const goals: Goal[] = [];
+  const { verdict, comparison } = measured ?? {};
+  if (verdict !== undefined && comparison !== undefined)
+    goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison.unit) });
+  if (score?.original !== undefined) {
+    const met = score.original - score.value <= maxDrop;
+    const found = `${figure("", score.value)} after ${figure("", score.original)}`;
+    goals.push({ kind: "score", met, text: `${met ? "kept" : "lost"}: score ${found}, a drop of ${maxDrop} allowed` });
+  }
+  return goals;
 }
 
-function rowsOf(result: EvalOutput): [name: string, value: string, interval: string][] {
+/** @throws PithError E_DATA if the figure could not be measured. */
+function goalOf(measured: Measurement | undefined, kind: string, least: number, strict: boolean): Goal {
+  const found = measured?.figures.find((one) => one.metric === kind);
+  if (found === undefined) {
+    const reason = measured === undefined ? "there is no --data" : `it is not measured on ${measured.dataset}`;
+    throw new PithError("E_DATA", `--min-${kind} cannot be judged: ${reason}.`, {
+      ...(kind === "cosine" ? { hint: "--metric cosine measures it, whatever the output is called." } : {}),
+    });
+  }
+  const met = (strict ? found.estimate.low : found.estimate.value) >= least;
+  const shown =
+    found.unit === "share"
+      ? estimate(found.estimate)
+      : `${figure(found.unit, found.estimate.value)}, n = ${integer(found.estimate.count)}`;
+  const demanded = found.unit === "share" ? percent(least) : figure(found.unit, least);
+  return { kind, met, text: `${met ? "kept" : "lost"}: ${kind} ${shown}, ${demanded} demanded` };
+}
+
+function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {
+  const rows: [string, string, string][] = [];
+  if (score !== undefined) rows.push(["score", figure("", score.value), ""]);
+  if (score?.original !== undefined) rows.push(["score of the original", figure("", score.original), ""]);
+  return measured === undefined ? rows : [...rows, ...figureRows(measured)];
+}
+
+function figureRows({
+  figures,
+  comparison,
+  truth,
+  alone,
+}: Measurement): [name: string, value: string, interval: string][] {
   const row = (name: string, unit: Unit, { value, low, high }: Estimate, shown = figure): [string, string, string] => [
     name,
     shown(unit, value),
     `${shown(unit, low)} … ${shown(unit, high)}`,
   ];
-  const rows = result.figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
-  const { comparison } = result;
-  if (comparison === undefined) return rows;
+  const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
+  if (alone !== undefined) {
+    const depends = alone.worst < sameDirection;
+    rows.push(["alone = in batch", depends ? "NO" : "yes", `cosine ${alone.worst.toFixed(4)} at worst`]);
+  }
+  // Of what holds a model against its original the original itself has nothing to say.
+  if (comparison === undefined || truth === "original") return rows;
   const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
   const apart = row("difference", comparison.unit, comparison.difference, difference);
   return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
 }
 
+/** Layers shown: those with the fewest decibels, in the order of the graph, since the first of them is to blame. */
+const layersShown = 3;
+
+/** "noisiest layers: conv_3 9.1 dB, …": undefined where nothing differs. */
+function layersText({ layers }: Measurement): string | undefined {
+  const noisy = layers.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
+  const worst = new Set(noisy.toSorted((a, b) => a.signalToNoise - b.signalToNoise).slice(0, layersShown));
+  if (worst.size === 0) return undefined;
+  const shown = noisy.filter((layer) => worst.has(layer));
+  return `noisiest layers: ${shown.map(({ layer, signalToNoise }) => `${layer} ${signalToNoise.toFixed(1)} dB`).join(", ")}`;
+}
+
 function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
-  const { preprocessing } = result;
-  const rows = rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`);
+  const { measured } = result;
+  const preprocessing = measured?.preprocessing;
+  const layers = measured === undefined ? undefined : layersText(measured);
+  const about =
+    measured === undefined
+      ? []
+      : [
+          `${measured.dataset}, ${integer(measured.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
+          "",
+        ];
   return [
     `### ${model}`,
     "",
-    `${result.dataset}, ${integer(result.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
-    "",
+    ...about,
     "| | value | 95 % interval |",
     "| --- | ---: | --- |",
-    ...rows,
+    ...rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`),
     "",
+    ...(layers === undefined ? [] : [layers, ""]),
     ...goals.map(({ text }) => `- ${text}`),
     ...(goals.length === 0 ? [] : [""]),
     "",

@@ -8,7 +8,7 @@ import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { openParts } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError } from "../../errors.ts";
-import { agreement, type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
+import { type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import {
@@ -25,7 +25,7 @@ import {
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { type MetricName, metricNamed } from "../metrics.ts";
+import { judgedBy, type MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
 import { prepare } from "./prepare.ts";
 
@@ -72,7 +72,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
     ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
     ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
     test: preparation.ready(parts.test),
-    metric: preparation.labelled ? metricNamed(input.metric, input.output) : agreement(output),
+    metric: judgedBy(model, input.metric, input.output, preparation.labelled),
   };
   const result = await compress(
     model,

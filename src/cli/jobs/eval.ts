@@ -1,18 +1,19 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
 import { collect, type Dataset, draw, openParts } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
-import { PithError } from "../../errors.ts";
+import { Miss, PithError } from "../../errors.ts";
 import { commonestShare } from "../../evaluate/chance.ts";
 import {
-  agreement,
+  batchInvariance,
   type Comparison,
+  compareLayers,
   compareRows,
   type Estimate,
   estimate,
+  type Invariance,
   judge,
-  meanKl,
+  type LayerDifference,
   measure,
-  signalToNoise,
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
@@ -20,17 +21,23 @@ import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { answers } from "../../recipe/answers.ts";
 import type { DataRequest } from "../data.ts";
-import { type MetricName, metricNamed } from "../metrics.ts";
+import { answerKind, heldAgainst, judgedBy, type MetricName } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
+import { scoreOf } from "../score.ts";
 import { prepare } from "./prepare.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
 export type EvaluatedPart = "test" | "train" | "all";
 
+/** Samples that layers are compared on, and that are run alone as well as in a batch: enough to see where it goes wrong. */
+const samplesLookedInto = 32;
+
 export interface EvalInput {
   readonly model: string;
   readonly against: string | undefined;
-  readonly data: DataRequest;
+  readonly data: DataRequest | undefined;
+  /** A module with a figure of the user's own. */
+  readonly score: string | undefined;
   readonly part: EvaluatedPart;
   readonly metric: MetricName;
   readonly output: string | undefined;
@@ -48,38 +55,68 @@ export interface Figure {
 }
 
 export interface EvalOutput {
+  /** What the user's own module says. */
+  readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
+  /** Undefined without data. */
+  readonly measured: Measurement | undefined;
+}
+
+export interface Measurement {
   readonly dataset: string;
   readonly part: EvaluatedPart;
   readonly samples: number;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
+  /** What the first figure holds the model against. */
+  readonly truth: "labels" | "original";
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
+  /** Against the original, layer by layer, on the first samples. */
+  readonly layers: readonly LayerDifference[];
+  /** Of vectors: whether they depend on the batch. */
+  readonly alone: Invariance | undefined;
   /** The model, or the original that it is held against, is no better than always giving the commonest answer. */
   readonly atChance: boolean;
 }
 
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
-  const { data, against } = input;
+  const { model, against, score, data } = input;
+  return {
+    score:
+      score === undefined
+        ? undefined
+        : {
+            value: await scoreOf(score, model),
+            original: against === undefined ? undefined : await scoreOf(score, against),
+          },
+    measured: data === undefined ? undefined : await measurement(input, data, context),
+  };
+}
+
+async function measurement(input: EvalInput, data: DataRequest, context: JobContext): Promise<Measurement> {
+  const { against, output } = input;
   const engine = createEngine();
   const candidate = await open(input.model);
   const original = against === undefined ? undefined : await open(against);
-  const dataset = await openPart(input);
+  const dataset = await openPart(input, data);
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const preparation = await prepare(engine, original ?? candidate, against ?? input.model, data, dataset, context);
-  if (!preparation.labelled && original === undefined) {
+  const { labelled } = preparation;
+  if (!labelled && original === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no labels.`, {
       hint: "Without labels a model can be compared with its original: --against original.onnx.",
     });
   }
-  const own = preparation.labelled ? [metricNamed(input.metric, input.output)] : [];
-  const options = input.output === undefined ? {} : { output: input.output };
-  const held = original === undefined ? [] : [agreement(options), meanKl(options), signalToNoise(options)];
-  const metrics = [...own, ...held];
-  const said = answers(input.output);
+  const wanted = judgedBy(original ?? candidate, input.metric, output, labelled);
+  if (wanted.truth === "original" && original === undefined)
+    throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it holds a model against its original.`);
+  const held = original === undefined ? [] : heldAgainst(original, output);
+  const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
+  const said = answers(output);
+  const ready = preparation.ready(dataset);
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const rows = await measure(engine, models, preparation.ready(dataset), [...metrics, said], {
+  const rows = await measure(engine, models, ready, [...metrics, said], {
     batch: data.batch,
     held: original !== undefined,
     signal: context.signal,
@@ -90,38 +127,45 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
     const { name, unit, better } = metric;
     return { metric: name, unit, better, estimate: estimate(metric, last[index] ?? new Float64Array()) };
   });
-  const [metric] = own;
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
-  const comparison =
-    metric === undefined || before === undefined || after === undefined
-      ? undefined
-      : compareRows(metric, before, after);
+  const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
   // A model that is held against its original may have lost everything; the original must know something.
   const known =
-    metric?.interval === "proportion" ? estimate(metric, rows[0]?.[0] ?? new Float64Array()).value : undefined;
+    labelled && wanted.interval === "proportion"
+      ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
+      : undefined;
   const labels = rows[0]?.[metrics.length]?.filter((_, index) => index % said.columns === 0);
   const chance = commonestShare(labels ?? new Float64Array());
   const atChance = known !== undefined && chance !== undefined && known <= chance;
   if (atChance && preparation.warnings.length === 0) {
     context.log({ id: "chance", text: chanceQuestion(preparation.preset, known, chance), level: "warning" });
   }
+  const some = { samples: samplesLookedInto, signal: context.signal };
+  context.stage("layers");
+  const layers = original === undefined ? [] : (await compareLayers(engine, original, candidate, ready, some)).layers;
+  const options = output === undefined ? some : { ...some, output };
+  const isVector = answerKind(candidate, output) === "vector";
+  const alone = isVector ? await batchInvariance(engine, candidate, ready, options) : undefined;
   return {
     dataset: dataset.name,
     part: input.part,
     samples: figures[0]?.estimate.count ?? 0,
     preprocessing: preparation.name,
     figures,
+    truth: wanted.truth ?? "labels",
     comparison,
     verdict:
       comparison === undefined || input.maxDrop === undefined
         ? undefined
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
+    layers,
+    alone: alone instanceof Miss ? undefined : alone,
     atChance,
   };
 }
 
 /** The part that all commands judge by, or another one that was asked for. */
-async function openPart({ data: { path, samples }, part, seed }: EvalInput): Promise<Dataset> {
+async function openPart({ part, seed }: EvalInput, { path, samples }: DataRequest): Promise<Dataset> {
   const { train, test } = await openParts(path);
   const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
   if (part === "test") return some(test);

@@ -4,16 +4,7 @@ import { infer } from "../../analysis/infer.ts";
 import { openParts } from "../../data/index.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
-import {
-  agreement,
-  type Comparison,
-  type Goal,
-  judge,
-  type Size,
-  size,
-  type Task,
-  type Verdict,
-} from "../../evaluate/index.ts";
+import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -23,7 +14,7 @@ import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/i
 import { runStep, steps } from "../../recipe/steps.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { type MetricName, metricNamed, usualDrop } from "../metrics.ts";
+import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { prepare } from "./prepare.ts";
@@ -188,7 +179,7 @@ async function openJudging(
     ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
     ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
     test: preparation.ready(parts.test),
-    metric: preparation.labelled ? metricNamed(input.metric, input.output) : agreement(output),
+    metric: judgedBy(original, input.metric, input.output, preparation.labelled),
   };
   context.stage("original");
   const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);

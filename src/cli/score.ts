@@ -1,0 +1,39 @@
+/** `--score ./score.mjs`: a user's own figure of a model file. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { PithError } from "../errors.ts";
+
+/**
+ * What the module's default export, `(model file) => number`, says of a model. It may be a promise. The module runs in the process of the
+ * job, with everything that Node allows.
+ * @throws PithError E_USAGE if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
+ */
+export async function scoreOf(module: string, model: string): Promise<number> {
+  const own = await load(module);
+  let score: unknown;
+  try {
+    score = await own(resolve(model));
+  } catch (cause) {
+    throw new PithError("E_DATA", `${module} failed on ${model}: ${text(cause)}`, { cause });
+  }
+  if (typeof score === "number" && !Number.isNaN(score)) return score;
+  throw new PithError("E_DATA", `${module} said ${String(score)} of ${model}: a score is a number.`);
+}
+
+async function load(module: string): Promise<(model: string) => unknown> {
+  const found: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
+    throw new PithError("E_USAGE", `--score ${module} cannot be loaded: ${text(cause)}`, { cause });
+  });
+  if (isFunction(found.default)) return found.default;
+  throw new PithError("E_USAGE", `--score ${module} exports no function as its default.`, {
+    hint: "export default async (modelFile) => 0.93;",
+  });
+}
+
+function isFunction(value: unknown): value is (model: string) => unknown {
+  return typeof value === "function";
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
