@@ -1,4 +1,4 @@
-/** Picked and placed by index. */
+/** Picked by index. */
 import { type Example, example } from "./define.examples.ts";
 
 export const gatherExamples: readonly Example[] = [
@@ -47,28 +47,5 @@ export const gatherExamples: readonly Example[] = [
     {
       feeds: { i: [2, 0] },
     },
-  ),
-
-  example(
-    "ScatterElements along rows",
-    "(x: float32[batch, 3], u: float32[batch, 2]) i: int64[2, 2] = [0, 2, 1, 0]; y = ScatterElements(x, i, u) {axis=1}",
-  ),
-  example(
-    "ScatterElements that adds",
-    '(x: float32[3, 2], u: float32[2, 2]) i: int64[2, 2] = [0, 0, 0, 2]; y = ScatterElements(x, i, u) {reduction="add"}',
-  ),
-  example(
-    "ScatterElements at negative indices",
-    "(x: float32[4], u: float32[1]) i: int64[1] = [-1]; y = ScatterElements(x, i, u)",
-  ),
-
-  example("ScatterND of rows", "(x: float32[4, 2], u: float32[2, 2]) i: int64[2, 1] = [3, 0]; y = ScatterND(x, i, u)"),
-  example(
-    "ScatterND of elements",
-    "(x: float32[2, 3], u: float32[2]) i: int64[2, 2] = [0, 1, 1, 2]; y = ScatterND(x, i, u)",
-  ),
-  example(
-    "ScatterND that adds",
-    '(x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}',
   ),
 ];

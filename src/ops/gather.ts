@@ -1,5 +1,5 @@
 /**
- * Picking and placing by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND.
+ * Picking by index: Gather, GatherElements, GatherND.
  * The gradient of Gather adds up what was picked more than once: along axis 0 one ScatterND of rows, else ScatterElements of single elements.
  */
 import { Miss } from "../errors.ts";
@@ -7,18 +7,20 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, stridesOf } from "../tensor/dims.ts";
-import { constantIntegers, integer, text, wrapAxis } from "./attributes.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAsInput, typeOf } from "./rules.ts";
+import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./rules.ts";
+
+/** Counted from the front; where the rank of the data is not known, as it stands. */
+function readAxis(site: Site): { readonly axis: number } {
+  const rank = site.inputs[0]?.dims?.length;
+  const axis = integer(site, "axis", 0);
+  return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
+}
 
 const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
-  read: (site) => {
-    const rank = site.inputs[0]?.dims?.length;
-    return rank === undefined
-      ? new Miss("the rank of its data is not known")
-      : { axis: wrapAxis(integer(site, "axis", 0), rank) };
-  },
+  read: readAxis,
   infer: (s, site) => {
     const { type, dims, elements } = need(site, 0);
     const indices = site.inputs[1];
@@ -70,12 +72,7 @@ const Gather = defineOp<{ readonly axis: number }>({
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
 const GatherElements = defineOp<{ readonly axis: number }>({
   name: "GatherElements",
-  read: (site) => {
-    const rank = site.inputs[0]?.dims?.length;
-    return rank === undefined
-      ? new Miss("the rank of its data is not known")
-      : { axis: wrapAxis(integer(site, "axis", 0), rank) };
-  },
+  read: readAxis,
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
@@ -121,7 +118,7 @@ interface Tuples {
   /** Leading axes that data and indices share. */
   readonly batch: number;
   /** How many axes of the data one tuple of indices fixes. */
-  readonly fixes: number;
+  readonly fixes: number | undefined;
 }
 
 /** The last axis of the indices holds tuples: each picks the part of the data at its leading axes. */
@@ -129,14 +126,12 @@ const GatherND = defineOp<Tuples>({
   name: "GatherND",
   read: (site) => {
     const fixes = site.inputs[1]?.dims?.at(-1);
-    return typeof fixes === "number"
-      ? { batch: integer(site, "batch_dims", 0), fixes }
-      : new Miss("the length of its index tuples is not known");
+    return { batch: integer(site, "batch_dims", 0), fixes: typeof fixes === "number" ? fixes : undefined };
   },
   infer: ({ batch, fixes }, site) => {
     const { type, dims } = need(site, 0);
     const indices = site.inputs[1]?.dims;
-    if (dims === undefined || indices === undefined) return [{ type, dims: undefined }];
+    if (dims === undefined || indices === undefined || fixes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
   },
   unchanged: alwaysChanges,
@@ -146,6 +141,7 @@ const GatherND = defineOp<Tuples>({
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
     if (indices instanceof Miss) return indices;
+    if (fixes === undefined) return new Miss("the length of its index tuples is not known");
     const data = dims.map((_, axis): AxisLink => {
       if (axis < batch) return { from: ["in0", axis], to: ["out0", axis] };
       if (axis < batch + fixes) return { refuses: ["in0", axis], reason: "GatherND picks by position along this axis" };
@@ -164,45 +160,4 @@ const GatherND = defineOp<Tuples>({
   quantize: new Miss("runs in float"),
 });
 
-/**
- * Placing by index. Where an update replaces, the data there gets no gradient; where it adds, both get it. Several replacing updates of one
- * place leave open which one stays, so their gradient is that of all.
- */
-function scatter(name: "ScatterElements" | "ScatterND"): Op {
-  return defineOp<{ readonly reduction: string; readonly axis: number }>({
-    name,
-    read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
-    infer: (_, site) => sameAsInput(site),
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: new Miss("has no weight"),
-    axes: new Miss("places by position"),
-    lower: new Miss("is primitive"),
-    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], upstream: [up], wanted }) => {
-      if (x === undefined || indices === undefined || updates === undefined || up === undefined) return [];
-      if (reduction !== "none" && reduction !== "add")
-        return new Miss(`not yet: gradient of placing by "${reduction}"`);
-      const at = name === "ScatterElements" ? { axis } : {};
-      const without = (): Value => emit[name]([up, indices, filled(emit, typeOf(up), fixed(updates), 0)], at);
-      return [
-        wanted(0) ? (reduction === "add" ? up : without()) : undefined,
-        undefined,
-        wanted(2)
-          ? name === "ScatterElements"
-            ? emit.GatherElements([up, indices], at)
-            : emit.GatherND([up, indices])
-          : undefined,
-      ];
-    },
-    cost: noMacs,
-    quantize: new Miss("runs in float"),
-  });
-}
-
-export const gatherOperators: readonly Op[] = [
-  Gather,
-  GatherElements,
-  GatherND,
-  scatter("ScatterElements"),
-  scatter("ScatterND"),
-];
+export const gatherOperators: readonly Op[] = [Gather, GatherElements, GatherND];

@@ -1,0 +1,124 @@
+/**
+ * What is drawn at random: RandomNormal, RandomUniform, their forms "Like", Bernoulli, Multinomial. Two runs differ.
+ */
+import { Miss } from "../errors.ts";
+import type { DataType } from "../tensor/types.ts";
+import { decimal, elementType, integer, integers } from "./attributes.ts";
+import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { need, noMacs } from "./rules.ts";
+
+const noWeight = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+const drawn = new Miss("draws random numbers");
+
+interface Distribution {
+  /** Undefined: that of the input. */
+  readonly type: DataType | undefined;
+  /** The two numbers that describe it: low and high, or mean and deviation. */
+  readonly numbers: readonly [number, number];
+  readonly seed: number | undefined;
+}
+
+function readDistribution(site: Site, names: readonly [string, string], byDefault: DataType | undefined): Distribution {
+  const [first, second] = names;
+  return {
+    type: elementType(site, "dtype", byDefault),
+    numbers: [decimal(site, first, 0), decimal(site, second, 1)],
+    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+  };
+}
+
+/** Of dimensions that an attribute gives. */
+function drawing(name: string, names: readonly [string, string]): Op {
+  return defineOp<Distribution & { readonly dims: readonly number[] }>({
+    name,
+    read: (site) => ({ ...readDistribution(site, names, "float32"), dims: integers(site, "shape") ?? [] }),
+    infer: (s) => [{ type: s.type ?? "float32", dims: s.dims }],
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: noWeight,
+    axes: drawn,
+    lower: primitive,
+    gradient: drawn,
+    cost: noMacs,
+    quantize: drawn,
+  });
+}
+
+/** As many as the input has elements, whose numbers say nothing. */
+function drawingLike(name: string, names: readonly [string, string]): Op {
+  return defineOp<Distribution>({
+    name,
+    read: (site) => readDistribution(site, names, undefined),
+    infer: (s, site) => {
+      const { type, dims } = need(site, 0);
+      return [{ type: s.type ?? type, dims }];
+    },
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: noWeight,
+    axes: drawn,
+    lower: primitive,
+    gradient: drawn,
+    cost: noMacs,
+    quantize: drawn,
+  });
+}
+
+/** 1 with the probability that stands at the place, else 0. */
+const Bernoulli = defineOp<{ readonly type: DataType | undefined; readonly seed: number | undefined }>({
+  name: "Bernoulli",
+  read: (site) => ({
+    type: elementType(site, "dtype"),
+    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+  }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    return [{ type: s.type ?? type, dims }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: drawn,
+  lower: primitive,
+  gradient: drawn,
+  cost: noMacs,
+  quantize: drawn,
+});
+
+interface Draws {
+  readonly type: DataType;
+  readonly count: number;
+  readonly seed: number | undefined;
+}
+
+/** Classes drawn by unnormalized log-probabilities, for each row. */
+const Multinomial = defineOp<Draws>({
+  name: "Multinomial",
+  read: (site) => ({
+    type: elementType(site, "dtype", "int32") ?? "int32",
+    count: integer(site, "sample_size", 1),
+    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+  }),
+  infer: (s, site) => {
+    const { dims } = need(site, 0);
+    return [{ type: s.type, dims: [dims?.[0] ?? site.open(0, 0), s.count] }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: drawn,
+  lower: primitive,
+  gradient: drawn,
+  cost: noMacs,
+  quantize: drawn,
+});
+
+export const noiseOperators: readonly Op[] = [
+  drawing("RandomNormal", ["mean", "scale"]),
+  drawing("RandomUniform", ["low", "high"]),
+  drawingLike("RandomNormalLike", ["mean", "scale"]),
+  drawingLike("RandomUniformLike", ["low", "high"]),
+  Bernoulli,
+  Multinomial,
+];

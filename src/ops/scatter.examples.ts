@@ -1,0 +1,78 @@
+/** Placed by index: replacing, adding, multiplying, taking the greater. */
+import { type Example, example } from "./define.examples.ts";
+
+/** It is ScatterElements that models of a newer operator set have. */
+const renamed = { lower: "is not carried to a newer opset" };
+
+const cache = "(x: float32[batch, 4, 2], u: float32[batch, 2, 2], at: int64[batch])";
+
+export const scatterExamples: readonly Example[] = [
+  example(
+    "ScatterElements along rows",
+    "(x: float32[batch, 3], u: float32[batch, 2]) i: int64[2, 2] = [0, 2, 1, 0]; y = ScatterElements(x, i, u) {axis=1}",
+  ),
+  example(
+    "ScatterElements that adds",
+    '(x: float32[3, 2], u: float32[2, 2]) i: int64[2, 2] = [0, 0, 0, 2]; y = ScatterElements(x, i, u) {reduction="add"}',
+  ),
+  example(
+    "ScatterElements at negative indices",
+    "(x: float32[4], u: float32[1]) i: int64[1] = [-1]; y = ScatterElements(x, i, u)",
+  ),
+
+  example("ScatterND of rows", "(x: float32[4, 2], u: float32[2, 2]) i: int64[2, 1] = [3, 0]; y = ScatterND(x, i, u)"),
+  example(
+    "ScatterND of elements",
+    "(x: float32[2, 3], u: float32[2]) i: int64[2, 2] = [0, 1, 1, 2]; y = ScatterND(x, i, u)",
+  ),
+  example(
+    "ScatterND that adds",
+    '(x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}',
+  ),
+
+  ...["mul", "max", "min"].flatMap((reduction) => [
+    example(
+      `ScatterElements by "${reduction}"`,
+      `(x: float32[3, 2], u: float32[3, 2]) i: int64[3, 2] = [0, 0, 0, 2, 1, 2]; y = ScatterElements(x, i, u) {reduction="${reduction}"}`,
+    ),
+    example(
+      `ScatterND by "${reduction}"`,
+      `(x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="${reduction}"}`,
+    ),
+  ]),
+  example(
+    "ScatterND that multiplies by zeros",
+    '(x: float32[3], u: float32[3]) i: int64[3, 1] = [0, 0, 1]; y = ScatterND(x, i, u) {reduction="mul"}',
+    { feeds: { x: [2, 0, 3], u: [0, 5, 4] } },
+  ),
+  example(
+    "ScatterND into a stored shape",
+    "() s: int64[3] = [2, 3, 4]; i: int64[2, 1] = [0, -1]; u: int64[2] = [7, 8]; y = ScatterND(s, i, u)",
+  ),
+  example(
+    "ScatterElements that adds to a stored shape",
+    '() s: int64[3] = [2, 3, 4]; i: int64[2] = [0, 0]; u: int64[2] = [7, 8]; y = ScatterElements(s, i, u) {reduction="add"}',
+  ),
+
+  example("Scatter", "(x: float32[3, 2], u: float32[1, 2]) i: int64[1, 2] = [0, 2]; y = Scatter(x, i, u)", {
+    opset: 9,
+  }),
+  example(
+    "Scatter along rows",
+    "(x: float32[batch, 3], u: float32[batch, 1]) i: int64[2, 1] = [-1, 0]; y = Scatter(x, i, u) {axis=1}",
+    { opset: 10, misses: renamed },
+  ),
+  example("Scatter of a vector", "(x: int64[4], u: int64[2]) i: int32[2] = [3, 0]; y = Scatter(x, i, u)", {
+    opset: 9,
+    misses: renamed,
+  }),
+
+  example("TensorScatter into a cache", `${cache} y = TensorScatter(x, u, at)`, { opset: 24, feeds: { at: [0, 2] } }),
+  example("TensorScatter around the end", `${cache} y = TensorScatter(x, u, at) {axis=1, mode="circular"}`, {
+    opset: 24,
+    feeds: { at: [3, 2] },
+  }),
+  example("TensorScatter at the start", "(x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)", {
+    opset: 24,
+  }),
+];

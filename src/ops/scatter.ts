@@ -1,0 +1,214 @@
+/**
+ * Placing by index: ScatterElements, ScatterND, TensorScatter, and Scatter, the name of ScatterElements before opset 11.
+ * Opset history: since 16 an update may be added or multiplied, since 18 the greater or lesser may stay.
+ *
+ * Where an update replaces, the data there gets no gradient; where it adds, both get it; of what is multiplied, each gets the product of the
+ * others; those that share an extremum share its gradient evenly. Several replacing updates of one place leave open which one stays, so their
+ * gradient is that of all.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
+import { integer, text, wrapAxis } from "./attributes.ts";
+import {
+  type AxisLink,
+  type AxisRule,
+  alwaysChanges,
+  defineOp,
+  noParameters,
+  notYet,
+  type Op,
+  type Operand,
+  type Site,
+} from "./define.ts";
+import { withElements } from "./elements.ts";
+import { dimsAt, filled, fixed, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+
+type Name = "ScatterElements" | "ScatterND";
+
+interface Settings {
+  readonly reduction: string;
+  readonly axis: number;
+}
+
+/** Indices as numbers, where they are known. */
+function indicesOf(operand: Operand | undefined): readonly number[] | undefined {
+  const { elements, small } = operand ?? {};
+  if (elements?.every((element) => typeof element === "number")) return elements as readonly number[];
+  return small?.type === "int64" || small?.type === "int32" ? toNumbers(small) : undefined;
+}
+
+const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
+  none: (_, update) => update,
+  add: addDims,
+  mul: multiplyDims,
+  max: (old, update) => extremeDims("max", [old, update]),
+  min: (old, update) => extremeDims("min", [old, update]),
+};
+
+/** A shape in which some places are replaced. */
+function placed(site: Site, reduction: string): readonly Dim[] | undefined {
+  const [data, indices, updates] = site.inputs;
+  const places = indicesOf(indices);
+  const rule = combine[reduction];
+  const [old, own] = [data?.elements, updates?.elements];
+  if (data?.dims?.length !== 1 || old === undefined || own === undefined || places === undefined || rule === undefined)
+    return undefined;
+  const found = [...old];
+  for (const [position, place] of places.entries()) {
+    const at = place < 0 ? place + found.length : place;
+    const [before, update] = [found[at], own[position]];
+    if (before === undefined || update === undefined) return undefined;
+    found[at] = rule(before, update);
+  }
+  return found;
+}
+
+/** Axes along which nothing is placed by position go through from all three operands. */
+function links(name: Name, s: Settings, site: Site): AxisRule | Miss {
+  const [dims, indices, updates] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
+  if (dims instanceof Miss) return dims;
+  if (indices instanceof Miss) return indices;
+  if (updates instanceof Miss) return updates;
+  const fixes = indices.at(-1);
+  if (name === "ScatterND" && typeof fixes !== "number") return new Miss("the length of its index tuples is not known");
+  const along = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
+  const found = dims.flatMap((dim, axis): AxisLink[] => {
+    const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === along || indices[axis] !== dim;
+    if (chosen) return [{ refuses: ["in0", axis], reason: `${name} places by position along this axis` }];
+    const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
+    const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
+    const more: AxisLink = { from: ["in2", update], to: ["out0", axis] };
+    return name === "ScatterND" ? [own, more] : [own, more, { from: ["in1", axis], to: ["out0", axis] }];
+  });
+  return { links: found };
+}
+
+interface Parts {
+  readonly x: Value;
+  readonly y: Value;
+  readonly updates: Value;
+  readonly up: Value;
+  /** Places updates into other data, and picks what stands there. */
+  readonly place: (data: Value, updates: Value, reduction: string) => Value;
+  readonly pick: (data: Value) => Value;
+}
+
+/** dLoss/dx and dLoss/dupdates */
+type Rule = (emit: Emit, parts: Parts) => readonly [Value, Value];
+
+const multiplied: Rule = (emit, { x, updates, up, place, pick }) => {
+  // As in ReduceProd: the product of the others is that of the factors that are not 0, divided by this one, unless another factor is 0.
+  const zero = scalar(emit, typeOf(x), 0);
+  const one = scalar(emit, typeOf(x), 1);
+  const factor = (value: Value): Value => emit.Where([emit.Equal([value, zero]), one, value]);
+  const isZero = (value: Value): Value => emit.CastLike([emit.Equal([value, zero]), up]);
+  const product = place(factor(x), factor(updates), "mul");
+  const zeros = place(isZero(x), isZero(updates), "add");
+  const part = (value: Value, at: (data: Value) => Value): Value => {
+    const others = emit.Equal([emit.Sub([at(zeros), isZero(value)]), zero]);
+    return emit.Mul([at(up), emit.Where([others, emit.Div([at(product), factor(value)]), zero])]);
+  };
+  return [part(x, (data) => data), part(updates, pick)];
+};
+
+const extreme: Rule = (emit, { x, y, updates, up, place, pick }) => {
+  const reached = (value: Value, result: Value): Value => emit.CastLike([emit.Equal([value, result]), up]);
+  const [old, own] = [reached(x, y), reached(updates, pick(y))];
+  const share = emit.Div([up, place(old, own, "add")]);
+  return [emit.Mul([share, old]), emit.Mul([pick(share), own])];
+};
+
+const rules: Readonly<Record<string, Rule>> = {
+  none: (emit, { updates, up, place, pick }) => [
+    place(up, filled(emit, typeOf(up), fixed(updates), 0), "none"),
+    pick(up),
+  ],
+  add: (_, { up, pick }) => [up, pick(up)],
+  mul: multiplied,
+  max: extreme,
+  min: extreme,
+};
+
+function scatter(name: Name): Op {
+  return defineOp<Settings>({
+    name,
+    read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
+    infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (s, site) => links(name, s, site),
+    lower: new Miss("is primitive"),
+    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], outputs: [y], upstream: [up], wanted }) => {
+      if (x === undefined || indices === undefined || updates === undefined || y === undefined || up === undefined)
+        return [];
+      const rule = rules[reduction];
+      if (rule === undefined) return new Miss(`places by "${reduction}"`);
+      const at = name === "ScatterElements" ? { axis } : {};
+      const parts: Parts = {
+        ...{ x, y, updates, up },
+        place: (data, own, how) => emit[name]([data, indices, own], how === "none" ? at : { ...at, reduction: how }),
+        pick: (data) =>
+          name === "ScatterElements" ? emit.GatherElements([data, indices], at) : emit.GatherND([data, indices]),
+      };
+      const [dX, dU] = rule(emit, parts);
+      return [wanted(0) ? dX : undefined, undefined, wanted(2) ? dU : undefined];
+    },
+    cost: noMacs,
+    quantize: new Miss("runs in float"),
+  });
+}
+
+/** Gone since opset 11. */
+const Scatter = defineOp<Settings>({
+  name: "Scatter",
+  read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
+  infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => links("ScatterElements", s, site),
+  lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
+  gradient: new Miss("is lowered first"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
+const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>({
+  name: "TensorScatter",
+  read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const along = wrapAxis(s.axis, dims.length);
+    const found = dims.flatMap((_, axis): AxisLink[] => {
+      if (axis === along)
+        return [{ refuses: ["in0", axis], reason: "TensorScatter places by position along this axis" }];
+      const own: AxisLink[] = [
+        { from: ["in0", axis], to: ["out0", axis] },
+        { from: ["in1", axis], to: ["out0", axis] },
+      ];
+      return axis === 0 && site.inputs[2] !== undefined ? [...own, { from: ["in2", 0], to: ["out0", 0] }] : own;
+    });
+    return { links: found };
+  },
+  lower: new Miss("is primitive"),
+  gradient: notYet("gradient of TensorScatter"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+export const scatterOperators: readonly Op[] = [
+  scatter("ScatterElements"),
+  scatter("ScatterND"),
+  Scatter,
+  TensorScatter,
+];

@@ -1,0 +1,50 @@
+/** Texts. They are stored here: what laws feed are numbers. */
+import { type Example, example } from "./define.examples.ts";
+
+const words = 'x: string[2, 2] = ["a", "b c", "", "B"]';
+const row = 'x: string[3] = ["Monday", "tuesday", "monday"]';
+const grams = 'mode="TF", min_gram_length=1, max_gram_length=2, max_skip_count=1, ngram_counts=[0, 3]';
+const pool = "ngram_indexes=[0, 1, 2, 4], pool_int64s=[2, 3, 5, 2, 3]";
+
+export const stringExamples: readonly Example[] = [
+  example(
+    "StringConcat of equal shapes",
+    `() ${words}; z: string[2, 2] = ["1", "2", "3", "4"]; y = StringConcat(x, z)`,
+  ),
+  example("StringConcat broadcasting", `() ${words}; z: string[1] = ["!"]; y = StringConcat(x, z)`),
+  example("StringConcat of scalars", '() x: string[] = "a"; z: string[] = "b"; y = StringConcat(x, z)'),
+
+  example(
+    "StringNormalizer to upper case",
+    `() ${row}; y = StringNormalizer(x) {case_change_action="UPPER", locale="C"}`,
+  ),
+  example(
+    "StringNormalizer without some words",
+    `() ${row}; y = StringNormalizer(x) {is_case_sensitive=1, stopwords=["monday"]}`,
+    { opset: 10, except: { types: "how many words are left is not known before the run" } },
+  ),
+  example(
+    "StringNormalizer of a row without some words",
+    '() x: string[1, 2] = ["a", "b"]; y = StringNormalizer(x) {locale="C", stopwords=["A"]}',
+    { except: { types: "how many words are left is not known before the run" } },
+  ),
+
+  ...["", ' {delimiter="b"}', ' {delimiter=" ", maxsplit=1}'].map((attributes) =>
+    example(`StringSplit${attributes}`, `() ${words}; y, n = StringSplit(x)${attributes}`, {
+      except: { types: "how many parts there are is not known before the run" },
+    }),
+  ),
+
+  example("RegexFullMatch", `() ${words}; y = RegexFullMatch(x) {pattern="[a-z]"}`),
+  example("RegexFullMatch of a scalar", '() x: string[] = "a@b.c"; y = RegexFullMatch(x) {pattern=".+@.+"}'),
+  example("RegexFullMatch of nothing", '() x: string[0] = []; y = RegexFullMatch(x) {pattern="a"}'),
+
+  example("TfIdfVectorizer of numbers", `(x: int64[batch, 6]) y = TfIdfVectorizer(x) {${grams}, ${pool}}`, {
+    feeds: { x: [1, 2, 3, 5, 2, 3, 0, 2, 0, 3, 0, 5] },
+  }),
+  example("TfIdfVectorizer of one row", `(x: int32[5]) y = TfIdfVectorizer(x) {${grams}, ${pool}}`, { opset: 9 }),
+  example(
+    "TfIdfVectorizer of words, weighted",
+    `() ${row}; y = TfIdfVectorizer(x) {mode="TFIDF", min_gram_length=1, max_gram_length=1, max_skip_count=0, ngram_counts=[0], ngram_indexes=[0, 1], pool_strings=["monday", "tuesday"], weights=[2.0, 3.0]}`,
+  ),
+];

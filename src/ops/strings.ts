@@ -1,0 +1,168 @@
+/** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
+import { Miss } from "../errors.ts";
+import type { Attribute } from "../graph/attribute.ts";
+import { integer, integers, text } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { broadcast, dimsAt, need, noMacs } from "./rules.ts";
+
+const noWeight = new Miss("has no weight");
+const primitive = new Miss("is primitive");
+const texts = new Miss("works on texts");
+
+const StringConcat = defineOp<null>({
+  name: "StringConcat",
+  read: () => null,
+  infer: (_, site) => {
+    const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
+    if (a instanceof Miss || b instanceof Miss) return [{ type: "string", dims: undefined }];
+    const dims = broadcast(a, b);
+    return dims instanceof Miss ? dims : [{ type: "string", dims }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: texts,
+  lower: primitive,
+  gradient: texts,
+  cost: noMacs,
+  quantize: texts,
+});
+
+/** The strings of an attribute. */
+function words(attribute: Attribute | undefined): readonly string[] {
+  if (attribute?.kind !== "strings") return [];
+  return attribute.value.map((word) => (typeof word === "string" ? word : new TextDecoder().decode(word)));
+}
+
+interface Normalization {
+  readonly stopWords: readonly string[];
+  readonly change: string;
+  readonly sensitive: boolean;
+  readonly locale: string;
+}
+
+/** Changes case, and removes words: how many are left, the words decide. */
+const StringNormalizer = defineOp<Normalization>({
+  name: "StringNormalizer",
+  read: (site) => ({
+    stopWords: words(site.attribute("stopwords")),
+    change: text(site, "case_change_action", "NONE"),
+    sensitive: integer(site, "is_case_sensitive", 0) !== 0,
+    locale: text(site, "locale", ""),
+  }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    if (dims === undefined || s.stopWords.length === 0) return [{ type, dims }];
+    const last = dims.length - 1;
+    return [{ type, dims: dims.map((dim, axis) => (axis === last ? site.open(0, axis) : dim)) }];
+  },
+  unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
+  parameters: noParameters,
+  weight: noWeight,
+  axes: texts,
+  lower: primitive,
+  gradient: texts,
+  cost: noMacs,
+  quantize: texts,
+});
+
+/** The parts of each text along a new axis, filled up with empty ones, and how many there are of each. */
+const StringSplit = defineOp<{ readonly delimiter: string; readonly most: number | undefined }>({
+  name: "StringSplit",
+  read: (site) => ({
+    delimiter: text(site, "delimiter", ""),
+    most: site.attribute("maxsplit") === undefined ? undefined : integer(site, "maxsplit", 0),
+  }),
+  infer: (_, site) => {
+    const { dims } = need(site, 0);
+    return [
+      { type: "string", dims: dims === undefined ? dims : [...dims, site.open(0, dims.length)] },
+      { type: "int64", dims },
+    ];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: texts,
+  lower: primitive,
+  gradient: texts,
+  cost: noMacs,
+  quantize: texts,
+});
+
+const RegexFullMatch = defineOp<{ readonly pattern: string }>({
+  name: "RegexFullMatch",
+  read: (site) => ({ pattern: text(site, "pattern", "") }),
+  infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: texts,
+  lower: primitive,
+  gradient: texts,
+  cost: noMacs,
+  quantize: texts,
+});
+
+interface Counting {
+  readonly mode: string;
+  readonly lengths: readonly [number, number];
+  readonly skips: number;
+  readonly counts: readonly number[];
+  readonly places: readonly number[];
+  readonly numbers: readonly number[];
+  readonly words: readonly string[];
+  readonly weights: readonly number[];
+}
+
+function readCounting(site: Site): Counting {
+  const weights = site.attribute("weights");
+  return {
+    mode: text(site, "mode", "TF"),
+    lengths: [integer(site, "min_gram_length", 1), integer(site, "max_gram_length", 1)],
+    skips: integer(site, "max_skip_count", 0),
+    counts: integers(site, "ngram_counts") ?? [],
+    places: integers(site, "ngram_indexes") ?? [],
+    numbers: integers(site, "pool_int64s") ?? [],
+    words: words(site.attribute("pool_strings")),
+    weights: weights?.kind === "floats" ? [...weights.value] : [],
+  };
+}
+
+/** How often each known run of words occurs in a row, weighted. */
+const TfIdfVectorizer = defineOp<Counting>({
+  name: "TfIdfVectorizer",
+  read: readCounting,
+  infer: (s, site) => {
+    const { dims } = need(site, 0);
+    const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);
+    return [{ type: "float32", dims: dims === undefined ? dims : [...dims.slice(0, -1), columns] }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: noWeight,
+  axes: (_, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    return {
+      links: dims.map(
+        (_, axis): AxisLink =>
+          axis < dims.length - 1
+            ? { from: ["in0", axis], to: ["out0", axis] }
+            : { refuses: ["in0", axis], reason: "TfIdfVectorizer counts runs along this axis" },
+      ),
+    };
+  },
+  lower: primitive,
+  gradient: new Miss("counts"),
+  cost: noMacs,
+  quantize: new Miss("counts"),
+});
+
+export const stringOperators: readonly Op[] = [
+  StringConcat,
+  StringNormalizer,
+  StringSplit,
+  RegexFullMatch,
+  TfIdfVectorizer,
+];
