@@ -1,5 +1,342 @@
-// OPS-NN: your file src/ops/attention.ts was overwritten by mistake at 12:02:02 (another file was to have this name). Nothing else was touched.
-// Please write it again from your record; sorry. This stands here so that src/ops/index.ts loads meanwhile. Do not commit it.
-import type { Op } from "./define.ts";
+/**
+ * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V.
+ *
+ * Q: batch × heads × queries × D, K and V: batch × key heads × keys × D; or with three axes, heads and D in one, and the numbers of heads as
+ * attributes. Fewer key heads than heads serve several each (grouped queries). Past keys and values go before the new ones. The bias is the
+ * mask (true: attended), the causal frontier (query i sees key j ≤ i + keys that went before), and what pads the keys of a sample; a query
+ * that sees nothing gets 0. `softcap` c limits products to c · tanh(x / c) before the bias.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import { decimal, elementType, elementTypes, integer } from "./attributes.ts";
+import {
+  type AxisEnd,
+  type AxisLink,
+  type AxisRule,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  type NodeChange,
+  noParameters,
+  type Op,
+  type Site,
+} from "./define.ts";
+import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./rules.ts";
 
-export const attentionOperators: readonly Op[] = [];
+interface Settings {
+  /** Heads and D share an axis. */
+  readonly flat: boolean;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly scale: number | undefined;
+  readonly softcap: number;
+  readonly causal: boolean;
+  /** How many keys before and after its own place a query sees; -1: all. */
+  readonly window: readonly [before: number, after: number];
+  /** What the fourth output shows: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
+  readonly shown: number;
+  readonly precision: DataType | undefined;
+}
+
+function read(site: Site): Settings | Miss {
+  const [q, k] = [site.inputs[0]?.dims, site.inputs[1]?.dims];
+  if (q === undefined || k === undefined) return new Miss("the rank of an operand is not known");
+  const flat = q.length === 3;
+  const heads = flat ? integer(site, "q_num_heads", 0) : q[1];
+  const keyHeads = flat ? integer(site, "kv_num_heads", 0) : k[1];
+  if (typeof heads !== "number" || typeof keyHeads !== "number" || heads === 0 || keyHeads === 0)
+    return new Miss("the number of heads is not known");
+  return {
+    flat,
+    heads,
+    keyHeads,
+    scale: site.attribute("scale") === undefined ? undefined : decimal(site, "scale", 0),
+    softcap: decimal(site, "softcap", 0),
+    causal: integer(site, "is_causal", 0) !== 0,
+    window: [integer(site, "left_window_size", -1), integer(site, "right_window_size", -1)],
+    shown: integer(site, "qk_matmul_output_mode", 0),
+    precision: elementType(site, "softmax_precision"),
+  };
+}
+
+/** What an operand has: samples, places, and numbers of each head at a place. */
+interface Shape {
+  readonly batch: Dim;
+  readonly places: Dim;
+  readonly size: Dim;
+}
+
+function shapeOf(s: Settings, dims: readonly Dim[] | undefined, heads: number): Shape | undefined {
+  const [batch, second, third, fourth] = dims ?? [];
+  if (batch === undefined || second === undefined || third === undefined) return undefined;
+  if (!s.flat) return fourth === undefined ? undefined : { batch, places: third, size: fourth };
+  const size = divideDims(third, heads);
+  return size === undefined ? undefined : { batch, places: second, size };
+}
+
+interface Shapes {
+  readonly q: Shape;
+  readonly k: Shape;
+  readonly v: Shape;
+  /** Past keys and new ones. */
+  readonly keys: Dim;
+}
+
+function shapes(s: Settings, operands: readonly (readonly Dim[] | undefined)[]): Shapes | Miss {
+  const q = shapeOf(s, operands[0], s.heads);
+  const [k, v] = [shapeOf(s, operands[1], s.keyHeads), shapeOf(s, operands[2], s.keyHeads)];
+  if (q === undefined || k === undefined || v === undefined) return new Miss("the size of its heads is not known");
+  const past = operands[4]?.[2];
+  return { q, k, v, keys: past === undefined ? k.places : addDims(past, k.places) };
+}
+
+const shapesAt = (s: Settings, site: Site): Shapes | Miss =>
+  shapes(
+    s,
+    site.inputs.map((operand) => operand?.dims),
+  );
+
+function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
+  const { type } = need(site, 0);
+  const found = shapesAt(s, site);
+  if (found instanceof Miss) return found;
+  const { q, k, v, keys } = found;
+  return [
+    { type, dims: s.flat ? [q.batch, q.places, multiplyDims(v.size, s.heads)] : [q.batch, s.heads, q.places, v.size] },
+    { type: need(site, 1).type, dims: [q.batch, s.keyHeads, keys, k.size] },
+    { type: need(site, 2).type, dims: [q.batch, s.keyHeads, keys, v.size] },
+    { type, dims: [q.batch, s.heads, q.places, keys] },
+  ];
+}
+
+const run = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);
+
+/**
+ * Heads go as a whole, a key head with all queries that it serves; samples are samples. With four axes, D of queries and keys is summed over
+ * (the scale stays that of the whole), and D of the values passes through.
+ */
+function axes(s: Settings, site: Site): AxisRule | Miss {
+  const found = shapesAt(s, site);
+  if (found instanceof Miss) return found;
+  const { q, k, v } = found;
+  const serves = s.heads / s.keyHeads;
+  const [width, keyWidth, valueWidth] = s.flat ? [q.size, k.size, v.size] : [1, 1, 1];
+  if (typeof width !== "number" || typeof keyWidth !== "number" || typeof valueWidth !== "number")
+    return new Miss("the size of its heads is not known");
+  const mask = site.inputs[3]?.dims ?? [];
+  const maskHeads = mask.length - 3;
+  const main = s.flat ? 2 : 1;
+  const first: AxisEnd = ["in2", main];
+  // Each axis that counts heads, and how many of its indices belong to one key head.
+  const counted: (readonly [AxisEnd, number])[] = [
+    [first, valueWidth],
+    [["in1", main], keyWidth],
+    [["in0", main], serves * width],
+    [["out0", main], serves * valueWidth],
+  ];
+  const samples: AxisEnd[] = [
+    ["in1", 0],
+    ["in2", 0],
+    ["out0", 0],
+  ];
+  const more = [
+    ["in4", 1],
+    ["in5", 1],
+    ["out1", 1],
+    ["out2", 1],
+    ["out3", serves],
+  ] as const;
+  for (const [port, per] of more) {
+    const number = Number(port.replace(/\D/g, ""));
+    if (port.startsWith("in") ? site.inputs[number] === undefined : number >= site.outputs) continue;
+    counted.push([[port, 1], per]);
+    samples.push([port, 0]);
+  }
+  if (maskHeads >= 0 && mask[maskHeads] !== 1) counted.push([["in3", maskHeads], serves]);
+  if (mask.length === 4 && mask[0] !== 1) samples.push(["in3", 0]);
+  if (site.inputs[6] !== undefined) samples.push(["in6", 0]);
+  const links: AxisLink[] = samples.map((to) => ({ from: ["in0", 0], to }));
+  for (const [to, per] of counted) {
+    if (per > 1) links.push({ from: to, to, map: (index) => run(Math.floor(index / per) * per, per) });
+    if (to !== first) links.push({ from: first, to, map: (index) => run(Math.floor(index / valueWidth) * per, per) });
+  }
+  if (!s.flat) links.push(...insideHeads(site));
+  return {
+    links,
+    resize: (cut): NodeChange => {
+      const size = cut.dims("in0")[3];
+      const left = cut.dims("in2")[main];
+      const scaled = !s.flat && s.scale === undefined && typeof q.size === "number" && size !== q.size;
+      const scale = scaled ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.size) } } as const) : {};
+      if (typeof left !== "number" || site.attribute("q_num_heads") === undefined) return { attributes: scale };
+      const keyHeads = left / valueWidth;
+      return {
+        attributes: {
+          ...scale,
+          q_num_heads: { kind: "int", value: keyHeads * serves },
+          kv_num_heads: { kind: "int", value: keyHeads },
+        },
+      };
+    },
+  };
+}
+
+function insideHeads(site: Site): readonly AxisLink[] {
+  const links: AxisLink[] = [
+    { from: ["in0", 3], to: ["in1", 3] },
+    { from: ["in2", 3], to: ["out0", 3] },
+  ];
+  if (site.inputs[4] !== undefined) links.push({ from: ["in1", 3], to: ["in4", 3] });
+  if (site.inputs[5] !== undefined) links.push({ from: ["in2", 3], to: ["in5", 3] });
+  if (site.outputs > 1) links.push({ from: ["in1", 3], to: ["out1", 3] });
+  if (site.outputs > 2) links.push({ from: ["in2", 3], to: ["out2", 3] });
+  return links;
+}
+
+/** 0, 1, … up to the size of an axis, in the given shape. */
+function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
+  const numbers =
+    typeof size === "number"
+      ? integersConstant(emit, run(0, size), "places")
+      : emit.Range([
+          scalar(emit, "int64", 0),
+          emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]),
+          scalar(emit, "int64", 1),
+        ]);
+  return emit.Reshape([numbers, integersConstant(emit, shape)]);
+}
+
+interface Parts {
+  readonly q: Value;
+  readonly k: Value;
+  readonly found: Shapes;
+  readonly type: DataType;
+}
+
+/** Everything that is added to the products, and whether a query may be left without any key. */
+function bias(
+  s: Settings,
+  emit: Emit,
+  [, , , mask, past, , lengths]: readonly (Value | undefined)[],
+  { q, k, found, type }: Parts,
+): { readonly sum: Value; readonly mayBeEmpty: boolean } | undefined {
+  const zero = scalar(emit, type, 0);
+  const never = scalar(emit, type, Number.NEGATIVE_INFINITY);
+  const where = (allowed: Value): Value => emit.Where([allowed, zero, never]);
+  const terms: Value[] = [];
+  if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? where(mask) : mask);
+  const [before, after] = s.window;
+  const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, integersConstant(emit, [-1, 1, 1, 1])]);
+  const columns = (): Value => counting(emit, k, 2, found.keys, [1, -1]);
+  if (s.causal || before >= 0 || after >= 0) {
+    const rows = counting(emit, q, 2, found.q.places, [-1, 1]);
+    const count = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
+    const offset =
+      past !== undefined ? count(past) : perSample === undefined ? undefined : emit.Sub([perSample, count(q)]);
+    const distance = emit.Sub([offset === undefined ? rows : emit.Add([rows, offset]), columns()]);
+    const limit = (value: number): Value => scalar(emit, "int64", value);
+    if (s.causal) terms.push(where(emit.GreaterOrEqual([distance, limit(0)])));
+    if (before >= 0) terms.push(where(emit.LessOrEqual([distance, limit(before)])));
+    if (after >= 0) terms.push(where(emit.GreaterOrEqual([distance, limit(-after)])));
+  }
+  if (perSample !== undefined) terms.push(where(emit.Less([columns(), perSample])));
+  const [first, ...rest] = terms;
+  if (first === undefined) return undefined;
+  const mayBeEmpty = mask !== undefined || perSample !== undefined || before >= 0 || after >= 0;
+  return { sum: rest.reduce((sum, term) => emit.Add([sum, term]), first), mayBeEmpty };
+}
+
+/** batch × heads × places × D, from either form. */
+function apart(s: Settings, emit: Emit, value: Value, count: number): Value {
+  if (!s.flat) return value;
+  const open = emit.Reshape([value, integersConstant(emit, [0, 0, count, -1])]);
+  return emit.Transpose([open], { perm: [0, 2, 1, 3] });
+}
+
+/** Each key head as often as there are heads that it serves. */
+function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
+  const serves = s.heads / s.keyHeads;
+  if (serves === 1) return value;
+  if (typeof size !== "number") return new Miss("the size of its heads is not known");
+  const open = emit.Unsqueeze([value, integersConstant(emit, [2])]);
+  const spread = emit.Expand([open, integersConstant(emit, [1, 1, serves, 1, 1])]);
+  return emit.Reshape([spread, integersConstant(emit, [0, s.heads, -1, size])]);
+}
+
+/** In another type, where one is asked for; and back. */
+function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
+  const code = Object.entries(elementTypes).find(([, name]) => name === precision)?.[0];
+  if (code === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
+  return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: Number(code) })], { axis: -1 }), scores]);
+}
+
+function lower(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+  const [givenQ, givenK, givenV, mask, pastKey, pastValue] = inputs;
+  if (givenQ === undefined || givenK === undefined || givenV === undefined) return new Miss("an operand is missing");
+  const found = shapes(
+    s,
+    inputs.map((value) => value?.type?.dims),
+  );
+  if (found instanceof Miss) return found;
+  const { size } = found.q;
+  if (typeof size !== "number") return new Miss("the size of its heads is not known");
+  const covered = mask?.type?.dims?.at(-1);
+  if (typeof covered === "number" && typeof found.keys === "number" && covered < found.keys)
+    return new Miss("its mask does not cover all keys");
+  const type = typeOf(givenQ);
+  const q = apart(s, emit, givenQ, s.heads);
+  const whole = (past: Value | undefined, fresh: Value): Value =>
+    past === undefined ? fresh : emit.Concat([past, fresh], { axis: 2 });
+  const presentKey = whole(pastKey, apart(s, emit, givenK, s.keyHeads));
+  const presentValue = whole(pastValue, apart(s, emit, givenV, s.keyHeads));
+  const [k, v] = [repeated(s, emit, presentKey, size), repeated(s, emit, presentValue, found.v.size)];
+  if (k instanceof Miss) return k;
+  if (v instanceof Miss) return v;
+  // Either operand takes the root of the scale, so that products of halves stay small.
+  const root = scalar(emit, type, Math.sqrt(s.scale ?? 1 / Math.sqrt(size)));
+  const turned = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
+  const products = emit.MatMul([emit.Mul([q, root]), turned]);
+  const cap = scalar(emit, type, s.softcap);
+  const capped = s.softcap > 0 ? emit.Mul([emit.Tanh([emit.Div([products, cap])]), cap]) : products;
+  const added = bias(s, emit, inputs, { q, k: presentKey, found, type });
+  const scores = added === undefined ? capped : emit.Add([capped, added.sum]);
+  const most = (value: Value): Value => emit.ReduceMax([value, integersConstant(emit, [-1])], { keepdims: 1 });
+  const empty =
+    added?.mayBeEmpty === true
+      ? emit.Equal([most(added.sum), scalar(emit, type, Number.NEGATIVE_INFINITY)])
+      : undefined;
+  // Before the softmax too: it is not a number where everything is -∞, and so would its gradient be.
+  const without = (value: Value): Value =>
+    empty === undefined ? value : emit.Where([empty, scalar(emit, type, 0), value]);
+  const shares = without(softmax(emit, without(scores), s.precision));
+  const y = emit.MatMul([shares, v]);
+  const joined = (): Value => {
+    const places = emit.Transpose([y], { perm: [0, 2, 1, 3] });
+    return emit.Reshape([places, integersConstant(emit, [0, 0, -1])]);
+  };
+  return [s.flat ? joined() : y, presentKey, presentValue, [products, capped, scores, shares][s.shown] ?? products];
+}
+
+const Attention = defineOp<Settings>({
+  name: "Attention",
+  read,
+  infer,
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes,
+  lower,
+  gradient: new Miss("is lowered first"),
+  cost: (s, site) => {
+    const found = shapesAt(s, site);
+    if (found instanceof Miss) return found;
+    const pairs = product([found.q.batch, s.heads, found.q.places, found.keys]);
+    return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
+  },
+  quantize: new Miss("runs in float"),
+});
+
+export const attentionOperators: readonly Op[] = [Attention];
