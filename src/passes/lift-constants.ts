@@ -28,6 +28,11 @@ export async function withStoredConstants<R extends Outcome>(model: Model, work:
   }
 }
 
+/** Makes stored tensors of the weights in Constant nodes, for good. */
+export function storeConstants(model: Model): void {
+  for (const one of lift(model)) removeNode(one);
+}
+
 interface Lifted {
   readonly node: Node;
   /** What the node makes; nobody reads it. */

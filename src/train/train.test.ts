@@ -49,6 +49,21 @@ describe("train", () => {
     expect(model.graph.value("fc1.weight")?.tensor).toBe(before);
   });
 
+  it("trains a weight in a Constant node as one that is stored", async () => {
+    const text = (weight: string) => `opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  ${weight}
+  y = MatMul(input, w)
+}`;
+    const inNode = parseModel(text("w = Constant() {value=float32[3, 3] [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}"));
+    const stored = parseModel(text("w: float32[3, 3] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]"));
+    const losses = async (model: typeof stored) =>
+      (await train(model, { data, epochs: 2, batch: 16 })).history.map(({ loss }) => loss);
+    expect(await losses(inNode)).toEqual(await losses(stored));
+    expect(await inNode.graph.value("w")?.tensor?.read()).toEqual(await stored.graph.value("w")?.tensor?.read());
+    expect([...inNode.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul"]);
+  });
+
   it("except leaves out the weights and biases of layers, and goes on with normalization", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 3, 2]) -> (y) {

@@ -11,6 +11,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import type { Batch } from "../tensor/types.ts";
 import { crossEntropy, type Loss } from "./loss.ts";
@@ -72,43 +73,49 @@ export const train = definePass({
   id: "train",
   summary: "Train a model, or fine-tune one after it was made smaller",
   options: trainOptions,
-  async run(model, options, context): Promise<TrainOutcome> {
-    const data = typeof options.data === "string" ? await openDataset(options.data, { part: "train" }) : options.data;
-    const size = Math.min(options.batch, data.count ?? options.batch);
-    const optimizer = optimizerFor(options.optimizer, options.momentum, options.weightDecay);
-    const rate = options.learningRate ?? (optimizer.name === "sgd" ? 0.05 : 0.001);
-    const total = data.count === undefined ? undefined : Math.floor(data.count / size) * options.epochs;
-    const history: Epoch[] = [];
-    let step: Step | undefined;
-    let done = 0;
-    try {
-      for (let epoch = 1; epoch <= options.epochs; epoch++) {
-        const started = performance.now();
-        let [sum, steps] = [0, 0];
-        for await (const batch of data.batches({ size, shuffle: epochSeed(context.seed, epoch), dropLast: true })) {
-          step ??= await createStep(model, batch, { ...stepOptions(options), carry: optimizer.carry }, context);
-          sum += await oneStep(step, batch, done + 1, context);
-          optimizer.update(step.parameters, rate * factor(options.schedule, done, total));
-          done++;
-          steps++;
-          context.progress(done, total);
-        }
-        if (step === undefined) throw new PithError("E_DATA", `${data.name} has no samples to train on.`);
-        step.store(model);
-        if (options.checkpoint !== undefined) await save(model, options.checkpoint);
-        const seconds = (performance.now() - started) / 1000;
-        history.push({ epoch, loss: sum / steps, steps, seconds });
-        context.log({
-          id: "epoch",
-          text: `epoch ${epoch}/${options.epochs}  loss ${(sum / steps).toFixed(4)}  ${seconds.toFixed(1)} s`,
-        });
-      }
-      return { changes: trained(step, model), misses: [], history };
-    } finally {
-      await step?.release();
-    }
-  },
+  run: (model, options, context) => withStoredConstants(model, () => trainModel(model, options, context)),
 });
+
+async function trainModel(
+  model: Model,
+  options: v.InferOutput<typeof trainOptions>,
+  context: Context,
+): Promise<TrainOutcome> {
+  const data = typeof options.data === "string" ? await openDataset(options.data, { part: "train" }) : options.data;
+  const size = Math.min(options.batch, data.count ?? options.batch);
+  const optimizer = optimizerFor(options.optimizer, options.momentum, options.weightDecay);
+  const rate = options.learningRate ?? (optimizer.name === "sgd" ? 0.05 : 0.001);
+  const total = data.count === undefined ? undefined : Math.floor(data.count / size) * options.epochs;
+  const history: Epoch[] = [];
+  let step: Step | undefined;
+  let done = 0;
+  try {
+    for (let epoch = 1; epoch <= options.epochs; epoch++) {
+      const started = performance.now();
+      let [sum, steps] = [0, 0];
+      for await (const batch of data.batches({ size, shuffle: epochSeed(context.seed, epoch), dropLast: true })) {
+        step ??= await createStep(model, batch, { ...stepOptions(options), carry: optimizer.carry }, context);
+        sum += await oneStep(step, batch, done + 1, context);
+        optimizer.update(step.parameters, rate * factor(options.schedule, done, total));
+        done++;
+        steps++;
+        context.progress(done, total);
+      }
+      if (step === undefined) throw new PithError("E_DATA", `${data.name} has no samples to train on.`);
+      step.store(model);
+      if (options.checkpoint !== undefined) await save(model, options.checkpoint);
+      const seconds = (performance.now() - started) / 1000;
+      history.push({ epoch, loss: sum / steps, steps, seconds });
+      context.log({
+        id: "epoch",
+        text: `epoch ${epoch}/${options.epochs}  loss ${(sum / steps).toFixed(4)}  ${seconds.toFixed(1)} s`,
+      });
+    }
+    return { changes: trained(step, model), misses: [], history };
+  } finally {
+    await step?.release();
+  }
+}
 
 async function oneStep(step: Step, batch: Batch, number: number, context: Context): Promise<number> {
   if (context.signal.aborted) throw new PithError("E_STOPPED", `Training was stopped at step ${number}.`);

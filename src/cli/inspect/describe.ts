@@ -5,6 +5,7 @@ import { infer } from "../../analysis/infer.ts";
 import { type Layer, layers } from "../../analysis/layers.ts";
 import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { storeConstants } from "../../passes/lift-constants.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
@@ -48,9 +49,12 @@ export interface Multiple {
 
 export type Description = ReturnType<typeof describeModel>;
 
-/** @param size bytes of the model file and the files that hold its weights. */
+/** @param model one that nobody saves: weights in Constant nodes become stored tensors. @param size bytes of its files. */
 export function describeModel(model: Model, path: string, size: number) {
   const { header, graph } = model;
+  const operators = countOperators(graph);
+  // A weight is a weight, wherever the exporter put it.
+  storeConstants(model);
   const inference = infer(model);
   const costs = cost(model, inference);
   const found = layers(model, inference);
@@ -63,7 +67,7 @@ export function describeModel(model: Model, path: string, size: number) {
     opsets: Object.fromEntries([...header.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),
     inputs: graph.feeds.map(port),
     outputs: graph.outputs.map(port),
-    operators: countOperators(graph),
+    operators,
     parameters: costs.parameters,
     macs: multiple(costs.macs),
     layers: found.map((layer: Layer): LayerRow => {
