@@ -92,6 +92,36 @@ const reshapes: Pair = {
   },
 };
 
+/**
+ * Leading axes that are merged, stand still while others change places, and are parted again, may as well stand still by themselves:
+ *
+ *     Reshape: b × h × s × d → bh × s × d;  Transpose: bh × d × s;  Reshape: b × h × d × s
+ */
+const mergedAround: Pair = {
+  what: "axes need not be merged around a transposition",
+  first: ["Transpose"],
+  second: ["Reshape"],
+  fuse(scope) {
+    const { first, second, firstSite, input, emit } = scope;
+    const merge = first.inputs[0]?.producer;
+    const [x] = merge?.inputs ?? [];
+    const perm = permutation(firstSite);
+    if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
+    const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
+    const out = dimsOf(scope, second.outputs[0]);
+    if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
+    const extra = dims.length - merged.length;
+    if (extra <= 0 || out.length !== dims.length) return undefined;
+    const full = [
+      ...Array.from({ length: extra + 1 }, (_, axis) => axis),
+      ...perm.slice(1).map((axis) => axis + extra),
+    ];
+    const kept = merged.slice(1).every((dim, axis) => dim === dims[axis + 1 + extra]);
+    if (!kept || !full.every((from, to) => dims[from] === out[to])) return undefined;
+    return { value: emit.named(second.outputs[0]?.name ?? "transposed").Transpose([x], { perm: full }) };
+  },
+};
+
 /** A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. */
 export function shapeFor(
   dims: readonly Dim[] | undefined,
@@ -305,6 +335,7 @@ export const layoutPairs: readonly Pair[] = [
   unsqueezes,
   squeezes,
   reshapes,
+  mergedAround,
   concats,
   slices,
   slicedShape,

@@ -1,10 +1,10 @@
 /** Pairs that compute: products with what is added to them, conversions, what is done twice. */
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { integer, integers } from "./attributes.ts";
-import type { Site } from "./define.ts";
-import type { Pair } from "./pair.ts";
+import type { Pair, PairScope } from "./pair.ts";
 import { broadcast, isConstant } from "./rules.ts";
 
 /** A product of two matrices and what is added to it is a Gemm. ONNX Runtime's Gemm is slow in half precision: float32 and float64 only. */
@@ -90,22 +90,31 @@ const casts: Pair = {
   },
 };
 
+/** Operators that only move, repeat or pick elements of their input 0. */
+const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Identity", "Tile"];
+
 /** States that start at zero are what a recurrent layer starts with if it is given none. */
 const zeroStates: Pair = {
   what: "a state of zeros need not be given",
-  first: ["ConstantOfShape", "Expand"],
+  first: ["ConstantOfShape", ...moving],
   second: ["LSTM", "GRU", "RNN"],
-  fuse({ first, second, firstSite, input }) {
+  fuse({ second, input, operand }) {
     if (input !== 5 && input !== 6) return undefined;
-    const zeros = first.op === "Expand" ? isConstant(firstSite.inputs[0], 0) : fillsWithZero(firstSite);
-    return zeros ? { inputs: second.inputs.with(input, undefined) } : undefined;
+    const value = second.inputs[input];
+    return value !== undefined && isZero(value, operand) ? { inputs: second.inputs.with(input, undefined) } : undefined;
   },
 };
 
-function fillsWithZero(site: Site): boolean {
-  const value = site.attribute("value");
-  if (value === undefined) return true;
-  const small = value.kind === "tensor" ? value.value.small : undefined;
+function isZero(value: Value, operand: PairScope["operand"]): boolean {
+  if (isConstant(operand(value), 0)) return true;
+  const { producer } = value;
+  const [source] = producer?.inputs ?? [];
+  if (producer === undefined || source === undefined || producer.domain !== "") return false;
+  if (moving.includes(producer.op)) return isZero(source, operand);
+  if (producer.op !== "ConstantOfShape") return false;
+  const fill = producer.attributes.get("value");
+  const small = fill?.kind === "tensor" ? fill.value.small : undefined;
+  if (fill === undefined) return true;
   return small !== undefined && small.type !== "string" && Number(small.data[0]) === 0;
 }
 

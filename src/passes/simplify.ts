@@ -15,6 +15,7 @@ import { mergeInitializers } from "./merge-initializers.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
+import { splitSlices } from "./split-slices.ts";
 import { storeConstants } from "./store-constants.ts";
 
 const cleanUps = [
@@ -25,6 +26,7 @@ const cleanUps = [
   removeIdentities,
   fuseAffine,
   fusePairs,
+  splitSlices,
   deduplicate,
   mergeInitializers,
   dropUnused,
