@@ -35,6 +35,9 @@ import { unaryExamples } from "./unary.examples.ts";
 import { variadicExamples } from "./variadic.examples.ts";
 import { attentionExamples } from "./attention.examples.ts";
 import { rotaryExamples } from "./rotary.examples.ts";
+import { dropoutExamples } from "./dropout.examples.ts";
+import { lossExamples } from "./loss.examples.ts";
+import { localNormExamples } from "./local-norm.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
@@ -72,4 +75,7 @@ export const examples: readonly Example[] = [
   ...resizeExamples,
   ...attentionExamples,
   ...rotaryExamples,
+  ...dropoutExamples,
+  ...lossExamples,
+  ...localNormExamples,
 ];

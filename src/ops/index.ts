@@ -36,6 +36,9 @@ import { unaryOperators } from "./unary.ts";
 import { variadicOperators } from "./variadic.ts";
 import { attentionOperators } from "./attention.ts";
 import { rotaryOperators } from "./rotary.ts";
+import { dropoutOperators } from "./dropout.ts";
+import { lossOperators } from "./loss.ts";
+import { localNormOperators } from "./local-norm.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
@@ -74,6 +77,9 @@ export const operators = new Registry([
   ...resizeOperators,
   ...attentionOperators,
   ...rotaryOperators,
+  ...dropoutOperators,
+  ...lossOperators,
+  ...localNormOperators,
 ]);
 
 export type {

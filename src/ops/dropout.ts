@@ -1,0 +1,76 @@
+/**
+ * Dropout: in inference the input as it is; in training each number is 0 with probability `ratio`, else divided by 1 - ratio, and the second
+ * output says which were kept.
+ * Opset history: before 12 it is always inference (and before 7 an attribute says so); since 12 ratio and training mode are inputs. The mask
+ * is of the input's type before 10, bool since.
+ */
+import { Miss } from "../errors.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { decimal, integer } from "./attributes.ts";
+import { defineOp, noParameters, type Op, type Operand } from "./define.ts";
+import { need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
+
+interface Settings {
+  /** Undefined where it is computed at run time. */
+  readonly ratio: number | undefined;
+  readonly training: boolean | undefined;
+  readonly seed: number | undefined;
+  /** The mask is there, and at inference nothing is true in it: so it was before 12. */
+  readonly emptyMask: boolean;
+}
+
+function known(operand: Operand | undefined, byDefault: number): number | undefined {
+  if (operand === undefined) return byDefault;
+  if (operand.small !== undefined) return toNumbers(operand.small)[0];
+  const [element] = operand.elements ?? [];
+  return typeof element === "number" ? element : undefined;
+}
+
+const Dropout = defineOp<Settings>({
+  name: "Dropout",
+  read: (site) => {
+    const asInput = site.version >= 12;
+    const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;
+    return {
+      ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
+      training: training === undefined ? undefined : training !== 0,
+      seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
+      emptyMask: !asInput && site.outputs > 1,
+    };
+  },
+  infer: (_, site) => {
+    const { type, dims } = need(site, 0);
+    return [
+      { type, dims },
+      { type: site.version < 10 ? type : "bool", dims },
+    ];
+  },
+  unchanged: (s) => (s.training === false || s.ratio === 0 ? 0 : undefined),
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: (_, site) => {
+    const rule = sameAxes(site);
+    if (rule instanceof Miss || site.outputs < 2) return rule;
+    const mask = rule.links.map((_, axis) => ({ from: ["in0", axis], to: ["out1", axis] }) as const);
+    return { links: [...rule.links, ...mask] };
+  },
+  // Which numbers are dropped is drawn anew: two runs of the primitives differ as two runs of the node do.
+  lower: (s, emit, [x]) => {
+    if (x === undefined) return new Miss("an operand is missing");
+    if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
+    if (!s.training || s.ratio === 0) {
+      const all = emit.Expand([scalar(emit, "bool", 1), emit.Shape([x])]);
+      return [emit.Identity([x]), all];
+    }
+    const type = typeOf(x);
+    const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });
+    const kept = emit.GreaterOrEqual([draws, scalar(emit, type, s.ratio)]);
+    const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
+    return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scalar(emit, type, scale)]), kept];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: noMacs,
+  quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops numbers at random")),
+});
+
+export const dropoutOperators: readonly Op[] = [Dropout];

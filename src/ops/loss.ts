@@ -1,0 +1,84 @@
+/**
+ * Losses as operators: NegativeLogLikelihoodLoss of log-probabilities, and SoftmaxCrossEntropyLoss, which takes the logarithm of the softmax
+ * over axis 1 first (its second output). Scores: samples × classes × places; targets: samples × places, class numbers.
+ *
+ * A place costs -weight(class) · score(class), nothing where the class is `ignore_index`. "mean" divides by the sum of the weights that count.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { integer, text } from "./attributes.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+
+interface Settings {
+  readonly ignored: number | undefined;
+  readonly reduction: string;
+}
+
+function read(site: Site): Settings {
+  const ignored = site.attribute("ignore_index") === undefined ? undefined : integer(site, "ignore_index", 0);
+  return { ignored, reduction: text(site, "reduction", "mean") };
+}
+
+function lossOf(s: Settings, emit: Emit, [scores, target, weight]: readonly (Value | undefined)[]): Value | Miss {
+  if (scores === undefined || target === undefined) return new Miss("an operand is missing");
+  const type = typeOf(scores);
+  const zero = scalar(emit, type, 0);
+  const classAxis = integersConstant(emit, [1]);
+  const counts =
+    s.ignored === undefined ? undefined : emit.Not([emit.Equal([target, scalar(emit, typeOf(target), s.ignored)])]);
+  // What is ignored need not be a class: it looks at class 0, and does not count.
+  const classes = counts === undefined ? target : emit.Where([counts, target, scalar(emit, typeOf(target), 0)]);
+  const picked = emit.GatherElements([scores, emit.Unsqueeze([classes, classAxis])], { axis: 1 });
+  const cost = emit.Neg([emit.Squeeze([picked, classAxis])]);
+  const given = weight === undefined ? undefined : emit.Gather([weight, classes], { axis: 0 });
+  const factor = counts === undefined ? given : emit.Where([counts, given ?? scalar(emit, type, 1), zero]);
+  const weighed = factor === undefined ? cost : emit.Mul([cost, factor]);
+  if (s.reduction === "none") return weighed;
+  const sum = emit.ReduceSum([weighed], { keepdims: 0 });
+  if (s.reduction === "sum") return sum;
+  return factor === undefined
+    ? emit.ReduceMean([cost], { keepdims: 0 })
+    : emit.Div([sum, emit.ReduceSum([factor], { keepdims: 0 })]);
+}
+
+function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op {
+  const normalizes = name === "SoftmaxCrossEntropyLoss";
+  return defineOp<Settings>({
+    name,
+    read,
+    infer: (s, site) => {
+      const { type, dims } = need(site, 0);
+      const cost: Inferred = { type, dims: s.reduction === "none" ? site.inputs[1]?.dims : [] };
+      return [cost, { type, dims }];
+    },
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    // Without a mean or sum over them, samples and places are apart.
+    axes: (s, site) => {
+      const dims = dimsAt(site, 1);
+      if (dims instanceof Miss) return dims;
+      const classes: AxisLink = { refuses: ["in0", 1], reason: "classes are counted" };
+      if (s.reduction !== "none") return { links: [classes] };
+      const links = dims.flatMap((_, axis): AxisLink[] => {
+        const own = axis === 0 ? 0 : axis + 1;
+        const shown: AxisLink[] = site.outputs > 1 ? [{ from: ["in0", own], to: ["out1", own] }] : [];
+        return [{ from: ["in0", own], to: ["out0", axis] }, { from: ["in1", axis], to: ["out0", axis] }, ...shown];
+      });
+      return { links: [...links, classes] };
+    },
+    lower: (s, emit, [scores, ...rest]) => {
+      const logarithms = normalizes && scores !== undefined ? emit.LogSoftmax([scores], { axis: 1 }) : scores;
+      const cost = lossOf(s, emit, [logarithms, ...rest]);
+      if (cost instanceof Miss) return cost;
+      return logarithms === undefined ? [cost] : [cost, logarithms];
+    },
+    gradient: new Miss("is lowered first"),
+    cost: noMacs,
+    quantize: new Miss("runs in float"),
+  });
+}
+
+export const lossOperators: readonly Op[] = [loss("NegativeLogLikelihoodLoss"), loss("SoftmaxCrossEntropyLoss")];
