@@ -138,7 +138,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   const info = async (field: Field): Promise<ValueInfo> => {
     const loaded = await file.loaded(field);
     const read = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
-    file.count(read.metadata.size + (read.type?.dims?.length ?? 0));
+    file.count(1 + read.metadata.size + (read.type?.dims?.length ?? 0));
     return read;
   };
   for (const field of fields) {
@@ -206,6 +206,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
 
 async function addInitializer(reading: Reading, field: Field, graph: Graph): Promise<void> {
   const { file } = reading;
+  file.count(1);
   const read = await readTensor(file, await file.inside(field), reading.external, "tensor");
   const { name, tensor } = read;
   if (name === "") throw new PithError("E_MODEL", `graph "${graph.name}": a stored tensor has no name.`);

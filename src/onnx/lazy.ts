@@ -15,14 +15,17 @@ const wholeBytes = 2 ** 16;
 const firstWindow = 2 ** 12;
 const lastWindow = 2 ** 18;
 
-/** Fields of all messages together: some two hundred bytes of memory each. A network of a hundred thousand nodes has two million. */
-const fieldsLimit = 2 ** 23;
+/** Fields of all messages together: a hundred bytes of memory each. A network of a hundred thousand nodes has two million. */
+const fieldsLimit = 2 ** 22;
+/** Nodes, their outputs and attributes, inputs, types, stored tensors: up to two kilobytes each. The same network has half a million. */
+const elementsLimit = 2 ** 20;
 /** Long texts, functions and whatever else is kept in memory as it stands, all together. */
 const carriedLimit = 2 ** 28;
 
 export class LazyFile {
   readonly source: ByteSource;
   #fields = 0;
+  #elements = 0;
   #carried = 0;
   #window: Uint8Array = new Uint8Array(0);
   #base = 0;
@@ -84,16 +87,20 @@ export class LazyFile {
     return { ...field, whole: await this.source.read(field.from, field.end) };
   }
 
-  /** Counts parts that a message is made of. @throws PithError E_UNSUPPORTED if the file has too many for memory. */
-  count(parts: number): void {
-    this.#fields += parts;
-    if (this.#fields > fieldsLimit) {
-      throw new PithError("E_UNSUPPORTED", `it is made of more than ${fieldsLimit} parts.`);
+  /** Counts what a graph is made of. @throws PithError E_UNSUPPORTED if the file has too much of it for memory. */
+  count(elements: number): void {
+    this.#elements += elements;
+    if (this.#elements > elementsLimit) {
+      throw new PithError(
+        "E_UNSUPPORTED",
+        `its graphs have more than ${elementsLimit} nodes, values and attributes together.`,
+      );
     }
   }
 
   #counted(fields: Field[]): Field[] {
-    this.count(fields.length);
+    this.#fields += fields.length;
+    if (this.#fields > fieldsLimit) throw new PithError("E_UNSUPPORTED", `it has more than ${fieldsLimit} fields.`);
     return fields;
   }
 

@@ -74,6 +74,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
         unknown.push(loaded);
     }
   }
+  file.count(1 + outputs.length + attributes.length + metadata.length);
   if (texts.op === "") {
     throw new PithError("E_MODEL", `the node "${texts.name}" at byte ${message.from} names no operator.`);
   }

@@ -1,0 +1,81 @@
+/** Ways to break a file, for the quick and the slow tests: all by chance, all from a seed. */
+import { PithError } from "../../src/errors.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import type { Random } from "../../src/tensor/random.ts";
+import type { ByteSource } from "../../src/tensor/types.ts";
+
+/** Opens a file, reads every tensor and encodes it again. What is no PithError, or does not name the file, is thrown on. */
+export async function readAll(bytes: Uint8Array): Promise<"opened" | "refused"> {
+  try {
+    const model = await open(inMemory(bytes));
+    for (const value of model.graph.values()) await value.tensor?.read();
+    await encodeToBytes(model);
+    await encodeToBytes(model.clone());
+    return "opened";
+  } catch (error) {
+    // Where it goes wrong only when a tensor is read, its place is named.
+    if (error instanceof PithError && /"damaged"|tensor "/.test(error.message)) return "refused";
+    throw error;
+  }
+}
+
+/** A source that refuses what lies outside, as files do: nothing may be read that is not there. */
+function inMemory(bytes: Uint8Array): ByteSource {
+  const size = bytes.byteLength;
+  return {
+    name: "damaged",
+    size,
+    async read(start, end) {
+      if (!(start >= 0 && start <= end && end <= size))
+        throw new Error(`bytes ${start} to ${end} of ${size} were read`);
+      return bytes.slice(start, end);
+    },
+  };
+}
+
+/** One to four wounds. */
+export function damaged(bytes: Uint8Array, numbers: Random): Uint8Array {
+  let wounded = bytes;
+  for (let wounds = 1 + numbers.integer(4); wounds > 0; wounds--) wounded = wound(wounded, numbers);
+  return wounded;
+}
+
+/** Numbers that lie: the largest a varint can say, one byte more than it may take, 2³², −1, a number without an end. */
+const lies: readonly (readonly number[])[] = [
+  [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+  [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+  [0x80, 0x80, 0x80, 0x80, 0x10],
+  [0xff, 0xff, 0xff, 0xff, 0x07],
+  [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80],
+  [0x00],
+];
+
+function wound(bytes: Uint8Array, numbers: Random): Uint8Array {
+  const at = numbers.integer(bytes.byteLength + 1);
+  const length = 1 + numbers.integer(16);
+  const [before, after] = [bytes.subarray(0, at), bytes.subarray(at)];
+  switch (numbers.integer(6)) {
+    case 0: {
+      const flipped = bytes.slice();
+      if (at < flipped.length) flipped[at] = (flipped[at] ?? 0) ^ (1 << numbers.integer(8));
+      return flipped;
+    }
+    case 1: {
+      const other = bytes.slice();
+      if (at < other.length) other[at] = numbers.integer(256);
+      return other;
+    }
+    case 2:
+      return join(before, after.subarray(length));
+    case 3:
+      return join(before, bytes.subarray(numbers.integer(bytes.byteLength + 1)).subarray(0, length), after);
+    case 4:
+      return join(before, Uint8Array.from(lies[numbers.integer(lies.length)] ?? []), after.subarray(1));
+    default:
+      return numbers.integer(8) === 0 ? before : join(before, after.subarray(1));
+  }
+}
+
+function join(...parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(Buffer.concat(parts));
+}
