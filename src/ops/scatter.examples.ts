@@ -56,6 +56,7 @@ export const scatterExamples: readonly Example[] = [
 
   example("Scatter", "(x: float32[3, 2], u: float32[1, 2]) i: int64[1, 2] = [0, 2]; y = Scatter(x, i, u)", {
     opset: 9,
+    misses: renamed,
   }),
   example(
     "Scatter along rows",

@@ -80,7 +80,7 @@ function claimed(model: Model, example: Example): number {
 
 const multiplies = (example: Example): boolean => {
   const node = lastNode(symbolicModel(example));
-  return /^(Conv|ConvInteger|ConvTranspose|MatMul|MatMulInteger|Gemm|Fused\w+|TransposeMatMul)$/.test(node.op);
+  return /^(Conv|ConvInteger|ConvTranspose|MatMul|MatMulInteger|Gemm|Fused\w+|TransposeMatMul|Einsum)$/.test(node.op);
 };
 
 describe("multiply-accumulates equal a counted execution", () => {
