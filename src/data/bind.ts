@@ -10,6 +10,7 @@ import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { rowLength } from "./rows.ts";
+import { beginColumn } from "./states.ts";
 
 /** What a binding needs to know of a graph input; the values in `model.graph.feeds` have it. */
 export interface ModelInput {
@@ -57,7 +58,7 @@ interface Link {
 }
 
 function link(input: ModelInput, inputs: number, batch: Batch, owner: string): Link {
-  const others = Object.keys(batch).filter((name) => name !== "label");
+  const others = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const only = inputs === 1 && others.length === 1 ? others[0] : undefined;
   const column = batch[input.name] === undefined ? only : input.name;
   const dense = column === undefined ? undefined : batch[column];

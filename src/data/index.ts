@@ -1,8 +1,10 @@
 /** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
+export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrames } from "./beside.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
+export { parseStated, type Stated } from "./how.ts";
 export { idx, parseIdx } from "./idx.ts";
 export { type ImagesOptions, imageFiles, images } from "./images.ts";
 export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
@@ -13,7 +15,15 @@ export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
 export type { Reading } from "./open-file.ts";
 export { openParts, type Parts, type PartsOptions } from "./parts.ts";
-export { findImages, type ImageInput, preprocess, preprocessBatch, type StoredImages } from "./preprocess.ts";
+export {
+  findImages,
+  geometryUsed,
+  type ImageInput,
+  imageChannels,
+  preprocess,
+  preprocessBatch,
+  type StoredImages,
+} from "./preprocess.ts";
 export {
   candidates,
   fromPreprocessorConfig,
@@ -24,6 +34,14 @@ export {
 } from "./presets.ts";
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 export { collect, draw, split, take } from "./select.ts";
+export {
+  isLanguageModel,
+  type SequenceOptions,
+  textColumns,
+  tokenInput,
+  tokenize,
+} from "./sequences.ts";
+export { findStates, parseState, type State, setStates, statesText } from "./states.ts";
 export { csv, type TableOptions } from "./table.ts";
 export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";
 export { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";

@@ -8,7 +8,7 @@ import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { geometryText } from "./geometry.ts";
+import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
 import { fitStored, geometryFor, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
@@ -59,6 +59,20 @@ async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing)
   const stored = images === undefined ? undefined : batch[images.name];
   if (images === undefined || stored?.type !== "uint8") return batch;
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
+}
+
+/**
+ * The same samples with their images as bytes in the size that the model takes: for who prepares them several times. Pictures are read from their files
+ * once, and stored as N×H×W×C.
+ */
+export function storedPictures(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
+  return mapBatches(dataset, (batch) => storedImages(batch, input, how));
+}
+
+/** The geometries that are usual for a model whose images come from files, the likeliest first; none for images that are stored. */
+export function pictureGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
+  const { size } = pictureTarget(input.type, undefined);
+  return pictureFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
 }
 
 /** How many channels images have that a model is fed with: those that are stored, or those that the model takes of a file. Undefined without images. */

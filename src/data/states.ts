@@ -58,7 +58,9 @@ export function parseState(text: string): State {
   const at = text.indexOf("=");
   const [output, input] = [text.slice(0, at), text.slice(at + 1)];
   if (at > 0 && input !== "") return { output, input };
-  throw new PithError("E_OPTION", `"${text}" says no state: expected output=input.`, { hint: "For instance stateN=state." });
+  throw new PithError("E_OPTION", `"${text}" says no state: expected output=input.`, {
+    hint: "For instance stateN=state.",
+  });
 }
 
 /** The states of a model: those it says, or those guessed for inputs that the data (`given`: the names of its columns) does not give. */
@@ -83,7 +85,9 @@ export function findStates(model: StatefulModel, given: readonly string[]): read
   });
   open.forEach((input, index) => {
     const left = fits[index]?.filter((output) => !taken.has(output.name)) ?? [];
-    const rivals = open.filter((other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]));
+    const rivals = open.filter(
+      (other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]),
+    );
     // As many inputs as outputs of one shape: they are listed in one order.
     if (left.length === rivals.length) take(input, left[0]);
   });
@@ -119,7 +123,8 @@ function compatible(a: Dim, b: Dim | undefined): boolean {
 }
 
 /** Words that say before or after, and nothing of what a state is. */
-const beforeAndAfter = /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
+const beforeAndAfter =
+  /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
 /** "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
 function alike(input: string, output: string): boolean {
@@ -151,7 +156,11 @@ export function carried(outputs: Batch, { output, input }: State, before: Dense)
     return { ...dense, dims: before.dims } as Dense;
   }
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
-  throw new PithError("E_DATA", `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`, {
-    hint: "Say what is carried: --states output=input.",
-  });
+  throw new PithError(
+    "E_DATA",
+    `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
+    {
+      hint: "Say what is carried: --states output=input.",
+    },
+  );
 }

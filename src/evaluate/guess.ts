@@ -2,10 +2,18 @@
  * Which preprocessing a model was trained with, found by trying: a model scores far better on images prepared as it knows them.
  * The guess is stated, never silent; a best score no better than chance says that none of them was right.
  */
-import { findImages, type ImageInput, preprocess } from "../data/preprocess.ts";
+import { type Geometry, geometryText } from "../data/geometry.ts";
+import {
+  geometryUsed,
+  type ImageInput,
+  imageChannels,
+  pictureGeometries,
+  preprocess,
+  storedPictures,
+} from "../data/preprocess.ts";
 import { candidates, type Preprocessing } from "../data/presets.ts";
-import { collect, draw } from "../data/select.ts";
-import type { Dataset } from "../data/types.ts";
+import { collect, draw, take } from "../data/select.ts";
+import type { Dataset, IndexedDataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -16,9 +24,9 @@ import { mcnemarExact } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
 import type { Estimate } from "./types.ts";
 
-/** Enough to tell the right one from most others; those that are not told apart are tried on more. */
-const samplesTried = 256;
-const samplesOfContenders = 1024;
+/** Samples of each round: those that a round leaves no doubt about are not tried in the next. */
+const rounds = [64, 256, 1024] as const;
+const mostSamples = 1024;
 /** The guess belongs to model and data, not to a run: always the same draw. */
 const drawSeed = 0;
 
@@ -41,9 +49,10 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries the usual preprocessings on 256 samples drawn at random, what these do not tell from the best on 1,024, and takes the one with which
- * the model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
- * @throws PithError E_DATA if the data has no stored images or no labels, or does not fit the model.
+ * Tries the usual preprocessings on 64 samples drawn at random, what these do not tell from the best on 256, and then on 1,024; takes the one
+ * with which the model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
+ * Pictures in files are tried cut from the middle and whole, too.
+ * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
  */
@@ -54,11 +63,11 @@ export async function guessPreprocessing(
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
   const { tried, ...rest } = options;
-  const sample = await collect(draw(dataset, samplesOfContenders, drawSeed));
+  const sample = await collect(draw(dataset, mostSamples, drawSeed));
   const batch = await sample.gather(Uint32Array.of(0));
-  const images = findImages(batch);
   const input = imageInput(model);
-  if (images === undefined) {
+  const channels = imageChannels(batch, input);
+  if (channels === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no stored images (uint8): there is no preprocessing to guess.`);
   }
   if (batch.label === undefined) {
@@ -70,25 +79,49 @@ export async function guessPreprocessing(
       },
     );
   }
-  const score = async (preprocessing: Preprocessing, samples: Dataset): Promise<Trial> => {
+  const [usual, ...others] = pictureGeometries(batch, input);
+  const first = tried ?? candidates(channels).map((how) => cut(how, usual));
+  const score = async (how: Preprocessing, samples: Dataset): Promise<Trial> => {
     const metrics = [accuracy(), crossEntropy()];
-    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, preprocessing), metrics, rest);
+    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, how), metrics, rest);
     if (right === undefined || loss === undefined) throw new PithError("E_USAGE", "There is no metric to measure.");
-    return { preprocessing, accuracy: right.estimate, loss: loss.estimate.value, right: right.rows };
+    return { preprocessing: how, accuracy: right.estimate, loss: loss.estimate.value, right: right.rows };
+  };
+  /** Scores of all on the same samples, whose pictures are read once for each geometry. */
+  const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
+    const trials: Trial[] = [];
+    let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
+    for (const how of all) {
+      const geometry = geometryUsed(batch, input, how);
+      if (stored?.geometry !== geometry) {
+        stored = { geometry, samples: await collect(storedPictures(samples, input, how)) };
+      }
+      const { resize: _, crop: __, ...values } = how;
+      const found = await score(geometry === "" ? how : values, stored.samples);
+      trials.push({ ...found, preprocessing: how });
+    }
+    return trials.sort(order);
   };
   let trials: Trial[] = [];
-  for (const preprocessing of tried ?? candidates(images.channels)) {
-    trials.push(await score(preprocessing, draw(sample, samplesTried, drawSeed)));
-  }
-  trials.sort(order);
-  let contenders = trials.filter((trial) => notWorse(trial, trials[0]));
-  if (contenders.length > 1 && sample.count > samplesTried) {
-    const others = trials.filter((trial) => !contenders.includes(trial));
-    const again: Trial[] = [];
-    for (const { preprocessing } of contenders) again.push(await score(preprocessing, sample));
-    again.sort(order);
-    contenders = again.filter((trial) => notWorse(trial, again[0]));
-    trials = [...again, ...others];
+  let contenders: Trial[] = [];
+  let open = first;
+  for (const size of rounds) {
+    const found = await scoreAll(open, take(sample, size));
+    trials = [...found, ...trials.filter((trial) => !open.includes(trial.preprocessing))];
+    contenders = found.filter((trial) => notWorse(trial, found[0]));
+    const [best] = contenders;
+    // The other ways to cut are tried with the values that fit best, once those are known.
+    if (size === rounds[0] && best !== undefined && tried === undefined && others.length > 0) {
+      const more = await scoreAll(
+        others.map((geometry) => cut(best.preprocessing, geometry)),
+        take(sample, size),
+      );
+      trials = [...trials, ...more].sort(order);
+      contenders = [...contenders, ...more].sort(order);
+      contenders = contenders.filter((trial) => notWorse(trial, contenders[0]));
+    }
+    if (contenders.length <= 1 || sample.count <= size) break;
+    open = contenders.map((trial) => trial.preprocessing);
   }
   // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
   contenders.sort((a, b) => lossOf(a) - lossOf(b));
@@ -104,6 +137,14 @@ export async function guessPreprocessing(
     chance,
     trusted: best.accuracy.low > chance,
   };
+}
+
+/** The same values of pictures that are resized and cut in some way; the name says it. */
+function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+  if (geometry === undefined) return how;
+  const { resize: _, crop: __, filter: ___, ...values } = how;
+  const [name = how.name] = how.name.split(" ");
+  return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
 interface Trial extends PreprocessingScore {
@@ -133,13 +174,15 @@ function notWorse(trial: Trial, best: Trial | undefined): boolean {
   return onlyThis >= onlyBest || mcnemarExact(onlyBest, onlyThis) > 0.05;
 }
 
-/** The input that takes the images: the only one. */
+/** The input that takes the images: the only one, or the only one in their shape. */
 export function imageInput(model: Model): ImageInput {
-  const [input, ...more] = model.graph.feeds;
+  const { feeds } = model.graph;
+  const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);
+  const [input, ...more] = feeds.length === 1 ? feeds : shaped;
   if (input !== undefined && more.length === 0) return input;
-  const names = model.graph.feeds.map((value) => value.name).join(", ");
+  const names = feeds.map((value) => value.name).join(", ");
   throw new PithError(
     "E_DATA",
-    `The model has ${model.graph.feeds.length} inputs (${names}): which one takes the images must be said.`,
+    `The model has ${feeds.length} inputs (${names}): which one takes the images must be said.`,
   );
 }

@@ -1,9 +1,11 @@
-/** A model over batches of a data set, whatever number of samples it takes at a time. */
+/** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
 import { type Binding, bindInputs } from "../data/bind.ts";
-import { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { gatherRows, joinRows, mapColumns, rowLength, sampleCount, sliceRows } from "../data/rows.ts";
+import { beginColumn, carried, findStates, initialState, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface Runner {
@@ -14,7 +16,8 @@ export interface Runner {
 
 /**
  * Loads a model to be run on batches of a data set. A model that fixes its number of samples gets that many at a time, the last ones
- * padded; one without a batch axis gets sample by sample.
+ * padded; one without a batch axis gets sample by sample. So does one that carries states, which begin as zeros at the first sample and
+ * wherever the data says that something new begins.
  */
 export async function createRunner(
   engine: Engine,
@@ -24,10 +27,45 @@ export async function createRunner(
 ): Promise<Runner> {
   const session = await engine.load(model, options);
   let binding: Binding | undefined;
+  let states: readonly State[] = [];
+  let held: Batch = {};
+  const begin = (): void => {
+    held = Object.fromEntries(
+      model.graph.feeds.flatMap((feed) =>
+        states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed)] as const] : [],
+      ),
+    );
+  };
+  const bind = (batch: Batch): Binding => {
+    states = findStates(model, givenInputs(model, batch));
+    begin();
+    const rest = model.graph.feeds.filter(({ name }) => held[name] === undefined);
+    const bound = bindInputs(rest, batch, owner);
+    if (states.length > 0 && bound.size !== undefined && bound.size !== 1) {
+      throw new PithError(
+        "E_DATA",
+        `The model takes ${bound.size} samples at a time and carries states from run to run.`,
+      );
+    }
+    return bound;
+  };
   return {
     async run(batch) {
-      binding ??= bindInputs(model.graph.feeds, batch, owner);
+      binding ??= bind(batch);
       const { size, feeds } = binding;
+      if (states.length > 0) {
+        const steps: Batch[] = [];
+        for (let at = 0; at < sampleCount(batch, owner); at++) {
+          const one = window(batch, at, 1, 1);
+          if (startsAnew(one)) begin();
+          const outputs = await session.run({ ...feeds(one), ...held });
+          held = Object.fromEntries(
+            states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
+          );
+          steps.push(mapColumns(outputs, (dense) => perSample(dense, 1, 1)));
+        }
+        return join(steps, owner);
+      }
       if (size === undefined) return session.run(feeds(batch));
       const count = sampleCount(batch, owner);
       const parts: Batch[] = [];
@@ -39,6 +77,30 @@ export async function createRunner(
     },
     release: () => session.release(),
   };
+}
+
+/** The inputs that the data gives: by the names of columns, or the only column to the first input that it can be. */
+function givenInputs(model: Model, batch: Batch): readonly string[] {
+  const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
+  const { feeds } = model.graph;
+  if (columns.length !== 1 || feeds.some(({ name }) => columns.includes(name))) return columns;
+  const [column = ""] = columns;
+  const dense = batch[column];
+  const elements = dense === undefined ? 0 : rowLength(dense);
+  const fitting = feeds.find(({ type }) => {
+    const sizes = type?.dims?.filter((dim) => typeof dim === "number") ?? [];
+    return elements % Math.max(1, elementCount(sizes)) === 0;
+  });
+  return fitting === undefined ? columns : [...columns, fitting.name];
+}
+
+function startsAnew(sample: Batch): boolean {
+  const mark = sample[beginColumn];
+  return mark?.type === "bool" && mark.data[0] === 1;
+}
+
+function missingState({ input }: State): never {
+  throw new PithError("E_DATA", `The state "${input}" was never begun.`);
 }
 
 /** `count` samples from `start`, the last one repeated until there are `size`. */

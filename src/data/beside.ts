@@ -1,0 +1,103 @@
+/** What the files beside a model say of it, and what its inputs say: how data is to be read for it. */
+import { folderOf, joinPath } from "#platform";
+import type { Model } from "../graph/model.ts";
+import type { ModelInput } from "./bind.ts";
+import type { FrameOptions } from "./frames.ts";
+import type { Stated } from "./how.ts";
+import type { OpenDatasetOptions } from "./open.ts";
+import { fromPreprocessorConfig, type Preprocessing } from "./presets.ts";
+import { isLanguageModel, tokenInput } from "./sequences.ts";
+import { findStates } from "./states.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "./tokenizer.ts";
+
+export interface Beside {
+  /** preprocessor_config.json */
+  readonly preprocessing: Preprocessing | undefined;
+  /** tokenizer.json */
+  readonly tokenizer: TextTokenizer | undefined;
+  /** id2label of config.json, in the order of ids. */
+  readonly classes: readonly string[] | undefined;
+  /** "BertForSequenceClassification": architectures of config.json. */
+  readonly architecture: string | undefined;
+}
+
+/**
+ * Reads the files that exporters put beside a model, or into the folder above it.
+ * @throws PithError E_DATA with the file that is there and not understood.
+ */
+export async function filesBeside(modelPath: string): Promise<Beside> {
+  const own = folderOf(modelPath);
+  const folders = [own, joinPath(own, "..")];
+  const first = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
+    for (const folder of folders) {
+      const found = await read(folder);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  const config = await first((folder) => readSettings(joinPath(folder, "config.json")));
+  const images = await first((folder) => readSettings(joinPath(folder, "preprocessor_config.json")));
+  const { architectures } = config ?? {};
+  return {
+    // Feature extractors of sound have a file of the same name, which says nothing of images.
+    preprocessing:
+      images === undefined || images.sampling_rate !== undefined ? undefined : fromPreprocessorConfig(images),
+    tokenizer: await first(openTokenizer),
+    classes: classNames(config?.id2label),
+    architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
+  };
+}
+
+/** Names that an exporter made up where there were none ("LABEL_0") are none. */
+function classNames(id2label: unknown): readonly string[] | undefined {
+  if (typeof id2label !== "object" || id2label === null) return undefined;
+  const names = Object.entries(id2label)
+    .map(([id, name]) => ({ id: Number(id), name: String(name) }))
+    .sort((a, b) => a.id - b.id);
+  const usable = names.every(({ id, name }, index) => id === index && !/^LABEL_\d+$/.test(name));
+  return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
+}
+
+/** How data sets are to be opened for a model: what it hears or reads, and in what order. */
+export function readingFor(model: Model, beside: Beside, stated: Stated): Omit<OpenDatasetOptions, "part"> {
+  const { feeds, outputs } = model.graph;
+  const { tokenizer, classes, architecture } = beside;
+  const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
+  const { length } = stated;
+  const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
+  const heard = stated.frames ?? usualFrames(model);
+  // A cache of tokens is a state too, which is empty wherever a sequence begins.
+  const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
+  return {
+    ...(classes === undefined ? {} : { classes }),
+    ...(language ? { running: { tokenizer, length: window } } : {}),
+    ...(heard === undefined ? {} : { frames: heard }),
+    ...(stateful ? { inOrder: true } : {}),
+  };
+}
+
+const usualWindow = 128;
+
+/** The input that takes sound: floats, and no state. */
+export function soundInput(model: Model): ModelInput | undefined {
+  const states = findStates(model, []).map(({ input }) => input);
+  const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
+  return floats.find(({ name }) => !states.includes(name)) ?? floats[0];
+}
+
+/** The input that takes the number of samples a second. */
+export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined {
+  return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
+}
+
+/** Frames as long as the input is; those of Silero's voice detector, whose shape says nothing, by the inputs that only it has. */
+export function usualFrames(model: Model): FrameOptions | undefined {
+  const dims = soundInput(model)?.type?.dims;
+  const last = dims?.at(-1);
+  const before = dims?.slice(0, -1) ?? [];
+  const flat = before.every((dim, axis) => dim === 1 || (axis === 0 && typeof dim !== "number"));
+  if (flat && typeof last === "number" && last > 1 && before.length <= 2) return { frame: last };
+  const names = model.graph.feeds.map(({ name }) => name);
+  const silero = ["input", "state", "sr"].every((name) => names.includes(name)) && names.length === 3;
+  return silero ? { frame: 512, context: 64, rate: 16000 } : undefined;
+}
