@@ -12,7 +12,7 @@ import type { Inference } from "./infer.ts";
 import { plainName } from "./masks.ts";
 
 export interface Layer {
-  /** The parameter's stem ("fc1" of "fc1.weight"), else the node's name. */
+  /** The parameter's stem ("fc1" of "fc1.weight"), else the layer's place in the network that was exported, else the node's name. */
   readonly name: string;
   readonly node: Node;
   readonly role: WeightRole;
@@ -37,7 +37,17 @@ export function layers(model: Model, inference: Inference): readonly Layer[] {
       if (!(layer instanceof Miss)) found.push(layer);
     }
   }
-  return found;
+  return apart(found);
+}
+
+/** Layers of other weights that have one name, as two products in one module do, are told apart by their nodes. */
+function apart(found: readonly Layer[]): readonly Layer[] {
+  const weights = new Map<string, Set<Value>>();
+  for (const { name, weight } of found) weights.set(name, (weights.get(name) ?? new Set()).add(weight));
+  return found.map((layer) => {
+    const several = (weights.get(layer.name)?.size ?? 0) > 1;
+    return several && layer.node.name !== "" ? { ...layer, name: partName(layer.node.name, layer.role.part) } : layer;
+  });
 }
 
 /** The layer that a node is, or why it is none. A node with several weights (a recurrent one) is several layers: the first of them. */
@@ -143,8 +153,33 @@ function layerName(weight: Value, node: Node, part: string | undefined): string 
   const name = plainName(weight);
   const stem = name.replace(weightEnding, "");
   if (stem !== name && stem !== "") return stem;
-  const place = node.name !== "" ? node.name : (node.outputs[0]?.name ?? name);
+  return partName(moduleOf(node) ?? (node.name !== "" ? node.name : (node.outputs[0]?.name ?? name)), part);
+}
+
+function partName(place: string, part: string | undefined): string {
   return part === undefined ? place : `${place}.${part}`;
+}
+
+/** Under this key PyTorch lists the modules around a node, outermost first, and the node last: "['', 'bert', 'bert.pooler', 'linear']". */
+const scopesKey = "pkg.torch.onnx.name_scopes";
+
+/**
+ * The path of the module that a node was exported from, where the exporter wrote it down: parameters that it rearranged have no names of
+ * their own ("val_62", "onnx::MatMul_123"). The older exporter of PyTorch names nodes "/layer1/layer1.0/conv1/Conv", in which a part that
+ * repeats the one before it stands in its place: "layer1.0.conv1".
+ */
+function moduleOf(node: Node): string | undefined {
+  const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");
+  const innermost = scopes.at(-2);
+  if (innermost !== undefined && innermost !== "") return innermost;
+  if (!node.name.startsWith("/")) return undefined;
+  const path: string[] = [];
+  for (const part of node.name.split("/").slice(1, -1)) {
+    const last = path.at(-1);
+    if (last !== undefined && part.startsWith(`${last}.`)) path.pop();
+    path.push(part);
+  }
+  return path.length === 0 ? undefined : path.join(".");
 }
 
 export interface Selection {

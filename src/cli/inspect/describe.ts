@@ -108,8 +108,15 @@ function multiple(dim: Dim | undefined): Multiple | undefined {
 
 export function multipleText(value: Multiple | undefined): string {
   if (value === undefined) return "?";
-  if (value.count === undefined) return value.per ?? "?";
+  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
+}
+
+/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+function termsText(sum: string): string {
+  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
+  if (terms.some((term) => term === null)) return sum;
+  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }
 
 /** Operator → number of nodes, subgraphs included, most frequent first. */

@@ -1,0 +1,40 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { infer } from "./infer.ts";
+import { layers } from "./layers.ts";
+
+const two = (first: string, second: string) =>
+  parseModel(`opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  onnx::MatMul_1: float32[4, 4] = random(seed 1)
+  onnx::MatMul_2: float32[4, 4] = random(seed 2)
+  h = MatMul "${first}" (x, onnx::MatMul_1)
+  y = MatMul "${second}" (h, onnx::MatMul_2)
+}`);
+const namesOf = (model: ReturnType<typeof two>): string[] => layers(model, infer(model)).map(({ name }) => name);
+
+describe("a weight without a name of its own", () => {
+  test("has the module's path that an older exporter puts into the node's name", () => {
+    expect(namesOf(two("/layer1/layer1.0/conv1/MatMul", "/blocks/blocks.0/body/body.7/MatMul_1"))).toEqual([
+      "layer1.0.conv1",
+      "blocks.0.body.7",
+    ]);
+  });
+
+  test("has the innermost module that a newer exporter lists beside the node", () => {
+    const model = two("node_MatMul_61", "node_MatMul_69");
+    const scopes = ["['', 'bert', 'bert.encoder.layer.0.query', 'linear']", "['', 'bert', 'bert.pooler', 'linear_1']"];
+    for (const [index, node] of [...model.graph.nodes()].entries())
+      node.metadata.set("pkg.torch.onnx.name_scopes", scopes[index] ?? "");
+    expect(namesOf(model)).toEqual(["bert.encoder.layer.0.query", "bert.pooler"]);
+  });
+
+  test("is known by its node where two share a module, or none is told", () => {
+    expect(namesOf(two("/attention/MatMul", "/attention/MatMul_1"))).toEqual([
+      "/attention/MatMul",
+      "/attention/MatMul_1",
+    ]);
+    expect(namesOf(two("/MatMul", "last"))).toEqual(["/MatMul", "last"]);
+    expect(namesOf(two("", "last"))).toEqual(["h", "last"]);
+  });
+});
