@@ -14,6 +14,10 @@ import { quantile } from "./interval.ts";
 /** A timed stretch of less than this is lost in the clock and the scheduler: short runs are repeated within a round. */
 const shortestStretch = 2;
 
+/** Milliseconds after which a slow model is warm, and the runs that it takes all the same. */
+const longestWarmUp = 3000;
+const leastWarmUp = 2;
+
 export interface LatencyOptions {
   readonly rounds?: number;
   /** Runs before the clock counts: buffers are allocated, in a browser code is compiled. */
@@ -40,8 +44,14 @@ export interface Latency {
   readonly load: number;
 }
 
+/** A model's times, those of its single runs among them. */
+export interface RunTimes extends Latency {
+  /** Single runs, in milliseconds: half of them took at most `p50`, nine of ten at most `p90`. */
+  readonly runs: { readonly p50: number; readonly p90: number };
+}
+
 export interface LatencyReport {
-  readonly models: readonly Latency[];
+  readonly models: readonly RunTimes[];
   readonly rounds: number;
   /** Runs of each model within a round. */
   readonly repeats: number;
@@ -75,15 +85,24 @@ export async function latency(
       sessions.push(await engine.load(model, { threads }));
       loads.push(performance.now() - start);
     }
-    const once = async (index: number, repeats: number): Promise<number> => {
+    const singles: number[][] = models.map(() => []);
+    const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
       const start = performance.now();
-      for (let run = 0; run < repeats; run++) await sessions[index]?.run(inputs[index] ?? {});
-      return (performance.now() - start) / repeats;
+      let before = start;
+      for (let run = 0; run < repeats; run++) {
+        await sessions[index]?.run(inputs[index] ?? {});
+        const now = performance.now();
+        each?.push(now - before);
+        before = now;
+      }
+      return (before - start) / repeats;
     };
     let fastest = Number.POSITIVE_INFINITY;
     for (let index = 0; index < models.length; index++) {
+      const start = performance.now();
       for (let run = 0; run < Math.max(1, warmUp); run++) {
         requireGoing(signal);
+        if (run >= leastWarmUp && performance.now() - start > longestWarmUp) break;
         fastest = Math.min(fastest, await once(index, 1));
       }
     }
@@ -94,7 +113,7 @@ export async function latency(
         requireGoing(signal);
         const index = (round + place) % models.length;
         const own = times[index];
-        if (own !== undefined) own[round] = await once(index, repeats);
+        if (own !== undefined) own[round] = await once(index, repeats, singles[index]);
       }
       options.progress?.(round + 1, rounds);
     }
@@ -104,6 +123,7 @@ export async function latency(
         milliseconds: spread(own),
         speedup: spread(own.map((time, round) => (reference[round] ?? 0) / time)),
         load: loads[index] ?? Number.NaN,
+        runs: percentiles(singles[index] ?? []),
       })),
       rounds,
       repeats,
@@ -118,6 +138,11 @@ export async function latency(
 export function spread(values: Float64Array): Spread {
   const sorted = values.toSorted();
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };
+}
+
+function percentiles(times: readonly number[]): RunTimes["runs"] {
+  const sorted = Float64Array.from(times).sort();
+  return { p50: quantile(sorted, 0.5), p90: quantile(sorted, 0.9) };
 }
 
 function isList(feeds: Batch | readonly Batch[]): feeds is readonly Batch[] {

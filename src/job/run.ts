@@ -50,7 +50,12 @@ export async function runJob<J extends Job>(
   const child = start(module);
   const cleanUp = (): void => {
     child.kill("SIGKILL");
-    rmSync(temporary, { recursive: true, force: true });
+    try {
+      // Processes that the job had started may still be writing as they end.
+      rmSync(temporary, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    } catch {
+      // What is left in the system's temporary folder is no reason to fail.
+    }
   };
   process.on("exit", cleanUp);
 

@@ -1,10 +1,48 @@
-/** `pith bench`: latency, throughput, memory, load time and bytes of models, each against the first. */
+/** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
+import { appendFile } from "node:fs/promises";
 import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, type Session } from "../command.ts";
 import type benchJob from "../jobs/bench.ts";
+import type { BenchOutput } from "../jobs/bench.ts";
+import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
-import { bytes, duration, integer } from "../numbers.ts";
+import type sizesJob from "../jobs/sizes.ts";
+import { bytes, count, duration, integer } from "../numbers.ts";
+
+const targets = ["node", "wasm", "browser", "webgpu"] as const;
+type Target = (typeof targets)[number];
+
+const options = v.object({
+  target: v.pipe(
+    v.optional(v.array(v.picklist(targets)), ["node"]),
+    v.nonEmpty(),
+    v.description(
+      "what runs the models: node (native), wasm (WebAssembly in Node), browser (WebAssembly in Chromium), webgpu (in Chromium)",
+    ),
+  ),
+  dim: v.optional(
+    v.pipe(v.array(v.string()), v.description("size of a named dimension, else 1"), v.metadata({ value: "name=n" })),
+    [],
+  ),
+  rounds: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.description("how often each model is timed")),
+    30,
+  ),
+  threads: v.optional(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(1),
+      v.description("threads inside an operator; else as many as there are"),
+    ),
+  ),
+  markdown: v.optional(
+    v.pipe(v.string(), v.description("append the table to this file as Markdown"), v.metadata({ value: "file" })),
+  ),
+});
 
 export default defineCommand({
   name: "bench",
@@ -12,68 +50,167 @@ export default defineCommand({
   arguments: [
     { name: "models.onnx", description: "models; the first is what the others are compared with", several: true },
   ],
-  options: v.object({
-    dim: v.optional(
-      v.pipe(v.array(v.string()), v.description("size of a named dimension, else 1"), v.metadata({ value: "name=n" })),
-      [],
-    ),
-    rounds: v.optional(
-      v.pipe(v.number(), v.integer(), v.minValue(1), v.description("how often each model is timed")),
-      30,
-    ),
-    threads: v.optional(
-      v.pipe(
-        v.number(),
-        v.integer(),
-        v.minValue(1),
-        v.description("threads inside an operator; else as many as there are"),
-      ),
-    ),
-  }),
-  examples: ["bench model.onnx model.int8.onnx", "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1"],
-  async run(models, { dim, rounds, threads }, session) {
-    const shared = { dims: dim, threads, seed: session.seed };
-    const entry = (name: string): URL => moduleBeside(import.meta.url, `../jobs/${name}`);
-    const { latency, sizes } = await session.job<typeof benchJob>(
-      entry("bench"),
-      { models, rounds, ...shared },
-      "bench",
-    );
-    const memories: number[] = [];
-    for (const model of models) {
-      const memory = await session.job<typeof memoryJob>(entry("memory"), { model, ...shared }, `bench ${model}`);
-      memories.push(memory);
+  options,
+  examples: [
+    "bench model.onnx model.int8.onnx",
+    "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
+    "bench a.onnx b.onnx --target node,wasm,browser",
+  ],
+  async run(models, { target: wanted, markdown, ...settings }, session) {
+    const runs: Measured[] = [];
+    for (const target of new Set(wanted)) {
+      const run = await measure(target, models, settings, session, wanted.length > 1);
+      if (run !== undefined) runs.push(run);
     }
-    const rows = models.map((model, index) => ({
-      model,
-      memory: memories[index] ?? 0,
-      ...sizes[index],
-      ...latency.models[index],
-    }));
+    const sizes = await session.job<typeof sizesJob>(job("sizes"), { models }, "bench");
+    const rows = runs.flatMap(({ target, output, memories }) =>
+      models.map((model, index) => ({
+        model,
+        target,
+        ...sizes[index],
+        ...times(output, index),
+        memory: memories[index],
+      })),
+    );
+    const stated = runs.map(({ target, output }) => {
+      const { rounds, repeats, threads } = output.latency;
+      return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads };
+    });
+    const cells = rows.map((row) => cellsOf(row, runs.length > 1));
+    const titles = titlesOf(runs.length > 1);
+    const notes = [...stated.map(howTimed), note];
+    if (markdown !== undefined) await appendFile(markdown, markdownTable(titles, cells, notes));
     return {
-      data: { rounds: latency.rounds, repeats: latency.repeats, threads: latency.threads, models: rows },
+      data: { models: rows, targets: stated, compression: { brotli: brotliQuality, gzip: 6 } },
       print(terminal) {
-        const right = ["bytes", "brotli", "one run", "speed", "10–90 %", "load", "memory"];
         terminal.table(
-          [{ title: "model" }, ...right.map((title) => ({ title, align: "right" as const }))],
-          rows.map(({ model, bytes: size = 0, brotli, milliseconds, speedup, load = 0, memory }) => [
-            model,
-            bytes(size),
-            brotli === undefined ? "–" : bytes(brotli),
-            time(milliseconds?.median),
-            factor(speedup?.median),
-            `${factor(speedup?.low)}–${factor(speedup?.high)}`,
-            duration(load),
-            bytes(memory),
-          ]),
+          titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const })),
+          cells,
         );
-        terminal.line(
-          `${integer(latency.rounds)} rounds of ${integer(latency.repeats)} runs, the models in turns, ${integer(latency.threads)} threads. Speed is against the first model, in the middle round; in eight of ten rounds it was within 10–90 %. Memory comes on top of the runtime's.`,
-        );
+        for (const line of notes) terminal.line(line);
       },
     };
   },
 });
+
+interface Measured {
+  readonly target: Target;
+  readonly output: BenchOutput;
+  /** Bytes; none in a browser, whose processes hold more than the model. */
+  readonly memories: readonly number[];
+}
+
+type Settings = Pick<v.InferOutput<typeof options>, "dim" | "rounds" | "threads">;
+
+/** Times the models on a target, and sees what memory they take. With others to go on with, a target that is not there is left out. */
+async function measure(
+  target: Target,
+  models: readonly string[],
+  { dim, rounds, threads }: Settings,
+  session: Session,
+  others: boolean,
+): Promise<Measured | undefined> {
+  const shared = { dims: dim, threads, seed: session.seed };
+  const name = `bench ${models.join(" ")}`;
+  if (target === "browser" || target === "webgpu") {
+    try {
+      const input = { models, runtime: target === "webgpu" ? target : "wasm", rounds, ...shared } as const;
+      const output = await session.job<typeof browserJob>(job("bench-browser"), input, name);
+      return { target, output, memories: [] };
+    } catch (error) {
+      const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
+      if (!absent || !others) throw error;
+      session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
+      return undefined;
+    }
+  }
+  const runtime = target === "wasm" ? target : undefined;
+  const output = await session.job<typeof benchJob>(job("bench"), { models, runtime, rounds, ...shared }, name);
+  if (target === "node" && output.runtime === "wasm")
+    session.terminal.note("wasm", "onnxruntime-node is not there: timed in WebAssembly.", "warning");
+  const memories: number[] = [];
+  for (const model of models) {
+    memories.push(await session.job<typeof memoryJob>(job("memory"), { model, runtime, ...shared }, `bench ${model}`));
+  }
+  return { target, output, memories };
+}
+
+function job(name: string): URL {
+  return moduleBeside(import.meta.url, `../jobs/${name}`);
+}
+
+/** A model's times; runs and samples in a second from the middle round. */
+function times({ latency, batches }: BenchOutput, index: number) {
+  const found = latency.models[index];
+  const batch = batches[index] ?? 1;
+  const perSecond = 1000 / (found?.milliseconds.median ?? Number.NaN);
+  return { ...found, batch, throughput: { runs: perSecond, samples: batch * perSecond } };
+}
+
+interface Row extends ReturnType<typeof times> {
+  readonly model: string;
+  readonly target: Target;
+  readonly bytes?: number;
+  readonly brotli?: number | undefined;
+  readonly gzip?: number;
+  readonly memory: number | undefined;
+}
+
+const figures = ["bytes", "gzip", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
+
+function titlesOf(several: boolean): string[] {
+  return ["model", ...(several ? ["target"] : []), ...figures];
+}
+
+function isText(title: string): boolean {
+  return title === "model" || title === "target";
+}
+
+function cellsOf(row: Row, several: boolean): string[] {
+  const { runs, speedup, throughput, load } = row;
+  const weight = (value: number | undefined): string => (value === undefined ? "–" : bytes(value));
+  return [
+    row.model,
+    ...(several ? [row.target] : []),
+    ...[row.bytes, row.gzip, row.brotli].map(weight),
+    time(runs?.p50),
+    time(runs?.p90),
+    count(throughput.samples),
+    factor(speedup?.median),
+    `${factor(speedup?.low)}–${factor(speedup?.high)}`,
+    duration(load ?? Number.NaN),
+    weight(row.memory),
+  ];
+}
+
+/** In plain words, as the figures of a table are nothing without it. */
+function howTimed(of: {
+  readonly target: Target;
+  readonly runtime: string;
+  readonly browser: string | undefined;
+  readonly rounds: number;
+  readonly repeats: number;
+  readonly threads: number;
+}): string {
+  const where = { node: "Node", wasm: "WebAssembly in Node", browser: "WebAssembly", webgpu: "WebGPU" }[of.target];
+  const threads = of.target === "webgpu" ? "" : `, ${integer(of.threads)} ${of.threads === 1 ? "thread" : "threads"}`;
+  const browser = of.browser === undefined ? "" : ` in ${of.browser}`;
+  return `${where}${browser}: ${integer(of.rounds)} rounds of ${integer(of.repeats)} runs, the models in turns${threads}.`;
+}
+
+const note =
+  "p50 and p90 are of single runs; per second counts samples. Speed is against the first model, in the middle round; in eight of ten " +
+  `rounds it was within 10–90 %. Memory is the peak of loading and running, on top of the runtime's. gzip 6, brotli ${brotliQuality}.`;
+
+function markdownTable(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  notes: readonly string[],
+): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  const rule = titles.map((title) => (isText(title) ? "---" : "---:"));
+  return ["### pith bench", "", line(titles), line(rule), ...rows.map(line), "", ...notes, "", ""].join("\n");
+}
 
 /** Of one run, in milliseconds: short ones need digits. */
 function time(milliseconds = Number.NaN): string {

@@ -1,13 +1,17 @@
 /** Job of `pith bench`: models timed against the first, interleaved, on the same made-up inputs. */
-import { createEngine } from "../../engine/index.ts";
-import { type LatencyReport, latency, type Size, size } from "../../evaluate/index.ts";
+import { createEngine, type RuntimeName, runtimeName } from "../../engine/index.ts";
+import { type LatencyReport, latency } from "../../evaluate/index.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import { isSymbolic } from "../../tensor/dims.ts";
 import { madeUpFeeds, namedSizes } from "../feeds.ts";
-import { filesOf } from "../files.ts";
+import { startRuntime, warmUp } from "./runtime.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];
+  /** What runs them; unless said, what is there. */
+  readonly runtime: "wasm" | undefined;
   /** `batch=8`: sizes of named dimensions. */
   readonly dims: readonly string[];
   readonly rounds: number;
@@ -17,22 +21,39 @@ export interface BenchInput {
 
 export interface BenchOutput {
   readonly latency: LatencyReport;
-  readonly sizes: readonly Size[];
+  /** Samples in one run of each model. */
+  readonly batches: readonly number[];
+  readonly runtime: RuntimeName;
+  /** `Chrome/156.0.0.0`, where a browser ran them. */
+  readonly browser?: string;
 }
 
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
+  const { runtime } = input;
   const models = await Promise.all(input.models.map((path) => open(path)));
   const dims = namedSizes(input.dims);
   const feeds = models.map((model) => madeUpFeeds(model, dims, input.seed));
+  const batches = models.map((model) => samplesIn(model, input.dims));
   context.stage("time");
-  const report = await latency(createEngine(), models, feeds, {
+  const engine = createEngine(runtime === undefined ? {} : { runtime });
+  await startRuntime(engine, input.threads);
+  const name = await runtimeName(runtime);
+  const report = await latency(engine, models, feeds, {
     rounds: input.rounds,
+    warmUp: name === "native" ? warmUp.native : warmUp.web,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
     ...(input.threads === undefined ? {} : { threads: input.threads }),
   });
-  context.stage("compress");
-  const sizes: Size[] = [];
-  for (const [index, model] of models.entries()) sizes.push(await size(...filesOf(model, input.models[index] ?? "")));
-  return { latency: report, sizes };
+  return { latency: report, batches, runtime: name };
+}
+
+/** How many samples one run takes: the first dimension of the inputs, where it is open and the same in all; else one. */
+export function samplesIn(model: Model, dims: readonly string[]): number {
+  const first = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
+  const [batch, ...others] = new Set(
+    first.map((dim) => (dim === undefined || !isSymbolic(dim) ? undefined : dim.text)),
+  );
+  if (batch === undefined || others.length > 0) return 1;
+  return namedSizes(dims).get(batch) ?? 1;
 }

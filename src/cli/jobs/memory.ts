@@ -1,13 +1,14 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createEngine } from "../../engine/index.ts";
-import { parseModel } from "../../graph/text.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { madeUpFeeds, namedSizes } from "../feeds.ts";
+import { startRuntime } from "./runtime.ts";
 
 export interface MemoryInput {
   readonly model: string;
+  readonly runtime: "wasm" | undefined;
   readonly dims: readonly string[];
   readonly threads: number | undefined;
   readonly seed: number;
@@ -15,12 +16,11 @@ export interface MemoryInput {
 
 /** Bytes that loading and running the model take at their peak, over what the process holds with a runtime and no model. */
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
-  const engine = createEngine();
+  const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
   const model = await open(input.model);
   const feeds = madeUpFeeds(model, namedSizes(input.dims), input.seed);
   // The runtime's own memory, and the code that loads it, are there before the model is.
-  const nothing = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Identity(x)\n}\n");
-  await (await engine.load(nothing)).release();
+  await startRuntime(engine, input.threads);
   const peak = startMeter();
   const session = await engine.load(model, input.threads === undefined ? {} : { threads: input.threads });
   for (let run = 0; run < 3; run++) await session.run(feeds);

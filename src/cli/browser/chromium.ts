@@ -1,0 +1,128 @@
+/**
+ * A browser without a window, for one page.
+ *
+ * The page tells the server that sent it what it found, so nothing needs to steer the browser: any Chromium will do, and no library is
+ * needed. The browser ends with the pipe that it was started with, even if this process is killed.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { access, constants, mkdir, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { PithError } from "../../errors.ts";
+
+/** What Chromium and its relatives are called in the folders of PATH. */
+const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
+
+const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
+  darwin: [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+  ],
+  win32: [process.env.PROGRAMFILES, process.env["PROGRAMFILES(X86)"], process.env.LOCALAPPDATA].flatMap((folder) =>
+    folder === undefined
+      ? []
+      : [join(folder, "Google/Chrome/Application/chrome.exe"), join(folder, "Microsoft/Edge/Application/msedge.exe")],
+  ),
+};
+
+/**
+ * The path of a Chromium: CHROME_PATH where it is set, else what is installed, else what Playwright has downloaded.
+ * @throws PithError E_FILE if there is none.
+ */
+export async function findChromium(): Promise<string> {
+  const chosen = process.env.CHROME_PATH ?? "";
+  if (chosen !== "") {
+    if (await isProgram(chosen)) return chosen;
+    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is no program.`);
+  }
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  for (const path of [...installed, ...(elsewhere[process.platform] ?? []), ...playwrights()]) {
+    if (await isProgram(path)) return path;
+  }
+  throw new PithError("E_FILE", "There is no Chromium, Chrome or Edge on this machine.", {
+    hint: "Install one, or set CHROME_PATH to its program.",
+  });
+}
+
+function playwrights(): string[] {
+  const caches = { darwin: "Library/Caches", win32: "AppData/Local" }[process.platform as string] ?? ".cache";
+  const root = process.env.PLAYWRIGHT_BROWSERS_PATH ?? join(homedir(), caches, "ms-playwright");
+  const inside = ["chrome-linux/chrome", "chrome-linux64/chrome", "chrome-mac/Chromium.app/Contents/MacOS/Chromium"];
+  try {
+    const found = readdirSync(root).filter((name) => /^chromium-\d+$/.test(name));
+    return found.flatMap((name) => [...inside, "chrome-win/chrome.exe"].map((program) => join(root, name, program)));
+  } catch {
+    return [];
+  }
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+export interface OpenPage {
+  /** Resolves when the browser has ended by itself, with its last words. */
+  readonly ended: Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Opens a page. `folder` is for the browser's own files. */
+export async function openPage(program: string, address: string, folder: string): Promise<OpenPage> {
+  const profile = join(folder, "profile");
+  await mkdir(profile, { recursive: true });
+  const flags = [
+    "--headless=new",
+    `--user-data-dir=${profile}`,
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    // Pages out of sight are slowed down, and this one always is.
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    // Without it WebGPU stays off on Linux.
+    "--enable-unsafe-webgpu",
+    // Chromium refuses to run as root with its sandbox on.
+    ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+    address,
+  ];
+  const browser = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
+  const ended = end(browser);
+  return {
+    ended,
+    async close() {
+      browser.kill();
+      const patience = setTimeout(() => browser.kill("SIGKILL"), 3000);
+      await ended;
+      clearTimeout(patience);
+      // Its other processes end a little later, and write until then.
+      await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    },
+  };
+}
+
+function end(browser: ChildProcess): Promise<string> {
+  let words = "";
+  browser.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    words = `${words}${text}`.slice(-2000);
+  });
+  return new Promise((resolve) => {
+    browser.on("error", (error) => resolve(error.message));
+    browser.on("exit", (code, signal) => {
+      const last = words.trimEnd().split("\n").at(-1) ?? "";
+      resolve(`${signal ?? `exit code ${code}`}${last === "" ? "" : `; its last line: ${last}`}`);
+    });
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * A web server for one page: Pith's own modules, onnxruntime-web, and the files of the models, to this machine only and under an address
+ * that nobody can guess. The page is isolated from other origins, so that WebAssembly gets its threads.
+ */
+import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PithError } from "../../errors.ts";
+import type { PageMessage, PageRequest } from "./page.ts";
+
+export interface PageServer {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+export interface PageOptions {
+  readonly request: PageRequest;
+  /** The files that the page may fetch, by the address that it knows them by. */
+  readonly files: ReadonlyMap<string, string>;
+  onMessage(message: PageMessage): void;
+}
+
+const here = import.meta.url;
+/** The folder of the modules, `src` or `dist`, and how they end there. */
+const code = fileURLToPath(new URL("../../", here));
+const extension = extname(fileURLToPath(here));
+
+const types: Readonly<Record<string, string>> = {
+  ".ts": "text/javascript",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
+
+/** @throws PithError E_ENGINE_MISSING if onnxruntime-web is not installed. */
+export async function servePage(options: PageOptions): Promise<PageServer> {
+  const runtimes = runtimeFolder();
+  const token = randomBytes(16).toString("hex");
+  const server = createServer((request, response) => {
+    answer(request, response, token, runtimes, options).catch(() => {
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return {
+    address: `http://127.0.0.1:${port}/${token}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function runtimeFolder(): string {
+  try {
+    return join(createRequire(here).resolve("onnxruntime-web"), "..");
+  } catch (cause) {
+    throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {
+      hint: "npm install onnxruntime-web",
+      cause,
+    });
+  }
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  token: string,
+  runtimes: string,
+  options: PageOptions,
+): Promise<void> {
+  response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+  response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+  response.setHeader("Cache-Control", "no-store");
+  const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
+  const [, given, ...parts] = path.split("/");
+  const rest = parts.join("/");
+  if (given !== token || parts.includes("..")) return notFound(response);
+  if (rest === "told" && request.method === "POST") {
+    let text = "";
+    for await (const chunk of request.setEncoding("utf8")) text += chunk;
+    options.onMessage(JSON.parse(text) as PageMessage);
+    response.writeHead(204).end();
+    return;
+  }
+  if (rest === "") return send(response, "text/html", page(options.request));
+  if (rest === "request.json") return send(response, "application/json", JSON.stringify(options.request));
+  const [area, ...inside] = parts;
+  const file = options.files.get(rest);
+  if (file !== undefined) return sendFile(request, response, file);
+  if (area === "code" && extname(rest) === extension)
+    return send(response, "text/javascript", await moduleText(join(code, ...inside)));
+  if (area === "ort") return sendFile(request, response, join(runtimes, ...inside));
+  return notFound(response);
+}
+
+function page({ runtime }: PageRequest): string {
+  const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
+  const platform = `./code/platform/browser${extension}`;
+  const imports = { "#platform": platform, "#onnxruntime": ort, "onnxruntime-web": ort };
+  return `<!doctype html><meta charset="utf-8"><title>pith bench</title>
+<script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module" src="code/cli/browser/page${extension}"></script>
+`;
+}
+
+/** What is used of TypeScript, which is there where Pith runs from source. */
+interface Transpiler {
+  readonly ModuleKind: Readonly<Record<"ESNext", number>>;
+  readonly ScriptTarget: Readonly<Record<"ES2022", number>>;
+  transpileModule(
+    text: string,
+    options: { readonly compilerOptions: Readonly<Record<string, number | boolean>> },
+  ): { readonly outputText: string };
+}
+
+/** A module as browsers read it: run from source, its types are taken out. */
+async function moduleText(path: string): Promise<string> {
+  const text = await readFile(path, "utf8");
+  if (extension !== ".ts") return text;
+  const { transpileModule, ModuleKind, ScriptTarget }: Transpiler = createRequire(here)("typescript");
+  return transpileModule(text, {
+    compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, verbatimModuleSyntax: true },
+  }).outputText;
+}
+
+async function sendFile(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  const { size, mtimeMs } = await stat(path);
+  response.setHeader("Content-Type", types[extname(path)] ?? "application/octet-stream");
+  response.setHeader("Accept-Ranges", "bytes");
+  response.setHeader("ETag", `"${size}-${mtimeMs}"`);
+  const asked = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+  const [start, end] = asked === null ? [0, size - 1] : [Number(asked[1]), Math.min(size - 1, Number(asked[2]))];
+  if (asked !== null && start > end) {
+    response.writeHead(416, { "Content-Range": `bytes */${size}` }).end();
+    return;
+  }
+  if (asked !== null) response.setHeader("Content-Range", `bytes ${start}-${end}/${size}`);
+  response.setHeader("Content-Length", end - start + 1);
+  response.writeHead(asked === null ? 200 : 206);
+  if (size === 0) response.end();
+  else
+    createReadStream(path, { start, end })
+      .on("error", () => response.destroy())
+      .pipe(response);
+}
+
+function send(response: ServerResponse, type: string, text: string): void {
+  response.writeHead(200, { "Content-Type": type }).end(text);
+}
+
+function notFound(response: ServerResponse): void {
+  response.writeHead(404).end();
+}

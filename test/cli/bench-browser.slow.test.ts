@@ -1,0 +1,49 @@
+/** Pith's own modules in a real browser. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findChromium } from "../../src/cli/browser/chromium.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const browser = await findChromium().catch(() => undefined);
+const text = `opset 21
+graph (x: float32[batch, 2048]) -> (y: float32[batch, 2048]) {
+  first: float32[2048, 2048] = random(seed 1)
+  second: float32[2048, 2048] = zeros
+  a = MatMul(x, first)
+  b = MatMul(x, second)
+  y = Sub(a, b)
+}
+`;
+
+describe.skipIf(browser === undefined)("pith bench in a browser", () => {
+  beforeAll(async () => {
+    await save(parseModel(text), join(folder, "inside.onnx"));
+    await save(await open(join(folder, "inside.onnx")), join(folder, "out side.onnx"), { externalData: true });
+    await save(
+      parseModel("opset 21\ngraph (x: float32[4]) -> (y) {\n  y = Cast(x) {to=16}\n}\n"),
+      join(folder, "bad.onnx"),
+    );
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("times models in WebAssembly, weights in other files among them, and says which browser", async () => {
+    const files = [join(folder, "inside.onnx"), join(folder, "out side.onnx")];
+    const { models, targets, code } = await json("bench", ...files, "--target", "browser", "--rounds", "3");
+    expect(code).toBe(0);
+    expect(targets).toMatchObject([
+      { target: "browser", runtime: "wasm", browser: expect.stringMatching(/Chrome\/\d/) },
+    ]);
+    expect(models).toMatchObject([{ speedup: { median: 1 } }, { target: "browser" }]);
+  }, 120_000);
+
+  test("hands on what is wrong with a model", async () => {
+    const { code, err } = await pith("bench", join(folder, "bad.onnx"), "--target", "browser");
+    expect(code).toBe(1);
+    expect(err).toContain("E_UNSUPPORTED: In the browser: An input or output is bfloat16");
+  }, 120_000);
+});

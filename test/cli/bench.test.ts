@@ -1,0 +1,64 @@
+/** `pith bench` on targets other than Node. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { samplesIn } from "../../src/cli/jobs/bench.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { pith } from "./run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const model = join(folder, "net.onnx");
+const net = parseModel(`opset 21
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  weight: float32[64, 64] = random(seed 1)
+  y = MatMul(x, weight)
+}
+`);
+beforeAll(() => save(net, model));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+test("WebAssembly is timed in Node; a target that is not there is left out with a warning; the table goes to a file", async () => {
+  vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
+  const markdown = join(folder, "summary.md");
+  const words = ["--rounds", "2", "--dim", "batch=4", "--threads", "1", "--markdown", markdown, "--json"];
+  const { code, out, err } = await pith("bench", model, "--target", "wasm,browser", ...words);
+  expect(code).toBe(0);
+  expect(JSON.parse(err)).toMatchObject({
+    warning: { id: "target-missing", text: expect.stringContaining("browser") },
+  });
+  const { models, targets, compression } = JSON.parse(out);
+  expect(targets).toMatchObject([{ target: "wasm", runtime: "wasm", rounds: 2, threads: 1 }]);
+  expect(compression).toEqual({ brotli: 5, gzip: 6 });
+  const [row] = models;
+  expect(row).toMatchObject({ model, target: "wasm", batch: 4 });
+  expect(row.runs.p90).toBeGreaterThanOrEqual(row.runs.p50);
+  expect(row.throughput.samples).toBeCloseTo(4 * row.throughput.runs, 5);
+  expect(row.gzip).toBeGreaterThan(0);
+  const lines = readFileSync(markdown, "utf8").split("\n");
+  expect(lines[2]).toMatch(/^\| model \| bytes \| gzip \| brotli \| p50 \|/);
+  expect(lines[4]).toContain(`| ${model} |`);
+});
+
+test("a target alone that is not there is an error, and an unknown one is wrong usage", async () => {
+  vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
+  expect(await pith("bench", model, "--target", "browser")).toMatchObject({
+    code: 1,
+    out: "",
+    err: `E_FILE: CHROME_PATH is "${join(folder, "no-browser")}", which is no program.\n`,
+  });
+  expect(await pith("bench", model, "--target", "gpu")).toMatchObject({ code: 2, out: "" });
+});
+
+test("samples in a run are the open first dimension that all inputs share", () => {
+  const inputs = (text: string) => parseModel(`opset 21\ngraph (${text}) -> (y) {\n  y = Identity(x)\n}\n`);
+  expect(samplesIn(net, ["batch=8"])).toBe(8);
+  expect(samplesIn(net, [])).toBe(1);
+  expect(samplesIn(inputs("x: float32[N, 3], m: int64[N, length]"), ["N=2", "length=5"])).toBe(2);
+  expect(samplesIn(inputs("x: float32[N, 3], m: int64[length]"), ["N=2", "length=5"])).toBe(1);
+  expect(samplesIn(inputs("x: float32[49, 10]"), [])).toBe(1);
+});
