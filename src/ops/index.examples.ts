@@ -1,18 +1,27 @@
 /** The examples of all families. */
+
+import { attentionExamples } from "./attention.examples.ts";
 import { binaryExamples } from "./binary.examples.ts";
 import { controlExamples } from "./control.examples.ts";
 import { convExamples } from "./conv.examples.ts";
 import type { Example } from "./define.examples.ts";
+import { dropoutExamples } from "./dropout.examples.ts";
+import { einsumExamples } from "./einsum.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
 import { generateExamples } from "./generate.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
+import { localNormExamples } from "./local-norm.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
+import { lossExamples } from "./loss.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
+import { microsoftAttentionExamples } from "./microsoft-attention.examples.ts";
+import { microsoftCacheExamples } from "./microsoft-cache.examples.ts";
 import { microsoftConvExamples } from "./microsoft-conv.examples.ts";
 import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
 import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { microsoftNormExamples } from "./microsoft-norm.examples.ts";
+import { noiseExamples } from "./noise.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { orderExamples } from "./order.examples.ts";
@@ -22,22 +31,23 @@ import { quantizeExamples } from "./quantize.examples.ts";
 import { rearrangeExamples } from "./rearrange.examples.ts";
 import { recurrentExamples } from "./recurrent.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
+import { regionExamples } from "./region.examples.ts";
 import { reshapeExamples } from "./reshape.examples.ts";
 import { resizeExamples } from "./resize.examples.ts";
+import { rotaryExamples } from "./rotary.examples.ts";
 import { scanExamples } from "./scan.examples.ts";
+import { scatterExamples } from "./scatter.examples.ts";
 import { selectExamples } from "./select.examples.ts";
 import { sequenceExamples } from "./sequence.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
 import { softmaxExamples } from "./softmax.examples.ts";
+import { stringExamples } from "./strings.examples.ts";
 import { trigonometricExamples } from "./trigonometric.examples.ts";
 import { unaryExamples } from "./unary.examples.ts";
 import { variadicExamples } from "./variadic.examples.ts";
-import { attentionExamples } from "./attention.examples.ts";
-import { rotaryExamples } from "./rotary.examples.ts";
-import { dropoutExamples } from "./dropout.examples.ts";
-import { lossExamples } from "./loss.examples.ts";
-import { localNormExamples } from "./local-norm.examples.ts";
+import { lpPoolExamples } from "./lp-pool.examples.ts";
+import { deformConvExamples } from "./deform-conv.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
@@ -46,6 +56,7 @@ export const examples: readonly Example[] = [
   ...logicExamples,
   ...trigonometricExamples,
   ...matmulExamples,
+  ...einsumExamples,
   ...convExamples,
   ...poolExamples,
   ...normExamples,
@@ -53,6 +64,8 @@ export const examples: readonly Example[] = [
   ...recurrentExamples,
   ...softmaxExamples,
   ...generateExamples,
+  ...stringExamples,
+  ...noiseExamples,
   ...pickExamples,
   ...orderExamples,
   ...scanExamples,
@@ -62,6 +75,7 @@ export const examples: readonly Example[] = [
   ...layoutExamples,
   ...sliceExamples,
   ...gatherExamples,
+  ...scatterExamples,
   ...shapeExamples,
   ...selectExamples,
   ...quantizeExamples,
@@ -71,6 +85,8 @@ export const examples: readonly Example[] = [
   ...microsoftGeluExamples,
   ...microsoftConvExamples,
   ...microsoftLayoutExamples,
+  ...microsoftCacheExamples,
+  ...microsoftAttentionExamples,
   ...microsoftNormExamples,
   ...resizeExamples,
   ...attentionExamples,
@@ -78,4 +94,7 @@ export const examples: readonly Example[] = [
   ...dropoutExamples,
   ...lossExamples,
   ...localNormExamples,
+  ...regionExamples,
+  ...lpPoolExamples,
+  ...deformConvExamples,
 ];

@@ -1,19 +1,29 @@
 /** All entries: the one file that sees every family. */
+
+import { attentionOperators } from "./attention.ts";
 import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { Registry } from "./define.ts";
+import { dropoutOperators } from "./dropout.ts";
+import { einsumOperators } from "./einsum.ts";
 import { gatherOperators } from "./gather.ts";
 import { generateOperators } from "./generate.ts";
 import { layoutOperators } from "./layout.ts";
+import { localNormOperators } from "./local-norm.ts";
 import { logicOperators } from "./logic.ts";
+import { lossOperators } from "./loss.ts";
 import { matmulOperators } from "./matmul.ts";
+import { microsoftAttentionOperators } from "./microsoft-attention.ts";
+import { microsoftCacheOperators } from "./microsoft-cache.ts";
 import { microsoftConvOperators } from "./microsoft-conv.ts";
 import { microsoftGeluOperators } from "./microsoft-gelu.ts";
 import { microsoftGroupNormOperators } from "./microsoft-group-norm.ts";
 import { microsoftLayoutOperators } from "./microsoft-layout.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { microsoftNormOperators } from "./microsoft-norm.ts";
+import { microsoftRotaryOperators } from "./microsoft-rotary.ts";
+import { noiseOperators } from "./noise.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { orderOperators } from "./order.ts";
@@ -23,22 +33,23 @@ import { quantizeOperators } from "./quantize.ts";
 import { rearrangeOperators } from "./rearrange.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
+import { regionOperators } from "./region.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { resizeOperators } from "./resize.ts";
+import { rotaryOperators } from "./rotary.ts";
 import { scanOperators } from "./scan.ts";
+import { scatterOperators } from "./scatter.ts";
 import { selectOperators } from "./select.ts";
 import { sequenceOperators } from "./sequence.ts";
 import { shapeOperators } from "./shape.ts";
 import { sliceOperators } from "./slice.ts";
 import { softmaxOperators } from "./softmax.ts";
+import { stringOperators } from "./strings.ts";
 import { trigonometricOperators } from "./trigonometric.ts";
 import { unaryOperators } from "./unary.ts";
 import { variadicOperators } from "./variadic.ts";
-import { attentionOperators } from "./attention.ts";
-import { rotaryOperators } from "./rotary.ts";
-import { dropoutOperators } from "./dropout.ts";
-import { lossOperators } from "./loss.ts";
-import { localNormOperators } from "./local-norm.ts";
+import { lpPoolOperators } from "./lp-pool.ts";
+import { deformConvOperators } from "./deform-conv.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
@@ -47,6 +58,7 @@ export const operators = new Registry([
   ...logicOperators,
   ...trigonometricOperators,
   ...matmulOperators,
+  ...einsumOperators,
   ...convOperators,
   ...poolOperators,
   ...normOperators,
@@ -54,6 +66,8 @@ export const operators = new Registry([
   ...recurrentOperators,
   ...softmaxOperators,
   ...generateOperators,
+  ...stringOperators,
+  ...noiseOperators,
   ...pickOperators,
   ...orderOperators,
   ...scanOperators,
@@ -63,6 +77,7 @@ export const operators = new Registry([
   ...layoutOperators,
   ...sliceOperators,
   ...gatherOperators,
+  ...scatterOperators,
   ...shapeOperators,
   ...selectOperators,
   ...quantizeOperators,
@@ -72,6 +87,9 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
+  ...microsoftRotaryOperators,
+  ...microsoftCacheOperators,
+  ...microsoftAttentionOperators,
   ...microsoftGroupNormOperators,
   ...microsoftNormOperators,
   ...resizeOperators,
@@ -80,6 +98,9 @@ export const operators = new Registry([
   ...dropoutOperators,
   ...lossOperators,
   ...localNormOperators,
+  ...regionOperators,
+  ...lpPoolOperators,
+  ...deformConvOperators,
 ]);
 
 export type {
