@@ -1,0 +1,76 @@
+/** Boxes and grids over pictures. */
+import { between, type Example, example } from "./define.examples.ts";
+
+type More = Parameters<typeof example>[2];
+
+const later = "not yet: gradient of";
+const boxes = [0, 0, 2, 2, 1, 1, 4, 3, 0.5, 0, 3, 4];
+const align = (title: string, settings: string, more: More = {}): Example =>
+  example(
+    title,
+    `(x: float32[2, 2, 5, 5], boxes: float32[3, 4], pictures: int64[3]) y = RoiAlign(x, boxes, pictures) {${settings}}`,
+    { feeds: { boxes, pictures: [0, 1, 0] }, misses: { gradient: later }, ...more },
+  );
+const pool = (title: string, settings: string, more: More = {}): Example =>
+  example(title, `(x: float32[2, 2, 5, 5], boxes: float32[2, 5]) y = MaxRoiPool(x, boxes) {${settings}}`, {
+    feeds: { boxes: [0, 0, 0, 2, 2, 1, 1, 1, 4, 3] },
+    misses: { gradient: later },
+    ...more,
+  });
+const sample = (title: string, x: string, grid: string, settings = "", more: More = {}): Example =>
+  example(title, `(x: float32[${x}], grid: float32[${grid}]) y = GridSample(x, grid) {${settings}}`, {
+    feeds: { grid: between(-1.2, 1.2) },
+    misses: { gradient: later },
+    ...more,
+  });
+const affine = (title: string, theta: string, size: string, settings = ""): Example =>
+  example(
+    title,
+    `(theta: float32[${theta}]) size: int64[${size.split(",").length}] = [${size}]; y = AffineGrid(theta, size) {${settings}}`,
+  );
+const open = { types: "how many boxes are left depends on the data" };
+
+export const regionExamples: readonly Example[] = [
+  align("RoiAlign in the mean", "output_height=2, output_width=3"),
+  align(
+    "RoiAlign by the maximum, of another scale",
+    'mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2',
+  ),
+  align("RoiAlign of opset 10", "output_height=2, output_width=2", { opset: 10 }),
+  align(
+    "RoiAlign placed as before",
+    'output_height=1, output_width=2, coordinate_transformation_mode="output_half_pixel"',
+  ),
+  pool("MaxRoiPool", "pooled_shape=[2, 2]"),
+  pool("MaxRoiPool of another scale", "pooled_shape=[1, 2], spatial_scale=0.5"),
+  pool("MaxRoiPool of opset 7", "pooled_shape=[2, 1]", { opset: 7 }),
+  sample("GridSample of pictures", "batch, 2, 3, 4", "batch, 2, 2, 2"),
+  sample(
+    "GridSample, nearest, of the border",
+    "1, 2, 3, 3",
+    "1, 2, 3, 2",
+    'mode="nearest", padding_mode="border", align_corners=1',
+  ),
+  sample("GridSample, cubic, by reflection", "1, 1, 4, 4", "1, 2, 2, 2", 'mode="cubic", padding_mode="reflection"'),
+  sample("GridSample of volumes", "1, 1, 2, 3, 2", "1, 2, 2, 2, 3"),
+  sample("GridSample of opset 16", "1, 2, 3, 3", "1, 2, 2, 2", 'mode="bilinear"', { opset: 16 }),
+  affine("AffineGrid of pictures", "2, 2, 3", "2, 3, 2, 4"),
+  affine("AffineGrid of volumes, corners aligned", "1, 3, 4", "1, 1, 2, 3, 2", "align_corners=1"),
+  affine("AffineGrid of one place", "1, 2, 3", "1, 1, 1, 1"),
+  example(
+    "NonMaxSuppression of all boxes",
+    "(boxes: float32[1, 4, 4], scores: float32[1, 2, 4]) most: int64[] = 2; y = NonMaxSuppression(boxes, scores, most)",
+    { except: open },
+  ),
+  example(
+    "NonMaxSuppression by overlap and score, boxes by their middles",
+    `(boxes: float32[2, 4, 4], scores: float32[2, 1, 4]) most: int64[] = 3; overlap: float32[] = 0.4; least: float32[] = 0.1;
+     y = NonMaxSuppression(boxes, scores, most, overlap, least) {center_point_box=1}`,
+    { except: open, feeds: { scores: between(0, 1), boxes: between(0.1, 1) } },
+  ),
+  example(
+    "NonMaxSuppression of opset 10, which keeps nothing",
+    "(boxes: float32[1, 3, 4], scores: float32[1, 1, 3]) y = NonMaxSuppression(boxes, scores)",
+    { opset: 10, except: open },
+  ),
+];
