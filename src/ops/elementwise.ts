@@ -7,6 +7,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
+import { integer } from "./attributes.ts";
 import { type Affine, alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { combineElements, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
@@ -86,12 +87,23 @@ export interface BinaryRow<S> extends Row<S> {
   readonly parameters?: OpDef<S>["parameters"];
 }
 
-/** Opset history: before 7, broadcasting was one-sided and asked for by attributes (`axis`, `broadcast`): refused. */
+/**
+ * Before opset 7, broadcasting was one-sided and asked for by attributes: `broadcast`, and `axis`, which may name other axes of the first
+ * operand than the last, where NumPy's rule would put the second.
+ */
+function alongInnerAxes(site: Site): boolean {
+  if (site.version >= 7 || integer(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
+  const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
+  const axis = integer(site, "axis", 0);
+  return (axis < 0 ? axis + a : axis) + b !== a;
+}
+
 export function binary<S = undefined>(row: BinaryRow<S>): Op {
   const { derivatives, onDims } = row;
   return defineOp<S>({
     name: row.name,
-    read: (site) => (site.version < 7 ? new Miss("broadcasts by attributes before opset 7") : (row.read?.(site) as S)),
+    read: (site) =>
+      alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
       const a = dimsAt(site, 0);
       const b = dimsAt(site, 1);
