@@ -1,8 +1,7 @@
 /** `--data` and what belongs to it: the same flags in every command, and from them the data sets of a task. */
 
 import * as v from "valibot";
-import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { fromPreprocessorConfig, type Preprocessing, parsePreprocessing } from "../data/index.ts";
+import { parseState, parseStated, type Stated } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 
 /** Entries for the schema of a command that takes data. */
@@ -10,7 +9,9 @@ export const dataFlags = {
   data: v.optional(
     v.pipe(
       v.string(),
-      v.description("data set: idx (MNIST), CIFAR .bin, .npz, .npy, .csv, .tsv, .jsonl, or an ES module"),
+      v.description(
+        "data set: pictures (class folders, labels.csv), .txt, .csv, .tsv, .jsonl, .npz, .npy, idx (MNIST), CIFAR .bin, .wav, token ids (_u16le.bin), or an ES module",
+      ),
       v.metadata({ value: "path" }),
     ),
   ),
@@ -18,13 +19,29 @@ export const dataFlags = {
     v.pipe(
       v.string(),
       v.description(
-        'preset (imagenet, cifar10, mnist, unit, symmetric, raw, caffe) or "scale=1/255 mean=… std=… channels=BGR"',
+        'preset (imagenet, cifar10, mnist, unit, symmetric, raw, caffe) or "scale=1/255 mean=… std=… channels=BGR resize=256 crop=224"; of text "length=128"; of sound "frame=512 context=64"',
       ),
       v.metadata({ value: "how" }),
     ),
   ),
   mean: v.optional(v.pipe(v.array(v.number()), v.description("mean per channel, after scaling"))),
   std: v.optional(v.pipe(v.array(v.number()), v.description("standard deviation per channel, after scaling"))),
+  set: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      v.description("a value for an input that the data does not give: sr=16000"),
+      v.metadata({ value: "input=value" }),
+    ),
+  ),
+  states: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      v.description(
+        "an output that is fed as an input at the next step: stateN=state (guessed from types, shapes and names)",
+      ),
+      v.metadata({ value: "output=input" }),
+    ),
+  ),
   samples: v.optional(
     v.pipe(
       v.number(),
@@ -46,17 +63,22 @@ export type DataFlags = v.InferOutput<typeof dataSchema>;
 /** What of the flags goes to a job. */
 export interface DataRequest {
   readonly path: string;
-  /** In the words of `parsePreprocessing`; undefined: found out. */
+  /** In the words of `parseStated`; undefined: found out. */
   readonly preprocess: string | undefined;
+  /** Inputs with a value of their own, "sr=16000". */
+  readonly set: readonly string[];
+  /** Outputs that are fed as inputs at the next step, "stateN=state". */
+  readonly states: readonly string[];
   readonly samples: number | undefined;
   readonly batch: number;
 }
 
 /** @throws PithError E_USAGE where flags say something about data that was not given. */
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
-  const { data, preprocess: preset, mean, std, samples, batch } = flags;
+  const { data, preprocess: preset, mean, std, set, states, samples, batch } = flags;
   if (data === undefined) {
-    const alone = Object.entries({ preprocess: preset, mean, std, samples }).find(([, value]) => value !== undefined);
+    const said = { preprocess: preset, mean, std, states, samples };
+    const alone = Object.entries(said).find(([, value]) => value !== undefined);
     if (alone === undefined) return undefined;
     throw new PithError("E_USAGE", `--${alone[0]} says how to read data, and there is no --data.`);
   }
@@ -67,20 +89,14 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   ];
   const text = words.length === 0 ? undefined : words.join(" ");
   // A wrong word is refused here, before anything is read.
-  if (text !== undefined) parsePreprocessing(text);
-  return { path: data, preprocess: text, samples, batch };
+  if (text !== undefined) parseStated(text);
+  for (const state of states ?? []) parseState(state);
+  return { path: data, preprocess: text, set: set ?? [], states: states ?? [], samples, batch };
 }
 
-/** How the images are to be prepared: as stated, or as preprocessor_config.json beside the model says; else undefined. */
-export async function declaredPreprocessing(
-  request: DataRequest,
-  modelPath: string,
-): Promise<Preprocessing | undefined> {
-  if (request.preprocess !== undefined) return parsePreprocessing(request.preprocess);
-  const folder = folderOf(modelPath);
-  for (const place of [folder, joinPath(folder, "..")]) {
-    const path = joinPath(place, "preprocessor_config.json");
-    if ((await fileKind(path)) === "file") return fromPreprocessorConfig(JSON.parse(await readText(path)));
-  }
-  return undefined;
+/** What was said of how data is prepared. */
+export function statedOf({ preprocess }: DataRequest): Stated {
+  return preprocess === undefined
+    ? { images: undefined, length: undefined, frames: undefined }
+    : parseStated(preprocess);
 }

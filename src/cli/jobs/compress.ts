@@ -5,7 +5,6 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
-import { openParts } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError } from "../../errors.ts";
 import { type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
@@ -27,7 +26,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { judgedBy, type MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
-import { prepare } from "./prepare.ts";
+import { openData, prepare } from "./prepare.ts";
 
 export interface CompressInput {
   readonly model: string;
@@ -60,8 +59,8 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const model = await open(input.model);
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
-  const { path, samples } = input.data;
-  const parts = await openParts(path, {
+  const { samples } = input.data;
+  const parts = await openData(model, input.model, input.data, {
     calibrate: Math.max(...candidates.map(({ recipe }) => calibrationSamples(recipe))),
     seed: input.seed,
     ...(samples === undefined ? {} : { test: samples }),

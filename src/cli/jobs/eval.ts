@@ -1,5 +1,5 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
-import { collect, type Dataset, draw, openParts } from "../../data/index.ts";
+import { collect, type Dataset, draw } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
 import { commonestShare } from "../../evaluate/chance.ts";
@@ -17,6 +17,7 @@ import {
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { answers } from "../../recipe/answers.ts";
@@ -24,7 +25,7 @@ import type { DataRequest } from "../data.ts";
 import { answerKind, heldAgainst, judgedBy, type MetricName } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
-import { prepare } from "./prepare.ts";
+import { openData, prepare, setStated } from "./prepare.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
 export type EvaluatedPart = "test" | "train" | "all";
@@ -98,7 +99,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const engine = createEngine();
   const candidate = await open(input.model);
   const original = against === undefined ? undefined : await open(against);
-  const dataset = await openPart(input, data);
+  if (original !== undefined) setStated(candidate, data);
+  const dataset = await openPart(input, data, original ?? candidate);
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const preparation = await prepare(engine, original ?? candidate, against ?? input.model, data, dataset, context);
   const { labelled } = preparation;
@@ -165,8 +167,9 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
 }
 
 /** The part that all commands judge by, or another one that was asked for. */
-async function openPart({ part, seed }: EvalInput, { path, samples }: DataRequest): Promise<Dataset> {
-  const { train, test } = await openParts(path);
+async function openPart({ part, seed, ...input }: EvalInput, data: DataRequest, model: Model): Promise<Dataset> {
+  const { path, samples } = data;
+  const { train, test } = await openData(model, input.against ?? input.model, data);
   const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
   if (part === "test") return some(test);
   if (train === undefined) {

@@ -1,7 +1,6 @@
 /** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { openParts } from "../../data/index.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
@@ -17,7 +16,7 @@ import { filesOf } from "../files.ts";
 import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
-import { prepare } from "./prepare.ts";
+import { openData, prepare } from "./prepare.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -163,7 +162,8 @@ async function openJudging(
   context: JobContext,
 ): Promise<Judging> {
   const step = { id: input.command, options: input.options };
-  const parts = await openParts(path, {
+  const request = { path, samples, ...data };
+  const parts = await openData(original, input.model, request, {
     calibrate: calibrationSamples({ version: recipeVersion, steps: [step] }),
     seed: input.seed,
     ...(samples === undefined ? {} : { test: samples }),
@@ -172,7 +172,6 @@ async function openJudging(
     const found = `${parts.test.name} has one part only`;
     throw new PithError("E_DATA", `${found}: there is nothing to train on beside what it is judged by.`);
   }
-  const request = { path, samples, ...data };
   const preparation = await prepare(passContext.engine, original, input.model, request, parts.test, context);
   const output = input.output === undefined ? {} : { output: input.output };
   const task: Task = {

@@ -1,12 +1,37 @@
-/** Data made ready for a model: prepared as stated, as a file beside the model says, or as the model scores best. */
-import { type Dataset, findImages, type Preprocessing, preprocess } from "../../data/index.ts";
+/** Data opened and made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
+import {
+  type Beside,
+  type Dataset,
+  filesBeside,
+  findStates,
+  geometryUsed,
+  imageChannels,
+  mapBatches,
+  type OpenDatasetOptions,
+  openParts,
+  type Parts,
+  type PartsOptions,
+  type Preprocessing,
+  parseState,
+  preprocess,
+  rateInput,
+  readingFor,
+  setStates,
+  soundInput,
+  statesText,
+  textColumns,
+  tokenInput,
+  tokenize,
+} from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { type DataRequest, declaredPreprocessing } from "../data.ts";
+import type { Batch } from "../../tensor/types.ts";
+import { type DataRequest, statedOf } from "../data.ts";
 import { chanceQuestion } from "../numbers.ts";
+import { constants } from "../set.ts";
 
 export interface Preparation {
   /** What reports say: "imagenet", or that it was guessed; undefined where the data is fed as it is. */
@@ -21,6 +46,27 @@ export interface Preparation {
   ready(dataset: Dataset): Dataset;
 }
 
+/**
+ * Opens the data of a request in disjoint parts, read as the model needs it: texts in windows of tokens for a language model, sound in frames,
+ * classes numbered as config.json beside the model has them.
+ * @throws PithError E_DATA and E_FILE as `openParts` does.
+ */
+export async function openData(
+  model: Model,
+  modelPath: string,
+  request: DataRequest,
+  options: Omit<PartsOptions, keyof OpenDatasetOptions> = {},
+): Promise<Parts> {
+  setStated(model, request);
+  const reading = readingFor(model, await filesBeside(modelPath), statedOf(request));
+  return openParts(request.path, { ...reading, ...options });
+}
+
+/** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
+export function setStated(model: Model, { states }: DataRequest): void {
+  if (states.length > 0) setStates(model, states.map(parseState));
+}
+
 /** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
 export async function prepare(
   engine: Engine,
@@ -30,17 +76,88 @@ export async function prepare(
   dataset: Dataset,
   context: JobContext,
 ): Promise<Preparation> {
-  const shape = await firstShape(model, dataset);
-  const declared = await declaredPreprocessing(request, modelPath);
-  if (!shape.images) {
-    if (declared !== undefined && request.preprocess !== undefined) {
-      throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
-    }
-    return { name: undefined, preset: undefined, warnings: [], labelled: shape.labelled, ready: (part) => part };
+  setStated(model, request);
+  const first = await firstBatch(dataset);
+  const beside = await filesBeside(modelPath);
+  const fixed = constants(model, request.set);
+  const labelled = first.label !== undefined;
+  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withConstants(change(part), fixed);
+  const kind = kindOf(model, first, dataset.name);
+  const stated = statedOf(request);
+  if (kind !== "images" && stated.images !== undefined) {
+    throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
   }
+  switch (kind) {
+    case "images":
+      return prepareImages(engine, model, request, dataset, { first, beside, labelled, ready }, context);
+    case "tokens": {
+      const reading = readingFor(model, beside, stated);
+      const language = reading.running !== undefined;
+      const options = {
+        language,
+        ...(beside.tokenizer === undefined ? {} : { tokenizer: beside.tokenizer }),
+        ...(stated.length === undefined ? {} : { length: stated.length }),
+      };
+      const name = tokensText(first, beside, stated.length);
+      return {
+        name,
+        preset: name,
+        warnings: [],
+        labelled: labelled || language,
+        ready: ready((part) => tokenize(part, model.graph.feeds, options)),
+      };
+    }
+    case "sound": {
+      const input = soundInput(model)?.name ?? "audio";
+      const rate = rateInput(model.graph.feeds)?.name;
+      const reading = readingFor(model, beside, stated);
+      const { frame, context: before = 0, rate: wanted } = reading.frames ?? { frame: 0 };
+      const how = [
+        `frame=${frame}`,
+        ...(before > 0 ? [`context=${before}`] : []),
+        ...(wanted ? [`rate=${wanted}`] : []),
+      ];
+      const name = `${stated.frames === undefined ? "guessed " : ""}${how.join(" ")}${statesStated(model, [input, rate ?? ""])}`;
+      return {
+        name,
+        preset: how.join(" "),
+        warnings: [],
+        labelled,
+        ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
+      };
+    }
+    default: {
+      const states = statesStated(model, [...Object.keys(first), ...Object.keys(fixed)]);
+      const name = states === "" ? undefined : states.slice("; ".length);
+      return { name, preset: undefined, warnings: [], labelled, ready: ready((part) => part) };
+    }
+  }
+}
+
+interface Found {
+  readonly first: Batch;
+  readonly beside: Beside;
+  readonly labelled: boolean;
+  readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
+}
+
+async function prepareImages(
+  engine: Engine,
+  model: Model,
+  request: DataRequest,
+  dataset: Dataset,
+  { first, beside, labelled, ready }: Found,
+  context: JobContext,
+): Promise<Preparation> {
   const input = imageInput(model);
-  const use = (how: Preprocessing) => (part: Dataset) => preprocess(part, input, how);
-  if (!shape.labelled) {
+  const declared = statedOf(request).images ?? beside.preprocessing;
+  const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
+  // What is done to pictures without being asked for is said.
+  const full = (how: Preprocessing): string => {
+    const geometry = geometryUsed(first, input, how);
+    return how.resize !== undefined || how.crop !== undefined || geometry === "" ? how.name : `${how.name} ${geometry}`;
+  };
+  if (!labelled) {
     if (declared === undefined) {
       throw new PithError(
         "E_DATA",
@@ -50,7 +167,7 @@ export async function prepare(
         },
       );
     }
-    return { name: declared.name, preset: declared.name, warnings: [], labelled: false, ready: use(declared) };
+    return { name: full(declared), preset: declared.name, warnings: [], labelled: false, ready: use(declared) };
   }
   context.stage("preprocessing");
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
@@ -65,7 +182,7 @@ export async function prepare(
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }
-  const name = declared === undefined ? guessText(chosen.name, indistinct) : chosen.name;
+  const name = declared === undefined ? guessText(chosen.name, indistinct) : full(chosen);
   return { name, preset: chosen.name, warnings, labelled: true, ready: use(chosen) };
 }
 
@@ -73,20 +190,60 @@ export async function prepare(
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
-  return `guessed "${name}"${doubt}. Set it with --preprocess ${name}.`;
+  const word = name.includes(" ") ? `"${name}"` : name;
+  return `guessed "${name}"${doubt}. Set it with --preprocess ${word}.`;
 }
 
-async function firstShape(
-  model: Model,
-  dataset: Dataset,
-): Promise<{ readonly images: boolean; readonly labelled: boolean }> {
-  for await (const batch of dataset.batches({ size: 1 })) {
-    // Columns under the names of the inputs, in their types, are ready as they are.
-    const isReady = model.graph.feeds.every((feed) => {
-      const column = batch[feed.name];
-      return column !== undefined && (column.type !== "uint8" || feed.type?.type === "uint8");
-    });
-    return { images: !isReady && findImages(batch) !== undefined, labelled: batch.label !== undefined };
-  }
+async function firstBatch(dataset: Dataset): Promise<Batch> {
+  for await (const batch of dataset.batches({ size: 1 })) return batch;
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+}
+
+type Kind = "images" | "tokens" | "sound" | "ready";
+
+function kindOf(model: Model, batch: Batch, owner: string): Kind {
+  const { feeds } = model.graph;
+  // Columns under the names of the inputs, in their types, are ready as they are.
+  const isReady = feeds.every(({ name, type }) => {
+    const column = batch[name];
+    return column !== undefined && column.type !== "string" && (column.type !== "uint8" || type?.type === "uint8");
+  });
+  if (isReady) return "ready";
+  if (batch.audio !== undefined && batch.begin !== undefined) return "sound";
+  if (tokenInput(feeds) !== undefined && (batch.tokens !== undefined || textColumns(batch, owner) !== undefined)) {
+    return "tokens";
+  }
+  const takesImages = feeds.length === 1 || feeds.some(({ type }) => type?.dims?.length === 4);
+  const [feed] = feeds;
+  return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
+}
+
+function tokensText(batch: Batch, { tokenizer }: Beside, length: number | undefined): string {
+  if (batch.tokens !== undefined) return `windows of ${batch.tokens.dims[1]} tokens`;
+  const most = length ?? tokenizer?.longest;
+  return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;
+}
+
+/** "; state from stateN": what is carried from step to step. */
+function statesStated(model: Model, given: readonly string[]): string {
+  const states = findStates(model, given);
+  return states.length === 0 ? "" : `; carried: ${statesText(states)}`;
+}
+
+function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: string | undefined): Batch {
+  return {
+    ...rest,
+    ...(audio === undefined ? {} : { [input]: audio }),
+    ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
+  };
+}
+
+/** Each sample with the values of inputs that are the same for all. */
+function withConstants(dataset: Dataset, fixed: ReturnType<typeof constants>): Dataset {
+  if (Object.keys(fixed).length === 0) return dataset;
+  return mapBatches(dataset, (batch) => {
+    const count = Object.values(batch)[0]?.dims[0] ?? 0;
+    const columns = Object.entries(fixed).map(([name, repeat]) => [name, repeat(count)] as const);
+    return { ...batch, ...Object.fromEntries(columns) };
+  });
 }
