@@ -48,6 +48,7 @@ import { unaryExamples } from "./unary.examples.ts";
 import { variadicExamples } from "./variadic.examples.ts";
 import { lpPoolExamples } from "./lp-pool.examples.ts";
 import { deformConvExamples } from "./deform-conv.examples.ts";
+import { signalExamples } from "./signal.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
@@ -97,4 +98,5 @@ export const examples: readonly Example[] = [
   ...regionExamples,
   ...lpPoolExamples,
   ...deformConvExamples,
+  ...signalExamples,
 ];

@@ -50,6 +50,7 @@ import { unaryOperators } from "./unary.ts";
 import { variadicOperators } from "./variadic.ts";
 import { lpPoolOperators } from "./lp-pool.ts";
 import { deformConvOperators } from "./deform-conv.ts";
+import { signalOperators } from "./signal.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
@@ -101,6 +102,7 @@ export const operators = new Registry([
   ...regionOperators,
   ...lpPoolOperators,
   ...deformConvOperators,
+  ...signalOperators,
 ]);
 
 export type {
