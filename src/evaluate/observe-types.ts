@@ -60,7 +60,7 @@ export async function observeTypes(
   const wanted = names?.map((name) => produced(work, name)) ?? unknownValues(work, inference);
   const misses: Miss[] = [];
   const types = new Map<string, ValueType>();
-  const shapes = new Map<string, { readonly name: string; readonly type: DataType }>();
+  const casts = new Map<string, { readonly name: string; readonly type: DataType }>();
   const outputs: Value[] = [];
   // What the file states of a value may be wrong: the runtime is asked without it.
   for (const value of work.graph.values()) if (value.producer !== undefined) value.type = undefined;
@@ -70,9 +70,10 @@ export async function observeTypes(
     if (known?.container !== undefined || value.foreign?.type !== undefined) {
       misses.push(new Miss(`is a ${known?.container?.kind ?? "value"} and no tensor`, value.name));
     } else if (known !== undefined && insideOnly.has(known.type)) {
-      const shape = emit.Shape([value]);
-      shapes.set(shape.name, { name: value.name, type: known.type });
-      outputs.push(shape);
+      // Complex numbers cast to nothing; the rest has a Cast where it has no Shape.
+      const float = known.type.startsWith("complex") ? emit.Shape([value]) : emit.Cast([value], { to: 1 });
+      casts.set(float.name, { name: value.name, type: known.type });
+      outputs.push(float);
     } else outputs.push(value);
   }
   if (outputs.length === 0) return { types, results: {}, misses };
@@ -81,9 +82,9 @@ export async function observeTypes(
   try {
     const results = await session.run(feeds);
     for (const [name, dense] of Object.entries(results)) {
-      const shape = shapes.get(name);
-      if (shape === undefined) types.set(name, { type: dense.type, dims: dense.dims });
-      else types.set(shape.name, { type: shape.type, dims: toNumbers(dense) });
+      const cast = casts.get(name);
+      if (cast === undefined) types.set(name, { type: dense.type, dims: dense.dims });
+      else types.set(cast.name, { type: cast.type, dims: dense.type === "int64" ? toNumbers(dense) : dense.dims });
     }
     return { types, results, misses };
   } finally {

@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
 import { integer } from "./attributes.ts";
 import type { Op, Site } from "./define.ts";
-import { equalElements, isDimension } from "./elements.ts";
+import { equalElements, floatProduct, floatQuotient, floatSum, isDimension } from "./elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary } from "./elementwise.ts";
 import { typeOf } from "./rules.ts";
 
@@ -31,6 +31,7 @@ export const binaryOperators: readonly Op[] = [
     affine: (c) => [1, c],
     derivatives: both(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
+    onShares: (a = 0, b = 0) => floatSum(a, b),
     parameters: bias,
     quantize: joins,
   }),
@@ -40,6 +41,7 @@ export const binaryOperators: readonly Op[] = [
     affine: (c, side) => (side === "right" ? [1, -c] : [-1, c]),
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
+    onShares: (a = 0, b = 0) => floatSum(a, b, -1),
   }),
   binary({
     name: "Mul",
@@ -47,6 +49,7 @@ export const binaryOperators: readonly Op[] = [
     affine: (c) => [c, 0],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
+    onShares: (a = 0, b = 0) => floatProduct(a, b),
     quantize: joins,
   }),
   binary({
@@ -59,6 +62,7 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
     ],
     onDims: (a = 0, b = 0) => quotient(a, b),
+    onShares: (a = 0, b = 0) => floatQuotient(a, b),
   }),
   binary({
     name: "Pow",

@@ -8,8 +8,17 @@ import type { Value } from "../graph/graph.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { integer } from "./attributes.ts";
-import { type Affine, alwaysChanges, defineOp, noParameters, type Op, type OpDef, type Site } from "./define.ts";
-import { combineElements, withElements } from "./elements.ts";
+import {
+  type Affine,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "./define.ts";
+import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
 
 interface Parts<S> {
@@ -30,6 +39,8 @@ interface Row<S> {
   readonly type?: DataType;
   /** The same on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
+  /** The same on shares of dimensions, which are floats. */
+  readonly onShares?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly quantize?: OpDef<S>["quantize"];
 }
 
@@ -41,8 +52,24 @@ interface UnaryRow<S> extends Row<S> {
   readonly containers?: true;
 }
 
+/** With the contents that follow from those of the operands: of whole numbers, or of shares of dimensions. */
+function combined(
+  inferred: Inferred,
+  site: Site,
+  { onDims, onShares }: Pick<Row<unknown>, "onDims" | "onShares">,
+): Inferred {
+  if (site.inputs.every((operand) => operand !== undefined && isWhole(operand.type)))
+    return onDims === undefined ? inferred : withElements(inferred, combineElements(site, onDims));
+  if (onShares === undefined || (inferred.type !== "float32" && inferred.type !== "float64")) return inferred;
+  const elements = combineElements(site, onShares);
+  // The runtime rounds every step: 10 · 0.7 is 7 in float32, and a little less in float64.
+  const round = (element: Dim | undefined): Dim | undefined =>
+    typeof element === "number" && inferred.type === "float32" ? Math.fround(element) : element;
+  return withContents(inferred, elements?.map(round));
+}
+
 export function unary<S = undefined>(row: UnaryRow<S>): Op {
-  const { derivative, lower, onDims } = row;
+  const { derivative, lower } = row;
   return defineOp<S>({
     name: row.name,
     ...(row.containers === undefined ? {} : { containers: row.containers }),
@@ -50,8 +77,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
     infer: (_, site) => {
       const { type, dims, container } = need(site, 0);
       if (container !== undefined) return [{ type, dims, container }];
-      const elements = onDims === undefined ? undefined : combineElements(site, onDims);
-      return [withElements({ type: row.type ?? type, dims }, elements)];
+      return [combined({ type: row.type ?? type, dims }, site, row)];
     },
     unchanged: row.unchanged ?? alwaysChanges,
     parameters: noParameters,
@@ -99,7 +125,7 @@ function alongInnerAxes(site: Site): boolean {
 }
 
 export function binary<S = undefined>(row: BinaryRow<S>): Op {
-  const { derivatives, onDims } = row;
+  const { derivatives } = row;
   return defineOp<S>({
     name: row.name,
     read: (site) =>
@@ -111,7 +137,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
       if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
       const dims = broadcast(a, b);
       if (dims instanceof Miss) return dims;
-      return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
+      return [combined({ type, dims }, site, row)];
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),

@@ -6,9 +6,10 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, elementCount, stridesOf } from "../tensor/dims.ts";
+import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { contentsOf, pickElements, withContents } from "./elements.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./rules.ts";
 
 /** Counted from the front; where the rank of the data is not known, as it stands. */
@@ -22,15 +23,22 @@ const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
   read: readAxis,
   infer: (s, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims } = need(site, 0);
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
-    const out = [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)];
-    const picks = constantIntegers(indices);
-    if (elements === undefined || picks === undefined || dims.length !== 1) return [{ type, dims: out }];
-    return [
-      { type, dims: out, elements: picks.map((index) => elements[index < 0 ? index + elements.length : index] as Dim) },
-    ];
+    const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
+    const [contents, result, picks] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims), constantIntegers(indices)];
+    const picked = fixedDims(indices.dims);
+    if (contents === undefined || result === undefined || picks === undefined || picked === undefined)
+      return [inferred];
+    const strides = stridesOf(picked);
+    const size = contents.dims[s.axis] ?? 1;
+    const from = (place: readonly number[]): number[] => {
+      const within = place.slice(s.axis, s.axis + picked.length);
+      const index = picks[within.reduce((sum, step, axis) => sum + step * (strides[axis] ?? 0), 0)] ?? 0;
+      return [...place.slice(0, s.axis), index < 0 ? index + size : index, ...place.slice(s.axis + picked.length)];
+    };
+    return [withContents(inferred, pickElements(contents, result, from))];
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : []),

@@ -1,10 +1,10 @@
 /** Moving axes and elements without arithmetic: Transpose, Concat, Split, Expand. */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim } from "../tensor/dims.ts";
+import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
-import { withElements } from "./elements.ts";
+import { contentsOf, pickElements, withContents } from "./elements.ts";
 import {
   broadcast,
   dimsAt,
@@ -31,7 +31,12 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
-    return [{ type, dims: s.perm.map((axis) => dims[axis] as Dim) }];
+    const { perm } = s;
+    const inferred = { type, dims: perm.map((axis) => dims[axis] as Dim) };
+    const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
+    if (contents === undefined || result === undefined) return [inferred];
+    const from = (place: readonly number[]): number[] => dims.map((_, axis) => place[perm.indexOf(axis)] ?? 0);
+    return [withContents(inferred, pickElements(contents, result, from))];
   },
   // Axes of one element may change places: the others keep their order.
   unchanged: ({ perm }, site) => {
@@ -84,9 +89,17 @@ const Concat = defineOp<{ readonly axis: number }>({
       if (axis === s.axis) return known.reduce<Dim>((sum, shape) => addDims(sum, shape[axis] as Dim), 0);
       return known.map((shape) => shape[axis] as Dim).find((other) => typeof other === "number") ?? dim;
     });
-    const elements = site.inputs.map((operand) => operand?.elements);
-    if (dims.length !== 1 || elements.some((list) => list === undefined)) return [{ type, dims }];
-    return [{ type, dims, elements: elements.flatMap((list) => list ?? []) }];
+    const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
+    if (contents.length < site.inputs.length) return [{ type, dims }];
+    // Row by row of the axes in front, what each operand has behind them.
+    const rows = contents[0]?.dims.slice(0, s.axis).reduce((count, size) => count * size, 1) ?? 0;
+    const joined = Array.from({ length: rows }, (_, row) =>
+      contents.flatMap(({ elements }) => {
+        const length = elements.length / rows;
+        return elements.slice(row * length, (row + 1) * length);
+      }),
+    );
+    return [withContents({ type, dims }, joined.flat())];
   },
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
   parameters: noParameters,
@@ -145,15 +158,18 @@ const Split = defineOp<{
     };
   },
   infer: (s, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims } = need(site, 0);
     return Array.from({ length: site.outputs }, (_, output): Inferred => {
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
       const inferred = { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
       const before = s.sizes?.slice(0, output) ?? [];
-      if (elements === undefined || ![...before, size].every((part) => typeof part === "number")) return inferred;
-      const start = (before as readonly number[]).reduce((sum, part) => sum + part, 0);
-      return withElements(inferred, elements.slice(start, start + (size as number)));
+      const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
+      const start = fixedDims(before)?.reduce((sum, part) => sum + part, 0);
+      if (contents === undefined || result === undefined || start === undefined) return inferred;
+      const from = (place: readonly number[]): number[] =>
+        place.map((index, axis) => (axis === s.axis ? index + start : index));
+      return withContents(inferred, pickElements(contents, result, from));
     });
   },
   unchanged: ({ axis, sizes }, site) =>
@@ -208,14 +224,24 @@ const Expand = defineOp<null>({
   name: "Expand",
   read: () => null,
   infer: (_, site) => {
-    const { type, dims, elements } = need(site, 0);
-    const target = site.inputs[1]?.elements;
-    if (dims === undefined || target === undefined) return [{ type, dims: undefined }];
+    const { type, dims } = need(site, 0);
+    const shape = site.inputs[1];
+    const target = shape?.elements;
+    if (dims === undefined) return [{ type, dims: undefined }];
+    if (target === undefined) {
+      const [rank] = shape?.dims ?? [];
+      if (typeof rank !== "number") return [{ type, dims: undefined }];
+      return [{ type, dims: Array.from({ length: Math.max(rank, dims.length) }, (_, axis) => site.open(0, axis)) }];
+    }
     const out = broadcast(dims, target);
     if (out instanceof Miss) return out;
-    const [size] = out;
-    const repeated = elements?.length === 1 && typeof size === "number" && size <= 64;
-    return [withElements({ type, dims: out }, repeated ? new Array<Dim>(size).fill(elements[0] as Dim) : elements)];
+    const inferred = { type, dims: out };
+    const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(out)];
+    if (contents === undefined || result === undefined) return [inferred];
+    const skipped = out.length - dims.length;
+    const from = (place: readonly number[]): number[] =>
+      contents.dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0)));
+    return [withContents(inferred, pickElements(contents, result, from))];
   },
   unchanged: (_, site) => {
     const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];

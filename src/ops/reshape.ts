@@ -108,6 +108,14 @@ function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonl
   return resolved.map((dim, axis) => (axis === open ? rest : (dim as Dim)));
 }
 
+/** What a target says where the dimensions of the input are not known, or it is computed at run time itself: at least the rank. */
+function partly({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
+  return Array.from({ length: rank }, (_, axis) => {
+    const dim = target?.[axis];
+    return dim === undefined || dim === -1 || (dim === 0 && !allowZero) ? site.open(0, axis) : dim;
+  });
+}
+
 /** A quotient that holds for every legal value of the names in it. */
 function shared(whole: Dim, others: Dim): Dim | undefined {
   if (typeof whole === "number" && typeof others === "number") return undefined;
@@ -124,7 +132,8 @@ const Reshape = defineOp<ReshapeSettings>({
       : { target: site.inputs[1]?.elements, allowZero: integer(site, "allowzero", 0) !== 0 },
   infer: (s, site) => {
     const { type, dims, elements } = need(site, 0);
-    const target = reshaped(s, dims);
+    const [rank] = site.inputs[1]?.dims ?? [];
+    const target = reshaped(s, dims) ?? (typeof rank === "number" ? partly(s, rank, site) : undefined);
     if (target instanceof Miss) return target;
     return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
   },

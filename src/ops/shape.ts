@@ -2,11 +2,11 @@
 import { Miss } from "../errors.ts";
 import { isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { elementType, integer } from "./attributes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
-import { withElements } from "./elements.ts";
+import { isWhole, mostElements, roundedShare, withContents, withElements } from "./elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
 
 const none = new Miss("has no weight");
@@ -56,9 +56,19 @@ const Size = defineOp<null>({
 /** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
 export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
   if (small === undefined) return { type, dims };
-  const integers = (small.type === "int64" || small.type === "int32") && small.dims.length <= 1;
-  return integers ? { type, dims, small, elements: [...toNumbers(small)] } : { type, dims, small };
+  const facts = { type, dims, small };
+  const count = elementCount(dims);
+  // Axes of any length, as vectors; what is no shape (a table, numbers that are not whole) only as long as shapes are.
+  if ((type === "int64" || type === "int32") && dims.length <= 1) return { ...facts, elements: toNumbers(small) };
+  if (isWhole(type) && count <= mostElements) return { ...facts, elements: toNumbers(small) };
+  if (!isShare(type) || dims.length > 1 || count > mostShares) return facts;
+  const elements = toNumbers(small);
+  return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
 }
+
+/** Floats that sizes may be multiplied by: as many as an image has axes, and some. */
+const mostShares = 8;
+const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
 function constantFacts(site: Site): Inferred | Miss {
   const value = site.attribute("value");
@@ -106,12 +116,13 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
   infer: (s, site) => {
     // A scalar is asked for by a shape without elements, which even a shape that is fed says by its own dimensions.
     const [count] = site.inputs[0]?.dims ?? [];
-    const dims = site.inputs[0]?.elements ?? (count === 0 ? [] : undefined);
+    const open = typeof count === "number" ? Array.from({ length: count }, (_, axis) => site.open(0, axis)) : undefined;
+    const dims = site.inputs[0]?.elements ?? open;
     const inferred = { type: s.type, dims };
-    const whole = s.type === "int64" || s.type === "int32" || s.type === "bool";
-    const value = whole && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
-    const size = dims?.length === 0 ? 1 : dims?.[0];
-    if (value === undefined || typeof size !== "number" || size > 64) return [inferred];
+    const value = isWhole(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
+    const fixed = fixedDims(dims);
+    const size = fixed === undefined ? undefined : elementCount(fixed);
+    if (value === undefined || size === undefined || size > mostElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
   unchanged: alwaysChanges,
@@ -132,13 +143,13 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
       return to === undefined ? new Miss("casts to a type that is not known") : { to };
     },
     infer: (s, site) => {
-      const { dims, elements } = need(site, 0);
-      const whole = s.to === "int64" || s.to === "int32";
-      return [
-        elements === undefined || !whole
-          ? { type: s.to, dims }
-          : { type: s.to, dims, elements: elements as readonly Dim[] },
-      ];
+      const { type, dims, elements } = need(site, 0);
+      const inferred = { type: s.to, dims };
+      if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
+      if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
+      // Shares of sizes are cut off behind the point, which for sizes is rounding down.
+      const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
+      return [withContents(inferred, isWhole(s.to) && !isWhole(type) ? elements.map(cut) : elements)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     parameters: noParameters,
@@ -153,6 +164,11 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
     cost: noMacs,
     quantize: float,
   });
+}
+
+/** 0 is false, all else is true; a name may be either. */
+function truth(element: Dim): Dim | undefined {
+  return typeof element === "number" ? (element === 0 ? 0 : 1) : undefined;
 }
 
 export const shapeOperators: readonly Op[] = [

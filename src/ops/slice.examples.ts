@@ -117,7 +117,8 @@ export const sliceExamples: readonly Example[] = [
     "(x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends)",
     {
       feeds: { starts: [1], ends: [3] },
-      misses: { read: "computed at run time" },
+      misses: { gradient: "computed at run time" },
+      except: { types: "its bounds are computed at run time" },
     },
   ),
 
@@ -145,6 +146,7 @@ export const sliceExamples: readonly Example[] = [
   }),
   example("Pad by pads computed at run time", "(x: float32[3], pads: int64[2]) y = Pad(x, pads)", {
     feeds: { pads: [1, 1] },
-    misses: { read: "computed at run time" },
+    misses: { gradient: "computed at run time", lower: "computed at run time" },
+    except: { types: "its pads are computed at run time" },
   }),
 ];

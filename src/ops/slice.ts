@@ -9,7 +9,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { withElements } from "./elements.ts";
+import { contentsOf, pickElements, withContents } from "./elements.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 interface Range {
@@ -18,6 +18,8 @@ interface Range {
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
+  /** Its bounds are known at run time only. */
+  readonly open?: true;
 }
 
 function readSlice(site: Site): readonly Range[] | Miss {
@@ -26,11 +28,14 @@ function readSlice(site: Site): readonly Range[] | Miss {
   const starts = site.inputs[1] === undefined ? integers(site, "starts") : site.inputs[1].elements;
   const ends = site.inputs[2] === undefined ? integers(site, "ends") : site.inputs[2].elements;
   const axes = attributeOrInput(site, "axes", 3);
-  if (starts === undefined || ends === undefined || axes === "runtime") {
-    return new Miss("its bounds are computed at run time");
-  }
   const steps = site.inputs[4] === undefined ? undefined : constantIntegers(site.inputs[4]);
-  if (steps === undefined && site.inputs[4] !== undefined) return new Miss("its steps are computed at run time");
+  const runtimeSteps = steps === undefined && site.inputs[4] !== undefined;
+  if (starts === undefined || ends === undefined || axes === "runtime" || runtimeSteps) {
+    const count = site.inputs[1]?.dims?.[0];
+    const first = Array.from({ length: typeof count === "number" ? Math.min(count, rank) : rank }, (_, axis) => axis);
+    const cut = axes === "runtime" ? Array.from({ length: rank }, (_, axis) => axis) : (axes?.known ?? first);
+    return cut.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
+  }
   return starts.map((start, place) => ({
     axis: wrapAxis(axes?.known[place] ?? place, rank),
     start,
@@ -45,8 +50,8 @@ interface Resolved {
 }
 
 /** Start and count within a fixed size, bounds clamped as the specification says; undefined for bounds that are names. */
-function resolved({ start, end, step }: Range, size: number): Resolved | undefined {
-  if (isSymbolic(start) || isSymbolic(end)) return undefined;
+function resolved({ start, end, step, open }: Range, size: number): Resolved | undefined {
+  if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   const first = clamp(start);
@@ -100,17 +105,26 @@ const Slice = defineOp<readonly Range[]>({
   name: "Slice",
   read: readSlice,
   infer: (ranges, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims } = need(site, 0);
     if (dims === undefined) return [{ type, dims: undefined }];
     const out = dims.map((dim, axis) => {
       const range = rangeOf(ranges, axis);
-      return range === undefined ? dim : slicedDim(range, dim);
+      if (range === undefined) return dim;
+      return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
     });
-    const [only] = ranges;
-    const found = only === undefined || elements === undefined ? undefined : resolved(only, elements.length);
-    if (found === undefined || only === undefined || dims.length !== 1) return [{ type, dims: out }];
-    const kept = Array.from({ length: found.count }, (_, k) => elements?.[found.first + k * only.step]);
-    return [withElements({ type, dims: out }, kept)];
+    const inferred = { type, dims: out };
+    const contents = contentsOf(site.inputs[0]);
+    const result = fixedDims(out);
+    if (contents === undefined || result === undefined) return [inferred];
+    const found = contents.dims.flatMap((size, axis) => {
+      const range = rangeOf(ranges, axis);
+      const bounds = range === undefined ? { first: 0 } : resolved(range, size);
+      return bounds === undefined ? [] : [{ first: bounds.first, step: range?.step ?? 1 }];
+    });
+    if (found.length < contents.dims.length) return [inferred];
+    const from = (place: readonly number[]): number[] =>
+      found.map(({ first, step }, axis) => first + step * (place[axis] ?? 0));
+    return [withContents(inferred, pickElements(contents, result, from))];
   },
   // A name as the end is taken to lie within the dimension when sizes are told, but may lie before its end.
   unchanged: (ranges, site) => {
@@ -125,7 +139,8 @@ const Slice = defineOp<readonly Range[]>({
     if (dims instanceof Miss) return dims;
     const links = dims.map((dim, axis): AxisLink => {
       const range = rangeOf(ranges, axis);
-      const whole = range === undefined || (range.step === 1 && slicedDim(range, dim) === dim);
+      const whole =
+        range === undefined || (range.open === undefined && range.step === 1 && slicedDim(range, dim) === dim);
       if (whole) return { from: ["in0", axis], to: ["out0", axis] };
       const found = followed(ranges, axis, dim);
       return found === undefined
@@ -200,6 +215,8 @@ interface PadSettings {
   readonly axes: readonly number[] | undefined;
   readonly fromInput: boolean;
   readonly zero: boolean;
+  /** The axes that pads are given for at run time only. */
+  readonly open: readonly number[];
 }
 
 /** The element that stands at a position outside of 0 … size - 1: the nearest, the mirrored (its edge not repeated), or the one cyclically. */
@@ -211,34 +228,49 @@ function source(mode: string, position: number, size: number): number {
   return folded < size ? folded : period - folded;
 }
 
+const padsAtRunTime = new Miss("its pads are computed at run time");
+
 const Pad = defineOp<PadSettings>({
   name: "Pad",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");
     const given = attributeOrInput(site, "pads", 1);
-    if (given === undefined || given === "runtime") return new Miss("its pads are computed at run time");
+    if (given === undefined) return new Miss("has no pads");
     const axes =
       site.inputs[3] === undefined ? undefined : constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
-    if (axes === undefined && site.inputs[3] !== undefined) return new Miss("its axes are computed at run time");
-    const half = given.known.length / 2;
     const pads = new Array<number>(2 * rank).fill(0);
+    if (given === "runtime" || (axes === undefined && site.inputs[3] !== undefined)) {
+      const open = axes ?? Array.from({ length: rank }, (_, axis) => axis);
+      return { mode: text(site, "mode", "constant"), pads, axes, fromInput: true, zero: false, open };
+    }
+    const half = given.known.length / 2;
     given.known.forEach((pad, place) => {
       const axis = axes?.[place % half] ?? place % half;
       pads[(place < half ? 0 : rank) + axis] = pad;
     });
     const filler = site.inputs[2];
     const zero = filler === undefined || (filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0);
-    return { mode: text(site, "mode", "constant"), pads, axes, fromInput: site.inputs[1] !== undefined, zero };
+    return {
+      mode: text(site, "mode", "constant"),
+      pads,
+      axes,
+      fromInput: site.inputs[1] !== undefined,
+      zero,
+      open: [],
+    };
   },
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     if (dims === undefined) return [{ type, dims: undefined }];
-    return [
-      { type, dims: dims.map((dim, axis) => addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0))) },
-    ];
+    const padded = dims.map((dim, axis) =>
+      s.open.includes(axis)
+        ? site.open(0, axis)
+        : addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0)),
+    );
+    return [{ type, dims: padded }];
   },
-  unchanged: (s) => (s.pads.every((pad) => pad === 0) ? 0 : undefined),
+  unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   parameters: noParameters,
   weight: new Miss("has no weight"),
   axes: (s, site) => {
@@ -249,6 +281,7 @@ const Pad = defineOp<PadSettings>({
     const rewritable =
       s.mode === "constant" && s.zero && s.fromInput && s.axes === undefined && s.pads.every((pad) => pad >= 0);
     const links = dims.map((_, axis): AxisLink => {
+      if (s.open.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
       if (!padded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
       const begin = s.pads[axis] ?? 0;
       if (!rewritable) return { refuses: ["in0", axis], reason: `Pad fills this axis (${s.mode})` };
@@ -276,6 +309,7 @@ const Pad = defineOp<PadSettings>({
   // Padding by what is there picks elements along each axis.
   lower: (s, emit, [x]) => {
     if (s.mode === "constant") return new Miss("is primitive");
+    if (s.open.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
     const padded = dims.reduce((value, size, axis) => {
@@ -289,6 +323,7 @@ const Pad = defineOp<PadSettings>({
   gradient: (s, { emit, inputs: [x, , filler], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
     if (s.mode !== "constant") return new Miss("is lowered first");
+    if (s.open.length > 0) return padsAtRunTime;
     // What was put on is taken off, and what was taken off comes back as zeros.
     const back = integersConstant(
       emit,

@@ -8,7 +8,7 @@ import type { Value } from "../graph/graph.ts";
 import { multiplyDims } from "../tensor/dims.ts";
 import { decimal, text } from "./attributes.ts";
 import type { Op } from "./define.ts";
-import { isDimension } from "./elements.ts";
+import { isDimension, roundedShare } from "./elements.ts";
 import { unary } from "./elementwise.ts";
 
 const flat = new Miss("is constant almost everywhere");
@@ -137,8 +137,8 @@ export const unaryOperators: readonly Op[] = [
     derivative: flat,
     onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined),
   }),
-  unary({ name: "Floor", derivative: flat }),
-  unary({ name: "Ceil", derivative: flat }),
+  unary({ name: "Floor", derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
+  unary({ name: "Ceil", derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
   // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
   unary({ name: "Round", derivative: flat }),
   unary({

@@ -81,6 +81,23 @@ export function floorDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
+/** a / b, which need be no whole number: what shapes are multiplied by shares with. `floorDims` and `ceilDims` of it are dimensions again. */
+export function quotientDims(a: Dim, b: Dim): Dim {
+  if (typeof a === "number" && typeof b === "number") return a / b;
+  const exact = divideDims(a, b);
+  if (exact !== undefined) return exact;
+  const made = symbol(`(${dimText(a)})/(${dimText(b)})`);
+  if (isSymbolic(made)) quotients.set(made, [a, b]);
+  return made;
+}
+
+/** What a quotient was made of. */
+export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
+  return isSymbolic(dim) ? quotients.get(dim) : undefined;
+}
+
+const quotients = new WeakMap<Symbolic, readonly [Dim, Dim]>();
+
 /** ⌈a / b⌉ */
 export function ceilDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.ceil(a / b);

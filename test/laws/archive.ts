@@ -77,7 +77,8 @@ function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
 
 /** A TensorProto alone is read as the one weight of a model. */
 async function decodeTensor(message: Uint8Array): Promise<Dense | undefined> {
-  const graph = field(5, message);
+  // Of two names the last one counts; some of these tensors have none.
+  const graph = field(5, [...message, ...field(8, [0x74])]);
   const model = await open(Uint8Array.from([0x08, 10, ...field(7, graph), ...field(8, [0x10, 21])]));
   const [value] = model.graph.values();
   return value?.tensor?.read();

@@ -5,7 +5,7 @@
 import { infer } from "../../src/analysis/infer.ts";
 import type { Engine } from "../../src/engine/index.ts";
 import { insideOnly, observeTypes } from "../../src/evaluate/observe-types.ts";
-import type { Value } from "../../src/graph/graph.ts";
+import { allGraphs, type Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
@@ -75,7 +75,9 @@ function store(value: Value, dense: Dense): void {
  */
 export async function compareTypes(engine: Engine, given: Model, feeds: Batch): Promise<readonly TypeCheck[]> {
   const model = given.clone();
-  for (const value of model.graph.values()) if (value.producer !== undefined) value.type = undefined;
+  for (const graph of allGraphs(model.graph)) {
+    for (const value of graph.values()) if (value.producer !== undefined) value.type = undefined;
+  }
   const inference = infer(model);
   const reasons = new Map(inference.misses.map(({ at, reason }) => [at, reason]));
   const values = [...model.graph.nodes()].flatMap((node) => node.outputs.flatMap((value) => value ?? []));
