@@ -1,7 +1,20 @@
 import { describe, expect, it } from "vitest";
+import { infer } from "../analysis/infer.ts";
+import { createEngine } from "../engine/index.ts";
 import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
+import { float32 } from "../tensor/dense.ts";
+import type { Batch } from "../tensor/types.ts";
 import { raiseOpset } from "./raise-opset.ts";
+
+const engine = createEngine();
+
+async function runOnce(net: ReturnType<typeof parseModel>, feeds: Batch): Promise<Batch> {
+  const session = await engine.load(net);
+  const results = await session.run(feeds);
+  await session.release();
+  return results;
+}
 
 const model = (opset: number, nodes: string, header = "") =>
   parseModel(`opset ${opset}${header}\ngraph (x: float32[1, 2, 3]) -> (y) {\n${nodes}\n}`);
@@ -30,10 +43,30 @@ describe("raise-opset", () => {
   });
 
   it("refuses a default that changed its meaning, and leaves the model as it was", () => {
-    const net = model(11, "  y = Softmax (x)");
+    const net = model(11, "  a = Softmax (x)\n  y = Hardmax (a)");
+    infer(net);
     const before = printModel(net);
-    expect(() => raiseOpset(net, 13)).toThrow(/Softmax "y" cannot be carried from opset 11 to 13/);
+    expect(() => raiseOpset(net, 13)).toThrow(/Hardmax "y" cannot be carried from opset 11 to 13/);
     expect(printModel(net)).toBe(before);
+  });
+
+  it.each([
+    ["Softmax over several axes", 11, "y = Softmax (x)", ["Flatten", "Softmax", "Shape", "Reshape"]],
+    [
+      "Scatter",
+      10,
+      "i: int64[1, 1, 1] = [1]\n  u: float32[1, 1, 1] = [7]\n  y = Scatter (x, i, u) {axis=2}",
+      ["ScatterElements"],
+    ],
+  ])("writes %s as primitives of the newer set", async (_, opset, nodes, expected) => {
+    const net = model(opset, `  ${nodes}`);
+    const before = net.clone();
+    raiseOpset(net, 18);
+    expect([...net.graph.nodes()].map(({ op }) => op)).toEqual(expected);
+    expect(verify(net)).toEqual([]);
+    const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]) };
+    const [old, now] = [await runOnce(before, feeds), await runOnce(net, feeds)];
+    expect(now).toEqual(old);
   });
 
   it("does nothing to a model that is new enough", () => {

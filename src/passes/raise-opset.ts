@@ -3,15 +3,17 @@
  *
  * A node may stay as it is if its entry reads the same settings under both versions and the new schema accepts its form. That is the case
  * for most operators between any two versions, and no operator needs to be named to find out. Where an attribute became an input, it is
- * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
+ * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`. What changed its meaning or is gone is written as its primitives, where the
+ * entry has some: Softmax over several axes, taken as one, between Flatten and Reshape; Scatter as ScatterElements.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Attribute, toInteger } from "../graph/attribute.ts";
+import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { checkForm, inputsFor, schemaAt } from "../graph/schema.ts";
-import { operators } from "../ops/index.ts";
+import { type Bound, operators } from "../ops/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 
@@ -26,30 +28,74 @@ const irVersionFor = (opset: number): number =>
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1;
   if (from >= version) return;
+  // Whether primitives can be written shows when they are: first in a copy, so that a model that cannot be raised stays as it was.
+  const plan = planned(model, from, version);
+  if (plan.lowered.length > 0) carryOut(planned(model.clone(), from, version), version);
+  carryOut(plan, version);
+}
+
+interface Plan {
+  readonly model: Model;
+  readonly from: number;
+  readonly moves: readonly (() => void)[];
+  /** Nodes to be written as primitives, and why. */
+  readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
+}
+
+function planned(model: Model, from: number, version: number): Plan {
   const inference = infer(model);
   const moves: (() => void)[] = [];
+  const lowered: Plan["lowered"][number][] = [];
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
       if (node.domain !== "" && node.domain !== "ai.onnx") continue;
       const move = carry(node, from, version, inference);
-      if (move instanceof Miss) {
-        throw new PithError(
-          "E_UNSUPPORTED",
-          `${describe(node)} cannot be carried from opset ${from} to ${version}: ${move.reason}`,
-          {
-            hint: `Export the model with opset ${version} or newer.`,
-          },
-        );
+      if (!(move instanceof Miss)) moves.push(move);
+      else {
+        const bound = inference.at(node);
+        if (bound instanceof Miss) throw refused(node, from, version, move.reason);
+        lowered.push({ node, bound, reason: move.reason });
       }
-      moves.push(move);
     }
   }
+  return { model, from, moves, lowered };
+}
+
+function carryOut({ model, from, moves, lowered }: Plan, version: number): void {
   for (const move of moves) move();
-  model.header.opsets.set("", version);
-  model.header.opsets.delete("ai.onnx");
+  const { opsets } = model.header;
+  opsets.set("", version);
+  opsets.delete("ai.onnx");
+  const inference = lowered.length > 0 ? infer(model) : undefined;
+  for (const { node, bound, reason } of lowered) {
+    const emit = emitter(node.graph, {
+      before: node,
+      by: "raise-opset",
+      opsets,
+      onNode: (made) => {
+        inference?.visit(made);
+      },
+    });
+    const primitives = bound.lower(emit, node.inputs);
+    if (primitives instanceof Miss) throw refused(node, from, version, reason);
+    [...node.outputs].forEach((output, index) => {
+      const replacement = primitives[index];
+      if (output === undefined || replacement === undefined) return;
+      replacement.type = output.stated ?? replacement.type;
+      node.graph.substitute(output, replacement);
+    });
+  }
   // Files up to IR 3 list their weights as inputs; from IR 4 on that would mean that callers may replace them.
   if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
+}
+
+function refused(node: Node, from: number, version: number, reason: string): PithError {
+  return new PithError(
+    "E_UNSUPPORTED",
+    `${describe(node)} cannot be carried from opset ${from} to ${version}: ${reason}`,
+    { hint: `Export the model with opset ${version} or newer.` },
+  );
 }
 
 /** What has to be done to a node, or why it cannot be carried over. */
