@@ -1,5 +1,5 @@
 /**
- * Law over ONNX's own backend tests: what our entries infer of a model equals the outputs that come with it. Small integer inputs (shapes, axes)
+ * Law over ONNX's own backend tests: what our entries infer of a model equals the outputs that come with it. Small inputs (shapes, axes, scales)
  * are made constants first, as they mostly are in real models.
  */
 import { describe, expect, test } from "vitest";
@@ -56,8 +56,10 @@ function feedConstants(model: Model, inputs: readonly (Dense | undefined)[]): vo
     if (dense === undefined) return;
     value.type = { type: dense.type, dims: dense.dims };
     const data = index === 0 && [...value.uses].every(({ node }) => node.op !== "ConstantOfShape");
-    if (!data && (dense.type === "int64" || dense.type === "int32") && dense.dims.length <= 1)
-      value.tensor = inMemory(dense);
+    const whole = dense.type === "int64" || dense.type === "int32";
+    // Scales of Resize: one for each axis.
+    const few = dense.type === "float32" && index > 0 && dense.data.length <= 5;
+    if (!data && (whole || few) && dense.dims.length <= 1) value.tensor = inMemory(dense);
   });
 }
 
