@@ -40,7 +40,7 @@ export const passCommands: readonly PassCommand[] = [
   {
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
-    suffix: ({ scheme = "<scheme>" }) => `int8-${scheme}`,
+    suffix: ({ scheme = "<scheme>" }) => (scheme === "float16" ? "float16" : `int8-${scheme}`),
     examples: [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",

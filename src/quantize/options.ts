@@ -6,9 +6,9 @@ import { selectionOptions } from "../passes/options.ts";
 
 export const quantizeOptions = v.strictObject({
   scheme: v.pipe(
-    v.picklist(["weights", "dynamic", "static"], 'expected "weights", "dynamic" or "static"'),
+    v.picklist(["weights", "dynamic", "static", "float16"], 'expected "weights", "dynamic", "static" or "float16"'),
     v.description(
-      "weights: 8-bit weights, arithmetic in float; dynamic: activations too, ranges found at run time; static: activations too, ranges measured on data",
+      "weights: 8-bit weights, arithmetic in float; dynamic: activations too, ranges found at run time; static: activations too, ranges measured on data; float16: every number in half precision, arithmetic in float",
     ),
   ),
   bits: v.pipe(v.optional(v.literal(8, "only 8 bits are supported"), 8), v.description("bits of a weight")),

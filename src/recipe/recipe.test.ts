@@ -106,7 +106,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "a missing option",
       "steps:\n  - quantize: {}",
-      'r.yaml:2:15: steps[0].quantize: "scheme" is missing: expected "weights", "dynamic" or "static".',
+      'r.yaml:2:15: steps[0].quantize: "scheme" is missing: expected "weights", "dynamic", "static" or "float16".',
     ],
     [
       "options that contradict each other",

@@ -11,13 +11,15 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { parameter } from "../graph/role.ts";
+import { elementTypes } from "../onnx/element-types.ts";
 import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import type { Trained } from "./optimizer.ts";
-import { parametersOf } from "./parameters.ts";
+import { isHalf, parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
@@ -53,7 +55,10 @@ export async function createStep(
   raiseOpset(working, gradientOpset);
   const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
-  for (const name of wanted) asParameter(working, name);
+  for (const name of wanted) {
+    asParameter(working, name);
+    await widen(working, name);
+  }
   await foldConstants(working, {}, context);
   setBatch(working, sampleCount(example));
   const binding = bindInputs(working.graph.feeds, example, "training data");
@@ -112,7 +117,9 @@ export async function createStep(
     store(target) {
       for (const [name, values] of owned) {
         const found = target.graph.value(name);
-        if (found !== undefined) found.tensor = inMemory(copyOf(values, name));
+        if (found === undefined) continue;
+        const type = found.tensor?.type ?? values.type;
+        found.tensor = inMemory(isHalf(type) ? fromNumbers(type, values.dims, values.data) : copyOf(values, name));
       }
     },
     async release() {
@@ -174,10 +181,26 @@ function asParameter(model: Model, name: string): void {
   if (value !== undefined) value.role ??= parameter;
 }
 
+/**
+ * A parameter of sixteen bits becomes float32, rounded where it is read: steps smaller than its last digit add up instead of being lost
+ * (Micikevicius et al. 2018, "Mixed precision training").
+ */
+async function widen(model: Model, name: string): Promise<void> {
+  const value = model.graph.value(name);
+  const dense = await value?.tensor?.read();
+  if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
+  const [before] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
+  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: elementTypes[dense.type].code });
+  model.graph.replaceUses(value, rounded, rounded.producer);
+  value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
+  value.type = { type: "float32", dims: dense.dims };
+}
+
 function nothingToTrain(weights: readonly Value[]): PithError {
   const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
   const found = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
-  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; float32 can be trained.`);
+  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
 }
 
 /** The stored tensor behind a bias, which may be masked. */
@@ -195,7 +218,7 @@ function tensorOf(model: Model, name: string): NonNullable<Value["tensor"]> {
 function copyOf(dense: Dense, name: string): Dense<"float32" | "float64"> {
   if (dense.type === "float32") return { type: "float32", dims: dense.dims, data: dense.data.slice() };
   if (dense.type === "float64") return { type: "float64", dims: dense.dims, data: dense.data.slice() };
-  throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; float32 and float64 can be trained.`);
+  throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
 }
 
 function sampleCount(batch: Batch): number {

@@ -1,0 +1,92 @@
+/**
+ * Weights in half precision, arithmetic in float32:
+ *
+ *     fc1.weight: float32[128, 784]          fc1.weight: float16[128, 784]
+ *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
+ *                                            h = Gemm(x, w)
+ *
+ * Half the file, about three significant digits kept, and the same on every backend: the runtime widens the numbers once, when it loads
+ * the model. A number beyond 65,504, the largest that float16 has, would become infinite: such a tensor stays.
+ */
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import { emitter } from "../graph/emit.ts";
+import { allGraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { elementTypes } from "../onnx/element-types.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { QuantizeOptions } from "./options.ts";
+
+/** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
+const beyond = 65_520;
+/** A tensor with fewer elements is not worth the node that widens it. */
+const fewestElements = 64;
+
+export async function quantizeToFloat16(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const chosen = chosenTensors(model, options);
+  for (const [index, [value, at]] of [...chosen].entries()) {
+    context.progress(index, chosen.size);
+    const miss = await narrow(model, value);
+    if (miss === undefined) changes.push({ at, what: "stored as float16", decidedBy: "global" });
+    else misses.push(new Miss(miss, at));
+  }
+  context.progress(chosen.size, chosen.size);
+  return { changes, misses };
+}
+
+/** All tensors worth it, or the weights and biases of the layers that are named; with the name that says where each is. */
+function chosenTensors(model: Model, options: QuantizeOptions): ReadonlyMap<Value, string> {
+  const chosen = new Map<Value, string>();
+  const all = layersOf(model, infer(model));
+  for (const { name, weight, bias } of selectLayers(all, options)) {
+    chosen.set(weight, name);
+    if (bias?.tensor !== undefined && isWorthIt(bias)) chosen.set(bias, bias.name);
+  }
+  if (options.layers !== undefined) return chosen;
+  const left = new Set(
+    options.except === undefined
+      ? []
+      : selectLayers(all, { layers: options.except }).flatMap(({ weight, bias }) => [weight, bias]),
+  );
+  for (const graph of allGraphs(model.graph)) {
+    for (const value of graph.values()) {
+      if (isWorthIt(value) && !chosen.has(value) && !left.has(value)) chosen.set(value, value.name);
+    }
+  }
+  return chosen;
+}
+
+function isWorthIt({ tensor, role }: Value): boolean {
+  if (tensor?.type !== "float32" || elementCount(tensor.dims) < fewestElements) return false;
+  return role === undefined || role.kind === "parameter" || role.kind === "buffer";
+}
+
+/** Stores a tensor as float16 and widens it behind; the reason if that cannot be. */
+async function narrow(model: Model, value: Value): Promise<string | undefined> {
+  const { tensor, graph, role } = value;
+  if (tensor === undefined) return "it is computed";
+  if (tensor.type !== "float32") return `it is ${tensor.type}; float32 is narrowed`;
+  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${role.kind}`;
+  if (graph.outputs.includes(value)) return "it is an output of the model";
+  const dense = await tensor.read();
+  const numbers = toFloat64(dense);
+  const largest = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
+  if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const [before] = graph.nodes();
+  const emit = emitter(graph, {
+    ...(before === undefined ? {} : { before }),
+    by: "quantize",
+    opsets: model.header.opsets,
+  });
+  const wide = emit.named(`${value.name}_float32`).Cast([value], { to: elementTypes.float32.code });
+  graph.replaceUses(value, wide, wide.producer);
+  value.tensor = inMemory(fromNumbers("float16", dense.dims, numbers));
+  value.type = { type: "float16", dims: dense.dims };
+  return undefined;
+}

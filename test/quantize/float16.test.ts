@@ -1,0 +1,126 @@
+/** The scheme "float16": half the bytes, the same arithmetic. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { assertValid } from "../../src/graph/verify.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
+import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
+import { train } from "../../src/train/index.ts";
+import { cnn, difference, layerNames, mlp, numbersFor, reopened, run, stored } from "./networks.ts";
+
+const rounded = (values: readonly number[]): number[] => toNumbers(fromNumbers("float16", [values.length], values));
+
+describe("numbers in half precision", () => {
+  test("are the nearest that float16 has, under the same names, in layers of the same names", async () => {
+    const model = mlp();
+    const before = await stored(model, "fc1.weight");
+    const { changes, misses } = await quantize(model, { scheme: "float16" });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+    const after = await stored(model, "fc1.weight");
+    expect(after.type).toBe("float16");
+    expect(toNumbers(after)).toEqual(rounded(toNumbers(before)));
+    expect(layerNames(model)).toEqual(layerNames(mlp()));
+  });
+
+  test("compute what a network with these numbers computes", async () => {
+    const model = cnn();
+    const expected = cnn();
+    for (const value of expected.graph.values()) {
+      if (value.tensor?.type !== "float32" || !/weight/.test(value.name)) continue;
+      const dense = await value.tensor.read();
+      value.tensor = inMemory(float32(dense.dims, rounded(toNumbers(dense))));
+    }
+    await quantize(model, { scheme: "float16", layers: "conv*,fc" });
+    const x = numbersFor([2, 3, 8, 8]);
+    expect(difference(await run(expected, { x }), await run(model, { x }))).toBeLessThan(1e-3);
+    expect(difference(await run(cnn(), { x }), await run(model, { x }))).toBeGreaterThan(0);
+    expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+  });
+
+  test("take half the bytes of a file, embeddings included", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[n]) -> (y: float32[n, 64]) {
+  table: float32[1000, 64] = random(seed 1)
+  y = Gather(table, ids)
+}`);
+    const before = (await encodeToBytes(model)).length;
+    expect((await quantize(model, { scheme: "float16" })).changes.map(({ at }) => at)).toEqual(["table"]);
+    const after = (await encodeToBytes(model)).length;
+    expect(after / before).toBeLessThan(0.51);
+    expect(await run(model, { ids: int64([2], [1, 999]) })).toHaveLength(128);
+  });
+
+  test("only of the layers that are named", async () => {
+    const model = mlp();
+    await quantize(model, { scheme: "float16", layers: "fc2" });
+    expect([(await stored(model, "fc1.weight")).type, (await stored(model, "fc2.weight")).type]).toEqual([
+      "float32",
+      "float16",
+    ]);
+  });
+
+  test("stay as they are where they would become infinite; a network without any is left as it was", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  fc.weight: float32[2, 2] = [[1, 2], [3, 70000]]
+  y = MatMul(x, fc.weight)
+}`);
+    const before = structureHash(model);
+    const { changes, misses } = await quantize(model, { scheme: "float16" });
+    expect(changes).toEqual([]);
+    expect(misses).toMatchObject([{ at: "fc", reason: "it holds 7.00e+4; the largest float16 is 65,504" }]);
+    expect(structureHash(model)).toBe(before);
+  });
+});
+
+test.each(["float16", "bfloat16"] as const)(
+  "a %s parameter is trained by steps smaller than its last digit",
+  async (type) => {
+    const weights = fromNumbers(type, [4, 2], [1, 1, 1, 1, 1, 1, 1, 1]);
+    const network = (): ReturnType<typeof parseModel> => {
+      const model = parseModel(`opset 17
+graph (x: float32[n, 4]) -> (y: float32[n, 2]) {
+  fc.weight: float32[4, 2] = ones
+  w = Cast(fc.weight) {to=1}
+  y = MatMul(x, w)
+}`);
+      const value = model.graph.value("fc.weight");
+      if (value === undefined) throw new Error("no weight");
+      value.tensor = inMemory(weights);
+      value.type = { type, dims: [4, 2] };
+      return model;
+    };
+    const data = memory("rows", {
+      x: float32(
+        [64, 4],
+        Float32Array.from({ length: 256 }, (_, index) => Math.sin(index)),
+      ),
+      label: int64(
+        [64],
+        Array.from({ length: 64 }, (_, index) => Number(Math.sin(4 * index) > 0)),
+      ),
+    });
+    const after = async (epochs: number): Promise<number[]> => {
+      const model = network();
+      await train(model, {
+        data,
+        epochs,
+        batch: 16,
+        optimizer: "sgd",
+        momentum: 0,
+        learningRate: 1e-4,
+        schedule: "constant",
+      });
+      const dense = await stored(model, "fc.weight");
+      expect(dense.type).toBe(type);
+      return toNumbers(dense);
+    };
+    expect(await after(1)).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+    expect(await after(200)).not.toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+  },
+);
