@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, PithError } from "../errors.ts";
-import { runJob } from "../job/run.ts";
+import type { Job } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
 
@@ -24,6 +24,11 @@ export const commands: readonly Listed[] = [
     name: "plot",
     summary: "the graph as a picture, weights shaded by what pruning would remove",
     load: () => import("./commands/plot.ts"),
+  },
+  {
+    name: "simplify",
+    summary: "the same function in fewer nodes",
+    load: () => import("./commands/simplify.ts"),
   },
   {
     name: "train",
@@ -95,6 +100,15 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
   const { signal } = surroundings;
   const terminal = openTerminal(surroundings, words.includes("--json"));
   let code: number = exitCode.ok;
+  // Loaded when a job is asked for: help needs none.
+  const job = async <J extends Job>(
+    module: URL,
+    input: Parameters<J>[0],
+    name: string,
+  ): Promise<Awaited<ReturnType<J>>> => {
+    const { runJob } = await import("../job/run.ts");
+    return runJob<J>(module, input, { name, signal, onEvent: (event) => terminal.event(event) });
+  };
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const session: Session = {
       terminal,
@@ -103,7 +117,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
       version,
       line: words,
       passed: options.passed,
-      job: (module, input, name) => runJob(module, input, { name, signal, onEvent: (event) => terminal.event(event) }),
+      job,
     };
     const result = await body(session);
     terminal.close();

@@ -1,9 +1,9 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { createEngine } from "../../engine/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { madeUpFeeds, namedSizes } from "../feeds.ts";
+import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 
 export interface MemoryInput {
@@ -27,36 +27,4 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   const taken = peak();
   await session.release();
   return taken;
-}
-
-/**
- * Watches resident memory from here on: what is returned tells by how many bytes its peak lies above where it stands now.
- *
- * Linux keeps the peak and can start it anew. Elsewhere the peak is that of the whole process, which may lie before this moment: where
- * it did not move, the memory held at the end stands for it.
- */
-function startMeter(): () => number {
-  try {
-    writeFileSync("/proc/self/clear_refs", "5");
-    const before = linuxPeak();
-    return () => Math.max(0, linuxPeak() - before);
-  } catch {
-    const before = process.memoryUsage.rss();
-    const earlier = processPeak();
-    return () => {
-      const later = processPeak();
-      return Math.max(0, (later > earlier ? later : process.memoryUsage.rss()) - before);
-    };
-  }
-}
-
-/** The high-water mark of this process alone: what `getrusage` says includes the process that started it. */
-function linuxPeak(): number {
-  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
-  if (kilobytes === undefined) throw new Error("no VmHWM");
-  return Number(kilobytes) * 1024;
-}
-
-function processPeak(): number {
-  return process.resourceUsage().maxRSS * 1024;
 }

@@ -1,0 +1,88 @@
+/**
+ * Running a large model that was edited in one weight: load time and peak memory against the original, and against handing it over whole.
+ * Gigabytes as an argument (1); `wasm` as another times WebAssembly as well. Each is run in a process of its own.
+ */
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bytes, duration } from "../src/cli/numbers.ts";
+import { parseModel } from "../src/graph/text.ts";
+import { moduleBeside } from "../src/job/job.ts";
+import { runJob } from "../src/job/run.ts";
+import { save } from "../src/onnx/index.ts";
+import { random } from "../src/tensor/random.ts";
+import type { Tensor } from "../src/tensor/types.ts";
+import type loadJob from "./lib/load-job.ts";
+import type { LoadInput } from "./lib/load-job.ts";
+import { heading, line, table } from "./lib/print.ts";
+
+const words = process.argv.slice(2);
+const gigabytes = Number(words.find((word) => Number(word) > 0) ?? 1);
+/** A square of this width is 64 MiB. */
+const width = 4096;
+const layers = Math.round(gigabytes * 16);
+
+/** Weights that are made as they are written: all different, none kept. */
+function made(seed: number): Tensor {
+  const dims = [width, width];
+  const read = async () => {
+    const numbers = random(seed, "weights");
+    // One random row, turned by its number: quick, and no two alike.
+    const row = Float32Array.from({ length: width }, () => numbers.normal() / Math.sqrt(width));
+    const data = new Float32Array(width * width);
+    for (let at = 0; at < width; at++) {
+      data.set(row.subarray(at), at * width);
+      data.set(row.subarray(0, at), at * width + width - at);
+    }
+    return { type: "float32" as const, dims, data };
+  };
+  return { type: "float32", dims, bytes: 4 * width * width, small: undefined, stored: undefined, read };
+}
+
+const numbers = Array.from({ length: layers }, (_, index) => index);
+const model = parseModel(`opset 21
+graph (x: float32[batch, ${width}]) -> (y: float32[batch, ${width}]) {
+${numbers.map((index) => `  w${index}: float32[1, ${width}] = zeros`).join("\n")}
+${numbers.map((index) => `  h${index} = MatMul(${index === 0 ? "x" : `a${index - 1}`}, w${index})\n  a${index} = Tanh(h${index})`).join("\n")}
+  y = Identity(a${layers - 1})
+}
+`);
+for (const index of numbers) {
+  const value = model.graph.value(`w${index}`);
+  if (value !== undefined) value.tensor = made(index + 1);
+}
+
+const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
+try {
+  const path = join(folder, "large.onnx");
+  await save(model, path, { externalData: gigabytes >= 2 });
+  const weights = gigabytes >= 2 ? `${path}.data` : path;
+  heading(`A model of ${bytes((await stat(weights)).size)}, ${layers} products`, 1);
+  const edit = `w${layers >> 1}`;
+  const cases: [name: string, input: LoadInput][] = [
+    ["the original", { path, width }],
+    ["edited in one weight", { path, width, edit }],
+    ...(gigabytes < 2
+      ? [["edited, handed over whole", { path, width, edit, whole: true }] as [string, LoadInput]]
+      : []),
+    ...(words.includes("wasm")
+      ? [["edited, in WebAssembly", { path, width, edit, runtime: "wasm" }] as [string, LoadInput]]
+      : []),
+  ];
+  const rows: string[][] = [];
+  const answers = new Map<string, number>();
+  for (const [name, input] of cases) {
+    const found = await runJob<typeof loadJob>(moduleBeside(import.meta.url, "./lib/load-job"), input, { name });
+    answers.set(name, found.first);
+    rows.push([name, duration(found.open), duration(found.load), duration(found.run), bytes(found.peak)]);
+  }
+  table(["", ">open", ">load", ">first run", ">peak memory"], rows);
+  line(
+    "Peak memory is what the process took over a runtime without a model; a part of the file that is mapped counts once it was read.",
+  );
+  const [inPlace, whole] = [answers.get("edited in one weight"), answers.get("edited, handed over whole")];
+  if (whole !== undefined)
+    line(`Both edited models answer the same: ${inPlace === whole ? "yes" : `NO, ${inPlace} and ${whole}`}.`);
+} finally {
+  await rm(folder, { recursive: true });
+}

@@ -1,0 +1,48 @@
+/** Job of the engine's bench: loads a model, runs it, tells time and memory. */
+import { startMeter } from "../../src/cli/jobs/meter.ts";
+import { startRuntime } from "../../src/cli/jobs/runtime.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+
+export interface LoadInput {
+  readonly path: string;
+  readonly runtime?: "wasm";
+  /** A weight that is replaced before the model is loaded. */
+  readonly edit?: string;
+  /** Take every weight into memory first, as a tool does that reads the file whole. */
+  readonly whole?: boolean;
+  readonly width: number;
+}
+
+export interface LoadOutput {
+  readonly open: number;
+  readonly load: number;
+  readonly run: number;
+  /** Bytes, over what the process held with a runtime and no model. */
+  readonly peak: number;
+  readonly first: number;
+}
+
+export default async function loadJob({ path, runtime, edit, whole, width }: LoadInput): Promise<LoadOutput> {
+  const engine = createEngine(runtime === undefined ? {} : { runtime });
+  await startRuntime(engine, undefined);
+  const peak = startMeter();
+  const begin = performance.now();
+  const model = await open(path);
+  const opened = performance.now();
+  for (const value of model.graph.values()) {
+    if (value.tensor === undefined) continue;
+    if (value.name === edit) {
+      const [rows = 0, columns = 0] = value.tensor.dims;
+      value.tensor = inMemory(float32([rows, columns], new Float32Array(rows * columns).fill(1 / rows)));
+    } else if (whole === true) value.tensor = inMemory(await value.tensor.read());
+  }
+  const session = await engine.load(model);
+  const loaded = performance.now();
+  const { y } = await session.run({ x: float32([1, width], new Float32Array(width).fill(0.1)) });
+  const run = performance.now() - loaded;
+  const taken = peak();
+  await session.release();
+  return { open: opened - begin, load: loaded - opened, run, peak: taken, first: Number(y?.data[0]) };
+}
