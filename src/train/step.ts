@@ -93,7 +93,13 @@ export async function createStep(
 
   const threads = options.threads === undefined ? {} : { threads: options.threads };
   const session = await context.engine.load(step, { optimize: false, ...threads });
-  const frozenSession = frozen === undefined ? undefined : await context.engine.load(frozen, threads);
+  const frozenSession =
+    frozen === undefined
+      ? undefined
+      : await context.engine.load(frozen, threads).catch(async (error: unknown) => {
+          await session.release();
+          throw error;
+        });
   const stepInputs = new Set(step.graph.feeds.map((input) => input.name));
   const frozenInputs = frozen === undefined ? undefined : new Set(frozen.graph.feeds.map((input) => input.name));
   const fed = Object.fromEntries(owned);
