@@ -53,7 +53,8 @@ export class FileTensor implements Tensor {
   readonly pieces: readonly DataPiece[] | undefined;
   /** All fields but dimensions, type and data: name, doc string, metadata, and what is not known. */
   readonly shell: Uint8Array | undefined;
-  readonly #place: string;
+  /** How messages speak of it. */
+  readonly place: string;
 
   constructor(of: {
     readonly type: DataType;
@@ -72,7 +73,7 @@ export class FileTensor implements Tensor {
     this.stored = of.stored;
     this.pieces = of.pieces;
     this.shell = of.shell;
-    this.#place = of.place;
+    this.place = of.place;
   }
 
   async read(): Promise<Dense> {
@@ -82,13 +83,19 @@ export class FileTensor implements Tensor {
       return viewBytes(type, this.dims, await stored.source.read(stored.start, stored.end));
     }
     const fields: Field[] = [];
-    let file: string | undefined;
-    for (const { piece } of this.pieces ?? []) {
-      const bytes = piece instanceof Uint8Array ? piece : await piece.source.read(piece.start, piece.end);
-      if (!(piece instanceof Uint8Array)) file = piece.source.name;
-      for (const field of splitFields(bytes, piece instanceof Uint8Array ? 0 : piece.start)) fields.push(field);
+    let { place } = this;
+    try {
+      for (const { piece } of this.pieces ?? []) {
+        const inHand = piece instanceof Uint8Array;
+        const bytes = inHand ? piece : await piece.source.read(piece.start, piece.end);
+        if (!inHand) place = `"${piece.source.name}", ${this.place}`;
+        for (const field of splitFields(bytes, inHand ? 0 : piece.start)) fields.push(field);
+      }
+      return decodeTyped(type, this.dims, fields, place);
+    } catch (error) {
+      if (!(error instanceof PithError) || error.message.includes(place)) throw error;
+      throw new PithError(error.code, `${place}: ${error.message}`, { cause: error });
     }
-    return decodeTyped(type, this.dims, fields, file === undefined ? this.#place : `"${file}", ${this.#place}`);
   }
 }
 

@@ -1,0 +1,204 @@
+/** Every writer with the disk failing at write k, for all k: the old files are whole, and nothing else is there. */
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Model } from "../../src/graph/model.ts";
+
+vi.mock("node:fs/promises", async (original) => {
+  const { failing } = await import("./failing-disk.ts");
+  return failing(await original());
+});
+// What the setup of the tests has loaded by now knows the disk as it is: everything is loaded anew.
+const { plan, startPlan } = await import("./failing-disk.ts");
+vi.resetModules();
+const { open, save } = await import("../../src/onnx/index.ts");
+const { writeFilesAtomically } = await import("../../src/platform/node-write.ts");
+const { float32, inMemory } = await import("../../src/tensor/dense.ts");
+const { richModel } = await import("./messages.ts");
+
+let folder = "";
+beforeEach(async () => {
+  startPlan(0);
+  folder = await mkdtemp(join(tmpdir(), "pith-disk-"));
+});
+afterEach(() => {
+  startPlan(0);
+  return rm(folder, { recursive: true, force: true });
+});
+
+type Contents = Readonly<Record<string, string>>;
+
+async function contents(): Promise<Contents> {
+  const found: Record<string, string> = {};
+  for (const name of (await readdir(folder)).sort()) found[name] = digest(await readFile(join(folder, name)));
+  return found;
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+const models = [1, 2].map((fill) => {
+  const made = richModel();
+  const weights = new Float32Array(20_000).fill(fill);
+  for (const name of ["one", "two"]) made.graph.addTensor(name, inMemory(float32([weights.length], weights)));
+  return made;
+});
+
+function model(fill: number): Model {
+  return models[fill - 1]?.clone() ?? richModel();
+}
+
+interface Writer {
+  readonly name: string;
+  /** What is there before. */
+  readonly prepare: () => Promise<void>;
+  readonly write: () => Promise<void>;
+  /** Steps at least: else the test would test little. */
+  readonly steps: number;
+  /** Whether the whole changes at one rename, so that not even a disk that is gone leaves a mixture. */
+  readonly oneStep: boolean;
+}
+
+const path = (name = "model.onnx"): string => join(folder, name);
+const text = (content: string): Uint8Array[] => [...content].map((letter) => new TextEncoder().encode(letter));
+
+const writers: readonly Writer[] = [
+  {
+    name: "save, where there was no file",
+    prepare: async () => {},
+    write: () => save(model(2), path()),
+    steps: 10,
+    oneStep: true,
+  },
+  {
+    name: "save, onto another model",
+    prepare: () => save(model(1), path()),
+    write: () => save(model(2), path()),
+    steps: 10,
+    oneStep: true,
+  },
+  {
+    name: "save, onto the file that the model was opened from",
+    prepare: () => save(model(1), path()),
+    async write() {
+      const opened = await open(path());
+      opened.header.doc = "changed";
+      await save(opened, path());
+    },
+    steps: 10,
+    oneStep: true,
+  },
+  {
+    name: "save with external data, where there was no file",
+    prepare: async () => {},
+    write: () => save(model(2), path(), { externalData: true }),
+    steps: 20,
+    oneStep: true,
+  },
+  {
+    name: "save with external data, onto the model and the data that it was opened from",
+    prepare: () => save(model(1), path(), { externalData: true }),
+    async write() {
+      const opened = await open(path());
+      opened.header.doc = "changed";
+      await save(opened, path(), { externalData: true });
+    },
+    steps: 20,
+    oneStep: true,
+  },
+  {
+    name: "several files",
+    async prepare() {
+      for (const name of ["a", "b"]) await writeFile(path(name), `old ${name}`);
+    },
+    write: () =>
+      writeFilesAtomically([
+        [path("a"), text("new a")],
+        [path("b"), text("new b")],
+        [path("c"), text("new c")],
+      ]),
+    steps: 25,
+    oneStep: false,
+  },
+];
+
+describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
+  async function countSteps(): Promise<number> {
+    startPlan(0, { partial: true });
+    await write();
+    const { length } = plan.log;
+    startPlan(0);
+    for (const name of await readdir(folder)) await rm(join(folder, name));
+    await prepare();
+    return length;
+  }
+
+  test("fails at each step in turn and leaves everything as it was", async () => {
+    await prepare();
+    const count = await countSteps();
+    expect(count).toBeGreaterThanOrEqual(steps);
+    const before = await contents();
+    for (let at = 1; at <= count; at++) {
+      startPlan(at, { partial: true });
+      const attempt = write();
+      const failed = plan.log;
+      await attempt.then(
+        // Where a second name cannot be had, there is a copy instead; that is no failure.
+        () => expect(failed[at - 1]).toBe("link"),
+        (error: unknown) =>
+          expect(error).toMatchObject({
+            code: "E_FILE",
+            message: expect.stringMatching(/cannot be written: the disk is full/),
+          }),
+      );
+      if (failed[at - 1] === "link") {
+        startPlan(0);
+        for (const name of await readdir(folder)) await rm(join(folder, name));
+        await prepare();
+      }
+      expect(await contents()).toEqual(before);
+    }
+  });
+
+  test("on a disk that is gone from some step on, each file is old or new, and where one step decides, all are old", async () => {
+    await prepare();
+    const count = await countSteps();
+    expect(count).toBeGreaterThanOrEqual(steps);
+    const before = await contents();
+    for (let at = 1; at <= count; at++) {
+      startPlan(at, { forever: true, partial: true, code: "EIO" });
+      await expect(write()).rejects.toMatchObject({ code: "E_FILE" });
+      startPlan(0);
+      const after = await contents();
+      if (oneStep) expect(after).toEqual(before);
+      else
+        for (const [name, old] of Object.entries(before))
+          expect([old, digest(Buffer.from(`new ${name}`))]).toContain(after[name]);
+      if (oneStep) continue;
+      for (const name of await readdir(folder)) await rm(join(folder, name));
+      await prepare();
+    }
+  });
+
+  test("is written whole by a disk that takes a part of each write", async () => {
+    await prepare();
+    await write();
+    const whole = await contents();
+    for (const name of await readdir(folder)) await rm(join(folder, name));
+    await prepare();
+    startPlan(0, { partial: true });
+    await write();
+    expect(await contents()).toEqual(whole);
+  });
+});
+
+test("the rights of a replaced file stay as they were, whatever the user's mask says", async () => {
+  await writeFile(path(), "old");
+  const { chmod } = await import("node:fs/promises");
+  await chmod(path(), 0o664);
+  await save(model(1), path());
+  expect((await stat(path())).mode & 0o777).toBe(0o664);
+});

@@ -1,0 +1,83 @@
+/**
+ * A disk that fails: `node:fs/promises` with every operation that changes something counted, and the one of a chosen number failing.
+ * For `vi.mock("node:fs/promises", …)`, so that writers are tested as they are.
+ */
+import type * as promises from "node:fs/promises";
+
+type Disk = typeof promises;
+
+export interface Plan {
+  /** The operation that fails, counted from 1; 0: none. */
+  at: number;
+  /** Whether all after it fail too, as on a disk that is full or gone. */
+  forever: boolean;
+  /** Whether writes take only a part of what they are given, as they may. */
+  partial: boolean;
+  code: string;
+  /** What was asked for so far. */
+  readonly log: string[];
+}
+
+export const plan: Plan = { at: 0, forever: false, partial: false, code: "ENOSPC", log: [] };
+
+export function startPlan(at: number, options: Partial<Plan> = {}): void {
+  Object.assign(plan, { at, forever: false, partial: false, code: "ENOSPC", ...options });
+  plan.log.length = 0;
+}
+
+function step(what: string): void {
+  plan.log.push(what);
+  const number = plan.log.length;
+  if (plan.at > 0 && (plan.forever ? number >= plan.at : number === plan.at)) {
+    throw Object.assign(new Error(`${plan.code}: ${what}`), { code: plan.code });
+  }
+}
+
+/** Removing is let through: what is left behind where even that fails is nobody's fault. */
+export function failing(real: Disk): Disk {
+  return {
+    ...real,
+    async open(path, flags, mode) {
+      const writes = typeof flags === "string" && flags !== "r";
+      if (writes) step("open");
+      const handle = await real.open(path, flags, mode);
+      return writes ? watched(handle) : handle;
+    },
+    async rename(from, to) {
+      step("rename");
+      return real.rename(from, to);
+    },
+    async link(from, to) {
+      step("link");
+      return real.link(from, to);
+    },
+    async copyFile(from, to, flags) {
+      step("copyFile");
+      return real.copyFile(from, to, flags);
+    },
+  };
+}
+
+function watched(handle: promises.FileHandle): promises.FileHandle {
+  const write = handle.write.bind(handle);
+  const [chmod, close] = [handle.chmod.bind(handle), handle.close.bind(handle)];
+  return Object.assign(handle, {
+    async write(bytes: Uint8Array, offset: number, length: number) {
+      step("write");
+      return write(bytes, offset, plan.partial ? Math.ceil(length / 3) : length);
+    },
+    async chmod(mode: number) {
+      step("chmod");
+      return chmod(mode);
+    },
+    async sync() {
+      // Counted only: to wait for the disk some hundred times would tell nothing.
+      step("sync");
+    },
+    async close() {
+      // Closed it is, whatever the system says of it.
+      await close();
+      step("close");
+    },
+  });
+}

@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import { random } from "../../src/tensor/random.ts";
+import { killWhileSaving } from "./killed.ts";
+
+test.each(["inside", "outside"] as const)(
+  "80 processes killed while they save, weights %s, leave whole models",
+  async (where) => {
+    const numbers = random(3, "kill", where);
+    const moments = Array.from({ length: 80 }, () => numbers.integer(150));
+    expect(await killWhileSaving(where, moments)).toEqual([]);
+  },
+);

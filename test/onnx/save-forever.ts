@@ -1,0 +1,21 @@
+/** A process that saves one of two models onto a file, again and again, until it is killed: `save-forever.ts <path> <inside | outside>`. */
+import { Model } from "../../src/graph/model.ts";
+import { save } from "../../src/onnx/index.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+
+const [path = "", where] = process.argv.slice(2);
+
+function model(fill: number): Model {
+  const made = new Model();
+  made.header.doc = `filled with ${fill}`;
+  const weights = new Float32Array(500_000).fill(fill);
+  for (const name of ["one", "two", "three"]) made.graph.addTensor(name, inMemory(float32([weights.length], weights)));
+  return made;
+}
+
+const models = [model(1), model(2)];
+for (let round = 0; ; round++) {
+  const next = models[round % 2];
+  if (next !== undefined) await save(next, path, { externalData: where === "outside" });
+  if (round === 0) process.stdout.write("saved\n");
+}
