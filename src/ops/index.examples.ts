@@ -5,6 +5,7 @@ import { binaryExamples } from "./binary.examples.ts";
 import { controlExamples } from "./control.examples.ts";
 import { convExamples } from "./conv.examples.ts";
 import type { Example } from "./define.examples.ts";
+import { deformConvExamples } from "./deform-conv.examples.ts";
 import { dropoutExamples } from "./dropout.examples.ts";
 import { einsumExamples } from "./einsum.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
@@ -13,6 +14,7 @@ import { layoutExamples } from "./layout.examples.ts";
 import { localNormExamples } from "./local-norm.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
 import { lossExamples } from "./loss.examples.ts";
+import { lpPoolExamples } from "./lp-pool.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
 import { microsoftAttentionExamples } from "./microsoft-attention.examples.ts";
 import { microsoftCacheExamples } from "./microsoft-cache.examples.ts";
@@ -28,6 +30,7 @@ import { orderExamples } from "./order.examples.ts";
 import { pickExamples } from "./pick.examples.ts";
 import { poolExamples } from "./pool.examples.ts";
 import { quantizeExamples } from "./quantize.examples.ts";
+import { quantizedProductExamples } from "./quantized-products.examples.ts";
 import { rearrangeExamples } from "./rearrange.examples.ts";
 import { recurrentExamples } from "./recurrent.examples.ts";
 import { reduceExamples } from "./reduce.examples.ts";
@@ -40,15 +43,13 @@ import { scatterExamples } from "./scatter.examples.ts";
 import { selectExamples } from "./select.examples.ts";
 import { sequenceExamples } from "./sequence.examples.ts";
 import { shapeExamples } from "./shape.examples.ts";
+import { signalExamples } from "./signal.examples.ts";
 import { sliceExamples } from "./slice.examples.ts";
 import { softmaxExamples } from "./softmax.examples.ts";
 import { stringExamples } from "./strings.examples.ts";
 import { trigonometricExamples } from "./trigonometric.examples.ts";
 import { unaryExamples } from "./unary.examples.ts";
 import { variadicExamples } from "./variadic.examples.ts";
-import { lpPoolExamples } from "./lp-pool.examples.ts";
-import { deformConvExamples } from "./deform-conv.examples.ts";
-import { signalExamples } from "./signal.examples.ts";
 
 export const examples: readonly Example[] = [
   ...unaryExamples,
@@ -86,6 +87,7 @@ export const examples: readonly Example[] = [
   ...microsoftGeluExamples,
   ...microsoftConvExamples,
   ...microsoftLayoutExamples,
+  ...quantizedProductExamples,
   ...microsoftCacheExamples,
   ...microsoftAttentionExamples,
   ...microsoftNormExamples,

@@ -5,6 +5,7 @@ import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { Registry } from "./define.ts";
+import { deformConvOperators } from "./deform-conv.ts";
 import { dropoutOperators } from "./dropout.ts";
 import { einsumOperators } from "./einsum.ts";
 import { gatherOperators } from "./gather.ts";
@@ -13,6 +14,7 @@ import { layoutOperators } from "./layout.ts";
 import { localNormOperators } from "./local-norm.ts";
 import { logicOperators } from "./logic.ts";
 import { lossOperators } from "./loss.ts";
+import { lpPoolOperators } from "./lp-pool.ts";
 import { matmulOperators } from "./matmul.ts";
 import { microsoftAttentionOperators } from "./microsoft-attention.ts";
 import { microsoftCacheOperators } from "./microsoft-cache.ts";
@@ -30,6 +32,7 @@ import { orderOperators } from "./order.ts";
 import { pickOperators } from "./pick.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
+import { quantizedProductOperators } from "./quantized-products.ts";
 import { rearrangeOperators } from "./rearrange.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
@@ -42,15 +45,13 @@ import { scatterOperators } from "./scatter.ts";
 import { selectOperators } from "./select.ts";
 import { sequenceOperators } from "./sequence.ts";
 import { shapeOperators } from "./shape.ts";
+import { signalOperators } from "./signal.ts";
 import { sliceOperators } from "./slice.ts";
 import { softmaxOperators } from "./softmax.ts";
 import { stringOperators } from "./strings.ts";
 import { trigonometricOperators } from "./trigonometric.ts";
 import { unaryOperators } from "./unary.ts";
 import { variadicOperators } from "./variadic.ts";
-import { lpPoolOperators } from "./lp-pool.ts";
-import { deformConvOperators } from "./deform-conv.ts";
-import { signalOperators } from "./signal.ts";
 
 export const operators = new Registry([
   ...unaryOperators,
@@ -88,6 +89,7 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
+  ...quantizedProductOperators,
   ...microsoftRotaryOperators,
   ...microsoftCacheOperators,
   ...microsoftAttentionOperators,

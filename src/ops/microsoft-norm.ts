@@ -11,6 +11,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
 import { decimal, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
@@ -202,7 +203,7 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   name: "EmbedLayerNormalization",
   domain: microsoft,
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
-  infer: (_, site) => embedded(site, 2),
+  infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
   unchanged: alwaysChanges,
   parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
   weight: new Miss("looks rows up in tables; it has no layer's matrix"),
@@ -218,11 +219,10 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   quantize: float,
 });
 
-/** The result, the counts, the sum, of ids (batch × length) and a table with rows of the width. */
-export function embedded(site: Site, table: number): readonly Inferred[] {
+/** The result, the counts, the sum, of ids (batch × length) and a table of words. */
+export function embedded(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
-  const width = site.inputs[table]?.dims?.[1];
-  const type = site.inputs[table === 2 ? 5 : 8]?.type ?? "float32";
+  const width = site.inputs[2]?.dims?.[1];
   const dims = ids === undefined || width === undefined ? undefined : [...ids, width];
   return [
     { type, dims },

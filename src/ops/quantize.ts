@@ -1,14 +1,15 @@
 /**
  * Rounding to integers and back: QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.
  * q = saturate(round-half-even(x / scale) + zero point); x = (q - zero point) · scale.
- * Opset history: per tensor since 10, along an axis since 13, in blocks and for 4 and 16 bits since 21.
+ * Opset history: per tensor since 10, along an axis since 13, 8-bit floats since 19, in blocks and for 4 and 16 bits since 21, types told by
+ * an attribute since 21 (QuantizeLinear) and 23, 4-bit floats since 23, 2 bits since 25.
  *
  * DequantizeLinear of a stored tensor is how a quantized weight looks: layers and axes are found through it. Training does not go through
  * rounding to integers; fake quantization is written as arithmetic whose `Round` has the role `straight-through`.
  */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { integer, wrapAxis } from "./attributes.ts";
+import { elementType, integer, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -24,15 +25,23 @@ import { need, noMacs } from "./rules.ts";
 interface Settings {
   readonly axis: number;
   readonly block: number;
+  /** What comes out, where an attribute says so. */
+  readonly type: DataType | undefined;
 }
 
 const primitive = new Miss("is primitive");
 const already = new Miss("is quantized already");
 
-function read(site: Site): Settings {
-  const rank = site.inputs[0]?.dims?.length ?? 0;
-  const scale = site.inputs[1]?.dims?.length ?? 0;
-  return { axis: scale === 0 ? 0 : wrapAxis(integer(site, "axis", 1), rank), block: integer(site, "block_size", 0) };
+/** One scale for all, as a scalar or a vector of one, has no axis. */
+function read(site: Site): Settings | Miss {
+  const { dims } = need(site, 0);
+  const scale = site.inputs[1]?.dims;
+  const block = integer(site, "block_size", 0);
+  const type = elementType(site, "output_dtype");
+  const single = scale?.length === 0 || (scale?.length === 1 && scale[0] === 1);
+  if (single || scale === undefined) return { axis: 0, block, type };
+  if (dims === undefined) return new Miss("the rank of its input is not known");
+  return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 
 /** Axes pass; a scale per channel is cut with its channel. */
@@ -48,23 +57,10 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   return { links };
 }
 
-const typeByNumber: Readonly<Record<number, DataType>> = {
-  2: "uint8",
-  3: "int8",
-  4: "uint16",
-  5: "int16",
-  17: "float8e4m3fn",
-  21: "uint4",
-  22: "int4",
-};
-
 const QuantizeLinear = defineOp<Settings>({
   name: "QuantizeLinear",
   read,
-  infer: (_, site) => {
-    const type = site.inputs[2]?.type ?? typeByNumber[integer(site, "output_dtype", 2)] ?? "uint8";
-    return [{ type, dims: need(site, 0).dims }];
-  },
+  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
@@ -78,7 +74,7 @@ const QuantizeLinear = defineOp<Settings>({
 const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
   read,
-  infer: (_, site) => [{ type: site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("has no weight"),
