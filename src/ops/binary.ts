@@ -91,6 +91,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "PRelu",
+    oneSided: true,
     derivatives: [
       ({ emit, up, a, b, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, b]), up]),
       ({ emit, up, a, number }) => emit.Where([emit.Less([a, number(0)]), emit.Mul([up, a]), number(0)]),

@@ -110,6 +110,8 @@ export interface BinaryRow<S> extends Row<S> {
   readonly neutral?: { readonly left?: number; readonly right?: number };
   /** With a stored number c on the right (`x ∘ c`) or left: what x is multiplied by, and what is added. */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
+  /** The second operand broadcasts to the first, never the other way. */
+  readonly oneSided?: true;
   readonly parameters?: OpDef<S>["parameters"];
 }
 
@@ -135,7 +137,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
       const b = dimsAt(site, 1);
       const type = row.type ?? need(site, 0).type;
       if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
-      const dims = broadcast(a, b);
+      const dims = row.oneSided === true ? a : broadcast(a, b);
       if (dims instanceof Miss) return dims;
       return [combined({ type, dims }, site, row)];
     },

@@ -1,6 +1,6 @@
 /**
  * Matrix products: MatMul (NumPy's rule for stacks of matrices), Gemm (two dimensions, scaled, with a bias), and the integer form.
- * Opset history: Gemm broadcasts its bias by NumPy's rule since 7, and may leave it out since 11.
+ * Opset history: Gemm broadcasts its bias by NumPy's rule since 7 (before that if an attribute says so), and may leave it out since 11.
  *
  * The gradient of Y = A·B is dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
  */
@@ -158,15 +158,12 @@ function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
 
 const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
-  read: (site) =>
-    site.version < 7
-      ? new Miss("broadcasts by attributes before opset 7")
-      : {
-          alpha: decimal(site, "alpha", 1),
-          beta: decimal(site, "beta", 1),
-          transA: integer(site, "transA", 0) !== 0,
-          transB: integer(site, "transB", 0) !== 0,
-        },
+  read: (site) => ({
+    alpha: decimal(site, "alpha", 1),
+    beta: decimal(site, "beta", 1),
+    transA: integer(site, "transA", 0) !== 0,
+    transB: integer(site, "transB", 0) !== 0,
+  }),
   infer: (s, site) => {
     const { type } = need(site, 0);
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
