@@ -167,11 +167,17 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
         : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
     if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
     else if (open >= 0) missed.set(node, new Miss(`the type of output ${open} is not known`, describe(node)));
+    // Where an entry cannot tell more, the element type may be certain all the same.
+    const like = registry.find(node.domain, node.op)?.sameType;
+    const source = like === undefined ? undefined : node.inputs[like];
+    const known = source === undefined ? undefined : operand(source);
+    const least =
+      known === undefined || known.container !== undefined ? undefined : { type: known.type, dims: undefined };
     const seen = node.inputs.some((input) => input !== undefined && fromRun.has(input));
     node.outputs.forEach((value, index) => {
       if (value === undefined) return;
       if (seen) fromRun.add(value);
-      learn(value, outputs instanceof Miss ? undefined : outputs[index], stored);
+      learn(value, outputs instanceof Miss ? least : outputs[index], stored);
     });
   };
 

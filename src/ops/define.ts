@@ -189,6 +189,8 @@ export interface OpDef<S> {
   readonly name: string;
   /** "" is ai.onnx. */
   readonly domain?: string;
+  /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
+  readonly sameType?: number;
   /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
   readonly containers?: true;
   read(site: Site): S | Miss;
@@ -223,6 +225,8 @@ export interface Op {
   readonly domain: string;
   /** Takes sequences, optionals and maps too. */
   readonly containers?: true;
+  /** The input whose element type every output has in any case. */
+  readonly sameType?: number;
   /** Which facets exist at all, with the reason where not: for the generated overview. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
   /** What the entry reads from a node, as plain data: equal settings mean the same computation. */
@@ -253,6 +257,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
     name: def.name,
     domain: def.domain ?? "",
     ...(def.containers === undefined ? {} : { containers: def.containers }),
+    ...(def.sameType === undefined ? {} : { sameType: def.sameType }),
     facets: {
       weight: there(def.weight),
       axes: there(def.axes),

@@ -21,6 +21,7 @@ function readAxis(site: Site): { readonly axis: number } {
 
 const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
+  sameType: 0,
   read: readAxis,
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
@@ -80,6 +81,7 @@ const Gather = defineOp<{ readonly axis: number }>({
 /** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
 const GatherElements = defineOp<{ readonly axis: number }>({
   name: "GatherElements",
+  sameType: 0,
   read: readAxis,
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
   unchanged: alwaysChanges,
@@ -132,6 +134,7 @@ interface Tuples {
 /** The last axis of the indices holds tuples: each picks the part of the data at its leading axes. */
 const GatherND = defineOp<Tuples>({
   name: "GatherND",
+  sameType: 0,
   read: (site) => {
     const fixes = site.inputs[1]?.dims?.at(-1);
     return { batch: integer(site, "batch_dims", 0), fixes: typeof fixes === "number" ? fixes : undefined };

@@ -73,6 +73,7 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
 /** Index i of input k is index offset(k) + i of the output, along the axis. Opset history: before 4 the axis may be left out (1). */
 const Concat = defineOp<{ readonly axis: number }>({
   name: "Concat",
+  sameType: 0,
   read: (site) => {
     const rank = site.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
     return rank === undefined
@@ -141,6 +142,7 @@ const Split = defineOp<{
   readonly fromInput: boolean;
 }>({
   name: "Split",
+  sameType: 0,
   read: (site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;

@@ -189,6 +189,7 @@ function relabel(
   };
   return defineOp<null>({
     name,
+    sameType: 0,
     read: (site) => reject(site) ?? null,
     infer,
     unchanged: (_, site) => {

@@ -219,6 +219,7 @@ function alongAxis(emit: Emit, x: Value, matrix: Value, axis: number, sizes: rea
 function resize(name: "Resize" | "Upsample"): Op {
   return defineOp<Settings>({
     name,
+    sameType: 0,
     read: (site) => read(name, site),
     infer: (s, site) => {
       const { type, dims } = need(site, 0);

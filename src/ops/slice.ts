@@ -103,6 +103,7 @@ function whole(range: Range, size: Dim | undefined): boolean {
 
 const Slice = defineOp<readonly Range[]>({
   name: "Slice",
+  sameType: 0,
   read: readSlice,
   infer: (ranges, site) => {
     const { type, dims } = need(site, 0);
@@ -232,6 +233,7 @@ const padsAtRunTime = new Miss("its pads are computed at run time");
 
 const Pad = defineOp<PadSettings>({
   name: "Pad",
+  sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");

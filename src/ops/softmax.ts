@@ -42,6 +42,7 @@ function read(site: Site): Settings {
 function softmax({ name, rule, quantized }: Row): Op {
   return defineOp<Settings>({
     name,
+    sameType: 0,
     read,
     infer: (_, site) => sameAsInput(site),
     unchanged: alwaysChanges,
