@@ -1,0 +1,124 @@
+/** Every session that is opened is given back, also where the work fails: native memory does not come back by itself. */
+import { InferenceSession } from "onnxruntime-node";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Dataset, memory } from "../../src/data/index.ts";
+import { createEngine, type Engine, type Session } from "../../src/engine/index.ts";
+import { accuracy, compare, evaluate, latency, observeRanges } from "../../src/evaluate/index.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import type { Model } from "../../src/index.ts";
+import { linear, network, relu } from "../../src/nn/index.ts";
+import { foldConstants } from "../../src/passes/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { train } from "../../src/train/index.ts";
+
+let opened = 0;
+let released = 0;
+beforeEach(() => {
+  opened = 0;
+  released = 0;
+  const create = InferenceSession.create.bind(InferenceSession) as (...given: unknown[]) => Promise<InferenceSession>;
+  vi.spyOn(InferenceSession, "create").mockImplementation(async (...given: unknown[]) => {
+    const session = await create(...given);
+    opened++;
+    const release = session.release.bind(session);
+    session.release = () => {
+      released++;
+      return release();
+    };
+    return session;
+  });
+});
+afterEach(() => vi.restoreAllMocks());
+
+const count = 24;
+function points(): Dataset {
+  const numbers = random(1, "points");
+  const x = Float32Array.from({ length: 8 * count }, () => numbers.normal());
+  const label = BigInt64Array.from({ length: count }, (_, sample) => BigInt((x[8 * sample] ?? 0) > 0 ? 1 : 0));
+  return memory("points", {
+    input: { type: "float32", dims: [count, 8], data: x },
+    label: { type: "int64", dims: [count], data: label },
+  });
+}
+const net = (): Model =>
+  network({ fc1: linear(8, 64), relu: relu(), fc2: linear(64, 2) }, { input: ["batch", 8], seed: 1 });
+
+/** Works until run `last`, then fails. */
+function failing(last: number): Engine {
+  const engine = createEngine();
+  let runs = 0;
+  return {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      const run: Session["run"] = (feeds, fetch) => {
+        if (runs++ === last) throw new Error("the run failed");
+        return session.run(feeds, fetch);
+      };
+      return { run, release: () => session.release() };
+    },
+  };
+}
+
+const works: [name: string, work: (engine: Engine) => Promise<unknown>][] = [
+  ["evaluate", (engine) => evaluate(engine, net(), points(), accuracy())],
+  ["compare", (engine) => compare(engine, net(), net(), points(), accuracy())],
+  ["observeRanges", (engine) => observeRanges(engine, net(), points(), ["input"])],
+  [
+    "latency",
+    (engine) =>
+      latency(engine, [net(), net()], { input: { type: "float32", dims: [1, 8], data: new Float32Array(8) } }),
+  ],
+  ["train", (engine) => train(net(), { data: points(), epochs: 1, batch: 8 }, { engine })],
+  ["quantize", (engine) => quantize(net(), { scheme: "static", data: points() }, { engine })],
+  [
+    "factorize",
+    // Smaller matrices are multiplied without the runtime.
+    (engine) =>
+      factorize(network({ fc: linear(128, 128) }, { input: ["batch", 128], seed: 1 }), { rank: 8 }, { engine }),
+  ],
+  [
+    "foldConstants",
+    (engine) =>
+      foldConstants(
+        parseModel(
+          "opset 21\ngraph () -> (y: float32[2]) {\n  a: float32[2] = [1, 2]\n  b = Exp(a)\n  y = Neg(b)\n}\n",
+        ),
+        {},
+        { engine },
+      ),
+  ],
+];
+
+describe("sessions are given back", () => {
+  test.each(works)("by %s", async (_, work) => {
+    await work(createEngine());
+    expect(opened).toBeGreaterThan(0);
+    expect(released).toBe(opened);
+  });
+
+  test.each(works)("by %s, when a run fails", async (_, work) => {
+    for (const last of [0, 1, 2]) {
+      await work(failing(last)).catch((error: Error) => expect(error.message).toContain("the run failed"));
+      expect(released).toBe(opened);
+    }
+  });
+
+  test("when the second of two models is refused", async () => {
+    const broken = parseModel("opset 21\ngraph (input: float32[batch, 8]) -> (y) {\n  y = Frobnicate(input)\n}\n");
+    const feeds = { input: { type: "float32", dims: [1, 8], data: new Float32Array(8) } } as const;
+    await expect(latency(createEngine(), [net(), broken], feeds)).rejects.toMatchObject({ code: "E_ENGINE" });
+    await expect(compare(createEngine(), net(), broken, points(), accuracy())).rejects.toMatchObject({
+      code: "E_ENGINE",
+    });
+    expect([opened, released]).toEqual([2, 2]);
+  });
+
+  test("once, however often they are released", async () => {
+    const session = await createEngine().load(net());
+    await Promise.all([session.release(), session.release()]);
+    await session.release();
+    expect([opened, released]).toEqual([1, 1]);
+  });
+});
