@@ -10,7 +10,9 @@ import { dropoutExamples } from "./dropout.examples.ts";
 import { einsumExamples } from "./einsum.examples.ts";
 import { gatherExamples } from "./gather.examples.ts";
 import { generateExamples } from "./generate.examples.ts";
+import { imageExamples } from "./image.examples.ts";
 import { layoutExamples } from "./layout.examples.ts";
+import { linearAttentionExamples } from "./linear-attention.examples.ts";
 import { localNormExamples } from "./local-norm.examples.ts";
 import { logicExamples } from "./logic.examples.ts";
 import { lossExamples } from "./loss.examples.ts";
@@ -23,6 +25,7 @@ import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
 import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { microsoftNormExamples } from "./microsoft-norm.examples.ts";
+import { microsoftQuantizedExamples } from "./microsoft-quantized.examples.ts";
 import { noiseExamples } from "./noise.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
@@ -87,6 +90,7 @@ export const examples: readonly Example[] = [
   ...microsoftGeluExamples,
   ...microsoftConvExamples,
   ...microsoftLayoutExamples,
+  ...microsoftQuantizedExamples,
   ...quantizedProductExamples,
   ...microsoftCacheExamples,
   ...microsoftAttentionExamples,
@@ -101,4 +105,6 @@ export const examples: readonly Example[] = [
   ...lpPoolExamples,
   ...deformConvExamples,
   ...signalExamples,
+  ...linearAttentionExamples,
+  ...imageExamples,
 ];

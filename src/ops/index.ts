@@ -10,7 +10,9 @@ import { dropoutOperators } from "./dropout.ts";
 import { einsumOperators } from "./einsum.ts";
 import { gatherOperators } from "./gather.ts";
 import { generateOperators } from "./generate.ts";
+import { imageOperators } from "./image.ts";
 import { layoutOperators } from "./layout.ts";
+import { linearAttentionOperators } from "./linear-attention.ts";
 import { localNormOperators } from "./local-norm.ts";
 import { logicOperators } from "./logic.ts";
 import { lossOperators } from "./loss.ts";
@@ -24,6 +26,7 @@ import { microsoftGroupNormOperators } from "./microsoft-group-norm.ts";
 import { microsoftLayoutOperators } from "./microsoft-layout.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { microsoftNormOperators } from "./microsoft-norm.ts";
+import { microsoftQuantizedOperators } from "./microsoft-quantized.ts";
 import { microsoftRotaryOperators } from "./microsoft-rotary.ts";
 import { noiseOperators } from "./noise.ts";
 import { normOperators } from "./norm.ts";
@@ -89,6 +92,7 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
+  ...microsoftQuantizedOperators,
   ...quantizedProductOperators,
   ...microsoftRotaryOperators,
   ...microsoftCacheOperators,
@@ -105,6 +109,8 @@ export const operators = new Registry([
   ...lpPoolOperators,
   ...deformConvOperators,
   ...signalOperators,
+  ...linearAttentionOperators,
+  ...imageOperators,
 ]);
 
 export type {
