@@ -2,6 +2,7 @@
 export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrames } from "./beside.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
+export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
 export { parseStated, type Stated } from "./how.ts";

@@ -48,7 +48,7 @@ export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessi
 }
 
 /** The batch with its images as bytes, in the model's size: read from their files, or brought to another size where that is asked for. */
-async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
+export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = pictureTarget(input.type, how.layout);
   const files = pictureFiles(batch);
   if (files !== undefined) {

@@ -2,6 +2,9 @@
 import {
   type Beside,
   type Dataset,
+  enlarged,
+  enlargement,
+  enlargementText,
   filesBeside,
   findStates,
   geometryUsed,
@@ -14,6 +17,7 @@ import {
   type Preprocessing,
   parseState,
   preprocess,
+  presets,
   rateInput,
   readingFor,
   setStates,
@@ -152,6 +156,13 @@ async function prepareImages(
   const input = imageInput(model);
   const declared = statedOf(request).images ?? beside.preprocessing;
   const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
+  const grown = enlargement(model.graph);
+  if (grown !== undefined) {
+    const how = declared ?? presets.unit;
+    const name = `${declared === undefined ? "guessed " : ""}${how.name}; ${enlargementText(grown)}`;
+    const change = ready((part) => enlarged(part, grown, how));
+    return { name, preset: how.name, warnings: [], labelled: true, ready: change };
+  }
   // What is done to pictures without being asked for is said.
   const full = (how: Preprocessing): string => {
     const geometry = geometryUsed(first, input, how);

@@ -1,0 +1,69 @@
+/**
+ * Pictures for networks that enlarge them: the picture in the size that the model gives is the label, and the same picture made smaller
+ * (bicubic, as the literature on super-resolution has it) is what the model is fed with. Both have the values that the model knows.
+ */
+import type { ValueType } from "../graph/graph.ts";
+import type { Batch } from "../tensor/types.ts";
+import type { ModelInput } from "./bind.ts";
+import { type Extent, geometryText } from "./geometry.ts";
+import { mapBatches } from "./indexed.ts";
+import { fitStored, pictureTarget } from "./pictures.ts";
+import { findImages, preprocessBatch, storedImages } from "./preprocess.ts";
+import type { Preprocessing } from "./presets.ts";
+import type { Dataset } from "./types.ts";
+
+export interface Enlargement {
+  readonly input: ModelInput;
+  /** Of the picture that comes out. */
+  readonly output: { readonly name: string; readonly type: ValueType | undefined };
+  readonly small: Extent;
+  readonly large: Extent;
+}
+
+/** What `enlargement` needs to know of a model. */
+interface Ports {
+  readonly feeds: readonly ModelInput[];
+  readonly outputs: readonly { readonly name: string; readonly type: ValueType | undefined }[];
+}
+
+/** How a model enlarges pictures; undefined for one that does not: with one picture in and one out, of as many channels and whole times the size. */
+export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined {
+  const [input, ...more] = feeds;
+  const [output, ...others] = outputs;
+  if (input === undefined || output === undefined || more.length > 0 || others.length > 0) return undefined;
+  if (input.type?.dims?.length !== 4 || output.type?.dims?.length !== 4) return undefined;
+  const [from, to] = [pictureTarget(input.type, undefined), pictureTarget(output.type, undefined)];
+  if (from.size === undefined || to.size === undefined || from.channels !== to.channels) return undefined;
+  const factor = to.size.height / from.size.height;
+  const whole = Number.isInteger(factor) && factor > 1 && to.size.width === factor * from.size.width;
+  return whole ? { input, output, small: from.size, large: to.size } : undefined;
+}
+
+/** The data set as `enlargement` describes it: the model's input, and "label" in the shape of its output. */
+export function enlarged(dataset: Dataset, found: Enlargement, how: Preprocessing): Dataset {
+  const { input, output, small, large } = found;
+  const { resize: _, crop: __, filter: ___, ...values } = how;
+  const given = how.resize === undefined && how.crop === undefined;
+  const geometry = given ? { resize: Math.min(large.height, large.width), crop: large } : how;
+  return mapBatches(dataset, async (batch) => {
+    const { label: ____, ...pictures } = batch;
+    const high = await storedImages(pictures, output, { ...values, ...geometry });
+    const label = preprocessBatch(high, { name: "label", type: output.type }, values, dataset.name).label;
+    const low = smaller(high, { resize: small, filter: "bicubic" });
+    const fed = preprocessBatch(low, input, values, dataset.name);
+    return label === undefined ? fed : { ...fed, label };
+  });
+}
+
+function smaller(batch: Batch, geometry: { readonly resize: Extent; readonly filter: "bicubic" }): Batch {
+  const images = findImages(batch);
+  const stored = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || stored?.type !== "uint8") return batch;
+  return { ...batch, [images.name]: fitStored(stored, images, geometry) };
+}
+
+/** "enlarges 128x128 to 256x256", for what is stated. */
+export function enlargementText({ small, large }: Enlargement): string {
+  const [from, to] = [small, large].map((size) => geometryText({ resize: size }).replace("resize=", ""));
+  return `enlarges ${from} to ${to}`;
+}
