@@ -3,8 +3,8 @@ import { InferenceSession } from "onnxruntime-node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Dataset, memory } from "../../src/data/index.ts";
 import { createEngine, type Engine, type Session } from "../../src/engine/index.ts";
+import { engineMultiply } from "../../src/engine/multiply.ts";
 import { accuracy, compare, evaluate, latency, observeRanges } from "../../src/evaluate/index.ts";
-import { factorize } from "../../src/factorize/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import type { Model } from "../../src/index.ts";
 import { linear, network, relu } from "../../src/nn/index.ts";
@@ -73,10 +73,12 @@ const works: [name: string, work: (engine: Engine) => Promise<unknown>][] = [
   ["train", (engine) => train(net(), { data: points(), epochs: 1, batch: 8 }, { engine })],
   ["quantize", (engine) => quantize(net(), { scheme: "static", data: points() }, { engine })],
   [
-    "factorize",
-    // Smaller matrices are multiplied without the runtime.
-    (engine) =>
-      factorize(network({ fc: linear(128, 128) }, { input: ["batch", 128], seed: 1 }), { rank: 8 }, { engine }),
+    "engineMultiply",
+    async (engine) => {
+      const { multiply, release } = engineMultiply(engine);
+      const matrix = { rows: 64, columns: 64, data: new Float64Array(64 * 64) };
+      await multiply(matrix, matrix).finally(release);
+    },
   ],
   [
     "foldConstants",
