@@ -2,14 +2,15 @@
  * Running a large model that was edited in one weight: load time and peak memory against the original, and against handing it over whole.
  * Gigabytes as an argument (1); `wasm` as another times WebAssembly as well. Each is run in a process of its own.
  */
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileBytes, filesOf } from "../src/cli/files.ts";
 import { bytes, duration } from "../src/cli/numbers.ts";
 import { parseModel } from "../src/graph/text.ts";
 import { moduleBeside } from "../src/job/job.ts";
 import { runJob } from "../src/job/run.ts";
-import { save } from "../src/onnx/index.ts";
+import { open, save } from "../src/onnx/index.ts";
 import { random } from "../src/tensor/random.ts";
 import type { Tensor } from "../src/tensor/types.ts";
 import type loadJob from "./lib/load-job.ts";
@@ -55,9 +56,8 @@ for (const index of numbers) {
 const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
 try {
   const path = join(folder, "large.onnx");
-  await save(model, path, { externalData: gigabytes >= 2 });
-  const weights = gigabytes >= 2 ? `${path}.data` : path;
-  heading(`A model of ${bytes((await stat(weights)).size)}, ${layers} products`, 1);
+  await save(model, path, gigabytes >= 2 ? { externalData: true } : {});
+  heading(`A model of ${bytes(await fileBytes(filesOf(await open(path), path)))}, ${layers} products`, 1);
   const edit = `w${layers >> 1}`;
   const cases: [name: string, input: LoadInput][] = [
     ["the original", { path, width }],

@@ -7,7 +7,7 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Description } from "../../src/cli/inspect/describe.ts";
-import type { EvalOutput } from "../../src/cli/jobs/eval.ts";
+import type { Measurement } from "../../src/cli/jobs/eval.ts";
 import type { PassOutput } from "../../src/cli/jobs/pass.ts";
 import { bytes, integer, percent } from "../../src/cli/numbers.ts";
 import { shared } from "../../test/shared.ts";
@@ -58,7 +58,7 @@ async function through(model: string, file: string, data: string, folder: string
   await look(model, file, folder);
   const before = await pith("eval", file, "--data", data);
   if (before.data === undefined) return line(`  eval: ${before.error}`);
-  const original = before.data as EvalOutput;
+  const original = before.data as Measurement;
   const own = original.figures[0]?.estimate;
   if (own === undefined) return line("  eval: no figure");
   line(`  ${original.dataset}, n = ${integer(own.count)}; preprocessing: ${original.preprocessing}`);
@@ -121,7 +121,7 @@ async function row(name: string, result: PassOutput, { out, file, data, seconds 
   if (after === undefined) return [name, "refused", "", "", "", "", "", `nothing to do; ${seconds.toFixed(1)} s`];
   const checked = await pith("eval", out, "--against", file, "--data", data);
   if (checked.data === undefined) return [name, "FAILED", "", "", "", "", "", checked.error ?? ""];
-  const { figures, comparison: pairs } = checked.data as EvalOutput;
+  const { figures, comparison: pairs } = checked.data as Measurement;
   const value = (metric: string): number => figures.find((one) => one.metric === metric)?.estimate.value ?? Number.NaN;
   if (pairs === undefined) return [name, "FAILED", "", "", "", "", "", "no labels"];
   const notes = [

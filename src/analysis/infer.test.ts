@@ -35,6 +35,16 @@ describe("infer", () => {
     expect([stored("p"), stored("y"), stored("x")]).toEqual([true, false, false]);
   });
 
+  it("what is drawn at random is not stored, though it depends on stored tensors alone", () => {
+    const net = model("  w: float32[4] = zeros\n  n = RandomNormalLike (w)\n  p = Add (w, n)\n  y = Mul (x, p)");
+    const inference = infer(net);
+    const stored = ["w", "n", "p"].map((name) => {
+      const value = net.graph.value(name);
+      return value === undefined ? undefined : inference.operand(value)?.stored;
+    });
+    expect(stored).toEqual([true, false, false]);
+  });
+
   it("an operator without an entry is a miss, and the declared type of its output stays", () => {
     const net = parseModel(`opset 21, my.domain 1
 graph (x: float32[2]) -> (y: float32[2]) {

@@ -3,10 +3,12 @@
  *
  * The walk fills in `value.inferred`, which is never saved where the file states a type, and remembers what rules need beyond it. Where an
  * entry cannot tell, what is stated holds, and the reason is listed. Graphs inside nodes are walked when their entry asks (`Site.body`),
- * for what it hands them; a loop asks again until nothing changes. Nodes that are added later are visited one by one (`visit`), so that
+ * for what it hands them; a loop asks again until nothing changes. A call of a function of the model is looked into for its own operands and
+ * attributes. Nodes that are added later are visited one by one (`visit`), so that
  * emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
+import { functionOf, instantiate, type LocalFunction } from "../graph/functions.ts";
 import { describe, type Graph, type Node, subgraphs, type Value, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
@@ -19,8 +21,9 @@ import {
   type Site,
 } from "../ops/index.ts";
 import { containerOperand } from "../ops/merge-types.ts";
+import { isRandom } from "../ops/random.ts";
 import { storedFacts } from "../ops/shape.ts";
-import { isUnknownDim, unknownDim } from "../tensor/dims.ts";
+import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
@@ -53,6 +56,11 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   /** Values of graphs beside each other may share a name: unknown dimensions must not. */
   const named = new Map<string, Value>();
   const walked = new Set<Graph>();
+  /** The body of each call, the operator sets it is written in, and the inputs that the call leaves out. */
+  const calls = new Map<Node, Graph>();
+  const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
+  const absent = new Set<Value>();
+  const active = new Set<LocalFunction>();
 
   const operand = (value: Value): Operand | undefined => {
     const known = facts.get(value);
@@ -78,9 +86,16 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
     }
   };
 
+  const versionFor = ({ domain, graph }: Node): number => {
+    let root = graph;
+    while (root.parent !== undefined) root = root.parent.graph;
+    const opsets = opsetsOf.get(root) ?? model.opsets;
+    return opsets.get(domain) ?? (domain === "" ? (opsets.get("ai.onnx") ?? 1) : 1);
+  };
+
   const site = (node: Node): Site => ({
-    version: model.opsets.get(node.domain) ?? (node.domain === "" ? (model.opsets.get("ai.onnx") ?? 1) : 1),
-    inputs: node.inputs.map((input) => (input === undefined ? undefined : operand(input))),
+    version: versionFor(node),
+    inputs: node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input))),
     outputs: node.outputs.length,
     attribute: (name) => node.attributes.get(name),
     open: (output, axis) => unknownDim(ownName(node, output), axis),
@@ -100,13 +115,24 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
       walk(graph);
       return graph.outputs.map(operand);
     },
+    macs: () => {
+      let sum: Dim = 0;
+      for (const node of graph.nodes()) {
+        const bound = at(node);
+        const found = bound instanceof Miss ? bound : bound.cost();
+        if (found instanceof Miss) return new Miss(`${describe(node)} inside: ${found.reason}`);
+        sum = addDims(sum, found.macs);
+      }
+      return sum;
+    },
   });
 
   const at = (node: Node): Bound | Miss => {
+    if (functionOf(model, node) !== undefined) return new Miss("calls a function of the model", describe(node));
     const op = registry.find(node.domain, node.op);
     if (op === undefined) return new Miss("this operator has no entry", describe(node));
     for (const input of node.inputs) {
-      if (input === undefined) continue;
+      if (input === undefined || absent.has(input)) continue;
       const known = operand(input);
       if (known === undefined) return new Miss("the type of an input is not known", describe(node));
       if (known.container !== undefined && op.containers === undefined)
@@ -114,6 +140,29 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
     }
     const bound = placed(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
+  };
+
+  /** What a call gives back: its body, walked for what it is handed. */
+  const called = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
+    if (active.has(local)) return new Miss("calls itself");
+    const known = calls.get(node);
+    const body = known ?? instantiate(local, node);
+    if (known === undefined) {
+      calls.set(node, body);
+      opsetsOf.set(body, local.opsets);
+    }
+    body.inputs.forEach((value, index) => {
+      const given = node.inputs[index];
+      if (given === undefined || absent.has(given)) absent.add(value);
+      else learn(value, operand(given), operand(given)?.stored === true);
+    });
+    active.add(local);
+    try {
+      walk(body);
+    } finally {
+      active.delete(local);
+    }
+    return body.outputs.map(operand);
   };
 
   /** Notes what is known of a value; what an entry leaves open may be stated in the file, or have been observed. */
@@ -151,16 +200,24 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
     facts.set(value, { ...inferred, type, dims, stored });
   };
 
+  const inferred = (node: Node): readonly (Inferred | undefined)[] | Miss => {
+    const bound = at(node);
+    return bound instanceof Miss ? bound : placed(node, () => bound.infer());
+  };
+
   const visit = (node: Node): void => {
     missed.delete(node);
     const inner = [...subgraphs(node)];
     for (const graph of inner) walked.delete(graph);
-    const bound = at(node);
-    const outputs = bound instanceof Miss ? bound : placed(node, () => bound.infer());
+    const local = functionOf(model, node);
+    const outputs = local === undefined ? inferred(node) : placed(node, () => called(node, local));
     // What the entry did not ask about, a branch that is never taken, is looked into all the same: but what is wrong there does no harm.
     for (const graph of inner) if (!walked.has(graph)) tolerant(graph, node);
     const stored =
-      inner.length === 0 && node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
+      inner.length === 0 &&
+      local === undefined &&
+      !isRandom(node) &&
+      node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
     const open =
       outputs instanceof Miss
         ? -1

@@ -64,13 +64,13 @@ function fill(tensor: Dense, normal: () => number): Dense {
   return tensor;
 }
 
-/** `batch=8` as a name and a size. @throws PithError E_USAGE */
-export function namedSizes(words: readonly string[]): ReadonlyMap<string, number> {
+/** `batch=8` as a name and a size. @throws PithError E_USAGE, with the flag that was wrong. */
+export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
   return new Map(
     words.map((word) => {
       const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];
       if (name === undefined || Number(digits) < 1)
-        throw new PithError("E_USAGE", `--dim: expected name=size, got "${word}".`);
+        throw new PithError("E_USAGE", `${flag}: expected name=size, got "${word}".`);
       return [name, Number(digits)];
     }),
   );

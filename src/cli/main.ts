@@ -1,6 +1,11 @@
 #!/usr/bin/env node
 /** The executable: signals and streams around `runProgram`. */
-import { exitCode, runProgram } from "./program.ts";
+import * as module from "node:module";
+
+// From Node 22 on, compiled code is kept for the next start. What is to profit from it must be imported afterwards.
+const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
+enableCompileCache?.();
+const { exitCode, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

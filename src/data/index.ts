@@ -16,6 +16,7 @@ export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
 export type { Reading } from "./open-file.ts";
 export { openParts, type Parts, type PartsOptions } from "./parts.ts";
+export { prefetched } from "./prefetch.ts";
 export {
   findImages,
   geometryUsed,

@@ -1,4 +1,5 @@
 /** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
+import { prefetched } from "../data/prefetch.ts";
 import { sampleCount } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -86,7 +87,7 @@ export async function measure(
   let done = 0;
   try {
     for (const model of models) runners.push(await createRunner(engine, model, dataset.name, load));
-    for await (const batch of dataset.batches({ size: options.batch ?? 64 })) {
+    for await (const batch of prefetched(dataset.batches({ size: options.batch ?? 64 }))) {
       let original: Batch | undefined;
       for (const [index, runner] of runners.entries()) {
         requireGoing(options.signal);

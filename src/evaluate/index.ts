@@ -58,6 +58,7 @@ export {
   spreadOfNumbers,
   type ValueRange,
 } from "./observe.ts";
+export { type ObservedTypes, observeTypes } from "./observe-types.ts";
 export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner } from "./run.ts";

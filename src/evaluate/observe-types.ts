@@ -9,14 +9,16 @@ import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import type { Value, ValueType } from "../graph/graph.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { toNumbers } from "../tensor/convert.ts";
-import type { Batch, DataType } from "../tensor/types.ts";
+import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import type { Batch, DataType, Dense } from "../tensor/types.ts";
 
 export interface ObservedTypes {
   /** Name of a value of the main graph → its type in this run. */
   readonly types: ReadonlyMap<string, ValueType>;
+  /** Name of a sequence of tensors → the types of its elements. */
+  readonly sequences: ReadonlyMap<string, readonly ValueType[]>;
   /** What came out, for those values whose elements JavaScript can hold. */
   readonly results: Batch;
   /** Values that could not be observed, with the reason. */
@@ -41,7 +43,8 @@ export const insideOnly: ReadonlySet<DataType> = new Set<DataType>([
 ]);
 
 /**
- * The types of values in one run: all of them are made outputs of a copy of the model, which runs once, without graph optimization.
+ * The types of values in one run: all of them are made outputs of a copy of the model, which runs once, without graph optimization
+ * (once more where there are sequences, for their elements).
  *
  * @param names values that nodes of the main graph produce; if absent, those whose type or rank inference does not know.
  * @throws PithError E_NAME for a name that no such value has, E_ENGINE if the runtime refuses the model or fails.
@@ -61,14 +64,19 @@ export async function observeTypes(
   const misses: Miss[] = [];
   const types = new Map<string, ValueType>();
   const casts = new Map<string, { readonly name: string; readonly type: DataType }>();
+  const lengths = new Map<string, Value>();
   const outputs: Value[] = [];
   // What the file states of a value may be wrong: the runtime is asked without it.
   for (const value of work.graph.values()) if (value.producer !== undefined) value.type = undefined;
   const emit = emitInto(work);
   for (const value of wanted) {
     const known = inference.operand(value);
-    if (known?.container !== undefined || value.foreign?.type !== undefined) {
-      misses.push(new Miss(`is a ${known?.container?.kind ?? "value"} and no tensor`, value.name));
+    if (isSequence(known?.container)) {
+      const length = emit.SequenceLength([value]);
+      lengths.set(length.name, value);
+      outputs.push(length);
+    } else if (known?.container !== undefined || value.foreign?.type !== undefined) {
+      misses.push(new Miss(`is no tensor, but of kind ${known?.container?.kind ?? "unknown"}`, value.name));
     } else if (known !== undefined && insideOnly.has(known.type)) {
       // Complex numbers cast to nothing; the rest has a Cast where it has no Shape.
       const float = known.type.startsWith("complex") ? emit.Shape([value]) : emit.Cast([value], { to: 1 });
@@ -76,20 +84,65 @@ export async function observeTypes(
       outputs.push(float);
     } else outputs.push(value);
   }
-  if (outputs.length === 0) return { types, results: {}, misses };
-  work.graph.setOutputs(outputs);
-  const session = await engine.load(work, { optimize: false });
+  const results: Record<string, Dense> = {};
+  const counts = new Map<Value, number>();
+  for (const [name, dense] of Object.entries(await runOnce(engine, work, outputs, feeds))) {
+    const cast = casts.get(name);
+    const sequence = lengths.get(name);
+    if (sequence !== undefined) counts.set(sequence, toNumbers(dense)[0] ?? 0);
+    else if (cast === undefined) {
+      results[name] = dense;
+      types.set(name, { type: dense.type, dims: dense.dims });
+    } else types.set(cast.name, { type: cast.type, dims: dense.type === "int64" ? toNumbers(dense) : dense.dims });
+  }
+  return { types, sequences: await elementsOf(engine, work, counts, feeds), results, misses };
+}
+
+/** A sequence whose elements JavaScript can take. */
+function isSequence(container: Container | undefined): boolean {
+  return container?.kind === "sequence" && !isContainer(container.of) && !insideOnly.has(container.of.type);
+}
+
+async function runOnce(engine: Engine, model: Model, outputs: readonly Value[], feeds: Batch): Promise<Batch> {
+  if (outputs.length === 0) return {};
+  model.graph.setOutputs(outputs);
+  const session = await engine.load(model, { optimize: false });
   try {
-    const results = await session.run(feeds);
-    for (const [name, dense] of Object.entries(results)) {
-      const cast = casts.get(name);
-      if (cast === undefined) types.set(name, { type: dense.type, dims: dense.dims });
-      else types.set(cast.name, { type: cast.type, dims: dense.type === "int64" ? toNumbers(dense) : dense.dims });
-    }
-    return { types, results, misses };
+    return await session.run(feeds);
   } finally {
     await session.release();
   }
+}
+
+/** The elements of sequences, once it is known how many there are: a second run. */
+async function elementsOf(
+  engine: Engine,
+  work: Model,
+  counts: ReadonlyMap<Value, number>,
+  feeds: Batch,
+): Promise<ReadonlyMap<string, readonly ValueType[]>> {
+  const emit = emitInto(work);
+  const parts = [...counts].map(([sequence, count]) => ({
+    name: sequence.name,
+    elements: Array.from({ length: count }, (_, index) =>
+      emit.SequenceAt([sequence, emit.constant(fromNumbers("int64", [], [index]), "at")]),
+    ),
+  }));
+  const results = await runOnce(
+    engine,
+    work,
+    parts.flatMap(({ elements }) => elements),
+    feeds,
+  );
+  return new Map(
+    parts.map(({ name, elements }) => [
+      name,
+      elements.flatMap((element): ValueType[] => {
+        const dense = results[element.name];
+        return dense === undefined ? [] : [{ type: dense.type, dims: dense.dims }];
+      }),
+    ]),
+  );
 }
 
 function produced(model: Model, name: string): Value {

@@ -39,6 +39,7 @@ import { type Change, type Context, definePass, type Outcome, removeUnused } fro
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { readStoredValue } from "../passes/stored.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
@@ -138,6 +139,8 @@ async function factorsOf(
 ): Promise<Factors | Miss> {
   const { weight, effective, role, name } = layer;
   const type = weight.tensor?.type;
+  if (weight.tensor !== undefined && !isFloat(weight.tensor.type)) return new Miss(`its weight is ${type}`, name);
+  if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it: lower it first`, name);
   const axes = effective.type?.dims?.length;
   if (axes !== 2) return new Miss(`its weight has ${axes} axes; matrices are factorized`, name);
   if (type !== "float32" && type !== "float64") return new Miss(`its weight is ${type}`, name);
@@ -193,8 +196,8 @@ function tooLarge(rank: number, limit: number, at: string): Miss {
   );
 }
 
-/** Attributes that scale, turn or finish the data: they are said once, on the side where they belong. */
-const onlyOnUp = new Set(["alpha", "beta", "activation", "activation_alpha", "activation_beta", "activation_gamma"]);
+/** Attributes that scale or turn the data: they are said once, on the side where they belong. */
+const onlyOnUp = new Set(["alpha", "beta"]);
 const onlyOnDown = (role: WeightRole): ReadonlySet<string> => new Set([role.data === 0 ? "transA" : "transB"]);
 
 /** Puts two nodes of the layer's own operator in its place. */

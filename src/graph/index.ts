@@ -1,6 +1,6 @@
 /** Graphs: what they are made of, how they are edited, written, read as text, and verified. */
 export { type Attribute, toInteger } from "./attribute.ts";
-export type { Carried, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export type { AnyType, Carried, Container, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export {
   type Emit,
   type EmitOptions,
@@ -12,6 +12,7 @@ export {
   type Subgraph,
   type Wanted,
 } from "./emit.ts";
+export { functionOf, instantiate, type LocalFunction } from "./functions.ts";
 export { Graph } from "./graph.ts";
 export { structureHash } from "./hash.ts";
 export { Model, type ModelHeader } from "./model.ts";

@@ -39,15 +39,20 @@ export function inlineGraph(
     copy.tensor = value.tensor;
     add(value, copy);
   }
+  // ONNX Runtime refuses two nodes of one name, and values must be told apart before they are there.
+  const taken = new Set(Array.from(to.nodes(), (node) => node.name));
   for (const node of from.nodes()) {
+    const made = new Set<string>();
     const copy = to.addNode(
       {
         op: node.op,
         domain: node.domain,
         overload: node.overload,
-        name: node.name,
+        name: node.name === "" ? "" : unused(node.name, taken, (name) => name),
         inputs: node.inputs.map(copied),
-        outputs: node.outputs.map((output) => (output === undefined ? undefined : to.freshName(output.name))),
+        outputs: node.outputs.map((output) =>
+          output === undefined ? undefined : unused(output.name, made, (name) => to.freshName(name)),
+        ),
       },
       { before },
     );
@@ -60,6 +65,14 @@ export function inlineGraph(
       to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
   }
   return { outputs: from.outputs.map(copied), names };
+}
+
+/** A name that is not among those taken, and is from now on. */
+function unused(name: string, taken: Set<string>, fresh: (name: string) => string): string {
+  let found = fresh(name);
+  for (let number = 1; taken.has(found); number++) found = fresh(`${name}_${number}`);
+  taken.add(found);
+  return found;
 }
 
 export interface Inlined {

@@ -1,5 +1,6 @@
 /** A model: the main graph, the versions of the operator sets it is written in, and what its file carries beside them. */
 import { copyGraph } from "./clone.ts";
+import type { LocalFunction } from "./functions.ts";
 import { Graph } from "./graph.ts";
 
 export interface ModelHeader {
@@ -21,6 +22,8 @@ export interface ModelHeader {
 export class Model {
   readonly graph: Graph;
   readonly header: ModelHeader;
+  /** The functions of the header, as graphs; they go out of force together. */
+  functions: readonly LocalFunction[] = [];
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {
     this.graph = graph;
@@ -46,6 +49,8 @@ export class Model {
   /** An independent copy that shares every tensor: costs the graph, never the weights. */
   clone(): Model {
     const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
-    return new Model(copyGraph(this.graph), header);
+    const copy = new Model(copyGraph(this.graph), header);
+    copy.functions = this.functions;
+    return copy;
   }
 }

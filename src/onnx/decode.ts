@@ -7,6 +7,7 @@ import { joinCarried } from "./carried.ts";
 import { readContainer } from "./container-type.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { readFunctions } from "./functions.ts";
 import { LazyFile } from "./lazy.ts";
 import { readMetadata } from "./metadata.ts";
 import { addNode, type ReadNode, readNode } from "./node.ts";
@@ -40,6 +41,14 @@ export async function decodeModel(source: ByteSource, open: OpenExternal | undef
   const header = await readHeaderFields(reading, fields);
   const model = new Model(undefined, header);
   await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
+  model.functions = await readFunctions(header.functions, (file) => {
+    const own: Reading = {
+      ...reading,
+      file,
+      graph: (fields, inner, depth) => decodeGraph(own, fields, inner, depth),
+    };
+    return own;
+  });
   return model;
 }
 

@@ -8,7 +8,7 @@ import { fits, fitting, modelPieces } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
-import { stream } from "./writer.ts";
+import { parts } from "./writer.ts";
 
 export { type EncodeOptions, encode, encodedSize, encodeToBytes } from "./encode.ts";
 export type { OpenExternal } from "./external.ts";
@@ -72,7 +72,7 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
     if (externalData === false) fitting(pieces);
-    if (externalData === false || fits(pieces)) return writeFileAtomically(path, stream(pieces));
+    if (externalData === false || fits(pieces)) return writeFileAtomically(path, parts(pieces));
   }
   return saveOutside(model, path);
 }

@@ -4,15 +4,15 @@
  * Two files cannot be replaced in one step. So the weights get a name that no file has, and the model, which names them, takes its own name
  * last: until then the old model stands with the old weights, and from then on the new one with the new.
  */
-import { fileKind, fileNameOf, folderOf, joinPath, openFile, removeFile, writeFilesAtomically } from "#platform";
+import { type Parts, fileKind, fileNameOf, folderOf, joinPath, openFile, removeFile, writeFilesAtomically } from "#platform";
 import { PithError } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
-import { encode } from "./encode.ts";
+import { fitting, modelPieces } from "./encode.ts";
 import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
-import { type Piece, sizeOf, stream } from "./writer.ts";
+import { type Piece, parts, sizeOf } from "./writer.ts";
 
 export interface SaveOptions {
   /**
@@ -34,7 +34,7 @@ export async function saveOutside(model: Model, path: string): Promise<void> {
   const { place, chunks } = placeOutside(model, location);
   await writeFilesAtomically([
     [joinPath(folderOf(path), location), chunks()],
-    [path, encode(model, { place })],
+    [path, parts(fitting(await modelPieces(model, { place })))],
   ]);
   // What is left over now does no harm, and no failure either.
   for (const old of before) await removeFile(joinPath(folderOf(path), old)).catch(() => {});
@@ -69,7 +69,7 @@ function placeOutside(
   location: string,
 ): {
   readonly place: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
-  readonly chunks: () => AsyncIterable<Uint8Array>;
+  readonly chunks: () => Parts;
 } {
   const places = new Map<Tensor, ExternalPlace>();
   const pieces: Piece[] = [];
@@ -86,5 +86,5 @@ function placeOutside(
       offset += sizeOf(piece);
     }
   }
-  return { place: (_, tensor) => places.get(tensor), chunks: () => stream(pieces) };
+  return { place: (_, tensor) => places.get(tensor), chunks: () => parts(pieces) };
 }

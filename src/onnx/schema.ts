@@ -33,6 +33,21 @@ export const graphFields = {
   metadata: 16,
 } as const;
 
+export const functionFields = {
+  name: 1,
+  input: 4,
+  output: 5,
+  attribute: 6,
+  node: 7,
+  doc: 8,
+  opsetImport: 9,
+  domain: 10,
+  defaults: 11,
+  valueInfo: 12,
+  overload: 13,
+  metadata: 14,
+} as const;
+
 export const nodeFields = {
   input: 1,
   output: 2,

@@ -173,6 +173,18 @@ const chunkBytes = 2 ** 20;
  * Chunks may share memory with the pieces: they are for reading.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const part of parts(pieces)) {
+    if (part instanceof Uint8Array) yield part;
+    else {
+      const { source, end } = part;
+      for (let start = part.start; start < end; start += chunkBytes)
+        yield await source.read(start, Math.min(end, start + chunkBytes));
+    }
+  }
+}
+
+/** The same, with long ranges left where they are: whoever writes a file can copy them as suits it. */
+export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(rest, chunkBytes));
   let length = 0;
@@ -184,25 +196,23 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
       length = 0;
     }
     rest -= size;
-    if (piece instanceof Uint8Array || "produce" in piece) {
-      const bytes = piece instanceof Uint8Array ? piece : await piece.produce();
-      if (bytes.byteLength !== size)
-        throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${size} announced`);
-      if (size > chunkBytes) yield bytes;
-      else {
-        buffer.set(bytes, length);
-        length += size;
-      }
+    if (!(piece instanceof Uint8Array || "produce" in piece) && size > chunkBytes) {
+      yield piece;
       continue;
     }
-    for (let start = piece.start; start < piece.end; start += chunkBytes) {
-      const bytes = await piece.source.read(start, Math.min(piece.end, start + chunkBytes));
-      if (size > chunkBytes) yield bytes;
-      else {
-        buffer.set(bytes, length);
-        length += size;
-      }
+    const bytes = await bytesOfPiece(piece);
+    if (bytes.byteLength !== size)
+      throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${size} announced`);
+    if (size > chunkBytes) yield bytes;
+    else {
+      buffer.set(bytes, length);
+      length += size;
     }
   }
   if (length > 0) yield buffer.subarray(0, length);
+}
+
+function bytesOfPiece(piece: Piece): Promise<Uint8Array> | Uint8Array {
+  if (piece instanceof Uint8Array) return piece;
+  return "produce" in piece ? piece.produce() : piece.source.read(piece.start, piece.end);
 }

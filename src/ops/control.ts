@@ -8,7 +8,7 @@
  * Opset history: Scan takes a batch axis in front of everything, and its first input gives lengths, before 9.
  */
 import { Miss } from "../errors.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { integer, integers, wrapAxis } from "./attributes.ts";
 import {
   alwaysChanges,
@@ -30,7 +30,6 @@ const rest = {
   axes: new Miss("holds graphs"),
   lower: new Miss("is primitive"),
   gradient: new Miss("not yet: gradients through graphs in nodes"),
-  cost: new Miss("depends on what its graphs do"),
   quantize: new Miss("runs in float"),
 } satisfies Partial<OpDef<unknown>>;
 
@@ -63,6 +62,19 @@ const If = defineOp<{ readonly yes: Body; readonly no: Body }>({
     });
   },
   ...rest,
+  // Of two branches that may be taken, the dearer one.
+  cost: ({ yes, no }, site) => {
+    const taken = decided(site);
+    const costs = taken === undefined ? [yes.macs(), no.macs()] : [(taken ? yes : no).macs()];
+    const missed = costs.find((cost) => cost instanceof Miss);
+    if (missed instanceof Miss) return missed;
+    return {
+      macs: extremeDims(
+        "max",
+        costs.flatMap((cost) => (cost instanceof Miss ? [] : [cost])),
+      ),
+    };
+  },
 });
 
 /** Every turn gives up something of some state: its contents, a size, its rank. */
@@ -144,6 +156,14 @@ const Loop = defineOp<{ readonly body: Body }>({
     return [...states, ...scans];
   },
   ...rest,
+  cost: ({ body }, site) => {
+    const turns = site.inputs[0]?.elements?.[0];
+    const each = body.macs();
+    if (each instanceof Miss || each === 0) return each === 0 ? { macs: 0 } : each;
+    return turns === undefined
+      ? new Miss("how many turns it takes is not known before the run")
+      : { macs: multiplyDims(turns, each) };
+  },
 });
 
 /** A condition keeps the shape it started with. */
@@ -216,6 +236,14 @@ const Scan = defineOp<ScanSettings>({
     return [...states, ...scans];
   },
   ...rest,
+  cost: ({ body, inputAxes, scanned, batch }, site) => {
+    const dims = site.inputs.at(-scanned)?.dims;
+    const each = body.macs();
+    if (dims === undefined) return new Miss("how many turns it takes is not known");
+    if (each instanceof Miss) return each;
+    const turns = dims[batch + wrapAxis(inputAxes[0] ?? 0, dims.length - batch)] ?? 1;
+    return { macs: multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1) };
+  },
 });
 
 export const controlOperators: readonly Op[] = [If, Loop, Scan];

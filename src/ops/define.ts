@@ -52,6 +52,8 @@ export interface Body {
   readonly inputs: readonly (ValueType | undefined)[];
   /** What is known of its outputs, given what is known of its inputs; undefined where that is nothing. Values from outside are known anyway. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
+  /** Multiply-accumulates of one run of it, by what was last inferred; a Miss if a node inside is not counted. */
+  macs(): Dim | Miss;
 }
 
 /** The output of `infer`: `stored` follows from the inputs. */

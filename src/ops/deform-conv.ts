@@ -19,6 +19,7 @@ function asConv(site: Site): Site {
 
 const DeformConv = defineOp<Settings>({
   name: "DeformConv",
+  sameType: 0,
   read: (site) => {
     const s = readConv(site);
     return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };

@@ -15,8 +15,8 @@ interface Settings {
   readonly ratio: number | undefined;
   readonly training: boolean | undefined;
   readonly seed: number | undefined;
-  /** The mask is there, and at inference nothing is true in it: so it was before 12. */
-  readonly emptyMask: boolean;
+  /** The mask at inference: before 12 nothing is true in it (and before 10 it was of the input's type). Undefined where it is not asked for. */
+  readonly mask: "input" | "none" | "all" | undefined;
 }
 
 function known(operand: Operand | undefined, byDefault: number): number | undefined {
@@ -35,7 +35,7 @@ const Dropout = defineOp<Settings>({
       ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
-      emptyMask: !asInput && site.outputs > 1,
+      mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : asInput ? "all" : "none",
     };
   },
   infer: (_, site) => {
@@ -59,8 +59,10 @@ const Dropout = defineOp<Settings>({
     if (x === undefined) return new Miss("an operand is missing");
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
     if (!s.training || s.ratio === 0) {
-      const all = emit.Expand([scalar(emit, "bool", 1), emit.Shape([x])]);
-      return [emit.Identity([x]), all];
+      const same = emit.Identity([x]);
+      if (s.mask === undefined) return [same];
+      const type = s.mask === "input" ? typeOf(x) : "bool";
+      return [same, emit.Expand([scalar(emit, type, s.mask === "all" ? 1 : 0), emit.Shape([x])])];
     }
     const type = typeOf(x);
     const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });

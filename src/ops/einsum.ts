@@ -6,16 +6,17 @@
  * A name that the output lacks is summed over. `...` stands for any number of axes in front, which broadcast. Without "->" the output has the
  * names that occur once, sorted, after those of `...`.
  *
- * The gradient for one operand is an Einsum too: of the upstream gradient and the other operands, onto the operand's names. Axes that stand in
- * this operand alone and are summed over have the same gradient everywhere: it is spread over them.
+ * Many equations are one product of stacks of matrices, between transpositions. The gradient for one operand is an Einsum too: of the upstream gradient and the other operands, onto the operand's names. Axes that stand in
+ * this operand alone and are summed over have the same gradient everywhere: it is spread over them. Axes of one name get it on their diagonal.
  */
 import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site, type WeightRole } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs } from "./rules.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {
@@ -104,19 +105,29 @@ function spelling(s: Equation): (names: readonly string[]) => string {
   return (list) => list.map((name) => spelled.get(name) ?? name).join("");
 }
 
-function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Value[], up: Value): Value | Miss {
+function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Value[], up: Value): Value {
   const own = s.operands[input] ?? [];
-  if (new Set(own).size < own.length) return new Miss("not yet: gradient of Einsum along a diagonal");
   const spell = spelling(s);
   const others = s.operands.flatMap((names, other) => (other === input ? [] : [{ names, value: inputs[other] }]));
   const reached = new Set([...s.result, ...others.flatMap(({ names }) => names)]);
-  const kept = own.filter((name) => reached.has(name));
+  const first = own.filter((name, axis) => own.indexOf(name) === axis);
+  const kept = first.filter((name) => reached.has(name));
   const equation = `${[s.result, ...others.map(({ names }) => names)].map(spell).join(",")}->${spell(kept)}`;
   const part = emit.Einsum([up, ...others.map(({ value }) => value)], { equation });
   if (kept.length === own.length) return part;
-  const gone = own.flatMap((name, axis) => (reached.has(name) ? [] : [axis]));
-  const open = emit.Unsqueeze([part, integersConstant(emit, gone)]);
-  return emit.Expand([open, integersConstant(emit, fixed(inputs[input]))]);
+  const dims = fixed(inputs[input]);
+  const gone = own.flatMap((name, axis) => (reached.has(name) && own.indexOf(name) === axis ? [] : [axis]));
+  const spread = emit.Expand([emit.Unsqueeze([part, integersConstant(emit, gone)]), integersConstant(emit, dims)]);
+  // Axes of one name stand for their diagonal: elsewhere nothing depends on the operand.
+  return own.reduce((value, name, axis) => {
+    const place = own.indexOf(name);
+    const size = dims[axis] ?? 1;
+    if (place === axis) return value;
+    const ones = Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
+    const shape = dims.map((_, other) => (other === place || other === axis ? size : 1));
+    const diagonal = emit.constant(fromNumbers("bool", shape, ones), "diagonal");
+    return emit.Where([diagonal, value, scalar(emit, typeOf(up), 0)]);
+  }, spread);
 }
 
 /** The layer in a product of an activation with a stored matrix: each of its two axes is either summed over or kept. */
@@ -131,6 +142,8 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const out = weight.findIndex((name) => !data.includes(name) && s.result.includes(name));
   if (shared < 0 || out < 0) return new Miss("it does not sum over one axis of its matrix and keep the other");
   const name = (axis: number): string => weight[axis] ?? "";
+  const through = data.map((other) => (other === name(shared) ? name(out) : other));
+  if (through.join() !== s.result.join()) return new Miss("it moves axes of its data besides");
   return {
     input,
     out,
@@ -142,15 +155,54 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   };
 }
 
+/** A value with its named axes in another order. */
+function ordered(emit: Emit, value: Value, names: readonly string[], order: readonly string[]): Value {
+  const perm = order.map((name) => names.indexOf(name));
+  return perm.every((from, to) => from === to) ? value : emit.Transpose([value], { perm });
+}
+
+/**
+ * One product of stacks of matrices: A is brought to [stack, rows…, shared], B to [stack, 1…, shared, columns]. One axis is summed over, and
+ * one operand has a single axis that the other lacks.
+ */
+function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss {
+  const [first, second] = s.operands;
+  const [a, b] = inputs;
+  if (first === undefined || second === undefined || a === undefined || b === undefined || s.operands.length !== 2)
+    return new Miss("is no product of two tensors");
+  if ([first, second].some((names) => new Set(names).size < names.length)) return new Miss("takes a diagonal");
+  const alone = [first.filter((name) => !second.includes(name)), second.filter((name) => !first.includes(name))];
+  if (alone.flat().some((name) => !s.result.includes(name))) return new Miss("sums over an axis of one operand");
+  const together = first.filter((name) => second.includes(name));
+  const [shared, ...more] = together.filter((name) => !s.result.includes(name));
+  if (shared === undefined || more.length > 0) return new Miss("does not sum over one axis");
+  const stack = together.filter((name) => s.result.includes(name));
+  const swap = alone[1]?.length !== 1;
+  const [rows = [], columns = []] = swap ? alone.toReversed() : alone;
+  if (columns.length !== 1 || rows.length === 0) return new Miss("its other axes are not those of matrices");
+  const [left, right] = swap
+    ? [ordered(emit, b, second, [...stack, ...rows, shared]), ordered(emit, a, first, [...stack, shared, ...columns])]
+    : [ordered(emit, a, first, [...stack, ...rows, shared]), ordered(emit, b, second, [...stack, shared, ...columns])];
+  const between = rows.slice(1).map((_, place) => stack.length + place);
+  const fitted =
+    stack.length === 0 || between.length === 0 ? right : emit.Unsqueeze([right, integersConstant(emit, between)]);
+  return ordered(emit, emit.MatMul([left, fitted]), [...stack, ...rows, ...columns], s.result);
+}
+
 const Einsum = defineOp<Equation>({
   name: "Einsum",
+  sameType: 0,
   read,
   infer: (s, site) => {
     const { type } = need(site, 0);
     const found = sizes(s, site);
     return [{ type, dims: found === undefined ? undefined : s.result.map((name) => found.get(name) ?? 1) }];
   },
-  unchanged: alwaysChanges,
+  // "ij->ij"
+  unchanged: ({ operands: [own, ...others], result }) =>
+    own !== undefined && others.length === 0 && new Set(own).size === own.length && own.join() === result.join()
+      ? 0
+      : undefined,
   parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
   weight: weightOf,
   // Axes of one name go together; one that is summed over in a single operand takes channels of zeros.
@@ -173,17 +225,14 @@ const Einsum = defineOp<Equation>({
     });
     return { links };
   },
-  lower: new Miss("is primitive"),
+  lower: (s, emit, inputs) => {
+    const product = asMatMul(s, emit, inputs);
+    return product instanceof Miss ? product : [product];
+  },
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
     const operands = inputs.filter((input) => input !== undefined);
     if (up === undefined || operands.length < inputs.length) return [];
-    const parts: (Value | undefined)[] = [];
-    for (const input of operands.keys()) {
-      const part = wanted(input) ? gradientOf(s, input, emit, operands, up) : undefined;
-      if (part instanceof Miss) return part;
-      parts.push(part);
-    }
-    return parts;
+    return operands.map((_, input) => (wanted(input) ? gradientOf(s, input, emit, operands, up) : undefined));
   },
   // Operands are multiplied one after the other: each product runs over the names met so far and the new ones that are still needed.
   cost: (s, site) => {
@@ -201,7 +250,7 @@ const Einsum = defineOp<Equation>({
     }
     return { macs };
   },
-  quantize: new Miss("has no integer form"),
+  quantize: new Miss("has no integer form: as a MatMul it would"),
 });
 
 /** The determinant of each matrix of a stack. */

@@ -130,6 +130,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   const { derivatives } = row;
   return defineOp<S>({
     name: row.name,
+    ...(row.type === undefined ? { sameType: 0 } : {}),
     read: (site) =>
       alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {

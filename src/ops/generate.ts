@@ -1,8 +1,8 @@
 /** Tensors made from a few numbers: Range, EyeLike, OneHot. */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { elementType, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
@@ -31,8 +31,12 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   }
   if (!Number.isInteger(step)) return undefined;
   const [from, to] = step > 0 ? [start, limit] : [limit, start];
+  // Half of a height, as a float: what is rounded is the quotient.
+  const share = from === 0 ? quotientParts(to) : undefined;
+  if (share !== undefined) return ceilDims(share[0], multiplyDims(share[1], Math.abs(step)));
   const length = addDims(to, multiplyDims(-1, from));
-  return isSymbolic(length) ? ceilDims(length, Math.abs(step)) : Math.max(0, Math.ceil(length / Math.abs(step)));
+  if (!isSymbolic(length)) return Math.max(0, Math.ceil(length / Math.abs(step)));
+  return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
 /** The longest list whose elements are followed. */

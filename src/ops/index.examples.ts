@@ -19,13 +19,16 @@ import { lossExamples } from "./loss.examples.ts";
 import { lpPoolExamples } from "./lp-pool.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
 import { microsoftAttentionExamples } from "./microsoft-attention.examples.ts";
+import { microsoftBlockExamples } from "./microsoft-blocks.examples.ts";
 import { microsoftCacheExamples } from "./microsoft-cache.examples.ts";
 import { microsoftConvExamples } from "./microsoft-conv.examples.ts";
 import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
+import { microsoftIntegerExamples } from "./microsoft-integers.examples.ts";
 import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
 import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
 import { microsoftNormExamples } from "./microsoft-norm.examples.ts";
 import { microsoftQuantizedExamples } from "./microsoft-quantized.examples.ts";
+import { microsoftToolExamples } from "./microsoft-tools.examples.ts";
 import { noiseExamples } from "./noise.examples.ts";
 import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
@@ -90,6 +93,9 @@ export const examples: readonly Example[] = [
   ...microsoftGeluExamples,
   ...microsoftConvExamples,
   ...microsoftLayoutExamples,
+  ...microsoftToolExamples,
+  ...microsoftBlockExamples,
+  ...microsoftIntegerExamples,
   ...microsoftQuantizedExamples,
   ...quantizedProductExamples,
   ...microsoftCacheExamples,

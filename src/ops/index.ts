@@ -19,15 +19,19 @@ import { lossOperators } from "./loss.ts";
 import { lpPoolOperators } from "./lp-pool.ts";
 import { matmulOperators } from "./matmul.ts";
 import { microsoftAttentionOperators } from "./microsoft-attention.ts";
+import { microsoftBlockOperators } from "./microsoft-blocks.ts";
 import { microsoftCacheOperators } from "./microsoft-cache.ts";
 import { microsoftConvOperators } from "./microsoft-conv.ts";
+import { microsoftEmbedOperators } from "./microsoft-embed.ts";
 import { microsoftGeluOperators } from "./microsoft-gelu.ts";
 import { microsoftGroupNormOperators } from "./microsoft-group-norm.ts";
+import { microsoftIntegerOperators } from "./microsoft-integers.ts";
 import { microsoftLayoutOperators } from "./microsoft-layout.ts";
 import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
 import { microsoftNormOperators } from "./microsoft-norm.ts";
 import { microsoftQuantizedOperators } from "./microsoft-quantized.ts";
 import { microsoftRotaryOperators } from "./microsoft-rotary.ts";
+import { microsoftToolOperators } from "./microsoft-tools.ts";
 import { noiseOperators } from "./noise.ts";
 import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
@@ -92,6 +96,10 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
+  ...microsoftToolOperators,
+  ...microsoftBlockOperators,
+  ...microsoftIntegerOperators,
+  ...microsoftEmbedOperators,
   ...microsoftQuantizedOperators,
   ...quantizedProductOperators,
   ...microsoftRotaryOperators,

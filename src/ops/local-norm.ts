@@ -10,6 +10,7 @@ import { dimsAt, integersConstant, noMacs, sameAsInput, scalar, typeOf } from ".
 
 const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
   name: "LpNormalization",
+  sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");

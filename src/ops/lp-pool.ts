@@ -25,6 +25,7 @@ interface LpSettings extends Window {
 
 const LpPool = defineOp<LpSettings>({
   name: "LpPool",
+  sameType: 0,
   read: (site) => {
     const kernel = integers(site, "kernel_shape");
     return kernel === undefined
@@ -90,6 +91,7 @@ const GlobalLpPool = defineOp<{ readonly p: number }>({
 
 const MaxUnpool = defineOp<Window>({
   name: "MaxUnpool",
+  sameType: 0,
   read: (site) => {
     const kernel = integers(site, "kernel_shape");
     return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
@@ -126,6 +128,7 @@ interface BlockSettings extends Window {
 /** N × (C · block) × windows → N × C × image: what a convolution's windows saw, added up where they overlap. */
 const Col2Im = defineOp<BlockSettings>({
   name: "Col2Im",
+  sameType: 0,
   read: (site) => {
     const block = constantIntegers(site.inputs[2]);
     return block === undefined

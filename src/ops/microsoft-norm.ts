@@ -3,15 +3,12 @@
  * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23). It lives in the default domain, though ONNX does
  *   not know it;
  * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: the sum of input, skip and bias, normalized over its last axis; outputs: result,
- *   mean, 1/deviation, the sum;
- * - EmbedLayerNormalization: the sum of the rows of up to three tables, normalized; outputs: result, how many ones each row of the mask has,
- *   the sum.
+ *   mean, 1/deviation, the sum.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
 import { decimal, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
@@ -160,80 +157,8 @@ function skip({ name, shift, bias }: SkipForm): Op {
   });
 }
 
-interface EmbedSettings {
-  readonly epsilon: number;
-  readonly outputs: number;
-}
-
-/** Word, position and segment table, scale and shift of EmbedLayerNormalization, whose codes are numbers again. */
-export interface Embedding {
-  readonly ids: Value;
-  readonly segments: Value | undefined;
-  readonly positions: Value | undefined;
-  readonly mask: Value | undefined;
-  readonly words: Value;
-  readonly places: Value;
-  readonly segmentTable: Value | undefined;
-  readonly scale: Value;
-  readonly shift: Value;
-}
-
-/** The result, the ones in each row of the mask (0 without one), the sum. Positions count from 0 where they are not given. */
-export function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
-  const rows = (table: Value, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
-  const length = emit.Shape([e.ids], { start: 1, end: 2 });
-  const places =
-    e.positions === undefined
-      ? emit.Slice([e.places, integersConstant(emit, [0]), length, integersConstant(emit, [0])])
-      : rows(e.places, e.positions);
-  const both = emit.Add([rows(e.words, e.ids), places]);
-  const sum =
-    e.segments === undefined || e.segmentTable === undefined
-      ? both
-      : emit.Add([both, rows(e.segmentTable, e.segments)]);
-  const count = (): Value => {
-    const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
-    const ones = emit.Cast([emit.Equal([mask, scalar(emit, "int32", 1)])], { to: 6 });
-    return emit.ReduceSum([ones, integersConstant(emit, [1])], { keepdims: 0 });
-  };
-  return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
-}
-
-const EmbedLayerNormalization = defineOp<EmbedSettings>({
-  name: "EmbedLayerNormalization",
-  domain: microsoft,
-  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
-  infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
-  unchanged: alwaysChanges,
-  parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
-  weight: new Miss("looks rows up in tables; it has no layer's matrix"),
-  axes: new Miss("is normalized over the axis that its tables share"),
-  lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
-    if (ids === undefined || words === undefined || places === undefined || scale === undefined || shift === undefined)
-      return new Miss("an operand is missing");
-    const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
-    return embed(emit, all, s.epsilon).slice(0, s.outputs);
-  },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: float,
-});
-
-/** The result, the counts, the sum, of ids (batch × length) and a table of words. */
-export function embedded(site: Site, type: DataType): readonly Inferred[] {
-  const ids = site.inputs[0]?.dims;
-  const width = site.inputs[2]?.dims?.[1];
-  const dims = ids === undefined || width === undefined ? undefined : [...ids, width];
-  return [
-    { type, dims },
-    { type: "int32", dims: ids?.slice(0, 1) },
-    { type, dims },
-  ];
-}
-
 export const microsoftNormOperators: readonly Op[] = [
   SimplifiedLayerNormalization,
   skip({ name: "SkipLayerNormalization", shift: 3, bias: 4 }),
   skip({ name: "SkipSimplifiedLayerNormalization", shift: undefined, bias: 3 }),
-  EmbedLayerNormalization,
 ];

@@ -1,7 +1,8 @@
 /**
  * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
- * Opset history: `spatial` 0 (before 9) normalizes per element: refused. Since 14 `training_mode` uses the batch's own statistics: that form
- * is lowered, since ONNX Runtime's kernel writes into the statistics it is fed. The gradient here is that of the frozen form.
+ * Opset history: `spatial` 0 (before 9) normalizes per element: written as primitives. Before 14 more than one output, since then `training_mode`, uses the
+ * batch's own statistics (the old outputs end with its mean and 1 / √(variance + ε)): that form is lowered, since ONNX Runtime's kernel writes
+ * into the statistics it is fed. The gradient here is that of the frozen form.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -16,6 +17,8 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
+  /** Scale, bias and statistics have an entry for each element of a sample, not for each channel. */
+  readonly perElement: boolean;
 }
 
 /**
@@ -45,19 +48,27 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
     const part = (value: Value, weight: number): Value => emit.Mul([value, scalar(emit, typeOf(old), weight)]);
     return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
   };
-  return [y, blend(mean, batchMean), blend(variance, batchVariance)];
+  const running = [blend(mean, batchMean), blend(variance, batchVariance)];
+  return [y, ...running, vector(batchMean), vector(emit.Reciprocal([deviation]))];
 }
+
+/** Scale, bias, mean and variance broadcast over the samples. */
+function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
+  const [x, scale, bias, mean, variance] = inputs;
+  const deviation = emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(x), s.epsilon)])]);
+  return [emit.Add([emit.Mul([emit.Div([emit.Sub([x, mean]), deviation]), scale]), bias])];
+}
+
+const perElement = new Miss("normalizes per element (spatial 0)");
 
 const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
-  read: (site) =>
-    site.version < 9 && integer(site, "spatial", 1) === 0
-      ? new Miss("normalizes per element (spatial 0)")
-      : {
-          epsilon: decimal(site, "epsilon", 1e-5),
-          momentum: decimal(site, "momentum", 0.9),
-          training: integer(site, "training_mode", 0) !== 0,
-        },
+  read: (site) => ({
+    epsilon: decimal(site, "epsilon", 1e-5),
+    momentum: decimal(site, "momentum", 0.9),
+    training: site.version < 14 ? site.outputs > 1 : integer(site, "training_mode", 0) !== 0,
+    perElement: site.version < 9 && integer(site, "spatial", 1) === 0,
+  }),
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
@@ -66,6 +77,7 @@ const BatchNormalization = defineOp<Settings>({
   unchanged: alwaysChanges,
   affine: (s, site) => {
     if (s.training) return new Miss("uses the statistics of the batch");
+    if (s.perElement) return perElement;
     if (site.outputs > 1) return new Miss("its statistics are outputs");
     return {
       kind: "normalization",
@@ -85,6 +97,7 @@ const BatchNormalization = defineOp<Settings>({
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
+    if (s.perElement) return perElement;
     const same = dims.map(
       (_, axis): AxisLink =>
         s.training && axis !== 1
@@ -98,12 +111,16 @@ const BatchNormalization = defineOp<Settings>({
     );
     return { links: [...same, ...vectors, ...statistics] };
   },
-  lower: (s, emit, inputs) => (s.training ? lowerTraining(s, emit, inputs) : new Miss("is primitive")),
+  lower: (s, emit, inputs) => {
+    if (s.training) return lowerTraining(s, emit, inputs);
+    return s.perElement ? lowerPerElement(s, emit, inputs) : new Miss("is primitive");
+  },
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
     const [x, scale, , mean, variance] = inputs;
     if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
       return [];
     if (s.training) return new Miss("is lowered first");
+    if (s.perElement) return perElement;
     const dims = fixed(x);
     const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
     const spread = (vector: Value): Value => emit.Reshape([vector, perChannel]);

@@ -61,11 +61,11 @@ interface LayerSettings {
   readonly stash: DataType;
 }
 
-function readLayer(site: Site): LayerSettings | Miss {
-  const dims = dimsAt(site, 0);
-  if (dims instanceof Miss) return dims;
+function readLayer(site: Site): LayerSettings {
+  const axis = integer(site, "axis", -1);
+  const rank = site.inputs[0]?.dims?.length;
   return {
-    axis: wrapAxis(integer(site, "axis", -1), dims.length),
+    axis: rank === undefined ? axis : wrapAxis(axis, rank),
     epsilon: decimal(site, "epsilon", 1e-5),
     stash: elementType(site, "stash_type", "float32") ?? "float32",
   };
@@ -241,6 +241,7 @@ const GroupNormalization = defineOp<GroupSettings>({
 
 const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>({
   name: "MeanVarianceNormalization",
+  sameType: 0,
   read: (site) => {
     const axes = integers(site, "axes") ?? [0, 2, 3];
     const rank = site.inputs[0]?.dims?.length;

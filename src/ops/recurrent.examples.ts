@@ -77,6 +77,14 @@ export const recurrentExamples: readonly Example[] = [
     `(x: float32[steps, batch, 2]) ${weights(4, 1, 2, 2)} y = LSTM(x, w, r, b) {hidden_size=2}`,
     { sizes: { steps: 3 } },
   ),
+  ...(["RNN", "GRU", "LSTM"] as const).map((name, index) =>
+    example(
+      `${name} with the batch first`,
+      `(x: float32[batch, 3, 2]) ${weights([1, 3, 4][index] ?? 1, 2, 2, 3)}
+       y: float32[batch, 3, 2, 3], last: float32[batch, 2, 3] = ${name}(x, w, r, b) {hidden_size=3, layout=1${both}}`,
+      { except: { run: "ONNX Runtime has no kernel for it on CPU" } },
+    ),
+  ),
   example(
     "LSTM with weights that are activations",
     "(x: float32[2, 1, 2], w: float32[1, 8, 2], r: float32[1, 8, 2]) y = LSTM(x, w, r) {hidden_size=2}",

@@ -170,8 +170,8 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(found.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
   const type = typeOf(x);
-  if (type !== "float32" && type !== "float64" && type !== "float16" && s.mode !== "nearest")
-    return new Miss(`interpolates ${type}`);
+  const floats = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
+  if (floats === undefined && s.mode !== "nearest") return new Miss(`interpolates ${type}`);
   if (s.coordinates === "tf_crop_and_resize" && s.region === undefined)
     return new Miss("its region is computed at run time");
   let result = x;
@@ -192,9 +192,10 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
     if (s.mode === "nearest") {
       const picked = coordinates.map((at) => nearestPlace(s.nearest, at, input, scale < 1));
       result = emit.Gather([result, emit.constant(fromNumbers("int64", [output], picked), "places")], { axis });
-    } else {
+    } else if (floats !== undefined) {
       const rows = places.flatMap((place) => [...weightsAt(s, place, along)]);
-      result = alongAxis(emit, result, emit.constant(fromNumbers(type, [output, input], rows), "weights"), axis, sizes);
+      const matrix = emit.constant(fromNumbers(floats, [output, input], rows), "weights");
+      result = alongAxis(emit, result, matrix, axis, sizes);
     }
     sizes[axis] = output;
     const beyond = coordinates.map((at) => isOutside(s.coordinates, at, input));

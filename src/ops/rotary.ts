@@ -18,6 +18,7 @@ interface RotarySettings {
 
 const RotaryEmbedding = defineOp<RotarySettings>({
   name: "RotaryEmbedding",
+  sameType: 0,
   read: (site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined) return new Miss("the rank of its input is not known");

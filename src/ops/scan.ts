@@ -1,14 +1,19 @@
 /**
  * Running sums and products along an axis. `exclusive` leaves the own element out, `reverse` runs from the end.
  *
- * Each element goes into all later sums, so the gradient of a sum is the running sum in the other direction.
+ * Each element goes into all later sums, so the gradient of a sum is the running sum in the other direction. Of a product, an element has the
+ * product of all others up to each place: those before it, times those between it and the place, in a matrix of all pairs. Nothing is divided
+ * by, so zeros do no harm.
  */
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, notYet, type Op } from "./define.ts";
+import { type AxisLink, defineOp, noParameters, type Op, type OpDef } from "./define.ts";
 import { withElements } from "./elements.ts";
-import { dimsAt, need, noMacs } from "./rules.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -31,6 +36,44 @@ function running(
   return reverse ? found.reverse() : found;
 }
 
+type Gradient = Exclude<OpDef<Settings>["gradient"], Miss>;
+
+const sumGradient: Gradient = (s, { emit, inputs: [, axis], upstream: [up] }) =>
+  up === undefined ? [] : [emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 })];
+
+const productGradient: Gradient = (s, { emit, inputs: [x, axis], upstream: [up] }) => {
+  if (x === undefined || up === undefined) return [];
+  const dims = fixed(x);
+  const [given] = axis?.tensor?.small === undefined ? [] : toNumbers(axis.tensor.small);
+  if (given === undefined) return new Miss("its axis is computed at run time");
+  const along = wrapAxis(given, dims.length);
+  const size = dims[along] ?? 1;
+  const last = integersConstant(emit, [-1]);
+  // The axis comes last, and beside it one for the other element of a pair.
+  const order = [...dims.map((_, own) => own).filter((own) => own !== along), along];
+  const turned = (value: Value, perm: readonly number[]): Value => emit.Transpose([value], { perm });
+  const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), last])];
+  const pairs = (holds: (i: number, j: number) => boolean): Value => {
+    const places = Array.from({ length: size * size }, (_, at) => (holds(Math.floor(at / size), at % size) ? 1 : 0));
+    return emit.constant(fromNumbers("bool", [size, size], places), "pairs");
+  };
+  const how = { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 1 : 0 };
+  const end = emit.constant(int64([], [-1n]), "axis");
+  const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
+  const beyond = pairs((i, j) => (s.reverse ? j < i : j > i));
+  const reached = s.exclusive ? beyond : pairs((i, j) => (s.reverse ? j <= i : j >= i));
+  const factors = emit.Where([beyond, emit.Unsqueeze([row, integersConstant(emit, [-2])]), one]);
+  const between = emit.Where([reached, emit.CumProd([factors, end], how), zero]);
+  const before = emit.CumProd([row, end], { exclusive: 1, reverse: how.reverse });
+  const part = emit.Mul([before, emit.Squeeze([emit.MatMul([between, column]), last])]);
+  return [
+    turned(
+      part,
+      order.map((_, own) => order.indexOf(own)),
+    ),
+  ];
+};
+
 function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
   return defineOp<Settings>({
     name,
@@ -43,7 +86,13 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       const known = dims?.length === 1 ? elements : undefined;
       return [withElements({ type, dims }, known === undefined ? known : running(s, known, start, combine))];
     },
-    unchanged: alwaysChanges,
+    // Along an axis of one there is nothing to run over.
+    unchanged: (s, site) => {
+      const dims = site.inputs[0]?.dims;
+      const [axis] = constantIntegers(site.inputs[1]) ?? [];
+      if (dims === undefined || axis === undefined || s.exclusive) return undefined;
+      return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
+    },
     parameters: noParameters,
     weight: new Miss("has no weight"),
     axes: (_, site) => {
@@ -62,13 +111,7 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       };
     },
     lower: new Miss("is primitive"),
-    gradient:
-      name === "CumProd"
-        ? notYet("gradient of CumProd")
-        : (s, { emit, inputs: [, axis], upstream: [up] }) =>
-            up === undefined
-              ? []
-              : [emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 })],
+    gradient: name === "CumProd" ? productGradient : sumGradient,
     cost: noMacs,
     quantize: new Miss("runs in float"),
   });

@@ -10,6 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
+import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { integer, text, wrapAxis } from "./attributes.ts";
 import {
@@ -18,13 +19,12 @@ import {
   alwaysChanges,
   defineOp,
   noParameters,
-  notYet,
   type Op,
   type Operand,
   type Site,
 } from "./define.ts";
 import { withElements } from "./elements.ts";
-import { dimsAt, filled, fixed, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+import { dimsAt, filled, fixed, integersConstant, noMacs, reshapeTo, sameAsInput, scalar, typeOf } from "./rules.ts";
 
 type Name = "ScatterElements" | "ScatterND";
 
@@ -201,7 +201,24 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     return { links: found };
   },
   lower: new Miss("is primitive"),
-  gradient: notYet("gradient of TensorScatter"),
+  gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], upstream: [up] }) => {
+    if (cache === undefined || updates === undefined || up === undefined) return [];
+    const dims = fixed(updates);
+    const along = wrapAxis(axis, dims.length);
+    const count = dims[along] ?? 0;
+    const only = (place: number, size: number): readonly number[] => dims.map((_, own) => (own === place ? size : 1));
+    const steps = integersConstant(
+      emit,
+      Array.from({ length: count }, (_, k) => k),
+    );
+    const rows = reshapeTo(emit, steps, only(along, count));
+    const from = starts === undefined ? rows : emit.Add([rows, reshapeTo(emit, starts, only(0, dims[0] ?? 0))]);
+    const size = emit.constant(int64([], [BigInt(fixed(cache)[along] ?? 0)]), "size");
+    const around = mode === "circular" ? emit.Mod([from, size]) : from;
+    const places = emit.Expand([around, integersConstant(emit, dims)]);
+    const without = emit.ScatterElements([up, places, filled(emit, typeOf(up), dims, 0)], { axis: along });
+    return [without, emit.GatherElements([up, places], { axis: along })];
+  },
   cost: noMacs,
   quantize: new Miss("runs in float"),
 });

@@ -17,9 +17,8 @@ export const shapeExamples: readonly Example[] = [
   example("Constant of integers", "() y = Constant() {value_ints=[1, 2, 3]}"),
   example("Constant of an integer", "() y = Constant() {value_int=7}"),
   example("Constant of floats", "() y = Constant() {value_floats=[1.5, 2.5]}"),
-  example("Constant of a string", '() y = Constant() {value_string="a"}', {
-    misses: { read: "of a kind that is not read" },
-  }),
+  example("Constant of a string", '() y = Constant() {value_string="a"}'),
+  example("Constant of strings", '() y = Constant() {value_strings=["a", "b c"]}'),
 
   example("ConstantOfShape with its default", "() s: int64[2] = [2, 3]; y = ConstantOfShape(s)"),
   example("ConstantOfShape of integers", "() s: int64[1] = [3]; y = ConstantOfShape(s) {value=int64[1] [5]}"),

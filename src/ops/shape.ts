@@ -70,6 +70,17 @@ export function storedFacts(type: DataType, dims: readonly number[], small: Dens
 const mostShares = 8;
 const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
+/** Strings are UTF-8, or bytes that are not. */
+function constantTexts(site: Site): Dense | undefined {
+  const [one, several] = [site.attribute("value_string"), site.attribute("value_strings")];
+  const plain = (text: string | Uint8Array): string =>
+    typeof text === "string" ? text : new TextDecoder().decode(text);
+  if (one?.kind === "string") return { type: "string", dims: [], data: [plain(one.value)] };
+  return several?.kind === "strings"
+    ? { type: "string", dims: [several.value.length], data: several.value.map(plain) }
+    : undefined;
+}
+
 function constantFacts(site: Site): Inferred | Miss {
   const value = site.attribute("value");
   if (value?.kind === "tensor") return storedFacts(value.value.type, value.value.dims, value.value.small);
@@ -85,7 +96,7 @@ function constantFacts(site: Site): Inferred | Miss {
           ? int64([], [whole.value])
           : wholes?.kind === "ints"
             ? int64([wholes.value.length], wholes.value)
-            : undefined;
+            : constantTexts(site);
   return small === undefined
     ? new Miss("holds a constant of a kind that is not read")
     : storedFacts(small.type, small.dims, small);

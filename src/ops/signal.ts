@@ -27,6 +27,7 @@ interface DftSettings {
 
 const DFT = defineOp<DftSettings>({
   name: "DFT",
+  sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return new Miss("the rank of its input is not known");
@@ -136,6 +137,7 @@ interface StftSettings {
 
 const STFT = defineOp<StftSettings>({
   name: "STFT",
+  sameType: 0,
   read: (site) => {
     const [step] = constantIntegers(site.inputs[1]) ?? [];
     const given = site.inputs[3] === undefined ? site.inputs[2]?.dims?.[0] : constantIntegers(site.inputs[3])?.[0];

@@ -1,6 +1,6 @@
 /** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
 
-import { addDims, type Dim } from "../tensor/dims.ts";
+import { addDims, type Dim, extremeDims } from "../tensor/dims.ts";
 import { integer, integers, text } from "./attributes.ts";
 import type { Site } from "./define.ts";
 import { ceilDivide, floorDivide } from "./rules.ts";
@@ -43,11 +43,10 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
     const padded = addDims(size, (window.pads[axis] ?? 0) + (window.pads[rank + axis] ?? 0) - extent(window, axis));
     if (!window.ceil) return addDims(floorDivide(padded, stride), 1);
     const steps = addDims(ceilDivide(padded, stride), 1);
-    // The last window must start inside the input or its left padding.
-    const lastStart = typeof steps === "number" && typeof size === "number" ? (steps - 1) * stride : -1;
-    return typeof steps === "number" && typeof size === "number" && lastStart >= size + (window.pads[axis] ?? 0)
-      ? steps - 1
-      : steps;
+    const [before, after] = [window.pads[axis] ?? 0, window.pads[rank + axis] ?? 0];
+    // The last window must start inside the input or its left padding, which it does of itself unless strides outgrow it.
+    if (after + stride <= extent(window, axis)) return steps;
+    return extremeDims("min", [steps, ceilDivide(addDims(size, before), stride)]);
   });
 }
 

@@ -66,7 +66,7 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
     graph.replaceUses(gone, kept);
   }
   graph.removeNode(second);
-  changes.push({ at, what: `is ${describe(first)} again`, decidedBy: "global" });
+  changes.push({ at, what: `computed once, as ${describe(first)}`, decidedBy: "global" });
 }
 
 /** An attribute's value as text can hold it; tensors by which they are, small ones by their elements. */

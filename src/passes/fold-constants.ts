@@ -3,7 +3,8 @@
  *
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
  * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
- * scalar) stay too: the result may be no larger than its inputs together and `growth`. Numbers that are stored in 8 bits or fewer are
+ * scalar) stay too: the result may be no larger than what goes away for it and `growth`; a tensor that something else reads as well (a tied
+ * embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer are
  * stored so on purpose, and are not turned back into floats. Random numbers are drawn when the model runs.
  */
 
@@ -80,16 +81,18 @@ function foldable(model: Model, inference: Inference, growth: number): ReadonlyS
         !isRandom(node) &&
         subgraphs(node).next().done === true &&
         node.inputs.every((input) => input === undefined || isGiven(input));
-      if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth)))
+      if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth, folded)))
         folded.add(node);
     }
   }
   return folded;
 }
 
-function mayBeStored(node: Node, output: Value, growth: number): boolean {
+function mayBeStored(node: Node, output: Value, growth: number, folded: ReadonlySet<Node>): boolean {
   const type = output.type?.type;
-  return output.role === undefined && type !== undefined && grows(node, output) <= growth && !unpacks(node, output);
+  return (
+    output.role === undefined && type !== undefined && grows(node, output, folded) <= growth && !unpacks(node, output)
+  );
 }
 
 /** All at once; where the runtime cannot (a type that JavaScript does not hold, no kernel), in halves, so that what it can do is done. */
@@ -127,14 +130,16 @@ function unpacks(node: Node, output: Value): boolean {
   );
 }
 
-/** Bytes of an output beyond those of the inputs; unknown sizes count as endless. */
-function grows(node: Node, output: Value): number {
+/** Bytes of an output beyond those of the inputs that nothing else reads; unknown sizes count as endless. */
+function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const size = (value: Value | undefined): number => {
     const dims = fixedDims(value?.type?.dims);
     if (value?.type === undefined || value.type.type === "string" || dims === undefined)
       return Number.POSITIVE_INFINITY;
     return bytesFor(value.type.type, elementCount(dims));
   };
-  const inputs = node.inputs.reduce((sum, input) => sum + (input === undefined ? 0 : size(input)), 0);
-  return size(output) - inputs;
+  const goes = (value: Value): boolean =>
+    !value.graph.outputs.includes(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
+  const inputs = new Set(node.inputs.filter((input) => input !== undefined));
+  return size(output) - [...inputs].reduce((sum, input) => sum + (goes(input) ? size(input) : 0), 0);
 }

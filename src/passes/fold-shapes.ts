@@ -79,10 +79,20 @@ function restate(node: Node, inference: Inference): boolean {
   let changed = false;
   for (const [index, dense] of Object.entries(inputs)) {
     const before = node.inputs[Number(index)];
-    if (before === undefined || inference.operand(before)?.stored !== false) continue;
+    const operand = before === undefined ? undefined : inference.operand(before);
+    if (operand?.stored !== false || !says(dense, operand.elements)) continue;
     const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(dense));
     node.graph.setInput(node, Number(index), stored);
     changed = true;
   }
   return changed;
+}
+
+/** Whether a stored shape says what is known of the computed one: the same numbers, and 0 or -1 where a name stands. */
+function says(dense: Dense, elements: readonly Dim[] | undefined): boolean {
+  if (elements === undefined || dense.type === "string" || dense.data.length !== elements.length) return false;
+  return elements.every((element, place) => {
+    const number = Number(dense.data[place]);
+    return typeof element === "number" ? number === element : number === 0 || number === -1;
+  });
 }

@@ -1,5 +1,15 @@
+export { deduplicate } from "./deduplicate.ts";
+export { dropUnused } from "./drop-unused.ts";
+export { finalize } from "./finalize.ts";
+export { fixDimensions } from "./fix-dimensions.ts";
 export { foldConstants } from "./fold-constants.ts";
-export { fuseBatchNorm } from "./fuse-batch-norm.ts";
+export { foldShapes } from "./fold-shapes.ts";
+export { fuseAffine, fuseBatchNorm } from "./fuse-batch-norm.ts";
+export { fusePairs } from "./fuse-pairs.ts";
+export { inlineFunctions } from "./inline-functions.ts";
+export { keepOutputs } from "./keep-outputs.ts";
+export { lowerFused } from "./lower-fused.ts";
+export { mergeInitializers } from "./merge-initializers.ts";
 export {
   type Change,
   type Context,
@@ -11,5 +21,11 @@ export {
   parseOptions,
 } from "./pass.ts";
 export { raiseOpset } from "./raise-opset.ts";
+export { removeIdentities } from "./remove-identities.ts";
 export { removeUnused } from "./remove-unused.ts";
+export { resolveConditions } from "./resolve-conditions.ts";
 export { setBatch } from "./set-batch.ts";
+export { setInputs } from "./set-inputs.ts";
+export { simplify } from "./simplify.ts";
+export { splitSlices } from "./split-slices.ts";
+export { storeConstants } from "./store-constants.ts";

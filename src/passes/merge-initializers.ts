@@ -30,7 +30,7 @@ export const mergeInitializers = definePass({
         const first = firsts.get(hash);
         if (first === undefined) firsts.set(hash, value);
         else {
-          changes.push({ at: value.name, what: `is "${first.name}" again`, decidedBy: "global" });
+          changes.push({ at: value.name, what: `stored once, as "${first.name}"`, decidedBy: "global" });
           graph.replaceUses(value, first);
           graph.removeValue(value);
         }

@@ -7,18 +7,23 @@
 import * as v from "valibot";
 import { deduplicate } from "./deduplicate.ts";
 import { dropUnused } from "./drop-unused.ts";
+import { fixDimensions, fixOption } from "./fix-dimensions.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fuseAffine } from "./fuse-batch-norm.ts";
 import { fusePairs } from "./fuse-pairs.ts";
+import { inlineFunctions } from "./inline-functions.ts";
+import { keepOption, keepOutputs } from "./keep-outputs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
+import { setInputs, setOption } from "./set-inputs.ts";
 import { splitSlices } from "./split-slices.ts";
 import { storeConstants } from "./store-constants.ts";
 
 const cleanUps = [
+  inlineFunctions,
   storeConstants,
   foldShapes,
   resolveConditions,
@@ -35,18 +40,32 @@ const cleanUps = [
 /** Rounds after which something undoes what something else does: a fault. */
 const most = 50;
 
+/**
+ * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do. First sets inputs, fixes
+ * dimensions and keeps outputs, where asked.
+ * @throws PithError E_NAME for inputs, dimensions or outputs that are not there.
+ * @example
+ * ```ts
+ * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
+ * ```
+ */
 export const simplify = definePass({
   id: "simplify",
   summary: "The same function in fewer nodes",
-  options: v.strictObject({}),
-  async run(model, _, context) {
-    const changes: Change[] = [];
+  options: v.strictObject({ set: setOption, fix: fixOption, keepOutputs: keepOption }),
+  async run(model, { set, fix, keepOutputs: outputs }, context) {
+    const asked = [
+      await setInputs(model, { set }, context),
+      await fixDimensions(model, { fix }, context),
+      await keepOutputs(model, { outputs }, context),
+    ];
+    const changes: Change[] = asked.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];
     for (let round = 0; round < most; round++) {
       let found = 0;
       misses = [];
       for (const [done, pass] of cleanUps.entries()) {
-        if (context.signal.aborted) return { changes, misses };
+        context.signal.throwIfAborted();
         const outcome = await pass(model, {}, context);
         context.progress(done + 1, cleanUps.length);
         changes.push(...outcome.changes);

@@ -1,6 +1,6 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
 import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import { damaged, imageFormat, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 
@@ -25,12 +25,13 @@ export function pathOf(_source: ByteSource): Promise<string | undefined> {
 }
 
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
-export function writeFileAtomically(path: string, _chunks: Chunks): Promise<void> {
+export function writeFileAtomically(path: string, _parts: Parts): Promise<void> {
   return refuse(`"${path}" cannot be written in a browser.`, "Use encode(model), and offer the bytes as a download.");
 }
 
-export function writeFilesAtomically(files: readonly (readonly [path: string, chunks: Chunks])[]): Promise<void> {
+export function writeFilesAtomically(files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> {
   return writeFileAtomically(files.map(([path]) => path).join('", "'), []);
 }
 

@@ -24,7 +24,7 @@ interface Identity {
   readonly changed: bigint;
 }
 
-class FileSource implements ByteSource {
+export class FileSource implements ByteSource {
   readonly name: string;
   readonly path: string;
   readonly size: number;
@@ -43,19 +43,32 @@ class FileSource implements ByteSource {
   async read(start: number, end: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, end);
     const bytes = new Uint8Array(end - start);
-    let filled = 0;
+    await this.readInto(bytes, start);
+    await this.requireUnchanged();
+    return bytes;
+  }
+
+  /** Fills `bytes` from `start` on. Whoever copies much need not ask for memory, nor whether the file changed, for each part. */
+  async readInto(bytes: Uint8Array, start: number): Promise<void> {
+    checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
-      while (filled < bytes.byteLength) {
+      for (let filled = 0; filled < bytes.byteLength; ) {
         const length = Math.min(readAtMost, bytes.byteLength - filled);
         const { bytesRead } = await this.#handle.read(bytes, filled, length, start + filled);
         if (bytesRead === 0) throw changed(this.name);
         filled += bytesRead;
       }
-      if (!same(this.identity, await identify(this.#handle))) throw changed(this.name);
     } catch (cause) {
       throw failure(`"${this.name}" cannot be read`, cause);
     }
-    return bytes;
+  }
+
+  /** @throws PithError E_SOURCE_CHANGED if what was read may be of another file than what was read before. */
+  async requireUnchanged(): Promise<void> {
+    const now = await identify(this.#handle).catch((cause: unknown) => {
+      throw failure(`"${this.name}" cannot be read`, cause);
+    });
+    if (!same(this.identity, now)) throw changed(this.name);
   }
 }
 

@@ -9,13 +9,24 @@ import { randomBytes } from "node:crypto";
 import { constants, copyFile, type FileHandle, link, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PithError } from "../errors.ts";
+import type { StoredBytes } from "../tensor/types.ts";
 import { failure } from "./node-failure.ts";
+import { FileSource } from "./node-source.ts";
 
 /** One write of the system is at most this long: Linux stops a little below 2 GiB. */
 const writeAtMost = 2 ** 30;
 
-/** The bytes of a file, in order. A chunk must not change after it was handed over. */
+/**
+ * Ranges of other files are copied through two buffers of this length: one is read into while the other is written. Both lie in a core's
+ * cache then, which was found to be up to four times as fast as buffers of 1 MiB.
+ */
+const copyBytes = 2 ** 18;
+
+/** Bytes in order. A chunk must not change after it was handed over. */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** The bytes of a file, in order: in hand, or a range of something to copy. */
+export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
 /** A file on its way. */
 interface Staged {
@@ -32,21 +43,21 @@ interface Staged {
 
 /**
  * Writes a file in one step: into a temporary file beside it, which takes the name once it is complete and on the disk.
- * The chunks may be read from the file that is being replaced. On failure the old file is untouched.
- * @throws PithError E_FILE if it cannot be written, and whatever the chunks throw.
+ * The parts may be read from the file that is being replaced. On failure the old file is untouched.
+ * @throws PithError E_FILE if it cannot be written, and whatever the parts throw.
  */
-export function writeFileAtomically(path: string, chunks: Chunks): Promise<void> {
-  return writeFilesAtomically([[path, chunks]]);
+export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
+  return writeFilesAtomically([[path, parts]]);
 }
 
 /** Writes files that belong together, all or none; they take their names in the order given, none before all are complete. */
-export async function writeFilesAtomically(files: readonly (readonly [path: string, chunks: Chunks])[]): Promise<void> {
+export async function writeFilesAtomically(files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> {
   const staged: Staged[] = [];
   try {
-    for (const [path, chunks] of files) {
+    for (const [path, parts] of files) {
       const file = await stage(path).catch(unwritable(path));
       staged.push(file);
-      await writeTemporary(file, chunks);
+      await writeTemporary(file, parts);
     }
     for (const [index, file] of staged.entries()) {
       // Nothing can fail after the last: what it replaces is not needed again.
@@ -74,13 +85,17 @@ function besideOf(target: string): string {
   return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString("hex")}.tmp`);
 }
 
-async function writeTemporary({ temporary, path, mode }: Staged, chunks: Chunks): Promise<void> {
+async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): Promise<void> {
   const handle = await open(temporary, "wx", mode ?? 0o666).catch(unwritable(path));
   try {
     if (mode !== undefined) await handle.chmod(mode).catch(unwritable(path));
-    // The next chunk is read while one is written.
-    for await (const chunk of ahead(chunks)) await writeAll(handle, chunk).catch(unwritable(path));
-    await handle.sync().catch(unwritable(path));
+    const output = new Output(handle, path);
+    // The next part is made while one is written.
+    for await (const part of ahead(parts)) {
+      if (part instanceof Uint8Array) await output.write(part);
+      else await output.copy(part);
+    }
+    await output.finish();
   } catch (error) {
     await handle.close().catch(() => {});
     throw error;
@@ -88,9 +103,57 @@ async function writeTemporary({ temporary, path, mode }: Staged, chunks: Chunks)
   await handle.close().catch(unwritable(path));
 }
 
-async function* ahead(chunks: Chunks): AsyncGenerator<Uint8Array, void, undefined> {
-  const iterator = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
-  const ask = async (): Promise<IteratorResult<Uint8Array, unknown>> => iterator.next();
+/** A file that is being written. */
+class Output {
+  readonly #handle: FileHandle;
+  readonly #path: string;
+  #buffers: readonly [Uint8Array, Uint8Array] | undefined;
+
+  constructor(handle: FileHandle, path: string) {
+    this.#handle = handle;
+    this.#path = path;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let written = 0; written < bytes.byteLength; ) {
+      const length = Math.min(writeAtMost, bytes.byteLength - written);
+      written += (await this.#handle.write(bytes, written, length).catch(unwritable(this.#path))).bytesWritten;
+    }
+  }
+
+  async copy({ source, start, end }: StoredBytes): Promise<void> {
+    const length = Math.min(copyBytes, end - start);
+    this.#buffers ??= [new Uint8Array(copyBytes), new Uint8Array(copyBytes)];
+    const [first, second] = this.#buffers;
+    let writing: Promise<void> = Promise.resolve();
+    try {
+      for (let at = start, turn = 0; at < end; at += length, turn++) {
+        const wanted = Math.min(length, end - at);
+        let bytes: Uint8Array;
+        if (source instanceof FileSource) {
+          // This buffer was written two turns ago.
+          bytes = (turn % 2 === 0 ? first : second).subarray(0, wanted);
+          await source.readInto(bytes, at);
+        } else bytes = await source.read(at, at + wanted);
+        await writing;
+        writing = this.write(bytes);
+        writing.catch(() => {});
+      }
+    } finally {
+      await writing;
+    }
+    if (source instanceof FileSource) await source.requireUnchanged();
+  }
+
+  /** Waits until all of it is on the disk. */
+  async finish(): Promise<void> {
+    await this.#handle.sync().catch(unwritable(this.#path));
+  }
+}
+
+async function* ahead(parts: Parts): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
+  const iterator = Symbol.asyncIterator in parts ? parts[Symbol.asyncIterator]() : parts[Symbol.iterator]();
+  const ask = async (): Promise<IteratorResult<Uint8Array | StoredBytes, unknown>> => iterator.next();
   let next = ask();
   try {
     for (;;) {
@@ -136,11 +199,4 @@ function unwritable(path: string): (cause: unknown) => never {
   return (cause) => {
     throw failure(`"${path}" cannot be written`, cause);
   };
-}
-
-async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < chunk.byteLength) {
-    written += (await handle.write(chunk, written, Math.min(writeAtMost, chunk.byteLength - written))).bytesWritten;
-  }
 }

@@ -11,7 +11,7 @@ export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
 export { openBeside, openFile, pathOf } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
-export { type Chunks, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
+export { type Chunks, type Parts, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 
 /** A whole file. @throws PithError E_FILE */

@@ -13,7 +13,8 @@ export function count(value: number): string {
 
 /** 1,060 */
 export function integer(value: number): string {
-  return Math.round(value).toLocaleString("en-US");
+  // By hand: the first number that the system's locales format costs 12 ms, a fifth of what Node takes to start.
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
 /** 91.5 % */

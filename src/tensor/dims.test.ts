@@ -206,6 +206,8 @@ describe("what a dimension is once its names are known", () => {
     ["the lesser of the greater", extremeDims("min", [extremeDims("max", [n, 9]), symbol("m")]), 2],
     ["a part", symbol("slice(n, -3, -1, 1)"), 2],
     ["a part taken backwards", symbol("slice(n, -1, -2147483648, -2)"), 3],
+    ["a share, rounded", symbol("floor((n)*0.5)"), 2],
+    ["the greater of quotients", extremeDims("max", [symbol("(n*m)/(2)"), symbol("(n)/(m)")]), 5],
     ["a quotient", symbol("(n*m)/(2)"), 5],
     ["a name that looks like a quotient", symbol("height/2"), 8],
     ["a name that nobody knows", addDims(n, symbol("other")), undefined],
@@ -227,6 +229,9 @@ describe("what a dimension is once its names are known", () => {
     expect(extremeDims("max", [n, 0])).toBe(n);
     expect(extremeDims("max", [addDims(n, -3), 0])).not.toBe(addDims(n, -3));
     expect(extremeDims("min", [n, n])).toBe(n);
+    expect(extremeDims("max", [n, multiplyDims(3, n), addDims(n, 1)])).not.toBe(multiplyDims(3, n));
+    expect(extremeDims("max", [n, multiplyDims(3, n)])).toBe(multiplyDims(3, n));
+    expect(extremeDims("min", [n, addDims(n, m)])).toBe(n);
     expect(floorDims(multiplyDims(4, n), 2)).toBe(multiplyDims(2, n));
     expect(floorDims(7, 2)).toBe(3);
   });

@@ -106,7 +106,10 @@ export function ceilDims(a: Dim, b: Dim): Dim {
 
 /** The greatest or least of some, as a name where that is not known. Names in it are sorted: max(a, b) is max(b, a). */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
-  const names = [...new Set(dims.filter(isSymbolic))];
+  const all = [...new Set(dims.filter(isSymbolic))];
+  // Names are 0 or more: 18·n is never less than 9·n, nor n + 1 than n.
+  const least = (a: Dim, b: Dim): boolean => a !== b && isSum(addDims(b, multiplyDims(-1, a)));
+  const names = all.filter((a) => !all.some((b) => (name === "max" ? least(a, b) : least(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
   const [first] = names;
@@ -148,23 +151,43 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
   return sum + 0;
 }
 
-/** floor((a)/b), ceil((a)/b), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
+/** floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
-    const inner = part?.replace(/^\((.*)\)$/s, "$1") ?? "";
-    return /^-?\d+$/.test(inner) ? Number(inner) : inner === "" ? undefined : dimValue(symbol(inner), sizes);
+    const inner = part === undefined ? "" : unwrapped(part);
+    if (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(inner)) return Number(inner);
+    return inner === "" ? undefined : dimValue(symbol(inner), sizes);
   };
   const [, name = "", inside = text] = /^(floor|ceil|max|min|slice)\((.*)\)$/s.exec(text) ?? [];
-  const separator = name === "max" || name === "min" || name === "slice" ? /^, / : /^\//;
-  const parts = splitOutside(inside, separator).parts;
-  if (parts.length === 1 && parts[0] === text) return undefined;
-  const values = parts.map(value);
-  if (!values.every((part) => part !== undefined)) return undefined;
-  const [first = 0, second = 1, third = 0, step = 1] = values;
-  if (name === "max" || name === "min") return Math[name](...values);
-  if (name === "slice") return sliceCount(first, second, third, step);
-  const quotient = first / second;
-  return name === "floor" ? Math.floor(quotient) : name === "ceil" ? Math.ceil(quotient) : quotient;
+  if (name === "max" || name === "min" || name === "slice") {
+    const values = splitOutside(inside, /^, /).parts.map(value);
+    if (!values.every((part) => part !== undefined)) return undefined;
+    const [size = 0, start = 0, end = 0, step = 1] = values;
+    return name === "slice" ? sliceCount(size, start, end, step) : Math[name](...values);
+  }
+  const { parts, separators } = splitOutside(inside, /^[/*]/);
+  if (parts.length === 1 && unwrapped(parts[0] ?? "") === text) return undefined;
+  const [first, ...others] = parts.map(value);
+  let result = first;
+  for (const [at, other] of others.entries()) {
+    if (result === undefined || other === undefined) return undefined;
+    result = separators[at] === "/" ? result / other : result * other;
+  }
+  if (result === undefined) return undefined;
+  return name === "floor" ? Math.floor(result) : name === "ceil" ? Math.ceil(result) : result;
+}
+
+/** Without parentheses around the whole. */
+function unwrapped(text: string): string {
+  if (!text.startsWith("(")) return text;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charAt(at);
+    if (character === "(") depth++;
+    else if (character === ")") depth--;
+    if (depth === 0) return at === text.length - 1 ? text.slice(1, -1) : text;
+  }
+  return text;
 }
 
 /** How many elements x[start:end:step] has, by the rules of NumPy. */

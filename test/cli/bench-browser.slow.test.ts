@@ -1,8 +1,8 @@
 /** Pith's own modules in a real browser. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { findChromium } from "../../src/cli/browser/chromium.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -30,6 +30,15 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
     );
   });
   afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("leaves nothing of the browser behind", async () => {
+    const temporary = mkdtempSync(join(tmpdir(), "pith-test-"));
+    vi.stubEnv("TMPDIR", temporary);
+    await json("bench", join(folder, "inside.onnx"), "--target", "browser", "--rounds", "1");
+    vi.unstubAllEnvs();
+    expect(readdirSync(temporary).filter((name) => name.startsWith("pith-"))).toEqual([]);
+    rmSync(temporary, { recursive: true });
+  }, 120_000);
 
   test("times models in WebAssembly, weights in other files among them, and says which browser", async () => {
     const files = [join(folder, "inside.onnx"), join(folder, "out side.onnx")];

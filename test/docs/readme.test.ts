@@ -27,11 +27,15 @@ describe("the program", () => {
   const [program] = codeBlocks(page, "In code").filter(({ language }) => language === "ts");
   const counts = { train: 1000, test: 200 };
   /** Where the program runs, with `mnist.onnx` and `mnist/`; and where it is, as the name "pith" has a meaning there. */
-  let [data, home] = ["", ""];
+  let data = "";
+  let home = "";
+  /** What is removed afterwards: nothing but folders that were made here, also where making them failed or took too long. */
+  const made: string[] = [];
   let printed = "";
 
   beforeAll(async () => {
     const folder = await mkdtemp(join(tmpdir(), "pith-readme-"));
+    made.push(folder);
     await writeDigits(folder, counts);
     data = join(folder, "data");
     const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
@@ -44,6 +48,7 @@ describe("the program", () => {
     await save(net, join(data, "mnist.onnx"));
     await mkdir(join(root, "out"), { recursive: true });
     home = await mkdtemp(join(root, "out", "readme-"));
+    made.push(home);
     await writeFile(join(home, "program.mts"), program?.text ?? "");
     const tsx = createRequire(import.meta.url).resolve("tsx/cli");
     const words = [tsx, "--conditions=pith-source", join(home, "program.mts")];
@@ -51,8 +56,7 @@ describe("the program", () => {
   });
 
   afterAll(async () => {
-    await rm(home, { recursive: true, force: true });
-    await rm(join(data, ".."), { recursive: true, force: true });
+    for (const folder of made) await rm(folder, { recursive: true, force: true });
   });
 
   test("writes a model with fewer channels and 8-bit weights, which is smaller", async () => {

@@ -107,8 +107,7 @@ export async function openPage(program: string, address: string, folder: string)
       const patience = setTimeout(() => browser.kill("SIGKILL"), 3000);
       await ended;
       clearTimeout(patience);
-      // Its other processes end a little later, and write until then.
-      await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+      await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     },
   };
 }
@@ -120,7 +119,8 @@ function end(browser: ChildProcess): Promise<string> {
   });
   return new Promise((resolve) => {
     browser.on("error", (error) => resolve(error.message));
-    browser.on("exit", (code, signal) => {
+    // Not "exit": its other processes share the pipe, and write into the folder until they end too.
+    browser.on("close", (code, signal) => {
       const last = words.trimEnd().split("\n").at(-1) ?? "";
       resolve(`${signal ?? `exit code ${code}`}${last === "" ? "" : `; its last line: ${last}`}`);
     });

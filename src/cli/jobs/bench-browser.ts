@@ -36,9 +36,7 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
     addresses.push(`model/${index}/${encodeURIComponent(basename(path))}`);
   }
   context.stage("time in the browser");
-  const last = await new Promise<PageMessage>((resolve, reject) => {
-    void follow(program, { ...input, models: addresses }, files, context, resolve).catch(reject);
-  });
+  const last = await follow(program, { ...input, models: addresses }, files, context);
   switch (last.kind) {
     case "result":
       return { latency: last.report, batches, runtime: input.runtime, browser: productOf(last.browser) };
@@ -53,14 +51,13 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
   }
 }
 
-/** Serves the page, opens it, and hands on its last message. @throws PithError E_ENGINE if it has none, E_STOPPED on the signal. */
+/** Serves the page, opens it, and returns its last message. @throws PithError E_ENGINE if it has none, E_STOPPED on the signal. */
 async function follow(
   program: string,
   request: BrowserBenchInput,
   files: ReadonlyMap<string, string>,
   context: JobContext,
-  finish: (message: PageMessage) => void,
-): Promise<void> {
+): Promise<PageMessage> {
   const { signal, temporary } = context;
   let heard = Date.now();
   let done: (message: PageMessage) => void = () => {};
@@ -88,7 +85,7 @@ async function follow(
     }, 1000);
   });
   try {
-    finish(await Promise.race([finished, lost]));
+    return await Promise.race([finished, lost]);
   } finally {
     clearInterval(watch);
     await page.close();

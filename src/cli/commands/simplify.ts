@@ -1,0 +1,110 @@
+/** `pith simplify`: the same function in fewer nodes. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../errors.ts";
+import { moduleBeside } from "../../job/job.ts";
+import { defineCommand, type Result } from "../command.ts";
+import { namedSizes } from "../feeds.ts";
+import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
+import type simplifyJob from "../jobs/simplify.ts";
+import type { SimplifyOutput } from "../jobs/simplify.ts";
+import { bytes, integer, times } from "../numbers.ts";
+
+const words = (text: string, value: string) =>
+  v.optional(v.pipe(v.array(v.string()), v.description(text), v.metadata({ value })), []);
+
+export default defineCommand({
+  name: "simplify",
+  summary: "the same function in fewer nodes",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    out: v.optional(
+      v.pipe(
+        v.string(),
+        v.description("file to write (default: model.simplified.onnx)"),
+        v.metadata({ short: "-o", value: "out.onnx" }),
+      ),
+    ),
+    set: words("an input that always has this value; several numbers: name=1;2;3", "input=value"),
+    fix: words("a named dimension that always has this size", "name=size"),
+    keepOutput: words("a value that stays an output; the others go", "name"),
+    dim: words("size of a named dimension in the inputs that both models are compared on", "name=n"),
+    force: v.optional(v.pipe(v.boolean(), v.description("write the result however far it is from the original"))),
+  }),
+  examples: [
+    "simplify model.onnx -o out.onnx",
+    "simplify silero_vad.onnx --set sr=16000",
+    "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
+  ],
+  async run([model = ""], options, session) {
+    const out = options.out ?? outputName(model, "simplified");
+    const set = Object.fromEntries(options.set.map(setting));
+    const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
+    const sizes = Object.fromEntries(namedSizes(options.dim));
+    if (resolve(out) === resolve(model)) {
+      throw new PithError("E_USAGE", `"${out}" is the model itself: the result would take its place.`, {
+        hint: "Name another file with -o.",
+      });
+    }
+    await requireWritable(out);
+    const replaced = (await stat(out).catch(() => undefined)) !== undefined;
+    const { keepOutput: keepOutputs, force = false } = options;
+    const input = { model, out, set, fix, keepOutputs, sizes, force, seed: session.seed };
+    const module = moduleBeside(import.meta.url, "../jobs/simplify");
+    const job = () => session.job<typeof simplifyJob>(module, input, `simplify ${model}`);
+    return show(model, await withoutLeftovers(out, job), replaced);
+  },
+});
+
+/** `sr=16000`, `mask=1;0;1`, `use_cache=true` */
+function setting(word: string): readonly [string, number | number[]] {
+  const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
+  const numbers = given
+    ?.split(";")
+    .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part || "none")));
+  if (name === undefined || numbers === undefined || numbers.some(Number.isNaN))
+    throw new PithError("E_USAGE", `--set: expected input=value, got "${word}".`);
+  const [only = 0] = numbers;
+  return [name, numbers.length === 1 ? only : numbers];
+}
+
+function show(model: string, result: SimplifyOutput, replaced: boolean): Result {
+  const { before, after, changes, comparison, written } = result;
+  return {
+    data: { model, ...result, replaced },
+    print(terminal) {
+      const counts = new Map<string, number>();
+      for (const { what } of changes) counts.set(kind(what), (counts.get(kind(what)) ?? 0) + 1);
+      const sorted = [...counts].sort(([, a], [, b]) => b - a);
+      for (const [what, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${what}`);
+      terminal.table(
+        [{ title: "" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "" }],
+        [
+          [
+            "nodes",
+            integer(before.nodes),
+            integer(after.nodes),
+            after.nodes === 0 ? "" : times(before.nodes / after.nodes),
+          ],
+          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
+        ],
+      );
+      terminal.line(compared(comparison));
+      terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
+    },
+  };
+}
+
+/** Names that differ from place to place are left out of what is counted. */
+const kind = (what: string): string => what.replace(/, as .*/s, "").replace(/^\d+ slices/, "slices");
+
+function compared(comparison: SimplifyOutput["comparison"]): string {
+  if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
+  const { inputs, difference, tolerance } = comparison;
+  const found =
+    difference === 0
+      ? "equal"
+      : `at most ${difference.toExponential(1)} apart (of the largest number; ${tolerance} allowed)`;
+  return `outputs: ${found}, on ${inputs} made-up inputs`;
+}

@@ -1,0 +1,117 @@
+/** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
+import { createEngine } from "../../engine/index.ts";
+import { PithError } from "../../errors.ts";
+import { allGraphs } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open, save } from "../../onnx/index.ts";
+import { type Change, setInputs, simplify } from "../../passes/index.ts";
+import type { Batch, Dense } from "../../tensor/types.ts";
+import { fileBytes, filesOf } from "../files.ts";
+import { compareOutputs, type Sameness } from "../same.ts";
+
+export interface SimplifyInput {
+  readonly model: string;
+  readonly out: string;
+  readonly set: Readonly<Record<string, number | number[]>>;
+  readonly fix: Readonly<Record<string, number>>;
+  readonly keepOutputs: readonly string[];
+  /** Sizes of named dimensions in the inputs that both are compared on. */
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Write the result however far it is from the original. */
+  readonly force: boolean;
+  readonly seed: number;
+}
+
+interface Weight {
+  /** In all graphs. */
+  readonly nodes: number;
+  readonly bytes: number;
+}
+
+export interface SimplifyOutput {
+  readonly before: Weight;
+  readonly after: Weight;
+  readonly changes: readonly Change[];
+  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  /** The comparison, or why there is none. */
+  readonly comparison: Sameness | string;
+  readonly written: string;
+}
+
+export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
+  const model = await open(input.model);
+  const original = model.clone();
+  const engine = createEngine();
+  context.stage("simplify");
+  const { set, fix } = input;
+  const { signal } = context;
+  const passContext = {
+    engine,
+    seed: input.seed,
+    signal,
+    log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
+  };
+  const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs] }, passContext);
+  context.stage("compare");
+  keepComparable(original, model);
+  const comparison = await compareOutputs(engine, original, model, {
+    sizes: new Map(Object.entries({ ...input.sizes, ...fix })),
+    set: await setFeeds(original, set),
+    seed: input.seed,
+    signal,
+    progress: (done, total) => context.progress(done, total),
+  });
+  if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
+    throw differs(comparison);
+  signal.throwIfAborted();
+  context.stage("write");
+  await save(model, input.out);
+  const written = await open(input.out);
+  return {
+    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOf(original, input.model)) },
+    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOf(written, input.out)) },
+    changes: outcome.changes,
+    misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
+    comparison,
+    written: input.out,
+  };
+}
+
+function differs({ difference, at, tolerance }: Sameness): PithError {
+  const far = Number.isFinite(difference)
+    ? `differs by ${difference.toExponential(1)} of its largest number`
+    : "is another";
+  return new PithError(
+    "E_ACCURACY_LOST",
+    `Output "${at}" ${far}, and more than ${tolerance} is no rounding. Nothing was written.`,
+    { hint: "This is a fault of Pith: please report it with the model. --force writes the result all the same." },
+  );
+}
+
+function nodesIn(model: Model): number {
+  return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
+}
+
+/** A value that was made an output is one of the original too, for the comparison. */
+function keepComparable(original: Model, { graph }: Model): void {
+  const there = new Set(original.graph.outputs.map(({ name }) => name));
+  for (const { name, type } of graph.outputs) {
+    const value = there.has(name) ? undefined : original.graph.ownValue(name);
+    if (value === undefined) continue;
+    if (value.stated === undefined) value.type = type;
+    original.graph.addOutput(value);
+  }
+}
+
+/** What the original is fed for inputs that were set. */
+async function setFeeds(original: Model, set: SimplifyInput["set"]): Promise<Batch> {
+  const copy = original.clone();
+  await setInputs(copy, { set });
+  const feeds: Record<string, Dense> = {};
+  for (const name of Object.keys(set)) {
+    const tensor = copy.graph.ownValue(name)?.tensor;
+    if (tensor !== undefined) feeds[name] = await tensor.read();
+  }
+  return feeds;
+}

@@ -1,0 +1,29 @@
+/** How far two tensors are apart. */
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { sameDims } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+/**
+ * The largest difference of two tensors, relative to the largest finite number of the first (or to 1, where all are smaller than 1e-6).
+ * Infinite where types, dimensions, texts, infinities or NaN differ, or where integers do.
+ */
+export function difference(expected: Dense, got: Dense | undefined): number {
+  if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
+    return Number.POSITIVE_INFINITY;
+  if (expected.type === "string" || got.type === "string" || !isFloat(expected.type)) {
+    const [a, b] = [expected.data, got.data];
+    for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return Number.POSITIVE_INFINITY;
+    return 0;
+  }
+  const [a, b] = [toFloat64(expected), toFloat64(got)];
+  let [largest, apart] = [0, 0];
+  for (let index = 0; index < a.length; index++) {
+    const [x = 0, y = 0] = [a[index], b[index]];
+    if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
+    if (Object.is(x, y) || x === y) continue;
+    const gap = Math.abs(x - y);
+    if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
+    apart = Math.max(apart, gap);
+  }
+  return apart / (largest < 1e-6 ? 1 : largest);
+}

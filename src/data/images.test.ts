@@ -1,0 +1,199 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { encode } from "fast-png";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { symbol } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import {
+  type Dataset,
+  enlarged,
+  enlargement,
+  type ImageInput,
+  images,
+  openDataset,
+  openParts,
+  parsePreprocessing,
+  preprocess,
+  presets,
+} from "./index.ts";
+
+const n = symbol("N");
+let root: string | undefined;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "pith-images-"));
+});
+
+afterAll(async () => {
+  if (root !== undefined) await rm(root, { recursive: true, force: true });
+});
+
+/** A picture of one colour. */
+function png(red: number, green: number, blue: number, width = 4, height = 4): Uint8Array {
+  const data = Uint8Array.from({ length: 3 * width * height }, (_, at) => [red, green, blue][at % 3] ?? 0);
+  return encode({ width, height, data, channels: 3 });
+}
+
+async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
+  if (root === undefined) throw new Error("There is no temporary folder.");
+  for (const [file, content] of Object.entries(files)) {
+    await mkdir(dirname(join(root, name, file)), { recursive: true });
+    await writeFile(join(root, name, file), content);
+  }
+  return join(root, name);
+}
+
+function input(...dims: readonly (number | typeof n)[]): ImageInput {
+  return { name: "x", type: { type: "float32", dims } };
+}
+
+async function whole(dataset: Dataset): Promise<Batch> {
+  for await (const batch of dataset.batches({ size: 100 })) return batch;
+  return {};
+}
+
+function floats(dense: Dense | undefined): number[] {
+  return dense?.type === "float32" ? Array.from(dense.data) : [];
+}
+
+async function labels(dataset: Dataset): Promise<number[]> {
+  return Array.from((await whole(dataset)).label?.data as BigInt64Array, Number);
+}
+
+describe("images", () => {
+  it("reads class folders as they sort, as names.txt lists them, as a model numbers them, or by their numbers", async () => {
+    const path = await folder("classes", {
+      "cat/a.png": png(1, 2, 3),
+      "dog/b.png": png(4, 5, 6),
+      "dog/c.jpeg.txt": "no picture",
+      "ant/d.png": png(7, 8, 9),
+    });
+    expect(await labels(await images(path))).toEqual([0, 1, 2]);
+    expect(await labels(await images(path, { classes: ["Dog", "CAT", "ant"] }))).toEqual([2, 1, 0]);
+    await expect(images(path, { classes: ["dog", "cat"] })).rejects.toThrow('the class "ant" is none of the 2');
+    await writeFile(join(path, "names.txt"), "dog\nant\ncat\n");
+    expect(await labels(await openDataset(path))).toEqual([1, 2, 0]);
+    const numbers = await folder("numbers", { "10/a.png": png(1, 1, 1), "9/b.png": png(1, 1, 1) });
+    expect(await labels(await images(numbers))).toEqual([10, 9]);
+  });
+
+  it("reads labels.csv, by numbers or names, with a header or without, and files without labels", async () => {
+    const files = { "a.png": png(1, 2, 3), "b.png": png(4, 5, 6), "unlisted.png": png(0, 0, 0) };
+    const titled = await folder("titled", { ...files, "labels.csv": "file,label,more\na.png,7,x\nb.png,3,y\n" });
+    expect(await labels(await openDataset(titled))).toEqual([7, 3]);
+    const bare = await folder("bare", { ...files, "labels.csv": "b.png,tree\na.png,bird\n" });
+    expect(await labels(await openDataset(bare))).toEqual([1, 0]);
+    const none = await openDataset(await folder("none", files));
+    expect([none.count, (await whole(none)).label]).toEqual([3, undefined]);
+    expect((await openDataset(join(titled, "a.png"))).count).toBe(1);
+  });
+
+  it.each([
+    ["file,label\nmissing.png,1\n", 'line 2: there is no file "missing.png"'],
+    ["photo,kind\na.png,1\n", "the columns photo, kind: expected file and label"],
+    ["file,label\na.png\n", 'line 2: expected a file and a label, got "a.png"'],
+    ["", "has no rows"],
+  ])("refuses the table %j", async (table, message) => {
+    const path = await folder(`table-${message.length}`, { "a.png": png(1, 2, 3), "labels.csv": table });
+    await expect(openDataset(path)).rejects.toThrow(message);
+  });
+
+  it("takes train/ and val/ as parts, and a folder without them as one part to judge by", async () => {
+    const one = png(1, 1, 1);
+    const path = await folder("parted", { "train/a/1.png": one, "train/b/2.png": one, "val/b/3.png": one });
+    const parts = await openParts(path);
+    expect([parts.train?.count, parts.test.count]).toEqual([2, 1]);
+    const single = await openParts(await folder("single", { "a/1.png": one, "b/2.png": one }));
+    expect([single.train, single.test.count]).toEqual([undefined, 2]);
+  });
+});
+
+describe("preprocess of pictures in files", () => {
+  it("decodes, resizes, cuts and normalises, in the model's layout and channels", async () => {
+    const path = await folder("colours", { "a.png": png(255, 0, 51, 20, 10), "b.png": png(0, 102, 0, 4, 4) });
+    const data = await openDataset(path);
+    const planes = (await whole(preprocess(data, input(n, 3, 8, 8), presets.unit))).x as Dense<"float32">;
+    expect(planes.dims).toEqual([2, 3, 8, 8]);
+    expect([planes.data[0], planes.data[64], planes.data[128]]).toEqual([1, 0, Math.fround(0.2)]);
+    const pixels = (await whole(preprocess(data, input(n, 8, 8, 3), { ...presets.raw, channels: "BGR" }))).x;
+    expect(pixels?.dims).toEqual([2, 8, 8, 3]);
+    expect(floats(pixels).slice(0, 3)).toEqual([51, 0, 255]);
+    const grey = (await whole(preprocess(data, input(1, 1, 8, 8), presets.raw))).x;
+    expect([grey?.dims, grey?.data[0], grey?.data[64]]).toEqual([[2, 1, 8, 8], 82, 60]);
+    expect((await whole(preprocess(data, input(n, 64), presets.raw))).x?.dims).toEqual([2, 64]);
+  });
+
+  it("keeps proportions: the middle of a wide picture", async () => {
+    // Left half black, right half white: 12×4, the middle 4×4 of which has two columns of each.
+    const data = Uint8Array.from({ length: 3 * 48 }, (_, at) => (Math.floor(at / 3) % 12 < 6 ? 0 : 255));
+    const path = await folder("halves", { "a.png": encode({ width: 12, height: 4, data, channels: 3 }) });
+    const cut = await whole(preprocess(await openDataset(path), input(n, 3, 4, 4), presets.raw));
+    expect(floats(cut.x).slice(0, 4)).toEqual([0, 0, 255, 255]);
+    const squeezed = parsePreprocessing("raw resize=4x4");
+    const all = await whole(preprocess(await openDataset(path), input(n, 3, 4, 4), squeezed));
+    expect(
+      floats(all.x)
+        .slice(0, 4)
+        .map((value) => value > 128),
+    ).toEqual([false, false, true, true]);
+    const larger = parsePreprocessing("raw crop=6x4");
+    const padded = await whole(preprocess(await openDataset(path), input(n, 3, 6, 4), larger));
+    expect(floats(padded.x).slice(0, 8)).toEqual([0, 0, 0, 0, 0, 0, 255, 255]);
+  });
+
+  it("asks for a size where neither model nor user says one and pictures differ", async () => {
+    const path = await folder("sizes", { "a.png": png(1, 1, 1, 4, 4), "b.png": png(1, 1, 1, 5, 4) });
+    const free = preprocess(await openDataset(path), input(n, 3, n, n), presets.unit);
+    await expect(whole(free)).rejects.toThrow(/b\.png is 4×5, the pictures before it are 4×4/);
+    const stated = preprocess(await openDataset(path), input(n, 3, n, n), parsePreprocessing("resize=6 crop=6"));
+    expect((await whole(stated)).x?.dims).toEqual([2, 3, 6, 6]);
+    const wrong = preprocess(await openDataset(path), input(n, 3, 8, 8), parsePreprocessing("resize=6 crop=6"));
+    await expect(whole(wrong)).rejects.toThrow('Input "x" takes [N, 3, 8, 8], the images are 6×6');
+  });
+
+  it("names the file that is broken, however it is broken", async () => {
+    const large = png(9, 8, 7, 64, 64);
+    const bomb = Uint8Array.from(large);
+    new DataView(bomb.buffer).setUint32(16, 2 ** 30);
+    const cases: Readonly<Record<string, Uint8Array>> = {
+      "cut.png": large.slice(0, 60),
+      "empty.png": new Uint8Array(),
+      "text.jpg": new TextEncoder().encode("<html>404</html>"),
+      "torn.jpg": Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff),
+      "bomb.png": bomb,
+    };
+    for (const [name, bytes] of Object.entries(cases)) {
+      const path = await folder(`broken-${name}`, { [name]: bytes });
+      const failed = whole(preprocess(await openDataset(path), input(n, 3, 8, 8), presets.unit));
+      await expect(failed).rejects.toMatchObject({ code: "E_DATA", message: expect.stringContaining(name) });
+    }
+  });
+
+  it("reads words of geometry, and refuses others", () => {
+    expect(parsePreprocessing("imagenet resize=256 crop=224 filter=bicubic")).toMatchObject({
+      resize: 256,
+      crop: { height: 224, width: 224 },
+      filter: "bicubic",
+    });
+    expect(parsePreprocessing("resize=240x320")).toMatchObject({ resize: { height: 240, width: 320 } });
+    for (const word of ["crop=0", "resize=1x2x3", "crop=-4", "resize=99999", "filter=soft", "crop="]) {
+      expect(() => parsePreprocessing(word)).toThrow(`"${word}" is not understood`);
+    }
+  });
+});
+
+it("pictures for a network that enlarges them come small as the input and large as the label", async () => {
+  const port = (name: string, side: number) => ({ name, type: { type: "float32", dims: [1, 3, side, side] } }) as const;
+  const found = enlargement({ feeds: [port("x", 4)], outputs: [port("y", 12)] });
+  expect(found).toMatchObject({ small: { height: 4, width: 4 }, large: { height: 12, width: 12 } });
+  expect(enlargement({ feeds: [port("x", 4)], outputs: [port("y", 4)] })).toBeUndefined();
+  const path = await folder("large", { "a.png": png(255, 0, 0, 30, 20) });
+  if (found === undefined) return;
+  const batch = await whole(enlarged(await openDataset(path), found, presets.unit));
+  expect([batch.x?.dims, batch.label?.dims]).toEqual([
+    [1, 3, 4, 4],
+    [1, 3, 12, 12],
+  ]);
+  expect([batch.x?.data[0], batch.label?.data[0], batch.label?.data[144]]).toEqual([1, 1, 0]);
+});

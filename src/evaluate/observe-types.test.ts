@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import { infer } from "../analysis/infer.ts";
+import { createEngine } from "../engine/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { Registry } from "../ops/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { observeTypes } from "./observe-types.ts";
+
+const engine = createEngine();
+
+/** The rank of `s` depends on the branch, and so on the data. */
+const net = () =>
+  parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y) {
+  m = ReduceSum (x) {keepdims=0}
+  c = Cast (m) {to=9}
+  s = If (c) {then_branch=graph () -> (a) { a = Relu(x) }, else_branch=graph () -> (b) { b = ReduceSum(x) {keepdims=0} }}
+  t = Neg (s)
+  p = NonZero (x)
+  w: float32[1, 3] = ones
+  y = Add (t, w)
+}`);
+
+const feeds = { x: float32([2, 3], [1, 2, 3, 0, 0, 6]) };
+
+describe("observeTypes", () => {
+  it("observes what inference does not know, and leaves the model as it is", async () => {
+    const model = net();
+    const { types, misses } = await observeTypes(engine, model, feeds);
+    expect([...types].map(([name, type]) => `${name}: ${type.type}${dimsText(type.dims)}`)).toEqual([
+      "s: float32[2, 3]",
+      "t: float32[2, 3]",
+      "y: float32[2, 3]",
+    ]);
+    expect(misses).toEqual([]);
+    expect([...model.graph.values()].filter((value) => value.inferred !== undefined)).toEqual([]);
+    expect(model.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
+  });
+
+  it("gives inference what to go on with, stated as observed", async () => {
+    const model = net();
+    const { types } = await observeTypes(engine, model, feeds, ["s"]);
+    const inference = infer(model, { observed: types });
+    const seen = [...model.graph.values()].filter((value) => inference.observed(value)).map(({ name }) => name);
+    expect(seen).toEqual(["s", "t", "y"]);
+    const y = model.graph.value("y");
+    expect(dimsText(y === undefined ? undefined : inference.operand(y)?.dims)).toBe("[2, 3]");
+  });
+
+  it("observes sizes that only the data decide, where asked", async () => {
+    const { types, results } = await observeTypes(engine, net(), feeds, ["p"]);
+    expect(types.get("p")).toEqual({ type: "int64", dims: [2, 4] });
+    expect(results.p?.dims).toEqual([2, 4]);
+  });
+
+  it("serves operators that have no entry: what follows from them is inferred again", async () => {
+    const model = net();
+    const { types } = await observeTypes(engine, model, feeds, ["m", "s"]);
+    const registry = new Registry([]);
+    expect(infer(model, { registry }).misses.length).toBe(8);
+    const m = model.graph.value("m");
+    const inference = infer(model, { registry, observed: types });
+    expect(m === undefined ? undefined : inference.operand(m)?.type).toBe("float32");
+  });
+
+  it("observes types that JavaScript has no array for, and the elements of sequences; says what it cannot observe", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[2, 3], n: int64[]) -> (y) {
+  h = Cast (x) {to=16}
+  k = SplitToSequence (x, n)
+  o = Optional (x)
+  y = SequenceLength (k)
+}`);
+    const data = { x: float32([2, 3], new Float32Array(6)), n: int64([], [1]) };
+    const { types, sequences, misses } = await observeTypes(engine, model, data, ["h", "k", "o", "y"]);
+    expect(types.get("h")).toEqual({ type: "bfloat16", dims: [2, 3] });
+    expect([...types.keys()].sort()).toEqual(["h", "y"]);
+    const row = { type: "float32", dims: [1, 3] };
+    expect([...sequences]).toEqual([["k", [row, row]]]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual(["o: is no tensor, but of kind optional"]);
+  });
+
+  it("needs values that nodes of the main graph produce", async () => {
+    await expect(observeTypes(engine, net(), feeds, ["x"])).rejects.toThrow('No node of the main graph produces "x".');
+    await expect(observeTypes(engine, net(), feeds, ["a"])).rejects.toThrow('No node of the main graph produces "a".');
+  });
+});

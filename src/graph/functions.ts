@@ -1,0 +1,56 @@
+/**
+ * Functions that a model brings along: operators with a body. A call is a node whose domain and name are those of a function.
+ *
+ * The body as it stands in the file has holes: attributes that take the value that the call gives ("references"). `instantiate` makes a
+ * graph of it in which they are filled, for one call: what is inlined, and what is looked into by whoever needs to know what a call does.
+ */
+import type { Attribute } from "./attribute.ts";
+import { copyGraph } from "./clone.ts";
+import { allGraphs, type Graph, type Node } from "./graph.ts";
+import type { Model } from "./model.ts";
+
+export interface LocalFunction {
+  readonly domain: string;
+  readonly name: string;
+  /** Tells functions of one name apart; mostly "". */
+  readonly overload: string;
+  /** The operator sets that the body is written in. */
+  readonly opsets: ReadonlyMap<string, number>;
+  /** Attributes that a call may give, with their defaults. */
+  readonly attributes: ReadonlyMap<string, Attribute | undefined>;
+  /** Node of the body → its attribute → the attribute of the call that it takes. */
+  readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
+  /** Inputs and outputs stand for those of a call, by position. Never changed: it is shared by copies of the model. */
+  readonly graph: Graph;
+}
+
+/** The function that a node calls; undefined where it is an operator. */
+export function functionOf(model: Model, node: Node): LocalFunction | undefined {
+  if (model.functions.length === 0) return undefined;
+  const domain = node.domain === "ai.onnx" ? "" : node.domain;
+  return model.functions.find(
+    (candidate) => candidate.name === node.op && candidate.domain === domain && candidate.overload === node.overload,
+  );
+}
+
+/**
+ * The body of a function for one call: a graph of its own, with the attributes of the call in it. Graphs among them are left out: what
+ * they read is outside.
+ */
+export function instantiate(called: LocalFunction, call: Node): Graph {
+  const copy = copyGraph(called.graph);
+  const nodes = nodesOf(copy);
+  for (const original of nodesOf(called.graph)) {
+    const { value: node } = nodes.next();
+    if (node === undefined) break;
+    for (const [name, from] of called.references.get(original) ?? []) {
+      const given = call.attributes.get(from) ?? called.attributes.get(from);
+      node.graph.setAttribute(node, name, given?.kind === "graph" || given?.kind === "graphs" ? undefined : given);
+    }
+  }
+  return copy;
+}
+
+function* nodesOf(graph: Graph): Generator<Node, void, undefined> {
+  for (const inner of allGraphs(graph)) yield* inner.nodes();
+}

@@ -1,0 +1,125 @@
+/**
+ * Functions that a file brings along: FunctionProto. Read to be looked into; what is saved are the bytes of the file.
+ *
+ * A function is read as a graph: its nodes and types as they are, inputs and outputs, which have names only, as values without a type.
+ */
+import { PithError } from "../errors.ts";
+import type { Attribute } from "../graph/attribute.ts";
+import type { LocalFunction } from "../graph/functions.ts";
+import { allGraphs, Graph, type Node } from "../graph/graph.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import { readAttribute } from "./attribute.ts";
+import { type Field, fieldText, payload, splitFields } from "./fields.ts";
+import { LazyFile } from "./lazy.ts";
+import { readOpset } from "./opset.ts";
+import type { Reading } from "./reading.ts";
+import { attributeFields, functionFields as f, graphFields, valueInfoFields } from "./schema.ts";
+import { Writer } from "./writer.ts";
+
+/** A reading of another file, in all else like the one that the functions come from. */
+type ReadingOf = (file: LazyFile) => Reading;
+
+/** The functions that can be read; one that cannot is carried as bytes all the same. */
+export async function readFunctions(
+  messages: readonly Uint8Array[],
+  readingOf: ReadingOf,
+): Promise<readonly LocalFunction[]> {
+  const functions: LocalFunction[] = [];
+  for (const message of messages) {
+    try {
+      functions.push(await readFunction(message, readingOf));
+    } catch (error) {
+      if (!(error instanceof PithError)) throw error;
+    }
+  }
+  return functions;
+}
+
+async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<LocalFunction> {
+  const fields = splitFields(message);
+  const all = (number: number): readonly Field[] => fields.filter((field) => field.number === number);
+  const text = (number: number): string => {
+    const field = all(number).at(-1);
+    return field === undefined ? "" : fieldText(field);
+  };
+  const writer = new Writer(undefined, 4096);
+  for (const node of all(f.node)) writer.bytes(graphFields.node, payload(node));
+  writer.text(graphFields.name, text(f.name));
+  for (const [from, to] of [
+    [f.input, graphFields.input],
+    [f.output, graphFields.output],
+  ] as const) {
+    for (const name of all(from)) writer.message(to, (info) => info.text(valueInfoFields.name, fieldText(name)));
+  }
+  for (const info of all(f.valueInfo)) writer.bytes(graphFields.valueInfo, payload(info));
+  const reading = readingOf(new LazyFile(inHand(joined(writer))));
+  const graph = new Graph();
+  await reading.graph(await reading.file.fields(0, reading.file.source.size), graph, 0);
+  const attributes = new Map<string, Attribute | undefined>();
+  for (const name of all(f.attribute)) attributes.set(fieldText(name), undefined);
+  if (all(f.defaults).length > 0) await readDefaults(all(f.defaults), readingOf, attributes);
+  const domain = text(f.domain);
+  return {
+    domain: domain === "ai.onnx" ? "" : domain,
+    name: text(f.name),
+    overload: text(f.overload),
+    opsets: new Map(all(f.opsetImport).map(readOpset)),
+    attributes,
+    references: referencesIn(graph),
+    graph,
+  };
+}
+
+/** Attributes with a default, read as those of a node that nobody uses. */
+async function readDefaults(
+  defaults: readonly Field[],
+  readingOf: ReadingOf,
+  attributes: Map<string, Attribute | undefined>,
+): Promise<void> {
+  const owner = new Graph().addNode({ op: "defaults", inputs: [], outputs: 0 });
+  for (const field of defaults) {
+    const writer = new Writer(undefined, 256);
+    writer.bytes(f.defaults, payload(field));
+    const reading = readingOf(new LazyFile(inHand(joined(writer))));
+    for (const own of await reading.file.fields(0, reading.file.source.size)) {
+      const [name, attribute] = await readAttribute(reading, own, owner, 0, "a function");
+      attributes.set(name, attribute);
+    }
+  }
+}
+
+/** Attributes that stand for one of the call. */
+function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
+  const references = new Map<Node, ReadonlyMap<string, string>>();
+  for (const inner of allGraphs(graph)) {
+    for (const node of inner.nodes()) {
+      const own = new Map<string, string>();
+      for (const [name, attribute] of node.attributes) {
+        if (attribute.kind !== "opaque") continue;
+        const from = splitFields(attribute.value).findLast((field) => field.number === attributeFields.reference);
+        if (from !== undefined) own.set(name, fieldText(from));
+      }
+      if (own.size > 0) references.set(node, own);
+    }
+  }
+  return references;
+}
+
+function joined(writer: Writer): Uint8Array {
+  const pieces = writer.finish().filter((piece) => piece instanceof Uint8Array);
+  const bytes = new Uint8Array(pieces.reduce((size, piece) => size + piece.byteLength, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.byteLength;
+  }
+  return bytes;
+}
+
+function inHand(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.byteLength,
+    name: "a function of the model",
+    read: async (start, end) => bytes.subarray(start, end),
+  };
+}

@@ -1,0 +1,21 @@
+/** ImageDecoder: the bytes of a picture's file → height × width × channels, which stand in those bytes alone. */
+import { Miss } from "../errors.ts";
+import { text } from "./attributes.ts";
+import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { noMacs } from "./rules.ts";
+
+const ImageDecoder = defineOp<{ readonly format: string }>({
+  name: "ImageDecoder",
+  read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
+  infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: new Miss("decodes a file"),
+  lower: new Miss("is primitive"),
+  gradient: new Miss("decodes a file"),
+  cost: noMacs,
+  quantize: new Miss("computes integers"),
+});
+
+export const imageOperators: readonly Op[] = [ImageDecoder];

@@ -1,0 +1,140 @@
+/**
+ * What opset 27 and 28 brought for language models that carry a state from step to step: LinearAttention, CausalConvWithState, SwiGLU.
+ *
+ * LinearAttention keeps, for each head, a matrix S (D × values): S ← decay · S + k·vᵀ (with `delta` in v's place β·(v - Sᵀ·k)), y = scale · Sᵀ·q.
+ * CausalConvWithState is a depthwise convolution along the steps that sees k - 1 steps before, given or zeros, and hands the last k - 1 on.
+ * SwiGLU: a · sigmoid(alpha · a) · b.
+ */
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { decimal, integer, text } from "./attributes.ts";
+import { alwaysChanges, defineOp, noParameters, type Op, type WeightRole } from "./define.ts";
+import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "./rules.ts";
+
+const float = new Miss("runs in float");
+const untried = new Miss("ONNX Runtime does not run it: what may be cut could not be tried");
+
+const LinearAttention = defineOp<{
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly rule: string;
+  readonly scale: number;
+}>({
+  name: "LinearAttention",
+  read: (site) => ({
+    heads: integer(site, "q_num_heads", 1),
+    keyHeads: integer(site, "kv_num_heads", 1),
+    rule: text(site, "update_rule", "gated_delta"),
+    scale: decimal(site, "scale", 0),
+  }),
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    const values = site.inputs[2]?.dims?.[2];
+    const [size, valueSize] = [
+      dims?.[2] === undefined ? undefined : divideDims(dims[2], s.heads),
+      values === undefined ? undefined : divideDims(values, s.keyHeads),
+    ];
+    const stateType = site.inputs[3]?.type ?? type;
+    if (dims === undefined || size === undefined || valueSize === undefined)
+      return [
+        { type, dims: undefined },
+        { type: stateType, dims: undefined },
+      ];
+    const [batch, steps] = dims as readonly [Dim, Dim];
+    return [
+      { type, dims: [batch, steps, multiplyDims(valueSize, s.heads)] },
+      { type: stateType, dims: [batch, s.keyHeads, size, valueSize] },
+    ];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: new Miss("heads share their axis with the numbers of each"),
+  lower: new Miss("is primitive"),
+  gradient: new Miss("no version of ONNX Runtime that Pith knows runs it"),
+  // For each step and head, the state is written and read once; the delta rule reads it once more.
+  cost: (s, site) => {
+    const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
+    if (q instanceof Miss) return q;
+    if (v instanceof Miss) return v;
+    const size = divideDims(q[2] as Dim, s.heads);
+    const state = size === undefined ? undefined : multiplyDims(size, v[2] as Dim);
+    if (state === undefined) return new Miss("the size of its heads is not known");
+    const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
+    return { macs: product([q[0] as Dim, q[1] as Dim, state, times]) };
+  },
+  quantize: float,
+});
+
+const CausalConvWithState = defineOp<{ readonly activation: string; readonly reach: Dim }>({
+  name: "CausalConvWithState",
+  read: (site) => {
+    const reach = site.inputs[1]?.dims?.[2];
+    return reach === undefined
+      ? new Miss("the kernel's size is not known")
+      : { activation: text(site, "activation", "none"), reach };
+  },
+  infer: (s, site) => {
+    const { type, dims } = need(site, 0);
+    const state = dims === undefined ? undefined : [...dims.slice(0, 2), addDims(s.reach, -1)];
+    return [
+      { type, dims },
+      { type, dims: state },
+    ];
+  },
+  unchanged: alwaysChanges,
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  weight: (s, site): WeightRole | Miss => {
+    const channels = site.inputs[1]?.dims?.[0];
+    if (site.inputs[1]?.stored !== true || typeof channels !== "number") return new Miss("the kernel is an activation");
+    const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
+    const fused = s.activation === "none" ? {} : { fused: s.activation };
+    return { input: 1, out: 0, in: 1, groups: channels, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...fused };
+  },
+  axes: untried,
+  lower: (s, emit, [x, weight, bias, past]) => {
+    const channels = weight?.type?.dims?.[0];
+    if (x === undefined || weight === undefined || typeof channels !== "number" || typeof s.reach !== "number")
+      return new Miss("the kernel's size is not known");
+    const before = s.reach - 1;
+    const whole =
+      past === undefined
+        ? emit.Pad([x, integersConstant(emit, [0, 0, before, 0, 0, 0]), scalar(emit, typeOf(x), 0)])
+        : emit.Concat([past, x], { axis: 2 });
+    const sum = emit.Conv([whole, weight, bias], { group: channels, kernel_shape: [s.reach] });
+    const y = s.activation === "none" ? sum : emit.Mul([sum, emit.Sigmoid([sum])]);
+    const bound = (value: number): Value => integersConstant(emit, [value]);
+    const last =
+      before === 0
+        ? emit.Slice([whole, bound(0), bound(0), bound(2)])
+        : emit.Slice([whole, bound(-before), bound(Number.MAX_SAFE_INTEGER), bound(2)]);
+    return [y, last];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: (s, site) => {
+    const dims = dimsAt(site, 0);
+    return dims instanceof Miss ? dims : { macs: multiplyDims(product(dims), s.reach) };
+  },
+  quantize: float,
+});
+
+const SwiGLU = defineOp<{ readonly alpha: number }>({
+  name: "SwiGLU",
+  read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+  infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: new Miss("has no weight"),
+  axes: untried,
+  lower: (s, emit, [a, b]) => {
+    if (a === undefined || b === undefined) return new Miss("an operand is missing");
+    const steep = s.alpha === 1 ? a : emit.Mul([a, scalar(emit, typeOf(a), s.alpha)]);
+    return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: noMacs,
+  quantize: float,
+});
+
+export const linearAttentionOperators: readonly Op[] = [LinearAttention, CausalConvWithState, SwiGLU];

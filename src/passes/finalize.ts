@@ -1,0 +1,38 @@
+/**
+ * Ends the middle of something: roles go, masks and other work on stored tensors alone are folded in, and the model is a plain file of
+ * weights again.
+ *
+ *     fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
+ *     fc1.weight_mask: float32[128, 784] mask         →
+ *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ */
+import * as v from "valibot";
+import { allGraphs } from "../graph/graph.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { type Change, definePass } from "./pass.ts";
+
+/**
+ * Removes every role and folds what is left of masks. Training starts from what is stored afterwards, and pruned weights may grow again.
+ * @example
+ * ```ts
+ * await finalize(model);
+ * ```
+ */
+export const finalize = definePass({
+  id: "finalize",
+  summary: "Remove roles and fold masks in",
+  options: v.strictObject({}),
+  async run(model, _, context) {
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const value of graph.values()) {
+        if (value.role === undefined) continue;
+        changes.push({ at: value.name, what: `no longer ${value.role.kind}`, decidedBy: "global" });
+        value.role = undefined;
+      }
+    }
+    if (changes.length === 0) return { changes, misses: [] };
+    const folded = await foldConstants(model, {}, context);
+    return { changes: [...changes, ...folded.changes], misses: folded.misses };
+  },
+});

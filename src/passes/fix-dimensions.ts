@@ -1,0 +1,77 @@
+/** Sizes for named dimensions: wherever a name stands in a stated type, also inside sums and products, its size takes its place. */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { PithError } from "../errors.ts";
+import { allGraphs } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../tensor/dims.ts";
+import { described } from "./options.ts";
+import { type Change, definePass } from "./pass.ts";
+
+export const fixOption = described(
+  v.optional(
+    v.record(v.string(), v.pipe(v.number("takes a whole number"), v.integer("takes a whole number"), v.minValue(0))),
+    {},
+  ),
+  "sizes of named dimensions",
+);
+
+/**
+ * Fixes named dimensions of the inputs, and what follows from them.
+ * @throws PithError E_NAME for a name that no input has.
+ * @example
+ * ```ts
+ * await fixDimensions(model, { fix: { batch: 1 } });
+ * ```
+ */
+export const fixDimensions = definePass({
+  id: "fix-dimensions",
+  summary: "Give named dimensions a size",
+  options: v.strictObject({ fix: fixOption }),
+  async run(model, { fix }) {
+    if (Object.keys(fix).length === 0) return { changes: [], misses: [] };
+    requireNames(model, fix);
+    const changes: Change[] = [];
+    for (const graph of allGraphs(model.graph)) {
+      for (const value of graph.values()) {
+        const { stated } = value;
+        const dims = stated?.dims?.map((dim) => fixed(dim, fix));
+        if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
+          continue;
+        value.type = { type: stated.type, dims };
+        if (graph.inputs.includes(value))
+          changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
+      }
+    }
+    infer(model);
+    return { changes, misses: [] };
+  },
+});
+
+/** Every place of the names: in expressions they are words of their own. */
+function fixed(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
+  if (!isSymbolic(dim)) return dim;
+  const whole = sizes[dim.text] ?? dimValue(dim, sizes);
+  if (whole !== undefined) return whole;
+  let { text } = dim;
+  for (const [name, size] of Object.entries(sizes)) {
+    if (/^\w+$/.test(name)) text = text.replaceAll(new RegExp(`(?<![\\w.?])${name}(?![\\w.])`, "g"), String(size));
+  }
+  return text === dim.text ? dim : symbol(text);
+}
+
+function requireNames(model: Model, sizes: Readonly<Record<string, number>>): void {
+  const names = new Set<string>();
+  for (const { type } of model.graph.feeds) {
+    for (const dim of type?.dims ?? []) {
+      if (!isSymbolic(dim)) continue;
+      names.add(dimText(dim));
+      for (const [word] of dim.text.matchAll(/[A-Za-z_]\w*/g)) names.add(word);
+    }
+  }
+  const strange = Object.keys(sizes).find((name) => !names.has(name));
+  if (strange === undefined) return;
+  throw new PithError("E_NAME", `No input has a dimension "${strange}".`, {
+    hint: `Named dimensions: ${[...names].join(", ") || "none"}.`,
+  });
+}

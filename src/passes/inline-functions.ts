@@ -1,0 +1,114 @@
+/**
+ * Functions that a model brings along, in place of their calls: what exporters write as one node of their own domain becomes the operators
+ * that every walker knows.
+ *
+ *     y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
+ *     pkg.Scaled: y = x · by          →     y = Mul(x, c)
+ *
+ * A function in another version of an operator set than the model stays, with a reason.
+ */
+import * as v from "valibot";
+import { Miss } from "../errors.ts";
+import { functionOf, instantiate, type LocalFunction } from "../graph/functions.ts";
+import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
+import { inlineGraph, restoreNames } from "../graph/inline.ts";
+import type { Model } from "../graph/model.ts";
+import { type Change, definePass } from "./pass.ts";
+
+/** Functions that call each other in a circle are no functions. */
+const deepest = 100;
+
+/**
+ * Replaces calls of the model's own functions by what they do, and drops functions that nothing calls any more.
+ * @example
+ * ```ts
+ * await inlineFunctions(model);
+ * ```
+ */
+export const inlineFunctions = definePass({
+  id: "inline-functions",
+  summary: "Replace calls of the model's own functions by what they do",
+  options: v.strictObject({}),
+  async run(model) {
+    const changes: Change[] = [];
+    const misses = new Map<string, Miss>();
+    if (model.functions.length === 0) return { changes, misses: [] };
+    for (let depth = 0, found = true; found && depth < deepest; depth++) {
+      found = false;
+      for (const graph of [...allGraphs(model.graph)]) {
+        for (const node of [...graph.nodes()]) {
+          const called = functionOf(model, node);
+          if (called === undefined) continue;
+          const at = describe(node);
+          const reason = whyNot(model, called);
+          if (reason !== undefined) misses.set(at, new Miss(reason, at));
+          else {
+            inline(model, graph, node, called);
+            changes.push({ at, what: "written out", decidedBy: "global" });
+            found = true;
+          }
+        }
+      }
+    }
+    if (dropFunctions(model))
+      changes.push({ at: "the model", what: "functions that nothing calls are gone", decidedBy: "global" });
+    return { changes, misses: [...misses.values()] };
+  },
+});
+
+function whyNot(model: Model, { opsets, graph }: LocalFunction): string | undefined {
+  const used = new Set([...allGraphs(graph)].flatMap((inner) => Array.from(inner.nodes(), ({ domain }) => plain(domain))));
+  for (const [domain, version] of opsets) {
+    const own = model.opsets.get(domain) ?? (plain(domain) === "" ? model.opsets.get("ai.onnx") : undefined);
+    if (own !== undefined && own !== version && used.has(plain(domain)))
+      return `the function is written in ${plain(domain) || "ai.onnx"} ${version}, the model in ${own}`;
+  }
+  return undefined;
+}
+
+const plain = (domain: string): string => (domain === "ai.onnx" ? "" : domain);
+
+function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): void {
+  for (const [domain, version] of called.opsets)
+    if (!model.header.opsets.has(domain) && plain(domain) !== "") model.header.opsets.set(domain, version);
+  const body = instantiate(called, node);
+  const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
+  const inlined = inlineGraph(body, graph, node, given);
+  node.outputs.forEach((output, index) => {
+    const made = inlined.outputs[index];
+    if (output === undefined || made === undefined) return;
+    if (output.stated !== undefined && made.producer !== undefined) made.type = output.stated;
+    graph.replaceUses(output, made);
+    if (!inlined.names.has(made) || !graph.canTakeName(made)) return;
+    const { name } = output;
+    graph.rename(output, graph.freshName(`${name}_replaced`));
+    graph.rename(made, name);
+  });
+  const outputs = new Set(inlined.outputs);
+  graph.removeNode(node);
+  restoreNames(graph, { outputs: [], names: new Map([...inlined.names].filter(([value]) => !outputs.has(value))) });
+}
+
+/** Drops functions that neither a node nor a function that is called calls. What cannot be read is kept as long as anything is. */
+function dropFunctions(model: Model): boolean {
+  const { header, functions } = model;
+  const called = new Set<LocalFunction>();
+  const visit = (graph: Graph): void => {
+    for (const inner of allGraphs(graph)) {
+      for (const node of inner.nodes()) {
+        const found = functionOf(model, node);
+        if (found === undefined || called.has(found)) continue;
+        called.add(found);
+        visit(found.graph);
+      }
+    }
+  };
+  visit(model.graph);
+  if (called.size === functions.length) return false;
+  if (functions.length === header.functions.length)
+    header.functions = header.functions.filter((_, index) => called.has(functions[index] as LocalFunction));
+  else if (called.size === 0) header.functions = [];
+  else return false;
+  model.functions = functions.filter((one) => called.has(one));
+  return true;
+}

@@ -1,0 +1,90 @@
+/**
+ * Fused operators as the primitives that they stand for, as their entries write them (`lower`): what ONNX Runtime alone knows becomes what any
+ * runtime knows, and what techniques can look into.
+ *
+ *     y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { isNamed } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import { emitter } from "../graph/emit.ts";
+import { allGraphs, describe, type Node } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { operators } from "../ops/index.ts";
+import { described } from "./options.ts";
+import { type Change, definePass } from "./pass.ts";
+import { raiseOpset } from "./raise-opset.ts";
+import { removeUnused } from "./remove-unused.ts";
+
+/** Entries lower to what this operator set has. */
+const loweringOpset = 18;
+
+/**
+ * Replaces fused operators by primitives; raises the model to opset 18 for that where there is one.
+ * @throws PithError E_UNSUPPORTED if it cannot be raised.
+ * @example
+ * ```ts
+ * const { misses } = await lowerFused(model, { operators: ["com.microsoft.*", "LSTM"] });
+ * ```
+ */
+export const lowerFused = definePass({
+  id: "lower-fused",
+  summary: "Write fused operators as primitives",
+  options: v.strictObject({
+    operators: described(
+      v.optional(v.array(v.string()), ["com.microsoft.*"]),
+      "operators to lower: names or patterns, with the domain in front where it is not ONNX's own",
+    ),
+  }),
+  async run(model, { operators: patterns }) {
+    const chosen = (node: Node): boolean => {
+      const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+      return isNamed(patterns, name) && operators.find(node.domain, node.op)?.facets.lower === true;
+    };
+    const found = [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some(chosen));
+    if (!found) return { changes: [], misses: [] };
+    const version = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? loweringOpset;
+    const changes: Change[] = [];
+    if (version < loweringOpset) {
+      raiseOpset(model, loweringOpset);
+      changes.push({ at: "the model", what: `written in opset ${loweringOpset}`, decidedBy: "global" });
+    }
+    const misses = lowerAll(model, chosen, changes);
+    if (changes.length > 0) for (const graph of allGraphs(model.graph)) removeUnused(graph);
+    return { changes, misses };
+  },
+});
+
+function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change[]): readonly Miss[] {
+  const inference = infer(model);
+  const misses: Miss[] = [];
+  for (const graph of [...allGraphs(model.graph)]) {
+    for (const node of [...graph.nodes()].filter(chosen)) {
+      const at = describe(node);
+      const bound = inference.at(node);
+      const { opsets } = model.header;
+      const lowered =
+        bound instanceof Miss
+          ? bound
+          : bound.lower(
+              emitter(graph, { before: node, by: "lower-fused", onNode: inference.visit, opsets }),
+              node.inputs,
+            );
+      if (lowered instanceof Miss) {
+        misses.push(new Miss(lowered.reason, at));
+        removeUnused(graph);
+        continue;
+      }
+      const outputs = [...node.outputs];
+      outputs.forEach((output, index) => {
+        const replacement = lowered[index];
+        if (output === undefined || replacement === undefined) return;
+        replacement.type = output.stated ?? replacement.type;
+        graph.substitute(output, replacement);
+      });
+      changes.push({ at, what: "written as primitives", decidedBy: "op" });
+    }
+  }
+  return misses;
+}

@@ -1,0 +1,97 @@
+/**
+ * Inputs that always have the same value, as stored tensors: what depends on them can be folded, and branches on them resolved.
+ *
+ *     graph (x, sr: int64[])                graph (x)
+ *     fast = Equal(sr, 16000)         →     sr: int64[] = 16000
+ *                                           fast = Equal(sr, 16000)
+ */
+import * as v from "valibot";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { described } from "./options.ts";
+import { definePass } from "./pass.ts";
+
+const number = v.union([v.number(), v.boolean()], "takes a number");
+
+/** What inputs may be set to: one number, or those of a tensor in row-major order. */
+export const setOption = described(
+  v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
+  "inputs that always have the same value",
+);
+
+/**
+ * Takes inputs out of the model's interface and stores what they always are.
+ * @throws PithError E_NAME for a name that no input has, E_SHAPE_MISMATCH for numbers that do not fill it, E_TYPE_MISMATCH for one that its
+ * type does not hold.
+ * @example
+ * ```ts
+ * await setInputs(model, { set: { sr: 16000 } });
+ * ```
+ */
+export const setInputs = definePass({
+  id: "set-inputs",
+  summary: "Store what inputs always are",
+  options: v.strictObject({ set: setOption }),
+  async run(model, { set }) {
+    const contents = Object.entries(set).map(([name, given]) => [inputNamed(model, name), given] as const);
+    const filled = contents.map(([input, given]) => [input, tensorFor(input, given)] as const);
+    const { graph } = model;
+    for (const [input, dense] of filled) {
+      graph.setInputs(graph.inputs.filter((other) => other !== input));
+      input.tensor = inMemory(dense);
+      input.type = { type: dense.type, dims: dense.dims };
+    }
+    return {
+      changes: filled.map(([{ name }]) => ({ at: name, what: "is always the same", decidedBy: "global" as const })),
+      misses: [],
+    };
+  },
+});
+
+function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number] {
+  const { feeds } = model.graph;
+  const found = feeds.find((input) => input.name === name);
+  if (found !== undefined) return found;
+  throw new PithError("E_NAME", `The model has no input "${name}" to set.`, {
+    hint: `Inputs: ${feeds.map((input) => input.name).join(", ") || "none"}.`,
+  });
+}
+
+function tensorFor(
+  { name, type }: Model["graph"]["feeds"][number],
+  given: number | boolean | readonly (number | boolean)[],
+): Dense {
+  const numbers = [given].flat().map(Number);
+  const kind = type?.type;
+  if (kind === undefined || kind === "string" || kind === "complex64" || kind === "complex128" || kind === "float8e8m0")
+    throw new PithError(
+      "E_TYPE_MISMATCH",
+      `Input "${name}" is ${kind ?? "of unknown type"}: no number can be stored for it.`,
+    );
+  const whole = !kind.startsWith("float") && kind !== "bfloat16";
+  const odd = whole ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
+  if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" is ${kind}, got ${odd}.`);
+  const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
+  if (dims === undefined || elementCount(dims) !== numbers.length) {
+    const shape = dimsText(type?.dims);
+    throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
+      hint: "Fix named dimensions first: --fix batch=1.",
+    });
+  }
+  return fromNumbers(kind, dims, numbers);
+}
+
+type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
+
+/** A single open dimension is as long as the list; with one number, all open dimensions are 1. */
+function filledDims(dims: Dims, listed: boolean, count: number): readonly number[] | undefined {
+  if (dims === undefined) return listed ? [count] : [];
+  const known = dims.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : product), 1);
+  const open = dims.filter((dim) => typeof dim !== "number").length;
+  if ((open > 1 && count !== 1) || (open === 1 && count % known !== 0)) return undefined;
+  return dims.map((dim) => (typeof dim === "number" ? dim : open > 1 ? 1 : count / known));
+}

@@ -1,0 +1,68 @@
+/** `pith simplify` from the command line: what it writes, what it says, what it refuses. */
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-simplify-"));
+const at = (name: string): string => join(folder, name);
+
+beforeAll(async () => {
+  const text = `opset 21
+graph (x: float32[batch, seq, 4], rate: int64[]) -> (y: float32[batch, seq, 4], z: float32[batch, seq, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  high: int64[] = 16000
+  is_high = Equal(rate, high)
+  h = Identity(x)
+  y = If(is_high) {then_branch=graph yes () -> (y_yes) {
+    y_yes = MatMul(h, w)
+  }, else_branch=graph no () -> (y_no) {
+    y_no = Neg(h)
+  }}
+  z = Exp(x)
+}`;
+  await save(parseModel(text), at("model.onnx"));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("pith simplify", () => {
+  test("writes what computes the same in fewer nodes, and says so", async () => {
+    const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000", "-o", at("high.onnx"));
+    expect(code).toBe(0);
+    expect(out).toMatch(/nodes\s+6\s+2\s+3\.0/);
+    expect(out).toContain("outputs: equal, on 4 made-up inputs");
+    const model = await open(at("high.onnx"));
+    expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Exp"]);
+    expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+    expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
+  });
+
+  test("fixes dimensions and keeps outputs", async () => {
+    const words = ["--fix", "batch=1,seq=3", "--keep-output", "z"];
+    const data = await json("simplify", at("model.onnx"), ...words, "-o", at("z.onnx"));
+    expect(data).toMatchObject({ code: 0, after: { nodes: 1 }, comparison: { inputs: 4, difference: 0 } });
+    const { graph } = await open(at("z.onnx"));
+    expect(graph.outputs.map(({ name, type }) => [name, type?.dims])).toEqual([["z", [1, 3, 4]]]);
+    expect(graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+  });
+
+  test.each([
+    ["an input that is not there", ["--set", "volume=1"], 2, 'no input "volume"'],
+    ["a word for a number", ["--set", "rate=fast"], 2, "--set: expected input=value"],
+    ["an input without a value", ["--set", "rate"], 2, "--set: expected input=value"],
+    ["a size that is none", ["--fix", "batch=one"], 2, "--fix: expected name=size"],
+    ["the model itself as the target", ["-o", at("model.onnx")], 2, "is the model itself"],
+    ["a folder that is not there", ["-o", at("none/out.onnx")], 1, "there is no folder"],
+  ])("%s: one sentence, nothing written", async (_, words, code, says) => {
+    const before = readdirSync(folder).toSorted();
+    const target = words.includes("-o") ? [] : ["-o", at("never.onnx")];
+    const ran = await pith("simplify", at("model.onnx"), ...target, ...words);
+    expect(ran.code).toBe(code);
+    expect(ran.err).toContain(says);
+    expect(readdirSync(folder).toSorted()).toEqual(before);
+  });
+});

@@ -1,0 +1,161 @@
+/** Graphs that ONNX Runtime fused or quantized: opened and inspected; techniques leave alone what they must, each with its reason. */
+import { describe, expect, test } from "vitest";
+import { cost, infer, layers } from "../../src/analysis/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { fuseBatchNorm, lowerFused } from "../../src/passes/index.ts";
+import { l1Unstructured, prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+
+const header = "opset 18, com.microsoft 1 graph";
+const quantized = (): Model =>
+  parseModel(`${header} (x: float32[batch, 3, 6, 6]) -> (y) {
+    s: float32[] = 0.02; z: uint8[] = 120; ws: float32[] = 0.01; wz: uint8[] = 128;
+    conv.weight_quantized: uint8[4, 3, 3, 3] = random(seed 1, from 0 to 255)
+    fc.weight_quantized: uint8[4, 5] = random(seed 2, from 0 to 255)
+    one: int64[2] = [0, 4]
+    q = QuantizeLinear(x, s, z)
+    a = QLinearConv(q, s, z, conv.weight_quantized, ws, wz, s, z)
+    p = com.microsoft.QLinearGlobalAveragePool(a, s, z, s, z)
+    f = Reshape(p, one)
+    y = com.microsoft.QGemm(f, s, z, fc.weight_quantized, ws, wz)
+  }`);
+const blocks = (): Model =>
+  parseModel(`${header} (x: float32[batch, 32]) -> (y) {
+    fc.weight: uint8[4, 2, 8] = random(seed 1, from 0 to 255); scales: float32[4, 2] = random(seed 2)
+    y = com.microsoft.MatMulNBits(x, fc.weight, scales) {K=32, N=4, block_size=16}
+  }`);
+const fused = (): Model =>
+  parseModel(`${header} (x: float32[batch, 8]) -> (y) {
+    fc.weight: float32[8, 6] = random(seed 1); fc.bias: float32[6] = random(seed 2)
+    scale: float32[6] = random(seed 3, from 0.5 to 1.5); shift: float32[6] = zeros; mean: float32[6] = zeros
+    variance: float32[6] = ones
+    h = com.microsoft.FusedGemm(x, fc.weight, fc.bias) {activation="Tanh"}
+    y = BatchNormalization(h, scale, shift, mean, variance)
+  }`);
+
+const engine = createEngine();
+
+async function run(model: Model, feeds: Batch): Promise<Batch> {
+  const session = await engine.load(model, { optimize: false, threads: 1 });
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.release();
+  }
+}
+
+const ramp = (dims: readonly number[]) => {
+  const count = dims.reduce((product, dim) => product * dim, 1);
+  return fromNumbers(
+    "float32",
+    dims,
+    Array.from({ length: count }, (_, index) => Math.sin(index)),
+  );
+};
+
+describe("what is stored quantized", () => {
+  test("is a layer under its own name, with its channels and its products", () => {
+    const model = quantized();
+    const inference = infer(model);
+    expect(layers(model, inference).map(({ name, outputs, inputs }) => [name, outputs, inputs])).toEqual([
+      ["conv", 4, 3],
+      ["fc", 5, 4],
+    ]);
+    expect(inference.misses).toEqual([]);
+    expect(cost(model, inference).misses).toEqual([]);
+  });
+
+  test("in packed blocks counts the channels that the node states", () => {
+    const model = blocks();
+    const [layer] = layers(model, infer(model));
+    expect([layer?.name, layer?.outputs, layer?.inputs]).toEqual(["fc", 4, 32]);
+  });
+
+  test.each([
+    ["operators on codes", quantized],
+    ["blocks of 4 bits", blocks],
+  ] as const)("%s: no technique changes it, and each says why", async (_, make) => {
+    const techniques: [
+      string,
+      (model: Model) => Promise<{ changes: readonly unknown[]; misses: readonly { reason: string }[] }>,
+    ][] = [
+      ["stored as uint8", (model) => l1Unstructured(model, { amount: 0.5 })],
+      ["quantized", (model) => prune(model, { amount: 0.5, structured: true })],
+      ["is quantized already", (model) => quantize(model, { scheme: "dynamic" })],
+      ["is quantized already", (model) => quantize(model, { scheme: "weights" })],
+      ["its weight is uint8", (model) => factorize(model, { rank: 1 })],
+    ];
+    for (const [reason, technique] of techniques) {
+      const model = make();
+      const { changes, misses } = await technique(model);
+      expect(changes).toEqual([]);
+      expect(misses.length).toBeGreaterThan(0);
+      for (const miss of misses) expect(miss.reason).toContain(reason);
+      expect(verify(model)).toEqual([]);
+    }
+  });
+});
+
+describe("an activation that is fused into a layer", () => {
+  test("is not passed over by a batch normalization that follows", async () => {
+    const model = fused();
+    const { changes, misses } = await fuseBatchNorm(model);
+    expect(changes).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["the layer does more than a product"]);
+  });
+
+  test("is not doubled by low rank", async () => {
+    const { changes, misses } = await factorize(fused(), { rank: 1 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["Tanh is fused into it: lower it first"]);
+  });
+
+  test("is a node of its own once lowered, and the layer can be factorized", async () => {
+    const model = fused();
+    const feeds = { x: ramp([2, 8]) };
+    const before = await run(model, feeds);
+    await lowerFused(model);
+    expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["Gemm", "Tanh", "BatchNormalization"]);
+    const after = await run(model, feeds);
+    const gaps = toFloat64(after.y ?? ramp([0])).map(
+      (value, at) => value - (toFloat64(before.y ?? ramp([0]))[at] ?? 0),
+    );
+    expect(Math.max(...gaps.map(Math.abs))).toBeLessThan(1e-6);
+    const { changes } = await factorize(model, { rank: 1 });
+    expect(changes).toHaveLength(1);
+  });
+});
+
+test("GroupNorm of ONNX Runtime, which has no kernel on CPU, is lowered to what GroupNormalization computes", async () => {
+  const vectors = "scale: float32[4] = random(seed 1); shift: float32[4] = random(seed 2)";
+  const model = parseModel(`${header} (x: float32[2, 4, 3, 5]) -> (y) {
+    ${vectors} y = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=0, channels_last=0}
+  }`);
+  const like = parseModel(`opset 21 graph (x: float32[2, 4, 3, 5]) -> (y) {
+    ${vectors} y = GroupNormalization(x, scale, shift) {num_groups=2}
+  }`);
+  await lowerFused(model);
+  const feeds = { x: ramp([2, 4, 3, 5]) };
+  const [output] = model.graph.outputs;
+  const actual = (await run(model, feeds))[output?.name ?? ""];
+  const expected = (await run(like, feeds)).y;
+  if (actual === undefined || expected === undefined) throw new Error("there is no output");
+  const gaps = toFloat64(actual).map((value, at) => value - (toFloat64(expected)[at] ?? 0));
+  expect(Math.max(...gaps.map(Math.abs))).toBeLessThan(1e-5);
+});
+
+test("an operator that searches is refused by its name, and the model stays as it is", () => {
+  const model = parseModel(`${header} (ids: int32[batch, seq], most: int32[1]) -> (y: int32[batch, most]) {
+    y: int32[batch, most] = com.microsoft.GreedySearch(ids, most)
+      {eos_token_id=1, pad_token_id=0, decoder=graph (i: int32[batch, seq]) -> (o) { o = Identity(i) }}
+  }`);
+  const inference = infer(model);
+  expect(inference.misses.map(({ reason }) => reason)).toEqual(["this operator has no entry"]);
+  expect(model.graph.outputs[0]?.type?.dims).toHaveLength(2);
+});

@@ -1,0 +1,175 @@
+/** Passes that rewrite on request: functions of a model written out, fused operators as primitives. */
+import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel, printModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { attributeFields, functionFields, nodeFields, opsetFields } from "../../src/onnx/schema.ts";
+import { Writer } from "../../src/onnx/writer.ts";
+import { inlineFunctions } from "../../src/passes/inline-functions.ts";
+import { lowerFused } from "../../src/passes/lower-fused.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+
+const engine = createEngine();
+const operators = (model: Model): string[] => [...model.graph.nodes()].map(({ op }) => op);
+
+async function run(model: Model, x: readonly number[]): Promise<readonly number[]> {
+  const session = await engine.load(model);
+  try {
+    const [result] = Object.values(await session.run({ x: float32([x.length], x) }));
+    return result === undefined ? [] : toNumbers(result);
+  } finally {
+    await session.release();
+  }
+}
+
+interface NodeText {
+  readonly op: string;
+  readonly domain?: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** An attribute of the node that is an attribute of the call. */
+  readonly refers?: readonly [name: string, to: string];
+}
+
+/** A FunctionProto of the domain "local". */
+function definition(
+  name: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  nodes: readonly NodeText[],
+  more: { readonly opset?: number; readonly defaults?: Readonly<Record<string, number>> } = {},
+): Uint8Array {
+  const writer = new Writer();
+  writer.text(functionFields.name, name);
+  for (const input of inputs) writer.text(functionFields.input, input);
+  for (const output of outputs) writer.text(functionFields.output, output);
+  for (const { op, domain = "", refers, ...ends } of nodes) {
+    writer.message(functionFields.node, (node) => {
+      for (const input of ends.inputs) node.text(nodeFields.input, input);
+      for (const output of ends.outputs) node.text(nodeFields.output, output);
+      node.text(nodeFields.op, op);
+      node.text(nodeFields.name, `node_${op}`);
+      if (domain !== "") node.text(nodeFields.domain, domain);
+      if (refers === undefined) return;
+      node.message(nodeFields.attribute, (attribute) => {
+        attribute.text(attributeFields.name, refers[0]);
+        attribute.text(attributeFields.reference, refers[1]);
+        attribute.integer(attributeFields.type, 1);
+      });
+    });
+  }
+  for (const [domain, version] of [["", more.opset ?? 21] as const, ["local", 1] as const]) {
+    writer.message(functionFields.opsetImport, (set) => {
+      if (domain !== "") set.text(opsetFields.domain, domain);
+      set.integer(opsetFields.version, version);
+    });
+  }
+  for (const [key, value] of Object.entries(more.defaults ?? {})) {
+    writer.message(functionFields.defaults, (attribute) => {
+      attribute.text(attributeFields.name, key);
+      attribute.float(attributeFields.float, value);
+      attribute.integer(attributeFields.type, 1);
+    });
+  }
+  writer.text(functionFields.domain, "local");
+  return Buffer.concat(writer.finish().map((piece) => (piece instanceof Uint8Array ? piece : new Uint8Array())));
+}
+
+const scaled = definition(
+  "scaled",
+  ["v"],
+  ["w"],
+  [
+    { op: "Constant", inputs: [], outputs: ["c"], refers: ["value_float", "by"] },
+    { op: "Mul", inputs: ["v", "c"], outputs: ["w"] },
+  ],
+  { defaults: { by: 2 } },
+);
+const twice = definition(
+  "twice",
+  ["v"],
+  ["w"],
+  [
+    { op: "scaled", domain: "local", inputs: ["v"], outputs: ["t"] },
+    { op: "Add", inputs: ["t", "t"], outputs: ["w"] },
+  ],
+);
+
+async function withFunctions(text: string, functions: readonly Uint8Array[]): Promise<Model> {
+  const model = parseModel(`opset 21, local 1\n${text}`);
+  model.header.functions = functions;
+  return open(await encodeToBytes(model));
+}
+
+const calls = `graph (x: float32[n]) -> (y: float32[n]) {
+  a = local.scaled "first" (x) {by=3.0}
+  b = local.scaled "second" (a)
+  y = local.twice (b)
+}`;
+
+describe("inlineFunctions", () => {
+  test("writes calls out, functions within functions too, with the attributes of the call or their defaults", async () => {
+    const model = await withFunctions(calls, [scaled, twice]);
+    const { changes, misses } = await inlineFunctions(model);
+    expect(misses).toEqual([]);
+    expect(changes.length).toBeGreaterThan(3);
+    expect(operators(model)).toEqual(["Constant", "Mul", "Constant", "Mul", "Constant", "Mul", "Add"]);
+    expect(verify(model)).toEqual([]);
+    expect(model.header.functions).toEqual([]);
+    // · 3 · 2 · 2, twice
+    expect(await run(model, [1, -2])).toEqual([24, -48]);
+  });
+
+  test("simplify does, and the operator set of the functions is no longer imported", async () => {
+    const model = await withFunctions(calls, [scaled, twice]);
+    await simplify(model, {}, { engine });
+    expect(operators(model)).toEqual(["Mul", "Mul", "Mul", "Add"]);
+    expect([...model.opsets]).toEqual([["", 21]]);
+    expect(model.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
+  });
+
+  test("functions that nothing calls go; those in another operator set stay with a reason", async () => {
+    const older = definition("older", ["v"], ["w"], [{ op: "Relu", inputs: ["v"], outputs: ["w"] }], { opset: 13 });
+    const model = await withFunctions("graph (x: float32[n]) -> (y: float32[n]) {\n  y = local.older(x)\n}", [older, twice]);
+    const { misses } = await inlineFunctions(model);
+    expect(misses.map(({ reason }) => reason)).toEqual(["the function is written in ai.onnx 13, the model in 21"]);
+    expect(operators(model)).toEqual(["older"]);
+    expect(model.header.functions.map((bytes) => Buffer.from(bytes))).toEqual([older]);
+  });
+
+  test("a model without functions is left as it is", async () => {
+    const model = parseModel("opset 21\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = Relu(x)\n}");
+    expect(await inlineFunctions(model)).toEqual({ changes: [], misses: [] });
+  });
+});
+
+describe("lowerFused", () => {
+  const fused = `opset 21, com.microsoft 1
+graph (x: float32[n]) -> (y: float32[...]) {
+  w: float32[1, 2] = [3, 4]
+  axes: int64[1] = [1]
+  column = Unsqueeze(x, axes)
+  p = com.microsoft.FusedMatMul(w, column) {transA=1, transB=1, alpha=0.5}
+  y = Relu(p)
+}`;
+
+  test("writes fused operators as primitives", async () => {
+    const model = parseModel(fused);
+    const expected = await run(model, [1, 2]);
+    const { changes, misses } = await lowerFused(model);
+    expect([changes.length, misses]).toEqual([1, []]);
+    expect(printModel(model)).not.toContain("FusedMatMul");
+    expect(verify(model)).toEqual([]);
+    expect(await run(model, [1, 2])).toEqual(expected);
+  });
+
+  test("leaves others alone: those that are not asked for, and those that are primitive", async () => {
+    const model = parseModel(fused);
+    expect((await lowerFused(model, { operators: ["com.microsoft.Gelu", "MatMul"] })).changes).toEqual([]);
+    expect(operators(model)).toContain("FusedMatMul");
+  });
+});

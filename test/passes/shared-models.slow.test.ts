@@ -1,0 +1,132 @@
+/** Simplified models of others compute what they computed: the shared models on made-up inputs, ONNX's backend tests on their own. */
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { compareOutputs } from "../../src/cli/same.ts";
+import { difference } from "../../src/cli/tensor-difference.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { PithError } from "../../src/errors.ts";
+import { allGraphs } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { open } from "../../src/onnx/index.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { type BackendTest, backendTests } from "../laws/archive.ts";
+import { shared } from "../shared.ts";
+
+const engine = createEngine();
+const nodesIn = (model: Model): number => [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
+
+const files = ["data/models", "data/zoo"].flatMap((folder) => {
+  const path = shared(folder);
+  if (path === undefined) return [];
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".onnx"))
+    .map((name) => join(path, name));
+});
+
+describe.skipIf(files.length === 0)("models as they are found", () => {
+  test.each(files.map((path) => [basename(path), path]))("%s computes the same in no more nodes", async (_, path) => {
+    const model = await open(path);
+    const original = model.clone();
+    await simplify(model, {}, { engine });
+    expect(verify(model)).toEqual([]);
+    expect(nodesIn(model)).toBeLessThanOrEqual(nodesIn(original));
+    const found = await compareOutputs(engine, original, model, {
+      sizes: new Map(),
+      set: {},
+      seed: 2,
+      signal: new AbortController().signal,
+      progress: () => {},
+    });
+    expect(found).toMatchObject({ inputs: 4 });
+    if (typeof found !== "string") expect(found.difference).toBeLessThan(1e-5);
+  });
+
+  test("the voice detector with its rate set is one branch of it, with half of the weights", async () => {
+    const path = shared("data/models/silero_vad.onnx");
+    if (path === undefined) return;
+    const model = await open(path);
+    const before = nodesIn(model);
+    await simplify(model, { set: { sr: 16000 } }, { engine });
+    expect(before).toBe(689);
+    expect(nodesIn(model)).toBeLessThan(80);
+    expect(model.graph.inputs.map(({ name }) => name)).toEqual(["input", "state"]);
+  });
+});
+
+/** The model with all inputs but the first stored, where `stored`; and what the others are fed. */
+async function prepared(given: BackendTest, stored: boolean): Promise<{ model: Model; feeds: Batch } | undefined> {
+  const model = await given.model();
+  const { graph, header } = model;
+  const inputs = await given.inputs();
+  const feeds: Record<string, Dense> = {};
+  for (const [index, input] of [...graph.feeds].entries()) {
+    const dense = inputs[index];
+    if (dense === undefined) return undefined;
+    if (!stored || index === 0) {
+      feeds[input.name] = dense;
+      continue;
+    }
+    graph.setInputs(graph.inputs.filter((other) => other !== input));
+    input.tensor = inMemory(dense);
+    input.type = { type: dense.type, dims: dense.dims };
+    header.irVersion = Math.max(header.irVersion, 4);
+  }
+  return { model, feeds };
+}
+
+async function run(model: Model, feeds: Batch, times: number): Promise<readonly Batch[]> {
+  const session = await engine.load(model, { threads: 1 });
+  try {
+    const results: Batch[] = [];
+    for (let time = 0; time < times; time++) results.push(await session.run(feeds));
+    return results;
+  } finally {
+    await session.release();
+  }
+}
+
+/** What went wrong, undefined if the runtime does not run the original, or draws random numbers. */
+async function judge(given: BackendTest, stored: boolean): Promise<readonly string[] | undefined> {
+  const found = await prepared(given, stored);
+  if (found === undefined) return undefined;
+  const { model, feeds } = found;
+  const original = model.clone();
+  const [expected, again] = await run(original, feeds, 2).catch((error: unknown) => {
+    if (error instanceof PithError) return [];
+    throw error;
+  });
+  if (expected === undefined || Object.entries(expected).some(([name, dense]) => difference(dense, again?.[name]) > 0))
+    return undefined;
+  await simplify(model, {}, { engine });
+  const [got] = await run(model, feeds, 1);
+  const half = [...original.graph.values()].some(({ type }) => type?.type === "float16" || type?.type === "bfloat16");
+  const faults = verify(original).length > 0 ? [] : verify(model);
+  const wrong = Object.entries(expected).flatMap(([name, dense]) => {
+    const apart = difference(dense, got?.[name]);
+    return apart <= (half ? 2e-3 : 1e-5) ? [] : [`${name} is ${apart} apart`];
+  });
+  return [...faults, ...wrong];
+}
+
+const tests = backendTests()?.filter(({ name }) => !name.startsWith("light_"));
+
+describe.skipIf(tests === undefined)("ONNX's backend tests", () => {
+  test.each([
+    ["as they are", false],
+    ["with all inputs but the first stored", true],
+  ])("%s", async (_, stored) => {
+    const wrong: string[] = [];
+    let ran = 0;
+    for (const given of tests ?? []) {
+      const found = await judge(given, stored);
+      if (found !== undefined) ran++;
+      for (const fault of found ?? []) wrong.push(`${given.name}: ${fault}`);
+    }
+    expect(wrong).toEqual([]);
+    expect(ran).toBeGreaterThan(1200);
+  });
+});

@@ -1,0 +1,463 @@
+/** Simplified networks compute what they computed: all topologies, and what each clean-up is for and must leave alone. */
+import { describe, expect, test } from "vitest";
+import { compareOutputs } from "../../src/cli/same.ts";
+import { difference } from "../../src/cli/tensor-difference.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { allGraphs } from "../../src/graph/graph.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel, printModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { finalize } from "../../src/passes/finalize.ts";
+import { completeContext } from "../../src/passes/pass.ts";
+import { simplify } from "../../src/passes/simplify.ts";
+import { l1Unstructured } from "../../src/prune/index.ts";
+import { fromNumbers } from "../../src/tensor/convert.ts";
+import { dimText, elementCount } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { crossEntropy } from "../../src/train/loss.ts";
+import { sgd } from "../../src/train/optimizer.ts";
+import { createStep } from "../../src/train/step.ts";
+import { topologies } from "../zoo/topologies.ts";
+
+const engine = createEngine();
+
+const operators = (model: Model): string[] =>
+  [...allGraphs(model.graph)].flatMap((graph) => [...graph.nodes()].map(({ op }) => op));
+
+async function differs(
+  original: Model,
+  model: Model,
+  sizes: Readonly<Record<string, number>> = {},
+): Promise<number | string> {
+  const found = await compareOutputs(engine, original, model, {
+    sizes: new Map(Object.entries(sizes)),
+    set: {},
+    seed: 1,
+    signal: new AbortController().signal,
+    progress: () => {},
+  });
+  return typeof found === "string" ? found : found.difference;
+}
+
+/** What is left of a graph, which computes the same as before. */
+async function simplified(text: string, options: Parameters<typeof simplify>[1] = {}): Promise<Model> {
+  const model = parseModel(`opset 21\n${text}`);
+  const original = model.clone();
+  await simplify(model, options, { engine });
+  expect(verify(model)).toEqual([]);
+  if (options.set === undefined) expect(await differs(original, model, options.fix)).toBeLessThan(1e-5);
+  return model;
+}
+
+describe("every topology", () => {
+  test.each(topologies.map((topology) => [topology.name, topology] as const))(
+    "%s computes the same and has no more nodes",
+    async (_, { text, inputs, integers = {} }) => {
+      const model = parseModel(text);
+      const feeds: Batch = Object.fromEntries(
+        Object.entries(inputs).map(([name, dims]) => {
+          const numbers = random(3, name);
+          const [from, to] = integers[name] ?? [0, 0];
+          const draw = (): number => (to > from ? from + numbers.integer(to - from) : numbers.normal());
+          const type = model.graph.value(name)?.type?.type as "float32";
+          return [name, fromNumbers(type, dims, Array.from({ length: elementCount(dims) }, draw))];
+        }),
+      );
+      const run = async (): Promise<Batch> => {
+        const session = await engine.load(model, { threads: 1 });
+        try {
+          return await session.run(feeds);
+        } finally {
+          await session.release();
+        }
+      };
+      const before = operators(model).length;
+      const expected = await run();
+      await simplify(model, {}, { engine });
+      expect(verify(model)).toEqual([]);
+      expect(operators(model).length).toBeLessThanOrEqual(before);
+      const got = await run();
+      expect(Object.keys(got)).toEqual(Object.keys(expected));
+      for (const [name, dense] of Object.entries(expected)) expect(difference(dense, got[name])).toBeLessThan(1e-5);
+      // There is nothing left to do.
+      expect((await simplify(model, {}, { engine })).changes).toEqual([]);
+    },
+  );
+});
+
+describe("what is left", () => {
+  test.each([
+    [
+      "identities in a row, the output under its name",
+      `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
+  a = Identity(x)
+  b = Cast(a) {to=1}
+  c = Relu(b)
+  d = Transpose(c) {perm=[0, 1]}
+  y = Identity(d)
+}`,
+      ["Relu"],
+    ],
+    [
+      "a copy of an input to an output stays",
+      `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
+  y = Identity(x)
+}`,
+      ["Identity"],
+    ],
+    [
+      "a sum with zeros that broadcast stays",
+      `graph (x: float32[1, 3]) -> (y: float32[4, 3]) {
+  zeros: float32[4, 3] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+  y = Add(x, zeros)
+}`,
+      ["Add"],
+    ],
+    [
+      "shape arithmetic for one open dimension",
+      `graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 12]) {
+  shape = Shape(x)
+  first: int64[] = 0
+  n = Gather(shape, first)
+  axes: int64[1] = [0]
+  one = Unsqueeze(n, axes)
+  rest: int64[1] = [12]
+  target = Concat(one, rest) {axis=0}
+  y = Reshape(x, target)
+}`,
+      ["Reshape"],
+    ],
+    [
+      "two transpositions that cancel",
+      `graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
+  a = Transpose(x) {perm=[0, 2, 1]}
+  b = Transpose(a) {perm=[0, 2, 1]}
+  y = Relu(b)
+}`,
+      ["Relu"],
+    ],
+    [
+      "of reshapes in a row the last",
+      `graph (x: float32[2, 3, 4]) -> (y: float32[2, 12]) {
+  a = Flatten(x) {axis=0}
+  shape: int64[3] = [4, 3, 2]
+  b = Reshape(a, shape)
+  c = Flatten(b) {axis=2}
+  last: int64[2] = [2, 12]
+  y = Reshape(c, last)
+}`,
+      ["Reshape"],
+    ],
+    [
+      "the same twice, once, but for outputs",
+      `graph (x: float32[batch, 3]) -> (y: float32[batch, 3], z: float32[batch, 3]) {
+  a = Exp(x)
+  b = Exp(x)
+  y = Add(a, b)
+  z = Add(a, a)
+}`,
+      ["Exp", "Add", "Add"],
+    ],
+    [
+      "a bias, a scale and a normalization in the convolution before them",
+      `graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
+  w: float32[3, 2, 1, 1] = random(seed 1)
+  bias: float32[3, 1, 1] = random(seed 2)
+  factor: float32[] = 3
+  scale: float32[3] = random(seed 3)
+  shift: float32[3] = random(seed 4)
+  mean: float32[3] = random(seed 5)
+  variance: float32[3] = random(seed 6, from 0.5 to 2)
+  a = Conv(x, w)
+  b = Add(bias, a)
+  c = Mul(b, factor)
+  y = BatchNormalization(c, scale, shift, mean, variance)
+}`,
+      ["Conv"],
+    ],
+    [
+      "an addend that is no bias stays",
+      `graph (x: float32[1, 2, 4, 4]) -> (y: float32[1, 3, 4, 4]) {
+  w: float32[3, 2, 1, 1] = random(seed 1)
+  map: float32[4, 4] = random(seed 2)
+  a = Conv(x, w)
+  y = Add(a, map)
+}`,
+      ["Conv", "Add"],
+    ],
+    [
+      "a product that something else reads keeps its bias beside it",
+      `graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4], a: float32[batch, 3, 4, 4]) {
+  w: float32[3, 2, 1, 1] = random(seed 1)
+  bias: float32[3, 1, 1] = random(seed 2)
+  a = Conv(x, w)
+  y = Add(bias, a)
+}`,
+      ["Conv", "Add"],
+    ],
+    [
+      "padding in the convolution",
+      `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 4, 4]) {
+  w: float32[1, 1, 3, 3] = random(seed 1)
+  pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
+  a = Pad(x, pads)
+  y = Conv(a, w)
+}`,
+      ["Conv"],
+    ],
+    [
+      "padding by ones stays",
+      `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 4, 4]) {
+  w: float32[1, 1, 3, 3] = random(seed 1)
+  pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
+  one: float32[] = 1
+  a = Pad(x, pads, one)
+  y = Conv(a, w)
+}`,
+      ["Pad", "Conv"],
+    ],
+    [
+      "a product and its bias as Gemm, transposed by itself",
+      `graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
+  w: float32[4, 3] = random(seed 1)
+  bias: float32[3] = random(seed 2)
+  a = MatMul(x, w)
+  y = Add(a, bias)
+}`,
+      ["Gemm"],
+    ],
+    [
+      "slices without a rest as one Split, slices with one as they are",
+      `graph (x: float32[batch, 6]) -> (y: float32[batch, 3], z: float32[batch, 2]) {
+  zero: int64[1] = [0]
+  two: int64[1] = [2]
+  three: int64[1] = [3]
+  end: int64[1] = [9223372036854775807]
+  axis: int64[1] = [1]
+  a = Slice(x, zero, three, axis)
+  b = Slice(x, three, end, axis)
+  y = Sub(a, b)
+  e = Exp(x)
+  c = Slice(e, zero, two, axis)
+  d = Slice(e, three, end, axis)
+  f = Slice(d, zero, two, axis)
+  z = Add(c, f)
+}`,
+      ["Split", "Sub", "Exp", "Slice", "Slice", "Slice", "Add"],
+    ],
+  ] as const)("%s", async (_, text, left) => {
+    const model = await simplified(text);
+    expect(operators(model)).toEqual([...left]);
+    const header = (printed: string): string | undefined => /->.*/.exec(printed)?.[0];
+    expect(header(printModel(model))).toBe(header(printModel(parseModel(`opset 21\n${text}`))));
+  });
+
+  test("random numbers that are drawn twice", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
+  a = RandomNormalLike(x)
+  b = RandomNormalLike(x)
+  c: float32[2] = [1, 2]
+  d = Bernoulli(c)
+  e = Sub(a, b)
+  f = ReduceSum(d)
+  y = Add(e, f)
+}`);
+    await simplify(model, {}, { engine });
+    expect(operators(model)).toEqual(["RandomNormalLike", "RandomNormalLike", "Bernoulli", "Sub", "ReduceSum", "Add"]);
+  });
+
+  test("weights that are listed as inputs and no longer read are not listed either", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
+  w: float32[3, 2, 1, 1] = random(seed 1)
+  factor: float32[] = 3
+  a = Conv(x, w)
+  y = Mul(a, factor)
+}`);
+    model.header.irVersion = 3;
+    model.graph.setInputs([...model.graph.values()].filter(({ producer }) => producer === undefined));
+    await simplify(model, {}, { engine });
+    expect(operators(model)).toEqual(["Conv"]);
+    expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+    expect(verify(model)).toEqual([]);
+  });
+
+  test("a tensor that something else reads as well is not stored twice", async () => {
+    const text = `graph (ids: int64[batch]) -> (y: float32[batch, 300]) {
+  table: float32[300, 100] = random(seed 1)
+  e = Gather(table, ids)
+  t = Transpose(table)
+  y = MatMul(e, t)
+}`;
+    expect(operators(await simplified(text))).toEqual(["Gather", "Transpose", "MatMul"]);
+  });
+
+  test("what is much larger than what it is made of is not stored", async () => {
+    const text = `graph (x: float32[batch, 400]) -> (y: float32[batch, 400]) {
+  one: float32[] = 1
+  n: int64[2] = [400, 400]
+  table = Expand(one, n)
+  half = Exp(table)
+  y = MatMul(x, half)
+}`;
+    expect(operators(await simplified(text))).toEqual(["Expand", "Exp", "MatMul"]);
+  });
+});
+
+const branches = `graph (x: float32[batch, 3], mode: int64[]) -> (y: float32[batch, 3], z: float32[batch, 3]) {
+  h = Relu(x)
+  one: int64[] = 1
+  fast = Equal(mode, one)
+  y = If(fast) {then_branch=graph yes () -> (y_yes) {
+    half: float32[] = 0.5
+    scaled = Mul(h, half)
+    y_yes = Identity(scaled)
+  }, else_branch=graph no () -> (y_no) {
+    y_no = Exp(h)
+  }}
+  z = Neg(x)
+}`;
+
+describe("what is asked for", () => {
+  test("an input that is always the same decides which branch is taken", async () => {
+    const fast = await simplified(branches, { set: { mode: 1 } });
+    expect(operators(fast)).toEqual(["Relu", "Mul", "Neg"]);
+    expect(fast.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+    expect(fast.graph.outputs.map(({ name }) => name)).toEqual(["y", "z"]);
+    expect(operators(await simplified(branches, { set: { mode: 2 } }))).toEqual(["Relu", "Exp", "Neg"]);
+  });
+
+  test("outputs that are kept keep what they need and no more", async () => {
+    const model = await simplified(branches, { keepOutputs: ["z"], set: {} });
+    expect(operators(model)).toEqual(["Neg"]);
+    expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+    const inner = await simplified(branches, { keepOutputs: ["h"], set: {} });
+    expect(inner.graph.outputs.map(({ name }) => name)).toEqual(["h"]);
+  });
+
+  test("fixed dimensions are fixed everywhere", async () => {
+    const text = `graph (x: float32[batch, seq], y: float32[batch, "seq + 1"]) -> (z: float32[batch, "2*seq + 1"]) {
+  z = Concat(x, y) {axis=1}
+}`;
+    const model = await simplified(text, { fix: { batch: 2, seq: 4 } });
+    expect(printModel(model)).toContain("(x: float32[2, 4], y: float32[2, 5]) -> (z: float32[2, 9])");
+    const half = await simplified(text, { fix: { batch: 2 } });
+    expect(half.graph.outputs[0]?.type?.dims?.map(dimText)).toEqual(["2", "2*seq + 1"]);
+  });
+
+  test.each([
+    ["an input that is not there", { set: { nothing: 1 } }, "E_NAME"],
+    ["a text for a number", { set: { mode: "one" } }, "E_OPTION"],
+    ["half an integer", { set: { mode: 0.5 } }, "E_TYPE_MISMATCH"],
+    ["too many numbers", { set: { mode: [1, 2] } }, "E_SHAPE_MISMATCH"],
+    ["numbers for two open dimensions", { set: { x: [1, 2] } }, "E_SHAPE_MISMATCH"],
+    ["a dimension that is not there", { fix: { height: 1 } }, "E_NAME"],
+    ["a size that is none", { fix: { batch: 0.5 } }, "E_OPTION"],
+    ["an output that is not there", { keepOutputs: ["nothing"] }, "E_NAME"],
+  ])("%s is refused, and nothing is changed", async (_, options, code) => {
+    const model = parseModel(`opset 21\n${branches}`);
+    const before = structureHash(model);
+    await expect(simplify(model, options as never, { engine })).rejects.toMatchObject({ code });
+    expect(structureHash(model)).toBe(before);
+  });
+});
+
+/** Two layers whose biases are equal by chance, one of them masked; an identity, a duplicate and a constant between them. */
+const network = `opset 21
+graph (x: float32[batch, 6]) -> (y: float32[batch, 3]) {
+  fc1.weight: float32[4, 6] = random(seed 1)
+  fc1.bias: float32[4] = [0, 0, 0, 0]
+  fc2.weight: float32[4, 4] = random(seed 2)
+  fc2.bias: float32[4] = [0, 0, 0, 0]
+  head.weight: float32[4, 3] = random(seed 3)
+  head.bias: float32[3] = [0, 0, 0]
+  a = Gemm(x, fc1.weight, fc1.bias) {transB=1}
+  b = Identity(a)
+  c = Tanh(b)
+  d = Tanh(b)
+  e = Add(c, d)
+  f = Gemm(e, fc2.weight, fc2.bias) {transB=1}
+  g = Relu(f)
+  h = MatMul(g, head.weight)
+  y = Add(h, head.bias)
+}`;
+
+async function losses(model: Model): Promise<readonly number[]> {
+  const numbers = random(5, "data");
+  const batch: Batch = {
+    x: fromNumbers(
+      "float32",
+      [8, 6],
+      Array.from({ length: 48 }, () => numbers.normal()),
+    ),
+    label: fromNumbers(
+      "int64",
+      [8],
+      Array.from({ length: 8 }, () => numbers.integer(3)),
+    ),
+  };
+  const step = await createStep(model, batch, { loss: crossEntropy() }, completeContext({ engine }));
+  try {
+    const optimizer = sgd({ momentum: 0.9 });
+    const found: number[] = [];
+    for (let index = 0; index < 6; index++) {
+      found.push(await step.run(batch));
+      optimizer.update(step.parameters, 0.1);
+    }
+    return found;
+  } finally {
+    await step.release();
+  }
+}
+
+describe("a network in the middle of pruning", () => {
+  test("simplified, saved and opened it trains as it would have", async () => {
+    const model = parseModel(network);
+    await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
+    const expected = await losses(model.clone());
+    const before = operators(model).length;
+    const { changes } = await simplify(model, {}, { engine });
+    expect(changes.length).toBeGreaterThan(0);
+    expect(operators(model).length).toBeLessThan(before);
+    const opened = await open(await encodeToBytes(model));
+    expect(opened.graph.value("fc1.weight_mask")?.role).toEqual({ kind: "mask" });
+    expect([...opened.graph.values()].filter(({ name }) => name.endsWith("bias")).length).toBe(3);
+    const got = await losses(opened);
+    got.forEach((loss, index) => {
+      expect(Math.abs(loss - (expected[index] ?? Number.NaN))).toBeLessThan(1e-6);
+    });
+    expect(new Set(expected).size).toBe(expected.length);
+  });
+
+  test("a mask of ones is no identity, nor are zeros that are trained", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  w_orig: float32[2, 2] parameter = [1, 2, 3, 4]
+  w_mask: float32[2, 2] mask = [1, 1, 1, 1]
+  bias: float32[2] = [0, 0]
+  w = Mul(w_orig, w_mask)
+  h = MatMul(x, w)
+  y = Add(h, bias)
+}`);
+    await simplify(model, {}, { engine });
+    expect(operators(model)).toEqual(["Mul", "Gemm"]);
+  });
+
+  test("finalized it is as small as one that never was", async () => {
+    const model = parseModel(network);
+    const plain = model.clone();
+    await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
+    const masked = model.clone();
+    await finalize(model, {}, { engine });
+    expect([...model.graph.values()].some(({ role }) => role !== undefined)).toBe(false);
+    expect(await differs(masked, model)).toBe(0);
+    await simplify(model, {}, { engine });
+    await simplify(plain, {}, { engine });
+    expect(operators(model)).toEqual(operators(plain));
+    expect((await finalize(model, {}, { engine })).changes).toEqual([]);
+  });
+});
