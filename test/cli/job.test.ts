@@ -176,7 +176,7 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
     const { code, out, err } = await pith("bench", model);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
-      `E_ENGINE: bench: its process crashed in native code (SIGSEGV).\nhint: ONNX Runtime cannot run this model as it is; \`pith inspect\` shows what is in it.\n`,
+      `E_ENGINE: bench ${model}: its process crashed in native code (SIGSEGV).\nhint: ONNX Runtime cannot run this model as it is; \`pith inspect\` shows what is in it.\n`,
     );
     expect(readdirSync(folder)).toEqual(["crash.onnx"]);
   });
