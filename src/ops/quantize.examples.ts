@@ -57,6 +57,24 @@ export const quantizeExamples: readonly Example[] = [
       misses: { axes: "in blocks" },
     },
   ),
+  example(
+    "QuantizeLinear of a vector with a scale in a vector of one",
+    "(x: float32[3]) s: float32[1] = [0.02]; z: uint8[1] = [100]; y = QuantizeLinear(x, s, z)",
+    wide,
+  ),
+  example(
+    "DequantizeLinear of codes of 4 bits in blocks",
+    "() w: int4[2, 4] = [1, -2, 3, -4, 5, -6, 7, -8]; s: float32[2, 2] = [0.5, 0.25, 2, 4]; y = DequantizeLinear(w, s) {axis=1, block_size=2}",
+    { misses: { axes: "in blocks" } },
+  ),
+  example(
+    "DequantizeLinear of codes of 4 bits without sign, per channel",
+    "() w: uint4[2, 3] = [1, 2, 3, 14, 15, 0]; s: float32[2] = [0.5, 0.25]; z: uint4[2] = [8, 7]; y = DequantizeLinear(w, s, z) {axis=0}",
+  ),
+  example(
+    "DequantizeLinear of 8-bit floats",
+    "() w: float8e4m3fn[3] = [1, -2, 3.5]; s: float32[] = 0.5; y = DequantizeLinear(w, s)",
+  ),
 
   example("DynamicQuantizeLinear of a batch", "(x: float32[batch, 4]) y, s, z = DynamicQuantizeLinear(x)", wide),
   example("DynamicQuantizeLinear of positive numbers", "(x: float32[3]) y, s, z = DynamicQuantizeLinear(x)", {
