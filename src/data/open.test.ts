@@ -7,17 +7,18 @@ import { shared } from "../../test/shared.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { contentHash, type Dataset, openDataset } from "./index.ts";
 
-let root = "";
+let root: string | undefined;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "pith-data-"));
 });
 
 afterAll(async () => {
-  await rm(root, { recursive: true, force: true });
+  if (root !== undefined) await rm(root, { recursive: true, force: true });
 });
 
 async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
+  if (root === undefined) throw new Error("There is no temporary folder.");
   const path = join(root, name);
   await mkdir(path, { recursive: true });
   for (const [file, content] of Object.entries(files)) await writeFile(join(path, file), content);

@@ -25,3 +25,40 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
     },
   );
 });
+
+const shakespeare = "models/llama_shakespeare/test_ids_u16le.bin";
+
+/** Figures that need files beside the model, pictures, or a word about how data is prepared. */
+const stated = [
+  { model: "mobilenetv2", data: "images/imagenet", figure: 0.902, says: 'guessed "symmetric resize=256 crop=224"' },
+  { model: "mobilenetv2", data: "images/imagenet", how: "scale=1 mean=127 std=127.5", metric: "top-5", figure: 0.99 },
+  { model: "squeezenet1.0_deepcompression", data: "images/imagenet", how: "caffe crop=227", figure: 0.63 },
+  { model: "squeezenet1.0_deepcompression", data: "images/imagenet", how: "caffe", metric: "top-5", figure: 0.858 },
+  { model: "vnncomp_cifar_base_kw", data: "cifar10", how: "mean=0.485,0.456,0.406 std=0.225", figure: 0.611 },
+  { model: "mobilenetv3_cifar10", data: "cifar10", how: "cifar10 std=0.2470,0.2435,0.2616", figure: 0.789 },
+  { model: "mnist_cntk", data: "mnist", how: "raw", figure: 0.989 },
+  {
+    model: "espcn_nn_resize",
+    data: "images/imagenet",
+    metric: "psnr",
+    figure: 27.0,
+    says: "enlarges 128x128 to 256x256",
+  },
+  { model: "llama_shakespeare/onnx/decoder_model", data: shakespeare, metric: "cross-entropy", figure: 3.498 },
+  { model: "llama_shakespeare/onnx/model", data: shakespeare, metric: "cross-entropy", figure: 3.498 },
+];
+
+describe.each(stated)("$model on $data", ({ model, data, how, metric = "accuracy", figure, says = "" }) => {
+  const [file, samples] = [shared(`data/models/${model}.onnx`), shared(`data/${data}`)];
+  test.skipIf(file === undefined || samples === undefined)(
+    `has ${metric} ${figure}`,
+    async () => {
+      const words = how === undefined ? [] : ["--preprocess", how];
+      const result = await json("eval", file ?? "", "--data", samples ?? "", "--metric", metric, ...words);
+      expect(result.preprocessing).toContain(says);
+      const [first] = result.figures as { estimate: { value: number } }[];
+      expect(Math.abs((first?.estimate.value ?? 0) - figure)).toBeLessThan(figure > 20 ? 0.05 : 0.0006);
+    },
+    600_000,
+  );
+});
