@@ -23,7 +23,7 @@ function firstFigure(result: Readonly<Record<string, unknown>>): number {
   return figure?.estimate.value ?? Number.NaN;
 }
 
-test.skipIf(model("bert_sst2") === undefined)(
+test.skipIf(model("bert_sst2/onnx/model.onnx") === undefined || shared("data/text/sst2_dev.tsv") === undefined)(
   "a classifier of text reads sentences through the tokenizer beside it",
   async () => {
     const data = shared("data/text/sst2_dev.tsv") ?? "";
