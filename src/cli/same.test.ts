@@ -45,7 +45,11 @@ describe("compareOutputs", () => {
 
   it.each([
     ["random numbers", "(x: float32[n]) -> (y: float32[n]) {\n  y = RandomNormalLike(x)\n}", /draws random numbers/],
-    ["texts as inputs", "(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}", /nothing can be made up for input "x"/],
+    [
+      "texts as inputs",
+      "(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}",
+      /nothing can be made up for input "x"/,
+    ],
     [
       "an original that never runs",
       "(x: float32[2]) -> (y: float32[...]) {\n  s: int64[1] = [3]\n  y = Reshape(x, s)\n}",

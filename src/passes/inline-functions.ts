@@ -57,7 +57,9 @@ export const inlineFunctions = definePass({
 });
 
 function whyNot(model: Model, { opsets, graph }: LocalFunction): string | undefined {
-  const used = new Set([...allGraphs(graph)].flatMap((inner) => Array.from(inner.nodes(), ({ domain }) => plain(domain))));
+  const used = new Set(
+    [...allGraphs(graph)].flatMap((inner) => Array.from(inner.nodes(), ({ domain }) => plain(domain))),
+  );
   for (const [domain, version] of opsets) {
     const own = model.opsets.get(domain) ?? (plain(domain) === "" ? model.opsets.get("ai.onnx") : undefined);
     if (own !== undefined && own !== version && used.has(plain(domain)))

@@ -134,7 +134,10 @@ describe("inlineFunctions", () => {
 
   test("functions that nothing calls go; those in another operator set stay with a reason", async () => {
     const older = definition("older", ["v"], ["w"], [{ op: "Relu", inputs: ["v"], outputs: ["w"] }], { opset: 13 });
-    const model = await withFunctions("graph (x: float32[n]) -> (y: float32[n]) {\n  y = local.older(x)\n}", [older, twice]);
+    const model = await withFunctions("graph (x: float32[n]) -> (y: float32[n]) {\n  y = local.older(x)\n}", [
+      older,
+      twice,
+    ]);
     const { misses } = await inlineFunctions(model);
     expect(misses.map(({ reason }) => reason)).toEqual(["the function is written in ai.onnx 13, the model in 21"]);
     expect(operators(model)).toEqual(["older"]);
