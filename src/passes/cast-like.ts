@@ -20,10 +20,7 @@ export function castsByType(model: Model): number {
       const cast = emit.named(`${output.name}_cast`).Cast([x], { to: elementTypes[type].code });
       cast.type = output.type;
       cast.role = output.role;
-      const { name } = output;
-      graph.replaceUses(output, cast);
-      graph.removeNode(node);
-      if (cast.name !== name) graph.rename(cast, name);
+      graph.substitute(output, cast);
       count++;
     }
   }
