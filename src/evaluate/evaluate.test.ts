@@ -16,7 +16,9 @@ import {
   latency,
   type Metric,
   meanSquaredError,
+  peakSignalToNoise,
   perplexity,
+  rankCorrelation,
   signalToNoise,
   size,
 } from "./index.ts";
@@ -198,6 +200,31 @@ describe("metrics", () => {
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
     expect(Array.from(meanSquaredError().rows(scores([2, 2], [1, 4, 3, 5]), { label }))).toEqual([2, 0.5]);
     expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("differ in number");
+  });
+
+  it("peak signal to noise takes pixels as they are shown", () => {
+    const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 0, 0.5, 0.5) };
+    const rows = peakSignalToNoise().rows(scores([2, 2], [3, -1, 0.6, 0.4]), { label });
+    expect(rows[0]).toBe(Number.POSITIVE_INFINITY);
+    expect(rows[1]).toBeCloseTo(20, 5);
+    const bytes: Dense = { type: "float32", dims: [1, 2], data: Float32Array.of(255, 0) };
+    expect(peakSignalToNoise({ peak: 255 }).rows(scores([1, 2], [229.5, 25.5]), { label: bytes })[0]).toBeCloseTo(
+      20,
+      5,
+    );
+  });
+
+  it("rank correlation asks for the order alone; one number a sample", () => {
+    const label: Dense = { type: "float32", dims: [4], data: Float32Array.of(1, 2, 3, 4) };
+    const figure = (answers: number[]): number => {
+      const metric = rankCorrelation();
+      return metric.reduce(metric.rows(scores([4, 1], answers), { label }));
+    };
+    expect(figure([0.1, 0.2, 30, 31])).toBeCloseTo(1, 12);
+    expect(figure([4, 3, 2, 1])).toBeCloseTo(-1, 12);
+    expect(figure([7, 7, 7, 7])).toBe(0);
+    const wide: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+    expect(() => rankCorrelation().rows(scores([2, 2], [1, 2, 3, 4]), { label: wide })).toThrow("one number a sample");
   });
 });
 

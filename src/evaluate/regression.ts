@@ -27,7 +27,8 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
 }
 
 /**
- * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images.
+ * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images. The answer is cut off at 0 and at
+ * the peak, as it is when it is shown.
  * @param options `peak`: the greatest value that a pixel can have (1).
  */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
@@ -39,7 +40,7 @@ export function peakSignalToNoise(options: MetricOptions & { readonly peak?: num
     columns: 1,
     interval: "mean",
     rows: (outputs, batch) =>
-      squaredErrors(outputs, batch, options).map((error) =>
+      squaredErrors(outputs, batch, options, (value) => Math.min(peak, Math.max(0, value))).map((error) =>
         error === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10((peak * peak) / error),
       ),
     reduce: (rows) => moments(rows).mean,
@@ -72,11 +73,17 @@ function column(rows: Float64Array, index: number): Float64Array {
   return Float64Array.from({ length: rows.length / 2 }, (_, sample) => rows[2 * sample + index] ?? Number.NaN);
 }
 
-function squaredErrors(outputs: Batch, batch: Batch, options: MetricOptions): Float64Array {
+function squaredErrors(
+  outputs: Batch,
+  batch: Batch,
+  options: MetricOptions,
+  shown: (value: number) => number = (value) => value,
+): Float64Array {
   const { given, wanted, samples, width } = pair(outputs, batch, options);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
-    for (let at = sample * width; at < (sample + 1) * width; at++) sum += ((given[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
+    for (let at = sample * width; at < (sample + 1) * width; at++)
+      sum += (shown(given[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
     return sum / width;
   });
 }

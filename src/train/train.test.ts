@@ -120,15 +120,26 @@ graph (input: float64[batch, 3]) -> (y) {
     expect(model.graph.value("w")?.tensor?.type).toBe("float64");
   });
 
-  it("weights in halves are refused by their type", async () => {
+  it("a network that computes in halves learns, and stays one", async () => {
     const model = parseModel(`opset 21
 graph (input: float16[batch, 3]) -> (y) {
   w: float16[3, 3] = zeros
   y = MatMul (input, w)
 }`);
+    const { history } = await train(model, { data, epochs: 4, batch: 16, learningRate: 0.05 });
+    expect(history[3]?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
+    expect(model.graph.value("w")?.tensor?.type).toBe("float16");
+  });
+
+  it("weights that are integers are refused by their type", async () => {
+    const model = parseModel(`opset 21
+graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
+  w: int32[3, 3] = zeros
+  y = MatMul (input, w)
+}`);
     await expect(train(model, { data })).rejects.toMatchObject({
       code: "E_TYPE_MISMATCH",
-      message: expect.stringContaining("its weights are float16"),
+      message: expect.stringContaining("its weights are int32"),
     });
   });
 

@@ -41,7 +41,7 @@ const stated = [
     model: "espcn_nn_resize",
     data: "images/imagenet",
     metric: "psnr",
-    figure: 27.0,
+    figure: 27.1,
     says: "enlarges 128x128 to 256x256",
   },
   { model: "llama_shakespeare/onnx/decoder_model", data: shakespeare, metric: "cross-entropy", figure: 3.498 },
