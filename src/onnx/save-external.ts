@@ -4,7 +4,16 @@
  * Two files cannot be replaced in one step. So the weights get a name that no file has, and the model, which names them, takes its own name
  * last: until then the old model stands with the old weights, and from then on the new one with the new.
  */
-import { type Parts, fileKind, fileNameOf, folderOf, joinPath, openFile, removeFile, writeFilesAtomically } from "#platform";
+import {
+  fileKind,
+  fileNameOf,
+  folderOf,
+  joinPath,
+  openFile,
+  type Parts,
+  removeFile,
+  writeFilesAtomically,
+} from "#platform";
 import { PithError } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

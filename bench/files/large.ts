@@ -1,0 +1,51 @@
+/** A model of any size: MatMul after MatMul with weights of 16 MiB, made as they are written. */
+import { Model } from "../../src/graph/model.ts";
+import { parameter } from "../../src/graph/role.ts";
+import { save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Dense, Tensor } from "../../src/tensor/types.ts";
+
+const width = 2048;
+export const weightBytes = 4 * width * width;
+export const editedWeight = "w1";
+
+/** Numbers of about the size of weights; every tensor others, since equal pages might be stored once. */
+export function weightOf(seed: number): Dense<"float32"> {
+  const numbers = random(seed, "large");
+  const bits = new Uint32Array(width * width);
+  let state = numbers.bits() | 1;
+  for (let index = 0; index < bits.length; index++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    // ± 2⁻⁷ … 2⁻³: sign, three bits of exponent, mantissa.
+    bits[index] = (state & 0x81ff_ffff) | 0x3c00_0000;
+  }
+  return { type: "float32", dims: [width, width], data: new Float32Array(bits.buffer) };
+}
+
+/** Writes a model whose weights take so many MiB. */
+export async function writeLarge(path: string, mebibytes: number, externalData: boolean): Promise<void> {
+  const model = new Model();
+  const { graph } = model;
+  let x = graph.addInput("x", { type: "float32", dims: [1, width] });
+  const count = Math.floor((mebibytes * 2 ** 20) / weightBytes);
+  for (let layer = 0; layer < count; layer++) {
+    const tensor: Tensor = {
+      type: "float32",
+      dims: [width, width],
+      bytes: weightBytes,
+      small: undefined,
+      stored: undefined,
+      read: () => Promise.resolve(weightOf(layer)),
+    };
+    const weight = graph.addTensor(`w${layer}`, tensor, parameter);
+    const node = graph.addNode({ op: "MatMul", name: `layer${layer}`, inputs: [x, weight], outputs: [`y${layer}`] });
+    const [y] = node.outputs;
+    if (y === undefined) throw new Error("internal: a node without output");
+    x = y;
+  }
+  x.type = { type: "float32", dims: [1, width] };
+  graph.addOutput(x);
+  await save(model, path, { externalData });
+}

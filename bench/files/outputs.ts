@@ -1,0 +1,71 @@
+/**
+ * ONNX Runtime runs every model as it was and as it was saved: the same bits come out.
+ *
+ * A foreign model may take the process down, so the models run in a child process, and the next one goes on after the model that killed it.
+ */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { line, table } from "../lib/print.ts";
+
+interface Known {
+  readonly index: number;
+  readonly group: string;
+  readonly name: string;
+}
+
+/** What became of one model. */
+export interface Ran extends Known {
+  readonly result: "same" | "different" | "not loaded" | "not run" | "crashed" | "loaded before only";
+  readonly why?: string;
+}
+
+const child = fileURLToPath(new URL("run-both.ts", import.meta.url));
+
+/** Whether no output differs, and every model that loaded before loads afterwards. */
+export async function compareOutputs(): Promise<boolean> {
+  const all: Ran[] = [];
+  for (let next = 0; ; ) {
+    const { ran, open } = await runFrom(next);
+    all.push(...ran);
+    if (open === undefined) break;
+    all.push({ ...open, result: "crashed" });
+    next = open.index + 1;
+  }
+  const groups = [...new Set(all.map(({ group }) => group))];
+  const results = ["same", "not loaded", "not run", "crashed", "different"] as const;
+  const count = (group: string, result: Ran["result"]): string =>
+    String(all.filter((ran) => ran.group === group && ran.result === result).length);
+  line("\nRun by ONNX Runtime before and after");
+  table(
+    ["", ">same outputs", ">not loaded", ">not run", ">crashed", ">different"],
+    groups.map((group) => [group, ...results.map((result) => count(group, result))]),
+  );
+  line("  Not loaded: ONNX Runtime refuses the original. Not run: inputs or outputs that JavaScript cannot carry.");
+  const faults = all.filter(({ result }) => result === "different" || result === "loaded before only");
+  for (const { group, name, result, why } of faults) line(`  ${group}, ${name}: ${result} ${why ?? ""}`);
+  for (const { group, name } of all.filter(({ result }) => result === "crashed"))
+    line(`  ${group}, ${name}: takes ONNX Runtime's process down`);
+  return faults.length === 0 && all.some(({ result }) => result === "same");
+}
+
+type Message = { readonly start: Known } | { readonly ran: Ran };
+
+/** `open`: what was running when the process ended. */
+async function runFrom(index: number): Promise<{ ran: Ran[]; open: Known | undefined }> {
+  const running = spawn(process.execPath, ["--conditions=pith-source", "--import", "tsx", child, String(index)], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const ran: Ran[] = [];
+  let open: Known | undefined;
+  for await (const text of createInterface({ input: running.stdout })) {
+    if (!text.startsWith("{")) continue;
+    const message = JSON.parse(text) as Message;
+    if ("start" in message) open = message.start;
+    else {
+      ran.push(message.ran);
+      open = undefined;
+    }
+  }
+  return { ran, open };
+}
