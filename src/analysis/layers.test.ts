@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { PithError } from "../errors.ts";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
-import { layers } from "./layers.ts";
+import { layers, selectLayers } from "./layers.ts";
 
 const two = (first: string, second: string) =>
   parseModel(`opset 21
@@ -36,5 +37,33 @@ describe("a weight without a name of its own", () => {
     ]);
     expect(namesOf(two("/MatMul", "last"))).toEqual(["/MatMul", "last"]);
     expect(namesOf(two("", "last"))).toEqual(["h", "last"]);
+  });
+});
+
+describe("a name that fits no layer is refused with", () => {
+  const hintOf = (typed: string, names: readonly string[]): unknown => {
+    try {
+      return selectLayers(
+        names.map((name) => ({ name })),
+        { layers: typed },
+      );
+    } catch (error) {
+      return error instanceof PithError ? error.hint : error;
+    }
+  };
+  const many = Array.from({ length: 20 }, (_, place) => `layer${place}.conv`);
+
+  test("the one that was meant, and the others by nearness", () => {
+    expect(hintOf("f1", ["conv", "fc1", "fc2"])).toBe('Did you mean "fc1"? Layers: fc1, fc2, conv.');
+    expect(hintOf("fc9", ["conv", "fc1", "fc2"])).toBe("Layers: fc1, fc2, conv.");
+    expect(hintOf("layer17.cnv", many)).toMatch(
+      /^Did you mean "layer17.conv"\? Layers: layer17\.conv, .* and 8 more\.$/,
+    );
+  });
+
+  test("those that hold the word first, and no guess where none is near", () => {
+    expect(hintOf("17", many)).toMatch(/^Layers: layer17\.conv, /);
+    expect(hintOf("head*", ["fc1", "fc1"])).toBe("Layers: fc1.");
+    expect(hintOf("fc", [])).toBe("The model has no layers with a weight.");
   });
 });

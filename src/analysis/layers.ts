@@ -5,6 +5,7 @@
 import { Miss, PithError } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { byNearness, nearest } from "../graph/nearest.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { valueAt } from "./channel-links.ts";
@@ -199,19 +200,29 @@ export function selectLayers<L extends { readonly name: string }>(
   const patterns = list(selection.layers);
   const excluded = list(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
-    if (!all.some((layer) => matches(pattern, layer.name))) {
-      const names = all.map((layer) => layer.name);
-      const shown =
-        names.length > 12 ? `${names.slice(0, 12).join(", ")} and ${names.length - 12} more` : names.join(", ");
-      throw new PithError("E_NAME", `No layer is called "${pattern}".`, {
-        hint: names.length === 0 ? "The model has no layers with a weight." : `Layers: ${shown}.`,
-      });
-    }
+    if (all.some(({ name }) => matches(pattern, name))) continue;
+    const names = [...new Set(all.map(({ name }) => name))];
+    throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
   return all.filter(
     ({ name }) =>
       (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
   );
+}
+
+/** Layers that a hint names. */
+const namesShown = 12;
+
+/** `Did you mean "fc1"? Layers: fc1, fc2.`, the nearest first. */
+function namesHint(pattern: string, names: readonly string[]): string {
+  if (names.length === 0) return "The model has no layers with a weight.";
+  const meant = nearest(pattern, names);
+  // Of several that are equally near none is more likely.
+  const alone = meant === nearest(pattern, names.toReversed());
+  const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
+  const sorted = byNearness(pattern, names);
+  const more = sorted.length > namesShown ? ` and ${sorted.length - namesShown} more` : "";
+  return `${question}Layers: ${sorted.slice(0, namesShown).join(", ")}${more}.`;
 }
 
 /** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */

@@ -8,7 +8,7 @@
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
-import { nearest } from "../recipe/nearest.ts";
+import { nearest } from "../graph/nearest.ts";
 
 /** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
 export interface FlagMetadata {

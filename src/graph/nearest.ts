@@ -14,6 +14,18 @@ export function nearest(name: string, names: Iterable<string>): string | undefin
   return best;
 }
 
+/** Names, those first that hold the typed one, then by the share of their letters that would have to change; the order given among equals. */
+export function byNearness(name: string, names: Iterable<string>): readonly string[] {
+  const typed = name.toLowerCase();
+  const far = (candidate: string): number => {
+    const other = candidate.toLowerCase();
+    if (typed !== "" && other.includes(typed)) return -1;
+    return distance(typed, other) / Math.max(typed.length, other.length, 1);
+  };
+  const measured = [...names].map((candidate) => ({ candidate, apart: far(candidate) }));
+  return measured.toSorted((a, b) => a.apart - b.apart).map(({ candidate }) => candidate);
+}
+
 /** Optimal string alignment: Levenshtein's distance, and neighbours that changed places count once. */
 function distance(a: string, b: string): number {
   let [before, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];

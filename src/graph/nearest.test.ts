@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nearest } from "./nearest.ts";
+import { byNearness, nearest } from "./nearest.ts";
 
 const names = ["prune", "train", "distill", "factorize", "quantize"];
 
@@ -19,4 +19,12 @@ test.each([
 test("of equally near names the first is meant, a nearer one before it", () => {
   expect(nearest("rain", ["gain", "train"])).toBe("gain");
   expect(nearest("train", ["trains", "train"])).toBe("train");
+});
+
+test("names are sorted by nearness: those that hold what was typed first, equals as they came", () => {
+  const layers = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "fc"];
+  expect(byNearness("conv1", layers).slice(0, 2)).toEqual(["layer1.0.conv1", "layer2.0.conv1"]);
+  expect(byNearness("layer2.0.conv", layers)[0]).toBe("layer2.0.conv1");
+  expect(byNearness("layer1.0.cnv2", layers)[0]).toBe("layer1.0.conv2");
+  expect(byNearness("", ["b", "a"])).toEqual(["b", "a"]);
 });
