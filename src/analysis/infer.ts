@@ -21,9 +21,9 @@ import {
   type Site,
 } from "../ops/index.ts";
 import { containerOperand } from "../ops/merge-types.ts";
-import { isRandom } from "../ops/random.ts";
 import { storedFacts } from "../ops/shape.ts";
 import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
+import { isRandom } from "./random.ts";
 
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
@@ -216,7 +216,7 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
     const stored =
       inner.length === 0 &&
       local === undefined &&
-      !isRandom(node) &&
+      !isRandom(node, registry) &&
       node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
     const open =
       outputs instanceof Miss

@@ -11,7 +11,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { decimal, elementType, elementTypes, integer } from "./attributes.ts";
+import { decimal, elementType, integer, typeCode } from "./attributes.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -268,9 +268,8 @@ function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Mis
 
 /** In another type, where one is asked for; and back. */
 function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
-  const code = Object.entries(elementTypes).find(([, name]) => name === precision)?.[0];
-  if (code === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
-  return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: Number(code) })], { axis: -1 }), scores]);
+  if (precision === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
+  return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCode(precision) })], { axis: -1 }), scores]);
 }
 
 function lower(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {

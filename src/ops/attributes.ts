@@ -74,7 +74,7 @@ function wrongKind(name: string, expected: string, got: string): PithError {
 }
 
 /** TensorProto.DataType, as attributes spell types. */
-export const elementTypes: Readonly<Record<number, DataType>> = {
+const elementTypes: Readonly<Record<number, DataType>> = {
   1: "float32",
   2: "uint8",
   3: "int8",
@@ -102,6 +102,13 @@ export const elementTypes: Readonly<Record<number, DataType>> = {
   25: "uint2",
   26: "int2",
 };
+
+const codes = new Map(Object.entries(elementTypes).map(([code, type]) => [type, Number(code)]));
+
+/** The number by which an attribute names an element type. */
+export function typeCode(type: DataType): number {
+  return codes.get(type) ?? 0;
+}
 
 /** The element type that an integer attribute names; undefined for a number that stands for none, or without attribute and default. */
 export function elementType(site: Site, name: string, byDefault?: DataType): DataType | undefined {

@@ -186,15 +186,25 @@ export type QuantizeRule =
 
 export type Facet<F> = F | Miss;
 
-/** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
-export interface OpDef<S> {
-  readonly name: string;
-  /** "" is ai.onnx. */
-  readonly domain?: string;
+/** What holds for every node of an operator, whatever its settings; left out by those for which it does not. */
+export interface Traits {
   /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
   readonly sameType?: number;
   /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
   readonly containers?: true;
+  /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
+  readonly random?: (inputs: readonly unknown[]) => boolean;
+  /** The attribute with the tensor that output 0 is: a weight may stand in it. */
+  readonly holds?: string;
+  /** The input of which the element type counts, and nothing else. */
+  readonly typeOnly?: number;
+}
+
+/** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
+export interface OpDef<S> extends Traits {
+  readonly name: string;
+  /** "" is ai.onnx. */
+  readonly domain?: string;
   read(site: Site): S | Miss;
   /** What is known of each output; undefined for one of which not even the type is. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
@@ -222,13 +232,9 @@ export interface OpDef<S> {
 }
 
 /** An entry with its settings closed over, as walkers use it. */
-export interface Op {
+export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
-  /** Takes sequences, optionals and maps too. */
-  readonly containers?: true;
-  /** The input whose element type every output has in any case. */
-  readonly sameType?: number;
   /** Which facets exist at all, with the reason where not: for the generated overview. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
   /** What the entry reads from a node, as plain data: equal settings mean the same computation. */
@@ -258,8 +264,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
   return {
     name: def.name,
     domain: def.domain ?? "",
-    ...(def.containers === undefined ? {} : { containers: def.containers }),
-    ...(def.sameType === undefined ? {} : { sameType: def.sameType }),
+    ...traitsOf(def),
     facets: {
       weight: there(def.weight),
       axes: there(def.axes),
@@ -290,6 +295,16 @@ export function defineOp<S>(def: OpDef<S>): Op {
         quantize: () => ask(def.quantize, site),
       };
     },
+  };
+}
+
+function traitsOf({ sameType, containers, random, holds, typeOnly }: Traits): Traits {
+  return {
+    ...(sameType === undefined ? {} : { sameType }),
+    ...(containers === undefined ? {} : { containers }),
+    ...(random === undefined ? {} : { random }),
+    ...(holds === undefined ? {} : { holds }),
+    ...(typeOnly === undefined ? {} : { typeOnly }),
   };
 }
 

@@ -28,6 +28,8 @@ function known(operand: Operand | undefined, byDefault: number): number | undefi
 
 const Dropout = defineOp<Settings>({
   name: "Dropout",
+  // It may be told at run time that it trains.
+  random: (inputs) => inputs[2] !== undefined,
   read: (site) => {
     const asInput = site.version >= 12;
     const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;

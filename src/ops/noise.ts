@@ -10,6 +10,7 @@ import { need, noMacs } from "./rules.ts";
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");
 const drawn = new Miss("draws random numbers");
+const always = (): boolean => true;
 
 interface Distribution {
   /** Undefined: that of the input. */
@@ -32,6 +33,7 @@ function readDistribution(site: Site, names: readonly [string, string], byDefaul
 function drawing(name: string, names: readonly [string, string]): Op {
   return defineOp<Distribution & { readonly dims: readonly number[] }>({
     name,
+    random: always,
     read: (site) => ({ ...readDistribution(site, names, "float32"), dims: integers(site, "shape") ?? [] }),
     infer: (s) => [{ type: s.type ?? "float32", dims: s.dims }],
     unchanged: alwaysChanges,
@@ -49,6 +51,7 @@ function drawing(name: string, names: readonly [string, string]): Op {
 function drawingLike(name: string, names: readonly [string, string]): Op {
   return defineOp<Distribution>({
     name,
+    random: always,
     read: (site) => readDistribution(site, names, undefined),
     infer: (s, site) => {
       const { type, dims } = need(site, 0);
@@ -68,6 +71,7 @@ function drawingLike(name: string, names: readonly [string, string]): Op {
 /** 1 with the probability that stands at the place, else 0. */
 const Bernoulli = defineOp<{ readonly type: DataType | undefined; readonly seed: number | undefined }>({
   name: "Bernoulli",
+  random: always,
   read: (site) => ({
     type: elementType(site, "dtype"),
     seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
@@ -95,6 +99,7 @@ interface Draws {
 /** Classes drawn by unnormalized log-probabilities, for each row. */
 const Multinomial = defineOp<Draws>({
   name: "Multinomial",
+  random: always,
   read: (site) => ({
     type: elementType(site, "dtype", "int32") ?? "int32",
     count: integer(site, "sample_size", 1),

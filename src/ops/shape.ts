@@ -4,8 +4,8 @@ import { isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { elementType, integer } from "./attributes.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { elementType, integer, typeCode } from "./attributes.ts";
+import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { isWhole, mostElements, roundedShare, withContents, withElements } from "./elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
 
@@ -104,6 +104,7 @@ function constantFacts(site: Site): Inferred | Miss {
 
 const Constant = defineOp<Inferred>({
   name: "Constant",
+  holds: "value",
   read: constantFacts,
   infer: (facts) => [facts],
   unchanged: alwaysChanges,
@@ -146,7 +147,11 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
   quantize: float,
 });
 
-function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | undefined): Op {
+function cast(
+  name: "Cast" | "CastLike",
+  target: (site: Site) => DataType | undefined,
+  more: Pick<OpDef<{ readonly to: DataType }>, "lower" | "typeOnly">,
+): Op {
   return defineOp<{ readonly to: DataType }>({
     name,
     read: (site) => {
@@ -166,7 +171,6 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
     parameters: noParameters,
     weight: none,
     axes: (_, site) => sameAxes(site),
-    lower: primitive,
     gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
       if (!isFloat(x.type.type) || !isFloat(s.to)) return new Miss("rounds to integers");
@@ -174,6 +178,7 @@ function cast(name: "Cast" | "CastLike", target: (site: Site) => DataType | unde
     },
     cost: noMacs,
     quantize: float,
+    ...more,
   });
 }
 
@@ -187,6 +192,10 @@ export const shapeOperators: readonly Op[] = [
   Size,
   Constant,
   ConstantOfShape,
-  cast("Cast", (site) => elementType(site, "to")),
-  cast("CastLike", (site) => site.inputs[1]?.type),
+  cast("Cast", (site) => elementType(site, "to"), { lower: primitive }),
+  // Once the type is known, nothing of the second input is needed.
+  cast("CastLike", (site) => site.inputs[1]?.type, {
+    typeOnly: 1,
+    lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCode(s.to) })],
+  }),
 ];

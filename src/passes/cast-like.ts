@@ -1,23 +1,29 @@
-/** CastLike is a Cast to a type that stands elsewhere in the graph: once that is known, the value no longer depends on an activation. */
+/**
+ * CastLike is a Cast to a type that stands elsewhere in the graph: once that is known, the value no longer depends on an activation. So with
+ * every operator that asks an input for its element type alone (`typeOnly`): it is written without that input.
+ */
 import { infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { elementTypes } from "../onnx/element-types.ts";
+import { operators } from "../ops/index.ts";
 
 /** Writes every CastLike as Cast, in place, where the type is known; returns how many. Costs one shape inference. */
 export function castsByType(model: Model): number {
-  infer(model);
+  const inference = infer(model);
   let count = 0;
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
-      const [x, like] = node.inputs;
       const [output] = node.outputs;
-      const type = like?.type?.type;
-      if (node.op !== "CastLike" || node.domain !== "" || x === undefined || output === undefined || type === undefined)
-        continue;
+      if (output === undefined || operators.find(node.domain, node.op)?.typeOnly === undefined) continue;
+      const bound = inference.at(node);
+      if (bound instanceof Miss) continue;
       const emit = emitter(graph, { before: node, by: "cast-like", opsets: model.header.opsets });
-      const cast = emit.named(`${output.name}_cast`).Cast([x], { to: elementTypes[type].code });
+      const lowered = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
+      if (lowered instanceof Miss) continue;
+      const [cast] = lowered;
+      if (cast === undefined) continue;
       cast.type = output.type;
       cast.role = output.role;
       graph.substitute(output, cast);

@@ -9,8 +9,8 @@
  * outputs of the model, both are computed: a copy would be a node as well.
  */
 import * as v from "valibot";
+import { isRandom } from "../analysis/random.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
-import { isRandom } from "../ops/random.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-identities.ts";

@@ -10,11 +10,11 @@
 
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { isRandom } from "../analysis/random.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import { allGraphs, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { isRandom } from "../ops/random.ts";
 import { bitsOf, bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";

@@ -8,9 +8,9 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import { isRandom } from "../analysis/random.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
-import { isRandom } from "../ops/random.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
