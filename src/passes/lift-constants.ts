@@ -9,7 +9,9 @@
  */
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { operators } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
+import type { Tensor } from "../tensor/types.ts";
 import type { Outcome } from "./pass.ts";
 
 /** Runs work on a model whose constants are stored tensors; they are nodes again if it fails, or changes nothing. */
@@ -29,8 +31,14 @@ export async function withStoredConstants<R extends Outcome>(model: Model, work:
 }
 
 /** Makes stored tensors of the weights in Constant nodes, for good. */
-export function storeConstants(model: Model): void {
+export function storeWeights(model: Model): void {
   for (const one of lift(model)) removeNode(one);
+}
+
+/** The tensor that a node hands on as it is; undefined for any other node. */
+export function heldTensor({ domain, op, attributes }: Node): Tensor | undefined {
+  const attribute = attributes.get(operators.find(domain, op)?.holds ?? "");
+  return attribute?.kind === "tensor" ? attribute.value : undefined;
 }
 
 interface Lifted {
@@ -48,11 +56,11 @@ function lift({ graph, header }: Model): readonly Lifted[] {
   const lifted: Lifted[] = [];
   const outputs = new Set(graph.outputs);
   for (const node of graph.nodes()) {
-    const value = node.op === "Constant" && node.domain === "" ? node.attributes.get("value") : undefined;
+    const tensor = heldTensor(node);
     const [made] = node.outputs;
-    if (value?.kind !== "tensor" || made === undefined || outputs.has(made)) continue;
-    if (!isFloat(value.value.type) || value.value.dims.length === 0) continue;
-    const stored = graph.addTensor(made.name, value.value);
+    if (tensor === undefined || made === undefined || outputs.has(made)) continue;
+    if (!isFloat(tensor.type) || tensor.dims.length === 0) continue;
+    const stored = graph.addTensor(made.name, tensor);
     exchange(made, stored);
     lifted.push({ node, made, stored });
   }
@@ -78,12 +86,11 @@ function exchange(from: Value, to: Value): void {
 function isThere({ node, made, stored }: Lifted): boolean {
   const { graph } = made;
   const [output] = node.outputs;
-  const value = node.attributes.get("value");
   return (
     output === made &&
     graph.ownValue(made.name) === made &&
     graph.ownValue(stored.name) === stored &&
-    stored.tensor === value?.value
+    stored.tensor === heldTensor(node)
   );
 }
 

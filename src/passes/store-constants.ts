@@ -10,9 +10,9 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import { Miss } from "../errors.ts";
-import { allGraphs, describe, type Node } from "../graph/graph.ts";
+import { allGraphs, describe } from "../graph/graph.ts";
 import { inMemory } from "../tensor/dense.ts";
-import type { Tensor } from "../tensor/types.ts";
+import { heldTensor } from "./lift-constants.ts";
 import { type Change, definePass } from "./pass.ts";
 import { storeInPlace } from "./store.ts";
 
@@ -30,7 +30,7 @@ export const storeConstants = definePass({
         // Optional, sequence and other values that are no tensors come from nodes without inputs too.
         if (inference.at(node) instanceof Miss || graph.outputs.includes(output)) continue;
         const small = inference.operand(output)?.small;
-        const tensor = storedIn(node) ?? (small === undefined ? undefined : inMemory(small));
+        const tensor = heldTensor(node) ?? (small === undefined ? undefined : inMemory(small));
         if (tensor === undefined) continue;
         const at = describe(node);
         storeInPlace(output, tensor);
@@ -40,8 +40,3 @@ export const storeConstants = definePass({
     return { changes, misses: [] };
   },
 });
-
-function storedIn(node: Node): Tensor | undefined {
-  const [attribute] = [...node.attributes.values()];
-  return attribute?.kind === "tensor" ? attribute.value : undefined;
-}

@@ -5,7 +5,7 @@ import { infer } from "../../analysis/infer.ts";
 import { type Layer, layers } from "../../analysis/layers.ts";
 import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { storeConstants } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/lift-constants.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
@@ -54,7 +54,7 @@ export function describeModel(model: Model, path: string, size: number) {
   const { header, graph } = model;
   const operators = countOperators(graph);
   // A weight is a weight, wherever the exporter put it.
-  storeConstants(model);
+  storeWeights(model);
   const inference = infer(model);
   const costs = cost(model, inference);
   const found = layers(model, inference);

@@ -3,7 +3,7 @@ import { writeFileAtomically } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { storeConstants } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/lift-constants.ts";
 import { plotPage } from "../../report/index.ts";
 
 export interface PlotInput {
@@ -17,7 +17,7 @@ export interface PlotInput {
 /** Bytes of the page. */
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
   const model = await open(input.model);
-  storeConstants(model);
+  storeWeights(model);
   context.stage("read");
   const page = await plotPage(model, infer(model), {
     name: input.name,

@@ -6,7 +6,7 @@ import { PithError } from "../../errors.ts";
 import type { JobContext } from "../../job/job.ts";
 import { fromDense, type Matrix, rankForEnergy, singularValues } from "../../math/index.ts";
 import { open } from "../../onnx/index.ts";
-import { storeConstants } from "../../passes/lift-constants.ts";
+import { storeWeights } from "../../passes/lift-constants.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { energies } from "../inspect/savings.ts";
 
@@ -31,7 +31,7 @@ export default async function weightsJob(
   context: JobContext,
 ): Promise<readonly WeightNumbers[]> {
   const model = await open(input.model);
-  storeConstants(model);
+  storeWeights(model);
   const found = layers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");
