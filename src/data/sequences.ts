@@ -27,7 +27,8 @@ export interface SequenceOptions {
  * Texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) as a model's inputs.
  * @throws PithError E_DATA, on reading, if an input can be made of neither the text nor another column of its name.
  * @example
- * const tokenizer = await tokenizerBeside("minilm/onnx/model.onnx");
+ * const tokenizer = await openTokenizer("minilm");
+ * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
  * const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
  */
 export function tokenize(

@@ -36,7 +36,7 @@ export interface InvarianceOptions extends MetricOptions {
  * Runs samples in batches and alone, and compares the answers. A Miss for a model that takes one sample at a time.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
- * const alone = await batchInvariance(createEngine(), model, texts);
+ * const alone = await batchInvariance(createEngine(), model, data);
  * if (!(alone instanceof Miss) && alone.worst < 0.999) console.warn("a text's vector depends on its batch");
  */
 export async function batchInvariance(

@@ -40,7 +40,7 @@ const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "
  * graph optimization. Memory: all layers' outputs for one batch of each model (default 4 samples).
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
- * const { layers } = await compareLayers(createEngine(), original, quantized, calibration, { samples: 32 });
+ * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
  * layers.find(({ signalToNoise }) => signalToNoise < 20)?.layer; // the first to blame
  */
 export async function compareLayers(
