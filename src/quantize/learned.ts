@@ -12,6 +12,7 @@ import type { Layer } from "../analysis/layers.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { type Operands, pattern } from "../graph/pattern.ts";
 import { buffer, straightThrough } from "../graph/role.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { isStored } from "../passes/stored.ts";
@@ -37,22 +38,31 @@ export interface Learned {
 
 export const nothingLearned: Learned = { weights: new Map(), activations: new Map(), roundings: [] };
 
-/** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. `division` is the node that reads the value. */
-export function round(
-  emit: Emit,
-  name: string,
-  value: Value,
-  rounding: Rounding,
-  dims: readonly number[],
-): { readonly result: Value; readonly division: Node | undefined } {
-  const scale = emit.constant(float32(dims, rounding.scale), `${name}_scale`, buffer);
+const names = ["value", "scale", "low", "high"] as const;
+
+/** The rounding itself. `name` is what it is called after. */
+function write(emit: Emit, { value, scale, low, high }: Operands<(typeof names)[number]>, name = value.name): Written {
   const divided = emit.Div([value, scale]);
   const rounded = emit.named(`${name}_rounded`).Round([divided]);
   rounded.role = straightThrough;
-  const low = emit.constant(float32([], [rounding.low]), `${name}_low`, buffer);
-  const high = emit.constant(float32([], [rounding.high]), `${name}_high`, buffer);
   const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([rounded, low, high]), scale]);
   return { result, division: divided.producer };
+}
+
+interface Written {
+  readonly result: Value;
+  /** The node that reads what is rounded. */
+  readonly division: Node | undefined;
+}
+
+const operandsOf = pattern(names, (emit, operands) => write(emit, operands).result);
+
+/** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. */
+export function round(emit: Emit, name: string, value: Value, rounding: Rounding, dims: readonly number[]): Written {
+  const scale = emit.constant(float32(dims, rounding.scale), `${name}_scale`, buffer);
+  const low = emit.constant(float32([], [rounding.low]), `${name}_low`, buffer);
+  const high = emit.constant(float32([], [rounding.high]), `${name}_high`, buffer);
+  return write(emit, { value, scale, low, high }, name);
 }
 
 /** The roundings of a model; it is not changed. */
@@ -111,18 +121,10 @@ interface Found {
 }
 
 /** The rounding that a value is the result of, if it is one. */
-export function roundingAt(value: Value): Found | undefined {
-  const product = operands(value, "Mul");
-  const [rounded, low, high] = operands(product?.[0], "Clip") ?? [];
-  const divided = rounded?.role?.kind === "straight-through" ? operands(rounded, "Round")?.[0] : undefined;
-  const [from, scale] = operands(divided, "Div") ?? [];
-  if (from === undefined || scale?.tensor === undefined || scale !== product?.[1]) return undefined;
-  const [lowest, highest] = [low, high].map((bound) => bound?.tensor?.small);
-  if (lowest === undefined || highest === undefined) return undefined;
-  return { value: from, scale: scale.tensor, low: toNumbers(lowest)[0] ?? 0, high: toNumbers(highest)[0] ?? 0 };
-}
-
-function operands(value: Value | undefined, op: string): readonly (Value | undefined)[] | undefined {
-  const node = value?.producer;
-  return node?.op === op && node.domain === "" ? node.inputs : undefined;
+export function roundingAt(result: Value): Found | undefined {
+  const { value, scale, low, high } = operandsOf(result) ?? {};
+  const [lowest, highest] = [low?.tensor?.small, high?.tensor?.small];
+  if (value === undefined || scale?.tensor === undefined || lowest === undefined || highest === undefined)
+    return undefined;
+  return { value, scale: scale.tensor, low: toNumbers(lowest)[0] ?? 0, high: toNumbers(highest)[0] ?? 0 };
 }

@@ -1,0 +1,59 @@
+/**
+ * Patterns: what some code writes, found again. A pattern is written as nodes are, with `emit`, so the code that writes a thing also says what
+ * it looks like, and no one else has to name its operators.
+ */
+import { PithError } from "../errors.ts";
+import { type Emit, emitter } from "./emit.ts";
+import { Graph, type Value } from "./graph.ts";
+
+/** A value for each operand of the pattern. */
+export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
+
+/**
+ * A pattern over named operands, as a function that finds it: the operands of which a value was written like this, or undefined.
+ *
+ * Operators, the order of inputs and the roles of what comes between must be the same; one operand in several places must be one value.
+ * Nodes with attributes match nothing.
+ */
+export function pattern<Name extends string>(
+  names: readonly Name[],
+  write: (emit: Emit, operands: Operands<Name>) => Value,
+): (value: Value) => Operands<Name> | undefined {
+  const graph = new Graph();
+  const operands = record(names, (name) => graph.addInput(name, undefined));
+  const written = write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands);
+  return (value) => {
+    const found = new Map<Value, Value>();
+    if (!matches(written, value, found)) return undefined;
+    return record(names, (name) => {
+      const operand = found.get(operands[name]);
+      if (operand === undefined) throw new PithError("E_MODEL", `internal: the pattern does not use "${name}".`);
+      return operand;
+    });
+  };
+}
+
+/** Patterns are looked for in any operator set: they are written in one that has everything. */
+const newestOpset = 21;
+
+function matches(written: Value, value: Value, found: Map<Value, Value>): boolean {
+  const like = written.producer;
+  if (like === undefined) {
+    const before = found.get(written) ?? value;
+    found.set(written, before);
+    return before === value;
+  }
+  const node = value.producer;
+  if (node === undefined || node.op !== like.op || node.domain !== like.domain) return false;
+  if (written.role !== undefined && written.role.kind !== value.role?.kind) return false;
+  if (node.outputs.indexOf(value) !== like.outputs.indexOf(written)) return false;
+  if (node.inputs.length !== like.inputs.length || node.attributes.size + like.attributes.size > 0) return false;
+  return like.inputs.every((input, index) => {
+    const operand = node.inputs[index];
+    return input === undefined || operand === undefined ? input === operand : matches(input, operand, found);
+  });
+}
+
+function record<Name extends string, V>(names: readonly Name[], of: (name: Name) => V): Record<Name, V> {
+  return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, V>;
+}
