@@ -181,85 +181,66 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
 
 const key = ({ port, axis }: End): string => `${port} ${axis}`;
 
-/** Units by the layers they belong to: layers with a common unit are one group. */
+/** Layers with a common unit are one group; its units are numbered in the order in which its layers have them. */
 function collect(layers: readonly Layer[], labels: Labels, refused: ReadonlyMap<number, Miss>): readonly Group[] {
-  const drafts = new Map<number, Draft>();
-  for (const layer of layers) {
-    const units = unitsOf(layer, labels);
-    const met = new Set(units.flatMap((unit) => drafts.get(unit) ?? []));
-    // The largest takes the others in, so that no unit is moved often.
-    const draft = [...met].reduce<Draft>((a, b) => (b.units.length > a.units.length ? b : a), {
-      layers: [],
-      units: [],
-    });
-    met.delete(draft);
-    for (const other of met) {
-      draft.layers.push(...other.layers);
-      draft.units.push(...other.units);
-      for (const unit of other.units) drafts.set(unit, draft);
+  // Of each unit the first layer that has it; of each layer one before it that shares a unit, or itself.
+  const owner = new Int32Array(labels.units).fill(-1);
+  const before = Int32Array.from(layers.keys());
+  const firstOf = (layer: number): number => {
+    let at = layer;
+    while (before[at] !== at) {
+      const next = before[at] ?? at;
+      before[at] = before[next] ?? next;
+      at = next;
     }
-    draft.layers.push(layer);
-    for (const unit of units) {
-      if (drafts.get(unit) === draft) continue;
-      drafts.set(unit, draft);
-      draft.units.push(unit);
+    return at;
+  };
+  for (const [index, layer] of layers.entries()) {
+    for (const unit of unitsOf(layer, labels)) {
+      const other = owner[unit] ?? -1;
+      if (other < 0) owner[unit] = index;
+      else {
+        const [a, b] = [firstOf(other), firstOf(index)];
+        before[Math.max(a, b)] = Math.min(a, b);
+      }
     }
   }
-  return finish([...new Set(drafts.values())], layers, labels, refused);
-}
-
-interface Draft {
-  readonly layers: Layer[];
-  readonly units: number[];
-}
-
-/** Numbers the units of each group in the order in which its layers have them, and lists the axes they reach. */
-function finish(
-  drafts: readonly Draft[],
-  layers: readonly Layer[],
-  labels: Labels,
-  refused: ReadonlyMap<number, Miss>,
-): readonly Group[] {
-  const order = new Map(layers.map((layer, index) => [layer, index]));
-  const rank = (layer: Layer | undefined): number => (layer === undefined ? -1 : (order.get(layer) ?? -1));
-  const slices = new Map<Draft, Slice[]>();
-  const numbers = new Map<number, readonly [draft: Draft, number: number]>();
-  for (const draft of drafts) {
-    draft.layers.sort((a, b) => rank(a) - rank(b));
-    slices.set(draft, []);
-    let next = 0;
-    for (const layer of draft.layers) {
-      for (const unit of unitsOf(layer, labels)) if (!numbers.has(unit)) numbers.set(unit, [draft, next++]);
+  const groups = new Map<number, { layers: Layer[]; units: number; slices: Slice[]; refused: Map<number, Miss> }>();
+  const numbers = new Int32Array(labels.units).fill(-1);
+  for (const [index, layer] of layers.entries()) {
+    const first = firstOf(index);
+    const group = groups.get(first) ?? { layers: [], units: 0, slices: [], refused: new Map<number, Miss>() };
+    for (const unit of unitsOf(layer, labels)) {
+      if (numbers[unit] !== -1) continue;
+      numbers[unit] = group.units;
+      const miss = refused.get(unit);
+      if (miss !== undefined) group.refused.set(group.units, miss);
+      group.units++;
     }
+    group.layers.push(layer);
+    if (group.units > 0) groups.set(first, group);
   }
   for (const { value, axis, label } of labels.ends()) {
-    const own = new Map<Draft, Int32Array>();
-    label.forEach((unit, index) => {
-      const found = unit < 0 ? undefined : numbers.get(labels.find(unit));
-      if (found === undefined) return;
-      const [draft, number] = found;
-      const unitOf = own.get(draft) ?? new Int32Array(label.length).fill(-1);
-      own.set(draft, unitOf);
-      unitOf[index] = number;
-    });
-    for (const [draft, unitOf] of own) slices.get(draft)?.push({ value, axis, unitOf });
+    const own = new Map<number, Int32Array>();
+    for (const [index, unit] of label.entries()) {
+      const root = unit < 0 ? -1 : labels.find(unit);
+      const layer = owner[root] ?? -1;
+      if (layer < 0) continue;
+      const first = firstOf(layer);
+      let unitOf = own.get(first);
+      if (unitOf === undefined) {
+        unitOf = new Int32Array(label.length).fill(-1);
+        own.set(first, unitOf);
+      }
+      unitOf[index] = numbers[root] ?? -1;
+    }
+    for (const [first, unitOf] of own) groups.get(first)?.slices.push({ value, axis, unitOf });
   }
-  const refusedOf = new Map(drafts.map((draft) => [draft, new Map<number, Miss>()]));
-  for (const [unit, [draft, number]] of numbers) {
-    const miss = refused.get(unit);
-    if (miss !== undefined) refusedOf.get(draft)?.set(number, miss);
-  }
-  return drafts
-    .toSorted((a, b) => rank(a.layers[0]) - rank(b.layers[0]))
-    .map((draft) => ({
-      layers: draft.layers,
-      units: draft.units.length,
-      slices: slices.get(draft) ?? [],
-      refused: refusedOf.get(draft) ?? new Map<number, Miss>(),
-    }));
+  return [...groups.values()];
 }
 
-function unitsOf(layer: Layer, labels: Labels): number[] {
-  const label = labels.at({ value: layer.effective, axis: layer.role.out });
-  return [...new Set(Array.from(label ?? [], (unit) => labels.find(unit)))];
+/** The units of a layer's output channels, in order; one that several channels share comes as often. */
+function* unitsOf(layer: Layer, labels: Labels): Generator<number, void, undefined> {
+  for (const unit of labels.at({ value: layer.effective, axis: layer.role.out }) ?? [])
+    if (unit >= 0) yield labels.find(unit);
 }

@@ -36,6 +36,11 @@ export class Labels {
     for (const [value, axes] of this.#labels) for (const [axis, label] of axes) yield { value, axis, label };
   }
 
+  /** How many units were made. */
+  get units(): number {
+    return this.#parents.length;
+  }
+
   /** The unit that a unit has become. */
   find(unit: number): number {
     let at = unit;
