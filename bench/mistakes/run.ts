@@ -1,0 +1,116 @@
+/** Runs one wrong command line in a process of its own, and sees what it said and what it left. */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+export interface Mistake {
+  readonly name: string;
+  readonly words: readonly string[];
+  /** 2 where the command line is wrong, 1 where a file or the result is. */
+  readonly code: 1 | 2;
+  /** What the sentence must say, its code before it. */
+  readonly says: RegExp;
+  /** What the hint must say. */
+  readonly hint?: RegExp;
+  /** The answer is a result that says no: it stands on standard output, and nothing on standard error. */
+  readonly answer?: true;
+  /** Remarks on the way, before the sentence, are expected. */
+  readonly remarks?: true;
+  /** Tables of what was tried, before the sentence, are expected. */
+  readonly shows?: true;
+  /** Press Ctrl-C when standard error says this. */
+  readonly interruptAt?: RegExp;
+  /** Standard output goes to a disk that is full. */
+  readonly full?: true;
+}
+
+export interface Outcome {
+  readonly name: string;
+  readonly code: number | string;
+  /** The sentence. */
+  readonly said: string;
+  readonly output: string;
+  /** What is wrong about it; empty where nothing is. */
+  readonly faults: readonly string[];
+}
+
+const program = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+/** Milliseconds after which a command counts as hanging. */
+const longest = 120_000;
+
+export async function runCase(one: Mistake, folder: string, temporary: string, before: string): Promise<Outcome> {
+  const { code, out, err } = await run(one, folder, temporary);
+  const faults: string[] = [];
+  const demand = (held: boolean, fault: string): void => {
+    if (!held) faults.push(fault);
+  };
+  const lines = (one.answer === true ? out : err).trimEnd().split("\n");
+  const hint = lines.at(-1)?.startsWith("hint: ") === true ? lines.pop() : undefined;
+  const sentence = lines.at(-1) ?? "";
+  demand(code === one.code, `exit code ${code} instead of ${one.code}`);
+  demand(!/internal:|^\s+at .*:\d+\)?$|node:internal/m.test(err + out), "a stack trace");
+  demand(fingerprint(folder) === before, "the folder changed");
+  demand(one.says.test(one.answer === true ? out : sentence), `it does not say ${one.says}`);
+  if (one.hint !== undefined) demand(one.hint.test(hint ?? ""), `the hint does not say ${one.hint}`);
+  if (one.answer === true) demand(err === "", "something on standard error");
+  else {
+    demand(one.shows === true || out === "", "something on standard output");
+    demand(/^E_[A-Z_]+: [^\n]+[.?]$/.test(sentence), "no sentence");
+    demand(one.remarks === true || lines.length === 1, `${lines.length} lines on standard error`);
+  }
+  const said = one.answer === true ? lines.join(" ").trim() : sentence;
+  return { name: one.name, code, said: said.length > 140 ? `${said.slice(0, 139)}…` : said, output: out + err, faults };
+}
+
+interface Ran {
+  readonly code: number | string;
+  readonly out: string;
+  readonly err: string;
+}
+
+function run({ words, interruptAt, full }: Mistake, folder: string, temporary: string): Promise<Ran> {
+  const target = full === true ? openSync("/dev/full", "w") : "pipe";
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", program, ...words], {
+      cwd: folder,
+      env: { ...process.env, TMPDIR: temporary, NO_COLOR: "1" },
+      stdio: ["ignore", target, "pipe"],
+    });
+    const text = { out: "", err: "" };
+    let interrupted = false;
+    const timer = setTimeout(() => child.kill("SIGKILL"), longest);
+    child.stdout?.on("data", (chunk) => {
+      text.out += chunk;
+    });
+    child.stderr?.on("data", (chunk) => {
+      text.err += chunk;
+      if (interruptAt?.test(text.err) !== true || interrupted) return;
+      interrupted = true;
+      child.kill("SIGINT");
+    });
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      if (typeof target === "number") closeSync(target);
+      resolve({ code: code ?? signal ?? "none", ...text });
+    });
+  });
+}
+
+/** Of everything in a folder: names, kinds and contents. */
+export function fingerprint(folder: string): string {
+  const hash = createHash("sha256");
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
+  for (const name of names) {
+    const path = join(folder, name);
+    const facts = lstatSync(path);
+    hash.update(`${name}\0`);
+    if (facts.isSymbolicLink()) hash.update(readlinkSync(path));
+    else if (facts.isFile()) hash.update(readFileSync(path));
+  }
+  return hash.digest("hex");
+}
