@@ -5,7 +5,7 @@
 
 import type { Engine, Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { zeros } from "../tensor/dense.ts";
 import { type Dim, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
@@ -68,7 +68,7 @@ export async function compareOutputs(
     for (const [attempt, assignment] of assignments(original, sizes).entries()) {
       signal.throwIfAborted();
       if (found.inputs === wanted) break;
-      const feeds = { ...madeUp(original, assignment, random(seed, `compare ${attempt}`)), ...set };
+      const feeds = { ...madeUp(original.graph.feeds, assignment, random(seed, `compare ${attempt}`)), ...set };
       const expected = await runIfItDoes(first, feeds, names);
       if (typeof expected === "string") {
         refused = expected;
@@ -115,17 +115,25 @@ function canBeMadeUp(type: Model["graph"]["inputs"][number]["type"]): boolean {
   return type?.dims !== undefined && !["string", "complex64", "complex128"].includes(type.type);
 }
 
-type Assignment = (name: string) => number;
+/** The size of a named dimension. */
+export type Assignment = (name: string) => number;
 
-/** Sizes for the names, from what runs most often to what runs seldom: several times small, then growing sequences and images. */
-function assignments(model: Model, sizes: ReadonlyMap<string, number>): readonly Assignment[] {
+/** What names of dimensions are likely to stand for: samples, what a cache holds, and all the rest. */
+export function guessedSizes(
+  model: Model,
+  sizes: ReadonlyMap<string, number>,
+  batch: number,
+  length: number,
+): Assignment {
   const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || name === firstName(model);
   const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
   const total = (name: string): boolean => /total|\+/.test(name);
-  const shape =
-    (batch: number, length: number): Assignment =>
-    (name) =>
-      sizes.get(name) ?? (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : length);
+  return (name) => sizes.get(name) ?? (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : length);
+}
+
+/** Sizes for the names, from what runs most often to what runs seldom: several times small, then growing sequences and images. */
+function assignments(model: Model, sizes: ReadonlyMap<string, number>): readonly Assignment[] {
+  const shape = (batch: number, length: number): Assignment => guessedSizes(model, sizes, batch, length);
   const open = model.graph.feeds.some(({ type }) => type?.dims?.some(isSymbolic));
   if (!open) return [1, 2, 3, 4].map(() => shape(1, 1));
   const lengths = [1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576];
@@ -139,14 +147,15 @@ function firstName(model: Model): string | undefined {
   return firsts.size === 1 && only !== undefined && isSymbolic(only) ? only.text : undefined;
 }
 
-function madeUp(model: Model, assignment: Assignment, numbers: Random): Batch {
+/** One batch of inputs; those of strings or of unknown rank are left out. */
+export function madeUp(feeds: readonly Pick<Value, "name" | "type">[], assignment: Assignment, numbers: Random): Batch {
   const fixed = (dim: Dim): number => {
     if (!isSymbolic(dim)) return dim;
     const words = Object.fromEntries([...dim.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]));
     return dimValue(dim, words) ?? assignment(dimText(dim));
   };
   return Object.fromEntries(
-    model.graph.feeds.flatMap(({ name, type }): [string, Dense][] => {
+    feeds.flatMap(({ name, type }): [string, Dense][] => {
       if (type?.dims === undefined || type.type === "string") return [];
       return [[name, fill(zeros(type.type, type.dims.map(fixed)), numbers)]];
     }),
