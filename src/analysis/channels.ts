@@ -57,16 +57,41 @@ export function channelGroups(model: Model, inference: Inference): readonly Grou
   const rules = rulesOf(model, inference);
   for (const layer of layers) labels.start(layer.effective, layer.role.out);
   const backwards = rules.toReversed();
+  const done = new Map<Rule, Done>();
   do {
     let changed: boolean;
     do {
       const before = labels.changes;
-      for (const rule of rules) spread(rule, labels);
-      for (const rule of backwards) spread(rule, labels);
+      for (const rule of rules) spreadOnce(rule, labels, done);
+      for (const rule of backwards) spreadOnce(rule, labels, done);
       changed = labels.changes !== before;
     } while (changed);
   } while (rules.some((rule) => joinAlternatives(rule, labels)));
   return collect(layers, labels, refusals(model, rules, labels));
+}
+
+/** How far labels had come when a rule was last followed. */
+interface Done {
+  readonly changes: number;
+  readonly joins: number;
+}
+
+/**
+ * Follows a rule unless it would find what it found before: no position of its values got a unit since, and, where images count, no two
+ * units became one. A deep network is swept as often as labels have to travel through it, and most of it is at rest in most sweeps.
+ */
+function spreadOnce(rule: Rule, labels: Labels, done: Map<Rule, Done>): void {
+  const last = done.get(rule);
+  const since = last?.changes ?? -1;
+  const isAtRest = rule.links.every(
+    ({ from, to, images }) =>
+      labels.reachedAt(from.value) <= since &&
+      labels.reachedAt(to.value) <= since &&
+      (images === undefined || labels.joins === last?.joins),
+  );
+  if (isAtRest) return;
+  done.set(rule, { changes: labels.changes, joins: labels.joins });
+  spread(rule, labels);
 }
 
 /** Follows every link of a rule in both directions. */

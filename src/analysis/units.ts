@@ -10,6 +10,9 @@ export interface Along {
 export class Labels {
   /** Counts positions that got a unit and units that became one: unchanged means that nothing happened. */
   changes = 0;
+  /** Of `changes` those in which two units became one. */
+  joins = 0;
+  readonly #reached = new Map<Value, number>();
   readonly #labels = new Map<Value, Map<number, Int32Array>>();
   /** Union-find with path halving: a unit's parent, itself at the root. */
   readonly #parents: number[] = [];
@@ -20,11 +23,17 @@ export class Labels {
     if (label === undefined) return;
     for (let index = 0; index < label.length; index++)
       if (label[index] === -1) label[index] = this.#parents.push(this.#parents.length) - 1;
+    this.#reached.set(value, ++this.changes);
   }
 
   /** Unit of each index along an axis, -1 for none; undefined if no index has one. Units may have become others since: see `find`. */
   at({ value, axis }: Along): Int32Array | undefined {
     return value === undefined ? undefined : this.#labels.get(value)?.get(axis);
+  }
+
+  /** The count of changes when a position of a value last got a unit. */
+  reachedAt(value: Value | undefined): number {
+    return value === undefined ? 0 : (this.#reached.get(value) ?? 0);
   }
 
   /** The axes of a value that units have reached. */
@@ -61,12 +70,14 @@ export class Labels {
     if (present < 0) {
       label[index] = unit;
       this.changes++;
+      if (end.value !== undefined) this.#reached.set(end.value, this.changes);
       return;
     }
     const [a, b] = [this.find(present), this.find(unit)];
     if (a === b) return;
     this.#parents[Math.max(a, b)] = Math.min(a, b);
     this.changes++;
+    this.joins++;
   }
 
   /** The unit that all of these positions have; -1 if they have none, or several. */
