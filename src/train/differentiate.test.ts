@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { infer } from "../analysis/infer.ts";
 import { createEngine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -8,6 +9,7 @@ import { verify } from "../graph/verify.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { differentiate, type Training } from "./differentiate.ts";
+import { parametersOf } from "./parameters.ts";
 
 const engine = createEngine();
 
@@ -125,6 +127,74 @@ graph (x: float32[2, 3]) -> (loss) {
     const outputs = await run(step, { x, ...(await stored(model)) });
     const sums = [0, 1, 2].map((column) => 0.5 * ((x.data[column] ?? 0) + (x.data[column + 3] ?? 0)));
     expect(numbers(outputs, gradients.get("w"))).toEqual([...sums, ...sums]);
+  });
+
+  describe("graphs inside nodes", () => {
+    // As EmbeddingBag is exported: each step looks up a row of a table from outside.
+    const bags = `opset 21
+graph (x: float32[2, 3]) -> (loss) {
+  n: int64[] = [2]
+  table: float32[5, 3] = random(seed 1)
+  w: float32[3, 4] = random(seed 2)
+  rows = Loop (n, _) {body=graph (i: int64[], go: bool[]) -> (on, row) {
+    on = Identity (go)
+    row = Gather (table, i)
+  }}
+  first = MatMul (x, w)
+  h = Mul (x, rows)
+  l1 = ReduceSum (h) {keepdims=0}
+  l2 = ReduceSum (first) {keepdims=0}
+  loss = Add (l1, l2)
+}`;
+
+    it("a parameter that a graph inside a node takes from outside is refused by name", () => {
+      expect(() => differentiate(parseModel(bags), byName("table"))).toThrow(
+        /Loop "rows" has no gradient by "table": a graph inside it takes that from outside/,
+      );
+      expect(() => differentiate(parseModel(bags), byName("w", "table"))).toThrow(/by "table"/);
+    });
+
+    it("so is what is computed from one, several graphs deep", () => {
+      const deep = `opset 21
+graph (x: float32[2], flag: bool[]) -> (loss) {
+  w: float32[2] = [3, 5]
+  doubled = Add (w, w)
+  y = If (flag) {then_branch=graph () -> (z) {
+    z = If (flag) {then_branch=graph () -> (a) { a = Mul (x, doubled) }, else_branch=graph () -> (b) { b = Neg (x) }}
+  }, else_branch=graph () -> (c) { c = Abs (x) }}
+  loss = ReduceSum (y) {keepdims=0}
+}`;
+      expect(() => differentiate(parseModel(deep), byName("w"))).toThrow(/If "y" has no gradient by "doubled"/);
+    });
+
+    it("so is a parameter that is stored in one", () => {
+      const branch = `opset 21
+graph (x: float32[2], flag: bool[]) -> (loss) {
+  v: float32[2] = [1, 2]
+  y = If (flag) {then_branch=graph () -> (z) { w: float32[2] = [3, 5]; z = Mul (x, w) }, else_branch=graph () -> (c) { c = Abs (x) }}
+  s = Mul (y, v)
+  loss = ReduceSum (s) {keepdims=0}
+}`;
+      expect(() => differentiate(parseModel(branch), byName("v", "w"))).toThrow(
+        /"w" is stored in a graph inside If "y": no gradient comes out of there/,
+      );
+      expect([...differentiate(parseModel(branch), byName("v")).gradients.keys()]).toEqual(["v"]);
+    });
+
+    it("it counts as a parameter, so that nothing is frozen without a word", () => {
+      const model = parseModel(bags);
+      const found = [...parametersOf(model, infer(model))].map(({ name }) => name);
+      expect(found.sort()).toEqual(["table", "w"]);
+    });
+
+    it("other parameters are trained beside it, and what is not part of the loss is in nobody's way", async () => {
+      const { step, gradients } = differentiate(parseModel(bags), byName("w"));
+      const outputs = await run(step, { x, ...(await stored(parseModel(bags))) });
+      const column = [0, 1, 2].map((at) => (x.data[at] ?? 0) + (x.data[at + 3] ?? 0));
+      expect(numbers(outputs, gradients.get("w"))).toEqual(column.flatMap((sum) => [sum, sum, sum, sum]));
+      const apart = differentiate(parseModel(bags), { ...byName("w", "table"), loss: "l2" });
+      expect([...apart.gradients.keys()]).toEqual(["w"]);
+    });
   });
 
   it("an operator without a gradient is refused with its name and reason", () => {

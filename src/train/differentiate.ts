@@ -16,7 +16,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
-import { describe, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
@@ -74,6 +74,11 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     );
   }
 
+  const inside = storedInside(graph, options.wrt);
+  if (inside !== undefined) {
+    const place = `"${inside.value.name}" is stored in a graph inside ${describe(inside.node)}`;
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: no gradient comes out of there.`, { hint: trainTheRest });
+  }
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
     throw new PithError("E_NAME", "There is nothing to differentiate by: no parameter is selected.");
@@ -143,10 +148,27 @@ function lowerFused(model: Model): Inference {
 function downstream(graph: Graph, sources: readonly Value[]): ReadonlySet<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes()) {
-    if (!node.inputs.some((input) => input !== undefined && reached.has(input))) continue;
+    if (!usedValues(node).some((value) => reached.has(value))) continue;
     for (const output of node.outputs) if (output !== undefined) reached.add(output);
   }
   return reached;
+}
+
+const trainTheRest = "Train only the layers after it (layers), or leave it out of the loss.";
+
+/** What is to be trained and stands in a graph inside a node, and the node of the main graph that holds it. */
+function storedInside(
+  graph: Graph,
+  wrt: DifferentiateOptions["wrt"],
+): { readonly node: Node; readonly value: Value } | undefined {
+  for (const node of graph.nodes()) {
+    for (const outermost of subgraphs(node)) {
+      for (const inner of allGraphs(outermost)) {
+        for (const value of inner.values()) if (value.tensor !== undefined && wrt(value)) return { node, value };
+      }
+    }
+  }
+  return undefined;
 }
 
 interface Contributions {
@@ -221,7 +243,16 @@ function backwards(
       const value = node.inputs[input];
       return value !== undefined && varying.has(value);
     };
-    if (!upstream.some((up) => up !== undefined) || !node.inputs.some((_, input) => wanted(input))) continue;
+    if (!upstream.some((up) => up !== undefined)) continue;
+    // Entries give gradients of inputs; what a graph inside takes from outside is none.
+    const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
+    if (taken !== undefined) {
+      const place = `${describe(node)} has no gradient by "${taken.name}"`;
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: a graph inside it takes that from outside.`, {
+        hint: trainTheRest,
+      });
+    }
+    if (!node.inputs.some((_, input) => wanted(input))) continue;
     const take = (input: number): Contribution | undefined => {
       const value = node.inputs[input];
       return value === undefined || !wanted(input) ? undefined : sums.take(value);
@@ -252,7 +283,7 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
   const found = bound instanceof Miss ? bound : bound.gradient(scope);
   if (found instanceof Miss) {
     throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${found.reason}.`, {
-      hint: "Train only the layers after it (layers), or leave it out of the loss.",
+      hint: trainTheRest,
     });
   }
   return found;

@@ -3,7 +3,7 @@
 import type { Inference } from "../analysis/infer.ts";
 import { storedRoot } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { DataType } from "../tensor/types.ts";
 
@@ -19,13 +19,13 @@ export function isHalf(type: DataType): type is "float16" | "bfloat16" {
 
 /**
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters, as their entries
- * say, found through masks. A value with any other role (mask, buffer, state) is none.
+ * say, found through masks, in graphs inside nodes too. A value with any other role (mask, buffer, state) is none.
  */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const value of model.graph.values())
     if (value.role?.kind === "parameter" && value.tensor !== undefined) found.add(value);
-  for (const node of model.graph.nodes()) {
+  for (const node of nodesIn(model.graph)) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     for (const input of bound.parameters()) {
@@ -36,4 +36,8 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
     }
   }
   return found;
+}
+
+function* nodesIn(graph: Graph): Generator<Node> {
+  for (const each of allGraphs(graph)) yield* each.nodes();
 }
