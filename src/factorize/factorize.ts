@@ -16,9 +16,9 @@ import { type Layer, layers as layersOf, selectLayers } from "../analysis/layers
 import { noLayers } from "../analysis/no-layers.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { checkForm } from "../graph/schema.ts";
 import {
   fromDense,
   largestRankThatSaves,
@@ -34,13 +34,13 @@ import {
   truncate,
   truncatedSvd,
 } from "../math/index.ts";
-import type { WeightRole } from "../ops/index.ts";
+import type { Factored } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, removeUnused } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { float32, inMemory } from "../tensor/dense.ts";
+import { inMemory } from "../tensor/dense.ts";
 
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
 
@@ -107,13 +107,18 @@ async function factorizeLayers(
     if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
     context.progress(index, chosen.length);
     const key = `${layer.role.out} ${layer.effective.name}`;
+    const factored = factoredOf(layer);
+    if (factored instanceof Miss) {
+      misses.push(factored);
+      continue;
+    }
     const factors = known.get(key) ?? (await factorsOf(model, layer, options, multiply, context));
     if (factors instanceof Miss) {
       misses.push(factors);
       continue;
     }
     known.set(key, factors);
-    split(model, layer, factors);
+    split(model, layer, factored, factors);
     const { rank, relativeError } = factors;
     const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
     changes.push({ at: layer.name, what, decidedBy: "global" });
@@ -130,14 +135,8 @@ interface Factors {
   readonly up: Value;
 }
 
-async function factorsOf(
-  model: Model,
-  layer: Layer,
-  options: Options,
-  multiply: Multiply,
-  context: Context,
-): Promise<Factors | Miss> {
-  const { weight, effective, role, name } = layer;
+/** How a layer is written as two, or why it cannot be. */
+function factoredOf({ weight, effective, role, name }: Layer): Factored | Miss {
   const type = weight.tensor?.type;
   if (weight.tensor !== undefined && !isFloat(weight.tensor.type)) return new Miss(`its weight is ${type}`, name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it: lower it first`, name);
@@ -148,8 +147,17 @@ async function factorsOf(
     return new Miss(`its weight is ${type}, and read as ${effective.type?.type}`, name);
   if (isRounded(effective)) return new Miss("its weight is rounded: factorize first, and round what comes of it", name);
   if (weight.role?.kind === "tied") return new Miss(`its weight is tied to "${weight.role.name}"`, name);
+  return role.factored ?? new Miss("its operator does not say how it is two layers", name);
+}
 
-  const [outputs, inputs] = [layer.outputs, layer.inputs];
+async function factorsOf(
+  model: Model,
+  layer: Layer,
+  options: Options,
+  multiply: Multiply,
+  context: Context,
+): Promise<Factors | Miss> {
+  const { weight, effective, role, name, outputs, inputs } = layer;
   const limit = largestRankThatSaves(outputs, inputs);
   if (options.rank !== undefined && options.rank > limit) return tooLarge(options.rank, limit, name);
   if (options.ratio !== undefined && rankForRatio(outputs, inputs, options.ratio) < 1)
@@ -169,8 +177,8 @@ async function factorsOf(
   const down = transpose(scaleColumns(truncated.v, roots));
   const place = (matrix: Matrix): Matrix => (role.out === 0 ? matrix : transpose(matrix));
   const store = (matrix: Matrix, part: string): Value => {
-    const laid = place(matrix);
-    return model.graph.addTensor(`${name}.${part}.weight`, inMemory(toDense(type, laid)), weight.role);
+    const laid = toDense(weight.tensor?.type === "float64" ? "float64" : "float32", place(matrix));
+    return model.graph.addTensor(`${name}.${part}.weight`, inMemory(laid), weight.role);
   };
   return { rank, relativeError: truncated.relativeError, down: store(down, "down"), up: store(up, "up") };
 }
@@ -196,55 +204,12 @@ function tooLarge(rank: number, limit: number, at: string): Miss {
   );
 }
 
-/** Attributes that scale or turn the data: they are said once, on the side where they belong. */
-const onlyOnUp = new Set(["alpha", "beta"]);
-const onlyOnDown = (role: WeightRole): ReadonlySet<string> => new Set([role.data === 0 ? "transA" : "transB"]);
-
-/** Puts two nodes of the layer's own operator in its place. */
-function split(model: Model, layer: Layer, { down, up }: Factors): void {
-  const { graph } = model;
-  const { node, role, name } = layer;
+/** Puts two layers, as the operator's entry writes them, in the place of one. */
+function split(model: Model, { node, name }: Layer, factored: Factored, factors: Factors): void {
   const [output] = node.outputs;
-  const attributesBut = (left: ReadonlySet<string>) => new Map([...node.attributes].filter(([key]) => !left.has(key)));
-  const operands = (data: Value | undefined, weight: Value, bias?: Value | undefined): (Value | undefined)[] => {
-    const inputs: (Value | undefined)[] = [];
-    inputs[role.data] = data;
-    inputs[role.input] = weight;
-    if (bias !== undefined && role.bias !== undefined) inputs[role.bias] = bias;
-    return inputs;
-  };
-  const half = (part: "down" | "up", inputs: (Value | undefined)[], left: ReadonlySet<string>): Value => {
-    const { op, domain } = node;
-    // A weight that two nodes share makes two pairs of nodes: they are told apart by number.
-    const output = graph.freshName(`${name}.${part}.output`);
-    const made = graph.addNode(
-      {
-        op,
-        domain,
-        name: output.replace(".output", ""),
-        inputs,
-        outputs: [output],
-        attributes: attributesBut(left),
-      },
-      { before: node },
-    );
-    const [value] = made.outputs;
-    if (value === undefined) throw new PithError("E_MODEL", `Layer "${name}" has no output.`);
-    return value;
-  };
-  // Before opset 11 the bias may not be left out.
-  const version = model.opsets.get(node.domain) ?? 1;
-  const plain = operands(node.inputs[role.data], down);
-  const legal = checkForm(node.domain, node.op, version, { inputs: plain, outputs: node.outputs, attributes: [] });
-  const zeros = (): Value => graph.addTensor(`${name}.down.bias`, inMemory(float32([1], [0])));
-  const between = half(
-    "down",
-    legal instanceof Miss ? operands(node.inputs[role.data], down, zeros()) : plain,
-    onlyOnUp,
-  );
-  const replacement = half("up", operands(between, up, layer.bias), onlyOnDown(role));
   if (output === undefined) return;
+  const emit = emitInto(model, { before: node, by: "factorize" });
+  const replacement = factored(emit, node.inputs, { ...factors, name });
   replacement.type = output.type;
-  graph.replaceUses(output, replacement);
-  graph.removeNode(node);
+  model.graph.substitute(output, replacement);
 }

@@ -137,7 +137,19 @@ export interface WeightRole {
   readonly stack?: number;
   /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
   readonly part?: string;
+  /** The layer as two thinner ones; left out where the weight is no plain matrix. */
+  readonly factored?: Factored;
 }
+
+/**
+ * Writes a layer whose weight is up · down, given its inputs: first the product with `down`, then that with `up`. Both lie as the weight does.
+ * What else the operator does, it does once. `name` is what the values are called after.
+ */
+export type Factored = (
+  emit: Emit,
+  inputs: readonly (Value | undefined)[],
+  factors: { readonly down: Value; readonly up: Value; readonly name: string },
+) => Value;
 
 /** y = scale · x + shift for each index of an axis, with numbers that are stored: batch normalization, a product with a vector. */
 export interface Affine {

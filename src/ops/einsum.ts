@@ -16,6 +16,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site, type WeightRole } from "./define.ts";
+import { inTwo } from "./products.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
@@ -130,6 +131,12 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   }, spread);
 }
 
+/** The equation as an attribute says it. */
+function equationOf(s: Equation): string {
+  const spell = spelling(s);
+  return `${s.operands.map(spell).join(",")}->${spell(s.result)}`;
+}
+
 /** The layer in a product of an activation with a stored matrix: each of its two axes is either summed over or kept. */
 function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
@@ -152,6 +159,8 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
     data: 1 - input,
     dataAxis: data.indexOf(name(shared)),
     outputAxis: s.result.indexOf(name(out)),
+    // The equation names axes, not their sizes: it holds for either product.
+    factored: inTwo(input, (emit, operands) => emit.Einsum(operands, { equation: equationOf(s) })),
   };
 }
 

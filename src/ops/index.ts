@@ -132,6 +132,7 @@ export type {
   Cut,
   Facet,
   FacetName,
+  Factored,
   GradientScope,
   Inferred,
   NodeChange,

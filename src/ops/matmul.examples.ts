@@ -82,6 +82,16 @@ export const matmulExamples: readonly Example[] = [
     { misses: { quantize: "the weight is the left operand" } },
   ),
   example(
+    "Gemm with a bias that is computed",
+    "(x: float32[batch, 3], c: float32[batch, 1]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w, c) {alpha=0.5}",
+    { misses: { quantize: "scales its product (alpha)" } },
+  ),
+  example(
+    "Gemm of opset 9, with transposed data and a scaled bias",
+    "(x: float32[3, batch]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transA=1, transB=1, beta=2.0}",
+    { opset: 9, misses: { quantize: "the data operand is transposed" } },
+  ),
+  example(
     "Gemm of opset 7",
     "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y = Gemm(x, w, b)",
     { opset: 7 },

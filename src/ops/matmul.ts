@@ -14,12 +14,13 @@ import {
   alwaysChanges,
   defineOp,
   type Facet,
+  type Factored,
   type Op,
   type QuantizeRule,
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { matmulDims, matmulLinks, matmulWeight } from "./products.ts";
+import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./products.ts";
 import { dimsAt, fixed, integersConstant, multiplyDims, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
 
 const primitive = new Miss("is primitive");
@@ -88,7 +89,11 @@ const MatMul = defineOp<null>({
   },
   unchanged: alwaysChanges,
   parameters: storedOperand,
-  weight: (_, site) => matmulWeight(site),
+  weight: (_, site) => {
+    const role = matmulWeight(site);
+    if (role instanceof Miss) return role;
+    return { ...role, factored: inTwo(role.input, (emit, operands) => emit.MatMul(operands)) };
+  },
   axes: (_, site) => {
     const links = matmulLinks(site);
     return links instanceof Miss ? links : { links };
@@ -130,6 +135,26 @@ interface GemmSettings {
   readonly transB: boolean;
 }
 
+/** What turns the data is said of the first product; factors and the bias belong to the second. */
+function gemmFactored(
+  s: GemmSettings,
+  { version }: Site,
+  input: number,
+): { readonly factored: Factored } | Record<never, never> {
+  // That broadcasting is said by an attribute is older than what is written here.
+  if (version < 7) return {};
+  const turns = (operand: number, part: "down" | "up", turned: boolean): number =>
+    turned && (operand === input || part === "down") ? 1 : 0;
+  const factored = inTwo(input, (emit, operands, part, [, , bias]) => {
+    const turned = { transA: turns(0, part, s.transA), transB: turns(1, part, s.transB) };
+    if (part === "up") return emit.Gemm([...operands, bias], { ...turned, alpha: s.alpha, beta: s.beta });
+    // Before opset 11 the bias may not be left out.
+    const zero = (): Value => scalar(emit, typeOf(operands[input]), 0);
+    return emit.Gemm(version < 11 ? [...operands, zero()] : operands, turned);
+  });
+  return { factored };
+}
+
 function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
   const [a, b, c] = site.inputs;
   const bias = c?.stored === true ? { bias: 2 } : {};
@@ -147,11 +172,22 @@ function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
       outputAxis: 1,
       ...at,
       ...bias,
+      ...gemmFactored(s, site, 1),
     };
   }
   if (a?.stored === true && b?.stored === false) {
     const out = s.transA ? 1 : 0;
-    return { input: 0, out, in: 1 - out, groups: 1, data: 1, dataAxis: s.transB ? 1 : 0, outputAxis: 0, ...bias };
+    return {
+      input: 0,
+      out,
+      in: 1 - out,
+      groups: 1,
+      data: 1,
+      dataAxis: s.transB ? 1 : 0,
+      outputAxis: 0,
+      ...bias,
+      ...gemmFactored(s, site, 0),
+    };
   }
   return new Miss("both operands are activations");
 }

@@ -22,7 +22,7 @@ import {
   type WeightRole,
 } from "./define.ts";
 import { type Activation, activate, readActivation } from "./microsoft-activation.ts";
-import { matmulDims, matmulLinks, matmulWeight } from "./products.ts";
+import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./products.ts";
 import { dimsAt, multiplyDims, need, product, scalar, typeOf } from "./rules.ts";
 
 const microsoft = "com.microsoft";
@@ -78,6 +78,13 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: given(own, role.out),
     in: given(own, role.in),
     dataAxis: given(data, role.dataAxis),
+    // What turns the data is said of the first product, the factor of the second. Batch axes are turned of equal ranks only: not here.
+    factored: inTwo(own, (emit, operands, part) => {
+      const turned = (operand: 0 | 1): number =>
+        s.transposed[operand] && (operand === own || part === "down") ? 1 : 0;
+      const settings = { transA: turned(0), transB: turned(1), alpha: part === "up" ? s.alpha : 1 };
+      return emit["com.microsoft.FusedMatMul"](operands, settings);
+    }),
   };
 }
 

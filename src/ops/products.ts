@@ -1,7 +1,9 @@
 /** What every matrix product knows of its operands, whatever the numbers are: dimensions, which operand is a weight, how axes go together. */
 import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
-import type { AxisLink, Operand, Site, WeightRole } from "./define.ts";
+import type { AxisLink, Factored, Operand, Site, WeightRole } from "./define.ts";
 import { broadcast, dimsAt } from "./rules.ts";
 
 /** The site with only these of its inputs, in this order: for operators that keep scales between their operands. */
@@ -22,6 +24,25 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   }
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
+
+/**
+ * A layer with the weight at `input` as two products of `half`'s making: of the data with the thin matrix that comes first ("down"), of the
+ * result with the other ("up").
+ */
+export function inTwo(
+  input: number,
+  half: (emit: Emit, operands: Inputs, part: "down" | "up", given: Inputs) => Value,
+): Factored {
+  return (emit, inputs, { name, ...factors }) => {
+    const product = (data: Value | undefined, part: "down" | "up"): Value => {
+      const operands = input === 0 ? [factors[part], data] : [data, factors[part]];
+      return half(emit.named(`${name}.${part}.output`), operands, part, inputs);
+    };
+    return product(product(inputs[1 - input], "down"), "up");
+  };
+}
+
+type Inputs = readonly (Value | undefined)[];
 
 /** NumPy's rule for stacks of matrices; `shared` is the axis that is summed over. */
 export function matmulDims(site: Site): { readonly dims: readonly Dim[]; readonly shared: Dim } | Miss {
