@@ -17,9 +17,12 @@ export function integer(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** 91.5 % */
+/** 91.5 %; 99.95 % where one digit less would say all. */
 export function percent(fraction: number, digits = 1): string {
-  return `${minus((100 * fraction).toFixed(digits))} %`;
+  const text = (100 * fraction).toFixed(digits);
+  const rounded = Number(text) / 100;
+  const saysAll = (rounded === 1 || rounded === 0) && rounded !== fraction;
+  return saysAll && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
 /** 7.9 ×: how many times one number is another. */
