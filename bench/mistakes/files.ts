@@ -44,13 +44,17 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-const rounding = `opset 21
+/** Determinants have no gradient. */
+const determined = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
-  head.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
-  head.bias: float32[2] parameter = zeros
-  scores = Gemm "head" (features, head.weight, head.bias) {transB=1}
-  codes = Mod(scores, head.weight) {fmod=1}
-  logits = Mul(scores, codes)
+  spread.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [1, 1], [0, 2]]
+  square: int64[3] = [-1, 2, 2]
+  last: int64[1] = [1]
+  between = Gemm "spread" (features, spread.weight) {transB=1}
+  matrix = Reshape(between, square)
+  number = Det(matrix)
+  column = Unsqueeze(number, last)
+  logits = Mul(column, features)
 }
 `;
 
@@ -85,7 +89,7 @@ async function makeModels(at: (name: string) => string): Promise<void> {
   await save(model, at("net.onnx"));
   await save(parseModel(pictures), at("pictures.onnx"));
   await save(parseModel(foreign), at("foreign.onnx"));
-  await save(parseModel(rounding), at("rounding.onnx"));
+  await save(parseModel(determined), at("determined.onnx"));
   await save(parseModel(lopsided), at("lopsided.onnx"));
   await save(parseModel(sums.replace("opset 21", "opset 99")), at("opset99.onnx"));
   const quantized = model.clone();
@@ -177,7 +181,8 @@ function makeData(write: (name: string, content: string | Uint8Array) => void, a
   write("module.mjs", "export default 3;\n");
   mkdirSync(at("photos"));
   const data = new Uint8Array(8 * 8 * 3).fill(100);
-  for (const name of ["one", "two"]) write(`photos/${name}.png`, encode({ width: 8, height: 8, channels: 3, data }));
+  for (let photo = 0; photo < 12; photo++)
+    write(`photos/${photo}.png`, encode({ width: 8, height: 8, channels: 3, data }));
   mkdirSync(at("spoiled"));
   for (const name of ["cat", "dog"]) {
     mkdirSync(at(`spoiled/${name}`));

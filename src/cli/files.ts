@@ -1,10 +1,11 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
 import { readdirSync, rmSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { access, appendFile, constants, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { failure } from "../platform/node-failure.ts";
 
 /** The model's own file and those that hold weights for it. */
 export function filesOf(model: Model, path: string): readonly string[] {
@@ -35,6 +36,21 @@ export async function requireWritable(path: string): Promise<void> {
     throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory() === true) throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`);
+  await requireAccess(folder, path);
+}
+
+/** @throws PithError E_FILE where nobody may write into a folder, as far as the system says so beforehand. */
+export async function requireAccess(folder: string, path: string): Promise<void> {
+  await access(folder, constants.W_OK).catch((cause) => {
+    throw failure(`"${path}" cannot be written`, cause);
+  });
+}
+
+/** Appends to a file, which is made if there is none. @throws PithError E_FILE if it cannot be written. */
+export async function appendText(path: string, text: string): Promise<void> {
+  await appendFile(path, text).catch((cause) => {
+    throw failure(`"${path}" cannot be written`, cause);
+  });
 }
 
 /**

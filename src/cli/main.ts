@@ -15,11 +15,15 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe may leave early: `pith inspect model.onnx | head`.
+// The reader of a pipe may leave early: `pith inspect model.onnx | head`. A result that nobody got is a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(exitCode.ok);
+  if (error.code === "EPIPE") process.exit(exitCode.ok);
+  const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;
+  process.stderr.write(`E_FILE: Standard output cannot be written: ${reason}.\n`);
+  process.exit(exitCode.failed);
 });
+// There is nowhere left to say it.
+process.stderr.on("error", () => process.exit(exitCode.failed));
 
 process.exitCode = await runProgram(process.argv.slice(2), {
   out: process.stdout,

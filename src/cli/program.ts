@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, PithError } from "../errors.ts";
+import { nearest } from "../graph/nearest.ts";
 import type { Job } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
@@ -125,9 +126,10 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     else result.print(terminal);
     if (result.goalMissed === true) code = exitCode.failed;
   };
+  let asked: Command | undefined;
   try {
     const program = await buildProgram(words, surroundings, execute);
-    const asked = program.commands.find((command) => command.name() === words[0]);
+    asked = program.commands.find((command) => command.name() === words[0]);
     const settled = asked === undefined ? words : (await import("./options.ts")).settleFlags(asked, words);
     await program.parseAsync([...settled], { from: "user" });
     return code;
@@ -136,8 +138,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const command = (surroundings.commands ?? commands).find(({ name }) => name === words[0])?.name;
-    const failure = error instanceof CommanderError ? usageError(error, command) : stopped(error, signal);
+    const failure = error instanceof CommanderError ? usageError(error, asked) : stopped(error, signal);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
@@ -179,7 +180,17 @@ async function buildProgram(
 }
 
 /** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
-function usageError(error: CommanderError, command: string | undefined): PithError {
+function usageError(error: CommanderError, command: Command | undefined): PithError {
+  // A flag that is missing may be there, mistyped.
+  const strange = error.code === "commander.missingMandatoryOptionValue" ? command?.args.find(isFlag) : undefined;
+  if (strange !== undefined) {
+    const meant = nearest(
+      strange,
+      (command?.options ?? []).flatMap(({ long }) => long ?? []),
+    );
+    const hint = meant === undefined ? helpOf(command) : `Did you mean ${meant}?`;
+    return new PithError("E_USAGE", `Unknown option '${strange}'.`, { hint });
+  }
   const [first = "", ...rest] = error.message.split("\n");
   const sentence = first.replace(/^error: /, "").replace(/[.]?$/, ".");
   const hint = rest
@@ -187,8 +198,17 @@ function usageError(error: CommanderError, command: string | undefined): PithErr
     .replace(/^\((.*)\)$/, "$1")
     .trim();
   return new PithError("E_USAGE", `${sentence[0]?.toUpperCase()}${sentence.slice(1)}`, {
-    hint: hint === "" ? `See pith ${command === undefined ? "" : `${command} `}--help.` : hint,
+    hint: hint === "" ? helpOf(command) : hint,
   });
+}
+
+function helpOf(command: Command | undefined): string {
+  return `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
+}
+
+/** A word that is a flag, of those that fit none. */
+function isFlag(word: string): boolean {
+  return /^--?[a-z]/i.test(word);
 }
 
 /** In-process work that was interrupted throws what `signal.throwIfAborted()` throws. */

@@ -146,7 +146,8 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
 }
 
 function failure(what: string, cause: unknown): PithError {
-  return new PithError("E_ENGINE", `${what}: ${messageOf(cause).replace(/\s+/g, " ").trim()}`, { cause });
+  const said = messageOf(cause).replace(/\s+/g, " ").trim().replace(/\.$/, "");
+  return new PithError("E_ENGINE", `${what}: ${said}.`, { cause });
 }
 
 function messageOf(cause: unknown): string {

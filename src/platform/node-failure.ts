@@ -8,6 +8,7 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is not a folder",
   ENOSPC: "the disk is full",
+  EEXIST: "a file of this name is there",
   EROFS: "the file system is read-only",
   EMFILE: "too many files are open",
 };

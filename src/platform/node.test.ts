@@ -178,6 +178,7 @@ describe("writeFilesAtomically", () => {
 describe("small things", () => {
   test("folders list sorted, kinds are told apart, paths come apart", async () => {
     await node.makeFolder(join(folder, "x", "y"));
+    await node.makeFolder(join(folder, "x", "y"));
     await writeFile(join(folder, "b.TXT"), "text");
     expect(await node.listFolder(folder)).toEqual(["b.TXT", "x"]);
     expect(await node.fileKind(join(folder, "x"))).toBe("folder");
@@ -189,6 +190,10 @@ describe("small things", () => {
       expect([platform.folderOf("a/b.Onnx"), platform.fileNameOf("a/b.Onnx")]).toEqual(["a", "b.Onnx"]);
       expect([platform.extensionOf("a/b.Onnx"), platform.extensionOf(".hidden")]).toEqual([".onnx", ""]);
     }
+    await expect(node.makeFolder(join(folder, "b.TXT", "in", "it"))).rejects.toMatchObject({
+      code: "E_FILE",
+      message: expect.stringContaining("a file of this name is there"),
+    });
     await node.removeFile(join(folder, "b.TXT"));
     await node.removeFile(join(folder, "b.TXT"));
     await expect(node.listFolder(join(folder, "none"))).rejects.toMatchObject({ code: "E_FILE" });

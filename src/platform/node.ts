@@ -49,7 +49,12 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 
 /** Makes a folder and those above it; one that exists is fine. @throws PithError E_FILE */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause) => {
+  const folder = resolve(path);
+  // One by one: where a file system denies that a folder can be there ("/proc/a"), Node's own recursion goes round forever.
+  if ((await fileKind(folder)) === "folder") return;
+  if (dirname(folder) !== folder) await makeFolder(dirname(folder));
+  await mkdir(folder).catch(async (cause) => {
+    if ((await fileKind(folder)) === "folder") return;
     throw failure(`The folder "${path}" cannot be made`, cause);
   });
 }

@@ -1,10 +1,10 @@
 /** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
-import { appendFile } from "node:fs/promises";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Session } from "../command.ts";
+import { appendText, requireWritable } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type browserJob from "../jobs/bench-browser.ts";
@@ -57,6 +57,7 @@ export default defineCommand({
     "bench a.onnx b.onnx --target node,wasm,browser",
   ],
   async run(models, { target: wanted, markdown, ...settings }, session) {
+    if (markdown !== undefined) await requireWritable(markdown);
     const runs: Measured[] = [];
     for (const target of new Set(wanted)) {
       const run = await measure(target, models, settings, session, wanted.length > 1);
@@ -79,7 +80,7 @@ export default defineCommand({
     const cells = rows.map((row) => cellsOf(row, runs.length > 1));
     const titles = titlesOf(runs.length > 1);
     const notes = [...stated.map(howTimed), note];
-    if (markdown !== undefined) await appendFile(markdown, markdownTable(titles, cells, notes));
+    if (markdown !== undefined) await appendText(markdown, markdownTable(titles, cells, notes));
     return {
       data: { models: rows, targets: stated, compression: { brotli: brotliQuality, gzip: 6 } },
       print(terminal) {

@@ -15,6 +15,7 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
+import { requireAccess } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
@@ -100,9 +101,14 @@ async function requireFolder(out: string, model: string): Promise<void> {
       },
     );
   }
-  const found = await stat(out).catch(() => undefined);
-  if (found !== undefined && !found.isDirectory())
-    throw new PithError("E_FILE", `"${out}" is a file: the results go into a folder.`);
+  // Folders that are not there yet are made, from the first that is.
+  for (let folder = resolve(out); ; folder = dirname(folder)) {
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory() === true) return requireAccess(folder, out);
+    if (found === undefined && dirname(folder) !== folder) continue;
+    const what = folder === resolve(out) ? `"${out}"` : `In "${out}" "${folder}"`;
+    throw new PithError("E_FILE", `${what} is a file: the results go into a folder.`);
+  }
 }
 
 function show({ run, written, refused }: CompressOutput): Result {

@@ -1,5 +1,4 @@
 /** `pith eval`: a model's figure on data, with its interval; and against the original, sample by sample. */
-import { appendFile } from "node:fs/promises";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
@@ -7,6 +6,7 @@ import { moduleBeside } from "../../job/job.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
+import { appendText, requireWritable } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -94,6 +94,7 @@ export default defineCommand({
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
+    if (options.markdown !== undefined) await requireWritable(options.markdown);
     const input = { model, against, data, score, part, metric, output, maxDrop, strict, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
@@ -106,7 +107,7 @@ export default defineCommand({
     for (const [kind, least] of Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine })) {
       if (least !== undefined) goals.push(goalOf(measured, kind, least, strict));
     }
-    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
+    if (options.markdown !== undefined) await appendText(options.markdown, markdown(model, result, goals));
     return {
       data: {
         model,

@@ -1,0 +1,103 @@
+/** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { pith } from "./run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const at = (name: string): string => join(folder, name);
+
+const net = `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  encoder.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [0.5, 0], [0, 0.5]]
+  head.weight: float32[2, 4] parameter = [[1, 0, 1, 0], [0, 1, 0, 1]]
+  between = Gemm "encoder" (features, encoder.weight) {transB=1}
+  logits = Gemm "head" (between, head.weight) {transB=1}
+}
+`;
+
+beforeAll(async () => {
+  await save(parseModel(net), at("net.onnx"));
+  writeFileSync(at("points.csv"), `a,b,label\n${"0.1,0.9,1\n0.9,0.1,0\n".repeat(40)}`);
+  writeFileSync(at("taken"), "a file\n");
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("flags", () => {
+  test("one that is mistyped is named before one that is missing for it", async () => {
+    expect(await pith("quantize", at("net.onnx"), "--sheme", "weights")).toEqual({
+      code: 2,
+      out: "",
+      err: "E_USAGE: Unknown option '--sheme'.\nhint: Did you mean --scheme?\n",
+    });
+    expect(await pith("quantize", at("net.onnx"), "--wholly-other")).toMatchObject({
+      code: 2,
+      err: "E_USAGE: Unknown option '--wholly-other'.\nhint: See pith quantize --help.\n",
+    });
+    expect(await pith("quantize", at("net.onnx"))).toMatchObject({
+      code: 2,
+      err: "E_USAGE: Required option '--scheme <choice>' not specified.\nhint: See pith quantize --help.\n",
+    });
+  });
+
+  test.each([
+    ["prune", "--amount", "50%"],
+    ["quantize", "--scheme", "float16"],
+    ["factorize", "--rank", "1"],
+  ])("%s asks whether another layer was meant", async (...words) => {
+    const { code, err } = await pith(words[0] ?? "", at("net.onnx"), ...words.slice(1), "--layers", "encodr");
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: 'E_NAME: No layer is called "encodr".\nhint: Did you mean "encoder"? Layers: encoder, head.\n',
+    });
+  });
+});
+
+describe("places that cannot be written to", () => {
+  test.each([
+    ["a summary", "eval", ["--data", "points.csv"]],
+    ["timings", "bench", ["--rounds", "1"]],
+  ])("%s in no folder are refused before anything is measured", async (_, command, words) => {
+    const names = readdirSync(folder);
+    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    const path = at("none/summary.md");
+    expect(await pith(command, at("net.onnx"), ...given, "--markdown", path)).toEqual({
+      code: 1,
+      out: "",
+      err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\n`,
+    });
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("a folder for results below a file is refused before anything is run", async () => {
+    const out = at("taken/in/it");
+    expect(await pith("compress", at("net.onnx"), "--data", at("points.csv"), "-o", out)).toEqual({
+      code: 1,
+      out: "",
+      err: `E_FILE: In "${out}" "${at("taken")}" is a file: the results go into a folder.\n`,
+    });
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("a full disk under standard output is a sentence, not a stack", () => {
+    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+    const program = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const full = openSync("/dev/full", "w");
+    const words = ["--import", loader, "--conditions=pith-source", program, "inspect", at("net.onnx")];
+    const { status, stderr } = spawnSync(process.execPath, words, {
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+    });
+    closeSync(full);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
+    });
+  });
+});
