@@ -31,9 +31,10 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** 91.5 %, 3.498, 23.10 dB: a figure in its unit. */
+/** 91.5 %, 3.498, 23.10 dB, ∞ dB: a figure in its unit. */
 export function figure(unit: Unit, value: number): string {
-  return unit === "share" ? percent(value) : `${minus(value.toPrecision(4))}${spaced(unit)}`;
+  const text = Number.isFinite(value) ? value.toPrecision(4) : String(value).replace("Infinity", "∞");
+  return unit === "share" ? percent(value) : `${minus(text)}${spaced(unit)}`;
 }
 
 /** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
