@@ -102,10 +102,13 @@ export class Figures {
     };
   }
 
-  /** @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise. */
+  /**
+   * Only labels tell that: a model that answers all samples alike may be right.
+   * @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise.
+   */
   requireKnowledge(): void {
     const known = this.#knowledge;
-    if (known === undefined || known.original > known.chance) return;
+    if (known === undefined || known.name === "agreement" || known.original > known.chance) return;
     const [scored, guessed] = [known.original, known.chance].map((value) => figure("share", value));
     throw new PithError(
       "E_DATA",
