@@ -20,8 +20,8 @@ import {
   type Registry,
   type Site,
 } from "../ops/index.ts";
-import { containerOperand } from "../ops/merge-types.ts";
 import { storedFacts } from "../ops/shape.ts";
+import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
 import { isRandom } from "./random.ts";
 

@@ -11,7 +11,6 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { decimal, elementType, integer, typeCode } from "./attributes.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -24,7 +23,8 @@ import {
   type Op,
   type Site,
 } from "./define.ts";
-import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./rules.ts";
+import { decimal, elementType, integer, typeCode } from "./shared/attributes.ts";
+import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Heads and D share an axis. */

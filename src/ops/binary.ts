@@ -4,11 +4,11 @@
  */
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import { integer } from "./attributes.ts";
 import type { Op, Site } from "./define.ts";
-import { equalElements, floatProduct, floatQuotient, floatSum, isDimension } from "./elements.ts";
-import { type BinaryDerivative, type BinaryRow, binary } from "./elementwise.ts";
-import { typeOf } from "./rules.ts";
+import { integer } from "./shared/attributes.ts";
+import { equalElements, floatProduct, floatQuotient, floatSum, isDimension } from "./shared/elements.ts";
+import { type BinaryDerivative, type BinaryRow, binary } from "./shared/elementwise.ts";
+import { typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");

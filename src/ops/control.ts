@@ -9,7 +9,6 @@
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { integer, integers, wrapAxis } from "./attributes.ts";
 import {
   alwaysChanges,
   type Body,
@@ -20,7 +19,8 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { mergeOperands } from "./merge-types.ts";
+import { integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { mergeOperands } from "./shared/merge-types.ts";
 
 /** What all of them say of everything but types. */
 const rest = {

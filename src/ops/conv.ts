@@ -10,11 +10,11 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
-import { integers } from "./attributes.ts";
-import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./convolution.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
-import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
-import { explicitPads, extent, spreadSettings } from "./window.ts";
+import { integers } from "./shared/attributes.ts";
+import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
+import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 function slice(
   emit: Emit,

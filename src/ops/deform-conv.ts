@@ -3,10 +3,10 @@
  * and may be weighed by a mask. Data N × C × H × W, weight M × C/group × kernel, offsets N × (offset groups · taps · 2) × out.
  */
 import { Miss } from "../errors.ts";
-import { integer } from "./attributes.ts";
-import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./convolution.ts";
 import { type AxisLink, alwaysChanges, defineOp, notYet, type Op, type Site } from "./define.ts";
-import { need } from "./rules.ts";
+import { integer } from "./shared/attributes.ts";
+import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
+import { need } from "./shared/rules.ts";
 
 interface Settings extends ConvSettings {
   readonly offsetGroups: number;

@@ -6,9 +6,9 @@
  */
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { decimal, integer } from "./attributes.ts";
 import { defineOp, noParameters, type Op, type Operand } from "./define.ts";
-import { need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
+import { decimal, integer } from "./shared/attributes.ts";
+import { need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined where it is computed at run time. */

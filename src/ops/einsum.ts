@@ -14,10 +14,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site, type WeightRole } from "./define.ts";
-import { inTwo } from "./products.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { text } from "./shared/attributes.ts";
+import { inTwo } from "./shared/products.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {

@@ -7,10 +7,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
-import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { contentsOf, pickElements, withContents } from "./elements.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./rules.ts";
+import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
+import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./shared/rules.ts";
 
 /** Counted from the front; where the rank of the data is not known, as it stands. */
 function readAxis(site: Site): { readonly axis: number } {

@@ -4,10 +4,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { elementType, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
-import { withElements } from "./elements.ts";
-import { dimsAt, integersConstant, need, noMacs, typeOf } from "./rules.ts";
+import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { withElements } from "./shared/elements.ts";
+import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");

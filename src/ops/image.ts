@@ -1,8 +1,8 @@
 /** ImageDecoder: the bytes of a picture's file → height × width × channels, which stand in those bytes alone. */
 import { Miss } from "../errors.ts";
-import { text } from "./attributes.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { noMacs } from "./rules.ts";
+import { text } from "./shared/attributes.ts";
+import { noMacs } from "./shared/rules.ts";
 
 const ImageDecoder = defineOp<{ readonly format: string }>({
   name: "ImageDecoder",

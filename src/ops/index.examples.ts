@@ -1,6 +1,7 @@
 /** The examples of all families. */
 
 import { attentionExamples } from "./attention.examples.ts";
+import { batchNormExamples } from "./batch-norm.examples.ts";
 import { binaryExamples } from "./binary.examples.ts";
 import { controlExamples } from "./control.examples.ts";
 import { convExamples } from "./conv.examples.ts";
@@ -18,19 +19,18 @@ import { logicExamples } from "./logic.examples.ts";
 import { lossExamples } from "./loss.examples.ts";
 import { lpPoolExamples } from "./lp-pool.examples.ts";
 import { matmulExamples } from "./matmul.examples.ts";
-import { microsoftAttentionExamples } from "./microsoft-attention.examples.ts";
-import { microsoftBlockExamples } from "./microsoft-blocks.examples.ts";
-import { microsoftCacheExamples } from "./microsoft-cache.examples.ts";
-import { microsoftConvExamples } from "./microsoft-conv.examples.ts";
-import { microsoftGeluExamples } from "./microsoft-gelu.examples.ts";
-import { microsoftIntegerExamples } from "./microsoft-integers.examples.ts";
-import { microsoftLayoutExamples } from "./microsoft-layout.examples.ts";
-import { microsoftMatmulExamples } from "./microsoft-matmul.examples.ts";
-import { microsoftNormExamples } from "./microsoft-norm.examples.ts";
-import { microsoftQuantizedExamples } from "./microsoft-quantized.examples.ts";
-import { microsoftToolExamples } from "./microsoft-tools.examples.ts";
+import { microsoftAttentionExamples } from "./microsoft/attention.examples.ts";
+import { microsoftBlockExamples } from "./microsoft/blocks.examples.ts";
+import { microsoftCacheExamples } from "./microsoft/cache.examples.ts";
+import { microsoftConvExamples } from "./microsoft/conv.examples.ts";
+import { microsoftGeluExamples } from "./microsoft/gelu.examples.ts";
+import { microsoftIntegerExamples } from "./microsoft/integers.examples.ts";
+import { microsoftLayoutExamples } from "./microsoft/layout.examples.ts";
+import { microsoftMatmulExamples } from "./microsoft/matmul.examples.ts";
+import { microsoftNormExamples } from "./microsoft/norm.examples.ts";
+import { microsoftQuantizedExamples } from "./microsoft/quantized.examples.ts";
+import { microsoftToolExamples } from "./microsoft/tools.examples.ts";
 import { noiseExamples } from "./noise.examples.ts";
-import { normExamples } from "./norm.examples.ts";
 import { normalizationExamples } from "./normalization.examples.ts";
 import { orderExamples } from "./order.examples.ts";
 import { pickExamples } from "./pick.examples.ts";
@@ -67,7 +67,7 @@ export const examples: readonly Example[] = [
   ...einsumExamples,
   ...convExamples,
   ...poolExamples,
-  ...normExamples,
+  ...batchNormExamples,
   ...normalizationExamples,
   ...recurrentExamples,
   ...softmaxExamples,

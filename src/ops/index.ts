@@ -1,6 +1,7 @@
 /** All entries: the one file that sees every family. */
 
 import { attentionOperators } from "./attention.ts";
+import { batchNormOperators } from "./batch-norm.ts";
 import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
@@ -18,22 +19,21 @@ import { logicOperators } from "./logic.ts";
 import { lossOperators } from "./loss.ts";
 import { lpPoolOperators } from "./lp-pool.ts";
 import { matmulOperators } from "./matmul.ts";
-import { microsoftAttentionOperators } from "./microsoft-attention.ts";
-import { microsoftBlockOperators } from "./microsoft-blocks.ts";
-import { microsoftCacheOperators } from "./microsoft-cache.ts";
-import { microsoftConvOperators } from "./microsoft-conv.ts";
-import { microsoftEmbedOperators } from "./microsoft-embed.ts";
-import { microsoftGeluOperators } from "./microsoft-gelu.ts";
-import { microsoftGroupNormOperators } from "./microsoft-group-norm.ts";
-import { microsoftIntegerOperators } from "./microsoft-integers.ts";
-import { microsoftLayoutOperators } from "./microsoft-layout.ts";
-import { microsoftMatmulOperators } from "./microsoft-matmul.ts";
-import { microsoftNormOperators } from "./microsoft-norm.ts";
-import { microsoftQuantizedOperators } from "./microsoft-quantized.ts";
-import { microsoftRotaryOperators } from "./microsoft-rotary.ts";
-import { microsoftToolOperators } from "./microsoft-tools.ts";
+import { microsoftAttentionOperators } from "./microsoft/attention.ts";
+import { microsoftBlockOperators } from "./microsoft/blocks.ts";
+import { microsoftCacheOperators } from "./microsoft/cache.ts";
+import { microsoftConvOperators } from "./microsoft/conv.ts";
+import { microsoftEmbedOperators } from "./microsoft/embed.ts";
+import { microsoftGeluOperators } from "./microsoft/gelu.ts";
+import { microsoftGroupNormOperators } from "./microsoft/group-norm.ts";
+import { microsoftIntegerOperators } from "./microsoft/integers.ts";
+import { microsoftLayoutOperators } from "./microsoft/layout.ts";
+import { microsoftMatmulOperators } from "./microsoft/matmul.ts";
+import { microsoftNormOperators } from "./microsoft/norm.ts";
+import { microsoftQuantizedOperators } from "./microsoft/quantized.ts";
+import { microsoftRotaryOperators } from "./microsoft/rotary.ts";
+import { microsoftToolOperators } from "./microsoft/tools.ts";
 import { noiseOperators } from "./noise.ts";
-import { normOperators } from "./norm.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { orderOperators } from "./order.ts";
 import { pickOperators } from "./pick.ts";
@@ -70,7 +70,7 @@ export const operators = new Registry([
   ...einsumOperators,
   ...convOperators,
   ...poolOperators,
-  ...normOperators,
+  ...batchNormOperators,
   ...normalizationOperators,
   ...recurrentOperators,
   ...softmaxOperators,

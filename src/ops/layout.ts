@@ -2,9 +2,9 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
-import { attributeOrInput, integer, integers, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
-import { contentsOf, pickElements, withContents } from "./elements.ts";
+import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
 import {
   broadcast,
   dimsAt,
@@ -16,7 +16,7 @@ import {
   noMacs,
   shapeChange,
   typeOf,
-} from "./rules.ts";
+} from "./shared/rules.ts";
 
 const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
   name: "Transpose",

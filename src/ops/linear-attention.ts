@@ -8,9 +8,9 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
-import { decimal, integer, text } from "./attributes.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type WeightRole } from "./define.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "./rules.ts";
+import { decimal, integer, text } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "./shared/rules.ts";
 
 const float = new Miss("runs in float");
 const untried = new Miss("ONNX Runtime does not run it: what may be cut could not be tried");

@@ -3,10 +3,10 @@
  * bias + alpha / size · Σ x² over the `size` channels around it.
  */
 import { Miss } from "../errors.ts";
-import { decimal, integer, wrapAxis } from "./attributes.ts";
 import type { AxisLink } from "./define.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { dimsAt, integersConstant, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+import { decimal, integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, noMacs, sameAsInput, scalar, typeOf } from "./shared/rules.ts";
 
 const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
   name: "LpNormalization",

@@ -1,10 +1,10 @@
 /** Truth values and bits, element by element: And, Or, Xor, Not, IsNaN, IsInf, the bitwise operators, BitCast. Nothing has a derivative. */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { elementType, integer, text } from "./attributes.ts";
 import { defineOp, noParameters, type Op } from "./define.ts";
-import { binary, unary } from "./elementwise.ts";
-import { need, noMacs, sameAxes } from "./rules.ts";
+import { elementType, integer, text } from "./shared/attributes.ts";
+import { binary, unary } from "./shared/elementwise.ts";
+import { need, noMacs, sameAxes } from "./shared/rules.ts";
 
 const flat = new Miss("is constant almost everywhere");
 const whole = new Miss("computes integers");

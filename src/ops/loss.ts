@@ -7,9 +7,9 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { integer, text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { integer, text } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly ignored: number | undefined;

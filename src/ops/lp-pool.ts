@@ -5,10 +5,10 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
-import { constantIntegers, integer, integers } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { integersConstant, multiplyDims, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
-import { readWindow, spreadSettings, type Window, windowDims } from "./window.ts";
+import { constantIntegers, integer, integers } from "./shared/attributes.ts";
+import { integersConstant, multiplyDims, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { readWindow, spreadSettings, type Window, windowDims } from "./shared/window.ts";
 
 const noWeight = new Miss("has no weight");
 const float = new Miss("runs in float");

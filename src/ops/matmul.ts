@@ -8,7 +8,6 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, sameDims } from "../tensor/dims.ts";
-import { decimal, integer } from "./attributes.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -20,8 +19,19 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./products.ts";
-import { dimsAt, fixed, integersConstant, multiplyDims, need, product, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { decimal, integer } from "./shared/attributes.ts";
+import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./shared/products.ts";
+import {
+  dimsAt,
+  fixed,
+  integersConstant,
+  multiplyDims,
+  need,
+  product,
+  reshapeTo,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
 
 const primitive = new Miss("is primitive");
 

@@ -3,9 +3,9 @@
  */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { decimal, elementType, integer, integers } from "./attributes.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { need, noMacs } from "./rules.ts";
+import { decimal, elementType, integer, integers } from "./shared/attributes.ts";
+import { need, noMacs } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");

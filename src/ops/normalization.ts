@@ -13,7 +13,6 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { decimal, elementType, integer, integers, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -24,7 +23,8 @@ import {
   type Op,
   type Site,
 } from "./define.ts";
-import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf } from "./rules.ts";
+import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf } from "./shared/rules.ts";
 
 const noWeight = new Miss("scales and shifts; it has no matrix");
 const loweredFirst = new Miss("is lowered first");

@@ -5,9 +5,9 @@
  */
 import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
-import { dimsAt, filled, fixed, need, noMacs, typeOf } from "./rules.ts";
+import { integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, filled, fixed, need, noMacs, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;

@@ -5,7 +5,6 @@
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { integer, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -15,7 +14,8 @@ import {
   type Op,
   type Operand,
 } from "./define.ts";
-import { dimsAt, filled, fixed, need, noMacs, product, reshapeTo, typeOf } from "./rules.ts";
+import { integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, filled, fixed, need, noMacs, product, reshapeTo, typeOf } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");

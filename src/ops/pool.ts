@@ -6,10 +6,21 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { integer, integers } from "./attributes.ts";
 import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, sameAxes, scalar, typeOf } from "./rules.ts";
-import { explicitPads, readWindow, spreadSettings, type Window, windowCounts, windowDims } from "./window.ts";
+import { integer, integers } from "./shared/attributes.ts";
+import {
+  dimsAt,
+  filled,
+  fixed,
+  integersConstant,
+  need,
+  noMacs,
+  reshapeTo,
+  sameAxes,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
+import { explicitPads, readWindow, spreadSettings, type Window, windowCounts, windowDims } from "./shared/window.ts";
 
 function read(site: Site): Window | Miss {
   const kernel = integers(site, "kernel_shape");

@@ -9,7 +9,6 @@
  */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { elementType, integer, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -20,7 +19,8 @@ import {
   type Op,
   type Site,
 } from "./define.ts";
-import { need, noMacs } from "./rules.ts";
+import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { need, noMacs } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;

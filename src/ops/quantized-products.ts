@@ -8,12 +8,12 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { integer } from "./attributes.ts";
-import { codeType, decoded, encoded, single } from "./codes.ts";
-import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./convolution.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
-import { matmulDims, matmulWeight, picked } from "./products.ts";
-import { multiplyDims, product } from "./rules.ts";
+import { integer } from "./shared/attributes.ts";
+import { codeType, decoded, encoded, single } from "./shared/codes.ts";
+import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
+import { matmulDims, matmulWeight, picked } from "./shared/products.ts";
+import { multiplyDims, product } from "./shared/rules.ts";
 
 const already = new Miss("is quantized already");
 const integers = new Miss("computes integers");

@@ -6,9 +6,9 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import { integer, integers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { withElements } from "./elements.ts";
+import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
+import { withElements } from "./shared/elements.ts";
 import {
   dimsAt,
   fixed,
@@ -20,7 +20,7 @@ import {
   sameAsInput,
   scalar,
   typeOf,
-} from "./rules.ts";
+} from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");

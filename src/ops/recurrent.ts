@@ -15,8 +15,6 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
-import { type Activation, activation, readActivations } from "./activations.ts";
-import { decimal, integer, text } from "./attributes.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -26,7 +24,9 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { dimsAt, integersConstant, multiplyDims, need, product, scalar, typeOf } from "./rules.ts";
+import { type Activation, activation, readActivations } from "./shared/activations.ts";
+import { decimal, integer, text } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 

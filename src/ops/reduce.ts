@@ -9,10 +9,20 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { withElements } from "./elements.ts";
-import { dimsAt, fixed, ifSameDims, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
+import { withElements } from "./shared/elements.ts";
+import {
+  dimsAt,
+  fixed,
+  ifSameDims,
+  integersConstant,
+  need,
+  noMacs,
+  reshapeTo,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */

@@ -7,9 +7,9 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
-import { constantIntegers, decimal, integer, integers, text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, notYet, type Op } from "./define.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, typeOf } from "./rules.ts";
+import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, typeOf } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const float = new Miss("runs in float");

@@ -8,7 +8,6 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, divideDims, multiplyDims, symbol } from "../tensor/dims.ts";
-import { attributeOrInput, integer, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -20,7 +19,8 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChange } from "./rules.ts";
+import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {

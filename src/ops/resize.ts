@@ -12,10 +12,27 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { type Dim, divideDims, fixedDims, symbol } from "../tensor/dims.ts";
-import { decimal, integer, integers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { type AxisScale, coordinate, type Interpolation, isOutside, nearestPlace, weightsAt } from "./interpolation.ts";
-import { dimsAt, floorDivide, multiplyDims, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./rules.ts";
+import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
+import {
+  type AxisScale,
+  coordinate,
+  type Interpolation,
+  isOutside,
+  nearestPlace,
+  weightsAt,
+} from "./shared/interpolation.ts";
+import {
+  dimsAt,
+  floorDivide,
+  multiplyDims,
+  need,
+  noMacs,
+  reshapeTo,
+  scalar,
+  shapeChange,
+  typeOf,
+} from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */

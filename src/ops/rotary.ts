@@ -4,9 +4,9 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { integer } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { integersConstant, need, noMacs } from "./rules.ts";
+import { integer } from "./shared/attributes.ts";
+import { integersConstant, need, noMacs } from "./shared/rules.ts";
 
 interface RotarySettings {
   readonly flat: boolean;

@@ -10,10 +10,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
-import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type OpDef } from "./define.ts";
-import { withElements } from "./elements.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./rules.ts";
+import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
+import { withElements } from "./shared/elements.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;

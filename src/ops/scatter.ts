@@ -12,7 +12,6 @@ import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { integer, text, wrapAxis } from "./attributes.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -23,8 +22,19 @@ import {
   type Operand,
   type Site,
 } from "./define.ts";
-import { withElements } from "./elements.ts";
-import { dimsAt, filled, fixed, integersConstant, noMacs, reshapeTo, sameAsInput, scalar, typeOf } from "./rules.ts";
+import { integer, text, wrapAxis } from "./shared/attributes.ts";
+import { withElements } from "./shared/elements.ts";
+import {
+  dimsAt,
+  filled,
+  fixed,
+  integersConstant,
+  noMacs,
+  reshapeTo,
+  sameAsInput,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
 
 type Name = "ScatterElements" | "ScatterND";
 

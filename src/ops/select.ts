@@ -3,10 +3,20 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { decimal } from "./attributes.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { combineElements, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, dimsAt, need, noMacs, sameAsInput, sameAxes, scalar, typeOf } from "./rules.ts";
+import { decimal } from "./shared/attributes.ts";
+import { combineElements, withElements } from "./shared/elements.ts";
+import {
+  broadcast,
+  broadcastAxes,
+  dimsAt,
+  need,
+  noMacs,
+  sameAsInput,
+  sameAxes,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
 
 const Where = defineOp<null>({
   name: "Where",

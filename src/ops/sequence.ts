@@ -4,7 +4,6 @@
 import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
-import { constantIntegers, elementType, integer, wrapAxis } from "./attributes.ts";
 import {
   alwaysChanges,
   type Body,
@@ -15,8 +14,9 @@ import {
   type OpDef,
   type Site,
 } from "./define.ts";
-import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./merge-types.ts";
-import { noMacs } from "./rules.ts";
+import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
+import { noMacs } from "./shared/rules.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 

@@ -4,10 +4,10 @@ import { isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { elementType, integer, typeCode } from "./attributes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
-import { isWhole, mostElements, roundedShare, withContents, withElements } from "./elements.ts";
-import { dimsAt, need, noMacs, product, sameAxes } from "./rules.ts";
+import { elementType, integer, typeCode } from "./shared/attributes.ts";
+import { isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
+import { dimsAt, need, noMacs, product, sameAxes } from "./shared/rules.ts";
 
 const none = new Miss("has no weight");
 const primitive = new Miss("is primitive");

@@ -9,9 +9,9 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
-import { constantIntegers, elementType, integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
-import { dimsAt, floorDivide, integersConstant, multiplyDims, need, noMacs, typeOf } from "./rules.ts";
+import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, floorDivide, integersConstant, multiplyDims, need, noMacs, typeOf } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const float = new Miss("runs in float");

@@ -7,10 +7,10 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
-import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./attributes.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { contentsOf, pickElements, withContents } from "./elements.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./rules.ts";
+import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
+import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;

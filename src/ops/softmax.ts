@@ -8,9 +8,9 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { integer, wrapAxis } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { dimsAt, integersConstant, noMacs, sameAsInput } from "./rules.ts";
+import { integer, wrapAxis } from "./shared/attributes.ts";
+import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts";
 
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */

@@ -1,9 +1,9 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
-import { integer, integers, text } from "./attributes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
-import { broadcast, dimsAt, need, noMacs } from "./rules.ts";
+import { integer, integers, text } from "./shared/attributes.ts";
+import { broadcast, dimsAt, need, noMacs } from "./shared/rules.ts";
 
 const noWeight = new Miss("has no weight");
 const primitive = new Miss("is primitive");

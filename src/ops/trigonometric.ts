@@ -2,7 +2,7 @@
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Op } from "./define.ts";
-import { unary } from "./elementwise.ts";
+import { unary } from "./shared/elementwise.ts";
 
 const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 

@@ -6,10 +6,10 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { multiplyDims } from "../tensor/dims.ts";
-import { decimal, text } from "./attributes.ts";
 import type { Op } from "./define.ts";
-import { isDimension, roundedShare } from "./elements.ts";
-import { unary } from "./elementwise.ts";
+import { decimal, text } from "./shared/attributes.ts";
+import { isDimension, roundedShare } from "./shared/elements.ts";
+import { unary } from "./shared/elementwise.ts";
 
 const flat = new Miss("is constant almost everywhere");
 const lowered = new Miss("is lowered first");

@@ -1,7 +1,7 @@
 /** Any number of operands, element by element: Max, Min, Sum, Mean. */
 import { type Dim, extremeDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
-import { variadic } from "./elementwise.ts";
+import { variadic } from "./shared/elementwise.ts";
 
 /** Operands that share the extremum share the gradient evenly. */
 function extremum(name: "Max" | "Min"): Op {

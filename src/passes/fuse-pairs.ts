@@ -1,5 +1,5 @@
 /**
- * Two nodes in a row that one could do, by the rules of `ops/pairs.ts`.
+ * Two nodes in a row that one could do, by the rules of `src/ops/pairs/`.
  *
  *     t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
  *     y = Transpose(t) {perm=[2, 0, 1]}     →
@@ -12,7 +12,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Pair, type PairResult, pairs } from "../ops/pairs.ts";
+import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-identities.ts";

@@ -1,0 +1,153 @@
+/**
+ * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
+ * Opset history: `spatial` 0 (before 9) normalizes per element: written as primitives. Before 14 more than one output, since then `training_mode`, uses the
+ * batch's own statistics (the old outputs end with its mean and 1 / √(variance + ε)): that form is lowered, since ONNX Runtime's kernel writes
+ * into the statistics it is fed. The gradient here is that of the frozen form.
+ */
+import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
+import { decimal, integer } from "./shared/attributes.ts";
+import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+
+const none = new Float64Array(0);
+
+interface Settings {
+  readonly epsilon: number;
+  readonly momentum: number;
+  readonly training: boolean;
+  /** Scale, bias and statistics have an entry for each element of a sample, not for each channel. */
+  readonly perElement: boolean;
+}
+
+/**
+ * Training: normalized with the mean and (biased) variance of the batch, which also flow into the running statistics:
+ * running' = momentum · running + (1 - momentum) · batch.
+ */
+function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+  const [x, scale, bias, mean, variance] = inputs;
+  const rank = x?.type?.dims?.length;
+  if (x === undefined || scale === undefined || bias === undefined || mean === undefined || variance === undefined) {
+    return new Miss("an operand is missing");
+  }
+  if (rank === undefined) return new Miss("the rank of its input is not known");
+  const axes = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+  const number = (value: number): Value => scalar(emit, typeOf(x), value);
+  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, axes)], { keepdims: 1 });
+  const spread = (vector: Value): Value =>
+    emit.Reshape([vector, integersConstant(emit, [1, -1, ...axes.slice(1).map(() => 1)])]);
+  const vector = (value: Value): Value => emit.Reshape([value, integersConstant(emit, [-1])]);
+  // The mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
+  const batchMean = average(x);
+  const centred = emit.Sub([x, batchMean]);
+  const batchVariance = average(emit.Mul([centred, centred]));
+  const deviation = emit.Sqrt([emit.Add([batchVariance, number(s.epsilon)])]);
+  const y = emit.Add([emit.Mul([emit.Div([centred, deviation]), spread(scale)]), spread(bias)]);
+  const blend = (old: Value, fresh: Value): Value => {
+    const part = (value: Value, weight: number): Value => emit.Mul([value, scalar(emit, typeOf(old), weight)]);
+    return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
+  };
+  const running = [blend(mean, batchMean), blend(variance, batchVariance)];
+  return [y, ...running, vector(batchMean), vector(emit.Reciprocal([deviation]))];
+}
+
+/** Scale, bias, mean and variance broadcast over the samples. */
+function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
+  const [x, scale, bias, mean, variance] = inputs;
+  const deviation = emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(x), s.epsilon)])]);
+  return [emit.Add([emit.Mul([emit.Div([emit.Sub([x, mean]), deviation]), scale]), bias])];
+}
+
+const perElement = new Miss("normalizes per element (spatial 0)");
+
+const BatchNormalization = defineOp<Settings>({
+  name: "BatchNormalization",
+  read: (site) => ({
+    epsilon: decimal(site, "epsilon", 1e-5),
+    momentum: decimal(site, "momentum", 0.9),
+    training: site.version < 14 ? site.outputs > 1 : integer(site, "training_mode", 0) !== 0,
+    perElement: site.version < 9 && integer(site, "spatial", 1) === 0,
+  }),
+  infer: (_, site) => {
+    const { type, dims } = need(site, 0);
+    const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
+    return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
+  },
+  unchanged: alwaysChanges,
+  affine: (s, site) => {
+    if (s.training) return new Miss("uses the statistics of the batch");
+    if (s.perElement) return perElement;
+    if (site.outputs > 1) return new Miss("its statistics are outputs");
+    return {
+      kind: "normalization",
+      data: 0,
+      axis: 1,
+      inputs: [1, 2, 3, 4],
+      // (x - mean) · s + bias with s = scale / √(variance + ε)
+      of: ([scale = none, bias = none, mean = none, variance = none]) => {
+        const factors = scale.map((value, channel) => value / Math.sqrt((variance[channel] ?? 0) + s.epsilon));
+        const shift = bias.map((value, channel) => value - (mean[channel] ?? 0) * (factors[channel] ?? 0));
+        return { scale: factors, shift };
+      },
+    };
+  },
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  weight: new Miss("scales and shifts; it is folded into the layer before it"),
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    if (s.perElement) return perElement;
+    const same = dims.map(
+      (_, axis): AxisLink =>
+        s.training && axis !== 1
+          ? { refuses: ["in0", axis], reason: "the statistics are taken over this axis" }
+          : { from: ["in0", axis], to: ["out0", axis] },
+    );
+    const vectors = [1, 2, 3, 4].map((input): AxisLink => ({ from: [`in${input}`, 0], to: ["out0", 1] }));
+    const statistics = Array.from(
+      { length: Math.max(0, site.outputs - 1) },
+      (_, index): AxisLink => ({ from: [`out${index + 1}`, 0], to: ["out0", 1] }),
+    );
+    return { links: [...same, ...vectors, ...statistics] };
+  },
+  lower: (s, emit, inputs) => {
+    if (s.training) return lowerTraining(s, emit, inputs);
+    return s.perElement ? lowerPerElement(s, emit, inputs) : new Miss("is primitive");
+  },
+  gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
+    const [x, scale, , mean, variance] = inputs;
+    if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
+      return [];
+    if (s.training) return new Miss("is lowered first");
+    if (s.perElement) return perElement;
+    const dims = fixed(x);
+    const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
+    const spread = (vector: Value): Value => emit.Reshape([vector, perChannel]);
+    const rest = integersConstant(
+      emit,
+      dims.map((_, axis) => axis).filter((axis) => axis !== 1),
+    );
+    const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, scalar(emit, typeOf(variance), s.epsilon)])])]);
+    const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
+    const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
+    const slope = emit.Mul([scale, inverse]);
+    return [
+      wanted(0) ? emit.Mul([up, spread(slope)]) : undefined,
+      wanted(1) ? perChannelSum(emit.Mul([up, normalized()])) : undefined,
+      wanted(2) ? perChannelSum(up) : undefined,
+      wanted(3) ? emit.Neg([emit.Mul([perChannelSum(up), slope])]) : undefined,
+      // d(v + ε)^(-1/2)/dv = -1/2 · (v + ε)^(-3/2)
+      wanted(4)
+        ? emit.Mul([
+            perChannelSum(emit.Mul([up, normalized()])),
+            emit.Mul([emit.Mul([slope, inverse]), scalar(emit, typeOf(variance), -0.5)]),
+          ])
+        : undefined,
+    ];
+  },
+  cost: noMacs,
+  quantize: new Miss("is folded into the layer before it"),
+});
+
+export const batchNormOperators: readonly Op[] = [BatchNormalization];

@@ -1,0 +1,107 @@
+/**
+ * Attention as primitives, for the entries that fuse it: softmax(scale · Q·Kᵀ + what is added) · V, head by head.
+ *
+ * Heads lie as N × heads × length × width. What is masked gets a large negative number added before the softmax: the value that the operator
+ * names for padding, the lowest of its type for what lies in the future.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import { integersConstant, product, scalar, typeOf } from "../shared/rules.ts";
+
+/** N × length × (heads · width) → N × heads × length × width. */
+export function toHeads(emit: Emit, x: Value, heads: number): Value {
+  const width = x.type?.dims?.[2];
+  const shape = integersConstant(emit, [0, 0, heads, typeof width === "number" ? width / heads : -1]);
+  return emit.Transpose([emit.Reshape([x, shape])], { perm: [0, 2, 1, 3] });
+}
+
+/** N × heads × length × width → N × length × (heads · width). */
+export function fromHeads(emit: Emit, x: Value): Value {
+  const [, heads, , width] = x.type?.dims ?? [];
+  const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
+  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), integersConstant(emit, [0, 0, last])]);
+}
+
+export interface Attended {
+  readonly query: Value;
+  readonly key: Value;
+  readonly value: Value;
+  readonly scale: number;
+  /** Added to the scores, in any dimensions that broadcast to N × heads × length × keys. */
+  readonly added: readonly Value[];
+  /** Where each query sees the keys up to its own place alone: the keys of the past, whose places come first. */
+  readonly causal: { readonly past: Value | undefined } | undefined;
+}
+
+/** The result, N × heads × length × width, and the weights. */
+export function attend(
+  emit: Emit,
+  { query, key, value, scale, added, causal }: Attended,
+): Record<"y" | "weights", Value> {
+  const products = emit.MatMul([query, emit.Transpose([key], { perm: [0, 1, 3, 2] })]);
+  const scaled = emit.Mul([products, scalar(emit, typeOf(query), scale)]);
+  const extra = causal === undefined ? [] : [future(emit, query, key, causal.past)];
+  const scores = [...added, ...extra].reduce((sum, part) => emit.Add([sum, part]), scaled);
+  const weights = emit.Softmax([scores], { axis: -1 });
+  return { y: emit.MatMul([weights, value]), weights };
+}
+
+/** The length along axis 2, as a scalar. */
+function lengthOf(emit: Emit, x: Value): Value {
+  return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), integersConstant(emit, [0])]);
+}
+
+const lowest: Readonly<Record<string, number>> = { float16: -65504, bfloat16: -3.3895313892515355e38 };
+
+/** length × keys: the lowest number where a key comes after the query, 0 elsewhere. */
+function future(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
+  const [zero, one] = [scalar(emit, "int64", 0), scalar(emit, "int64", 1)];
+  const first = past === undefined ? zero : lengthOf(emit, past);
+  const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), one]);
+  const keys = emit.Range([zero, lengthOf(emit, key), one]);
+  const later = emit.Less([emit.Unsqueeze([places, integersConstant(emit, [1])]), keys]);
+  return emit.Where([
+    later,
+    scalar(emit, typeOf(query), lowest[typeOf(query)] ?? -3.4028234663852886e38),
+    scalar(emit, typeOf(query), 0),
+  ]);
+}
+
+/**
+ * What a mask of ONNX Runtime adds to the scores. By its axes: N × keys, N × length × keys (1: seen, 0: filtered), or vectors of lengths: N ends,
+ * or N ends and N starts.
+ */
+export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): Value | Miss {
+  const dims = mask.type?.dims;
+  const type = typeOf(key);
+  const batch = key.type?.dims?.[0];
+  if (dims === undefined) return new Miss("the rank of its mask is not known");
+  const where = (seen: Value): Value => emit.Where([seen, scalar(emit, type, 0), scalar(emit, type, filter)]);
+  const raised = (value: Value, axes: readonly number[]): Value =>
+    emit.Unsqueeze([value, integersConstant(emit, axes)]);
+  if (dims.length === 2 || dims.length === 3) {
+    const seen = emit.Greater([mask, scalar(emit, "int32", 0)]);
+    return where(raised(seen, dims.length === 2 ? [1, 2] : [1]));
+  }
+  if (dims.length !== 1 || batch === undefined) return new Miss(`a mask with ${dims.length} axes is not lowered`);
+  const keys = emit.Cast([emit.Range([scalar(emit, "int64", 0), lengthOf(emit, key), scalar(emit, "int64", 1)])], {
+    to: 6,
+  });
+  const before = (ends: Value): Value => emit.Less([keys, raised(ends, [1, 2, 3])]);
+  if (dims[0] === batch) return where(before(mask));
+  if (dims[0] !== multiplyDims(batch, 2)) return new Miss("its mask is neither one length for each sample nor two");
+  const [ends, starts] = emit.many("Split", [mask], { axis: 0, num_outputs: 2 }, 2);
+  return where(emit.And([before(ends), emit.Not([before(starts)])]));
+}
+
+/** Products of queries with keys, and of weights with values. */
+export function attentionMacs(
+  query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
+  keys: Dim,
+  valueWidth: Dim,
+): Dim[] {
+  const { batch, length, width } = query;
+  return [product([batch, length, width, keys]), product([batch, length, valueWidth, keys])];
+}

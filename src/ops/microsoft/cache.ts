@@ -1,0 +1,207 @@
+/**
+ * Attention over a cache, as generators of text have it: GroupQueryAttention (several heads of queries share one of keys), its sparse form,
+ * DecoderMaskedMultiHeadAttention (one token a step), and attention over tokens without padding (packed). How long the cache is stands in
+ * integers that are fed, so they are typed, counted where lengths are known, and left alone.
+ */
+import { Miss } from "../../errors.ts";
+import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
+import type { Inferred, Op, Operand, Site } from "../define.ts";
+import { constantIntegers, integer, integers } from "../shared/attributes.ts";
+import { dimsAt, multiplyDims, need, product } from "../shared/rules.ts";
+import { attentionMacs } from "./attend.ts";
+import { typed } from "./typed.ts";
+
+interface Grouped {
+  readonly heads: number;
+  readonly keyHeads: number;
+}
+
+const readGrouped = (site: Site): Grouped => ({
+  heads: integer(site, "num_heads", 1),
+  keyHeads: integer(site, "kv_num_heads", 1),
+});
+
+interface Shape {
+  readonly batch: Dim;
+  readonly length: Dim;
+  /** Of one head. */
+  readonly width: number;
+}
+
+/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
+function shapeOf(s: Grouped, site: Site): Shape | Miss {
+  const q = dimsAt(site, 0);
+  if (q instanceof Miss) return q;
+  const [batch, length, last] = q;
+  if (batch === undefined || length === undefined || typeof last !== "number")
+    return new Miss("the width of its queries is not known");
+  const packed = site.inputs[1] === undefined;
+  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
+}
+
+/** Total length, where the integers that are fed are known before the run. */
+function totalLength(operand: Operand | undefined): Dim | undefined {
+  return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
+}
+
+/** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
+function cached(site: Site): Dim | undefined {
+  const total = totalLength(site.inputs[6]);
+  const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
+  return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
+}
+
+const GroupQueryAttention = typed<Grouped>({
+  name: "GroupQueryAttention",
+  read: readGrouped,
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const { type } = need(site, 0);
+    const shape = shapeOf(s, site);
+    if (shape instanceof Miss) return shape;
+    const { batch, length, width } = shape;
+    const dims = [batch, s.keyHeads, cached(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
+    const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
+    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
+    const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
+    return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
+  },
+  why: "attends over a cache whose length is fed",
+  cost: (s, site) => {
+    const shape = shapeOf(s, site);
+    const total = totalLength(site.inputs[6]);
+    if (shape instanceof Miss) return shape;
+    if (total === undefined) return new Miss("how many keys there are is fed");
+    const { batch, length, width } = shape;
+    const all = width * s.heads;
+    return { macs: attentionMacs({ batch, length, width: all }, total, all).reduce(addDims, 0) };
+  },
+});
+
+const SparseAttention = typed<Grouped>({
+  name: "SparseAttention",
+  read: readGrouped,
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const { type } = need(site, 0);
+    const shape = shapeOf(s, site);
+    if (shape instanceof Miss) return shape;
+    const { batch, length, width } = shape;
+    const [key, value] = [need(site, 3), need(site, 4)].map((past): Inferred => ({ type: past.type, dims: past.dims }));
+    return [{ type, dims: [batch, length, s.heads * width] }, key, value].filter((one) => one !== undefined);
+  },
+  why: "attends over a cache whose length is fed, to blocks that are listed",
+  cost: () => new Miss("which blocks it multiplies is listed in its inputs"),
+});
+
+interface Masked {
+  readonly heads: number;
+  readonly shared: boolean;
+}
+
+const DecoderMaskedMultiHeadAttention = typed<Masked>({
+  name: "DecoderMaskedMultiHeadAttention",
+  read: (site) => ({
+    heads: integer(site, "num_heads", 1),
+    shared: integer(site, "past_present_share_buffer", 0) !== 0,
+  }),
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const { type } = need(site, 0);
+    const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
+    if (q instanceof Miss) return q;
+    if (v instanceof Miss) return new Miss("queries, keys and values are packed into one");
+    const width = v.length === 4 ? multiplyDims(v[1] ?? 0, v[3] ?? 0) : v[2];
+    const after = (input: number): Inferred => {
+      const past = site.inputs[input]?.dims;
+      const dims = past?.map((dim, axis) => (axis === 2 && !s.shared ? addDims(dim, 1) : dim));
+      return { type, dims };
+    };
+    const keys = after(5);
+    const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
+    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
+  },
+  why: "attends over a cache whose length is fed",
+  cost: () => new Miss("how many keys there are is fed"),
+});
+
+interface Packed {
+  readonly heads: number;
+  readonly sizes: readonly number[] | undefined;
+}
+
+const readPacked = (site: Site): Packed => ({
+  heads: integer(site, "num_heads", 1),
+  sizes: integers(site, "qkv_hidden_sizes"),
+});
+
+const packedWhy = "which tokens attend to which is listed in its inputs";
+
+/** Tokens × width, whatever samples they belong to. */
+const PackedAttention = typed<Packed>({
+  name: "PackedAttention",
+  read: readPacked,
+  infer: (s, site): readonly Inferred[] => {
+    const { type, dims } = need(site, 0);
+    const columns = site.inputs[1]?.dims?.[1];
+    const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
+    return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
+  },
+  why: packedWhy,
+  parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  cost: () => new Miss(packedWhy),
+});
+
+const PackedMultiHeadAttention = typed<Packed>({
+  name: "PackedMultiHeadAttention",
+  read: readPacked,
+  infer: (s, site): readonly Inferred[] => {
+    const { type, dims } = need(site, 0);
+    const [tokens] = dims ?? [];
+    const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
+    return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
+  },
+  why: packedWhy,
+  parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
+  cost: () => new Miss(packedWhy),
+});
+
+/** 1 × heads × queries × keys: a row of the table for each distance, in ranges that widen. */
+const RelativePositionBias = typed<null>({
+  name: "RelativePositionBias",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] => {
+    const { type, dims } = need(site, 0);
+    const length = (input: number, axis: number): Dim =>
+      totalLength(site.inputs[input]) ?? constantIntegers(site.inputs[input])?.[0] ?? site.open(0, axis);
+    return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
+  },
+  why: "looks rows up by distance, in a table that is no layer's matrix",
+  parameters: (_, site) => (site.inputs[0]?.stored === true ? [0] : []),
+});
+
+/** The bias for each pair of places, weighed by gates that the queries make: N × heads × length × length. */
+const GatedRelativePositionBias = typed<null>({
+  name: "GatedRelativePositionBias",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] => {
+    const { type, dims } = need(site, 0);
+    const bias = site.inputs[2]?.dims;
+    const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
+    return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];
+  },
+  why: "gates what attention adds by its queries",
+  parameters: (_, site) => [1, 3, 4, 5].filter((input) => site.inputs[input]?.stored === true),
+  cost: (_, site) => {
+    const [q, w] = [dimsAt(site, 0), dimsAt(site, 3)];
+    if (q instanceof Miss) return q;
+    return w instanceof Miss ? w : { macs: multiplyDims(product(q), w[1] ?? 0) };
+  },
+});
+
+export const microsoftCacheOperators: readonly Op[] = [
+  GroupQueryAttention,
+  SparseAttention,
+  DecoderMaskedMultiHeadAttention,
+  PackedAttention,
+  PackedMultiHeadAttention,
+  RelativePositionBias,
+  GatedRelativePositionBias,
+];

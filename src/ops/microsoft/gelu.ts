@@ -1,0 +1,136 @@
+/**
+ * Gelu in ONNX Runtime's forms, x' = x + bias where there is a bias:
+ * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
+ * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
+ * - QuickGelu: x · σ(αx);
+ * - BiasSplitGelu: of two halves of the last axis, left · gelu(right).
+ * And BiasSoftmax, the softmax of a sum. All are element by element over a bias that broadcasts, but BiasSplitGelu and the softmax.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Dim } from "../../tensor/dims.ts";
+import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Op, type Site } from "../define.ts";
+import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
+import { dimsAt, floorDivide, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
+
+const microsoft = "com.microsoft";
+const loweredFirst = new Miss("is lowered first");
+const noWeight = new Miss("has no weight");
+
+/** x/2 · (1 + erf(x/√2)) */
+export function erfGelu(emit: Emit, x: Value): Value {
+  const number = (value: number): Value => scalar(emit, typeOf(x), value);
+  const half = emit.Mul([x, number(0.5)]);
+  return emit.Mul([half, emit.Add([emit.Erf([emit.Mul([x, number(Math.SQRT1_2)])]), number(1)])]);
+}
+
+/** x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))) */
+export function tanhGelu(emit: Emit, x: Value): Value {
+  const number = (value: number): Value => scalar(emit, typeOf(x), value);
+  const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), number(0.044715)]);
+  const inner = emit.Mul([emit.Add([x, cubic]), number(Math.sqrt(2 / Math.PI))]);
+  return emit.Mul([emit.Mul([x, number(0.5)]), emit.Add([emit.Tanh([inner]), number(1)])]);
+}
+
+/** Every axis of the data is that of the output; the bias lies along the last ones. */
+function biasedAxes(_: unknown, site: Site): AxisRule | Miss {
+  const dims = dimsAt(site, 0);
+  if (dims instanceof Miss) return dims;
+  const bias = (site.inputs[1]?.dims ?? []).flatMap((dim, axis, own): AxisLink[] =>
+    dim === 1 ? [] : [{ from: ["in1", axis], to: ["out0", dims.length - own.length + axis] }],
+  );
+  return { links: [...dims.map((_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] })), ...bias] };
+}
+
+function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
+  return defineOp<{ readonly alpha: number }>({
+    name,
+    domain: microsoft,
+    read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
+    infer: (_, site) => sameAsInput(site),
+    unchanged: alwaysChanges,
+    parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+    weight: noWeight,
+    axes: biasedAxes,
+    lower: (s, emit, [x, bias]) =>
+      x === undefined ? [] : [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
+    gradient: loweredFirst,
+    cost: noMacs,
+    quantize: new Miss("runs in float"),
+  });
+}
+
+/** Y = (left + bias) · gelu(right + bias), where left and right are the halves of the last axis. */
+const BiasSplitGelu = defineOp<null>({
+  name: "BiasSplitGelu",
+  domain: microsoft,
+  read: () => null,
+  infer: (_, site) => {
+    const { type, dims } = need(site, 0);
+    const last = dims?.at(-1);
+    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDivide(last, 2)] }];
+  },
+  unchanged: alwaysChanges,
+  parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+  weight: noWeight,
+  axes: new Miss("multiplies the halves of its last axis, and has no kernel on CPU to check that with"),
+  lower: (_, emit, [x, bias]) => {
+    if (x === undefined || bias === undefined) return new Miss("an operand is missing");
+    const parts = emit.many("Split", [emit.Add([x, bias])], { axis: -1, num_outputs: 2 }, 2);
+    return [emit.Mul([parts[0], erfGelu(emit, parts[1])])];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+interface SoftmaxSettings {
+  readonly axis: number;
+  readonly inner: boolean;
+}
+
+/**
+ * Softmax over all axes from `axis` on, as if they were one. The bias has as many elements as the axes that are not broadcast: the axes from
+ * some axis on are its own (inner broadcast 0: it repeats along the first ones), or it is repeated along axes just before `axis`.
+ */
+const BiasSoftmax = defineOp<SoftmaxSettings>({
+  name: "BiasSoftmax",
+  domain: microsoft,
+  read: (site) => {
+    const rank = site.inputs[0]?.dims?.length;
+    if (rank === undefined) return new Miss("the rank of its input is not known");
+    return { axis: wrapAxis(integer(site, "axis", 1), rank), inner: integer(site, "is_inner_broadcast", 0) !== 0 };
+  },
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: () => [],
+  weight: noWeight,
+  axes: new Miss("normalizes, and has no kernel on CPU to check with what else it does"),
+  lower: (s, emit, [x, bias]) => {
+    const dims = x?.type?.dims;
+    const own = bias?.type?.dims;
+    if (x === undefined || bias === undefined || dims === undefined || own === undefined)
+      return new Miss("the rank of an operand is not known");
+    if (s.axis !== dims.length - 1) return new Miss("normalizes over several axes at once");
+    if (!broadcasts(own, dims)) return new Miss("its bias is repeated in an order that is not NumPy's");
+    return [emit.Softmax([emit.Add([x, bias])], { axis: s.axis })];
+  },
+  gradient: loweredFirst,
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/** Whether dimensions, laid beside the last ones of others, are equal to them or 1. */
+function broadcasts(own: readonly Dim[], dims: readonly Dim[]): boolean {
+  return own.every((dim, axis) => dim === 1 || dim === dims[dims.length - own.length + axis]);
+}
+
+export const microsoftGeluOperators: readonly Op[] = [
+  gelu("Gelu", erfGelu),
+  gelu("BiasGelu", erfGelu),
+  gelu("FastGelu", tanhGelu),
+  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, scalar(emit, typeOf(x), alpha)])])])),
+  BiasSplitGelu,
+  BiasSoftmax,
+];

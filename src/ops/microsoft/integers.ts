@@ -1,0 +1,200 @@
+/**
+ * Products on integers as ONNX Runtime fuses them: DynamicQuantizeMatMul (data is rounded inside, over its own range), MatMulIntegerToFloat and
+ * QGemm (codes in; numbers out, or codes), MatMulInteger16, and DynamicQuantizeLSTM, which computes on codes inside.
+ * Products of codes are exact, so lowering to MatMulInteger changes nothing but the last rounding.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { addDims, type Dim } from "../../tensor/dims.ts";
+import {
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type Operand,
+  type Site,
+  type WeightRole,
+} from "../define.ts";
+import { decimal, integer } from "../shared/attributes.ts";
+import { codeType, encoded, single } from "../shared/codes.ts";
+import { matmulDims, matmulWeight, picked } from "../shared/products.ts";
+import { dimsAt, multiplyDims, product, scalar } from "../shared/rules.ts";
+import { typed } from "./typed.ts";
+
+const microsoft = "com.microsoft";
+const already = new Miss("is quantized already");
+const integers = new Miss("computes integers");
+
+interface Product {
+  readonly name: string;
+  /** Where the right operand stands. */
+  readonly right: number;
+  readonly bias: number;
+  lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
+}
+
+/** A product of stacks of matrices on integers, with a bias of numbers: A is operand 0. */
+function integerProduct({ name, right, bias, lower }: Product): Op {
+  const plain = (site: Site): Site => picked(site, [0, right]);
+  return defineOp<null>({
+    name,
+    domain: microsoft,
+    read: () => null,
+    infer: (_, site): readonly Inferred[] | Miss => {
+      if (plain(site).inputs.some((operand) => operand?.dims === undefined))
+        return [{ type: "float32", dims: undefined }];
+      const found = matmulDims(plain(site));
+      return found instanceof Miss ? found : [{ type: "float32", dims: found.dims }];
+    },
+    unchanged: alwaysChanges,
+    parameters: (_, site) => (site.inputs[bias]?.stored === true ? [bias] : []),
+    weight: (_, site): WeightRole | Miss => {
+      const role = matmulWeight(plain(site));
+      if (role instanceof Miss) return role;
+      if (role.input !== 1) return new Miss("the weight is the left operand");
+      const stored = site.inputs[bias]?.stored === true ? { bias } : {};
+      return { ...role, input: right, fused: "a sum", ...stored };
+    },
+    axes: already,
+    lower: (_, emit, inputs) => {
+      const y = lower(emit, inputs);
+      return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
+    },
+    gradient: integers,
+    cost: (_, site) => {
+      const found = matmulDims(plain(site));
+      return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    },
+    quantize: already,
+  });
+}
+
+/** Codes multiplied exactly, then scaled. */
+function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
+  return emit.Mul([emit.Cast([sums], { to: 1 }), emit.Mul([single(emit, a), single(emit, b)])]);
+}
+
+const DynamicQuantizeMatMul = integerProduct({
+  name: "DynamicQuantizeMatMul",
+  right: 1,
+  bias: 4,
+  lower: (emit, [a, b, bScale, bZero]) => {
+    const [codes, scale, zero] = emit.many("DynamicQuantizeLinear", [a], undefined, 3);
+    return scaled(emit, emit.MatMulInteger([codes, b, zero, single(emit, bZero)]), scale, bScale);
+  },
+});
+
+const MatMulIntegerToFloat = integerProduct({
+  name: "MatMulIntegerToFloat",
+  right: 1,
+  bias: 6,
+  lower: (emit, [a, b, aScale, bScale, aZero, bZero]) =>
+    scaled(emit, emit.MatMulInteger([a, b, single(emit, aZero), single(emit, bZero)]), aScale, bScale),
+});
+
+interface GemmSettings {
+  readonly alpha: number;
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+const swapped = (operand: Operand | undefined, yes: boolean): Operand | undefined =>
+  yes && operand?.dims !== undefined ? { ...operand, dims: operand.dims.toReversed() } : operand;
+
+function gemmSite(s: GemmSettings, site: Site): Site {
+  return { ...site, inputs: [swapped(site.inputs[0], s.transA), swapped(site.inputs[3], s.transB)] };
+}
+
+/** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): numbers, or codes where the result has a scale. */
+const QGemm = defineOp<GemmSettings>({
+  name: "QGemm",
+  domain: microsoft,
+  read: (site) => ({
+    alpha: decimal(site, "alpha", 1),
+    transA: integer(site, "transA", 0) !== 0,
+    transB: integer(site, "transB", 0) !== 0,
+  }),
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const type = site.inputs[7] === undefined ? "float32" : codeType(site, 8);
+    const plain = gemmSite(s, site);
+    if (plain.inputs.some((operand) => operand?.dims === undefined)) return [{ type, dims: undefined }];
+    const found = matmulDims(plain);
+    return found instanceof Miss ? found : [{ type, dims: found.dims }];
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: (s, site): WeightRole | Miss => {
+    const role = matmulWeight(gemmSite(s, site));
+    if (role instanceof Miss) return role;
+    if (role.input !== 1) return new Miss("the weight is the left operand");
+    const out = s.transB ? 0 : 1;
+    const bias = site.inputs[6]?.stored === true ? { bias: 6 } : {};
+    return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
+  },
+  axes: already,
+  lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
+    if (a === undefined || b === undefined) return new Miss("an operand is missing");
+    const turned = (value: Value, yes: boolean): Value => (yes ? emit.Transpose([value], { perm: [1, 0] }) : value);
+    const operands = [turned(a, s.transA), turned(b, s.transB), single(emit, aZero), single(emit, bZero)];
+    const sums = emit.MatMulInteger(operands);
+    const plain = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
+    const y = s.alpha === 1 ? plain : emit.Mul([plain, scalar(emit, "float32", s.alpha)]);
+    return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
+  },
+  gradient: integers,
+  cost: (s, site) => {
+    const found = matmulDims(gemmSite(s, site));
+    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+  },
+  quantize: already,
+});
+
+const MatMulInteger16 = typed<null>({
+  name: "MatMulInteger16",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] | Miss => {
+    const type = site.inputs[0]?.type === "uint16" && site.inputs[1]?.type === "uint16" ? "uint32" : "int32";
+    const found = matmulDims(site);
+    return found instanceof Miss ? found : [{ type, dims: found.dims }];
+  },
+  why: "is quantized already",
+  weight: (_, site) => matmulWeight(site),
+  cost: (_, site) => {
+    const found = matmulDims(site);
+    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+  },
+});
+
+/** LSTM with matrices of codes, inputs × gates; what goes in is rounded at every step. */
+const DynamicQuantizeLSTM = typed<null>({
+  name: "DynamicQuantizeLSTM",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] => {
+    const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
+    const known = x !== undefined && r !== undefined;
+    const [length, batch] = (x ?? []) as [Dim, Dim];
+    const [directions, hidden] = (r ?? []) as [Dim, Dim];
+    const state: Inferred = { type: "float32", dims: known ? [directions, batch, hidden] : undefined };
+    const all: Inferred = { type: "float32", dims: known ? [length, directions, batch, hidden] : undefined };
+    return [all, state, state].slice(0, site.outputs);
+  },
+  why: "is quantized already",
+  parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
+  cost: (_, site) => {
+    const [x, w, r] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
+    if (x instanceof Miss) return x;
+    if (w instanceof Miss) return w;
+    if (r instanceof Miss) return r;
+    return { macs: multiplyDims(product(x.slice(0, 2)), addDims(product(w), product(r))) };
+  },
+});
+
+export const microsoftIntegerOperators: readonly Op[] = [
+  DynamicQuantizeMatMul,
+  MatMulIntegerToFloat,
+  QGemm,
+  MatMulInteger16,
+  DynamicQuantizeLSTM,
+];

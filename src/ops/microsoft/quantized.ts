@@ -1,0 +1,295 @@
+/**
+ * Element by element and by windows on codes of 8 bits, with a scale and a zero point for each operand and for the result (QLinearAdd, QLinearMul,
+ * QLinearWhere, QLinearConcat, QLinearSigmoid, QLinearLeakyRelu, QLinearSoftmax, QLinearReduceMean, QLinearAveragePool,
+ * QLinearGlobalAveragePool), and QuantizeLinear and DequantizeLinear as com.microsoft has them. Each is lowered to DequantizeLinear, the operator
+ * on numbers, and QuantizeLinear; where a result lies between two codes, ONNX Runtime's integer kernels may take the other one.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { addDims, type Dim } from "../../tensor/dims.ts";
+import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
+import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
+import { codeType, decoded, encoded } from "../shared/codes.ts";
+import { broadcast, integersConstant, need, noMacs } from "../shared/rules.ts";
+import { readWindow, type Window, windowDims } from "../shared/window.ts";
+
+const already = new Miss("is quantized already");
+
+/** An input with its scale and zero point. */
+type Port = readonly [codes: number, scale: number, zero: number];
+
+interface OnCodes<S> {
+  readonly name: string;
+  readonly operands: (site: Site) => readonly Port[];
+  /** Scale and zero point of the result. */
+  readonly result: readonly [scale: number, zero: number];
+  read(site: Site): S | Miss;
+  dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
+  /** The operator on numbers; `inputs` are those of the node, for what is not codes. */
+  compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
+}
+
+interface Read<S> {
+  readonly own: S;
+  readonly operands: readonly Port[];
+}
+
+function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>): Op {
+  const type = (s: Read<S>, site: Site) => codeType(site, result[1], s.operands[0]?.[0] ?? 0);
+  return defineOp<Read<S>>({
+    name,
+    domain: "com.microsoft",
+    read: (site) => {
+      const own = read(site);
+      return own instanceof Miss ? own : { own, operands: operands(site) };
+    },
+    infer: (s, site): readonly Inferred[] | Miss => {
+      const found = dims(s.own, site);
+      return found instanceof Miss ? found : [{ type: type(s, site), dims: found }];
+    },
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: already,
+    lower: (s, emit, inputs) => {
+      const numbers = s.operands.map(([codes, scale, zero]) =>
+        decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
+      );
+      const y = compute(s.own, emit, numbers, inputs);
+      return y instanceof Miss ? y : [encoded(emit, y, inputs[result[0]], inputs[result[1]])];
+    },
+    gradient: new Miss("computes integers"),
+    cost: noMacs,
+    quantize: already,
+  });
+}
+
+const missing = new Miss("an operand is missing");
+const one = (): readonly Port[] => [[0, 1, 2]];
+const two = (): readonly Port[] => [
+  [0, 1, 2],
+  [3, 4, 5],
+];
+
+function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | undefined | Miss {
+  const shapes = inputs.map((input) => site.inputs[input]?.dims);
+  const known = shapes.filter((dims) => dims !== undefined);
+  return known.length < shapes.length ? undefined : broadcast(...known);
+}
+
+function binary(name: string, compute: (emit: Emit, a: Value, b: Value) => Value): Op {
+  return onCodes<null>({
+    name,
+    operands: two,
+    result: [6, 7],
+    read: () => null,
+    dims: (_, site) => broadcastOf(site, [0, 3]),
+    compute: (_, emit, [a, b]) => (a === undefined || b === undefined ? missing : compute(emit, a, b)),
+  });
+}
+
+function unary<S>(name: string, read: (site: Site) => S, compute: (s: S, emit: Emit, x: Value) => Value | Miss): Op {
+  return onCodes<S>({
+    name,
+    operands: one,
+    result: [3, 4],
+    read,
+    dims: (_, site) => need(site, 0).dims,
+    compute: (s, emit, [x]) => (x === undefined ? missing : compute(s, emit, x)),
+  });
+}
+
+/** Before opset 13 everything from the axis on is normalized as one: the same where the axis is the last. */
+const QLinearSoftmax = unary(
+  "QLinearSoftmax",
+  (site) => {
+    const opset = integer(site, "opset", 13);
+    const rank = site.inputs[0]?.dims?.length;
+    const axis = integer(site, "axis", opset < 13 ? 1 : -1);
+    return { axis: rank === undefined ? axis : wrapAxis(axis, rank), flattens: opset < 13, rank };
+  },
+  (s, emit, x) =>
+    s.flattens && s.axis !== (s.rank ?? 0) - 1
+      ? new Miss("flattens several axes (before opset 13)")
+      : emit.Softmax([x], { axis: s.axis }),
+);
+
+const QLinearWhere = onCodes<null>({
+  name: "QLinearWhere",
+  operands: () => [
+    [1, 2, 3],
+    [4, 5, 6],
+  ],
+  result: [7, 8],
+  read: () => null,
+  dims: (_, site) => broadcastOf(site, [0, 1, 4]),
+  compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
+});
+
+const QLinearConcat = onCodes<number>({
+  name: "QLinearConcat",
+  operands: (site) =>
+    Array.from({ length: Math.floor((site.inputs.length - 2) / 3) }, (_, index): Port => {
+      const first = 2 + 3 * index;
+      return [first, first + 1, first + 2];
+    }),
+  result: [0, 1],
+  read: (site) => {
+    const rank = site.inputs[2]?.dims?.length;
+    return rank === undefined
+      ? new Miss("the rank of an operand is not known")
+      : wrapAxis(integer(site, "axis", 0), rank);
+  },
+  dims: (axis, site) => {
+    const shapes = site.inputs.flatMap((operand, input) =>
+      input >= 2 && (input - 2) % 3 === 0 ? [operand?.dims] : [],
+    );
+    const known = shapes.filter((dims) => dims !== undefined);
+    const [first] = known;
+    if (first === undefined || known.length < shapes.length) return undefined;
+    return first.map((dim, at) => (at === axis ? known.map((dims) => dims[at] as Dim).reduce(addDims, 0) : dim));
+  },
+  compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
+});
+
+interface Reduced {
+  readonly axes: readonly number[];
+  readonly keep: boolean;
+}
+
+const QLinearReduceMean = onCodes<Reduced>({
+  name: "QLinearReduceMean",
+  operands: one,
+  result: [3, 4],
+  read: (site) => {
+    const rank = site.inputs[0]?.dims?.length;
+    if (rank === undefined) return new Miss("the rank of its input is not known");
+    const axes = (integers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
+    return { axes, keep: integer(site, "keepdims", 1) !== 0 };
+  },
+  dims: (s, site) =>
+    need(site, 0).dims?.flatMap((dim, axis): Dim[] => {
+      if (!s.axes.includes(axis)) return [dim];
+      return s.keep ? [1] : [];
+    }),
+  compute: (s, emit, [x]) => emit.ReduceMean([x, integersConstant(emit, s.axes)], { keepdims: s.keep ? 1 : 0 }),
+});
+
+interface Pool extends Window {
+  readonly last: boolean;
+  readonly counts: boolean;
+}
+
+const first = (dims: readonly Dim[]): readonly Dim[] => [dims[0] as Dim, dims.at(-1) as Dim, ...dims.slice(1, -1)];
+const behind = (dims: readonly Dim[]): readonly Dim[] => [dims[0] as Dim, ...dims.slice(2), dims[1] as Dim];
+
+/** Computes with channels first what may come with channels last. */
+function channelsFirst(emit: Emit, x: Value, last: boolean, rank: number, compute: (x: Value) => Value): Value {
+  if (!last) return compute(x);
+  const spatial = Array.from({ length: rank - 2 }, (_, axis) => axis + 1);
+  const y = compute(emit.Transpose([x], { perm: [0, rank - 1, ...spatial] }));
+  return emit.Transpose([y], { perm: [0, ...spatial.map((axis) => axis + 1), 1] });
+}
+
+const QLinearAveragePool = onCodes<Pool>({
+  name: "QLinearAveragePool",
+  operands: one,
+  result: [3, 4],
+  read: (site) => {
+    const kernel = integers(site, "kernel_shape");
+    if (kernel === undefined) return new Miss("has no kernel_shape");
+    const last = integer(site, "channels_last", 0) !== 0;
+    return { ...readWindow(site, kernel), last, counts: integer(site, "count_include_pad", 0) !== 0 };
+  },
+  dims: (s, site) => {
+    const { dims } = need(site, 0);
+    if (dims === undefined) return undefined;
+    const plain = s.last ? first(dims) : dims;
+    const out = [...plain.slice(0, 2), ...windowDims(s, plain.slice(2))];
+    return s.last ? behind(out) : out;
+  },
+  compute: (s, emit, [x]) => {
+    const { kernel, strides, pads, autoPad, ceil, counts } = s;
+    const padding = autoPad === "NOTSET" || autoPad === "VALID" ? { pads } : { auto_pad: autoPad };
+    const settings = { kernel_shape: kernel, strides, ceil_mode: ceil ? 1 : 0, count_include_pad: counts ? 1 : 0 };
+    return x === undefined
+      ? missing
+      : channelsFirst(emit, x, s.last, kernel.length + 2, (data) =>
+          emit.AveragePool([data], { ...settings, ...padding }),
+        );
+  },
+});
+
+const QLinearGlobalAveragePool = onCodes<{ readonly last: boolean }>({
+  name: "QLinearGlobalAveragePool",
+  operands: one,
+  result: [3, 4],
+  read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }),
+  dims: ({ last }, site) =>
+    need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
+  compute: ({ last }, emit, [x]) => {
+    const rank = x?.type?.dims?.length;
+    if (x === undefined || rank === undefined) return new Miss("the rank of its input is not known");
+    return channelsFirst(emit, x, last, rank, (data) => emit.GlobalAveragePool([data]));
+  },
+});
+
+/** QuantizeLinear and DequantizeLinear of the default domain, which have them per axis since opset 13, for fewer types. */
+function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
+  const quantizes = name === "QuantizeLinear";
+  return defineOp<{ readonly axis: number | undefined; readonly reason: string | undefined }>({
+    name,
+    domain: "com.microsoft",
+    read: (site) => {
+      const types = [need(site, 0).type, site.inputs[1]?.type, site.inputs[2]?.type];
+      const wide = types.find((type) => type !== undefined && !["float32", "uint8", "int8", "int32"].includes(type));
+      return {
+        axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 1),
+        reason: wide === undefined ? undefined : `the default domain has ${wide} from opset 19 or 21 on alone`,
+      };
+    },
+    infer: (_, site) => {
+      const type = quantizes ? (site.inputs[2]?.type ?? "uint8") : (site.inputs[1]?.type ?? "float32");
+      return [{ type, dims: need(site, 0).dims }];
+    },
+    unchanged: alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: new Miss("is in another domain: lower it first"),
+    lower: (s, emit, [x, scale, zero]) => {
+      if (s.reason !== undefined) return new Miss(s.reason);
+      if (x === undefined || scale === undefined) return missing;
+      if (!quantizes) return [decoded(emit, x, scale, zero, s.axis)];
+      return [
+        s.axis === undefined ? encoded(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
+      ];
+    },
+    gradient: new Miss(quantizes ? "rounds to integers" : "starts from integers"),
+    cost: noMacs,
+    quantize: already,
+  });
+}
+
+export const microsoftQuantizedOperators: readonly Op[] = [
+  binary("QLinearAdd", (emit, a, b) => emit.Add([a, b])),
+  binary("QLinearMul", (emit, a, b) => emit.Mul([a, b])),
+  unary(
+    "QLinearSigmoid",
+    () => null,
+    (_, emit, x) => emit.Sigmoid([x]),
+  ),
+  unary(
+    "QLinearLeakyRelu",
+    (site) => decimal(site, "alpha", 0.01),
+    (alpha, emit, x) => emit.LeakyRelu([x], { alpha }),
+  ),
+  QLinearSoftmax,
+  QLinearWhere,
+  QLinearConcat,
+  QLinearReduceMean,
+  QLinearAveragePool,
+  QLinearGlobalAveragePool,
+  rounding("QuantizeLinear"),
+  rounding("DequantizeLinear"),
+];

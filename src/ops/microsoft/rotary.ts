@@ -1,0 +1,129 @@
+/**
+ * RotaryEmbedding of ONNX Runtime: pairs of channels of each head are turned by an angle that grows with their place,
+ * (a, b) → (a·cos - b·sin, b·cos + a·sin). Pairs are the two halves of a head, or neighbours (interleaved); where `rotary_embedding_dim` says
+ * so, only the first channels are turned. Data is N × length × channels, or N × heads × length × width. Places are given for each token, or the
+ * first one alone.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { decimal, integer } from "../shared/attributes.ts";
+import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
+import { fromHeads, toHeads } from "./attend.ts";
+import { typed } from "./typed.ts";
+
+interface Settings {
+  readonly interleaved: boolean;
+  readonly packed: boolean;
+  readonly scale: number;
+  /** Of one head; undefined where it is not known. */
+  readonly width: number | undefined;
+  /** How many channels of a head are turned. */
+  readonly turned: number | undefined;
+}
+
+function read(site: Site): Settings {
+  const x = site.inputs[0]?.dims;
+  const half = site.inputs[2]?.dims?.[1];
+  const turned = typeof half === "number" ? 2 * half : undefined;
+  const [heads, last] = [integer(site, "num_heads", 0), x?.at(-1)];
+  const width = x?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : turned;
+  return {
+    interleaved: integer(site, "interleaved", 0) !== 0,
+    packed: integer(site, "is_packed_batching", 0) !== 0,
+    scale: decimal(site, "scale", 1),
+    width: typeof width === "number" ? width : undefined,
+    turned,
+  };
+}
+
+/** x[..., start:end] along the last axis. */
+function part(emit: Emit, x: Value, start: number, end: number): Value {
+  const one = (value: number): Value => integersConstant(emit, [value]);
+  return emit.Slice([x, one(start), one(end), one(-1)]);
+}
+
+/** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
+function angles(emit: Emit, table: Value, places: Value, length: Value): Value {
+  const axes = (list: readonly number[]): Value => integersConstant(emit, list);
+  if (places.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), axes([1])]);
+  const [zero, one] = [scalar(emit, "int64", 0), scalar(emit, "int64", 1)];
+  const steps = emit.Range([zero, emit.Squeeze([length, axes([0])]), one]);
+  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), axes([0, 1])]);
+}
+
+/** The pairs of channels, as two tensors, and back. */
+function turn(s: Settings, emit: Emit, x: Value, turned: number, cos: Value, sin: Value): Value {
+  const shape = (list: readonly number[]): Value => integersConstant(emit, list);
+  const pick = (index: number): Value =>
+    emit.Squeeze([part(emit, emit.Reshape([x, shape([0, 0, 0, turned / 2, 2])]), index, index + 1), shape([-1])]);
+  const [a, b] = s.interleaved ? [pick(0), pick(1)] : [part(emit, x, 0, turned / 2), part(emit, x, turned / 2, turned)];
+  const first = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
+  const second = emit.Add([emit.Mul([b, cos]), emit.Mul([a, sin])]);
+  if (!s.interleaved) return emit.Concat([first, second], { axis: -1 });
+  const raised = [first, second].map((half) => emit.Unsqueeze([half, shape([-1])]));
+  return emit.Reshape([emit.Concat(raised, { axis: -1 }), shape([0, 0, 0, turned])]);
+}
+
+const RotaryEmbedding = defineOp<Settings>({
+  name: "RotaryEmbedding",
+  domain: "com.microsoft",
+  read,
+  infer: (_, site) => sameAsInput(site),
+  unchanged: alwaysChanges,
+  parameters: () => [],
+  weight: new Miss("has no weight"),
+  axes: (_, site) => {
+    const x = dimsAt(site, 0);
+    if (x instanceof Miss) return x;
+    const places: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
+    const reason = "channels are turned in pairs, by their place";
+    const others = x.flatMap((_, axis): AxisLink[] =>
+      axis === 0
+        ? []
+        : [
+            { refuses: ["in0", axis], reason },
+            { refuses: ["out0", axis], reason },
+          ],
+    );
+    return { links: [{ from: ["in0", 0], to: ["out0", 0] }, ...places, ...others] };
+  },
+  lower: (s, emit, [x, places, cosTable, sinTable]) => {
+    const rank = x?.type?.dims?.length;
+    if (x === undefined || places === undefined || cosTable === undefined || sinTable === undefined)
+      return new Miss("an operand is missing");
+    if (rank === undefined || s.width === undefined || s.turned === undefined)
+      return new Miss("the width of a head is not known");
+    if (s.packed) return new Miss("its tokens are packed");
+    if (s.scale !== 1) return new Miss("scales its places");
+    const last = x.type?.dims?.at(-1);
+    const heads = rank === 4 || typeof last !== "number" ? undefined : last / s.width;
+    const apart = heads === undefined ? x : toHeads(emit, x, heads);
+    const length = emit.Shape([apart], { start: 2, end: 3 });
+    const [cos, sin] = [angles(emit, cosTable, places, length), angles(emit, sinTable, places, length)];
+    const whole = s.turned === s.width;
+    const y = turn(s, emit, whole ? apart : part(emit, apart, 0, s.turned), s.turned, cos, sin);
+    const all = whole ? y : emit.Concat([y, part(emit, apart, s.turned, s.width)], { axis: -1 });
+    return [heads === undefined ? all : fromHeads(emit, all)];
+  },
+  gradient: new Miss("is lowered first"),
+  cost: noMacs,
+  quantize: new Miss("runs in float"),
+});
+
+/** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */
+const GemmaRotaryEmbedding = typed<null>({
+  name: "GemmaRotaryEmbedding",
+  read: () => null,
+  infer: (_, site): readonly Inferred[] => {
+    const [q, k] = [need(site, 1), need(site, 3)];
+    return [
+      { type: q.type, dims: q.dims },
+      { type: k.type, dims: k.dims },
+    ];
+  },
+  why: "turns channels in pairs, in half precision on GPU alone",
+});
+
+export const microsoftRotaryOperators: readonly Op[] = [RotaryEmbedding, GemmaRotaryEmbedding];

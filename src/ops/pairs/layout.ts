@@ -1,0 +1,346 @@
+/** Pairs that only move elements: transpositions, reshapes, slices, concatenations. */
+import type { Value } from "../../graph/graph.ts";
+import { type Dim, isSymbolic } from "../../tensor/dims.ts";
+import type { Site } from "../define.ts";
+import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
+import { integersConstant } from "../shared/rules.ts";
+import { dimsOf, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
+
+/** Axes that stand in an attribute or an input, counted from the front. */
+function axesOf(site: Site, rank: number): readonly number[] | undefined {
+  const given = attributeOrInput(site, "axes", 1);
+  if (given === undefined || given === "runtime") return undefined;
+  return given.known.map((axis) => wrapAxis(axis, rank));
+}
+
+/** The second node on the first one's input, with these axes in place of its own. */
+function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
+  const sorted = [...axes].sort((a, b) => a - b);
+  const [x] = first.inputs;
+  if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
+  return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
+}
+
+function permutation(site: Site): readonly number[] | undefined {
+  const rank = site.inputs[0]?.dims?.length;
+  const given = integers(site, "perm");
+  if (given !== undefined || rank === undefined) return given;
+  return Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
+}
+
+const transposes: Pair = {
+  what: "two transpositions are one",
+  first: ["Transpose"],
+  second: ["Transpose"],
+  fuse({ first, firstSite, secondSite }) {
+    const [before, after] = [permutation(firstSite), permutation(secondSite)];
+    if (before === undefined || after === undefined) return undefined;
+    return { inputs: [first.inputs[0]], attributes: { perm: ints(after.map((axis) => before[axis] ?? 0)) } };
+  },
+};
+
+/** y = Unsqueeze(Unsqueeze(x, a), b): the axes of a, where b puts them, and those of b. */
+const unsqueezes: Pair = {
+  what: "two Unsqueeze are one",
+  first: ["Unsqueeze"],
+  second: ["Unsqueeze"],
+  fuse(scope) {
+    const between = dimsOf(scope, scope.first.outputs[0]);
+    const added = attributeOrInput(scope.secondSite, "axes", 1);
+    if (between === undefined || added === undefined || added === "runtime") return undefined;
+    const rank = between.length + added.known.length;
+    const outer = added.known.map((axis) => wrapAxis(axis, rank));
+    const inner = axesOf(scope.firstSite, between.length);
+    if (inner === undefined) return undefined;
+    const kept = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => !outer.includes(axis));
+    return withAxes(scope, [...outer, ...inner.map((axis) => kept[axis] ?? 0)]);
+  },
+};
+
+const squeezes: Pair = {
+  what: "two Squeeze are one",
+  first: ["Squeeze"],
+  second: ["Squeeze"],
+  fuse(scope) {
+    const [dims, between] = [dimsOf(scope, scope.first.inputs[0]), dimsOf(scope, scope.first.outputs[0])];
+    if (dims === undefined || between === undefined) return undefined;
+    const [inner, outer] = [axesOf(scope.firstSite, dims.length), axesOf(scope.secondSite, between.length)];
+    if (inner === undefined || outer === undefined) return undefined;
+    const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
+    return withAxes(scope, [...inner, ...outer.map((axis) => kept[axis] ?? 0)]);
+  },
+};
+
+const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+
+/** Elements stay in order in both: only the last shape counts. It may be written where at most one dimension has to be worked out. */
+const reshapes: Pair = {
+  what: "of two reshapes the last counts",
+  first: reshaping,
+  second: reshaping,
+  fuse(scope) {
+    const { first, second, secondSite, input, emit } = scope;
+    const [x] = first.inputs;
+    if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
+    const asks = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
+    // A 0 copies the dimension of what is reshaped, which is another tensor now.
+    if (asks !== undefined && (!asks.includes(0) || integer(secondSite, "allowzero", 0) !== 0))
+      return { inputs: [x, second.inputs[1]] };
+    const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
+    if (target === undefined) return undefined;
+    return { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, integersConstant(emit, target)]) };
+  },
+};
+
+/**
+ * Leading axes that are merged, stand still while others change places, and are parted again, may as well stand still by themselves:
+ *
+ *     Reshape: b × h × s × d → bh × s × d;  Transpose: bh × d × s;  Reshape: b × h × d × s
+ */
+const mergedAround: Pair = {
+  what: "axes need not be merged around a transposition",
+  first: ["Transpose"],
+  second: ["Reshape"],
+  fuse(scope) {
+    const { first, second, firstSite, input, emit } = scope;
+    const merge = first.inputs[0]?.producer;
+    const [x] = merge?.inputs ?? [];
+    const perm = permutation(firstSite);
+    if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
+    const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
+    const out = dimsOf(scope, second.outputs[0]);
+    if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
+    const extra = dims.length - merged.length;
+    if (extra <= 0 || out.length !== dims.length) return undefined;
+    const full = [
+      ...Array.from({ length: extra + 1 }, (_, axis) => axis),
+      ...perm.slice(1).map((axis) => axis + extra),
+    ];
+    const kept = merged.slice(1).every((dim, axis) => dim === dims[axis + 1 + extra]);
+    if (!kept || !full.every((from, to) => dims[from] === out[to])) return undefined;
+    return { value: emit.named(second.outputs[0]?.name ?? "transposed").Transpose([x], { perm: full }) };
+  },
+};
+
+/** A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. */
+export function shapeFor(
+  dims: readonly Dim[] | undefined,
+  out: readonly Dim[] | undefined,
+): readonly number[] | undefined {
+  if (dims === undefined || out === undefined) return undefined;
+  const target = out.map((dim, axis) => (isSymbolic(dim) ? (dim === dims[axis] ? 0 : -1) : dim));
+  const fixedZero = out.includes(0);
+  return fixedZero || target.filter((dim) => dim === -1).length > 1 ? undefined : target;
+}
+
+const concats: Pair = {
+  what: "parts of parts are parts",
+  first: ["Concat"],
+  second: ["Concat"],
+  fuse({ first, second, firstSite, secondSite, input, alone }) {
+    const rank = secondSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
+    if (rank === undefined || !alone) return undefined;
+    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(integer(site, "axis", 1), rank));
+    if (inner !== outer) return undefined;
+    return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
+  },
+};
+
+interface Bounds {
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+  readonly axes: readonly number[];
+  readonly steps: readonly number[];
+}
+
+function bounds(site: Site): Bounds | undefined {
+  const rank = site.inputs[0]?.dims?.length;
+  const [starts, ends] = [constantIntegers(site.inputs[1]), constantIntegers(site.inputs[2])];
+  if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
+  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegers(site.inputs[3]);
+  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegers(site.inputs[4]);
+  if (axes === undefined || steps === undefined) return undefined;
+  return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
+}
+
+const slices: Pair = {
+  what: "slices along different axes are one",
+  first: ["Slice"],
+  second: ["Slice"],
+  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+    const [a, b] = [bounds(firstSite), bounds(secondSite)];
+    if (a === undefined || b === undefined || !alone || input !== 0) return undefined;
+    if (a.axes.some((axis) => b.axes.includes(axis))) return undefined;
+    const name = second.outputs[0]?.name ?? "slice";
+    const list = (key: keyof Bounds): Value => integersConstant(emit, [...a[key], ...b[key]], `${name}_${key}`);
+    return { inputs: [first.inputs[0], list("starts"), list("ends"), list("axes"), list("steps")] };
+  },
+};
+
+/** Since opset 15 Shape itself takes a range. */
+const slicedShape: Pair = {
+  what: "a part of a shape is asked for at once",
+  first: ["Shape"],
+  second: ["Slice", "Gather"],
+  fuse({ first, second, firstSite, secondSite, input, emit }) {
+    const [x] = first.inputs;
+    const rank = firstSite.inputs[0]?.dims?.length;
+    if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
+    if (first.attributes.size > 0) return undefined;
+    const range = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
+    if (range === undefined) return undefined;
+    const [start, end] = range;
+    return { value: emit.named(second.outputs[0]?.name ?? "shape").Shape([x], { start, end }) };
+  },
+};
+
+function sliceRange(site: Site, rank: number): readonly [number, number] | undefined {
+  const found = bounds(site);
+  if (found?.starts.length !== 1 || found.steps[0] !== 1) return undefined;
+  const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
+  return [clamp(found.starts[0]), clamp(found.ends[0])];
+}
+
+function gatherRange(site: Site, rank: number): readonly [number, number] | undefined {
+  const picks = constantIntegers(site.inputs[1]);
+  if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
+  const places = picks.map((pick) => (pick < 0 ? pick + rank : pick));
+  const [start = 0] = places;
+  return places.every((place, index) => place === start + index) ? [start, start + places.length] : undefined;
+}
+
+/** Picking one index as a vector of one keeps the axis. */
+const gatheredAxis: Pair = {
+  what: "one index is picked with its axis",
+  first: ["Gather"],
+  second: ["Unsqueeze"],
+  fuse(scope) {
+    const { first, firstSite, secondSite, alone, emit } = scope;
+    const [x] = first.inputs;
+    const dims = firstSite.inputs[0]?.dims;
+    const picks = constantIntegers(firstSite.inputs[1]);
+    const added = attributeOrInput(secondSite, "axes", 1);
+    if (!alone || x === undefined || dims === undefined || picks?.length !== 1) return undefined;
+    if (firstSite.inputs[1]?.dims?.length !== 0 || added === undefined || added === "runtime") return undefined;
+    const axis = wrapAxis(integer(firstSite, "axis", 0), dims.length);
+    if (added.known.length !== 1 || wrapAxis(added.known[0] ?? 0, dims.length) !== axis) return undefined;
+    const name = scope.second.outputs[0]?.name ?? "picked";
+    return { value: emit.named(name).Gather([x, integersConstant(emit, picks)], { axis }) };
+  },
+};
+
+/** Zeros around the input of a window are its own pads. */
+const paddedWindow: Pair = {
+  what: "the window pads by itself",
+  first: ["Pad"],
+  second: ["Conv", "AveragePool", "MaxPool"],
+  fuse({ first, second, firstSite, secondSite, input }) {
+    const rank = firstSite.inputs[0]?.dims?.length;
+    const given = attributeOrInput(firstSite, "pads", 1);
+    if (rank === undefined || input !== 0 || given === undefined || given === "runtime") return undefined;
+    if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
+    const pads = given.known;
+    const spatial = rank - 2;
+    const outside = [pads[0], pads[1], pads[rank], pads[rank + 1]];
+    if (pads.length !== 2 * rank || outside.some((pad) => pad !== 0) || pads.some((pad) => pad < 0)) return undefined;
+    const automatic = text(secondSite, "auto_pad", "NOTSET");
+    if (automatic !== "NOTSET" && automatic !== "VALID") return undefined;
+    const own = automatic === "VALID" ? undefined : integers(secondSite, "pads");
+    const filler = fillerOf(firstSite);
+    if (filler === undefined || !padsWith(second.op, filler)) return undefined;
+    const average = second.op === "AveragePool";
+    const counted = integer(secondSite, "count_include_pad", 0) !== 0;
+    // Padding of its own that it does not count stays uncounted, what is put on before is counted: both at once is not to be had.
+    if (average && !counted && own?.some((pad) => pad !== 0) === true) return undefined;
+    if (second.op !== "Conv" && integer(secondSite, "ceil_mode", 0) !== 0) return undefined;
+    const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map((pad, place) => pad + (own?.[place] ?? 0));
+    // The runtime wants pads smaller than the window.
+    const kernel = integers(secondSite, "kernel_shape");
+    if (second.op !== "Conv" && sums.some((pad, place) => pad >= (kernel?.[place % spatial] ?? 0))) return undefined;
+    return {
+      inputs: [first.inputs[0], ...second.inputs.slice(1)],
+      attributes: {
+        pads: ints(sums),
+        auto_pad: undefined,
+        ...(average ? { count_include_pad: { kind: "int", value: 1 } } : {}),
+      },
+    };
+  },
+};
+
+function fillerOf(site: Site): number | undefined {
+  const operand = site.inputs[2];
+  if (operand === undefined) {
+    const attribute = site.attribute("value");
+    return attribute?.kind === "float" ? attribute.value : 0;
+  }
+  const small = operand.small;
+  return small === undefined || small.type === "string" ? undefined : Number(small.data[0]);
+}
+
+const padsWith = (op: string, filler: number): boolean =>
+  op === "MaxPool" ? filler === Number.NEGATIVE_INFINITY : filler === 0;
+
+const reductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"];
+
+/** Whether axes were kept is said by the reduction itself. */
+const keptAxes: Pair = {
+  what: "the reduction keeps its axes, or drops them, by itself",
+  first: reductions,
+  second: ["Squeeze", "Unsqueeze"],
+  fuse(scope) {
+    const { first, firstSite, second, secondSite, alone, emit } = scope;
+    const dims = firstSite.inputs[0]?.dims;
+    const [x] = first.inputs;
+    if (!alone || dims === undefined || x === undefined) return undefined;
+    const gone = axesOf(firstSite, dims.length);
+    const moved = axesOf(secondSite, dims.length);
+    if (gone === undefined || moved === undefined || integer(firstSite, "noop_with_empty_axes", 0) !== 0)
+      return undefined;
+    const keeps = integer(firstSite, "keepdims", 1) !== 0;
+    if (keeps === (second.op === "Unsqueeze") || [...gone].sort().join() !== [...moved].sort().join()) return undefined;
+    const key = first.op as "ReduceSum";
+    const keepdims = keeps ? 0 : 1;
+    const write = emit.named(second.outputs[0]?.name ?? first.op)[key];
+    if (first.inputs[1] !== undefined) return { value: write([x, first.inputs[1]], { keepdims }) };
+    return { value: write([x], { keepdims, axes: gone } as { keepdims: number }) };
+  },
+};
+
+/** The largest of the largest, the sum of the sums, and, all groups having one size, the mean of the means. */
+const reducedTwice: Pair = {
+  what: "two reductions are one over the axes of both",
+  first: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
+  second: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
+  same: true,
+  fuse(scope) {
+    const { first, firstSite, second, secondSite, alone, emit } = scope;
+    const [x] = first.inputs;
+    const [dims, between] = [firstSite.inputs[0]?.dims, secondSite.inputs[0]?.dims];
+    if (!alone || x === undefined || dims === undefined || between === undefined) return undefined;
+    const [inner, outer] = [axesOf(firstSite, dims.length), axesOf(secondSite, between.length)];
+    if (inner === undefined || outer === undefined || inner.length === 0 || outer.length === 0) return undefined;
+    const keeps = [firstSite, secondSite].map((site) => integer(site, "keepdims", 1) !== 0);
+    if (keeps[0] !== keeps[1]) return undefined;
+    const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
+    const all = [...new Set([...inner, ...(keeps[0] ? outer : outer.map((axis) => kept[axis] ?? 0))])];
+    const sorted = all.sort((a, b) => a - b);
+    if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
+    return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
+  },
+};
+
+export const layoutPairs: readonly Pair[] = [
+  transposes,
+  unsqueezes,
+  squeezes,
+  reshapes,
+  mergedAround,
+  concats,
+  slices,
+  slicedShape,
+  gatheredAxis,
+  paddedWindow,
+  keptAxes,
+  reducedTwice,
+];

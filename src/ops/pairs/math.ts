@@ -1,0 +1,121 @@
+/** Pairs that compute: products with what is added to them, conversions, what is done twice. */
+import { Miss } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { type Dim, sameDims } from "../../tensor/dims.ts";
+import type { DataType } from "../../tensor/types.ts";
+import { integer, integers } from "../shared/attributes.ts";
+import { broadcast, isConstant } from "../shared/rules.ts";
+import type { Pair, PairScope } from "./pair.ts";
+
+/** A product of two matrices and what is added to it is a Gemm. ONNX Runtime's Gemm is slow in half precision: float32 and float64 only. */
+const gemm: Pair = {
+  what: "a product and what is added to it are a Gemm",
+  first: ["MatMul"],
+  second: ["Add"],
+  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+    const [a, b] = first.inputs;
+    const c = second.inputs[1 - input];
+    const [left, right] = firstSite.inputs;
+    const [product, added] = [secondSite.inputs[input], secondSite.inputs[1 - input]];
+    if (!alone || a === undefined || b === undefined || c === undefined || secondSite.version < 7) return undefined;
+    if (left?.dims?.length !== 2 || right?.dims?.length !== 2) return undefined;
+    if (left.type !== "float32" && left.type !== "float64") return undefined;
+    if (product?.dims === undefined || added?.dims === undefined) return undefined;
+    const dims = broadcast(product.dims, added.dims);
+    if (dims instanceof Miss || !sameDims(dims, product.dims) || added.dims.length > 2) return undefined;
+    // Broadcasting rules of Gemm know equal dimensions only where they are the same name.
+    const fits = (dim: Dim, axis: number): boolean =>
+      dim === 1 || dim === product.dims?.[axis + 2 - (added.dims?.length ?? 0)];
+    if (!added.dims.every(fits)) return undefined;
+    const value = emit.named(second.outputs[0]?.name ?? "gemm").Gemm([a, b, c]);
+    if (value.producer !== undefined) value.producer.name = first.name;
+    return { value };
+  },
+};
+
+/** Gemm transposes its operands for free. */
+const transposedGemm: Pair = {
+  what: "Gemm transposes by itself",
+  first: ["Transpose"],
+  second: ["Gemm"],
+  fuse({ first, second, firstSite, secondSite, input, alone }) {
+    const perm = integers(firstSite, "perm") ?? [1, 0];
+    if (!alone || input > 1 || firstSite.inputs[0]?.dims?.length !== 2 || perm[0] !== 1) return undefined;
+    const name = input === 0 ? "transA" : "transB";
+    const value = 1 - integer(secondSite, name, 0);
+    return { inputs: second.inputs.with(input, first.inputs[0]), attributes: { [name]: { kind: "int", value } } };
+  },
+};
+
+/** What is done is done: a second time changes nothing. */
+const idempotent: Pair = {
+  what: "a second time changes nothing",
+  first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
+  second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
+  same: true,
+  fuse: ({ second }) => (second.inputs[0] === undefined ? undefined : { value: second.inputs[0] }),
+};
+
+const undone: Pair = {
+  what: "twice is not at all",
+  first: ["Not", "Neg"],
+  second: ["Not", "Neg"],
+  same: true,
+  fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
+};
+
+/** The types that hold every number of another type exactly. */
+const holds: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
+  bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
+  uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
+  int8: ["int16", "int32", "int64", "float16", "float32", "float64"],
+  uint16: ["uint32", "int32", "uint64", "int64", "float32", "float64"],
+  int16: ["int32", "int64", "float32", "float64"],
+  uint32: ["uint64", "int64", "float64"],
+  int32: ["int64", "float64"],
+  float16: ["float32", "float64"],
+  bfloat16: ["float32", "float64"],
+  float32: ["float64"],
+};
+
+const casts: Pair = {
+  what: "a type in between that holds every number is left out",
+  first: ["Cast", "CastLike"],
+  second: ["Cast"],
+  fuse({ first, firstSite, secondSite }) {
+    const [from, between] = [firstSite.inputs[0]?.type, secondSite.inputs[0]?.type];
+    if (from === undefined || between === undefined) return undefined;
+    if (from !== between && holds[from]?.includes(between) !== true) return undefined;
+    return { inputs: [first.inputs[0]] };
+  },
+};
+
+/** Operators that only move, repeat or pick elements of their input 0. */
+const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Identity", "Tile"];
+
+/** States that start at zero are what a recurrent layer starts with if it is given none. */
+const zeroStates: Pair = {
+  what: "a state of zeros need not be given",
+  first: ["ConstantOfShape", ...moving],
+  second: ["LSTM", "GRU", "RNN"],
+  fuse({ second, input, operand }) {
+    if (input !== 5 && input !== 6) return undefined;
+    const value = second.inputs[input];
+    return value !== undefined && isZero(value, operand) ? { inputs: second.inputs.with(input, undefined) } : undefined;
+  },
+};
+
+function isZero(value: Value, operand: PairScope["operand"]): boolean {
+  if (isConstant(operand(value), 0)) return true;
+  const { producer } = value;
+  const [source] = producer?.inputs ?? [];
+  if (producer === undefined || source === undefined || producer.domain !== "") return false;
+  if (moving.includes(producer.op)) return isZero(source, operand);
+  if (producer.op !== "ConstantOfShape") return false;
+  const fill = producer.attributes.get("value");
+  const small = fill?.kind === "tensor" ? fill.value.small : undefined;
+  if (fill === undefined) return true;
+  return small !== undefined && small.type !== "string" && Number(small.data[0]) === 0;
+}
+
+export const mathPairs: readonly Pair[] = [gemm, transposedGemm, idempotent, undone, casts, zeroStates];

@@ -1,0 +1,51 @@
+/** Two operators in a row that one could do: what a rule for them sees and answers. The rules are in `index.ts`. */
+import type { Attribute } from "../../graph/attribute.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Node, Value } from "../../graph/graph.ts";
+import type { Dim } from "../../tensor/dims.ts";
+import type { Operand, Site } from "../define.ts";
+
+export interface PairScope {
+  /** The node whose output 0 the second reads, and the node that reads it. */
+  readonly first: Node;
+  readonly second: Node;
+  readonly firstSite: Site;
+  readonly secondSite: Site;
+  /** The input of the second node where it reads it. */
+  readonly input: number;
+  /** Nobody else reads what the first node makes: it goes if the second no longer does. */
+  readonly alone: boolean;
+  /** Writes before the second node. */
+  readonly emit: Emit;
+  operand(value: Value): Operand | undefined;
+}
+
+/** What takes the place of the pair. */
+export type PairResult =
+  /** A value in place of the second node's output. */
+  | { readonly value: Value }
+  /** The second node, with other inputs and attributes. */
+  | {
+      readonly inputs: readonly (Value | undefined)[];
+      /** Undefined takes an attribute away. */
+      readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
+    }
+  | undefined;
+
+export interface Pair {
+  /** What the rule is called in the list of changes. */
+  readonly what: string;
+  /** Operators by name; those of other domains with the domain in front. */
+  readonly first: readonly string[];
+  readonly second: readonly string[];
+  /** The same operator twice. */
+  readonly same?: true;
+  fuse(scope: PairScope): PairResult;
+}
+
+export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
+
+/** The dimensions of an input, or of output 0. */
+export function dimsOf(scope: PairScope, value: Value | undefined): readonly Dim[] | undefined {
+  return value === undefined ? undefined : scope.operand(value)?.dims;
+}

@@ -1,0 +1,81 @@
+/**
+ * The functions that recurrent layers may be told to use, by name: what they compute, and which parameters they take.
+ * Parameters are listed for all functions that take one, in their order; one that is not listed has its default.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Site } from "../define.ts";
+import { scalar, typeOf } from "./rules.ts";
+
+export interface Activation {
+  readonly name: string;
+  readonly alpha: number;
+  readonly beta: number;
+}
+
+interface Row {
+  readonly alpha?: number;
+  readonly beta?: number;
+  readonly compute: (emit: Emit, x: Value, parameters: { readonly alpha: number; readonly beta: number }) => Value;
+}
+
+const times = (emit: Emit, x: Value, factor: number): Value => emit.Mul([x, scalar(emit, typeOf(x), factor)]);
+const plus = (emit: Emit, x: Value, term: number): Value => emit.Add([x, scalar(emit, typeOf(x), term)]);
+
+const rows: Readonly<Record<string, Row>> = {
+  relu: { compute: (emit, x) => emit.Relu([x]) },
+  tanh: { compute: (emit, x) => emit.Tanh([x]) },
+  sigmoid: { compute: (emit, x) => emit.Sigmoid([x]) },
+  softsign: { compute: (emit, x) => emit.Softsign([x]) },
+  softplus: { compute: (emit, x) => emit.Softplus([x]) },
+  leakyrelu: { alpha: 0.01, compute: (emit, x, { alpha }) => emit.LeakyRelu([x], { alpha }) },
+  elu: { alpha: 1, compute: (emit, x, { alpha }) => emit.Elu([x], { alpha }) },
+  thresholdedrelu: { alpha: 1, compute: (emit, x, { alpha }) => emit.ThresholdedRelu([x], { alpha }) },
+  hardsigmoid: { alpha: 0.2, beta: 0.5, compute: (emit, x, { alpha, beta }) => emit.HardSigmoid([x], { alpha, beta }) },
+  affine: { alpha: 1, beta: 0, compute: (emit, x, { alpha, beta }) => plus(emit, times(emit, x, alpha), beta) },
+  scaledtanh: {
+    alpha: 1,
+    beta: 1,
+    compute: (emit, x, { alpha, beta }) => times(emit, emit.Tanh([times(emit, x, beta)]), alpha),
+  },
+};
+
+/** The functions of each of `directions`, as `byDefault` names them where the node does not; a Miss for a name that stands for none. */
+export function readActivations(
+  site: Site,
+  byDefault: readonly string[],
+  directions: number,
+): readonly (readonly Activation[])[] | Miss {
+  const given = names(site) ?? Array.from({ length: directions }, () => byDefault).flat();
+  const alphas = [...decimals(site, "activation_alpha")];
+  const betas = [...decimals(site, "activation_beta")];
+  const found: Activation[] = [];
+  for (const name of given) {
+    const row = rows[name.toLowerCase()];
+    if (row === undefined) return new Miss(`there is no activation "${name}"`);
+    const alpha = row.alpha === undefined ? 0 : (alphas.shift() ?? row.alpha);
+    const beta = row.beta === undefined ? 0 : (betas.shift() ?? row.beta);
+    found.push({ name: name.toLowerCase(), alpha, beta });
+  }
+  if (found.length !== byDefault.length * directions)
+    return new Miss(`names ${found.length} activations, not ${byDefault.length * directions}`);
+  return Array.from({ length: directions }, (_, at) => found.slice(at * byDefault.length, (at + 1) * byDefault.length));
+}
+
+export function activation(emit: Emit, how: Activation | undefined, x: Value): Value {
+  const row = how === undefined ? undefined : rows[how.name];
+  if (how === undefined || row === undefined) throw new RangeError(`there is no activation "${how?.name}"`);
+  return row.compute(emit, x, how);
+}
+
+function names(site: Site): readonly string[] | undefined {
+  const attribute = site.attribute("activations");
+  if (attribute?.kind !== "strings" || attribute.value.length === 0) return undefined;
+  return attribute.value.map((value) => (typeof value === "string" ? value : new TextDecoder().decode(value)));
+}
+
+function decimals(site: Site, name: string): readonly number[] {
+  const attribute = site.attribute(name);
+  return attribute?.kind === "floats" ? attribute.value : [];
+}

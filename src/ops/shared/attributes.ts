@@ -1,0 +1,116 @@
+/** Reading attributes and small constant inputs of a node, with their defaults. */
+
+import { PithError } from "../../errors.ts";
+import { toInteger } from "../../graph/attribute.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { Operand, Site } from "../define.ts";
+
+export function integer(site: Site, name: string, byDefault: number): number {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return byDefault;
+  if (attribute.kind !== "int") throw wrongKind(name, "an integer", attribute.kind);
+  return toInteger(attribute.value);
+}
+
+export function integers(site: Site, name: string): readonly number[] | undefined {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return undefined;
+  if (attribute.kind !== "ints") throw wrongKind(name, "integers", attribute.kind);
+  return attribute.value.map(toInteger);
+}
+
+export function decimal(site: Site, name: string, byDefault: number): number {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return byDefault;
+  if (attribute.kind !== "float") throw wrongKind(name, "a float", attribute.kind);
+  return attribute.value;
+}
+
+export function decimals(site: Site, name: string): readonly number[] | undefined {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return undefined;
+  if (attribute.kind !== "floats") throw wrongKind(name, "floats", attribute.kind);
+  return attribute.value;
+}
+
+export function text(site: Site, name: string, byDefault: string): string {
+  const attribute = site.attribute(name);
+  if (attribute === undefined) return byDefault;
+  if (attribute.kind !== "string") throw wrongKind(name, "a string", attribute.kind);
+  return typeof attribute.value === "string" ? attribute.value : new TextDecoder().decode(attribute.value);
+}
+
+/** The integers of a constant input: known if all its elements are numbers. */
+export function constantIntegers(operand: Operand | undefined): readonly number[] | undefined {
+  const elements = operand?.elements;
+  return elements?.every((element) => typeof element === "number") ? (elements as readonly number[]) : undefined;
+}
+
+/** Integers that were an attribute in old versions and are an input in new ones; undefined if the node has neither. */
+export function attributeOrInput(
+  site: Site,
+  name: string,
+  input: number,
+): { readonly known: readonly number[] } | "runtime" | undefined {
+  const operand = site.inputs[input];
+  if (operand !== undefined) {
+    const known = constantIntegers(operand);
+    return known === undefined ? "runtime" : { known };
+  }
+  const known = integers(site, name);
+  return known === undefined ? undefined : { known };
+}
+
+/** -1 is the last axis. @throws PithError E_MODEL beyond the rank. */
+export function wrapAxis(axis: number, rank: number): number {
+  const wrapped = axis < 0 ? axis + rank : axis;
+  if (wrapped < 0 || wrapped >= rank)
+    throw new PithError("E_MODEL", `axis ${axis} lies outside a tensor of rank ${rank}.`);
+  return wrapped;
+}
+
+function wrongKind(name: string, expected: string, got: string): PithError {
+  return new PithError("E_MODEL", `attribute "${name}" is ${expected}, got ${got}.`);
+}
+
+/** TensorProto.DataType, as attributes spell types. */
+const elementTypes: Readonly<Record<number, DataType>> = {
+  1: "float32",
+  2: "uint8",
+  3: "int8",
+  4: "uint16",
+  5: "int16",
+  6: "int32",
+  7: "int64",
+  8: "string",
+  9: "bool",
+  10: "float16",
+  11: "float64",
+  12: "uint32",
+  13: "uint64",
+  14: "complex64",
+  15: "complex128",
+  16: "bfloat16",
+  17: "float8e4m3fn",
+  18: "float8e4m3fnuz",
+  19: "float8e5m2",
+  20: "float8e5m2fnuz",
+  21: "uint4",
+  22: "int4",
+  23: "float4e2m1",
+  24: "float8e8m0",
+  25: "uint2",
+  26: "int2",
+};
+
+const codes = new Map(Object.entries(elementTypes).map(([code, type]) => [type, Number(code)]));
+
+/** The number by which an attribute names an element type. */
+export function typeCode(type: DataType): number {
+  return codes.get(type) ?? 0;
+}
+
+/** The element type that an integer attribute names; undefined for a number that stands for none, or without attribute and default. */
+export function elementType(site: Site, name: string, byDefault?: DataType): DataType | undefined {
+  return site.attribute(name) === undefined ? byDefault : elementTypes[integer(site, name, 0)];
+}

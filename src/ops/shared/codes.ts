@@ -1,0 +1,41 @@
+/** Codes and the numbers that they stand for, as nodes: what operators on integers are lowered with, and their types. */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { Site } from "../define.ts";
+import { integersConstant, scalar } from "./rules.ts";
+
+/** A vector of one, which stands for one number for all, as a scalar. */
+export function single(emit: Emit, value: Value | undefined): Value | undefined {
+  const dims = value?.type?.dims;
+  const alone = value !== undefined && dims?.length === 1 && dims[0] === 1;
+  return alone ? emit.Squeeze([value, integersConstant(emit, [0])]) : value;
+}
+
+/** (codes - zero) · scale; a vector of scales lies along `axis`. */
+export function decoded(
+  emit: Emit,
+  codes: Value | undefined,
+  scale: Value | undefined,
+  zero: Value | undefined,
+  axis = 1,
+): Value {
+  const along = (scale?.type?.dims?.length ?? 0) === 0 ? {} : { axis };
+  return emit.DequantizeLinear([codes, single(emit, scale), single(emit, zero)], along);
+}
+
+/** round(x / scale) + zero, in the type of `zero`, or in `type`. */
+export function encoded(
+  emit: Emit,
+  x: Value,
+  scale: Value | undefined,
+  zero: Value | undefined,
+  type: DataType = "uint8",
+): Value {
+  return emit.QuantizeLinear([x, single(emit, scale), single(emit, zero) ?? scalar(emit, type, 0)]);
+}
+
+/** The type of codes that come out: that of their zero point, else that of an input. */
+export function codeType(site: Site, zero: number, like = 0): DataType {
+  return site.inputs[zero]?.type ?? site.inputs[like]?.type ?? "uint8";
+}

@@ -1,0 +1,159 @@
+/**
+ * Arithmetic on contents that are known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), symbolic
+ * dimensions included. Contents are followed through tensors of a few dozen elements, in row-major order.
+ *
+ * Where sizes are multiplied by shares (half of a height), they are floats for a while: numbers, names, or quotients of names, which
+ * rounding turns into dimensions again.
+ */
+import {
+  addDims,
+  ceilDims,
+  type Dim,
+  elementCount,
+  fixedDims,
+  floorDims,
+  isSymbolic,
+  multiplyDims,
+  quotientDims,
+  quotientParts,
+  stridesOf,
+} from "../../tensor/dims.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { Inferred, Operand, Site } from "../define.ts";
+
+/** Shapes have few axes; a constant with more elements is data. */
+export const mostElements = 64;
+
+export const isWhole = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
+
+/** `inferred` with these contents, where they are known and of a type that shapes are computed in. */
+export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
+  if (!isWhole(inferred.type) || elements === undefined || elements.length > mostElements) return inferred;
+  return withContents(inferred, elements);
+}
+
+/** The same for contents that were only moved, or are floats by intention. */
+export function withContents(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
+  const dims = fixedDims(inferred.dims);
+  if (elements === undefined || dims === undefined || elements.length > mostElements) return inferred;
+  if (elementCount(dims) !== elements.length) return inferred;
+  const known = elements.filter((element) => element !== undefined);
+  return known.length === elements.length ? { ...inferred, elements: known } : inferred;
+}
+
+/** Contents in their dimensions. */
+export interface Contents {
+  readonly dims: readonly number[];
+  readonly elements: readonly Dim[];
+}
+
+/** What is known of an operand's contents: all of them, or nothing. */
+export function contentsOf(operand: Operand | undefined): Contents | undefined {
+  const dims = fixedDims(operand?.dims);
+  const elements = operand?.elements;
+  return dims === undefined || elements === undefined || elementCount(dims) !== elements.length
+    ? undefined
+    : { dims, elements };
+}
+
+/** Elements put into other places: `from` says for each place of the result where it comes from. */
+export function pickElements(
+  { dims, elements }: Contents,
+  result: readonly number[],
+  from: (place: readonly number[]) => readonly number[],
+): readonly (Dim | undefined)[] | undefined {
+  const count = elementCount(result);
+  if (count > mostElements) return undefined;
+  const [own, other] = [stridesOf(dims), stridesOf(result)];
+  return Array.from({ length: count }, (_, at) => {
+    const place = result.map((size, axis) => Math.floor(at / (other[axis] ?? 1)) % size);
+    return elements[from(place).reduce((sum, index, axis) => sum + index * (own[axis] ?? 0), 0)];
+  });
+}
+
+/** The contents of all operands combined element by element, with broadcasting; undefined where one is not known. */
+export function combineElements(
+  site: Site,
+  combine: (...values: readonly Dim[]) => Dim | undefined,
+): readonly (Dim | undefined)[] | undefined {
+  const known = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
+  if (known.length < site.inputs.length) return undefined;
+  const rank = Math.max(0, ...known.map(({ dims }) => dims.length));
+  const result = Array.from({ length: rank }, (_, axis) => {
+    const sizes = known.map(({ dims }) => dims[axis - rank + dims.length] ?? 1);
+    return sizes.find((size) => size !== 1) ?? 1;
+  });
+  const lists = known.map((contents) => {
+    const skipped = rank - contents.dims.length;
+    return pickElements(contents, result, (place) =>
+      contents.dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0))),
+    );
+  });
+  if (lists.some((list) => list === undefined)) return undefined;
+  return Array.from({ length: elementCount(result) }, (_, at) => {
+    const values = lists.flatMap((list) => list?.[at] ?? []);
+    return values.length < lists.length ? undefined : combine(...values);
+  });
+}
+
+/** a · b of floats; undefined where it is no share of a dimension that is worth following. */
+export function floatProduct(a: Dim, b: Dim): Dim | undefined {
+  if (!isSymbolic(a) && !isSymbolic(b)) return a * b;
+  if (!isSymbolic(a)) return floatProduct(b, a);
+  const [upper, lower] = quotientParts(a) ?? [a, 1];
+  if (isSymbolic(b)) return quotientDims(multiplyDims(upper, b), lower);
+  for (let divisor = 1; divisor <= finest; divisor++) {
+    const times = Math.round(b * divisor);
+    if (Math.abs(times - b * divisor) < nearly)
+      return quotientDims(multiplyDims(upper, times), multiplyDims(lower, divisor));
+  }
+  return undefined;
+}
+
+/** Shares are taken for fractions with a denominator up to this, float32 being good to seven digits. */
+const finest = 64;
+const nearly = 1e-6;
+
+/** a + sign · b of floats. */
+export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
+  if (!isSymbolic(a) && !isSymbolic(b)) return a + sign * b;
+  const [upper, lower] = quotientParts(a) ?? [a, 1];
+  const [over, under] = quotientParts(b) ?? [b, 1];
+  if (lower !== 1 || under !== 1) {
+    return lower === under ? quotientDims(addDims(upper, multiplyDims(sign, over)), lower) : undefined;
+  }
+  return [a, b].every((dim) => isSymbolic(dim) || Number.isInteger(dim))
+    ? addDims(a, multiplyDims(sign, b))
+    : undefined;
+}
+
+/** a / b of floats. */
+export function floatQuotient(a: Dim, b: Dim): Dim | undefined {
+  if (b === 0) return undefined;
+  if (!isSymbolic(a) && !isSymbolic(b)) return a / b;
+  const [upper, lower] = quotientParts(a) ?? [a, 1];
+  const [over, under] = quotientParts(b) ?? [b, 1];
+  if (!isSymbolic(over) && !Number.isInteger(over)) return floatProduct(a, 1 / over);
+  return quotientDims(multiplyDims(upper, under), multiplyDims(lower, over));
+}
+
+/** A share rounded down or up: a dimension again. */
+export function roundedShare(a: Dim, way: "down" | "up"): Dim {
+  if (!isSymbolic(a)) return way === "down" ? Math.floor(a) : Math.ceil(a);
+  const parts = quotientParts(a);
+  if (parts === undefined) return a;
+  return way === "down" ? floorDims(...parts) : ceilDims(...parts);
+}
+
+/** Whether two contents are equal: 1, 0, or not known. A dimension is never negative. */
+export function equalElements(a: Dim, b: Dim): Dim | undefined {
+  if (a === b) return 1;
+  if (!isSymbolic(a) && !isSymbolic(b)) return 0;
+  const negative = (dim: Dim): boolean => !isSymbolic(dim) && dim < 0;
+  return (negative(a) && isDimension(b)) || (negative(b) && isDimension(a)) ? 0 : undefined;
+}
+
+/** Sums of products of names, without anything taken away, are dimensions: 0 or more. */
+export function isDimension(dim: Dim): boolean {
+  return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
+}

@@ -1,0 +1,245 @@
+/**
+ * Rows for operators that compute element by element: of one operand, of two with broadcasting, of any number.
+ * Gradients are written in the broadcast shape; the walker sums over broadcast axes.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { type Dim, sameDims } from "../../tensor/dims.ts";
+import type { DataType } from "../../tensor/types.ts";
+import {
+  type Affine,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "../define.ts";
+import { integer } from "./attributes.ts";
+import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
+import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
+
+interface Parts<S> {
+  readonly emit: Emit;
+  /** dLoss/dy */
+  readonly up: Value;
+  readonly y: Value;
+  readonly s: S;
+  /** A constant of the operand's type. */
+  readonly number: (value: number) => Value;
+}
+
+interface Row<S> {
+  readonly name: string;
+  /** Attributes. */
+  readonly read?: (site: Site) => S;
+  /** The type of the output, where it is not that of the first operand. */
+  readonly type?: DataType;
+  /** The same on dimensions, for shapes computed in the graph. */
+  readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
+  /** The same on shares of dimensions, which are floats. */
+  readonly onShares?: (...operands: readonly Dim[]) => Dim | undefined;
+  readonly quantize?: OpDef<S>["quantize"];
+}
+
+interface UnaryRow<S> extends Row<S> {
+  /** dLoss/dx; or, instead, the same by other operators. */
+  readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
+  readonly lower?: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
+  readonly unchanged?: OpDef<S>["unchanged"];
+  readonly containers?: true;
+}
+
+/** With the contents that follow from those of the operands: of whole numbers, or of shares of dimensions. */
+function combined(
+  inferred: Inferred,
+  site: Site,
+  { onDims, onShares }: Pick<Row<unknown>, "onDims" | "onShares">,
+): Inferred {
+  if (site.inputs.every((operand) => operand !== undefined && isWhole(operand.type)))
+    return onDims === undefined ? inferred : withElements(inferred, combineElements(site, onDims));
+  if (onShares === undefined || (inferred.type !== "float32" && inferred.type !== "float64")) return inferred;
+  const elements = combineElements(site, onShares);
+  // The runtime rounds every step: 10 · 0.7 is 7 in float32, and a little less in float64.
+  const round = (element: Dim | undefined): Dim | undefined =>
+    typeof element === "number" && inferred.type === "float32" ? Math.fround(element) : element;
+  return withContents(inferred, elements?.map(round));
+}
+
+export function unary<S = undefined>(row: UnaryRow<S>): Op {
+  const { derivative, lower } = row;
+  return defineOp<S>({
+    name: row.name,
+    ...(row.containers === undefined ? {} : { containers: row.containers }),
+    read: (site) => row.read?.(site) as S,
+    infer: (_, site) => {
+      const { type, dims, container } = need(site, 0);
+      if (container !== undefined) return [{ type, dims, container }];
+      return [combined({ type: row.type ?? type, dims }, site, row)];
+    },
+    unchanged: row.unchanged ?? alwaysChanges,
+    parameters: noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => sameAxes(site),
+    lower:
+      lower === undefined
+        ? new Miss("is primitive")
+        : (s, emit, [x]) =>
+            x === undefined ? [] : [lower({ emit, x, s, number: (value) => scalar(emit, typeOf(x), value) })],
+    gradient:
+      derivative instanceof Miss
+        ? derivative
+        : (s, { emit, inputs, outputs, upstream }) => {
+            const [x, y, up] = [inputs[0], outputs[0], upstream[0]];
+            if (x === undefined || y === undefined || up === undefined) return [undefined];
+            return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
+          },
+    cost: noMacs,
+    quantize: row.quantize ?? new Miss("runs in float"),
+  });
+}
+
+export type BinaryDerivative<S = undefined> = (parts: Parts<S> & { readonly a: Value; readonly b: Value }) => Value;
+
+export interface BinaryRow<S> extends Row<S> {
+  /** dLoss/da and dLoss/db. */
+  readonly derivatives: readonly [BinaryDerivative<S>, BinaryDerivative<S>] | Miss;
+  /** Constants that leave the other operand as it is: on the left (`0 + x`), on the right (`x - 0`). */
+  readonly neutral?: { readonly left?: number; readonly right?: number };
+  /** With a stored number c on the right (`x ∘ c`) or left: what x is multiplied by, and what is added. */
+  readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
+  /** The second operand broadcasts to the first, never the other way. */
+  readonly oneSided?: true;
+  readonly parameters?: OpDef<S>["parameters"];
+}
+
+/**
+ * Before opset 7, broadcasting was one-sided and asked for by attributes: `broadcast`, and `axis`, which may name other axes of the first
+ * operand than the last, where NumPy's rule would put the second.
+ */
+function alongInnerAxes(site: Site): boolean {
+  if (site.version >= 7 || integer(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
+  const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
+  const axis = integer(site, "axis", 0);
+  return (axis < 0 ? axis + a : axis) + b !== a;
+}
+
+export function binary<S = undefined>(row: BinaryRow<S>): Op {
+  const { derivatives } = row;
+  return defineOp<S>({
+    name: row.name,
+    ...(row.type === undefined ? { sameType: 0 } : {}),
+    read: (site) =>
+      alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
+    infer: (_, site) => {
+      const a = dimsAt(site, 0);
+      const b = dimsAt(site, 1);
+      const type = row.type ?? need(site, 0).type;
+      if (a instanceof Miss || b instanceof Miss) return [{ type, dims: undefined }];
+      const dims = row.oneSided === true ? a : broadcast(a, b);
+      if (dims instanceof Miss) return dims;
+      return [combined({ type, dims }, site, row)];
+    },
+    unchanged: (_, site) => keptOperand(site, row.neutral),
+    affine: (_, site) => affineOf(site, row.affine),
+    parameters: row.parameters ?? noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => broadcastAxes(site),
+    lower: new Miss("is primitive"),
+    gradient:
+      derivatives instanceof Miss
+        ? derivatives
+        : (s, { emit, inputs, outputs, upstream, wanted }) => {
+            const [a, b] = inputs;
+            const [y] = outputs;
+            const [up] = upstream;
+            if (a === undefined || b === undefined || y === undefined || up === undefined) return [];
+            const parts = { emit, up, a, b, y, s, number: (value: number) => scalar(emit, typeOf(y), value) };
+            return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
+          },
+    cost: noMacs,
+    quantize: row.quantize ?? new Miss("runs in float"),
+  });
+}
+
+/** The operand that a neutral constant leaves as it is, unless the constant broadcasts it. */
+function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
+  const sides = [
+    { kept: 0, constant: 1, value: neutral.right },
+    { kept: 1, constant: 0, value: neutral.left },
+  ];
+  return sides.find(({ kept, constant, value }) => {
+    const [a, b] = [site.inputs[kept]?.dims, site.inputs[constant]?.dims];
+    if (value === undefined || a === undefined || b === undefined) return false;
+    if (!isConstant(site.inputs[constant], value)) return false;
+    const dims = broadcast(a, b);
+    return !(dims instanceof Miss) && sameDims(dims, a);
+  })?.kept;
+}
+
+/** A stored operand of one element, or with one axis that is longer than 1, scales or shifts the other: one number for each index. */
+function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Miss {
+  const constant = site.inputs[1]?.stored === true ? 1 : 0;
+  const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
+  if (parts === undefined || c?.stored !== true || x?.stored !== false || c.dims === undefined || x.dims === undefined)
+    return new Miss("does not scale or shift by stored numbers");
+  const dims = broadcast(x.dims, c.dims);
+  if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
+  const long = c.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
+  const [own] = long;
+  if (long.length > 1) return new Miss("scales or shifts by more than one number for each channel");
+  const side = constant === 1 ? "right" : "left";
+  if (parts(1, side) === undefined) return new Miss("does not scale or shift by what stands on the left");
+  return {
+    kind: "arithmetic",
+    data: 1 - constant,
+    axis: own === undefined ? undefined : x.dims.length - c.dims.length + own,
+    inputs: [constant],
+    of: ([numbers = new Float64Array(0)]) => {
+      const found = Array.from(numbers, (number) => parts(number, side) ?? [1, 0]);
+      return {
+        scale: Float64Array.from(found, ([scale]) => scale),
+        shift: Float64Array.from(found, ([, shift]) => shift),
+      };
+    },
+  };
+}
+
+interface VariadicRow extends Row<null> {
+  /** dLoss/d(operand) for each operand, there being two or more. */
+  readonly derivatives: (parts: Omit<Parts<null>, "s"> & { readonly operands: readonly Value[] }) => readonly Value[];
+  readonly parameters?: OpDef<null>["parameters"];
+}
+
+/** Any number of operands; of one it is the identity. Opset history: broadcasts since 8, before that the shapes are equal. */
+export function variadic(row: VariadicRow): Op {
+  const { onDims } = row;
+  return defineOp<null>({
+    name: row.name,
+    read: () => null,
+    infer: (_, site) => {
+      const shapes = site.inputs.map((_, input) => dimsAt(site, input));
+      const type = need(site, 0).type;
+      const known = shapes.flatMap((dims) => (dims instanceof Miss ? [] : [dims]));
+      if (known.length < shapes.length) return [{ type, dims: undefined }];
+      const dims = broadcast(...known);
+      if (dims instanceof Miss) return dims;
+      return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
+    },
+    unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
+    parameters: row.parameters ?? noParameters,
+    weight: new Miss("has no weight"),
+    axes: (_, site) => broadcastAxes(site),
+    lower: new Miss("is primitive"),
+    gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
+      if (up === undefined || y === undefined) return [];
+      const operands = inputs.filter((input) => input !== undefined);
+      if (operands.length === 1) return [up];
+      return row.derivatives({ emit, up, y, operands, number: (value) => scalar(emit, typeOf(y), value) });
+    },
+    cost: noMacs,
+    quantize: row.quantize ?? new Miss("runs in float"),
+  });
+}

@@ -1,0 +1,153 @@
+/** Pieces that entries share: broadcasting, identity links, and rows for the common cases. */
+import { Miss, PithError } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { fromNumbers, toFloat64 } from "../../tensor/convert.ts";
+import {
+  ceilDims,
+  type Dim,
+  dimsText,
+  extremeDims,
+  fixedDims,
+  floorDims,
+  multiplyDims,
+  sameDims,
+} from "../../tensor/dims.ts";
+import type { DataType, Dense } from "../../tensor/types.ts";
+import type { AxisLink, AxisRule, Inferred, Operand, Site } from "../define.ts";
+
+/** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */
+export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
+  const rank = Math.max(0, ...shapes.map((dims) => dims.length));
+  const result: Dim[] = [];
+  for (let axis = 0; axis < rank; axis++) {
+    let chosen: Dim = 1;
+    for (const dims of shapes) {
+      const dim = dims[dims.length - rank + axis] ?? 1;
+      if (dim === chosen || dim === 1) continue;
+      if (chosen === 1) chosen = dim;
+      else if (typeof dim === "number" && typeof chosen === "number") {
+        return new Miss(`${shapes.map(dimsText).join(" and ")} do not broadcast`);
+      } else if (typeof dim === "number") chosen = dim;
+      else if (typeof chosen !== "number") chosen = extremeDims("max", [chosen, dim]);
+    }
+    result.push(chosen);
+  }
+  return result;
+}
+
+/** The operand at `input`. A missing required input cannot come from a verified model. */
+export function need(site: Site, input: number): Operand {
+  const operand = site.inputs[input];
+  if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
+  return operand;
+}
+
+/** The dimensions at `input`, or why they are not known. */
+export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
+  return site.inputs[input]?.dims ?? new Miss(`the rank of input ${input} is not known`);
+}
+
+export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
+  const { type, dims, container } = need(site, input);
+  return [container === undefined ? { type, dims } : { type, dims, container }];
+}
+
+/** Every axis of in0 is the same axis of out0. */
+export function sameAxes(site: Site, input = 0): AxisRule | Miss {
+  const dims = dimsAt(site, input);
+  if (dims instanceof Miss) return dims;
+  return { links: dims.map((_, axis): AxisLink => ({ from: [`in${input}`, axis], to: ["out0", axis] })) };
+}
+
+/** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */
+export function broadcastAxes(site: Site): AxisRule | Miss {
+  const shapes = site.inputs.map((operand) => operand?.dims);
+  if (shapes.some((dims) => dims === undefined)) return new Miss("the rank of an operand is not known");
+  const known = shapes as readonly (readonly Dim[])[];
+  const out = broadcast(...known);
+  if (out instanceof Miss) return out;
+  const links = known.flatMap((dims, input) =>
+    dims.flatMap((dim, axis): AxisLink[] => {
+      const outAxis = out.length - dims.length + axis;
+      return dim === 1 && out[outAxis] !== 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", outAxis] }];
+    }),
+  );
+  return { links };
+}
+
+/** What to add to a shape that is put together at run time, for its numbers to become those of `now`. */
+export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefined)[]): Dense {
+  const steps = shape.map((dim, axis) => {
+    const size = now[axis];
+    return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
+  });
+  return fromNumbers("int64", [steps.length], steps);
+}
+
+/** Input 0, if its dimensions are known to be those of the output. */
+export function ifSameDims(site: Site, out: readonly Dim[] | undefined | Miss): 0 | undefined {
+  const dims = site.inputs[0]?.dims;
+  return dims !== undefined && out !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? 0 : undefined;
+}
+
+/** Whether an operand is a small constant with this number in every place. */
+export function isConstant(operand: Operand | undefined, value: number): boolean {
+  const small = operand?.small;
+  if (small === undefined || small.type === "string" || small.data.length === 0) return false;
+  return toFloat64(small).every((element) => element === value);
+}
+
+export const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });
+
+export function product(dims: readonly Dim[]): Dim {
+  return dims.reduce<Dim>(multiplyDims, 1);
+}
+
+/** A constant of one element, of the given type. */
+export function scalar(emit: Emit, type: DataType, value: number): Value {
+  if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0") {
+    throw new PithError("E_TYPE_MISMATCH", `A constant of type ${type} is not a number.`);
+  }
+  return emit.constant(fromNumbers(type, [], [value]), "scalar");
+}
+
+/** The same elements in other, fixed dimensions. */
+export function reshapeTo(emit: Emit, value: Value, dims: readonly number[]): Value {
+  const shape = integersConstant(emit, dims);
+  // A 0 in a shape means "as it was" unless told otherwise, which can be told since opset 14.
+  return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
+}
+
+/** One number in every place of a tensor of fixed dimensions. */
+export function filled(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
+  return emit.Expand([scalar(emit, type, value), integersConstant(emit, dims)]);
+}
+
+export function integersConstant(emit: Emit, values: readonly number[], name = "integers"): Value {
+  return emit.constant(fromNumbers("int64", [values.length], values), name);
+}
+
+/** The element type of a value whose type was inferred. */
+export function typeOf(value: Value | undefined): DataType {
+  if (value?.type === undefined) throw new RangeError(`the type of "${value?.name}" is not known`);
+  return value.type.type;
+}
+
+/** The dimensions of a value, all numbers: gradients are written for one batch size at a time. */
+export function fixed(value: Value | undefined): readonly number[] {
+  const dims = fixedDims(value?.type?.dims);
+  if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);
+  return dims;
+}
+
+/** ⌊a / b⌋ and ⌈a / b⌉ over dimensions; a symbolic one that does not divide gets a name of its own. */
+export function floorDivide(a: Dim, b: number): Dim {
+  return floorDims(a, b);
+}
+
+export function ceilDivide(a: Dim, b: number): Dim {
+  return ceilDims(a, b);
+}
+
+export { multiplyDims };

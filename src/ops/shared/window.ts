@@ -1,0 +1,102 @@
+/** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
+
+import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
+import type { Site } from "../define.ts";
+import { integer, integers, text } from "./attributes.ts";
+import { ceilDivide, floorDivide } from "./rules.ts";
+
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  /** begin of each axis, then end of each axis; meaningless unless `autoPad` is NOTSET or VALID. */
+  readonly pads: readonly number[];
+  readonly autoPad: string;
+  readonly ceil: boolean;
+}
+
+/** Attributes of a window over `kernel.length` spatial axes. */
+export function readWindow(site: Site, kernel: readonly number[]): Window {
+  const fill = (value: number, count = kernel.length): number[] => new Array<number>(count).fill(value);
+  const autoPad = text(site, "auto_pad", "NOTSET");
+  return {
+    kernel,
+    strides: integers(site, "strides") ?? fill(1),
+    dilations: integers(site, "dilations") ?? fill(1),
+    pads: autoPad === "VALID" ? fill(0, 2 * kernel.length) : (integers(site, "pads") ?? fill(0, 2 * kernel.length)),
+    autoPad,
+    ceil: integer(site, "ceil_mode", 0) !== 0,
+  };
+}
+
+/** The extent of a dilated kernel along an axis. */
+export function extent(window: Window, axis: number): number {
+  return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+}
+
+/** Output sizes along the spatial axes. */
+export function windowDims(window: Window, spatial: readonly Dim[]): readonly Dim[] {
+  const rank = window.kernel.length;
+  return spatial.map((size, axis) => {
+    const stride = window.strides[axis] ?? 1;
+    if (window.autoPad.startsWith("SAME")) return ceilDivide(size, stride);
+    const padded = addDims(size, (window.pads[axis] ?? 0) + (window.pads[rank + axis] ?? 0) - extent(window, axis));
+    if (!window.ceil) return addDims(floorDivide(padded, stride), 1);
+    const steps = addDims(ceilDivide(padded, stride), 1);
+    const [before, after] = [window.pads[axis] ?? 0, window.pads[rank + axis] ?? 0];
+    // The last window must start inside the input or its left padding, which it does of itself unless strides outgrow it.
+    if (after + stride <= extent(window, axis)) return steps;
+    return extremeDims("min", [steps, ceilDivide(addDims(size, before), stride)]);
+  });
+}
+
+/** How many places of the input each window along an axis sees; padding counts where asked. */
+export function windowCounts(
+  window: Window,
+  axis: number,
+  sizes: { readonly input: number; readonly output: number },
+  padding: { readonly before: number; readonly after: number; readonly counts: boolean },
+): readonly number[] {
+  const [first, end] = padding.counts ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
+  return Array.from({ length: sizes.output }, (_, place) => {
+    const start = place * (window.strides[axis] ?? 1) - padding.before;
+    const taps = Array.from(
+      { length: window.kernel[axis] ?? 1 },
+      (_, tap) => start + tap * (window.dilations[axis] ?? 1),
+    );
+    return taps.filter((at) => at >= first && at < end).length;
+  });
+}
+
+/**
+ * The settings with which ConvTranspose spreads the outputs of a window back over the input: places that no window reached stay zero
+ * (`output_padding`), and what a last window saw beyond the padding is cut off (`pads`).
+ */
+export function spreadSettings(
+  window: Window,
+  spatial: readonly number[],
+  out: readonly number[],
+): { readonly pads: readonly number[]; readonly output_padding: readonly number[] } {
+  const given = explicitPads(window, spatial);
+  const rank = spatial.length;
+  const pads = [...given];
+  const rest = spatial.map((size, axis) => {
+    const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + extent(window, axis);
+    const beyond = covered - (given[axis] ?? 0) - size;
+    pads[rank + axis] = Math.max(given[rank + axis] ?? 0, beyond);
+    return (pads[rank + axis] ?? 0) - beyond;
+  });
+  return { pads, output_padding: rest };
+}
+
+/** Explicit pads for fixed sizes, `auto_pad` resolved. */
+export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
+  if (!window.autoPad.startsWith("SAME")) return window.pads;
+  const total = spatial.map((size, axis) => {
+    const stride = window.strides[axis] ?? 1;
+    return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent(window, axis) - size);
+  });
+  const small = total.map((pad) => Math.floor(pad / 2));
+  const large = total.map((pad) => Math.ceil(pad / 2));
+  return window.autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
+}
