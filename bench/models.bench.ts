@@ -54,6 +54,10 @@ function modelsIn(folder: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+/** Ctrl-C ends the bench, with a table of what was measured until then. */
+const interrupted = new AbortController();
+process.once("SIGINT", () => interrupted.abort());
+
 /** One model in a process of its own; after a crash the steps that are left, in another one. */
 async function through(path: string): Promise<readonly Row[]> {
   const rows: Row[] = [];
@@ -67,7 +71,7 @@ async function through(path: string): Promise<readonly Row[]> {
     try {
       await runJob<typeof modelJob>(moduleBeside(import.meta.url, "./lib/model-job"), input, {
         name: path,
-        signal: stopper.signal,
+        signal: AbortSignal.any([stopper.signal, interrupted.signal]),
         onEvent(event) {
           if (event.kind === "stage") {
             clearTimeout(slow);
@@ -80,6 +84,7 @@ async function through(path: string): Promise<readonly Row[]> {
       });
       return rows;
     } catch (error) {
+      if (interrupted.signal.aborted) return rows;
       // Without a step under way the model itself could not be opened or run: no other step would fare better.
       const given = at === undefined ? left : [at];
       for (const step of given) rows.push({ step, seconds: Number.NaN, ...failure(error, stopper.signal.aborted) });
@@ -103,8 +108,11 @@ const outcomes = new Map<string, number>();
 const faults = new Map<Outcome, number>();
 const refusals = new Map<string, Set<string>>();
 const cells: string[][] = [];
+let measured = 0;
 for (const [index, { path, name }] of paths.entries()) {
+  if (interrupted.signal.aborted) break;
   const rows = await through(path);
+  if (!interrupted.signal.aborted) measured++;
   const before = rows.find(({ step }) => step === "inspect");
   for (const row of rows) {
     const { step, outcome, misses = [] } = row;
@@ -157,7 +165,8 @@ table(
   wanted.map((step) => [step, ...all.map((outcome) => String(outcomes.get(`${step} ${outcome}`) ?? 0))]),
 );
 const sum = [...faults.values()].reduce((total, count) => total + count, 0);
+if (measured < paths.length) line(`\nStopped: ${paths.length - measured} of ${paths.length} models were not measured.`);
 line(
-  `\n${paths.length} models, ${cells.length} steps: ${sum} faults${sum === 0 ? "" : " (internal, wrong, crashed, too slow)"}`,
+  `\n${measured} models, ${cells.length} steps: ${sum} faults${sum === 0 ? "" : " (internal, wrong, crashed, too slow)"}`,
 );
 process.exitCode = sum === 0 ? 0 : 1;
