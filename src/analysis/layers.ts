@@ -169,7 +169,7 @@ const scopesKey = "pkg.torch.onnx.name_scopes";
  * their own ("val_62", "onnx::MatMul_123"). The older exporter of PyTorch names nodes "/layer1/layer1.0/conv1/Conv", in which a part that
  * repeats the one before it stands in its place: "layer1.0.conv1".
  */
-function moduleOf(node: Node): string | undefined {
+export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");
   const innermost = scopes.at(-2);
   if (innermost !== undefined && innermost !== "") return innermost;

@@ -6,10 +6,11 @@ import { type Layer, layers } from "../../analysis/layers.ts";
 import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
+import { channelsOf, payingRank } from "../../report/offers.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
-import { channelsOf, estimateSavings, payingRank } from "./savings.ts";
+import { estimateSavings } from "./savings.ts";
 
 /** A count of stored tensors of one element type. */
 export interface Stored {

@@ -9,7 +9,7 @@
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Value } from "../../graph/graph.ts";
-import { largestRankThatSaves } from "../../math/index.ts";
+import { channelsOf, payingRank } from "../../report/offers.ts";
 import { elementCount } from "../../tensor/dims.ts";
 
 /** The share of channels that the estimate of cutting supposes. */
@@ -77,32 +77,4 @@ function cutting(layers: readonly Layer[], groups: readonly Group[]): Savings["c
     result.channels += layer.outputs;
   }
   return result;
-}
-
-/** Output channels of a layer that can be cut, and the first reason why others cannot. */
-export function channelsOf(
-  layer: Layer,
-  groups: readonly Group[],
-): { readonly cuttable: number; readonly kept: string | undefined } {
-  for (const { slices, refused } of groups) {
-    const slice = slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
-    if (slice === undefined) continue;
-    const units = [...slice.unitOf];
-    const no = units.flatMap((unit) => refused.get(unit) ?? []);
-    const [first] = no;
-    const place = first?.at === undefined ? "" : ` (${first.at})`;
-    return {
-      cuttable: units.filter((unit) => unit >= 0 && !refused.has(unit)).length,
-      kept: first === undefined ? undefined : `${first.reason}${place}`,
-    };
-  }
-  return { cuttable: 0, kept: undefined };
-}
-
-/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix. */
-export function payingRank(layer: Layer): number | undefined {
-  // What the node reads counts: a weight may be stored in another shape.
-  const { type, dims } = layer.effective.type ?? {};
-  if (dims?.length !== 2 || (type !== "float32" && type !== "float64")) return undefined;
-  return largestRankThatSaves(layer.outputs, layer.inputs);
 }

@@ -1,16 +1,7 @@
-/** The drawing: boxes placed in layers from inputs to outputs, edges as curves, all as SVG that the page's style colours. */
-import { type Content, html, type Markup } from "../markup.ts";
-import { integer } from "../numbers.ts";
+/** Where everything of a picture lies: boxes placed in layers from inputs to outputs, edges as curves. The page draws of it what is seen. */
+import { type Frame, frames } from "./blocks.ts";
 import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
-import { removedCount } from "./weights.ts";
-
-/** A layer as it is drawn: with numbers, or with the reason why there are none. */
-export interface DrawnLayer {
-  readonly shape: string;
-  readonly entries: number | undefined;
-  readonly heat: readonly number[];
-}
 
 export interface Placed {
   readonly x: number;
@@ -19,9 +10,22 @@ export interface Placed {
   readonly height: number;
 }
 
+/** From one box to another: what an SVG path takes as `d`, and the rectangle in which it lies. */
+export interface Line {
+  readonly from: number;
+  readonly to: number;
+  readonly d: string;
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
 export interface Drawing {
-  readonly svg: Markup;
+  /** Of each box its centre and size. */
   readonly places: readonly Placed[];
+  readonly lines: readonly Line[];
+  readonly frames: readonly Frame[];
   readonly width: number;
   readonly height: number;
 }
@@ -29,60 +33,58 @@ export interface Drawing {
 const layerSize = { width: 236, height: 76 };
 const smallHeight = 24;
 const characterWidth = 6.9;
+/** Of the dimensions beside a box's foot, and how far from its centre they begin. */
+const noteWidth = 5.4;
+const noteStart = 6;
 const mostTitle = 34;
+const mostNote = 30;
 const rankGap = 30;
 const margin = 28;
 export const strip = { x: -106, y: 2, width: 212, height: 16 };
-/** Ranks whose boxes are shown and hidden together, as the view moves: thousands of boxes at once would make it slow. */
-const ranksPerBand = 40;
-/** Shades of a strip. */
-const shades = 8;
 
-/** @param drawn for each box that is a layer its numbers. */
-export function draw(picture: Picture, drawn: readonly (DrawnLayer | undefined)[], amount: number): Drawing {
+/** What is written in a box that is no layer. */
+export function titleOf({ title, bits, graphs }: Box): string {
+  return `${clip(title)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
+}
+
+/** What is written beside the foot of a box. */
+export function noteOf({ shape }: Box): string | undefined {
+  return shape === undefined ? undefined : clip(shape, mostNote);
+}
+
+export function draw(picture: Picture): Drawing {
   const { boxes, edges } = picture;
-  const sizes = boxes.map((box, index) => sizeOf(box, drawn[index]));
+  const sizes = boxes.map(sizeOf);
   const placed = layout(sizes, edges);
   const rows = rankRows(placed.boxes, sizes, placed.ranks);
   const places = placed.boxes.map(({ x, rank }, index): Placed => {
     const { width, height } = sizes[index] ?? { width: 0, height: 0 };
     return { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
   });
-  const bands = Math.ceil(placed.ranks / ranksPerBand);
-  const bandOf = (index: number): number => Math.floor((placed.boxes[index]?.rank ?? 0) / ranksPerBand);
-  const inBand: { edges: Markup[]; boxes: Markup[] }[] = Array.from({ length: bands }, () => ({
-    edges: [],
-    boxes: [],
-  }));
-  const long: Markup[] = [];
-  edges.forEach(([from, to], index) => {
+  const lines = edges.flatMap(([from, to], index): Line[] => {
     const [start, end] = [places[from], places[to]];
-    if (start === undefined || end === undefined) return;
-    const curve = edge(placed.edges[index] ?? [], rows, start, end, `${from} ${to}`);
-    if (bandOf(from) === bandOf(to)) inBand[bandOf(from)]?.edges.push(curve);
-    else long.push(curve);
+    if (start === undefined || end === undefined) return [];
+    return [{ from, to, ...line(placed.edges[index] ?? [], rows, start, end) }];
   });
-  boxes.forEach((box, index) => {
-    const place = places[index];
-    if (place !== undefined) inBand[bandOf(index)]?.boxes.push(boxMarkup(box, place, drawn[index], index, amount));
+  const framed = boxes.flatMap(({ path }, index) => {
+    const { x, y, width, height } = places[index] ?? { x: 0, y: 0, width: 0, height: 0 };
+    const right = x + Math.max(width / 2, sizes[index]?.right ?? 0);
+    return path === "" ? [] : [{ path, left: x - width / 2, right, top: y - height / 2, bottom: y + height / 2 }];
   });
-  const height = (rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin;
-  const width = Math.ceil(placed.width + 2 * margin);
-  const bandMarkup = inBand.map((band, index): Content => {
-    const top = rows[index * ranksPerBand]?.middle ?? 0;
-    const bottom = rows[Math.min(rows.length - 1, (index + 1) * ranksPerBand)]?.middle ?? height;
-    return html`<g class="band" data-top="${round(top - layerSize.height)}" data-bottom="${round(bottom + layerSize.height)}">${band.edges}${band.boxes}</g>\n`;
-  });
-  const svg = html`<svg id="drawing" width="${width}" height="${Math.ceil(height)}"><defs>
-<pattern id="gone" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="gone-ground" width="5" height="5"/><rect class="gone-line" width="1.6" height="5"/></pattern></defs>
-<g id="scene">${long}
-${bandMarkup}</g></svg>`;
-  return { svg, places, width, height };
+  return {
+    places,
+    lines,
+    frames: frames(framed),
+    width: Math.ceil(placed.width + 2 * margin),
+    height: Math.ceil((rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin),
+  };
 }
 
-function sizeOf(box: Box, layer: DrawnLayer | undefined): { readonly width: number; readonly height: number } {
-  if (layer !== undefined) return layerSize;
-  return { width: Math.max(44, clip(box.title).length * characterWidth + 20), height: smallHeight };
+function sizeOf(box: Box): { readonly width: number; readonly height: number; readonly right: number } {
+  const note = noteOf(box);
+  const right = note === undefined ? 0 : noteStart + note.length * noteWidth;
+  if (box.layer !== undefined) return { ...layerSize, right };
+  return { width: Math.max(44, titleOf(box).length * characterWidth + 20), height: smallHeight, right };
 }
 
 interface Row {
@@ -114,7 +116,7 @@ interface Spot {
 }
 
 /** From the foot of one box, or a bend, to the head of another, straight down beside the high boxes on the way. */
-function edge(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed, ends: string): Markup {
+function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
     const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
@@ -124,7 +126,14 @@ function edge(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
     else spots.push({ x, y: middle });
   }
   spots.push({ x: to.x, y: to.y - to.height / 2 });
-  return html`<path class="edge" data-ends="${ends}" d="${curveThrough(spots)}"/>`;
+  const xs = spots.map(({ x }) => x);
+  return {
+    d: curveThrough(spots),
+    left: Math.floor(xs.reduce((least, x) => Math.min(least, x))),
+    right: Math.ceil(xs.reduce((most, x) => Math.max(most, x))),
+    top: Math.floor(spots[0]?.y ?? 0),
+    bottom: Math.ceil(spots.at(-1)?.y ?? 0),
+  };
 }
 
 /**
@@ -140,54 +149,30 @@ function curveThrough(spots: readonly Spot[]): string {
     const [a, b] = [slopes[index - 1] ?? 0, slopes[index] ?? 0];
     return a * b <= 0 ? 0 : (2 * a * b) / (a + b);
   });
-  const pieces = spots.slice(1).map((spot, index) => {
+  const [start = { x: 0, y: 0 }] = spots;
+  let path = `M${round(start.x)} ${round(start.y)}`;
+  let straight = "";
+  spots.slice(1).forEach((spot, index) => {
     const before = spots[index] ?? spot;
-    if (Math.abs(before.x - spot.x) < 0.05) return `V${round(spot.y)}`;
+    if (Math.abs(before.x - spot.x) < 0.05) {
+      // Straight pieces that follow each other are one.
+      straight = `V${round(spot.y)}`;
+      return;
+    }
     const third = (spot.y - before.y) / 3;
     // Ends leave a box straight down: there a longer handle looks calmer.
     const reach = (end: boolean): number => (end ? 1.5 * third : third);
     const [out, into] = [reach(index === 0), reach(index === spots.length - 2)];
     const first = `${round(before.x + (tangents[index] ?? 0) * out)} ${round(before.y + out)}`;
     const second = `${round(spot.x - (tangents[index + 1] ?? 0) * into)} ${round(spot.y - into)}`;
-    return `C${first} ${second} ${round(spot.x)} ${round(spot.y)}`;
+    path += `${straight}C${first} ${second} ${round(spot.x)} ${round(spot.y)}`;
+    straight = "";
   });
-  const [start = { x: 0, y: 0 }] = spots;
-  return `M${round(start.x)} ${round(start.y)}${pieces.join("")}`;
+  return path + straight;
 }
 
-function boxMarkup(box: Box, place: Placed, layer: DrawnLayer | undefined, index: number, amount: number): Markup {
-  const { x, y, width, height } = place;
-  const radius = box.family === "port" ? height / 2 : 4;
-  const below =
-    box.shape !== undefined && html`<text class="shape" x="6" y="${height / 2 + 12}">${clip(box.shape, 44)}</text>`;
-  return html`<g class="box ${box.family}" data-box="${index}" transform="translate(${x} ${round(y)})"><title>${box.title} ${box.name}</title><rect class="body" x="${round(-width / 2)}" y="${-height / 2}" width="${width}" height="${height}" rx="${radius}"/>${
-    layer === undefined ? html`<text class="title" y="4">${clip(box.title)}</text>` : layerMarkup(box, layer, amount)
-  }${below}</g>\n`;
-}
-
-function layerMarkup(box: Box, { shape, entries, heat }: DrawnLayer, amount: number): Markup {
-  const left = strip.x;
-  const numbers = entries === undefined ? "" : removedText(amount, entries);
-  return html`<text class="name" x="${left}" y="-21">${clip(box.name, 31)}</text><text class="facts" x="${left}" y="-6">${clip(`${box.title} ${shape}`, 40)}</text>${heatStrip(heat)}<path class="gone" d=""/><text class="facts removed" x="${left}" y="31">${numbers}</text>`;
-}
-
-/** "1,152 of 2,304 removed" */
-export function removedText(amount: number, entries: number): string {
-  return `${integer(removedCount(amount, entries))} of ${integer(entries)} removed`;
-}
-
-/** One column for each cell, darker for larger norms: one path for each shade. */
-function heatStrip(heat: readonly number[]): Content {
-  const cell = strip.width / Math.max(1, heat.length);
-  const paths = Array.from({ length: shades }, () => "");
-  heat.forEach((share, index) => {
-    const shade = Math.min(shades - 1, Math.floor(share * shades));
-    paths[shade] += `M${round(strip.x + index * cell)} ${strip.y}h${round(cell)}v${strip.height}h-${round(cell)}z`;
-  });
-  return paths.map((path, shade) => path !== "" && html`<path class="heat heat${shade}" d="${path}"/>`);
-}
-
-function clip(text: string, most = mostTitle): string {
+/** A long text without its middle. */
+export function clip(text: string, most = mostTitle): string {
   return text.length > most ? `${text.slice(0, most - 9)}…${text.slice(-8)}` : text;
 }
 

@@ -1,21 +1,27 @@
-/** The boxes and edges of a picture: ports and nodes of the main graph, but for nodes that only work on stored numbers (masks, scales). */
+/**
+ * The boxes and edges of a model's graphs: ports and nodes, but for nodes that only work on stored numbers (masks, scales). A graph inside a
+ * node (a branch, the body of a loop) is a picture of its own, which the node's box names.
+ */
 import type { Cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import type { Layer } from "../../analysis/layers.ts";
+import { type Layer, layerAt, moduleOf } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
-import type { Attribute } from "../../graph/attribute.ts";
-import { type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { subgraphs, usedValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { bitsOf } from "../../tensor/dense.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
+import { weightBits } from "../offers.ts";
+import { attributeText } from "./attributes.ts";
 
 /** What a box is for, as far as its operator's entry says. */
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 
 export interface Box {
   readonly family: Family;
-  /** The operator, or the name of an input or output of the model. */
+  /** The operator, or the name of an input or output of the graph. */
   readonly title: string;
   /** The name by which layers are selected, else the node's. */
   readonly name: string;
@@ -30,70 +36,158 @@ export interface Box {
   readonly shape: string | undefined;
   /** Why its operator is not understood. */
   readonly miss: string | undefined;
+  /** The fewest bits of the integers that stand for numbers here: of a layer those of its weight, of what rounds or scales back those of its codes. */
+  readonly bits: number | undefined;
+  /** The path of the module that it was exported from, where that is known, and the node at its end. */
+  readonly path: string;
+  /** The graphs inside it: the attribute, and the place among the pictures. */
+  readonly graphs: readonly (readonly [attribute: string, picture: number])[];
 }
 
 export interface Picture {
+  /** "" for the main graph; else the node and its attribute. */
+  readonly title: string;
+  /** The picture that has the node, and the node's box in it. */
+  readonly parent: readonly [picture: number, box: number] | undefined;
   readonly boxes: readonly Box[];
   /** Pairs of indices into `boxes`, from producer to consumer, each pair once. */
   readonly edges: readonly (readonly [number, number])[];
 }
 
-/** Written-out elements of an attribute, and characters of a text in it. */
-const mostElements = 16;
-const mostCharacters = 120;
+/**
+ * The main graph first, then those inside its nodes, depth first.
+ * @param layers those of the main graph. The nodes must be in order (`graph.sort()`).
+ */
+export function collect(
+  model: Model,
+  inference: Inference,
+  layers: readonly Layer[],
+  costs: Cost,
+): readonly [Picture, ...Picture[]] {
+  const layerOf = new Map<Node, Layer>();
+  // Of a node with several weights the first stands for all.
+  for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
+  const inner: Picture[] = [];
+  const place = (graph: Graph, title: string, parent: Picture["parent"]): number => {
+    // Its place is taken before those of the graphs inside it.
+    const index = inner.push({ title, parent, boxes: [], edges: [] });
+    inner[index - 1] = collectGraph(graph, title, parent, index, { inference, layerOf, costs, place });
+    return index;
+  };
+  const main = collectGraph(model.graph, "", undefined, 0, { inference, layerOf, costs, place });
+  return [main, ...inner];
+}
 
-/** @param layers those of the main graph. The nodes must be in order (`graph.sort()`). */
-export function collect(model: Model, inference: Inference, layers: readonly Layer[], costs: Cost): Picture {
-  const layerOf = new Map(layers.map((layer) => [layer.node, layer]));
+interface Scene {
+  readonly inference: Inference;
+  readonly layerOf: ReadonlyMap<Node, Layer>;
+  readonly costs: Cost;
+  readonly place: (graph: Graph, title: string, parent: Picture["parent"]) => number;
+}
+
+function collectGraph(graph: Graph, title: string, parent: Picture["parent"], index: number, scene: Scene): Picture {
+  const { inference } = scene;
   const boxes: Box[] = [];
   const edges: [number, number][] = [];
   const placeOf = new Map<Value, number>();
   const add = (box: Box): number => boxes.push(box) - 1;
-  for (const input of model.graph.feeds) placeOf.set(input, add(port(input)));
-  for (const node of model.graph.nodes()) {
+  for (const input of graph.feeds) placeOf.set(input, add(port(input)));
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const sourceOf = (value: Value): number | undefined => {
+    // What is taken from the graph around this one comes in as an input does.
+    if (value.graph !== graph && !isStored(value) && !placeOf.has(value)) placeOf.set(value, add(port(value)));
+    return placeOf.get(value);
+  };
+  for (const node of graph.nodes()) {
     const used = [...new Set(usedValues(node))];
     // Nodes that only prepare constants would hide the network; a node that reads nothing at all is one of them.
-    if (used.every((value) => inference.operand(value)?.stored === true)) continue;
-    const index = add(nodeBox(node, used, inference, layerOf.get(node), costs));
-    const sources = new Set(used.map((value) => placeOf.get(value)));
-    for (const from of sources) if (from !== undefined) edges.push([from, index]);
-    for (const output of node.outputs) if (output !== undefined) placeOf.set(output, index);
+    if (used.every(isStored) && subgraphs(node).next().done === true) continue;
+    const sources = new Set(used.map(sourceOf));
+    const place = boxes.length;
+    const box = add(nodeBox(node, used, scene, (inside, at) => scene.place(inside, at, [index, place])));
+    for (const from of sources) if (from !== undefined) edges.push([from, box]);
+    for (const output of node.outputs) if (output !== undefined) placeOf.set(output, box);
   }
-  for (const output of model.graph.outputs) {
-    const from = placeOf.get(output);
-    const index = add(port(output));
-    if (from !== undefined) edges.push([from, index]);
+  for (const output of graph.outputs) {
+    const from = sourceOf(output);
+    const box = add(port(output));
+    if (from !== undefined) edges.push([from, box]);
   }
-  return { boxes, edges };
+  return { title, parent, boxes, edges };
 }
 
 function port(value: Value): Box {
   const text = valueText(value);
-  const shape = dimsText(value.type?.dims);
-  const empty = { layer: undefined, attributes: [], macs: undefined, miss: undefined };
-  return { family: "port", title: value.name, name: value.name, inputs: [text], outputs: [], shape, ...empty };
-}
-
-function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer: Layer | undefined, costs: Cost): Box {
-  const bound = inference.at(node);
-  const macs = costs.perNode.get(node);
-  const [first] = node.outputs;
-  const outer = subgraphs(node).next().done === true ? [] : used.filter((value) => !node.inputs.includes(value));
+  const empty = { layer: undefined, attributes: [], macs: undefined, miss: undefined, bits: undefined, graphs: [] };
+  const shape = value.type?.dims === undefined ? undefined : dimsText(value.type.dims);
   return {
-    family: familyOf(node, inference, layer),
-    title: node.domain === "" ? node.op : `${node.domain}.${node.op}`,
-    name: layer?.name ?? node.name,
-    layer,
-    inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
-    outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
-    attributes: [...node.attributes].map(([name, value]) => [name, attributeText(value)]),
-    macs: macs === undefined || macs === 0 ? undefined : multipleText(dimText(macs)),
-    shape: first === undefined ? undefined : changedShape(first, used, inference),
-    miss: bound instanceof Miss ? bound.reason : undefined,
+    family: "port",
+    title: value.name,
+    name: value.name,
+    path: "",
+    inputs: [text],
+    outputs: [],
+    shape,
+    ...empty,
   };
 }
 
+function nodeBox(
+  node: Node,
+  used: readonly Value[],
+  { inference, layerOf, costs }: Scene,
+  enter: (graph: Graph, title: string) => number,
+): Box {
+  const bound = inference.at(node);
+  const layer = layerOf.get(node) ?? innerLayer(node, inference);
+  const macs = costs.perNode.get(node);
+  const [first] = node.outputs;
+  const outer = subgraphs(node).next().done === true ? [] : used.filter((value) => !node.inputs.includes(value));
+  const title = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+  const name = layer?.name ?? node.name;
+  const module = moduleOf(node);
+  return {
+    family: familyOf(node, inference, layer),
+    title,
+    name,
+    layer,
+    inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
+    outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
+    attributes: [...node.attributes].map(([key, value]) => [key, attributeText(value)]),
+    macs: macs === undefined || macs === 0 ? undefined : multipleText(dimText(macs)),
+    shape: first === undefined ? undefined : changedShape(first, used, inference),
+    miss: bound instanceof Miss ? bound.reason : undefined,
+    bits: layer === undefined ? bitsAt(node, inference) : codeBits(layer),
+    path: module === undefined ? node.name : `${module}/${node.op}`,
+    graphs: [...node.attributes].flatMap(([key, value]) => {
+      const inside = value.kind === "graph" ? [value.value] : value.kind === "graphs" ? value.value : [];
+      return inside.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
+    }),
+  };
+}
+
+/** The layers of a model are those of its main graph; a weight in a graph inside is shown all the same. */
+function innerLayer(node: Node, inference: Inference): Layer | undefined {
+  if (node.graph.parent === undefined) return undefined;
+  const layer = layerAt(node, inference);
+  return layer instanceof Miss ? undefined : layer;
+}
+
 const indexTypes: ReadonlySet<DataType> = new Set<DataType>(["int64", "int32", "bool"]);
+const codeTypes: ReadonlySet<DataType> = new Set<DataType>(["int8", "uint8", "int4", "uint4", "int2", "uint2"]);
+
+function codeBits(layer: Layer): number | undefined {
+  const type = layer.weight.tensor?.type;
+  return type !== undefined && codeTypes.has(type) ? weightBits(layer) : undefined;
+}
+
+/** Of a node that reads or gives codes. */
+function bitsAt(node: Node, inference: Inference): number | undefined {
+  const values = [...node.inputs, ...node.outputs].filter((value) => value !== undefined);
+  const types = values.flatMap((value) => inference.operand(value)?.type ?? value.type?.type ?? []);
+  const bits = types.flatMap((type) => (type !== "string" && codeTypes.has(type) ? [bitsOf[type]] : []));
+  return bits.length === 0 ? undefined : Math.min(...bits);
+}
 
 function familyOf(node: Node, inference: Inference, layer: Layer | undefined): Family {
   if (layer !== undefined) return "layer";
@@ -107,7 +201,8 @@ function familyOf(node: Node, inference: Inference, layer: Layer | undefined): F
 }
 
 function changedShape(output: Value, used: readonly Value[], inference: Inference): string | undefined {
-  const text = dimsText(output.type?.dims);
+  if (output.type?.dims === undefined) return undefined;
+  const text = dimsText(output.type.dims);
   const incoming = used.filter((value) => inference.operand(value)?.stored !== true);
   return incoming.some((value) => dimsText(value.type?.dims) === text) ? undefined : text;
 }
@@ -127,39 +222,4 @@ function inputText(value: Value, inference: Inference): string {
 
 function valueText({ name, type }: Value): string {
   return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
-}
-
-function attributeText(attribute: Attribute): string {
-  switch (attribute.kind) {
-    case "float":
-    case "int":
-      return String(attribute.value);
-    case "string":
-      return stringText(attribute.value);
-    case "tensor":
-      return `tensor ${attribute.value.type} ${dimsText(attribute.value.dims)}`;
-    case "graph":
-      return `graph of ${attribute.value.nodeCount} nodes`;
-    case "floats":
-    case "ints":
-      return listText(attribute.value.map(String));
-    case "strings":
-      return listText(attribute.value.map(stringText));
-    case "tensors":
-      return `${attribute.value.length} tensors`;
-    case "graphs":
-      return `${attribute.value.length} graphs`;
-    case "opaque":
-      return `${attribute.value.length} bytes`;
-  }
-}
-
-function stringText(value: string | Uint8Array): string {
-  if (typeof value !== "string") return `${value.length} bytes`;
-  return value.length > mostCharacters ? `${value.slice(0, mostCharacters)}…` : value;
-}
-
-function listText(elements: readonly string[]): string {
-  const more = elements.length > mostElements ? `, … ${elements.length} in all` : "";
-  return `[${elements.slice(0, mostElements).join(", ")}${more}]`;
 }

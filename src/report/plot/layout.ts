@@ -10,6 +10,8 @@
 
 export interface Box {
   readonly width: number;
+  /** Room to the right of its centre, where that is more than half its width: for what is written beside its foot. */
+  readonly right?: number;
 }
 
 export interface Point {
@@ -28,7 +30,9 @@ export interface Layout {
 
 interface Item {
   readonly rank: number;
-  readonly width: number;
+  /** Room to either side of its centre. */
+  readonly left: number;
+  readonly right: number;
   /** Not a box, but a point of an edge on a rank between. */
   readonly bend: boolean;
   readonly above: Item[];
@@ -51,7 +55,7 @@ const straightSweeps = 16;
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = rank(boxes.length, edges);
-  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box.width, false));
+  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box, false));
   const all = [...items];
   const rails = new Map<Item, Item[]>();
   for (const [from, to] of edges) {
@@ -60,7 +64,7 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     const rail = rails.get(start) ?? [];
     rails.set(start, rail);
     while (start.rank + rail.length + 1 < end.rank) {
-      const bend = item(start.rank + rail.length + 1, 1, true);
+      const bend = item(start.rank + rail.length + 1, { width: 1 }, true);
       connect(rail.at(-1) ?? start, bend);
       rail.push(bend);
       all.push(bend);
@@ -83,8 +87,8 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   for (let sweep = 0; sweep < straightSweeps; sweep++) {
     for (const level of sweep % 2 === 0 ? levels : levels.toReversed()) place(level, between);
   }
-  const left = all.reduce((least, one) => Math.min(least, one.x - one.width / 2), 0);
-  const right = all.reduce((most, one) => Math.max(most, one.x + one.width / 2), 0);
+  const left = all.reduce((least, one) => Math.min(least, one.x - one.left), 0);
+  const right = all.reduce((most, one) => Math.max(most, one.x + one.right), 0);
   const point = (one: Item): Point => ({ x: one.x - left, rank: one.rank });
   const drawn = new Set<Item>();
   const lines = edges.map(([from, to]) => {
@@ -100,8 +104,17 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   return { boxes: items.map(point), edges: lines, ranks, width: right - left };
 }
 
-function item(level: number, width: number, bend: boolean): Item {
-  return { rank: level, width, bend, above: [], below: [], order: 0, x: 0 };
+function item(level: number, { width, right = 0 }: Box, bend: boolean): Item {
+  return {
+    rank: level,
+    left: width / 2,
+    right: Math.max(right, width / 2),
+    bend,
+    above: [],
+    below: [],
+    order: 0,
+    x: 0,
+  };
 }
 
 function connect(from: Item, to: Item): void {
@@ -164,7 +177,7 @@ function place(level: readonly Item[], want: (one: Item) => number): void {
   let before: Item | undefined;
   for (const one of level) {
     // With the needed distances taken off, "no overlap" is "not decreasing".
-    if (before !== undefined) offset += (before.width + one.width) / 2 + (before.bend && one.bend ? edgeGap : gap);
+    if (before !== undefined) offset += before.right + one.left + (before.bend && one.bend ? edgeGap : gap);
     before = one;
     let pool = { sum: want(one) - offset, members: [{ one, offset }] };
     for (let last = pools.at(-1); last !== undefined && average(last) > average(pool); last = pools.at(-1)) {

@@ -1,20 +1,26 @@
 /**
  * `pith plot`: a model's graph as one page. Boxes run from inputs to outputs; each layer shows its weight as a strip of output channels, and
  * on it what pruning would remove, for any amount, without the model at hand.
+ *
+ * The page holds numbers, names and places, deflated; its script draws of them what is seen (script-draw.ts). So a graph of thousands of
+ * nodes is a small file, and no more than a few hundred elements at a time.
  */
+import { zlibSync } from "fflate";
+import { channelGroups, type Group } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import { layers as layersOf } from "../../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { whyNotMaskable } from "../../analysis/masks.ts";
 import { Miss, PithError } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
+import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
-import { embedded, html } from "../markup.ts";
+import { html } from "../markup.ts";
 import { bytes, count, integer } from "../numbers.ts";
+import { offersOf, weightBits } from "../offers.ts";
 import { page } from "../page.ts";
-import { type DrawnLayer, draw, strip } from "./draw.ts";
-import { type Box, collect } from "./graph.ts";
+import { draw, noteOf, strip, titleOf } from "./draw.ts";
+import { type Box, collect, type Picture } from "./graph.ts";
 import { plotScript } from "./script.ts";
 import { plotStyle } from "./style.ts";
 import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
@@ -30,7 +36,8 @@ export interface PlotOptions {
 }
 
 interface PlottedLayer {
-  readonly drawn: DrawnLayer;
+  /** Dimensions, elements, and bits where they are not those of float32. */
+  readonly facts: string;
   /** Undefined where it is not pruned: `reason` says why. */
   readonly picture: WeightPicture | undefined;
   readonly reason: string | undefined;
@@ -50,27 +57,40 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   if (!(amount >= 0 && amount <= 1)) {
     throw new PithError("E_OPTION", `amount: a share from 0 to 1 is expected, got ${amount}.`);
   }
-  model.graph.sort();
+  for (const graph of allGraphs(model.graph)) graph.sort();
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
-  const picture = collect(model, inference, layers, costs);
-  const plotted = await plotLayers(model, inference, picture.boxes, options);
-  const drawing = draw(
-    picture,
-    plotted.map((layer) => layer?.drawn),
-    amount,
-  );
+  const groups = channelGroups(model, inference);
+  const pictures = collect(model, inference, layers, costs);
+  const plotted = await plotLayers(model, inference, pictures, options);
   const data = {
     amount,
     strip,
     steps: curveSteps,
-    width: drawing.width,
-    height: drawing.height,
-    boxes: picture.boxes.map((box, index) => boxData(box, drawing.places[index])),
-    layers: plotted.map((layer) => (layer === undefined ? null : layerData(layer))),
+    graphs: pictures.map((picture) => {
+      const { places, lines, frames, width, height } = draw(picture);
+      return {
+        title: picture.title,
+        parent: picture.parent,
+        width,
+        height,
+        boxes: picture.boxes.map((box, index) => ({
+          ...places[index],
+          ...boxData(box),
+          offers: box.layer === undefined ? undefined : offers(model, box.layer, groups, inference),
+        })),
+        lines: lines.map(({ from, to, d, left, right, top, bottom }) => [from, to, d, left, right, top, bottom]),
+        frames,
+        layers: picture.boxes.map(({ layer }) => {
+          const found = layer === undefined ? undefined : plotted.get(layer);
+          return found === undefined ? null : layerData(found);
+        }),
+      };
+    }),
   };
-  const nodes = integer(model.graph.nodeCount);
-  const summary = `${nodes} nodes, ${integer(layers.length)} layers, ${count(costs.parameters)} parameters, ${bytes(costs.bytes)}`;
+  const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
+  const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(costs.parameters)} parameters, ${bytes(costs.bytes)}`;
+  const packed = zlibSync(new TextEncoder().encode(JSON.stringify(data)), { level: 9 });
   const body = html`<header>
 <div class="about"><h1>${name}</h1><p>${summary}</p></div>
 <form class="tools">
@@ -79,66 +99,88 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <label class="amount"><span>remove</span><input id="amount" type="range" min="0" max="100" step="1" value="${Math.round(100 * amount)}"><output id="share"></output></label>
 <output id="total"></output>
 </form>
+<nav id="path" aria-label="graph" hidden></nav>
 </header>
-<main id="view">${drawing.svg}
+<main id="view"><svg id="drawing"><defs>
+<pattern id="gone" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="gone-ground" width="5" height="5"/><rect class="gone-line" width="1.6" height="5"/></pattern></defs>
+<g id="scene"></g></svg>
+<noscript>This page draws its picture with JavaScript, which is switched off.</noscript>
 <div class="zoom"><button type="button" id="closer" aria-label="closer">+</button><button type="button" id="farther" aria-label="farther">−</button><button type="button" id="whole" aria-label="whole graph">⤢</button></div>
 <div class="legend"><span class="layer">layer</span><span class="trained">other trained</span><span class="compute">computes</span><span class="move">moves</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></div>
 </main>
 <aside id="panel" hidden></aside>
-<script id="data" type="application/json">${embedded(data)}</script>`;
+<script id="data" type="application/octet-stream">${base64(packed)}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }
 
 async function plotLayers(
   model: Model,
   inference: Inference,
-  boxes: readonly Box[],
+  [main, ...inner]: readonly [Picture, ...Picture[]],
   { progress, signal }: PlotOptions,
-): Promise<readonly (PlottedLayer | undefined)[]> {
-  const total = boxes.filter(({ layer }) => layer !== undefined).length;
+): Promise<ReadonlyMap<Layer, PlottedLayer>> {
+  const shown = main.boxes.flatMap(({ layer }) => layer ?? []);
   const seen = new Map<Value, PlottedLayer>();
-  const plotted: (PlottedLayer | undefined)[] = [];
-  let done = 0;
-  for (const { layer } of boxes) {
-    if (layer === undefined) {
-      plotted.push(undefined);
-      continue;
-    }
+  const plotted = new Map<Layer, PlottedLayer>();
+  for (const layer of shown) {
     if (signal?.aborted === true) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
-    const { weight } = layer;
-    const before = seen.get(weight);
-    if (before !== undefined) plotted.push({ ...before, first: false });
-    else {
-      const refused = whyNotMaskable(model, layer.weight);
-      const found = refused ?? (await weightPicture(layer, inference));
-      const dims = weight.tensor?.dims ?? [];
-      const one: PlottedLayer = {
-        drawn: {
-          shape: `${dimsText(dims)}, ${count(elementCount(dims))}`,
-          entries: found instanceof Miss ? undefined : found.entries,
-          heat: found instanceof Miss ? [] : found.heat,
-        },
-        picture: found instanceof Miss ? undefined : found,
-        reason: found instanceof Miss ? `not pruned: ${found.reason}` : undefined,
-        bytes: weight.tensor?.bytes ?? 0,
-        first: true,
-      };
-      seen.set(weight, one);
-      plotted.push(one);
-    }
-    progress?.(++done, total);
+    const before = seen.get(layer.weight);
+    const refused = whyNotMaskable(model, layer.weight);
+    const one =
+      before === undefined
+        ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)))
+        : { ...before, first: false };
+    seen.set(layer.weight, before ?? one);
+    plotted.set(layer, one);
+    progress?.(plotted.size, shown.length);
+  }
+  for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? []))) {
+    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node")));
   }
   return plotted;
 }
 
-function boxData(box: Box, place: { readonly x: number; readonly y: number } | undefined) {
-  const { family, title, name, inputs, outputs, attributes, macs, miss } = box;
-  const weight = box.layer?.weight.name;
-  return { x: place?.x ?? 0, y: place?.y ?? 0, family, title, name, weight, inputs, outputs, attributes, macs, miss };
+function plottedLayer(layer: Layer, found: WeightPicture | Miss): PlottedLayer {
+  const { tensor } = layer.weight;
+  const dims = tensor?.dims ?? [];
+  const bits = weightBits(layer);
+  const inBits = bits === undefined || bits === 32 ? "" : `, ${bits} bits`;
+  return {
+    facts: `${dimsText(dims)}, ${count(elementCount(dims))}${inBits}`,
+    picture: found instanceof Miss ? undefined : found,
+    reason: found instanceof Miss ? `not pruned: ${found.reason}` : undefined,
+    bytes: tensor?.bytes ?? 0,
+    first: true,
+  };
 }
 
-function layerData({ picture, reason, first, bytes: size }: PlottedLayer) {
-  if (picture === undefined) return { reason, first, bytes: bytes(size) };
+function offers(model: Model, layer: Layer, groups: readonly Group[], inference: Inference) {
+  // Techniques work on the main graph alone.
+  if (layer.node.graph !== model.graph) return [];
+  return offersOf(model, layer, groups, inference).map(({ technique, text, refused }) => [technique, text, refused]);
+}
+
+function boxData(box: Box) {
+  const { family, title, name, inputs, outputs, attributes, macs, miss, graphs, bits } = box;
+  return {
+    family,
+    title,
+    label: titleOf(box),
+    note: noteOf(box),
+    name,
+    weight: box.layer?.weight.name,
+    inputs,
+    outputs,
+    attributes,
+    macs,
+    miss,
+    bits,
+    graphs,
+  };
+}
+
+function layerData({ picture, reason, first, facts, bytes: size }: PlottedLayer) {
+  if (picture === undefined) return { reason, first, facts, bytes: bytes(size) };
   const { entries, channels, quantiles, curves, order, heat } = picture;
   const pairs = new Uint8Array(2 * order.length);
   for (const [index, place] of order.entries()) {
@@ -147,6 +189,7 @@ function layerData({ picture, reason, first, bytes: size }: PlottedLayer) {
   }
   return {
     first,
+    facts,
     bytes: bytes(size),
     entries,
     channels,
@@ -159,7 +202,9 @@ function layerData({ picture, reason, first, bytes: size }: PlottedLayer) {
 }
 
 function base64(data: Uint8Array): string {
-  let text = "";
-  for (const byte of data) text += String.fromCharCode(byte);
-  return btoa(text);
+  const pieces: string[] = [];
+  for (let start = 0; start < data.length; start += 0x8000) {
+    pieces.push(String.fromCharCode(...data.subarray(start, start + 0x8000)));
+  }
+  return btoa(pieces.join(""));
 }

@@ -1,0 +1,105 @@
+/** What each technique could do with a layer, told from the graph alone: in how many bits it lies, which channels can go, what refuses and why. */
+import type { Group } from "../analysis/channels.ts";
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { whyNotMaskable } from "../analysis/masks.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { largestRankThatSaves } from "../math/index.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { bitsOf } from "../tensor/dense.ts";
+import { integer } from "./numbers.ts";
+
+/** A technique, by the words of the command line, and what it could do here. */
+export interface Offer {
+  readonly technique: string;
+  readonly text: string;
+  /** It leaves the layer alone; the text says why. */
+  readonly refused: boolean;
+}
+
+/** Bits in which a weight lies; of blocks of packed codes those of a code. Undefined where it is not stored. */
+export function weightBits({ weight, role, outputs, inputs }: Layer): number | undefined {
+  const { tensor } = weight;
+  if (tensor === undefined || tensor.type === "string") return undefined;
+  if (role.packed === undefined) return bitsOf[tensor.type];
+  return Math.round((8 * tensor.bytes) / Math.max(1, outputs * inputs));
+}
+
+/** Output channels of a layer that can be cut, and the first reason why others cannot. */
+export function channelsOf(
+  layer: Layer,
+  groups: readonly Group[],
+): { readonly cuttable: number; readonly kept: string | undefined } {
+  for (const { slices, refused } of groups) {
+    const slice = slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+    if (slice === undefined) continue;
+    const units = [...slice.unitOf];
+    const no = units.flatMap((unit) => refused.get(unit) ?? []);
+    const [first] = no;
+    const place = first?.at === undefined ? "" : ` (${first.at})`;
+    return {
+      cuttable: units.filter((unit) => unit >= 0 && !refused.has(unit)).length,
+      kept: first === undefined ? undefined : `${first.reason}${place}`,
+    };
+  }
+  return { cuttable: 0, kept: undefined };
+}
+
+/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix of floats. */
+export function payingRank(layer: Layer): number | undefined {
+  // What the node reads counts: a weight may be stored in another shape.
+  const { type, dims } = layer.effective.type ?? {};
+  if (dims?.length !== 2 || (type !== "float32" && type !== "float64")) return undefined;
+  return largestRankThatSaves(layer.outputs, layer.inputs);
+}
+
+/** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
+export function offersOf(model: Model, layer: Layer, groups: readonly Group[], inference: Inference): readonly Offer[] {
+  return [pruning(model, layer), cutting(layer, groups), quantizing(layer, inference), factorizing(layer)];
+}
+
+function pruning(model: Model, { weight }: Layer): Offer {
+  const miss = whyNotMaskable(model, weight);
+  return { technique: "prune", text: miss?.reason ?? "any weight can become zero", refused: miss !== undefined };
+}
+
+function cutting(layer: Layer, groups: readonly Group[]): Offer {
+  const { cuttable, kept } = channelsOf(layer, groups);
+  const technique = "prune --structured";
+  if (cuttable === 0) return { technique, text: kept ?? "its channels are not known", refused: true };
+  const rest = kept === undefined ? "" : `; not the others: ${kept}`;
+  return {
+    technique,
+    text: `${integer(cuttable)} of ${integer(layer.outputs)} channels can go${rest}`,
+    refused: false,
+  };
+}
+
+function quantizing(layer: Layer, inference: Inference): Offer {
+  const technique = "quantize";
+  const { tensor } = layer.weight;
+  if (tensor === undefined) return { technique, text: "its weight is not stored", refused: true };
+  if (!isFloat(tensor.type)) return { technique, text: "it is quantized already", refused: true };
+  if (tensor.type !== "float32") {
+    return { technique, text: `its weight is ${tensor.type}; only float32 is quantized`, refused: true };
+  }
+  const bound = inference.at(layer.node);
+  const rule = bound instanceof Miss ? bound : bound.quantize();
+  const only = rule instanceof Miss ? `its weight alone: ${rule.reason}` : "weight and activations to 8 bits";
+  return { technique, text: only, refused: false };
+}
+
+function factorizing(layer: Layer): Offer {
+  const technique = "factorize";
+  const no = (text: string): Offer => ({ technique, text, refused: true });
+  const { type, dims } = layer.effective.type ?? {};
+  const stored = layer.weight.tensor?.type;
+  if (stored !== undefined && !isFloat(stored)) return no(`its weight is ${stored}`);
+  if (layer.role.fused !== undefined) return no(`${layer.role.fused} is fused into it`);
+  if (dims?.length !== 2) return no(`its weight has ${dims?.length ?? "unknown"} axes; matrices are factorized`);
+  const rank = payingRank(layer);
+  if (rank === undefined) return no(`its weight is ${type ?? "of unknown type"}`);
+  if (rank === 0) return no("no rank is smaller than the matrix");
+  return { technique, text: `pays up to rank ${integer(rank)}`, refused: false };
+}

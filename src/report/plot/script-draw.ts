@@ -1,0 +1,143 @@
+/**
+ * The part of the plot's JavaScript that draws: of boxes and lines those that are seen, and a little around them. Where more are seen than
+ * anybody can read, all of them together are one path for each family: a sketch, which is made once.
+ */
+export const drawScript = `
+  const mostDrawn = 500;
+  const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));
+  scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer);
+  const place = { x: 0, y: 0, scale: 1 };
+  const drawnBoxes = new Map();
+  const drawnLines = new Map();
+  let sketched;
+  let printing = false;
+  const within = (box, { left, right, top, bottom }) =>
+    box.x + box.width / 2 >= left && box.x - box.width / 2 <= right && box.y + box.height / 2 >= top && box.y - box.height / 2 <= bottom;
+
+  function seen(part) {
+    if (printing) return { left: 0, right: graph.width, top: 0, bottom: graph.height };
+    const [width, height] = [view.clientWidth / place.scale, view.clientHeight / place.scale];
+    const [left, top] = [-place.x / place.scale, -place.y / place.scale];
+    return { left: left - part * width, right: left + (1 + part) * width, top: top - part * height, bottom: top + (1 + part) * height };
+  }
+  function render() {
+    const window = seen(0);
+    let count = 0;
+    let missing = false;
+    graph.boxes.forEach((box, index) => {
+      if (!within(box, window)) return;
+      count++;
+      if (!drawnBoxes.has(index)) missing = true;
+    });
+    const lines = graph.lines.filter(([, , , left, right, top, bottom]) => right >= window.left && left <= window.right && bottom >= window.top && top <= window.bottom);
+    const sketching = count > (printing ? 4 * mostDrawn : mostDrawn);
+    scene.classList.toggle("sketching", sketching);
+    scene.classList.toggle("far", place.scale < 0.45 && !printing);
+    if (sketching) {
+      forget();
+      sketch();
+    } else {
+      sketchLayer.replaceChildren();
+      sketched = undefined;
+      if (missing || lines.some((line) => !drawnLines.has(line))) fill(seen(0.4));
+    }
+    // Names of blocks stand to the left of their frames, as large as on the screen, where there is room for a line.
+    const size = printing ? 13 : Math.max(12, 12 / place.scale);
+    for (const [index, text] of [...framesLayer.querySelectorAll("text")].entries()) {
+      const frame = graph.frames[index];
+      text.setAttribute("font-size", size.toFixed(1));
+      text.style.display = frame.height > 1.2 * size ? "" : "none";
+      text.setAttribute("y", (frame.y + size).toFixed(1));
+      text.setAttribute("x", (frame.x - size / 2).toFixed(1));
+    }
+  }
+  function forget() {
+    boxesLayer.replaceChildren();
+    linesLayer.replaceChildren();
+    drawnBoxes.clear();
+    drawnLines.clear();
+  }
+  function fill(window) {
+    for (const [index, made] of drawnBoxes) if (!within(graph.boxes[index], window)) { made.remove(); drawnBoxes.delete(index); }
+    for (const line of graph.lines) {
+      const [from, to, d, left, right, top, bottom] = line;
+      const near = right >= window.left && left <= window.right && bottom >= window.top && top <= window.bottom;
+      const made = drawnLines.get(line);
+      if (!near) { made?.remove(); drawnLines.delete(line); }
+      else if (made === undefined) {
+        const path = shape("path", { class: from === chosen || to === chosen ? "edge near" : "edge", d });
+        linesLayer.append(path);
+        drawnLines.set(line, path);
+      }
+    }
+    graph.boxes.forEach((box, index) => {
+      if (drawnBoxes.has(index) || !within(box, window)) return;
+      const made = drawBox(box, index);
+      boxesLayer.append(made);
+      drawnBoxes.set(index, made);
+    });
+  }
+  function drawBox(box, index) {
+    const { x, y, width, height, family } = box;
+    const layer = graph.layers[index];
+    const made = shape("g", { class: "box " + family + (box.graphs.length > 0 ? " holder" : ""), "data-box": index, transform: "translate(" + x + " " + y + ")" });
+    made.classList.toggle("found", found.has(box));
+    made.classList.toggle("chosen", index === chosen);
+    const frame = (grow) => ({ x: -width / 2 - grow, y: -height / 2 - grow, width: width + 2 * grow, height: height + 2 * grow, rx: family === "port" ? height / 2 : 4 });
+    made.append(shape("title", { text: box.title + " " + box.name }));
+    if (box.graphs.length > 0) made.append(shape("rect", { class: "body", ...frame(3) }));
+    made.append(shape("rect", { class: "body", ...frame(0) }));
+    if (layer === null) made.append(shape("text", { class: "title", y: 4, text: box.label }));
+    else {
+      const { x: left } = data.strip;
+      made.append(shape("text", { class: "name", x: left, y: -21, text: clip(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(box.title + " " + layer.facts, 42) }),
+        ...heat(layer), shape("path", { class: "gone" }), shape("text", { class: "facts removed", x: left, y: 31 }));
+      shadeBox(made, layer);
+    }
+    if (box.note) made.append(shape("text", { class: "note", x: 6, y: height / 2 + 12, text: box.note }));
+    return made;
+  }
+  // One column for each cell, darker for larger norms: one path for each shade.
+  function heat(layer) {
+    if (layer.entries === undefined) return [];
+    const { x, y, width, height } = data.strip;
+    const cell = width / layer.cells;
+    const paths = Array.from({ length: 8 }, () => "");
+    layer.heat.forEach((share, index) => {
+      paths[Math.min(7, Math.floor(share * 8))] += "M" + (x + index * cell).toFixed(1) + " " + y + "h" + cell.toFixed(1) + "v" + height + "h-" + cell.toFixed(1) + "z";
+    });
+    return paths.flatMap((d, shade) => (d === "" ? [] : [shape("path", { class: "heat heat" + shade, d })]));
+  }
+  function shadeBox(made, layer) {
+    if (layer.entries === undefined) { made.querySelector(".removed").textContent = clip(layer.reason, 40); return; }
+    const { x, y, width, height } = data.strip;
+    const cell = width / layer.cells;
+    const path = shares(layer, mode, amount).map((share, number) => share < 0.004 ? "" :
+      "M" + (x + number * cell).toFixed(1) + " " + (y + height * (1 - share)).toFixed(1) + "h" + cell.toFixed(1) + "V" + (y + height) + "h-" + cell.toFixed(1) + "z");
+    made.querySelector("path.gone").setAttribute("d", path.join(""));
+    const taken = amountOf(layer, mode, amount);
+    made.querySelector(".removed").textContent = taken === undefined ? "channels not known" : whole(taken.gone) + " of " + whole(taken.size) + (mode === "channels" ? " channels" : "") + " removed";
+  }
+  function sketch() {
+    const key = current + " " + chosen + " " + [...found].length + " " + found.values().next().value?.name;
+    if (sketched === key) return;
+    sketched = key;
+    const rectangle = ({ x, y, width, height }) => "M" + (x - width / 2) + " " + (y - height / 2) + "h" + width + "v" + height + "h" + -width + "z";
+    const paths = new Map();
+    const add = (name, box) => paths.set(name, (paths.get(name) ?? "") + rectangle(box));
+    graph.boxes.forEach((box, index) => {
+      add(box.family, box);
+      if (found.has(box)) add("found", box);
+      if (index === chosen) add("chosen", box);
+    });
+    sketchLayer.replaceChildren(shape("path", { class: "edge", d: graph.lines.map(([, , d]) => d).join("") }),
+      ...[...paths].map(([name, d]) => { const group = shape("g", { class: ["found", "chosen"].includes(name) ? "box " + name : name }); group.append(shape("path", { class: "body", d })); return group; }));
+  }
+  function drawFrames() {
+    framesLayer.replaceChildren(...graph.frames.map(({ x, y, width, height, label }) => {
+      const made = shape("g", { class: "frame" });
+      made.append(shape("rect", { x, y, width, height, rx: 8 }), shape("text", { text: label }));
+      return made;
+    }));
+  }
+`;
