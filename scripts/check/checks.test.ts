@@ -95,7 +95,16 @@ test("a diamond is no cycle, and types close none", () => {
 
 const operators = new Set(["Conv", "MatMul", "MatMulNBits"]);
 const walker = (text: string, file = "src/analysis/blocks.ts") =>
-  checkOperatorNames([readSource(file, text)], operators);
+  checkOperatorNames([readSource(file, text)], operators, {
+    folders: {
+      analysis: "ops graph",
+      train: "analysis graph",
+      passes: "graph",
+      ops: "graph",
+      onnx: "graph",
+      platform: "",
+    },
+  });
 
 test.each([
   'if (node.op === "Own") skip();',
@@ -112,6 +121,7 @@ test.each([
   'const linear = "com.microsoft.MatMulNBits";',
   "const rules = { Conv: 1 };",
   'const { op } = node; if (op === "Conv") skip();',
+  'const first = list.many([], "Conv");',
 ])("a walker that looks at an operator's name is found: %s", (text) => {
   expect(places(walker(text))).toEqual(["src/analysis/blocks.ts:1 operator-names"]);
   expect(places(walker(text, "src/train/loop.ts"))).toEqual(["src/train/loop.ts:1 operator-names"]);
@@ -125,12 +135,18 @@ test.each([
   "if (a.op === b.op) same();",
   "const product = emit.MatMul([a, b]);",
   'const product = emit["com.microsoft.MatMulNBits"]([a, b], {});',
+  'const [a, b] = emit.named("parts").many("MatMul", [x], {}, 2);',
 ])("a walker may ask the registry, tell, count and emit: %s", (text) => {
   expect(walker(text)).toEqual([]);
 });
 
-test("other folders and tests may know operators by name", () => {
-  expect(walker('if (node.op === "Conv") skip();', "src/passes/fuse.ts")).toEqual([]);
+test("every folder that sees graphs is looked at, but for those that say what operators mean and how they are written", () => {
+  const text = 'if (node.op === "Own") skip();';
+  expect(places(walker(text, "src/passes/fuse.ts"))).toEqual(["src/passes/fuse.ts:1 operator-names"]);
+  for (const folder of ["ops", "onnx", "platform"]) expect(walker(text, `src/${folder}/conv.ts`), folder).toEqual([]);
+});
+
+test("tests may know operators by name", () => {
   expect(walker('if (node.op === "Conv") skip();', "src/analysis/blocks.test.ts")).toEqual([]);
 });
 

@@ -2,14 +2,16 @@
  * Walkers ask an operator's entry and never look at its name: a walker that knows "Conv" is a second place for what `src/ops/` says,
  * and silently wrong for the operator that nobody thought of.
  *
- * In `src/analysis/` and `src/train/` it is a fault to compare `node.op` with a text, to switch on it, to search for it or to look it
- * up in a table; and to write an operator's name as a text or as a key. Handing `node.op` to the registry, showing it in a message and
- * emitting nodes (`emit.MatMul(…)`) are fine.
+ * Outside of `src/ops/`, of `src/graph/` (schema and text form) and of `src/onnx/` (file format) it is a fault to compare `node.op` with a
+ * text, to switch on it, to search for it or to look it up in a table; and to write an operator's name as a text or as a key. Handing
+ * `node.op` to the registry, showing it in a message and emitting nodes (`emit.MatMul(…)`) are fine. Folders that may not import `graph/`
+ * have no nodes to look at.
  */
 import ts from "typescript";
-import { type Finding, isTestCode, lineOf, type Source } from "./sources.ts";
+import type { Layers } from "./import-table.ts";
+import { type Finding, isTestCode, layerOf, lineOf, type Source } from "./sources.ts";
 
-const walkers = ["src/analysis/", "src/train/"];
+const speakers: ReadonlySet<string | undefined> = new Set(["ops", "graph", "onnx"]);
 const reason = "Walkers ask the operator's entry (src/ops/): give it a facet that says what you need to know.";
 const comparisons = new Set([
   ts.SyntaxKind.EqualsEqualsEqualsToken,
@@ -19,9 +21,14 @@ const comparisons = new Set([
 ]);
 const searches = new Set(["includes", "has", "indexOf", "test", "exec", "match", "startsWith", "endsWith"]);
 
-export function checkOperatorNames(sources: readonly Source[], operators: ReadonlySet<string>): Finding[] {
+export function checkOperatorNames(
+  sources: readonly Source[],
+  operators: ReadonlySet<string>,
+  { folders }: Pick<Layers, "folders">,
+): Finding[] {
+  const seesGraphs = (file: string): boolean => folders[layerOf(file) ?? ""]?.split(" ").includes("graph") ?? false;
   return sources
-    .filter(({ file }) => walkers.some((folder) => file.startsWith(folder)) && !isTestCode(file))
+    .filter(({ file }) => seesGraphs(file) && !speakers.has(layerOf(file)) && !isTestCode(file))
     .flatMap((source) => checkSource(source, operators));
 }
 
@@ -77,9 +84,12 @@ function readingOf(name: ts.PropertyAccessExpression): string | undefined {
   return undefined;
 }
 
-/** emit["com.microsoft.MatMulNBits"](…) writes a node. */
+/** emit["com.microsoft.MatMulNBits"](…) and emit.many("Split", …) write a node. */
 function isEmitted(node: ts.StringLiteralLike): boolean {
-  return ts.isElementAccessExpression(node.parent) && node.parent.expression.getText().endsWith("emit");
+  const { parent } = node;
+  if (ts.isElementAccessExpression(parent)) return parent.expression.getText().endsWith("emit");
+  if (!ts.isCallExpression(parent) || !ts.isPropertyAccessExpression(parent.expression)) return false;
+  return parent.expression.name.text === "many" && parent.arguments[0] === node;
 }
 
 function memberText(name: ts.PropertyName): string {
