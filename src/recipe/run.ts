@@ -21,6 +21,7 @@ import { layerRows } from "../report/layers.ts";
 import { bytes, times } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { choose } from "./choose.ts";
+import { noiseOf, seenSamples } from "./evidence.ts";
 import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
@@ -40,6 +41,8 @@ export interface RunOptions {
   readonly threads?: number;
   /** Rounds of the timing at the end (30); 0 leaves it out. */
   readonly rounds?: number;
+  /** The samples to judge by as they were before they were made ready for the model, for the report: pictures in their own colours. */
+  readonly seen?: Dataset;
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
@@ -155,7 +158,11 @@ export async function compress(
     variants: tried.map(({ variant }) => variant),
     chosen,
     latency: timing,
-    disagreements: standing === undefined ? [] : judge.disagreements(standing),
+    disagreements:
+      standing === undefined ? [] : await seenSamples(judge.disagreements(standing), task.test, options.seen),
+    ...(standing === undefined
+      ? {}
+      : { noise: await noiseOf(judge.original.model, standing.model, task.test, context) }),
     ...(standing === undefined ? {} : { layers: await layersOf(judge.original.model, standing.model, kept?.variant) }),
     warnings,
     seconds: secondsSince(started),

@@ -36,6 +36,8 @@ export interface Run {
   readonly latency: Timing | undefined;
   /** Samples that the original and the chosen variant answer differently, the first ones. */
   readonly disagreements: readonly Disagreement[];
+  /** How far the layers of the chosen variant say other than the original's, on some samples of the judged part. */
+  readonly noise?: Noise;
   /** The original beside the chosen variant, layer by layer (`layerRows`). */
   readonly layers?: readonly LayerRow[];
   readonly warnings: readonly string[];
@@ -129,6 +131,41 @@ export interface Disagreement {
   readonly label: number | undefined;
   readonly original: number;
   readonly variant: number;
+  /** What the models were asked; left out where it was not kept. */
+  readonly shown?: SampleView | undefined;
+}
+
+/** A sample as people see it. */
+export type SampleView =
+  /** A small PNG, as a data address. */
+  | { readonly kind: "picture"; readonly address: string; readonly width: number; readonly height: number }
+  | { readonly kind: "text"; readonly text: string }
+  /** The first numbers of each input. */
+  | {
+      readonly kind: "numbers";
+      readonly inputs: readonly {
+        readonly name: string;
+        readonly numbers: readonly number[];
+        readonly count: number;
+      }[];
+    };
+
+export interface Noise {
+  readonly samples: number;
+  /** In the order of the original's graph. */
+  readonly layers: readonly LayerNoise[];
+  /** Layers that could not be compared. */
+  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+}
+
+/** What a layer says in the result beside what it says in the original. */
+export interface LayerNoise {
+  readonly layer: string;
+  /** Decibels; undefined where nothing differs. */
+  readonly signalToNoise: number | undefined;
+  /** Cosine of the angle between the two. */
+  readonly cosine: number;
+  readonly maxError: number;
 }
 
 /** A layer before and after. */

@@ -35,6 +35,47 @@ describe("a report", () => {
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
   });
 
+  test("goes on from what was found to why and how", () => {
+    const parts = [
+      "<svg",
+      "Variants",
+      "Answered differently",
+      "Layers changed most",
+      "What was refused",
+      "Circumstances",
+    ];
+    const places = parts.map((part) => page.indexOf(part === "<svg" ? part : `<h2>${part}`));
+    expect(places.every((place) => place > 0)).toBe(true);
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+  });
+
+  test("shows what was answered differently: pictures as pictures, texts and numbers as text", () => {
+    expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
+    expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
+    expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
+    expect(page).toContain('original says <b class="good">3</b>, result <b class="bad">5</b>');
+    expect(page).toContain('original says <b class="">2</b>, result <b>nothing</b>');
+  });
+
+  test("an address that is no picture of this page's own making is left out", () => {
+    const shown = { kind: "picture", address: "https://example.org/x.png", width: 1, height: 1 } as const;
+    const html = reportPage({
+      ...exampleRun,
+      disagreements: [{ sample: 1, label: 1, original: 1, variant: 2, shown }],
+    });
+    expect(html).not.toContain("<img");
+    expect(html).not.toContain("example.org");
+  });
+
+  test("names the layers with the least signal to noise first, with their places in the graph", () => {
+    const table = /<h2>Layers changed most[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
+    const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
+    expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
+    expect(table).toContain('<td class="n">4</td><td class="text"><span class="name">fc</span>');
+    expect(page).toContain("1 layer says exactly the same.");
+    expect(page).toContain("Not compared: the model has no such layer (1).");
+  });
+
   test("has a row for every variant with its bytes, and a point for every one that has a result", () => {
     const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
@@ -108,12 +149,13 @@ describe("other outcomes", () => {
   });
 
   test("nobody said version, machine, command or goal", () => {
-    const { layers: _, ...rest } = exampleRun;
+    const { layers: _, noise: __, ...rest } = exampleRun;
     const bare: Run = { ...rest, version: undefined, machine: undefined, command: undefined, goal: undefined };
     const html = reportPage(bare);
     expect(faults(html)).toEqual([]);
     const [text = ""] = html.split("<script>");
-    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "<pre>"]) expect(text).not.toContain(word);
+    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "changed most", "<pre>"])
+      expect(text).not.toContain(word);
   });
 
   test("a result that is larger and slower is called so", () => {

@@ -1,15 +1,17 @@
 /**
- * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it, then gives everything that
- * somebody needs to doubt it or to do it again.
+ * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it: bytes against the figure, what was
+ * tried, samples that are answered differently, layers that changed most; then it gives everything that somebody needs to doubt it or to
+ * do it again: what was refused, machine, versions, seed and command; last what was done, and each layer.
  */
 import { chart } from "./chart.ts";
 import type { Run } from "./data.ts";
+import { disagreementsSection, noiseSection } from "./evidence.ts";
 import { html } from "./markup.ts";
 import { page } from "./page.ts";
 import { reportScript } from "./script.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
-import { disagreementsTable, layersTable, variantsTable } from "./tables.ts";
+import { layersTable, variantsTable } from "./tables.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf } from "./verdict.ts";
 
 /**
@@ -35,11 +37,12 @@ ${keyFigures(run)}
 <figcaption>Each point is a file, numbered as in the table. Thin line: where its ${run.metric.name} lies, with 95 % confidence.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line wholly ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is kept.`}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
-${run.disagreements.length > 0 && html`<h2>Answered differently</h2><p class="note">The first samples of the judged part on which original and result differ, by position.</p>${disagreementsTable(run.disagreements)}`}
-${run.layers !== undefined && run.layers.length > 0 && html`<h2>Layer by layer</h2><p class="note">The original beside the result. Click on a column to sort by it.</p>${layersTable(run.layers)}`}
-${doneSection(run)}
+${disagreementsSection(run)}
+${noiseSection(run)}
 ${refusedSection(run)}
 ${circumstances(run)}
+${doneSection(run)}
+${run.layers !== undefined && run.layers.length > 0 && html`<h2>Layer by layer</h2><p class="note">The original beside the result. Click on a column to sort by it.</p>${layersTable(run.layers)}`}
 <footer>Made by pith${run.version !== undefined && ` ${run.version}`}. Everything here was measured on the files as they are shipped.</footer>
 </main>`;
   return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body, script: reportScript });

@@ -1,6 +1,7 @@
 /** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them refused. */
 import type { Comparison, Estimate } from "../evaluate/index.ts";
 import type { LayerRow, Measured, Run, StepRecord } from "./data.ts";
+import { viewOf } from "./samples.ts";
 
 /** A name from a model file that would be a script if it were not escaped. */
 export const evilName = '<script>alert("x")</script>';
@@ -58,6 +59,15 @@ const rows: readonly LayerRow[] = layerNames.map((name, index) => ({
   after: { operator: "Conv", weight: "int8 [8, 16, 3, 3]", parameters: 1152 * (index + 1), bytes: 1216, zeros: 0.02 },
   done: ["8 of 16 channels cut", "weights in 8 bits, a scale per channel"],
 }));
+
+/** A checkerboard, 16 × 16. */
+const picture = viewOf({
+  image: {
+    type: "uint8",
+    dims: [1, 1, 16, 16],
+    data: Uint8Array.from({ length: 256 }, (_, index) => (((index >> 6) + ((index >> 2) & 3)) % 2) * 255),
+  },
+});
 
 /** A run in which everything occurs that a report can show. */
 export const exampleRun: Run = {
@@ -169,9 +179,27 @@ export const exampleRun: Run = {
     threads: 2,
   },
   disagreements: [
-    { sample: 17, label: 3, original: 3, variant: 5 },
-    { sample: 42, label: 4, original: 2, variant: 4 },
+    { sample: 17, label: 3, original: 3, variant: 5, shown: picture },
+    { sample: 42, label: 4, original: 2, variant: 4, shown: { kind: "text", text: `I liked it. ${evilName}` } },
+    {
+      sample: 43,
+      label: undefined,
+      original: 2,
+      variant: -1,
+      shown: { kind: "numbers", inputs: [{ name: evilName, numbers: [0.25, -1.5], count: 30 }] },
+    },
+    { sample: 44, label: 0, original: 0, variant: 1 },
   ],
+  noise: {
+    samples: 16,
+    layers: layerNames.map((layer, index) => ({
+      layer,
+      signalToNoise: index === 0 ? undefined : 40 - 9 * index,
+      cosine: 1 - index / 1000,
+      maxError: index / 10,
+    })),
+    misses: [{ at: "fc.down", reason: "the model has no such layer" }],
+  },
   layers: rows,
   warnings: [],
 };

@@ -50,12 +50,13 @@ tr.chosen td { background: var(--accent-wash); } tr.chosen td:first-child { box-
 tr.original td { color: var(--soft); }
 tr.refused td { color: var(--soft); }
 td.key { width: 2rem; } table.compact { width: auto; } table.compact th, table.compact td { padding-right: 2.2rem; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: 1.2rem; list-style: none; margin: 1rem 0 0; padding: 0; font-size: .87rem; } .samples li { break-inside: avoid; min-width: 0; } .samples img { display: block; width: 96px; height: 96px; object-fit: contain; object-position: left bottom; image-rendering: pixelated; margin-bottom: .4rem; } .samples blockquote { margin: 0 0 .4rem; padding-left: .7rem; border-left: 2px solid var(--line); overflow-wrap: anywhere; unicode-bidi: isolate; } .samples .numbers { font: .86em/1.45 var(--mono); color: var(--soft); overflow-wrap: anywhere; margin: 0 0 .4rem; } .samples p { margin: 0; font-variant-numeric: tabular-nums; }
 .whole { white-space: nowrap; }
 .sortable th[aria-sort] { cursor: pointer; } .sortable th[aria-sort]:hover { color: var(--ink); }
 .sortable th[aria-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 .sortable th[aria-sort=ascending]:not(.n)::after, .sortable th.n[aria-sort=ascending]::before { content: " ↑ "; } .sortable th[aria-sort=descending]:not(.n)::after, .sortable th.n[aria-sort=descending]::before { content: " ↓ "; }
 .arrow { color: var(--soft); padding: 0 .15em; }
-.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); }
+.bar { display: block; height: 3px; margin-top: .3rem; background: var(--line); min-width: 5rem; } .bar i { display: block; height: 100%; background: var(--accent); } .bar.loud i { background: var(--bad); }
 ul.reasons { list-style: none; margin: 0; padding: 0; } ul.reasons li { padding: .45rem 0; border-bottom: 1px solid var(--line); }
 ul.reasons .name { color: var(--soft); }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; font-size: .9rem; } dl.facts dt { color: var(--soft); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }

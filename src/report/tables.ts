@@ -1,6 +1,6 @@
-/** The report's tables: variants, layers, samples that are answered differently. */
+/** The report's tables: variants, layers. */
 import type { Goal, Verdict } from "../evaluate/index.ts";
-import type { Disagreement, LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
+import type { LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, change, changeInterval, count, figure, integer, percent, times, unitOfChange } from "./numbers.ts";
 
@@ -70,21 +70,6 @@ ${number(before?.zeros, zerosText(before))}${number(after?.zeros, zerosText(afte
 ${rows}
 </tbody></table></div>
 ${left > 0 && html`<p class="note">The ${integer(shown.length)} layers with the most bytes; the other ${integer(left)} are in run.json.</p>`}`;
-}
-
-/** Samples on which the two differ. */
-export function disagreementsTable(disagreements: readonly Disagreement[]): Markup {
-  const labelled = disagreements.some(({ label }) => label !== undefined);
-  return html`<div class="wide"><table class="compact">
-<thead><tr><th class="n">sample</th>${labelled && html`<th class="n">label</th>`}<th class="n">original says</th><th class="n">result says</th></tr></thead>
-<tbody>${disagreements.map(
-    ({ sample, label, original, variant }) =>
-      html`<tr><td class="n">${integer(sample)}</td>${labelled && html`<td class="n">${label}</td>`}${answer(original, label)}${answer(variant, label)}</tr>`,
-  )}</tbody></table></div>`;
-}
-
-function answer(value: number, label: number | undefined): Markup {
-  return html`<td class="n ${label === undefined ? "" : value === label ? "good" : "bad"}">${value}</td>`;
 }
 
 function statusOf({ refused, verdict }: Variant, chosen: boolean, goal: Goal | undefined): string {

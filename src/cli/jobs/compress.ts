@@ -84,6 +84,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       batch: input.data.batch,
       ...output,
       preprocessing: preparation.name,
+      seen: parts.test,
       about: { version: input.version, command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),
       onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),

@@ -1,0 +1,63 @@
+/** What a report shows beside figures: the samples on which two models differ, and the layers in which they do. */
+import type { Dataset } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+import { compareLayers } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import type { Disagreement, Noise } from "../report/data.ts";
+import { viewsOf } from "../report/samples.ts";
+
+/** Samples on which layers are compared: every layer's output of both models is there at once. */
+const comparedSamples = 16;
+
+/**
+ * The disagreements, each with its sample.
+ * @param ready what the models were fed with. @param stored the same samples before that, where they are at hand.
+ */
+export async function seenSamples(
+  found: readonly Disagreement[],
+  ready: Dataset,
+  stored: Dataset | undefined,
+): Promise<readonly Disagreement[]> {
+  const views = await viewsOf(
+    found.map(({ sample }) => sample),
+    ready,
+    stored,
+  );
+  return found.map((one, place) => {
+    const shown = views[place];
+    return shown === undefined ? one : { ...one, shown };
+  });
+}
+
+/** Signal to noise, layer by layer; what cannot be compared is listed with its reason. */
+export async function noiseOf(original: Model, result: Model, test: Dataset, context: Context): Promise<Noise> {
+  const { engine, signal } = context;
+  try {
+    const { layers, misses } = await compareLayers(engine, original, result, test, {
+      samples: comparedSamples,
+      signal,
+    });
+    const sound = layers.filter(
+      ({ signalToNoise, maxError }) => signalToNoise > -Infinity && Number.isFinite(maxError),
+    );
+    const broken = layers.filter((layer) => !sound.includes(layer));
+    return {
+      samples: Math.min(comparedSamples, test.count ?? comparedSamples),
+      layers: sound.map(({ layer, signalToNoise, cosine, maxError }) => ({
+        layer,
+        signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
+        cosine,
+        maxError,
+      })),
+      misses: [
+        ...broken.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
+        ...misses.map(({ at, reason }) => ({ at, reason })),
+      ],
+    };
+  } catch (error) {
+    // A report without this table is worth more than none.
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return { samples: 0, layers: [], misses: [{ at: undefined, reason: error.message }] };
+  }
+}

@@ -1,0 +1,91 @@
+/** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
+import type { Disagreement, LayerNoise, Run, SampleView } from "./data.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { integer } from "./numbers.ts";
+
+/** Layers that are shown, and reasons why others are not. */
+const mostLayers = 10;
+const mostReasons = 5;
+/** Decibels at which a bar is empty: noise of a thousandth of the signal. */
+const quietest = 60;
+
+/** Samples on which the two differ, each with what they were asked. */
+export function disagreementsSection({ disagreements, variants, chosen, data }: Run): Markup | undefined {
+  if (disagreements.length === 0) return undefined;
+  const agreement = chosen === undefined ? undefined : variants[chosen]?.agreement;
+  const { count } = data.test;
+  const all = agreement === undefined || count === undefined ? undefined : Math.round((1 - agreement.value) * count);
+  const shown = integer(disagreements.length);
+  const which =
+    all !== undefined && all > disagreements.length
+      ? `The first ${shown} of ${integer(all)} samples on which original and result differ`
+      : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} on which original and result differ`;
+  return html`<h2>Answered differently</h2>
+<p class="note">${which}, by their place in the judged part.</p>
+<ul class="samples">
+${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one)}</li>\n`)}</ul>`;
+}
+
+function answers({ sample, label, original, variant }: Disagreement): Markup {
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled <b>${label}</b>`}</p>
+<p>original says ${answer(original, label)}, result ${answer(variant, label)}</p>`;
+}
+
+/** −1 stands for no answer. */
+function answer(value: number, label: number | undefined): Markup {
+  if (value < 0) return html`<b>nothing</b>`;
+  return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${value}</b>`;
+}
+
+function view(shown: SampleView): Content {
+  switch (shown.kind) {
+    case "picture":
+      // Only what this page made itself may stand as an address.
+      return (
+        /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
+        html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
+      );
+    case "text":
+      return html`<blockquote>${shown.text}</blockquote>`;
+    case "numbers":
+      return shown.inputs.map(({ name, numbers, count }) => {
+        const more = count > numbers.length ? `, … ${integer(count)} in all` : "";
+        return html`<p class="numbers">${name}: ${numbers.join(", ")}${more}</p>`;
+      });
+  }
+}
+
+/** The layers with the least signal to noise, and why others were not compared. */
+export function noiseSection({ noise }: Run): Markup | undefined {
+  if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
+  const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
+  const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, mostLayers);
+  const same = noise.layers.length - changed.length;
+  return html`<h2>Layers changed most</h2>
+<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the judged samples. An error is carried on: the first layer with few decibels is to blame, more than those after it.${same > 0 && ` ${integer(same)} ${same === 1 ? "layer says" : "layers say"} exactly the same.`}</p>
+${loudest.length > 0 && noiseTable(loudest, noise.layers)}
+${missesList(noise.misses)}`;
+}
+
+function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
+  const row = (one: LayerNoise): Markup => {
+    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / quietest));
+    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n" data-value="${decibels(one)}">${decibels(one).toFixed(1)} dB<span class="bar loud"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${one.cosine.toFixed(4)}</td><td class="n" data-value="${one.maxError}">${one.maxError.toPrecision(3)}</td></tr>`;
+  };
+  return html`<div class="wide"><table class="sortable">
+<thead><tr><th class="n">place</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>
+<tbody>
+${loudest.map(row)}
+</tbody></table></div>`;
+}
+
+function missesList(misses: readonly { readonly at: string | undefined; readonly reason: string }[]): Content {
+  const places = new Map<string, number>();
+  for (const { reason } of misses) places.set(reason, (places.get(reason) ?? 0) + 1);
+  const reasons = [...places].slice(0, mostReasons).map(([reason, count]) => `${reason} (${integer(count)})`);
+  return reasons.length > 0 && html`<p class="note">Not compared: ${reasons.join("; ")}.</p>`;
+}
+
+function decibels({ signalToNoise }: LayerNoise): number {
+  return signalToNoise ?? Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,149 @@
+/**
+ * Samples as people see them: images as small pictures, texts as texts, the rest as its first numbers.
+ *
+ * A picture is drawn from the stored bytes where they are there. Else, where what the model was fed with has the shape of an image, from
+ * that: its least number black, its greatest white, which undoes a normalisation up to a tint.
+ */
+import { encode } from "fast-png";
+import { type Dataset, findImages, isIndexed, mapColumns, sliceRows } from "../data/index.ts";
+import { toFloat64, toNumbers } from "../tensor/convert.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import type { SampleView } from "./data.ts";
+
+/** A picture's sides, in pixels, at most: larger ones are shrunk by a whole number. */
+const mostPixels = 96;
+/** A tensor with smaller sides is no picture. */
+const fewestPixels = 8;
+const mostNumbers = 12;
+const mostInputs = 4;
+const mostCharacters = 280;
+
+/**
+ * One view for each position; undefined where the sample is out of reach.
+ * @param ready what models are fed with. @param stored the same samples before they were made ready.
+ */
+export async function viewsOf(
+  positions: readonly number[],
+  ready: Dataset,
+  stored: Dataset | undefined,
+): Promise<readonly (SampleView | undefined)[]> {
+  const same = stored !== undefined && stored.count === ready.count ? stored : undefined;
+  const before = same === undefined ? [] : await samplesAt(same, positions);
+  const after = await samplesAt(ready, positions);
+  return positions.map((_, place) => viewOf(after[place], before[place]));
+}
+
+/** @param stored the sample before it was made ready for the model. */
+export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
+  const picture = (stored === undefined ? undefined : storedPicture(stored)) ?? (ready && readyPicture(ready));
+  if (picture !== undefined) return picture;
+  const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
+  if (text?.type === "string") {
+    const [words = ""] = text.data;
+    return { kind: "text", text: words.length > mostCharacters ? `${words.slice(0, mostCharacters)}…` : words };
+  }
+  if (ready === undefined) return undefined;
+  const inputs = Object.entries(ready)
+    .filter(([name, { type }]) => name !== "label" && type !== "string")
+    .slice(0, mostInputs)
+    .map(([name, dense]) => {
+      const all = toNumbers(dense);
+      return {
+        name,
+        numbers: all.slice(0, mostNumbers).map((value) => Number(value.toPrecision(4))),
+        count: all.length,
+      };
+    });
+  return inputs.length === 0 ? undefined : { kind: "numbers", inputs };
+}
+
+/** Batches of one sample each. */
+async function samplesAt(dataset: Dataset, positions: readonly number[]): Promise<readonly (Batch | undefined)[]> {
+  if (positions.length === 0) return [];
+  if (isIndexed(dataset)) {
+    const batch = await dataset.gather(Uint32Array.from(positions));
+    return positions.map((_, place) => rowsOf(batch, place));
+  }
+  const found = new Map<number, Batch>();
+  const last = Math.max(...positions);
+  let start = 0;
+  for await (const batch of dataset.batches({ size: 16 })) {
+    const size = Object.values(batch)[0]?.dims[0] ?? 0;
+    for (const at of positions) if (at >= start && at < start + size) found.set(at, rowsOf(batch, at - start));
+    start += size;
+    if (start > last || size === 0) break;
+  }
+  return positions.map((at) => found.get(at));
+}
+
+function rowsOf(batch: Batch, row: number): Batch {
+  return mapColumns(batch, (dense) => sliceRows(dense, row, row + 1));
+}
+
+function storedPicture(batch: Batch): SampleView | undefined {
+  const images = findImages(batch);
+  const dense = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || dense?.type !== "uint8" || images.height < fewestPixels) return undefined;
+  const { layout, channels, height, width } = images;
+  return picture(dense.data, { layout, channels, height, width }, (value) => value);
+}
+
+interface Shape {
+  readonly layout: "NCHW" | "NHWC";
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+function readyPicture(batch: Batch): SampleView | undefined {
+  for (const [name, dense] of Object.entries(batch)) {
+    const shape = name === "label" || dense.type === "string" ? undefined : shapeOf(dense);
+    if (shape === undefined) continue;
+    const numbers = toFloat64(dense);
+    let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const value of numbers) {
+      least = Math.min(least, value);
+      greatest = Math.max(greatest, value);
+    }
+    if (!Number.isFinite(least) || !Number.isFinite(greatest)) continue;
+    const range = greatest - least || 1;
+    return picture(numbers, shape, (value) => (255 * (value - least)) / range);
+  }
+  return undefined;
+}
+
+function shapeOf({ dims }: Dense): Shape | undefined {
+  const [, a = 0, b = 0, c = 0, ...rest] = dims;
+  if (dims.length < 3 || rest.length > 0) return undefined;
+  const fits = (height: number, width: number): boolean => Math.min(height, width) >= fewestPixels;
+  if ((a === 1 || a === 3) && fits(b, c)) return { layout: "NCHW", channels: a, height: b, width: c };
+  if ((c === 1 || c === 3) && fits(a, b)) return { layout: "NHWC", channels: c, height: a, width: b };
+  return undefined;
+}
+
+/** The mean of each square of pixels, where there are too many of them. */
+function picture(
+  values: Uint8Array | Float64Array,
+  { layout, channels, height, width }: Shape,
+  byte: (value: number) => number,
+): SampleView {
+  const step = Math.ceil(Math.max(height, width) / mostPixels);
+  const [rows, columns] = [Math.floor(height / step), Math.floor(width / step)];
+  const [pixel, channel] = layout === "NCHW" ? [1, height * width] : [channels, 1];
+  const data = new Uint8Array(rows * columns * channels);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      for (let one = 0; one < channels; one++) {
+        let sum = 0;
+        for (let y = row * step; y < (row + 1) * step; y++)
+          for (let x = column * step; x < (column + 1) * step; x++)
+            sum += values[(y * width + x) * pixel + one * channel] ?? 0;
+        data[(row * columns + column) * channels + one] = Math.round(byte(sum / step ** 2));
+      }
+    }
+  }
+  const png = encode({ width: columns, height: rows, data, channels: channels === 1 ? 1 : 3, depth: 8 });
+  let text = "";
+  for (const value of png) text += String.fromCharCode(value);
+  return { kind: "picture", address: `data:image/png;base64,${btoa(text)}`, width: columns, height: rows };
+}
