@@ -246,10 +246,11 @@ export class Graph implements Carried {
 
   /**
    * Puts a new value in the place of an old one: every consumer takes it, it takes over the name, and the node that produced the old one
-   * goes if nothing needs it any more. A value that has to keep its own name (`canTakeName`) keeps it.
+   * goes if nothing needs it any more. A value that has to keep its own name (`canTakeName`) keeps it; one that is gone needs nothing.
    */
   substitute(old: Value, replacement: Value): void {
     const { name, producer } = old;
+    if (this.ownValue(name) !== old) return;
     this.replaceUses(old, replacement);
     const isIdle = (value: Value | undefined): boolean =>
       value === undefined || (value.uses.size === 0 && !this.#outputs.some((output) => output === value));

@@ -27,9 +27,7 @@ export function network(modules: Readonly<Record<string, Module>>, options: Netw
   let x = model.graph.addInput("input", { type: "float32", dims });
   const inference = infer(model);
   const emit = emitInto(model, {
-    onNode: (node) => {
-      inference.visit(node);
-    },
+    onNode: inference.visit,
   });
   for (const [name, module] of Object.entries(modules)) {
     x = module({ emit, name, random: random(options.seed, name) }, x);

@@ -167,12 +167,9 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
   if (biasInput !== undefined && (shifts || layer.bias !== undefined))
     model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
-  const { name } = y;
   if (result.stated !== undefined || model.graph.outputs.includes(y)) result.type = y.stated ?? y.type;
-  model.graph.replaceUses(y, result);
   const values = affine.inputs.map((input) => node.inputs[input]);
-  model.graph.removeNode(node);
-  if (result.name !== name && model.graph.ownValue(name) === undefined) model.graph.rename(result, name);
+  model.graph.substitute(y, result);
   for (const value of [...values, layer.bias]) {
     if (value === undefined || value.uses.size > 0 || model.graph.ownValue(value.name) !== value) continue;
     if (!model.graph.outputs.includes(value) && value.tensor !== undefined) model.graph.removeValue(value);

@@ -11,6 +11,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import { operators } from "../ops/index.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
@@ -76,13 +77,7 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
         removeUnused(graph);
         continue;
       }
-      const outputs = [...node.outputs];
-      outputs.forEach((output, index) => {
-        const replacement = lowered[index];
-        if (output === undefined || replacement === undefined) return;
-        replacement.type = output.stated ?? replacement.type;
-        graph.substitute(output, replacement);
-      });
+      replaceNode(node, lowered);
       changes.push({ at, what: "written as primitives", decidedBy: "op" });
     }
   }

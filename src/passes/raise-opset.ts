@@ -12,6 +12,7 @@ import { type Attribute, toInteger } from "../graph/attribute.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import { checkForm, inputsFor, schemaAt } from "../graph/schema.ts";
 import { type Bound, operators } from "../ops/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -66,24 +67,12 @@ function carryOut({ model, from, moves, lowered }: Plan, version: number): void 
   const { opsets } = model.header;
   opsets.set("", version);
   opsets.delete("ai.onnx");
-  const inference = lowered.length > 0 ? infer(model) : undefined;
+  const onNode = lowered.length > 0 ? infer(model).visit : (): void => {};
   for (const { node, bound, reason } of lowered) {
-    const emit = emitter(node.graph, {
-      before: node,
-      by: "raise-opset",
-      opsets,
-      onNode: (made) => {
-        inference?.visit(made);
-      },
-    });
+    const emit = emitter(node.graph, { before: node, by: "raise-opset", opsets, onNode });
     const primitives = bound.lower(emit, node.inputs);
     if (primitives instanceof Miss) throw refused(node, from, version, reason);
-    [...node.outputs].forEach((output, index) => {
-      const replacement = primitives[index];
-      if (output === undefined || replacement === undefined) return;
-      replacement.type = output.stated ?? replacement.type;
-      node.graph.substitute(output, replacement);
-    });
+    replaceNode(node, primitives);
   }
   // Files up to IR 3 list their weights as inputs; from IR 4 on that would mean that callers may replace them.
   if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);

@@ -18,6 +18,7 @@ import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import type { QuantizedTensor } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
@@ -67,7 +68,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeOptions
     const bias = await biasFor(model, target, context);
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
-    rewrite(model, emit, target, integersOf(emit, data, inputs), weight, bias);
+    rewrite(emit, target, integersOf(emit, data, inputs), weight, bias);
     const kind = options.perChannel ? "a scale per channel" : "one scale";
     changes.push({
       at: layer.name,
@@ -153,14 +154,7 @@ async function biasFor(model: Model, { layer, rule }: Target, context: Context):
   return float32(dense.dims.length === 1 ? dims : dense.dims, scaled);
 }
 
-function rewrite(
-  model: Model,
-  emit: Emit,
-  target: Target,
-  x: Integers,
-  weight: StoredWeight,
-  bias: Dense | Value | undefined,
-): void {
+function rewrite(emit: Emit, target: Target, x: Integers, weight: StoredWeight, bias: Dense | Value | undefined): void {
   const { layer, rule } = target;
   const { node } = layer;
   const [output] = node.outputs;
@@ -177,9 +171,7 @@ function rewrite(
   const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: floatType }), factor]);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
-  model.graph.replaceUses(output, result);
-  model.graph.removeNode(node);
-  if (result.name !== name) model.graph.rename(result, name);
+  replaceNode(node, [result]);
   if (sum.producer !== undefined) sum.producer.name = node.name;
 }
 

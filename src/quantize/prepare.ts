@@ -103,10 +103,7 @@ export async function prepare(
   );
   for (const [value, dense] of await readStored(model, vectors, context.engine)) {
     const stored = graph.addTensor(`${value.name}.stored`, inMemory(dense));
-    const { name } = value;
-    graph.replaceUses(value, stored);
-    graph.rename(value, graph.freshName(`${name}.computed`));
-    graph.rename(stored, name);
+    graph.substitute(value, stored);
   }
   if (vectors.length > 0) removeUnused(graph);
   return fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });

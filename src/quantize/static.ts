@@ -78,10 +78,7 @@ async function write(
     const [input] = clamp.inputs;
     const [output] = clamp.outputs;
     if (input === undefined || output === undefined) continue;
-    const { name } = output;
-    graph.replaceUses(output, input);
-    graph.removeNode(clamp);
-    if (input.name !== name) graph.rename(input, name);
+    graph.substitute(output, input);
     surviving.set(output, input);
   }
   const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();

@@ -18,6 +18,7 @@ import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode } from "../graph/replace.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
@@ -86,9 +87,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const forward = new Set(graph.nodes());
   const emit = emitInto(step, {
     by: "differentiate",
-    onNode: (node) => {
-      inference.visit(node);
-    },
+    onNode: inference.visit,
   });
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
@@ -126,20 +125,10 @@ function lowerFused(model: Model): Inference {
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
-    const emit = emitInto(model, {
-      before: node,
-      by: "lower",
-      onNode: (made) => {
-        inference.visit(made);
-      },
-    });
+    const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
     const lowered = bound.lower(emit, node.inputs);
     if (lowered instanceof Miss) continue;
-    node.outputs.forEach((output, index) => {
-      const replacement = lowered[index];
-      if (output !== undefined && replacement !== undefined) graph.replaceUses(output, replacement);
-    });
-    graph.removeNode(node);
+    replaceNode(node, lowered);
   }
   return inference;
 }

@@ -66,9 +66,7 @@ export async function createStep(
   const inference = infer(working);
   const emit = emitInto(working, {
     by: "loss",
-    onNode: (node) => {
-      inference.visit(node);
-    },
+    onNode: inference.visit,
   });
   const outputs = new Map(working.graph.outputs.map((output) => [output.name, output]));
   const built = await loss.build({ emit, model: working, outputs, open: context.open });
