@@ -2,12 +2,10 @@
  * What a model says beside the original, on the same samples: the figure that counts, paired by sample; the answers; and whether it is still
  * the same function. The original runs once.
  *
- * Whatever figure counts, the function is judged by answers: right ones where there are labels, else those that the original gives too.
- * Of what the original knows above chance, at least half must be left; it is lost only where the samples show that answers got worse.
+ * Whatever figure counts, the function is judged by answers, where there are any (`knowledge.ts`).
  */
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { commonestShare } from "../evaluate/chance.ts";
 import {
   agreement,
   type Comparison,
@@ -16,7 +14,6 @@ import {
   estimate,
   type Goal,
   type Metric,
-  mcnemarExact,
   measure,
   type Task,
   type Unit,
@@ -26,6 +23,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { allowance, change, figure, integer, unitOfChange } from "../report/numbers.ts";
 import { type Answers, answers, sameAnswers } from "./answers.ts";
+import { type Knowledge, knowledgeOf, lostKnowledge } from "./knowledge.ts";
 
 export interface FiguresOptions {
   /** Samples a run (64). */
@@ -42,21 +40,8 @@ export interface Compared {
   readonly answers: Answers;
 }
 
-/** A share that lost more than half of what it was above chance is not the same function any more. */
-const lostShare = 0.5;
-/** What counts as shown: an uneven split of the disputed samples that is less likely than this by chance. */
-const significance = 0.05;
-
-/** How the answers of a model are judged: each sample against the class that it should get. */
-interface Knowledge {
-  readonly name: "accuracy" | "agreement";
-  /** −1 where nothing is known. */
-  readonly truth: Float64Array;
-  /** Share of samples for which the original names it. */
-  readonly original: number;
-  /** What always giving the commonest answer would score. */
-  readonly chance: number;
-}
+/** Of a figure that is 1 for the original itself (cosine, overlap of boxes), less than this is another function. */
+const leastLikeness = 0.5;
 
 type Judged = Pick<Task, "test" | "metric">;
 
@@ -119,50 +104,16 @@ export class Figures {
 
   /** Why a model is no longer the same function; undefined while it is, or where that cannot be told. */
   lost({ comparison, answers: said }: Pick<Compared, "comparison" | "answers">): string | undefined {
-    const { metric, original, candidate } = comparison;
+    const { metric, unit, better, original, candidate } = comparison;
     // What differs in nothing has an infinite signal to noise, as the original itself.
     const infinite = !Number.isFinite(candidate.value) && candidate.value !== original.value;
     if (infinite) return `${metric} is ${candidate.value}`;
-    const known = this.#knowledge;
-    if (known === undefined || known.original <= known.chance) return undefined;
-    const { truth, name } = known;
-    const score = shareRight(said.given, truth);
-    if (score - known.chance >= lostShare * (known.original - known.chance)) return undefined;
-    const before = this.original.answers.given;
-    const split = [0, 0];
-    for (let sample = 0; sample < truth.length; sample++) {
-      const [was, is] = [isRight(before, truth, sample), isRight(said.given, truth, sample)];
-      if (was !== is) split[Number(is)] = (split[Number(is)] ?? 0) + 1;
-    }
-    if (mcnemarExact(split[0] ?? 0, split[1] ?? 0) >= significance) return undefined;
-    const [from, to, chance] = [known.original, score, known.chance].map((value) => figure("share", value));
-    return `${name} falls from ${from} to ${to} (${integer(truth.length)} samples; chance is ${chance})`;
+    if (this.#knowledge !== undefined) return lostKnowledge(this.#knowledge, said);
+    // Models that give no class: boxes, vectors.
+    const likeness = this.#task.metric.truth === "original" && better === "higher" && original.value === 1;
+    if (!likeness || candidate.high >= leastLikeness) return undefined;
+    return `${metric} with the original is ${figure(unit, candidate.value)} (${integer(candidate.count)} samples)`;
   }
-}
-
-/** Undefined for models that give no class. */
-function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
-  if (given.every((named) => named < 0)) return undefined;
-  const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
-  const truth = labelled ? labels : given;
-  const chance = commonestShare(truth);
-  if (chance === undefined) return undefined;
-  return { name: labelled ? "accuracy" : "agreement", truth, original: shareRight(given, truth), chance };
-}
-
-function shareRight(given: Float64Array, truth: Float64Array): number {
-  let right = 0;
-  let known = 0;
-  for (let sample = 0; sample < truth.length; sample++) {
-    if ((truth[sample] ?? -1) >= 0) known++;
-    if (isRight(given, truth, sample)) right++;
-  }
-  return right / known;
-}
-
-function isRight(given: Float64Array, truth: Float64Array, sample: number): boolean {
-  const named = given[sample] ?? -1;
-  return named >= 0 && named === truth[sample];
 }
 
 /** "accuracy fell by 2.0 points; 1.0 is allowed", and whether that may be luck: how a goal was missed. */

@@ -2,10 +2,11 @@
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { accuracy, agreement, crossEntropy } from "../../src/evaluate/index.ts";
+import { accuracy, agreement, cosine, crossEntropy } from "../../src/evaluate/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
 import { Figures } from "../../src/recipe/figures.ts";
+import { knowledgeOf, lostKnowledge } from "../../src/recipe/knowledge.ts";
 
 const count = 100;
 const model = parseModel(`opset 21
@@ -49,7 +50,18 @@ test("one near chance is not lost by a few samples more or less, nor one at chan
 
 test("without labels the original's own answers are the right ones", async () => {
   const figures = await figuresOf(90, agreement(), false);
-  expect(lost(figures, 60)).toBe("agreement falls from 100.0 % to 40.0 % (100 samples; chance is 50.0 %)");
+  expect(lost(figures, 60)).toBe("the result agrees with the original on 40 of 100 samples (chance is 50.0 %)");
+});
+
+test("without labels an original that answers all samples alike is contradicted by other answers", async () => {
+  const known = knowledgeOf({ given: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
+  if (known === undefined) throw new Error("It names a class.");
+  const answered = (others: number) => {
+    const given = Float64Array.from({ length: 20 }, (_, sample) => Number(sample < others));
+    return lostKnowledge(known, { given, labels: new Float64Array(20).fill(-1) });
+  };
+  expect(answered(9)).toBeUndefined();
+  expect(answered(18)).toBe("the result agrees with the original on 2 of 20 samples (which answers them all alike)");
 });
 
 test("answers decide whatever figure is asked for; and a figure that is no number is refused", async () => {
@@ -58,4 +70,33 @@ test("answers decide whatever figure is asked for; and a figure that is no numbe
   expect(lost(figures, 60)).toContain("accuracy falls from 90.0 % to 30.0 %");
   expect(lost(figures, 0, Number.NaN)).toBe("cross-entropy is NaN");
   expect(lost(figures, 0, Number.POSITIVE_INFINITY)).toBe("cross-entropy is Infinity");
+});
+
+test("a model that names no class is lost where its likeness to the original is below a half", async () => {
+  const fields = parseModel(`opset 21
+graph (input: float32[batch, 2, 2]) -> (field: float32[batch, 2, 2]) {
+  field = Identity(input)
+}
+`);
+  const input = {
+    type: "float32",
+    dims: [20, 2, 2],
+    data: Float32Array.from({ length: 80 }, (_, at) => at + 1),
+  } as const;
+  const data = memory("fields", { input });
+  const figures = await Figures.create(
+    fields,
+    { test: data, metric: cosine() },
+    {},
+    completeContext({ engine: createEngine() }),
+  );
+  expect(figures.chance).toBeUndefined();
+  const { comparison, answers } = figures.original;
+  const at = (value: number) => {
+    const candidate = { ...comparison.candidate, value, low: value - 0.1, high: value + 0.1 };
+    return figures.lost({ comparison: { ...comparison, candidate }, answers });
+  };
+  expect(at(0.95)).toBeUndefined();
+  expect(at(0.45)).toBeUndefined();
+  expect(at(0.3)).toBe("cosine with the original is 0.3000 (20 samples)");
 });

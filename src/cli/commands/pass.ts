@@ -95,7 +95,7 @@ interface Shown {
 }
 
 function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStored }: Shown): Result {
-  const { changes, misses, before, after, preprocessing, comparison, verdict, lost, written } = result;
+  const { changes, misses, before, after, preprocessing, comparison, verdict, likeness, lost, written } = result;
   return {
     data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.
@@ -139,6 +139,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
               ]),
         ],
       );
+      if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (zerosStored) terminal.line(zerosNote(before, after));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
@@ -148,6 +149,13 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },
   };
+}
+
+function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
+  if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
+  const { samples, signalToNoise } = likeness;
+  const found = signalToNoise === Number.POSITIVE_INFINITY ? "equal" : `signal to noise ${figure("dB", signalToNoise)}`;
+  return `outputs: ${found}, on ${integer(samples)} made-up inputs`;
 }
 
 function nothingFound(model: string): string {

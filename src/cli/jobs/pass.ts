@@ -11,6 +11,7 @@ import type { Change, Context } from "../../passes/index.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps } from "../../recipe/steps.ts";
+import { compareFunction, type Likeness } from "../alike.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
@@ -48,6 +49,8 @@ export interface PassOutput {
   readonly preprocessing: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
+  /** Without data: held against the original on made-up inputs, or why it was not. */
+  readonly likeness: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
   /** Undefined where nothing changed: then nothing is written. */
@@ -71,6 +74,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     preprocessing: judging?.preprocessing,
     comparison: undefined,
     verdict: undefined,
+    likeness: undefined,
     lost: undefined,
     written: undefined,
   };
@@ -88,10 +92,12 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
       : missedGoal(comparison, verdict, goal);
-  const lost = otherwise ?? missed;
+  const likeness =
+    judging === undefined ? await compareMadeUp(passContext, original, model, input, context) : undefined;
+  const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
-      hint: "Ask for less, or write it all the same: --force (before fine-tuning, for instance).",
+      hint: lostHint(input),
     });
   }
   if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request. Nothing was written.");
@@ -100,7 +106,38 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   await save(model, input.out);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
-  return { ...nothing, after, comparison, verdict, lost, written: input.out };
+  return { ...nothing, after, comparison, verdict, likeness, lost, written: input.out };
+}
+
+/** Without data there is still the original: what it says to made-up inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
+async function compareMadeUp(
+  { engine, signal }: Context,
+  original: Model,
+  result: Model,
+  { output, seed, force }: PassInput,
+  context: JobContext,
+): Promise<Likeness | string> {
+  context.stage("compare");
+  const progress = (done: number, total: number): void => context.progress(done, total);
+  try {
+    return await compareFunction(engine, original, result, { output, seed, signal, progress });
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    if (force) return error.message.replace(/\.$/, "");
+    throw new PithError(error.code, error.message, {
+      hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
+      cause: error,
+    });
+  }
+}
+
+/** What may be done about a result that lost its function. */
+function lostHint({ command, options, data }: PassInput): string {
+  const offers = [
+    ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Ask for less"]),
+    ...(data === undefined ? ["judge it on samples of your own (--data)"] : []),
+  ];
+  return `${offers.join(", ")}, or write it all the same: --force (before fine-tuning, for instance).`;
 }
 
 /** Without a goal nothing is refused; that the result is worse, and not by chance, is said all the same. */

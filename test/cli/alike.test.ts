@@ -1,0 +1,119 @@
+/** A changed model beside its original on made-up inputs: what is kept, what is lost, and what cannot be compared. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { compareFunction } from "../../src/cli/alike.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { type Model, parseModel } from "../../src/graph/index.ts";
+import { prune, remove } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { trained } from "../recipe/blobs.ts";
+
+const options = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
+const compare = (original: Model, result: Model, given: Partial<typeof options> & { output?: string } = {}) =>
+  compareFunction(createEngine(), original, result, { ...options, ...given });
+const lostOf = async (original: Model, result: Model): Promise<string | undefined> => {
+  const found = await compare(original, result);
+  return typeof found === "string" ? `not compared: ${found}` : found.lost;
+};
+const line = (body: string, types = "x: float32[batch, 4]) -> (y: float32[batch, 4]") =>
+  parseModel(`opset 21\ngraph (${types}) {\n  ${body}\n}`);
+
+let net: Model;
+
+beforeAll(async () => {
+  net = await trained();
+});
+
+describe("a model that names classes", () => {
+  test.each(["weights", "dynamic", "float16"] as const)("is kept in %s", async (scheme) => {
+    const copy = net.clone();
+    await quantize(copy, { scheme });
+    expect(await compare(net, copy)).toMatchObject({ samples: 32, lost: undefined });
+  });
+
+  test("is equal to itself, by the same seed with the same figures", async () => {
+    expect(await compare(net, net.clone())).toEqual({
+      samples: 32,
+      signalToNoise: Number.POSITIVE_INFINITY,
+      lost: undefined,
+    });
+    const copy = net.clone();
+    await quantize(copy, { scheme: "weights" });
+    const figures = [await compare(net, copy), await compare(net, copy), await compare(net, copy, { seed: 1 })];
+    expect(figures[1]).toEqual(figures[0]);
+    expect(figures[2]).not.toEqual(figures[0]);
+  });
+
+  test("keeps its function without a fifth of its weights and loses it without all of them", async () => {
+    const [some, all] = [net.clone(), net.clone()];
+    await prune(some, { amount: 0.2 });
+    await remove(some);
+    await prune(all, { amount: 1 });
+    await remove(all);
+    expect(await lostOf(net, some)).toBeUndefined();
+    expect(await lostOf(net, all)).toMatch(
+      /^on made-up inputs the result agrees with the original on \d+ of 32 samples \(chance is \d+\.\d %\)$/,
+    );
+  });
+});
+
+describe("a model of numbers", () => {
+  const field = "x: float32[batch, 2, 2]) -> (y: float32[batch, 2, 2]";
+
+  test("is lost where a constant would be as near, or where it is no number", async () => {
+    const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
+    expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
+    expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
+      /no nearer to the original than a constant would be \(signal to noise -0\.\d dB\)$/,
+    );
+    expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is no number");
+  });
+
+  test("may be as noisy as rounding makes it where the original says the same to everything", async () => {
+    const original = line("tiny: float32[] = 1e-7\n  one: float32[] = 1\n  z = Mul(x, tiny)\n  y = Add(z, one)", field);
+    const result = line("zero: float32[] = 0\n  one: float32[] = 1\n  z = Mul(x, zero)\n  y = Add(z, one)", field);
+    expect(await lostOf(original, result)).toBeUndefined();
+  });
+
+  test("is lost where its output has other dimensions", async () => {
+    const flat = line("y = Flatten(x)", "x: float32[batch, 2, 2]) -> (y: float32[batch, 4]");
+    expect(await lostOf(line("y = Relu(x)", field), flat)).toMatch(/its output is \[8, 4\] instead of \[8, 2, 2\]$/);
+  });
+});
+
+describe("cannot be compared:", () => {
+  test.each([
+    ["random numbers", "y = RandomNormalLike(x)", undefined, "it draws random numbers"],
+    [
+      "texts",
+      "y = Identity(x)",
+      "x: string[batch, 4]) -> (y: string[batch, 4]",
+      'nothing can be made up for its input "x"',
+    ],
+    ["whole numbers only", "y = Abs(x)", "x: int64[batch, 4]) -> (y: int64[batch, 4]", "it has no output of floats"],
+    ["what is no number", "z = Sub(x, x)\n  y = Div(z, z)", undefined, "its output is no number on made-up inputs"],
+    [
+      "what runs on nothing",
+      "s: int64[2] = [7, 9]\n  y = Reshape(x, s)",
+      undefined,
+      /^it runs on no input that was made up: /,
+    ],
+  ])("%s", async (_, body, types, reason) => {
+    const model = line(body, types);
+    const found = await compare(model, model.clone());
+    if (typeof reason === "string") expect(found).toBe(reason);
+    else expect(found).toMatch(reason);
+  });
+
+  test("what the runtime refuses is an error of the original, and a reason against a result", async () => {
+    const refused = line("y = com.microsoft.NoSuchThing(x)").clone();
+    const fine = line("y = Relu(x)");
+    await expect(compare(refused, fine)).rejects.toMatchObject({ code: "E_ENGINE" });
+    expect(await lostOf(fine, refused)).toMatch(/^the result does not run: /);
+    await expect(compare(fine, fine.clone(), { output: "z" })).rejects.toMatchObject({ code: "E_DATA" });
+  });
+
+  test("and it stops on the signal", async () => {
+    const signal = AbortSignal.abort();
+    await expect(compare(net, net.clone(), { signal })).rejects.toMatchObject({ name: "AbortError" });
+  });
+});
