@@ -75,15 +75,16 @@ export class Judge {
     return { measured: { ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
   }
 
-  /** The first samples that both answer differently. */
+  /** Samples that both answer differently, evenly spread over all of those: data may be sorted by class. */
   disagreements({ answers: said }: Standing): readonly Disagreement[] {
     const { given, labels } = this.original.answers;
-    const found: Disagreement[] = [];
-    for (let sample = 0; sample < given.length && found.length < disagreementsKept; sample++) {
+    const apart = Array.from(given.keys()).filter((sample) => given[sample] !== said.given[sample]);
+    const step = Math.max(1, apart.length / disagreementsKept);
+    return Array.from({ length: Math.min(apart.length, disagreementsKept) }, (_, place) => {
+      const sample = apart[Math.floor(place * step)] ?? 0;
       const [original = -1, variant = -1, label = -1] = [given[sample], said.given[sample], labels[sample]];
-      if (original !== variant) found.push({ sample, label: label < 0 ? undefined : label, original, variant });
-    }
-    return found;
+      return { sample, label: label < 0 ? undefined : label, original, variant };
+    });
   }
 
   /** Original and models timed in turns, on one sample (as many as the model fixes). */

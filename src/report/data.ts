@@ -34,7 +34,7 @@ export interface Run {
   readonly chosen: number | undefined;
   /** All models timed in turns; undefined where none was. */
   readonly latency: Timing | undefined;
-  /** Samples that the original and the chosen variant answer differently, the first ones. */
+  /** Samples that the original and the chosen variant answer differently: some, spread over all of those. */
   readonly disagreements: readonly Disagreement[];
   /** How far the layers of the chosen variant say other than the original's, on some samples of the judged part. */
   readonly noise?: Noise;

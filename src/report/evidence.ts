@@ -18,10 +18,10 @@ export function disagreementsSection({ disagreements, variants, chosen, data }: 
   const shown = integer(disagreements.length);
   const which =
     all !== undefined && all > disagreements.length
-      ? `The first ${shown} of ${integer(all)} samples on which original and result differ`
+      ? `${shown} of the ${integer(all)} samples on which original and result differ, spread over them`
       : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} on which original and result differ`;
   return html`<h2>Answered differently</h2>
-<p class="note">${which}, by their place in the judged part.</p>
+<p class="note">${which}, each by its place in the judged part.</p>
 <ul class="samples">
 ${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one)}</li>\n`)}</ul>`;
 }
