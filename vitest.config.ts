@@ -13,5 +13,6 @@ export default defineConfig({
     // The default leaves one core idle, which is half of a small machine.
     maxWorkers: "100%",
     testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

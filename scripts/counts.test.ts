@@ -1,13 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../test/temporary.ts";
 
 const program = fileURLToPath(new URL("../.ci/counts.mjs", import.meta.url));
-const folder = mkdtempSync(path.join(tmpdir(), "pith-counts-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 function count(report?: object): { readonly line: string; readonly status: number | null } {
   const file = path.join(folder, report === undefined ? "none.json" : "report.json");

@@ -1,11 +1,11 @@
 /** The package as a user gets it: compiled, packed, installed into an empty folder without the optional runtime, and started. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, symlink } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "./temporary.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const manifest: Manifest = JSON.parse(await readFile(path.join(root, "package.json"), "utf8"));
@@ -33,7 +33,7 @@ describe("the packed package", () => {
   let packed: readonly string[] = [];
 
   beforeAll(async () => {
-    home = await mkdtemp(path.join(tmpdir(), "pith-package-"));
+    home = temporaryFolder();
     const [built, dependencies] = [path.join(home, "built"), path.join(home, "user")];
     user = dependencies;
     await mkdir(user);
@@ -61,8 +61,6 @@ describe("the packed package", () => {
       path.join(home, report?.filename ?? ""),
     );
   }, 180_000);
-
-  afterAll(() => rm(home, { recursive: true, force: true }));
 
   test("holds the build, the licence and the read-me, and no sources, tests or examples", () => {
     expect(packed).toEqual(

@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
 import { Miss } from "../../src/errors.ts";
 import type { FacetName, Op } from "../../src/ops/define.ts";
+import { temporaryFolder } from "../../test/temporary.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
@@ -56,30 +56,29 @@ test("the overview marks what an operator has, what does not apply and what is t
 });
 
 test("the surface of an entry point is what it exports, under its names, without comments and bodies", () => {
-  const folder = mkdtempSync(path.join(tmpdir(), "pith-surface-"));
-  try {
-    const write = (name: string, text: string) => writeFileSync(path.join(folder, name), text);
-    write("index.ts", 'export { half as rounded, type Options, Store } from "./inner.ts";\n');
-    write(
-      "inner.ts",
-      `/** Told elsewhere. */
+  const folder = temporaryFolder();
+  const write = (name: string, text: string) => writeFileSync(path.join(folder, name), text);
+  write("index.ts", 'export { half as rounded, type Options, Store } from "./inner.ts";\n');
+  write(
+    "inner.ts",
+    `/** Told elsewhere. */
 export function half(x: number): number { return x / 2; }
 export function notExported(): void {}
 export interface Options { /** A comment. */ readonly digits?: number }
 export class Store { #hidden = 1; get(key: string) { return key.length + this.#hidden; } }
 `,
-    );
-    const index = path.join(folder, "index.ts");
-    const options: ts.CompilerOptions = {
-      module: ts.ModuleKind.NodeNext,
-      target: ts.ScriptTarget.ES2023,
-      declaration: true,
-      emitDeclarationOnly: true,
-      removeComments: true,
-      rewriteRelativeImportExtensions: true,
-      types: [],
-    };
-    expect(describeExports(ts.createProgram([index], options), [index]).get(index)).toBe(`export interface Options {
+  );
+  const index = path.join(folder, "index.ts");
+  const options: ts.CompilerOptions = {
+    module: ts.ModuleKind.NodeNext,
+    target: ts.ScriptTarget.ES2023,
+    declaration: true,
+    emitDeclarationOnly: true,
+    removeComments: true,
+    rewriteRelativeImportExtensions: true,
+    types: [],
+  };
+  expect(describeExports(ts.createProgram([index], options), [index]).get(index)).toBe(`export interface Options {
     readonly digits?: number;
 }
 
@@ -91,7 +90,4 @@ export declare class Store {
 export { half as rounded };
 export declare function half(x: number): number;
 `);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 });

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encode } from "fast-png";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
 import { symbol } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import {
@@ -19,15 +19,7 @@ import {
 } from "./index.ts";
 
 const n = symbol("N");
-let root: string | undefined;
-
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "pith-images-"));
-});
-
-afterAll(async () => {
-  if (root !== undefined) await rm(root, { recursive: true, force: true });
-});
+const root = temporaryFolder();
 
 /** A picture of one colour. */
 function png(red: number, green: number, blue: number, width = 4, height = 4): Uint8Array {
@@ -36,7 +28,6 @@ function png(red: number, green: number, blue: number, width = 4, height = 4): U
 }
 
 async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
-  if (root === undefined) throw new Error("There is no temporary folder.");
   for (const [file, content] of Object.entries(files)) {
     await mkdir(dirname(join(root, name, file)), { recursive: true });
     await writeFile(join(root, name, file), content);

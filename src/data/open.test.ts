@@ -1,24 +1,15 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync, zipSync } from "fflate";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { shared } from "../../test/shared.ts";
+import { temporaryFolder } from "../../test/temporary.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { contentHash, type Dataset, openDataset } from "./index.ts";
 
-let root: string | undefined;
-
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "pith-data-"));
-});
-
-afterAll(async () => {
-  if (root !== undefined) await rm(root, { recursive: true, force: true });
-});
+const root = temporaryFolder();
 
 async function folder(name: string, files: Readonly<Record<string, Uint8Array | string>>): Promise<string> {
-  if (root === undefined) throw new Error("There is no temporary folder.");
   const path = join(root, name);
   await mkdir(path, { recursive: true });
   for (const [file, content] of Object.entries(files)) await writeFile(join(path, file), content);

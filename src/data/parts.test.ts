@@ -1,17 +1,11 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { type Dataset, openParts, type Parts } from "./index.ts";
 
-let root = "";
-
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "pith-parts-"));
-});
-
-afterAll(() => rm(root, { recursive: true, force: true }));
+const root = temporaryFolder();
 
 /** Rows of an own number each, sorted by class: ten classes. */
 function sorted(count: number, first = 0): string {

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { richModel } from "../../test/onnx/messages.ts";
+import { temporaryFolder } from "../../test/temporary.ts";
 import { Model } from "../graph/model.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { encode, encodeToBytes, open, save } from "./index.ts";
@@ -11,10 +11,9 @@ import { encode, encodeToBytes, open, save } from "./index.ts";
 let folder = "";
 let path = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "pith-onnx-"));
+  folder = temporaryFolder();
   path = join(folder, "model.onnx");
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function weight(model: Awaited<ReturnType<typeof open>>, name: string): Promise<unknown> {
   return (await model.graph.value(name)?.tensor?.read())?.data;

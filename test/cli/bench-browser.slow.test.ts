@@ -1,14 +1,14 @@
 /** Pith's own modules in a real browser. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { findChromium } from "../../src/cli/browser/chromium.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const folder = temporaryFolder();
 const browser = await findChromium().catch(() => undefined);
 const text = `opset 21
 graph (x: float32[batch, 2048]) -> (y: float32[batch, 2048]) {
@@ -29,15 +29,13 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
       join(folder, "bad.onnx"),
     );
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   test("leaves nothing of the browser behind", async () => {
-    const temporary = mkdtempSync(join(tmpdir(), "pith-test-"));
+    const temporary = temporaryFolder();
     vi.stubEnv("TMPDIR", temporary);
     await json("bench", join(folder, "inside.onnx"), "--target", "browser", "--rounds", "1");
     vi.unstubAllEnvs();
     expect(readdirSync(temporary).filter((name) => name.startsWith("pith-"))).toEqual([]);
-    rmSync(temporary, { recursive: true });
   }, 120_000);
 
   test("times models in WebAssembly, weights in other files among them, and says which browser", async () => {

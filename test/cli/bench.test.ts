@@ -1,14 +1,14 @@
 /** `pith bench` on targets other than Node. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { samplesIn } from "../../src/cli/jobs/bench.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const folder = temporaryFolder();
 const model = join(folder, "net.onnx");
 const net = parseModel(`opset 21
 graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
@@ -19,7 +19,6 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
 beforeAll(() => save(net, model));
 afterAll(() => {
   vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
 });
 
 test("WebAssembly is timed in Node; a target that is not there is left out with a warning; the table goes to a file", async () => {

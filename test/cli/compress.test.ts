@@ -1,9 +1,8 @@
 /** `pith compress` from words to files, its job in a process of its own. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { runProgram } from "../../src/cli/program.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -12,8 +11,9 @@ import type { Run } from "../../src/report/data.ts";
 import { toFloat64 } from "../../src/tensor/convert.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const written = ["model.onnx", "recipe.yaml", "report.html", "report.md", "run.json"];
 
@@ -32,8 +32,6 @@ beforeAll(async () => {
   writeFileSync(at("data/test.csv"), await csv(task.test as IndexedDataset));
   await save(await trained(), at("net.onnx"));
 });
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 async function pith(words: readonly string[], signal = new AbortController().signal) {
   const text = { out: "", err: "" };

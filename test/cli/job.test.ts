@@ -1,12 +1,12 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { PithError } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import type { JobEvent } from "../../src/job/job.ts";
 import { type RunOptions, runJob } from "../../src/job/run.ts";
 import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
 import { pith } from "./run.ts";
@@ -156,7 +156,7 @@ test("a failed job leaves no temporary files", async () => {
 });
 
 describe("a model that crashes ONNX Runtime", () => {
-  const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+  const folder = temporaryFolder();
   const model = join(folder, "crash.onnx");
   // A Split whose middle output nobody wants: legal, and a segmentation fault in ONNX Runtime 1.30.
   beforeAll(() =>
@@ -170,7 +170,6 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
       model,
     ),
   );
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   test("ends the command with one sentence and a hint, and leaves nothing", async () => {
     const { code, out, err } = await pith("bench", model);

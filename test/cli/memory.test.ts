@@ -1,16 +1,14 @@
 /** What `pith bench` calls a model's memory. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type memoryJob from "../../src/cli/jobs/memory.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { moduleBeside } from "../../src/job/job.ts";
 import { runJob } from "../../src/job/run.ts";
 import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 async function memory(name: string, inputs: number, outputs: number): Promise<number> {
   const path = join(folder, name);

@@ -1,16 +1,16 @@
 /** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
 const net = `opset 21
@@ -27,8 +27,6 @@ beforeAll(async () => {
   writeFileSync(at("points.csv"), `a,b,label\n${"0.1,0.9,1\n0.9,0.1,0\n".repeat(40)}`);
   writeFileSync(at("taken"), "a file\n");
 });
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("flags", () => {
   test("one that is mistyped is named before one that is missing for it", async () => {

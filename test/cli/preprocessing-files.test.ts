@@ -1,20 +1,12 @@
 /** Texts, tokens and broken files from the command line: what the files beside a model say, and one sentence for what cannot be read. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
 
-let root: string | undefined;
-
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "pith-files-"));
-});
-
-afterAll(async () => {
-  if (root !== undefined) await rm(root, { recursive: true, force: true });
-});
+const root = temporaryFolder();
 
 const model = (name: string): string | undefined => shared(`data/models/${name}`);
 
@@ -55,7 +47,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
       { file: "numbers.csv", content: "a,label\n1,1\n2,0\n", of: bert, says: /input_ids/ },
     ];
     test.each(cases)("$file for $of", async ({ file, content, of, how = [], says }) => {
-      const path = join(root ?? tmpdir(), file);
+      const path = join(root, file);
       await writeFile(path, content, "latin1");
       const own = model(of) ?? "";
       const { code, err, out } = await pith("eval", own, "--against", own, "--data", path, ...how);

@@ -1,13 +1,13 @@
 /** `pith simplify` from the command line: what it writes, what it says, what it refuses. */
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "pith-simplify-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
 beforeAll(async () => {
@@ -26,8 +26,6 @@ graph (x: float32[batch, seq, 4], rate: int64[]) -> (y: float32[batch, seq, 4], 
 }`;
   await save(parseModel(text), at("model.onnx"));
 });
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("pith simplify", () => {
   test("writes what computes the same in fewer nodes, and says so", async () => {

@@ -1,29 +1,20 @@
 /** Large files stay on disk: what a process holds does not grow with the number of samples. */
 import { execFileSync } from "node:child_process";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { isIndexed, openDataset } from "../../src/data/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 
-let root: string | undefined;
+const root = temporaryFolder();
 const mebibyte = 2 ** 20;
 /** Far more than what is held may be, and sparse: on disk it takes what is written. */
 const size = 768 * mebibyte;
 
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "pith-large-"));
-});
-
-afterAll(async () => {
-  if (root !== undefined) await rm(root, { recursive: true, force: true });
-});
-
 /** A file of a header and `body` bytes, zeros but for a mark at its end. */
 async function sparse(name: string, header: Uint8Array, body: number, mark: Uint8Array): Promise<string> {
-  if (root === undefined) throw new Error("There is no temporary folder.");
   const path = join(root, name);
   const file = await open(path, "w");
   await file.truncate(header.length + body);

@@ -1,8 +1,7 @@
 /** What the read-me shows is run: its program on a small scale, its recipe and its command lines as far as they say what to do. */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,10 +13,11 @@ import { linear, network, relu } from "pith/nn";
 import { parseRecipe } from "pith/recipe";
 import { train } from "pith/train";
 import * as v from "valibot";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { commands, type Listed, runProgram } from "../../src/cli/program.ts";
 import { pith } from "../cli/run.ts";
 import { writeDigits } from "../examples/start.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { codeBlocks, commandLines } from "./markdown.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -29,13 +29,10 @@ describe("the program", () => {
   /** Where the program runs, with `mnist.onnx` and `mnist/`; and where it is, as the name "pith" has a meaning there. */
   let data = "";
   let home = "";
-  /** What is removed afterwards: nothing but folders that were made here, also where making them failed or took too long. */
-  const made: string[] = [];
   let printed = "";
 
   beforeAll(async () => {
-    const folder = await mkdtemp(join(tmpdir(), "pith-readme-"));
-    made.push(folder);
+    const folder = temporaryFolder();
     await writeDigits(folder, counts);
     data = join(folder, "data");
     const input = { name: "input", type: { type: "float32", dims: [1, 784] } } as const;
@@ -47,16 +44,11 @@ describe("the program", () => {
     await train(net, { data: digits, epochs: 20 });
     await save(net, join(data, "mnist.onnx"));
     await mkdir(join(root, "out"), { recursive: true });
-    home = await mkdtemp(join(root, "out", "readme-"));
-    made.push(home);
+    home = temporaryFolder(join(root, "out"));
     await writeFile(join(home, "program.mts"), program?.text ?? "");
     const tsx = createRequire(import.meta.url).resolve("tsx/cli");
     const words = [tsx, "--conditions=pith-source", join(home, "program.mts")];
     printed = (await promisify(execFile)(process.execPath, words, { cwd: data })).stdout;
-  });
-
-  afterAll(async () => {
-    for (const folder of made) await rm(folder, { recursive: true, force: true });
   });
 
   test("writes a model with fewer channels and 8-bit weights, which is smaller", async () => {

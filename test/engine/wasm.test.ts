@@ -1,12 +1,11 @@
 /** The same graphs in WebAssembly. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createEngine, runtimeName } from "../../src/engine/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 const net = `opset 21
 graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
@@ -36,7 +35,7 @@ describe("the runtime in WebAssembly", () => {
   });
 
   test("is given large weights as buffers, changed ones among them", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "pith-wasm-"));
+    const folder = temporaryFolder();
     const path = join(folder, "large.onnx");
     await save(
       parseModel(`opset 21
@@ -56,7 +55,6 @@ graph (x: float32[1, 2048]) -> (y: float32[1, 2048]) {
     const session = await createEngine({ runtime: "wasm" }).load(model, { threads: 1 });
     const result = await session.run({ x: float32([1, 2048], new Float32Array(2048).fill(1)) });
     await session.release();
-    await rm(folder, { recursive: true });
     expect(result.y?.data[2047]).toBe(-1024);
   });
 

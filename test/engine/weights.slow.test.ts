@@ -1,16 +1,16 @@
 /** What takes more than protobuf can read, and lies in no file that the runtime could open. */
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openFile } from "#platform";
 import { createEngine } from "../../src/engine/index.ts";
 import { open } from "../../src/onnx/index.ts";
 import type { ByteSource } from "../../src/tensor/types.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
 test("a model of 3 GiB that lies in no file runs from a temporary one, which is gone afterwards", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "pith-huge-"));
+  const folder = temporaryFolder();
   const before = process.env.TMPDIR;
   try {
     const path = await writeHuge(folder);
@@ -32,6 +32,5 @@ test("a model of 3 GiB that lies in no file runs from a temporary one, which is 
   } finally {
     if (before === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = before;
-    await rm(folder, { recursive: true });
   }
 }, 300_000);

@@ -1,13 +1,13 @@
 /** Edited models run from the files that their unchanged weights lie in. */
-import { copyFile, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
 import { handOverBuffers, handOverFiles } from "../../src/engine/weights.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { type Model, open, save } from "../../src/index.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
 const width = 2048;
@@ -25,13 +25,12 @@ graph (x: float32[1, ${width}]) -> (y: float32[1, ${width}]) {
 
 let folder = "";
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "pith-engine-"));
+  folder = temporaryFolder();
   await save(parseModel(text), join(folder, "inside.onnx"));
   await mkdir(join(folder, "sub"));
   const outside = await open(join(folder, "inside.onnx"));
   await save(outside, join(folder, "sub", "outside.onnx"), { externalData: true });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const x = float32(
   [1, width],

@@ -1,9 +1,8 @@
 /** The demo on all of MNIST, where that is at hand: the figures that the documentation speaks of. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dirname } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
 import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { patience, start } from "./start.ts";
 
 const data = shared("data/mnist");
@@ -21,11 +20,9 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
   };
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pith-demo-"));
+    folder = temporaryFolder();
     printed = await start(folder, "demo.ts", dirname(dirname(data ?? "")));
   }, 2 * patience);
-
-  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   test("784-128-10 reaches 97.8 % in at most 10 epochs", () => {
     const [, epochs, figure] = /trained {2}784-128-10, (\d+) epochs, ([\d.]+) %/.exec(printed) ?? [];

@@ -1,9 +1,9 @@
 /** The demo on a small set of digits: what it prints, and whether it is true of the files. */
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { variants } from "../../examples/demo/variants.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { accuracyOf, patience, type Sample, start, writeDigits } from "./start.ts";
 
 describe("npm run demo", () => {
@@ -20,12 +20,10 @@ describe("npm run demo", () => {
       ?.split(/ {2,}/) ?? [];
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pith-demo-"));
+    folder = temporaryFolder();
     digits = await writeDigits(folder, { train: 2000, test: 500 });
     printed = await start(folder, "demo.ts");
   }, patience);
-
-  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   test("in a pipe it prints lines, and says what it ran on", () => {
     expect(printed).not.toContain("\r");

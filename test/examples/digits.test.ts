@@ -1,11 +1,11 @@
 /** Where the examples' digits come from, where the first place does not have them. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { digitsOfMirror, digitsOfPackage } from "../../examples/digits.ts";
 import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 test("the npm package holds 10,000 images of ten classes, here in parts of 8,000 and 2,000", async () => {
   const { train, test: rest } = await digitsOfPackage();
@@ -20,9 +20,8 @@ test("the npm package holds 10,000 images of ten classes, here in parts of 8,000
 describe("the mirror", () => {
   let folder = "";
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "pith-mirror-"));
+    folder = temporaryFolder();
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
 
   test.each([
     ["no network", undefined],

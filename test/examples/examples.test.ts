@@ -1,10 +1,10 @@
 /** The examples as a newcomer starts them, and their figures, found again with ONNX Runtime alone. */
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { open } from "pith";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../temporary.ts";
 import { accuracyOf, patience, type Sample, start, writeDigits } from "./start.ts";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
@@ -29,11 +29,9 @@ const zeros = async (file: string, name: string): Promise<number> => {
 };
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "pith-examples-"));
+  folder = temporaryFolder();
   digits = await writeDigits(folder, { train: 4000, test: 500 });
 }, patience);
-
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("examples", () => {
   test(

@@ -1,10 +1,10 @@
 /** Every writer with the disk failing at write k, for all k: the old files are whole, and nothing else is there. */
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 vi.mock("node:fs/promises", async (original) => {
   const { failing } = await import("./failing-disk.ts");
@@ -21,11 +21,10 @@ const { richModel } = await import("./messages.ts");
 let folder = "";
 beforeEach(async () => {
   startPlan(0);
-  folder = await mkdtemp(join(tmpdir(), "pith-disk-"));
+  folder = temporaryFolder();
 });
 afterEach(() => {
   startPlan(0);
-  return rm(folder, { recursive: true, force: true });
 });
 
 type Contents = Readonly<Record<string, string>>;

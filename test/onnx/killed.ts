@@ -1,41 +1,37 @@
 /** Killing a process while it saves, for the quick and the slow test. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { open } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 const script = fileURLToPath(new URL("save-forever.ts", import.meta.url));
 
 /** Lets a process save, kills it after so many milliseconds, and says what is wrong with what it left behind. */
 export async function killWhileSaving(where: "inside" | "outside", milliseconds: readonly number[]): Promise<string[]> {
-  const folder = await mkdtemp(join(tmpdir(), "pith-killed-"));
+  const folder = temporaryFolder();
   const path = join(folder, "model.onnx");
   const faults: string[] = [];
-  try {
-    for (const after of milliseconds) {
-      const child = spawn(process.execPath, ["--conditions=pith-source", "--import", "tsx", script, path, where], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      const gone = once(child, "exit");
-      await Promise.race([once(child.stdout, "data"), gone]);
-      await new Promise((wake) => setTimeout(wake, after));
-      child.kill("SIGKILL");
-      const [code, signal] = await gone;
-      if (signal !== "SIGKILL") faults.push(`the process ended by itself, with ${code}`);
-      const fault = await faultOf(path);
-      if (fault !== undefined) faults.push(`killed after ${after} ms: ${fault}`);
-      for (const name of await readdir(folder)) {
-        const expected = /^model\.onnx(_data(_\d+)?)?$|^\.model\.onnx(_data(_\d+)?)?\.[0-9a-f]{12}\.tmp$/.test(name);
-        if (!expected) faults.push(`"${name}" was left behind`);
-        // What a killed process leaves is no concern of the next.
-        if (name.endsWith(".tmp")) await rm(join(folder, name));
-      }
+  for (const after of milliseconds) {
+    const child = spawn(process.execPath, ["--conditions=pith-source", "--import", "tsx", script, path, where], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const gone = once(child, "exit");
+    await Promise.race([once(child.stdout, "data"), gone]);
+    await new Promise((wake) => setTimeout(wake, after));
+    child.kill("SIGKILL");
+    const [code, signal] = await gone;
+    if (signal !== "SIGKILL") faults.push(`the process ended by itself, with ${code}`);
+    const fault = await faultOf(path);
+    if (fault !== undefined) faults.push(`killed after ${after} ms: ${fault}`);
+    for (const name of await readdir(folder)) {
+      const expected = /^model\.onnx(_data(_\d+)?)?$|^\.model\.onnx(_data(_\d+)?)?\.[0-9a-f]{12}\.tmp$/.test(name);
+      if (!expected) faults.push(`"${name}" was left behind`);
+      // What a killed process leaves is no concern of the next.
+      if (name.endsWith(".tmp")) await rm(join(folder, name));
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
   return faults;
 }

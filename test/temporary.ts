@@ -1,0 +1,19 @@
+/** Folders for the files of a test: made here, and removed here, with nothing else, once the file's tests are through. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+
+const made: string[] = [];
+
+/** A new, empty folder, in the system's own place for such unless told. */
+export function temporaryFolder(within = tmpdir()): string {
+  const folder = mkdtempSync(join(within, "pith-test-"));
+  made.push(folder);
+  return folder;
+}
+
+// Registered as a test file loads this one, and so run after what that file clears up itself.
+afterAll(() => {
+  for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
