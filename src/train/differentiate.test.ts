@@ -197,6 +197,40 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
     });
   });
 
+  it("a number that is made of dimensions is constant: attention's scale, as it is exported", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[2, 3]) -> (loss) {
+  w: float32[3, 4] = random(seed 1)
+  h = MatMul (x, w)
+  dims = Shape (h) {start=1, end=2}
+  width = Cast (dims) {to=1}
+  root = Sqrt (width)
+  scaled = Div (h, root)
+  loss = ReduceSum (scaled) {keepdims=0}
+}`);
+    const { step, gradients } = differentiate(model, byName("w"));
+    const outputs = await run(step, { x, ...(await stored(model)) });
+    const halves = [0, 1, 2].map((at) => ((x.data[at] ?? 0) + (x.data[at + 3] ?? 0)) / 2);
+    expect(numbers(outputs, gradients.get("w"))).toEqual(halves.flatMap((sum) => [sum, sum, sum, sum]));
+  });
+
+  it("a number that is rounded on its way is none, nor is one whose contents the file tells", () => {
+    for (const rounded of ["Mul (x, w)", "Mul (w, w)", "Identity (w)"]) {
+      const model = parseModel(`opset 17
+graph (x: float32[2]) -> (loss) {
+  w: float32[2] = [3, 5]
+  h = ${rounded}
+  codes = Cast (h) {to=7}
+  back = Cast (codes) {to=1}
+  y = Add (back, x)
+  loss = ReduceSum (y) {keepdims=0}
+}`);
+      expect(() => differentiate(model, byName("w")), rounded).toThrow(
+        /Cast "back" has no gradient: rounds to integers/,
+      );
+    }
+  });
+
   it("an operator without a gradient is refused with its name and reason", () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (loss) {

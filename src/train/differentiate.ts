@@ -83,7 +83,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
     throw new PithError("E_NAME", "There is nothing to differentiate by: no parameter is selected.");
-  const varying = downstream(graph, parameters);
+  const varying = downstream(graph, parameters, inference);
   const forward = new Set(graph.nodes());
   const emit = emitInto(step, {
     by: "differentiate",
@@ -133,12 +133,20 @@ function lowerFused(model: Model): Inference {
   return inference;
 }
 
-/** Everything that changes when one of `sources` does. */
-function downstream(graph: Graph, sources: readonly Value[]): ReadonlySet<Value> {
+/**
+ * Everything that changes when one of `sources` does. Contents that are known although those of the operands are not were made of dimensions
+ * alone: they do not change.
+ */
+function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes()) {
-    if (!usedValues(node).some((value) => reached.has(value))) continue;
-    for (const output of node.outputs) if (output !== undefined) reached.add(output);
+    const changing = usedValues(node).filter((value) => reached.has(value));
+    if (changing.length === 0) continue;
+    const open = changing.every((value) => inference.operand(value)?.elements === undefined);
+    for (const output of node.outputs) {
+      if (output === undefined || (open && inference.operand(output)?.elements !== undefined)) continue;
+      reached.add(output);
+    }
   }
   return reached;
 }
@@ -301,8 +309,8 @@ function cutFrozen(
   inference: Inference,
 ): Model | undefined {
   const { graph } = step;
-  const varying = downstream(graph, trained);
-  const fed = downstream(graph, graph.feeds);
+  const varying = downstream(graph, trained, inference);
+  const fed = downstream(graph, graph.feeds, inference);
   const isFrozen = (node: Node): boolean =>
     forward.has(node) &&
     node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
