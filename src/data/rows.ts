@@ -57,14 +57,21 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
 
 /**
  * One tensor from the rows of several.
- * @throws PithError E_DATA if their types or the dimensions after the first differ.
+ * @throws PithError E_DATA if their types or the dimensions after the first differ, or they have none.
  */
 export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
+  if (first.dims.length === 0)
+    throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must count samples.`);
   const width = rowLength(first);
   const whole: Dense[] = parts.map((part, index) => {
-    if (part !== undefined && part.type === first.type && sameDims(part.dims.slice(1), first.dims.slice(1)))
+    if (
+      part !== undefined &&
+      part.dims.length > 0 &&
+      part.type === first.type &&
+      sameDims(part.dims.slice(1), first.dims.slice(1))
+    )
       return part;
     const got = part === undefined ? "nothing" : `${part.type}${dimsText(part.dims)}`;
     const expected = `${first.type}${dimsText(first.dims)}`;

@@ -61,6 +61,19 @@ describe("evaluate", () => {
     }
   });
 
+  it("a number that a model of a fixed batch tells of all its samples together is no answer", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[4, 3]) -> (scale: float32[], y: float32[4, 3]) {
+  scale = ReduceMax (x) {keepdims=0}
+  y = Identity (x)
+}`);
+    const { estimate } = await evaluate(engine, model, points(10), accuracy());
+    expect([estimate.value, estimate.count]).toEqual([0.8, 10]);
+    const alone = parseModel(`opset 21
+graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims=0} }`);
+    await expect(evaluate(engine, alone, points(10), accuracy())).rejects.toMatchObject({ code: "E_DATA" });
+  });
+
   it("measures several metrics in one pass, and reports progress", async () => {
     const done: [number, number | undefined][] = [];
     const [right, loss] = await evaluateAll(engine, identity("batch, 3"), points(10), [accuracy(), crossEntropy()], {

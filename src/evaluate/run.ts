@@ -71,7 +71,8 @@ export async function createRunner(
       const parts: Batch[] = [];
       for (let start = 0; start < count; start += size) {
         const outputs = await session.run(feeds(window(batch, start, Math.min(size, count - start), size)));
-        parts.push(mapColumns(outputs, (dense) => perSample(dense, size, Math.min(size, count - start))));
+        const told = size === 1 ? outputs : ofSamples(outputs);
+        parts.push(mapColumns(told, (dense) => perSample(dense, size, Math.min(size, count - start))));
       }
       return join(parts, owner);
     },
@@ -108,6 +109,11 @@ function window(batch: Batch, start: number, count: number, size: number): Batch
   if (count === size) return mapColumns(batch, (dense) => sliceRows(dense, start, start + size));
   const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
   return mapColumns(batch, (dense) => gatherRows(dense, positions));
+}
+
+/** A single number that is said of several samples together belongs to none of them. */
+function ofSamples(outputs: Batch): Batch {
+  return Object.fromEntries(Object.entries(outputs).filter(([, { dims }]) => dims.length > 0));
 }
 
 function perSample(dense: Dense, size: number, count: number): Dense {
