@@ -2,7 +2,7 @@
  * `npm run demo`: trains a network on handwritten digits, makes it smaller in every way that Pith knows, and measures each on the file as
  * it would be shipped. Ends in one table, a report to open in a browser, and every model beside it, in `out/demo/`.
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Context, open } from "pith";
 import { collect, type Dataset, split } from "pith/data";
@@ -35,7 +35,6 @@ const contextFor = (name: string): Partial<Context> => ({
   open,
   progress: (done, total) => progress(name, done, total),
 });
-await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 
 progress("looking for the digits");

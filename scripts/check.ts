@@ -8,6 +8,7 @@ import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
+import { checkRemovals } from "./check/removals.ts";
 import { command, findings, type Outcome, report } from "./check/run.ts";
 import { readSources } from "./check/sources.ts";
 
@@ -40,6 +41,7 @@ async function fast(): Promise<Outcome[]> {
       checkOperatorNames(sources, operatorsOf(sources), layers),
     ),
     findings("no casts through unknown", () => checkDoubleCasts(sources)),
+    findings("only folders that were made may be removed", () => checkRemovals(sources)),
   ];
   return Promise.all([types, lint, ...own]);
 }

@@ -4,6 +4,7 @@ import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
+import { checkRemovals } from "./removals.ts";
 import { type Finding, readSource } from "./sources.ts";
 
 const table = (file: string, text: string) => places(checkImportTable([readSource(file, text)], layers));
@@ -164,4 +165,28 @@ test("a cast through unknown is found, a plain one is not", () => {
     "src/ops/conv.ts:2 double-casts",
   ]);
   expect(found("const a = value as number; const b = value as unknown;")).toEqual([]);
+});
+
+const removals = (text: string, file = "test/some.test.ts") => places(checkRemovals([readSource(file, text)]));
+
+test.each([
+  'await rm(join(data, ".."), { recursive: true });',
+  "rmSync(folder, { recursive: true, force: true });",
+  'let folder = "";\nrmSync(folder, { recursive: true });',
+  "fs.rmSync(folder, { recursive });",
+  'const folder = await mkdtemp("x"); await rm(dirname(folder), { recursive: true });',
+  'const folder = await mkdtemp("x"); await rm(folder + "/..", { recursive: true });',
+  'await rmdir("out", { recursive: true });',
+])("what was not made here is not removed with all below: %s", (text) => {
+  expect(removals(text)).toEqual([expect.stringMatching(/ removals$/)]);
+});
+
+test.each([
+  "await rm(path, { force: true });",
+  "await rm(path, { recursive: false });",
+  "await mkdir(path, { recursive: true });",
+  'const folder = mkdtempSync("x");\nrmSync(folder, { recursive: true });',
+  'let folder: string;\nfolder = await fs.mkdtemp("x");\nafterAll(() => fs.rm(folder, { recursive: true }));',
+])("single files may go, and folders that were made here: %s", (text) => {
+  expect(removals(text)).toEqual([]);
 });

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
-import { access, constants, mkdir, rm } from "node:fs/promises";
+import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { PithError } from "../../errors.ts";
@@ -74,8 +74,7 @@ export interface OpenPage {
 
 /** Opens a page. `folder` is for the browser's own files. */
 export async function openPage(program: string, address: string, folder: string): Promise<OpenPage> {
-  const profile = join(folder, "profile");
-  await mkdir(profile, { recursive: true });
+  const profile = await mkdtemp(join(folder, "profile-"));
   const flags = [
     "--headless=new",
     `--user-data-dir=${profile}`,

@@ -1,0 +1,58 @@
+/**
+ * Folders are removed by whoever made them: `rm(folder, { recursive: true })` takes everything below, so a wrong path takes the wrong folder.
+ *
+ * It is a fault to remove recursively anything but a plain variable that the same file fills from `mkdtemp` (in tests: take
+ * `temporaryFolder` of `test/temporary.ts`, which clears up by itself).
+ */
+import ts from "typescript";
+import { type Finding, lineOf, type Source } from "./sources.ts";
+
+const removers = new Set(["rm", "rmSync", "rmdir", "rmdirSync"]);
+const makers = new Set(["mkdtemp", "mkdtempSync"]);
+
+/** A child process is told which folder its parent made for it; the helper of tests keeps a list of what it made. */
+const exempt = new Set(["src/job/child.ts", "test/temporary.ts"]);
+
+export function checkRemovals(sources: readonly Source[]): Finding[] {
+  return sources.filter(({ file }) => !exempt.has(file)).flatMap(checkSource);
+}
+
+function checkSource({ file, syntax }: Source): Finding[] {
+  const made = new Set<string>();
+  const removals: ts.CallExpression[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isVariableDeclaration(node) && makes(node.initializer)) made.add(node.name.getText(syntax));
+    if (ts.isBinaryExpression(node) && makes(node.right)) made.add(node.left.getText(syntax));
+    if (ts.isCallExpression(node) && removers.has(calledName(node)) && node.arguments.some(isRecursive))
+      removals.push(node);
+    ts.forEachChild(node, visit);
+  };
+  visit(syntax);
+  return removals
+    .filter(({ arguments: [path] }) => path === undefined || !ts.isIdentifier(path) || !made.has(path.text))
+    .map((node) => {
+      const text = `removes "${node.arguments[0]?.getText(syntax) ?? ""}" and all below. Only a folder that this file made (mkdtemp) may go.`;
+      return { file, line: lineOf(syntax, node), rule: "removals", text };
+    });
+}
+
+function makes(value: ts.Expression | undefined): boolean {
+  if (value === undefined) return false;
+  if (ts.isAwaitExpression(value)) return makes(value.expression);
+  return ts.isCallExpression(value) && makers.has(calledName(value));
+}
+
+function calledName({ expression }: ts.CallExpression): string {
+  return ts.isPropertyAccessExpression(expression) ? expression.name.text : expression.getText();
+}
+
+function isRecursive(argument: ts.Expression): boolean {
+  return (
+    ts.isObjectLiteralExpression(argument) &&
+    argument.properties.some(
+      (property) =>
+        property.name?.getText() === "recursive" &&
+        !(ts.isPropertyAssignment(property) && property.initializer.kind === ts.SyntaxKind.FalseKeyword),
+    )
+  );
+}
