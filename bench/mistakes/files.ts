@@ -146,6 +146,7 @@ function makeStrangers(
   write("page.onnx", "<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n");
   write("pointer.onnx", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
   symlinkSync("nowhere.onnx", at("dangling.onnx"));
+  symlinkSync("net.onnx", at("alias.onnx"));
 }
 
 function makeData(write: (name: string, content: string | Uint8Array) => void, at: (name: string) => string): void {

@@ -1,6 +1,6 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
 import { readdirSync, rmSync } from "node:fs";
-import { access, appendFile, constants, stat } from "node:fs/promises";
+import { access, appendFile, constants, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
@@ -37,6 +37,31 @@ export async function requireWritable(path: string): Promise<void> {
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory() === true) throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`);
   await requireAccess(folder, path);
+}
+
+/**
+ * @param inputs what is read, by what it is: "the model itself". Links are followed.
+ * @throws PithError E_USAGE if what is written would take the place of what is read.
+ */
+export async function requireOther(
+  out: string,
+  inputs: readonly (readonly [what: string, path: unknown])[],
+): Promise<void> {
+  for (const [what, path] of inputs) {
+    if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
+    throw new PithError("E_USAGE", `"${out}" is ${what}: the result would take its place.`, {
+      hint: "Name another file.",
+    });
+  }
+}
+
+/** Whether two paths lead to one file, links followed. */
+export async function isSamePlace(a: string, b: string): Promise<boolean> {
+  return (await placeOf(a)) === (await placeOf(b));
+}
+
+async function placeOf(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
 }
 
 /** @throws PithError E_FILE where nobody may write into a folder, as far as the system says so beforehand. */

@@ -1,14 +1,14 @@
 /** A changed model beside its original on made-up inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { compareFunction } from "../../src/cli/alike.ts";
+import { type AlikeOptions, compareFunction } from "../../src/cli/alike.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { trained } from "../recipe/blobs.ts";
 
-const options = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
-const compare = (original: Model, result: Model, given: Partial<typeof options> & { output?: string } = {}) =>
+const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
+const compare = (original: Model, result: Model, given: Partial<AlikeOptions> = {}) =>
   compareFunction(createEngine(), original, result, { ...options, ...given });
 const lostOf = async (original: Model, result: Model): Promise<string | undefined> => {
   const found = await compare(original, result);

@@ -1,6 +1,6 @@
 /** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -26,6 +26,11 @@ beforeAll(async () => {
   await save(parseModel(net), at("net.onnx"));
   writeFileSync(at("points.csv"), `a,b,label\n${"0.1,0.9,1\n0.9,0.1,0\n".repeat(40)}`);
   writeFileSync(at("taken"), "a file\n");
+  await save(parseModel(net), at("other.onnx"));
+  symlinkSync("net.onnx", at("alias.onnx"));
+  mkdirSync(at("home"));
+  await save(parseModel(net), at("home/model.onnx"));
+  symlinkSync("home", at("link"));
 });
 
 describe("flags", () => {
@@ -55,6 +60,30 @@ describe("flags", () => {
       code: 2,
       err: 'E_NAME: No layer is called "encodr".\nhint: Did you mean "encoder"? Layers: encoder, head.\n',
     });
+  });
+});
+
+describe("what is read is never written over:", () => {
+  test.each([
+    ["the model itself", ["quantize", "net.onnx", "--scheme", "weights", "-o", "alias.onnx"]],
+    ["the data", ["quantize", "net.onnx", "--scheme", "weights", "--data", "points.csv", "-o", "points.csv"]],
+    ["the teacher", ["distill", "net.onnx", "--data", "points.csv", "--teacher", "other.onnx", "-o", "other.onnx"]],
+    ["the model itself", ["simplify", "net.onnx", "-o", "alias.onnx"]],
+    ["the model itself", ["plot", "net.onnx", "-o", "net.onnx"]],
+    ["the model itself", ["eval", "net.onnx", "--data", "points.csv", "--markdown", "net.onnx"]],
+    ["a model", ["bench", "net.onnx", "--markdown", "net.onnx"]],
+  ])("%s, in %j", async (what, words) => {
+    const given = words.map((word) => (/\.(onnx|csv)$/.test(word) ? at(word) : word));
+    expect(await pith(...given)).toEqual({
+      code: 2,
+      out: "",
+      err: `E_USAGE: "${given.at(-1)}" is ${what}: the result would take its place.\nhint: Name another file.\n`,
+    });
+  });
+
+  test("nor a model that results in a folder would be called like, through a link to the folder", async () => {
+    const { code, err } = await pith("compress", at("home/model.onnx"), "--data", at("points.csv"), "-o", at("link"));
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining("it would take its place") });
   });
 });
 

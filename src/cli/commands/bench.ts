@@ -4,7 +4,7 @@ import { PithError } from "../../errors.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { appendText, requireWritable } from "../files.ts";
+import { appendText, requireOther, requireWritable } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type browserJob from "../jobs/bench-browser.ts";
@@ -57,7 +57,13 @@ export default defineCommand({
     "bench a.onnx b.onnx --target node,wasm,browser",
   ],
   async run(models, { target: wanted, markdown, ...settings }, session) {
-    if (markdown !== undefined) await requireWritable(markdown);
+    if (markdown !== undefined) {
+      await requireOther(
+        markdown,
+        models.map((model) => ["a model", model] as const),
+      );
+      await requireWritable(markdown);
+    }
     const runs: Measured[] = [];
     for (const target of new Set(wanted)) {
       const run = await measure(target, models, settings, session, wanted.length > 1);

@@ -15,7 +15,7 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { requireAccess } from "../files.ts";
+import { isSamePlace, requireAccess } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
@@ -92,7 +92,7 @@ export default defineCommand({
 
 /** @throws PithError before any work is done, if the results could not be written there. */
 async function requireFolder(out: string, model: string): Promise<void> {
-  if (resolve(out, "model.onnx") === resolve(model)) {
+  if (await isSamePlace(join(out, "model.onnx"), model)) {
     throw new PithError(
       "E_USAGE",
       `"${model}" is what the result in "${out}" would be called: it would take its place.`,

@@ -6,7 +6,7 @@ import { moduleBeside } from "../../job/job.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { appendText, requireWritable } from "../files.ts";
+import { appendText, requireOther, requireWritable } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -94,7 +94,15 @@ export default defineCommand({
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
-    if (options.markdown !== undefined) await requireWritable(options.markdown);
+    if (options.markdown !== undefined) {
+      await requireOther(options.markdown, [
+        ["the model itself", model],
+        ["the original", against],
+        ["the data", data?.path],
+        ["the score", score],
+      ]);
+      await requireWritable(options.markdown);
+    }
     const input = { model, against, data, score, part, metric, output, maxDrop, strict, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),

@@ -1,6 +1,5 @@
 /** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
 import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
@@ -8,7 +7,7 @@ import { parseOptions } from "../../passes/pass.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
+import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -69,11 +68,11 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       parseOptions(pass.id, pass.options, { ...session.passed, ...given });
       const out = options.out ?? outputName(model, entry.suffix(session.passed));
-      if (resolve(out) === resolve(model)) {
-        throw new PithError("E_USAGE", `"${out}" is the model itself: the result would take its place.`, {
-          hint: "Name another file with -o.",
-        });
-      }
+      await requireOther(out, [
+        ["the model itself", model],
+        ["the data", data?.path],
+        ["the teacher", session.passed.teacher],
+      ]);
       await requireWritable(out);
       const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };

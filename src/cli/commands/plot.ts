@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import * as v from "valibot";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand } from "../command.ts";
-import { requireWritable } from "../files.ts";
+import { requireOther, requireWritable } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
 import { bytes } from "../numbers.ts";
 
@@ -31,6 +31,7 @@ export default defineCommand({
   }),
   examples: ["plot model.onnx -o model.html", "plot resnet20.onnx --amount 0.8"],
   async run([model = ""], { out = model.replace(/(\.onnx)?$/i, ".html"), amount }, session) {
+    await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const input = { model, name: basename(model), out, amount };
     const size = await session.job<typeof plotJob>(

@@ -1,12 +1,11 @@
 /** `pith simplify`: the same function in fewer nodes. */
 import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { namedSizes } from "../feeds.ts";
-import { outputName, requireWritable, withoutLeftovers } from "../files.ts";
+import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, integer, times } from "../numbers.ts";
@@ -42,11 +41,7 @@ export default defineCommand({
     const set = Object.fromEntries(options.set.map(setting));
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
-    if (resolve(out) === resolve(model)) {
-      throw new PithError("E_USAGE", `"${out}" is the model itself: the result would take its place.`, {
-        hint: "Name another file with -o.",
-      });
-    }
+    await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const replaced = (await stat(out).catch(() => undefined)) !== undefined;
     const { keepOutput: keepOutputs, force = false } = options;
