@@ -2,11 +2,13 @@
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
-import { type Layer, layers } from "../../analysis/layers.ts";
-import { allGraphs, type Graph, type Value } from "../../graph/graph.ts";
+import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
+import { Miss } from "../../errors.ts";
+import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { channelsOf, payingRank } from "../../report/offers.ts";
+import { channelsOf, payingRank, weightBits } from "../../report/offers.ts";
+import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
@@ -30,6 +32,12 @@ export interface LayerRow {
   readonly name: string;
   readonly operator: string;
   readonly weight: string;
+  /** Bits of a weight that is stored as codes; undefined for one in floats. */
+  readonly bits: number | undefined;
+  /** Scales beside the codes: 1, one for each channel, or one for each block. */
+  readonly scales: number | undefined;
+  /** Other nodes that read the same weight. */
+  readonly sharedWith: readonly string[];
   readonly outputs: number;
   readonly inputs: number;
   readonly groups: number;
@@ -58,6 +66,7 @@ export function describeModel(model: Model, path: string, size: number) {
   storeWeights(model);
   const inference = infer(model);
   const costs = cost(model, inference);
+  const inner = [...allGraphs(graph)].slice(1);
   const found = layers(model, inference);
   const groups = channelGroups(model, inference);
   return {
@@ -77,6 +86,8 @@ export function describeModel(model: Model, path: string, size: number) {
         name: layer.name,
         operator: layer.node.op,
         weight: `${type ?? "?"} ${dimsText(dims)}`,
+        ...codesOf(layer),
+        sharedWith: sharersOf(layer),
         outputs: layer.outputs,
         inputs: layer.inputs,
         groups: layer.role.groups,
@@ -87,11 +98,50 @@ export function describeModel(model: Model, path: string, size: number) {
       };
     }),
     savings: estimateSavings(found, groups),
-    notUnderstood: [...inference.misses, ...costs.misses].map(({ reason, at }) => ({ at, reason })),
+    notUnderstood: distinct([...inference.misses, ...costs.misses]),
+    /** Graphs inside nodes: techniques leave what lies there alone. */
+    inside: {
+      graphs: inner.length,
+      nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
+      layers: inner.flatMap((part) => [...part.nodes()].filter((node) => !(layerAt(node, inference) instanceof Miss)))
+        .length,
+    },
+    /** Stored tensors that are inputs too, as old files have them: who runs the model may put others in their place. */
+    replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),
     roles: countRoles(graph),
     metadata: Object.fromEntries(header.metadata),
   };
+}
+
+/** What one rule could not tell, others cannot either: once for each node and reason. */
+function distinct(misses: readonly Miss[]): { readonly at: string | undefined; readonly reason: string }[] {
+  const found = new Map<string, { readonly at: string | undefined; readonly reason: string }>();
+  for (const miss of misses) {
+    // What cannot be counted because of a node inside says so without a place of its own.
+    const [, at = miss.at, reason = miss.reason] =
+      miss.at === undefined ? (/^(\S+ "[^"]*") inside: (.*)$/.exec(miss.reason) ?? []) : [];
+    found.set(`${at} ${reason}`, { at, reason });
+  }
+  return [...found.values()];
+}
+
+/** Of a weight that is stored as codes their bits, and how many scales turn them back into numbers, where they stand beside it. */
+function codesOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
+  const { weight, effective, node, bias } = layer;
+  if (weight.tensor === undefined || isFloat(weight.tensor.type)) return { bits: undefined, scales: undefined };
+  const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
+  const scale = beside.find(
+    (value) => value !== weight && value !== bias && value?.tensor !== undefined && isFloat(value.tensor.type),
+  );
+  return { bits: weightBits(layer), scales: scale === undefined ? undefined : elementCount(scale.tensor?.dims ?? []) };
+}
+
+function sharersOf({ weight, effective, node }: Layer): readonly string[] {
+  const readers = [...weight.uses, ...effective.uses].map((use) => use.node);
+  const others = new Set(readers.filter((reader) => reader !== node && reader !== effective.producer));
+  const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];
+  return [...tied, ...[...others].map(describe)];
 }
 
 function port(value: Value): Port {

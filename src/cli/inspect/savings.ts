@@ -1,7 +1,7 @@
 /**
  * What techniques would save, told from shapes alone: estimates, for deciding what to try.
  *
- * - 8-bit weights: one byte a weight, and a float scale and a zero point for each output channel.
+ * - 8-bit weights: one byte a weight, and a float scale and a zero point for each output channel. In half precision: two bytes a weight.
  * - Cutting the share f of all channels that can go: a weight with n elements, of whose indices along axis a the share r_a can go, keeps about
  *   n · Π (1 − f · r_a). Which channels go is for `pith prune` to say.
  * - Low rank pays up to the rank where both factors together are as large as the matrix; whether a layer bears it, only its numbers tell.
@@ -27,6 +27,7 @@ export interface Saving {
 
 export interface Savings {
   readonly int8: Saving;
+  readonly float16: Saving;
   readonly channels: Saving & { readonly cuttable: number; readonly channels: number };
   /** Layers with a matrix for which there is a rank that pays. */
   readonly lowRank: { readonly layers: number };
@@ -49,6 +50,7 @@ export function estimateSavings(layers: readonly Layer[], groups: readonly Group
   }
   return {
     int8,
+    float16: { ...int8, after: int8.before / 2 },
     channels: cutting(layers, groups),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
   };

@@ -3,11 +3,14 @@ import { basename } from "node:path";
 import type { WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
+import { alike } from "./alike.ts";
 import { type Description, type LayerRow, multipleText, type Port } from "./describe.ts";
 import { energies, type Saving, supposedCut } from "./savings.ts";
 
 /** Reasons that are printed; the rest is counted. */
 const shownMisses = 5;
+/** Longer tables of layers are drawn together. */
+const mostRows = 24;
 
 export function show(data: Description, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
   showFile(data, terminal);
@@ -16,7 +19,34 @@ export function show(data: Description, numbers: readonly WeightNumbers[] | unde
   showSavings(data, numbers, terminal);
   const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
   if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
+  showInside(data, terminal);
   showMisses(data, terminal);
+}
+
+/** What a reader of the table of layers would miss: graphs inside nodes, weights that several nodes read, or that are inputs. */
+function showInside({ inside, layers, replaceable }: Description, terminal: Terminal): void {
+  if (inside.graphs > 0) {
+    const held = [
+      `${integer(inside.nodes)} nodes`,
+      ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
+    ];
+    terminal.line(
+      `inside of nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques leave them alone (simplify --set may take them out)`,
+    );
+  }
+  const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
+  for (const { name, sharedWith } of shared.slice(0, shownMisses)) {
+    terminal.line(
+      `shared: the weight of ${name} is that of ${sharedWith.slice(0, 2).join(", ")}${sharedWith.length > 2 ? ", …" : ""} too`,
+    );
+  }
+  if (shared.length > shownMisses)
+    terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
+  if (replaceable.length > 0) {
+    terminal.line(
+      `${integer(replaceable.length)} stored tensors are listed as inputs: who runs the model may replace them`,
+    );
+  }
 }
 
 function showFile(data: Description, terminal: Terminal): void {
@@ -50,18 +80,35 @@ function showLayers(data: Description, terminal: Terminal): void {
   );
   if (data.layers.length === 0) return;
   const left = ["layer", "operator", "weight"].map((title) => ({ title }));
-  terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be cut", "rank pays").slice(1)],
-    data.layers.map((layer) => [
-      layer.name,
+  const rows = data.layers.map((layer) => ({
+    name: layer.name,
+    cells: [
       layer.operator + (layer.groups === 1 ? "" : ` (${integer(layer.groups)} groups)`),
-      layer.weight,
+      weightText(layer),
       integer(layer.parameters),
       multipleText(layer.macs),
       `${integer(layer.cuttable)} of ${integer(layer.outputs)}`,
       rankText(layer),
-    ]),
+    ],
+  }));
+  const shown = rows.length > mostRows ? alike(rows) : rows;
+  terminal.table(
+    [...left, ...columns("", "parameters", "MACs", "can be cut", "rank pays").slice(1)],
+    shown.map(({ name, cells }) => [name, ...cells]),
   );
+  if (shown.length < rows.length) {
+    terminal.line(
+      terminal.color.dim("equal layers of blocks that repeat stand in one line, with their numbers (--json has each)"),
+    );
+  }
+}
+
+/** "int8 [64, 64], 64 scales, shared" */
+function weightText({ weight, bits, scales, sharedWith }: LayerRow): string {
+  // What the element type says already need not be said again.
+  const codes = bits === undefined || weight.replace(/ .*/, "").endsWith(`int${bits}`) ? "" : `, ${bits} bits`;
+  const scaled = scales === undefined ? "" : `, ${integer(scales)} ${scales === 1 ? "scale" : "scales"}`;
+  return `${weight}${codes}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
 }
 
 function rankText({ payingRank }: LayerRow): string {
@@ -92,7 +139,7 @@ function showSavings(
   numbers: readonly WeightNumbers[] | undefined,
   terminal: Terminal,
 ): void {
-  const { int8, channels, lowRank } = savings;
+  const { int8, float16, channels, lowRank } = savings;
   const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
     bytes(saving.before),
@@ -101,6 +148,7 @@ function showSavings(
   ];
   const rows = [
     int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), among(int8.layers)] : [],
+    float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), among(float16.layers)] : [],
     channels.cuttable > 0
       ? [
           `prune --structured ${percent(supposedCut, 0).replace(" ", "")}`,
@@ -113,8 +161,18 @@ function showSavings(
   if (rows.length === 0) return;
   terminal.line();
   terminal.table([...columns("could save (estimates)", "weights", "then", ""), { title: "" }], rows);
-  const reasons = new Set(layers.flatMap(({ kept }) => kept ?? []));
-  for (const reason of [...reasons].slice(0, shownMisses)) terminal.line(`kept from cutting: ${reason}`);
+  // Equal reasons at other places, as blocks have them, are one line.
+  const reasons = new Map<string, { readonly first: string; count: number }>();
+  for (const { kept } of layers) {
+    if (kept === undefined) continue;
+    const reason = kept.replace(/ "[^"]*"\)$/, "");
+    const group = reasons.get(reason);
+    if (group === undefined) reasons.set(reason, { first: kept, count: 1 });
+    else group.count++;
+  }
+  for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
+    terminal.line(`kept from cutting: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
+  }
 }
 
 /** What rank 95 % leaves of the layers in which it pays, where the numbers are known. */
@@ -127,8 +185,9 @@ function lowRankCells(
   const possible = layers.filter(({ payingRank }) => (payingRank ?? 0) > 0).length;
   if (numbers === undefined) return ["", "", "", `it could pay in ${among(possible)} (--weights tells where it does)`];
   const saving = { layers: 0, before: 0, after: 0 };
-  for (const [index, { inputs, outputs, payingRank = 0 }] of layers.entries()) {
-    const rank = numbers[index]?.ranks?.holding[energies.indexOf(0.95)];
+  const byName = new Map(numbers.map((one) => [one.name, one]));
+  for (const { name, inputs, outputs, payingRank = 0 } of layers) {
+    const rank = byName.get(name)?.ranks?.holding[energies.indexOf(0.95)];
     if (rank === undefined || rank > payingRank) continue;
     saving.layers++;
     saving.before += 4 * inputs * outputs;
@@ -142,12 +201,19 @@ function showMisses({ notUnderstood }: Description, terminal: Terminal): void {
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
-  for (const { at, reason } of notUnderstood.slice(0, shownMisses)) {
-    terminal.line(`  ${at === undefined ? "" : `${at}: `}${reason}`);
+  // Equal reasons of nodes of one operator are one line.
+  const groups = new Map<string, { readonly first: string; count: number }>();
+  for (const { at, reason } of notUnderstood) {
+    const key = `${at?.replace(/ ".*/, "")} ${reason}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { first: at === undefined ? reason : `${at}: ${reason}`, count: 1 });
+    else group.count++;
   }
-  if (notUnderstood.length > shownMisses) {
-    terminal.line(`  and ${integer(notUnderstood.length - shownMisses)} more (--json has all)`);
-  }
+  const lines = [...groups.values()].map(({ first, count: nodes }) =>
+    nodes === 1 ? first : `${first}; so ${integer(nodes - 1)} more of this operator`,
+  );
+  for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
+  if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
 }
 
 /** The first to the left, the others, which hold numbers, to the right. */

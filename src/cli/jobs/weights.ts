@@ -36,9 +36,11 @@ export default async function weightsJob(
   const engine = createEngine();
   context.stage("weights");
   const rows: WeightNumbers[] = [];
-  for (const [index, { name, effective }] of found.entries()) {
+  for (const [index, { name, effective, role }] of found.entries()) {
     if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request.");
     context.progress(index, found.length);
+    // Codes that are packed in blocks are no numbers of their own.
+    if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: ranksOf(matrix) });
   }

@@ -1,0 +1,106 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../graph/text.ts";
+import { alike } from "./alike.ts";
+import { describeModel } from "./describe.ts";
+
+const look = (text: string) => describeModel(parseModel(text), "net.onnx", 1000);
+
+describe("layers in codes", () => {
+  test("say their bits and how many scales turn them back", () => {
+    const { layers } = look(`opset 21
+graph (x: float32[N, 2]) -> (y) {
+  a_q: int8[2, 6] = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
+  a_scale: float32[6] = random(seed 2)
+  b_q: int4[6, 2] = [[1, 2], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
+  b_scale: float32[] = 0.5
+  c: float32[2, 2] = random(seed 3)
+  a = DequantizeLinear (a_q, a_scale) {axis=1}
+  b = DequantizeLinear (b_q, b_scale)
+  h = MatMul (x, a)
+  k = MatMul (h, b)
+  y = MatMul (k, c)
+}`);
+    expect(layers.map(({ bits, scales }) => [bits, scales])).toEqual([
+      [8, 6],
+      [4, 1],
+      [undefined, undefined],
+    ]);
+  });
+});
+
+test("a weight that several nodes read is said to be shared, by each of them", () => {
+  const { layers } = look(`opset 21
+graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
+  w: float32[4, 4] = random(seed 1)
+  e = Gather "embed" (w, ids) {axis=0}
+  y = MatMul "first" (e, w)
+  z = MatMul "second" (x, w)
+}`);
+  expect(layers.map(({ sharedWith }) => sharedWith)).toEqual([
+    ['Gather "embed"', 'MatMul "second"'],
+    ['Gather "embed"', 'MatMul "first"'],
+  ]);
+});
+
+test("what lies inside of nodes is counted, with its layers", () => {
+  const found = look(`opset 21
+graph (x: float32[2, 4], flag: bool[]) -> (y) {
+  y = If (flag) {then_branch=graph () -> (a) {
+    w: float32[4, 4] = random(seed 1)
+    h = MatMul (x, w)
+    a = Relu (h)
+  }, else_branch=graph () -> (b) { b = Neg(x) }}
+}`);
+  expect(found.inside).toEqual({ graphs: 2, nodes: 3, layers: 1 });
+  expect(found.layers).toEqual([]);
+});
+
+test("what is not understood is listed once for a node, foreign operators with their domain", () => {
+  const { notUnderstood } = look(`opset 21, org.example 1
+graph (x: float32[2, 4], flag: bool[]) -> (y) {
+  h = org.example.Magic "trick" (x)
+  y: float32[2, 4] = If "choice" (flag) {then_branch=graph () -> (a) { a = org.example.Magic "again" (h) }, else_branch=graph () -> (b) { b = Neg(x) }}
+}`);
+  const magic = notUnderstood.filter(({ reason }) => reason === "this operator has no entry");
+  expect(magic.map(({ at }) => at)).toEqual(['org.example.Magic "trick"', 'org.example.Magic "again"']);
+  expect(notUnderstood.filter(({ at }) => at === undefined)).toEqual([]);
+});
+
+test("weights that are inputs too are named", () => {
+  const model = parseModel(`opset 8
+graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
+  y = MatMul (x, w)
+}`);
+  const found = describeModel(model, "old.onnx", 1);
+  expect(found.replaceable).toEqual(["w"]);
+  expect(found.inputs.map(({ name }) => name)).toEqual(["x"]);
+  expect(found.layers).toHaveLength(1);
+});
+
+test("half precision is no candidate for 8 bits, and says its type", () => {
+  const { layers, savings } = look(`opset 21
+graph (x: float16[N, 4]) -> (y) {
+  w: float16[4, 4] = random(seed 1)
+  y = MatMul (x, w)
+}`);
+  expect(layers[0]?.weight).toBe("float16 [4, 4]");
+  expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
+});
+
+describe("rows of layers", () => {
+  const row = (name: string, ...cells: readonly string[]) => ({ name, cells });
+
+  test("that differ in their block alone stand in one", () => {
+    const rows = [0, 1, 2, 5].flatMap((n) => [row(`h.${n}.attn.q`, "64"), row(`h.${n}.mlp`, "256")]);
+    expect(alike(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
+  });
+
+  test("stay apart where anything else differs, and where a number belongs to the name", () => {
+    const rows = [row("h.0.q", "64"), row("h.1.q", "32"), row("conv1", "9"), row("conv2", "9"), row("fc", "9")];
+    expect(alike(rows)).toEqual(rows);
+  });
+
+  test("a lone block keeps its name", () => {
+    expect(alike([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
+  });
+});
