@@ -467,7 +467,7 @@ const results: readonly Mistake[] = [
   },
   {
     name: "a threshold that is missed",
-    words: ["eval", "untrained.onnx", ...points, "--min-accuracy", "90%", "--against", "net.onnx"],
+    words: ["eval", "worse.onnx", ...points, "--min-accuracy", "90%"],
     code: 1,
     says: /lost: accuracy .* 90\.0 % demanded/,
     answer: true,
@@ -480,8 +480,14 @@ const results: readonly Mistake[] = [
     answer: true,
   },
   {
+    name: "an original of another kind",
+    words: ["eval", "untrained.onnx", "--against", "net.onnx", ...points],
+    code: 1,
+    says: /E_DATA: The original answers in "logits", which the model does not have\./,
+  },
+  {
     name: "a drop that is too large",
-    words: ["eval", "untrained.onnx", "--against", "net.onnx", ...points, "--max-drop", "1%"],
+    words: ["eval", "worse.onnx", "--against", "net.onnx", ...points, "--max-drop", "1%"],
     code: 1,
     says: /The goal of losing at most 1\.0 points is lost/,
     answer: true,

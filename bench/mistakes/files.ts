@@ -87,6 +87,9 @@ export async function makeFiles(folder: string): Promise<void> {
 async function makeModels(at: (name: string) => string): Promise<void> {
   const model = parseModel(sums);
   await save(model, at("net.onnx"));
+  // Wrong where the second feature is the greater one by little.
+  const slanted = "[[1, 0], [0, 0.8], [0.5, 0], [0, 0.4]]";
+  await save(parseModel(sums.replace("[[1, 0], [0, 1], [0.5, 0], [0, 0.5]]", slanted)), at("worse.onnx"));
   await save(parseModel(pictures), at("pictures.onnx"));
   await save(parseModel(foreign), at("foreign.onnx"));
   await save(parseModel(determined), at("determined.onnx"));
