@@ -1,7 +1,8 @@
 /**
  * Speed as a ratio: every model runs once in every round, so what slows the machine slows all of them, and the ratio stays.
  *
- * A model's speed is the median over rounds of (time of the first model / time of this one), with the 10th and 90th percentile beside it.
+ * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / time of this one), with the
+ * 10th and 90th percentile beside it.
  * The order rotates from round to round, so that none always runs on the caches that another has filled.
  */
 import { threadCount } from "#platform";
@@ -36,7 +37,7 @@ export interface Spread {
 }
 
 export interface Latency {
-  /** Of one run, in milliseconds. */
+  /** Of the middle run of a round, in milliseconds. */
   readonly milliseconds: Spread;
   /** How many times as fast as the first model: 2 is half the time. */
   readonly speedup: Spread;
@@ -86,16 +87,18 @@ export async function latency(
       loads.push(performance.now() - start);
     }
     const singles: number[][] = models.map(() => []);
+    /** Milliseconds of the run in the middle: one that something else held up does not count. */
     const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
-      const start = performance.now();
-      let before = start;
+      const taken = new Float64Array(repeats);
+      let before = performance.now();
       for (let run = 0; run < repeats; run++) {
         await sessions[index]?.run(inputs[index] ?? {});
         const now = performance.now();
-        each?.push(now - before);
+        taken[run] = now - before;
         before = now;
       }
-      return (before - start) / repeats;
+      for (const time of taken) each?.push(time);
+      return quantile(taken.sort(), 0.5);
     };
     let fastest = Number.POSITIVE_INFINITY;
     for (let index = 0; index < models.length; index++) {
@@ -132,6 +135,11 @@ export async function latency(
   } finally {
     for (const session of sessions) await session.release();
   }
+}
+
+/** Whether the machine had so much else to do that its times say little: of a model's rounds the 90th percentile is more than twice the 10th. */
+export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): boolean {
+  return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
 /** Median, 10th and 90th percentile. */

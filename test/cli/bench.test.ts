@@ -37,6 +37,7 @@ test("WebAssembly is timed in Node; a target that is not there is left out with 
   expect(row).toMatchObject({ model, target: "wasm", batch: 4 });
   expect(row.runs.p90).toBeGreaterThanOrEqual(row.runs.p50);
   expect(row.throughput.samples).toBeCloseTo(4 * row.throughput.runs, 5);
+  expect(row.throughput.runs * row.runs.p50).toBeCloseTo(1000, 5);
   expect(row.gzip).toBeGreaterThan(0);
   const lines = readFileSync(markdown, "utf8").split("\n");
   expect(lines[2]).toMatch(/^\| model \| bytes \| gzip \| brotli \| p50 \|/);

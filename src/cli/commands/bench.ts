@@ -1,6 +1,7 @@
 /** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
+import { isUnsteady } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -81,11 +82,13 @@ export default defineCommand({
     );
     const stated = runs.map(({ target, output }) => {
       const { rounds, repeats, threads } = output.latency;
-      return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads };
+      const unsteady = isUnsteady(output.latency.models);
+      return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads, unsteady };
     });
     const cells = rows.map((row) => cellsOf(row, runs.length > 1));
     const titles = titlesOf(runs.length > 1);
-    const notes = [...stated.map(howTimed), note];
+    const busy = stated.some(({ unsteady }) => unsteady) ? [unsteadyNote] : [];
+    const notes = [...stated.map(howTimed), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownTable(titles, cells, notes));
     return {
       data: { models: rows, targets: stated, compression: { brotli: brotliQuality, gzip: 6 } },
@@ -146,11 +149,11 @@ function job(name: string): URL {
   return moduleBeside(import.meta.url, `../jobs/${name}`);
 }
 
-/** A model's times; runs and samples in a second from the middle round. */
+/** A model's times; runs and samples in a second as the middle run has them. */
 function times({ latency, batches }: BenchOutput, index: number) {
   const found = latency.models[index];
   const batch = batches[index] ?? 1;
-  const perSecond = 1000 / (found?.milliseconds.median ?? Number.NaN);
+  const perSecond = 1000 / (found?.runs.p50 ?? Number.NaN);
   return { ...found, batch, throughput: { runs: perSecond, samples: batch * perSecond } };
 }
 
@@ -205,8 +208,11 @@ function howTimed(of: {
   return `${where}${browser}: ${integer(of.rounds)} rounds of ${integer(of.repeats)} runs, the models in turns${threads}.`;
 }
 
+const unsteadyNote =
+  "The machine was too busy to judge speed: a model's rounds took twice as long at one time as at another. Time them again when it is idle.";
+
 const note =
-  "p50 and p90 are of single runs; per second counts samples. Speed is against the first model, in the middle round; in eight of ten " +
+  "p50 and p90 are of single runs; per second counts samples, at p50. Speed is against the first model, in the middle round; in eight of ten " +
   `rounds it was within 10–90 %. Memory is the peak of loading and running, on top of the runtime's. gzip 6, brotli ${brotliQuality}.`;
 
 function markdownTable(

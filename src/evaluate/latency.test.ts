@@ -1,0 +1,56 @@
+import { afterEach, expect, it, vi } from "vitest";
+import type { Engine } from "../engine/engine.ts";
+import { parseModel } from "../graph/text.ts";
+import { isUnsteady, latency } from "./latency.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const models = ["a", "b"].map((name) =>
+  parseModel(`opset 21 graph (x: float32[1]) -> (${name}: float32[1]) { ${name} = Identity(x) }`),
+);
+
+/** Runs that take what is said, by a clock of their own: of the model at a place in the list, its n-th run. */
+function engineTaking(milliseconds: (model: number, run: number) => number): Engine {
+  let clock = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => clock);
+  let loaded = 0;
+  return {
+    async load() {
+      const model = loaded++;
+      let runs = 0;
+      return {
+        async run() {
+          clock += milliseconds(model, runs++);
+          return {};
+        },
+        async release() {},
+      };
+    },
+  };
+}
+
+it("runs that are held up now and then change neither the time of a model nor its speed", async () => {
+  const engine = engineTaking((model, run) => (run % 5 === 4 ? 100 : 0.5 / (1 + model)));
+  const { models: found, repeats } = await latency(engine, models, {}, { rounds: 10, threads: 1 });
+  expect(repeats).toBeGreaterThan(5);
+  expect(found.map(({ runs, milliseconds }) => [runs.p50, milliseconds.median].map((time) => time.toFixed(6)))).toEqual(
+    [
+      ["0.500000", "0.500000"],
+      ["0.250000", "0.250000"],
+    ],
+  );
+  expect(found[1]?.speedup.median).toBeCloseTo(2, 6);
+  expect(found[0]?.runs.p90).toBeCloseTo(100, 6);
+  expect(isUnsteady(found)).toBe(false);
+});
+
+it("a machine on which whole rounds take more than twice as long is too busy", async () => {
+  const engine = engineTaking((_, run) => (run % 3 === 0 ? 9 : 3));
+  const { models: found } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
+  expect(isUnsteady(found)).toBe(true);
+  const spread = (low: number, high: number) => [{ milliseconds: { low, median: low, high } }];
+  expect(isUnsteady(spread(1, 2.1))).toBe(true);
+  expect(isUnsteady(spread(1, 1.9))).toBe(false);
+});
