@@ -7,7 +7,7 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, divideDims, multiplyDims, symbol } from "../tensor/dims.ts";
+import { type Dim, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
 import {
   type AxisLink,
   type AxisRule,
@@ -24,8 +24,8 @@ import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChang
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
-  const inner = box.slice(axis + 1).reduce((count, dim) => count * dim, 1);
-  const outer = box.slice(0, axis).reduce((count, dim) => count * dim, 1);
+  const inner = elementCount(box.slice(axis + 1));
+  const outer = elementCount(box.slice(0, axis));
   const size = box[axis] ?? 1;
   const found: number[] = [];
   for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) found.push((o * size + index) * inner + i);
@@ -154,13 +154,16 @@ const Reshape = defineOp<ReshapeSettings>({
       resize: (cut) => {
         const [x, now] = [cut.dims("in0"), cut.dims("out0")];
         // A dimension without a number is copied from the input, or left open: a shape that was put together at run time becomes a constant.
+        // Not one besides the other: a copied dimension may be 0, as that of an empty batch, and then nothing can be worked out.
         const shape = original.map((dim, axis) => {
           if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;
           const size = now[axis];
           if (typeof size === "number") return size;
           return size !== undefined && size === x[axis] && !s.allowZero ? 0 : -1;
         });
-        if (shape.filter((dim) => dim === -1).length > 1) return { shifts: { 1: shapeChange(original, now) } };
+        const opened = shape.some((dim, axis) => dim === -1 && original[axis] !== -1);
+        if ((opened && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
+          return { shifts: { 1: shapeChange(original, now) } };
         return { inputs: { 1: fromNumbers("int64", [shape.length], shape) } };
       },
     };

@@ -88,6 +88,47 @@ describe("every topology", () => {
   );
 });
 
+describe("an empty batch", () => {
+  const empty = async (model: Model): Promise<readonly (readonly number[])[]> => {
+    const session = await engine.load(model, { threads: 1 });
+    try {
+      return Object.values(await session.run({ x: fromNumbers("float32", [0, 3, 4], []) })).map(({ dims }) => dims);
+    } finally {
+      await session.release();
+    }
+  };
+
+  test.each([
+    [
+      "a shape of two open dimensions",
+      `graph (x: float32[batch, m, 4]) -> (y: float32[batch, k]) {
+  shape = Shape(x)
+  zero: int64[1] = [0]
+  one: int64[1] = [1]
+  four: int64[1] = [4]
+  n = Gather(shape, zero)
+  m = Gather(shape, one)
+  rest = Mul(m, four)
+  target = Concat(n, rest) {axis=0}
+  y = Reshape(x, target)
+}`,
+    ],
+    [
+      "two reshapes",
+      `graph (x: float32[batch, m, 4]) -> (y: float32[batch, k]) {
+  axis: int64[1] = [1]
+  a = Unsqueeze(x, axis)
+  y = Flatten(a)
+}`,
+    ],
+  ])("goes through %s as it did before", async (_, text) => {
+    const model = parseModel(`opset 21\n${text}`);
+    const before = await empty(model);
+    await simplify(model, {}, { engine });
+    expect(await empty(model)).toEqual(before);
+  });
+});
+
 describe("what is left", () => {
   test.each([
     [
@@ -218,6 +259,16 @@ describe("what is left", () => {
   y = Conv(a, w)
 }`,
       ["Pad", "Conv"],
+    ],
+    [
+      "the mean of means of integers, which are rounded, stays",
+      `graph (x: int32[2, 3]) -> (y: int32[]) {
+  last: int64[1] = [1]
+  first: int64[1] = [0]
+  a = ReduceMean(x, last) {keepdims=0}
+  y = ReduceMean(a, first) {keepdims=0}
+}`,
+      ["ReduceMean", "ReduceMean"],
     ],
     [
       "a product and its bias as Gemm, transposed by itself",

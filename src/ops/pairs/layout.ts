@@ -1,5 +1,6 @@
 /** Pairs that only move elements: transpositions, reshapes, slices, concatenations. */
 import type { Value } from "../../graph/graph.ts";
+import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
@@ -122,15 +123,18 @@ const mergedAround: Pair = {
   },
 };
 
-/** A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. */
+/**
+ * A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. Not both: beside a
+ * dimension of 0, as an empty batch has, nothing can be worked out.
+ */
 export function shapeFor(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
 ): readonly number[] | undefined {
   if (dims === undefined || out === undefined) return undefined;
   const target = out.map((dim, axis) => (isSymbolic(dim) ? (dim === dims[axis] ? 0 : -1) : dim));
-  const fixedZero = out.includes(0);
-  return fixedZero || target.filter((dim) => dim === -1).length > 1 ? undefined : target;
+  const open = target.filter((dim) => dim === -1).length;
+  return out.includes(0) || open > 1 || (open === 1 && target.includes(0)) ? undefined : target;
 }
 
 const concats: Pair = {
@@ -320,6 +324,9 @@ const reducedTwice: Pair = {
     if (!alone || x === undefined || dims === undefined || between === undefined) return undefined;
     const [inner, outer] = [axesOf(firstSite, dims.length), axesOf(secondSite, between.length)];
     if (inner === undefined || outer === undefined || inner.length === 0 || outer.length === 0) return undefined;
+    // A mean of integers is rounded, and the mean of rounded means is another.
+    const type = firstSite.inputs[0]?.type;
+    if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
     const keeps = [firstSite, secondSite].map((site) => integer(site, "keepdims", 1) !== 0);
     if (keeps[0] !== keeps[1]) return undefined;
     const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
