@@ -56,6 +56,8 @@ export const detailsScript = `
     for (const [[from, to], path] of drawnLines) path.classList.toggle("near", from === index || to === index);
     panel.hidden = index === undefined;
     if (index !== undefined) details();
+    // The details take room from the picture, perhaps the very place.
+    if (index !== undefined && !within(graph.boxes[index], seen(0))) show(index);
     move();
   }
   function list(title, lines) {

@@ -45,7 +45,7 @@ export const drawScript = `
     const size = printing ? 13 : Math.max(12, 12 / place.scale);
     for (const [index, text] of [...framesLayer.querySelectorAll("text")].entries()) {
       const frame = graph.frames[index];
-      text.setAttribute("font-size", size.toFixed(1));
+      text.style.fontSize = size.toFixed(1) + "px";
       text.style.display = frame.height > 1.2 * size ? "" : "none";
       text.setAttribute("y", (frame.y + size).toFixed(1));
       text.setAttribute("x", (frame.x - size / 2).toFixed(1));

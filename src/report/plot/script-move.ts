@@ -6,6 +6,8 @@ export const moveScript = `
     scheduled = true;
     requestAnimationFrame(() => {
       scheduled = false;
+      // On paper the whole graph lies as it is; a window that changes its size for that moves nothing.
+      if (printing) return;
       scene.setAttribute("transform", "translate(" + place.x + " " + place.y + ") scale(" + place.scale + ")");
       render();
     });

@@ -5,7 +5,7 @@ const shade = (index: number): string =>
   `.heat${index} { fill-opacity: ${(0.1 + (0.9 * (index + 1)) / 8).toFixed(2)}; }`;
 
 export const plotStyle = `${tokens}
-:root { --layer: #fffefb; --trained: #e9f0e6; --compute: #f3efe6; --move: #fdfcfa; --removed: #b5573f; --edge: #bdb8ae; --frame: #f6f3ec; }
+:root { --layer: #fffefb; --trained: #e9f0e6; --compute: #f3efe6; --move: #fdfcfa; --removed: #b5573f; --edge: #bdb8ae; --frame: #f9f7f3; }
 @media (prefers-color-scheme: dark) { :root { --layer: #1d2226; --trained: #232a20; --compute: #25231e; --move: #171613; --removed: #e08a6d; --edge: #6a665b; --frame: #1c1b18; } }
 html, body { height: 100%; }
 body { margin: 0; display: grid; grid-template: auto minmax(0, 1fr) / minmax(0, 1fr) auto; height: 100dvh; background: var(--paper); color: var(--ink); font: 14px/1.45 var(--sans); }
@@ -30,7 +30,7 @@ text.facts { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-n
 .heat { fill: var(--accent); } ${Array.from({ length: 8 }, (_, index) => shade(index)).join(" ")}
 path.gone { fill: url(#gone); } .gone-ground { fill: var(--paper); fill-opacity: .82; } .gone-line { fill: var(--removed); }
 .far text.note, .far text.facts, .far text.title { display: none; }
-.frame rect { fill: var(--frame); stroke: var(--line); } .frame text { font: 600 12px var(--sans); font-size: inherit; fill: var(--soft); text-anchor: end; }
+.frame rect { fill: var(--frame); stroke: var(--line); } .frame text { font: 600 12px var(--sans); fill: var(--soft); text-anchor: end; } .far .body, .far .frame rect { stroke: var(--edge); }
 #sketch .edge { stroke-width: 2; } #sketch .layer .body { fill: var(--accent); fill-opacity: .7; } #sketch .compute .body, #sketch .trained .body { stroke: var(--edge); stroke-width: 2; }
 nav { flex-basis: 100%; font-size: .86rem; color: var(--soft); } nav[hidden] { display: none; } nav b { font-weight: 600; color: var(--ink); } nav button, aside .enter { font: inherit; color: var(--accent); background: none; border: 0; padding: .2rem 0; cursor: pointer; text-decoration: underline; } aside .enter { display: block; }
 aside dl { margin: 0; } aside dt { font: .92em/1.5 var(--mono); } aside dd { margin: 0 0 .35rem .9rem; } aside dd.refused { color: var(--soft); }
