@@ -3,6 +3,7 @@ import { decodeImage, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
+import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
 
@@ -121,7 +122,7 @@ export function fitStored(
   });
   const size = fitted[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];
-  const data = new Uint8Array(dims.reduce((product, dim) => product * dim, 1));
+  const data = new Uint8Array(elementCount(dims));
   fitted.forEach((one, sample) => {
     data.set(one.data, sample * one.data.length);
   });

@@ -17,7 +17,7 @@ import { mergeGraph } from "../graph/merge.ts";
 import type { Model } from "../graph/model.ts";
 import { raiseOpset, setBatch } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { fixedDims } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, crossEntropy, firstOutput, type Loss, type LossScope } from "../train/loss.ts";
 
 export interface DistillationOptions {
@@ -113,8 +113,7 @@ async function beside(scope: LossScope, reference: Model | string): Promise<Valu
 /** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
-  const count = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
-  if (from === undefined || to === undefined || count(from) !== count(to)) {
+  if (from === undefined || to === undefined || elementCount(from) !== elementCount(to)) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
       `The teacher's input "${wanted.name}" does not fit the student's "${own.name}".`,

@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
-import { dimsText } from "../tensor/dims.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
 import { isPacked, pack } from "../tensor/packed.ts";
 import type { Dense } from "../tensor/types.ts";
 import {
@@ -157,12 +157,16 @@ function slices(
   dense: Dense,
   axis: number | undefined,
 ): { readonly axis: number | undefined; readonly outer: number; readonly channels: number; readonly inner: number } {
-  const product = (dims: readonly number[]) => dims.reduce((count, dim) => count * dim, 1);
-  if (axis === undefined) return { axis, outer: 1, channels: 1, inner: product(dense.dims) };
+  if (axis === undefined) return { axis, outer: 1, channels: 1, inner: elementCount(dense.dims) };
   const at = axis < 0 ? axis + dense.dims.length : axis;
   const channels = dense.dims[at];
   if (!Number.isInteger(at) || channels === undefined) {
     throw new PithError("E_USAGE", `${dense.type}${dimsText(dense.dims)} has no axis ${axis}.`);
   }
-  return { axis: at, outer: product(dense.dims.slice(0, at)), channels, inner: product(dense.dims.slice(at + 1)) };
+  return {
+    axis: at,
+    outer: elementCount(dense.dims.slice(0, at)),
+    channels,
+    inner: elementCount(dense.dims.slice(at + 1)),
+  };
 }

@@ -60,15 +60,14 @@ const Gather = defineOp<{ readonly axis: number }>({
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const dims = fixed(x);
-    const size = (shape: readonly number[]): number => shape.reduce((count, dim) => count * dim, 1);
-    const picked = size(fixed(indices));
+    const picked = elementCount(fixed(indices));
     const places = emit.Cast([indices], { to: 7 });
     if (s.axis === 0) {
       const rows = reshapeTo(emit, up, [picked, ...dims.slice(1)]);
       const at = reshapeTo(emit, places, [picked, 1]);
       return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), at, rows], { reduction: "add" })];
     }
-    const [before, after] = [size(dims.slice(0, s.axis)), size(dims.slice(s.axis + 1))];
+    const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
     const at = emit.Expand([reshapeTo(emit, places, [1, picked, 1]), integersConstant(emit, [before, picked, after])]);
     const zeros = filled(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
     const parts = reshapeTo(emit, up, [before, picked, after]);

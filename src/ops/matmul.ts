@@ -7,7 +7,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, sameDims } from "../tensor/dims.ts";
+import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -71,7 +71,7 @@ function matmulGradient(
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
     // One matrix on the right for all rows of the left: flatten the stack.
-    const stack = dimsA.slice(0, -1).reduce((count, dim) => count * dim, 1);
+    const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     const dA = wanted(0) ? emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }) : undefined;
     const dB = wanted(1) ? emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }) : undefined;

@@ -6,6 +6,7 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
 import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import {
@@ -64,9 +65,8 @@ const MaxPool = defineOp<Window>({
     const pads = explicitPads(s, dims.slice(2));
     const settings = { kernel_shape: kernel, strides, dilations, pads, ceil_mode: s.ceil ? 1 : 0 };
     const [, indices] = emit.many("MaxPool", [x], settings, 2);
-    const size = (shape: readonly number[]): number => shape.reduce((count, dim) => count * dim, 1);
-    const flat = (value: typeof up) => reshapeTo(emit, value, [size(fixed(up))]);
-    const zeros = filled(emit, typeOf(x), [size(dims)], 0);
+    const flat = (value: typeof up) => reshapeTo(emit, value, [elementCount(fixed(up))]);
+    const zeros = filled(emit, typeOf(x), [elementCount(dims)], 0);
     const scattered = emit.ScatterElements([zeros, flat(indices), flat(up)], { axis: 0, reduction: "add" });
     return [reshapeTo(emit, scattered, dims)];
   },
@@ -137,7 +137,7 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       if (x === undefined || y === undefined || up === undefined) return [];
       const dims = fixed(x);
       if (name === "GlobalAveragePool") {
-        const places = dims.slice(2).reduce((count, dim) => count * dim, 1);
+        const places = elementCount(dims.slice(2));
         return [emit.Expand([emit.Div([up, scalar(emit, typeOf(x), places)]), integersConstant(emit, dims)])];
       }
       const reached = emit.CastLike([emit.Equal([x, y]), x]);

@@ -24,7 +24,7 @@ import type { Model } from "../graph/model.ts";
 import type { Affine } from "../ops/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { fixedDims } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { heldValues } from "./held.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
@@ -179,7 +179,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
 
 function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
   const dims = fixedDims(layer.bias?.type?.dims);
-  const fits = dims !== undefined && dims.reduce((count, dim) => count * dim, 1) === bias.length;
+  const fits = dims !== undefined && elementCount(dims) === bias.length;
   const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
   if (layer.bias !== undefined && layer.bias.uses.size === 1 && fits) {
     layer.bias.tensor = tensor;
@@ -200,9 +200,9 @@ function scaled(dense: Dense, layer: Layer, factors: Float64Array): Dense<"float
   const values = toFloat64(dense);
   const { out, in: inAxis, groups } = layer.role;
   const size = dense.dims[out] ?? 1;
-  const inner = dense.dims.slice(out + 1).reduce((count, dim) => count * dim, 1);
+  const inner = elementCount(dense.dims.slice(out + 1));
   const perGroup = factors.length / size;
-  const innerIn = dense.dims.slice(inAxis + 1).reduce((count, dim) => count * dim, 1);
+  const innerIn = elementCount(dense.dims.slice(inAxis + 1));
   const inputsPerGroup = (dense.dims[inAxis] ?? 1) / groups;
   const data = new Float32Array(values.length);
   for (let index = 0; index < data.length; index++) {

@@ -7,7 +7,7 @@
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
 import { svd } from "../math/svd.ts";
-import { stridesOf } from "../tensor/dims.ts";
+import { elementCount, stridesOf } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
 
 export type Mask = Uint8Array;
@@ -78,7 +78,7 @@ export interface Channels {
 export function channelsAlong(dims: readonly number[], axis: number): Channels {
   const inner = stridesOf(dims)[axis] ?? 1;
   const count = dims[axis] ?? 1;
-  const whole = dims.reduce((product, dim) => product * dim, 1);
+  const whole = elementCount(dims);
   return { outer: whole === 0 ? 0 : whole / (count * inner), count, inner };
 }
 

@@ -4,7 +4,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { dimsText, fixedDims } from "../tensor/dims.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /** What a loss is built with. */
@@ -50,7 +50,7 @@ export function asRows(
       `"${logits.name}" must be [batch, …, classes], got ${dimsText(logits.type?.dims)}.`,
     );
   }
-  const count = dims.slice(0, -1).reduce((product, dim) => product * dim, 1);
+  const count = elementCount(dims.slice(0, -1));
   const flat = dims.length === 2 ? logits : emit.Reshape([logits, emit.constant(int64([2], [count, classes]))]);
   // Losses are computed in float32, whatever the model computes in: 1 is TensorProto.FLOAT.
   return { rows: logits.type?.type === "float32" ? flat : emit.Cast([flat], { to: 1 }), count, classes };
