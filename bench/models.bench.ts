@@ -17,7 +17,7 @@ import { moduleBeside } from "../src/job/job.ts";
 import { runJob } from "../src/job/run.ts";
 import { shared } from "../test/shared.ts";
 import type modelJob from "./lib/model-job.ts";
-import { type Outcome, type Row, readRow, type Step, steps } from "./lib/model-job.ts";
+import { lookingForData, type Outcome, type Row, readRow, type Step, steps } from "./lib/model-job.ts";
 import { heading, line, table } from "./lib/print.ts";
 
 const seed = 0;
@@ -62,12 +62,14 @@ process.once("SIGINT", () => interrupted.abort());
 async function through(path: string): Promise<readonly Row[]> {
   const rows: Row[] = [];
   let left: readonly Step[] = wanted;
+  let notRun: string | undefined;
   while (left.length > 0) {
     const [first = "inspect"] = left;
     let at: Step | undefined;
+    let looking = false;
     const stopper = new AbortController();
     let slow = setTimeout(() => stopper.abort(), longestStep * 1000);
-    const input = { path, steps: left, labelled, seed };
+    const input = { path, steps: left, labelled, notRun, seed };
     try {
       await runJob<typeof modelJob>(moduleBeside(import.meta.url, "./lib/model-job"), input, {
         name: path,
@@ -77,6 +79,7 @@ async function through(path: string): Promise<readonly Row[]> {
             clearTimeout(slow);
             slow = setTimeout(() => stopper.abort(), longestStep * 1000);
             at = steps.find((step) => step === event.name);
+            looking = event.name === lookingForData;
           } else if (event.kind === "log" && event.id === "row") {
             rows.push(readRow(event.text));
           }
@@ -85,9 +88,14 @@ async function through(path: string): Promise<readonly Row[]> {
       return rows;
     } catch (error) {
       if (interrupted.signal.aborted) return rows;
+      const failed = failure(error, stopper.signal.aborted);
+      if (looking && notRun === undefined && (failed.outcome === "crashed" || failed.outcome === "too slow")) {
+        notRun = `the runtime is not asked again: ${failed.note}`;
+        continue;
+      }
       // Without a step under way the model itself could not be opened or run: no other step would fare better.
       const given = at === undefined ? left : [at];
-      for (const step of given) rows.push({ step, seconds: Number.NaN, ...failure(error, stopper.signal.aborted) });
+      for (const step of given) rows.push({ step, seconds: Number.NaN, ...failed });
       left = left.slice(at === undefined ? left.length : left.indexOf(at ?? first) + 1);
     } finally {
       clearTimeout(slow);
@@ -167,6 +175,6 @@ table(
 const sum = [...faults.values()].reduce((total, count) => total + count, 0);
 if (measured < paths.length) line(`\nStopped: ${paths.length - measured} of ${paths.length} models were not measured.`);
 line(
-  `\n${measured} models, ${cells.length} steps: ${sum} faults${sum === 0 ? "" : " (internal, wrong, crashed, too slow)"}`,
+  `\n${measured} models, ${cells.length} steps: ${sum} ${sum === 1 ? "fault" : "faults"}${sum === 0 ? "" : " (internal, wrong, crashed, too slow)"}`,
 );
 process.exitCode = sum === 0 ? 0 : 1;
