@@ -150,6 +150,12 @@ function perSample(
   measure: (own: Scores, original: Scores, position: number) => number,
 ): Float64Array {
   const { name, samples, width, classes } = pair(outputs, original, options);
+  // Of one number there is nothing to choose: any two models would agree.
+  if (width === 1) {
+    throw new PithError("E_DATA", `"${name}" is one number a sample: there are no classes to agree on.`, {
+      hint: "Signal to noise holds numbers against numbers.",
+    });
+  }
   // Without a class axis to speak of, all elements of a sample are its scores.
   const whole = classes > 1 ? width / classes : 1;
   const own = scoresFor(answer(outputs, name), samples, samples * whole);

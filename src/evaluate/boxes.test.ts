@@ -34,6 +34,20 @@ test("the same boxes overlap wholly, a lost one counts as nothing, a moved one f
   expect(figure(found(sure, [0, 0, 10, 10, 1, 0, 11, 10, 52, 50, 62, 60]))).toBeCloseTo((1 + 80 / 120) / 2, 6);
 });
 
+test("boxes as centre and size, and boxes without an area, overlap with themselves", () => {
+  const centres = found(sure, [5, 5, 10, 2, 6, 5, 10, 2, 55, 55, 10, 10]);
+  expect(boxOverlap().reduce(boxOverlap().rows(centres, centres))).toBe(1);
+  expect(detections(centres)[0]?.[1]?.box).toEqual([0, 4, 10, 6]);
+  const points = found(sure, [1, 1, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5]);
+  expect(boxOverlap().reduce(boxOverlap().rows(points, points))).toBe(1);
+});
+
+test("what counts as background is the original's, also where the other model's scores no longer add up", () => {
+  const drifted = found([0.1, 0.9, 0.2, 0.8, 0.97, 0.08]);
+  const original = found([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]);
+  expect(boxOverlap().reduce(boxOverlap().rows(drifted, original))).toBe(1);
+});
+
 test("where neither finds anything nothing is lost", () => {
   const nothing = found([1, 0, 1, 0, 1, 0]);
   expect(boxOverlap().reduce(boxOverlap().rows(nothing, nothing))).toBe(1);

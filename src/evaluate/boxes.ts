@@ -1,9 +1,10 @@
 /**
  * Figures for detectors: do the boxes that a changed model finds lie where the original's do?
  *
- * A detector answers with boxes [images, candidates, 4] (x1 y1 x2 y2) and scores [images, candidates, classes]. Where the scores of a
- * candidate add up to 1 over the classes (softmax), class 0 is the background, as in SSD and its kin. What is found are the candidates above a
- * threshold that no better one of the same class covers (non-maximum suppression). The boxes of both models are matched one to one by
+ * A detector answers with boxes [images, candidates, 4] and scores [images, candidates, classes]. Boxes are corners (x1 y1 x2 y2), or centre and
+ * size (x y w h) where they are no corners: x2 < x1 somewhere. Where the scores of every candidate add up to 1 over the classes (softmax), class 0
+ * is the background, as in SSD and its kin. Both are read off the original, and hold for the other model too. What is found are the candidates
+ * above a threshold that no better one of the same class covers (non-maximum suppression). The boxes of both models are matched one to one by
  * intersection over union, IoU = |A ∩ B| / |A ∪ B|.
  */
 import { PithError } from "../errors.ts";
@@ -22,8 +23,9 @@ export interface Detection {
   readonly class: number;
 }
 
-/** Area that two boxes share over the area that they cover; 0 where neither has an area. */
+/** Area that two boxes share over the area that they cover; 1 for the same box, 0 for two others without an area. */
 export function intersectionOverUnion(a: Box, b: Box): number {
+  if (a.every((corner, index) => corner === b[index])) return 1;
   const width = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
   const height = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
   const shared = width * height;
@@ -95,8 +97,32 @@ export interface BoxOptions {
   readonly threshold?: number;
 }
 
+/** How a detector's outputs are meant. */
+interface BoxForm {
+  readonly centres: boolean;
+  /** The first class that is no background. */
+  readonly first: number;
+}
+
+function formOf(outputs: Batch, options: BoxOptions): BoxForm {
+  const boxes = outputNamed(outputs, options.boxes ?? "boxes");
+  const scores = outputNamed(outputs, options.scores ?? "scores");
+  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
+  const classes = scores.dims[2] ?? 1;
+  let centres = false;
+  for (let at = 0; at + 3 < places.length; at += 4) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = places.subarray(at, at + 4);
+    centres ||= x2 < x1 || y2 < y1;
+  }
+  return { centres, first: classes > 1 && addUpToOne(values, classes) ? 1 : 0 };
+}
+
 /** What a detector finds in each image of a batch. @throws PithError E_DATA if it has no such outputs. */
 export function detections(outputs: Batch, options: BoxOptions = {}): readonly (readonly Detection[])[] {
+  return detectionsIn(outputs, options, formOf(outputs, options));
+}
+
+function detectionsIn(outputs: Batch, options: BoxOptions, form: BoxForm): readonly (readonly Detection[])[] {
   const { threshold = 0.5 } = options;
   const boxes = outputNamed(outputs, options.boxes ?? "boxes");
   const scores = outputNamed(outputs, options.scores ?? "scores");
@@ -109,7 +135,7 @@ export function detections(outputs: Batch, options: BoxOptions = {}): readonly (
     );
   }
   const [places, values] = [toFloat64(boxes), toFloat64(scores)];
-  const first = classes > 1 && addUpToOne(values, classes) ? 1 : 0;
+  const { first, centres } = form;
   return Array.from({ length: images }, (_, image) => {
     const found: Detection[] = [];
     for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
@@ -119,8 +145,9 @@ export function detections(outputs: Batch, options: BoxOptions = {}): readonly (
       }
       const score = values[candidate * classes + best] ?? 0;
       if (!(score >= threshold)) continue;
-      const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
-      found.push({ box: [x1, y1, x2, y2], score, class: best });
+      const [a = 0, b = 0, c = 0, d = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
+      const box: Box = centres ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
+      found.push({ box, score, class: best });
     }
     return suppressOverlaps(found);
   });
@@ -153,7 +180,8 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
     columns: 2,
     truth: "original",
     rows(outputs, original) {
-      const [ours, theirs] = [detections(outputs, options), detections(original, options)];
+      const form = formOf(original, options);
+      const [ours, theirs] = [detectionsIn(outputs, options, form), detectionsIn(original, options, form)];
       if (ours.length !== theirs.length)
         throw new PithError(
           "E_DATA",

@@ -35,8 +35,9 @@ export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number | Mi
   return xx === 0 || yy === 0 ? new Miss("a constant has no correlation") : xy / Math.sqrt(xx * yy);
 }
 
-/** Spearman's rank correlation, ties shared; a Miss where one series is constant. */
+/** Spearman's rank correlation, ties shared; a Miss where one series is constant or holds NaN. */
 export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
+  if ([x, y].some((values) => Array.prototype.some.call(values, Number.isNaN))) return new Miss("NaN has no rank");
   return pearson(ranks(x), ranks(y));
 }
 

@@ -43,7 +43,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
       for (let index = 0; index < width; index++)
         own[index] = (own[index] ?? 0) + (given[position * width + index] ?? 0);
     }
-    const length = Math.hypot(...own);
+    const length = Math.sqrt(product(own, 0, own, 0, width));
     if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
   }
   return { samples, width, values };
@@ -66,9 +66,7 @@ export function cosine(options: MetricOptions = {}): Metric {
     interval: "mean",
     rows(outputs, original, batch) {
       const { ours, theirs } = pair(outputs, original, batch, options);
-      return Float64Array.from({ length: ours.samples }, (_, sample) =>
-        product(ours.values, sample * ours.width, theirs.values, sample * ours.width, ours.width),
-      );
+      return Float64Array.from({ length: ours.samples }, (_, sample) => cosineOf(ours, theirs, sample));
     },
     reduce: (rows) => moments(rows).mean,
   };
@@ -76,8 +74,8 @@ export function cosine(options: MetricOptions = {}): Metric {
 
 /**
  * The share of a sample's k nearest neighbours (by cosine, among the other samples) that it keeps, averaged over samples: what a search
- * would return. With k or fewer other samples every figure is 1, so it takes more.
- * @throws PithError E_OPTION for a k below 1, E_DATA when measured on k + 1 samples or fewer.
+ * would return.
+ * @throws PithError E_OPTION for a k below 1, E_DATA when measured on fewer than 4 k samples.
  */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
@@ -101,10 +99,10 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       return rows;
     },
     gathered(collected, samples) {
-      if (samples <= k + 1)
+      if (samples < leastSamples(k))
         throw new PithError(
           "E_DATA",
-          `The ${k} nearest neighbours of a sample are told among ${k + 2} or more samples, got ${samples}.`,
+          `The ${k} nearest neighbours of a sample are told among ${leastSamples(k)} or more samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {
@@ -116,13 +114,29 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   };
 }
 
+/** Among few samples any k are nearly the same k: with four times as many, chance alone keeps about a quarter. */
+export function leastSamples(k: number): number {
+  return 4 * k;
+}
+
+/** Cosine of a sample's two vectors; two vectors of zeros are alike. */
+export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
+  const { width } = ours;
+  const start = sample * width;
+  const isZero = ({ values }: Embeddings): boolean =>
+    values.subarray(start, start + width).every((value) => value === 0);
+  if (isZero(ours) && isZero(theirs)) return 1;
+  return product(ours.values, start, theirs.values, start, width);
+}
+
 /** The k samples whose vectors lie nearest to one; of equals the first. `which`: 0 for the model's vectors, 1 for the original's. */
 function nearest(collected: Float64Array, sample: number, k: number, width: number, which: 0 | 1): number[] {
   const place = (index: number): number => (2 * index + which) * width;
   const best: { readonly index: number; readonly near: number }[] = [];
   for (let index = 0; index < collected.length / width / 2; index++) {
     if (index === sample) continue;
-    const near = product(collected, place(sample), collected, place(index), width);
+    const cosine = product(collected, place(sample), collected, place(index), width);
+    const near = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
     if (best.length === k && near <= (best.at(-1)?.near ?? 0)) continue;
     const at = best.findIndex((other) => near > other.near);
     best.splice(at < 0 ? best.length : at, 0, { index, near });

@@ -120,8 +120,18 @@ export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate
       rows.length,
     );
   }
-  if (metric.interval !== undefined) return meanInterval(rows);
-  return bootstrap(rows, metric.columns, (drawn) => metric.reduce(drawn), seed);
+  if (metric.interval !== undefined) return within(metric, meanInterval(rows));
+  return within(
+    metric,
+    bootstrap(rows, metric.columns, (drawn) => metric.reduce(drawn), seed),
+  );
+}
+
+/** A share lies between 0 and 1, whatever the normal distribution leaves open. */
+function within({ unit }: Metric, { value, low, high, count }: Estimate): Estimate {
+  return unit === "share"
+    ? { value, low: Math.max(0, low), high: Math.min(1, high), count }
+    : { value, low, high, count };
 }
 
 function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Array): Estimate {

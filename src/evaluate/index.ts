@@ -13,7 +13,7 @@ export {
 } from "./boxes.ts";
 export { type Comparison, compare, compareRows, type Goal, judge, type Pairs, type Verdict } from "./compare.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
-export { cosine, type Embeddings, embeddings, neighbourOverlap } from "./embedding.ts";
+export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
 export { guessPreprocessing, imageInput, type PreprocessingGuess, type PreprocessingScore } from "./guess.ts";
 export {

@@ -84,9 +84,13 @@ describe("intervals", () => {
 
   it("are chosen by the rows: Wilson's only where all are 0 or 1", () => {
     expect(estimate(accuracy(), Float64Array.of(1, 0, 1, 1))).toEqual(wilson(3, 4));
-    expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual(meanInterval(Float64Array.of(1, 0.5, 1)));
+    const { low, ...mean } = meanInterval(Float64Array.of(1, 0.5, 1));
+    expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual({ ...mean, low, high: 1 });
+    expect(mean.high).toBeGreaterThan(1);
     const { value, count } = estimate(perplexity(), Float64Array.of(2, 1, 4, 2));
     expect([value, count]).toEqual([Math.exp(2), 2]);
+    // Two samples bound nothing that has no formula of its own.
+    expect(estimate(perplexity(), Float64Array.of(2, 1, 2, 1))).toMatchObject({ high: Number.POSITIVE_INFINITY });
   });
 });
 

@@ -13,6 +13,9 @@ import type { Estimate } from "./types.ts";
 /** The 97.5 % quantile of the normal distribution: 95 % lie between −z and z. */
 export const z95 = 1.959963984540054;
 
+/** With fewer samples a bootstrap tells nothing. */
+const fewestSamples = 8;
+
 /** Resamples of a bootstrap: the ends of a 95 % interval are then the 50th value from either side. Fewer where samples are many. */
 const mostResamples = 2000;
 const fewestResamples = 200;
@@ -44,7 +47,8 @@ export function meanInterval(values: Float64Array): Estimate {
 }
 
 /**
- * Any reduction of rows with its percentile bootstrap 95 % interval: samples are drawn with replacement, 2,000 times.
+ * Any reduction of rows with its percentile bootstrap 95 % interval: samples are drawn with replacement, 2,000 times. Of fewer than 8 samples
+ * the interval is unbounded.
  * @param rows samples × columns, row-major.
  */
 export function bootstrap(
@@ -82,6 +86,8 @@ function resample(
 ): [low: number, high: number] {
   const count = (series[0]?.length ?? 0) / columns;
   requireSamples(count);
+  // Drawing from next to nothing gives next to nothing back: the interval would be narrow by chance.
+  if (count < fewestSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
   const drawn = series.map((rows) => new Float64Array(rows.length));
   const values = new Float64Array(Math.max(fewestResamples, Math.min(mostResamples, Math.floor(mostDraws / count))));

@@ -12,8 +12,8 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { takeIndices } from "../tensor/take.ts";
-import type { Batch } from "../tensor/types.ts";
-import { embeddings } from "./embedding.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { cosineOf, embeddings } from "./embedding.ts";
 import type { MetricOptions } from "./metrics.ts";
 import { createRunner } from "./run.ts";
 
@@ -33,7 +33,7 @@ export interface InvarianceOptions extends MetricOptions {
 }
 
 /**
- * Runs samples in batches and alone, and compares the answers. A Miss for a model that takes one sample at a time.
+ * Runs samples in batches and alone, and compares the answers. A Miss for a model that takes one sample at a time, or data with one sample.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
  * const alone = await batchInvariance(createEngine(), model, data);
@@ -49,23 +49,23 @@ export async function batchInvariance(
   const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
   const runner = await createRunner(engine, model, dataset.name);
-  let [done, sum, worst] = [0, 0, 1];
+  let [done, sum, worst, largest] = [0, 0, 1, 0];
   try {
     for await (const read of dataset.batches({ size: batch })) {
       if (signal?.aborted === true)
         throw new PithError("E_STOPPED", "The evaluation was stopped.", { cause: signal.reason });
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
+      largest = Math.max(largest, sampleCount(read, dataset.name));
       const together = embeddings(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
         const own = withoutPadding(mapColumns(read, (dense) => sliceRows(dense, sample, sample + 1)));
         const alone = embeddings(await runner.run(own), own, options);
-        let product = 0;
-        for (let index = 0; index < alone.width; index++) {
-          product += (alone.values[index] ?? 0) * (together.values[sample * together.width + index] ?? 0);
-        }
-        sum += product;
-        worst = Number.isNaN(product) ? product : Math.min(worst, product);
+        const { width } = together;
+        const values = together.values.subarray(sample * width, (sample + 1) * width);
+        const same = cosineOf(alone, { samples: 1, width, values }, 0);
+        sum += same;
+        worst = Number.isNaN(same) ? same : Math.min(worst, same);
       }
       done += count;
     }
@@ -73,7 +73,13 @@ export async function batchInvariance(
     await runner.release();
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  if (largest < 2) return new Miss("the data has one sample: it has no company");
   return { samples: done, worst, mean: sum / done };
+}
+
+/** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */
+function isSequence({ type, dims }: Dense): boolean {
+  return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));
 }
 
 /** One sample with the positions left out that its "attention_mask" does not count. */
@@ -84,6 +90,6 @@ function withoutPadding(sample: Batch): Batch {
   const counted = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
   if (counted.length === length || counted.length === 0) return sample;
   return mapColumns(sample, (dense) =>
-    dense.dims.length > 1 && dense.dims[1] === length ? takeIndices(dense, 1, counted) : dense,
+    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, counted) : dense,
   );
 }

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
+import { simplify } from "../passes/index.ts";
 import { quantize } from "../quantize/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
@@ -62,6 +63,30 @@ test.each(["weights", "dynamic"] as const)("layers are found again after %s quan
     expect(signalToNoise).toBeGreaterThan(20);
     expect(signalToNoise).toBeLessThan(80);
   }
+});
+
+test("a layer that took in what followed it is compared behind that", async () => {
+  const before = parseModel(`opset 17
+graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
+  a.weight: float32[4, 3] = ${numbers(4, 3)}
+  a.bias: float32[3] = [5, -5, 50]
+  h = MatMul(x, a.weight)
+  s = Add(h, a.bias)
+  y = Relu(s)
+}`);
+  const after = before.clone();
+  await simplify(after);
+  expect([...after.graph.nodes()].map(({ op }) => op)).toEqual(["Gemm", "Relu"]);
+  const { layers, misses } = await compareLayers(engine, before, after, data);
+  expect(misses).toEqual([]);
+  expect(layers[0]?.signalToNoise).toBeGreaterThan(100);
+});
+
+test("values of the same name at other layers are no pairs", async () => {
+  const renamed = parseModel(network.replaceAll(/\bh\b/g, "q").replaceAll(/\by\b/g, "h").replaceAll(/\bq\b/g, "y"));
+  const { layers, misses } = await compareLayers(engine, parseModel(network), renamed, data);
+  expect(layers).toEqual([]);
+  expect(misses.map(({ at }) => at).sort()).toEqual(["a", "b"]);
 });
 
 test("a layer that was cut cannot be compared, and says so", async () => {

@@ -1,11 +1,12 @@
 /**
  * Where a changed model departs from its original: signal to noise at the output of every layer, on the same samples.
  *
- * A layer's output is found in the changed model by its name, or as the output of the layer of that name. What is no float there (an
- * integer product before it is scaled back) or has other dimensions (channels were cut) cannot be compared, and is listed. An error is
- * carried on: the first layer with few decibels is to blame, not those after it. Sums are in float64.
+ * What is compared is a value that has the same name in both models and lies at the layer of that name or shortly behind it: its output; or,
+ * where a clean-up put what follows into the layer, the output of what followed; or, where a layer became several nodes, the output of the last.
+ * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on: the
+ * first layer with few decibels is to blame, not those after it. Sums are in float64.
  */
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -55,12 +56,12 @@ export async function compareLayers(
   if (pairs.length === 0) return { layers: [], misses };
   const sums = new Map(pairs.map(({ layer }) => [layer, new Difference()]));
   const models = [
-    withOutputs(original, [...new Set(pairs.map(({ before }) => before))]),
-    withOutputs(candidate, [...new Set(pairs.map(({ after }) => after))]),
+    withOutputs(original, [...new Set(pairs.map(({ name }) => name))]),
+    withOutputs(candidate, [...new Set(pairs.map(({ name }) => name))]),
   ];
   await overSamples(engine, models, dataset, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { layer, before, after } of pairs) {
-      const [reference, other] = [first[before], second[after]];
+    for (const { layer, name } of pairs) {
+      const [reference, other] = [first[name], second[name]];
       if (reference !== undefined && other !== undefined) sums.get(layer)?.add(reference, other);
     }
   });
@@ -74,32 +75,49 @@ export async function compareLayers(
 
 interface Pair {
   readonly layer: string;
-  /** Names of the layer's output in the original and in the candidate. */
-  readonly before: string;
-  readonly after: string;
+  /** The value's name in both. */
+  readonly name: string;
 }
 
+/** Nodes that a layer may have become, or that may have gone into it: scales, casts, a bias, normalization, an activation. */
+const mostNodesBehind = 8;
+
 function pairsOf(original: Model, candidate: Model, misses: Miss[]): readonly Pair[] {
-  const inference = infer(candidate);
-  const byName = new Map(layersOf(candidate, inference).map((layer) => [layer.name, layer]));
-  const isFloat = (value: Value | undefined): value is Value =>
-    value !== undefined && floats.has(inference.operand(value)?.type ?? "string");
-  return layersOf(original, infer(original)).flatMap((layer): Pair[] => {
-    const before = outputOf(layer);
-    if (before === undefined) return [];
-    const same = candidate.graph.ownValue(before.name);
-    const kept = same?.producer === undefined ? undefined : same;
+  const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
+  const byName = new Map(layersOf(candidate, after).map((layer) => [layer.name, layer]));
+  const isFloat = (value: Value, inference: Inference): boolean =>
+    floats.has(inference.operand(value)?.type ?? "string");
+  return layersOf(original, before).flatMap((layer): Pair[] => {
     const own = byName.get(layer.name);
-    const after = isFloat(kept) ? kept : own === undefined ? undefined : outputOf(own);
-    if (isFloat(after)) return [{ layer: layer.name, before: before.name, after: after.name }];
-    const reason = after === undefined ? "the model has no such layer" : "its output is no float in the model";
-    misses.push(new Miss(reason, layer.name));
+    if (own === undefined) {
+      misses.push(new Miss("the model has no such layer", layer.name));
+      return [];
+    }
+    const [theirs, ours] = [behind(layer), behind(own)];
+    // The nearest to the layer in the model as it is now.
+    for (const [name, value] of ours) {
+      const same = theirs.get(name);
+      if (same !== undefined && isFloat(value, after) && isFloat(same, before)) return [{ layer: layer.name, name }];
+    }
+    misses.push(new Miss("no value at it has the same name in both models, and is a float", layer.name));
     return [];
   });
 }
 
-function outputOf({ node }: Layer): Value | undefined {
-  return node.graph.parent === undefined ? node.outputs[0] : undefined;
+/** A layer's output and what is made of it along the way on which one value follows another, nearest first. */
+function behind({ node }: Layer): ReadonlyMap<string, Value> {
+  const found = new Map<string, Value>();
+  let next: readonly Value[] =
+    node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
+  for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
+    for (const value of next) found.set(value.name, value);
+    // Where several read a value, the layer ends.
+    const [value] = next;
+    const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
+    next =
+      readers.length === 1 && next.length === 1 ? (readers[0]?.outputs.flatMap((output) => output ?? []) ?? []) : [];
+  }
+  return found;
 }
 
 /** Running sums of two tensors of the same dimensions. */
@@ -134,7 +152,9 @@ class Difference {
   result(): Omit<LayerDifference, "layer"> {
     return {
       signalToNoise: decibels(this.#signal, this.#noise),
-      cosine: this.#product / Math.sqrt(this.#signal * this.#otherSignal),
+      // Two layers that say nothing say the same.
+      cosine:
+        this.#signal === 0 && this.#otherSignal === 0 ? 1 : this.#product / Math.sqrt(this.#signal * this.#otherSignal),
       maxError: this.#maxError,
     };
   }

@@ -102,7 +102,7 @@ export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
     const classes = classesIn(rows);
     const { right, said, is } = confusion(rows, classes);
-    const count = rows.length / 2;
+    const count = is.reduce((sum, times) => sum + times, 0);
     let correct = 0;
     let chance = 0;
     let saidSquares = 0;
@@ -245,6 +245,8 @@ function confusion(rows: Float64Array, classes: number): Record<"right" | "said"
   for (let at = 0; at < rows.length; at += 2) {
     const label = rows[at] ?? -1;
     const guess = rows[at + 1] ?? -1;
+    // A label below 0 is not counted, and neither is what was said there.
+    if (label < 0) continue;
     if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
     if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;
     if (label === guess && label >= 0 && label < classes) right[label] = (right[label] ?? 0) + 1;

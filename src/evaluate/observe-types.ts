@@ -7,6 +7,7 @@
 import type { Inference } from "../analysis/infer.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
+import { insideOnly } from "../engine/screen.ts";
 import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { type Container, isContainer, type Value, type ValueType } from "../graph/graph.ts";
@@ -24,23 +25,6 @@ export interface ObservedTypes {
   /** Values that could not be observed, with the reason. */
   readonly misses: readonly Miss[];
 }
-
-/** Element types that cannot leave the runtime: only their dimensions are observed, and only where the element type is inferred. */
-export const insideOnly: ReadonlySet<DataType> = new Set<DataType>([
-  "int4",
-  "uint4",
-  "int2",
-  "uint2",
-  "float4e2m1",
-  "bfloat16",
-  "float8e4m3fn",
-  "float8e4m3fnuz",
-  "float8e5m2",
-  "float8e5m2fnuz",
-  "float8e8m0",
-  "complex64",
-  "complex128",
-]);
 
 /**
  * The types of values in one run: all of them are made outputs of a copy of the model, which runs once, without graph optimization

@@ -68,6 +68,15 @@ test("progress counts samples", async () => {
   ]);
 });
 
+test("a value that is NaN somewhere has no range", async () => {
+  const model = parseModel("opset 17\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Sqrt(x)\n}");
+  const data = memory("rows", { x: float32([2, 2], [1, 2, -1, 4]) });
+  await expect(observeRanges(engine, model, data, ["y"])).rejects.toMatchObject({
+    code: "E_DATA",
+    message: expect.stringContaining('"y" ranges from NaN to NaN'),
+  });
+});
+
 describe("broken requests", () => {
   const observe = (data: Dataset, name = "h", signal?: AbortSignal) =>
     observeRanges(engine, parseModel(text("batch")), data, [name], signal === undefined ? {} : { signal });

@@ -13,6 +13,7 @@ import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { elementTypes } from "../onnx/element-types.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
@@ -55,14 +56,16 @@ export async function observeRanges(
 ): Promise<ReadonlyMap<string, ValueRange>> {
   const work = model.clone();
   const outputs = names.map((name) => reduced(work, name));
-  work.graph.setOutputs(outputs.flatMap(({ smallest, largest }) => [smallest, largest]));
+  work.graph.setOutputs(outputs.flatMap(({ smallest, largest, nan }) => [smallest, largest, nan]));
   const ranges = new Map(names.map((name) => [name, { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }]));
   const done = await overSamples(engine, [work], dataset, options, ([results = {}]) => {
-    for (const { name, smallest, largest } of outputs) {
+    for (const { name, smallest, largest, nan } of outputs) {
       const range = ranges.get(name);
       if (range === undefined) continue;
-      range.min = Math.min(range.min, ...numbersOf(results, smallest));
-      range.max = Math.max(range.max, ...numbersOf(results, largest));
+      // The runtime's least and greatest number of several leave NaN out.
+      const broken = numbersOf(results, nan).some((value) => value !== 0) ? Number.NaN : 0;
+      range.min = Math.min(range.min, broken + Math.min(...numbersOf(results, smallest)));
+      range.max = Math.max(range.max, broken + Math.max(...numbersOf(results, largest)));
     }
   });
   for (const [name, { min, max }] of ranges) {
@@ -186,6 +189,8 @@ interface Reduced {
   readonly name: string;
   readonly smallest: Value;
   readonly largest: Value;
+  /** 1 where an element is NaN. */
+  readonly nan: Value;
 }
 
 /** Adds the reductions of a value, each as a vector of one number: runs over several windows of a batch are joined along it. */
@@ -197,6 +202,12 @@ function reduced(work: Model, name: string): Reduced {
     name,
     smallest: emit.named(`${name}.smallest`).Reshape([emit.ReduceMin([value], { keepdims: 0 }), one]),
     largest: emit.named(`${name}.largest`).Reshape([emit.ReduceMax([value], { keepdims: 0 }), one]),
+    nan: emit
+      .named(`${name}.nan`)
+      .Reshape([
+        emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: elementTypes.float32.code })], { keepdims: 0 }),
+        one,
+      ]),
   };
 }
 

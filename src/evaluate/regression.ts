@@ -26,9 +26,12 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
   };
 }
 
+/** What an image without any error counts: an infinite figure would hide all others in the mean. */
+const mostDecibels = 100;
+
 /**
- * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images. The answer is cut off at 0 and at
- * the peak, as it is when it is shown.
+ * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images, at most 100 each. The answer is cut
+ * off at 0 and at the peak, as it is when it is shown.
  * @param options `peak`: the greatest value that a pixel can have (1).
  */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
@@ -41,7 +44,7 @@ export function peakSignalToNoise(options: MetricOptions & { readonly peak?: num
     interval: "mean",
     rows: (outputs, batch) =>
       squaredErrors(outputs, batch, options, (value) => Math.min(peak, Math.max(0, value))).map((error) =>
-        error === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10((peak * peak) / error),
+        Math.min(mostDecibels, 10 * Math.log10((peak * peak) / error)),
       ),
     reduce: (rows) => moments(rows).mean,
   };

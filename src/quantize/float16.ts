@@ -6,25 +6,29 @@
  *                                            h = Gemm(x, w)
  *
  * Half the file, about three significant digits kept, and the same on every backend: the runtime widens the numbers once, when it loads
- * the model. A number beyond 65,504, the largest that float16 has, would become infinite: such a tensor stays.
+ * the model. A tensor stays where a number is beyond 65,504, the largest that float16 has, and where its numbers are so small that rounding
+ * would take more than a hundredth of them. So do vectors: scales, statistics and biases weigh next to nothing, and some must be exact.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf, selectLayers } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { elementTypes } from "../onnx/element-types.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
+import { parametersOf } from "../train/parameters.ts";
 import type { QuantizeOptions } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
 const beyond = 65_520;
 /** A tensor with fewer elements is not worth the node that widens it. */
 const fewestElements = 64;
+/** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
+const mostLost = 0.01;
 
 export async function quantizeToFloat16(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const changes: Change[] = [];
@@ -40,31 +44,23 @@ export async function quantizeToFloat16(model: Model, options: QuantizeOptions, 
   return { changes, misses };
 }
 
-/** All tensors worth it, or the weights and biases of the layers that are named; with the name that says where each is. */
+/** All parameters worth it, or the weights of the layers that are named; with the name that says where each is. */
 function chosenTensors(model: Model, options: QuantizeOptions): ReadonlyMap<Value, string> {
   const chosen = new Map<Value, string>();
-  const all = layersOf(model, infer(model));
-  for (const { name, weight, bias } of selectLayers(all, options)) {
-    chosen.set(weight, name);
-    if (bias?.tensor !== undefined && isWorthIt(bias)) chosen.set(bias, bias.name);
-  }
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
   if (options.layers !== undefined) return chosen;
   const left = new Set(
-    options.except === undefined
-      ? []
-      : selectLayers(all, { layers: options.except }).flatMap(({ weight, bias }) => [weight, bias]),
+    options.except === undefined ? [] : selectLayers(all, { layers: options.except }).map(({ weight }) => weight),
   );
-  for (const graph of allGraphs(model.graph)) {
-    for (const value of graph.values()) {
-      if (isWorthIt(value) && !chosen.has(value) && !left.has(value)) chosen.set(value, value.name);
-    }
-  }
+  for (const value of parametersOf(model, inference))
+    if (isWorthIt(value) && !chosen.has(value) && !left.has(value)) chosen.set(value, value.name);
   return chosen;
 }
 
-function isWorthIt({ tensor, role }: Value): boolean {
-  if (tensor?.type !== "float32" || elementCount(tensor.dims) < fewestElements) return false;
-  return role === undefined || role.kind === "parameter" || role.kind === "buffer";
+function isWorthIt({ tensor }: Value): boolean {
+  return tensor?.type === "float32" && tensor.dims.length > 1 && elementCount(tensor.dims) >= fewestElements;
 }
 
 /** Stores a tensor as float16 and widens it behind; the reason if that cannot be. */
@@ -78,6 +74,9 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const numbers = toFloat64(dense);
   const largest = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const rounded = fromNumbers("float16", dense.dims, numbers);
+  const lost = 1 - similarNorm(numbers, toFloat64(rounded));
+  if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
   const [before] = graph.nodes();
   const emit = emitter(graph, {
     ...(before === undefined ? {} : { before }),
@@ -86,7 +85,17 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: elementTypes.float32.code });
   graph.replaceUses(value, wide, wide.producer);
-  value.tensor = inMemory(fromNumbers("float16", dense.dims, numbers));
+  value.tensor = inMemory(rounded);
   value.type = { type: "float16", dims: dense.dims };
   return undefined;
+}
+
+/** What is left of the numbers' norm beside what rounding did to it: 1 − |x − r| / |x|. */
+function similarNorm(numbers: Float64Array, rounded: Float64Array): number {
+  let [noise, signal] = [0, 0];
+  for (const [index, number] of numbers.entries()) {
+    noise += (number - (rounded[index] ?? 0)) ** 2;
+    signal += number * number;
+  }
+  return signal === 0 ? 1 : 1 - Math.sqrt(noise / signal);
 }

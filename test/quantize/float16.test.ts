@@ -55,6 +55,24 @@ graph (ids: int64[n]) -> (y: float32[n, 64]) {
     expect(await run(model, { ids: int64([2], [1, 999]) })).toHaveLength(128);
   });
 
+  test("stay as they are where they are too small for it, and where vectors set a scale", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  fc.weight: float32[2, 2] = [[1e-9, 2e-9], [3e-9, 1e-9]]
+  by: float32[] = 1e9
+  h = MatMul(x, fc.weight)
+  y = Mul(h, by)
+}`);
+    const { changes, misses } = await quantize(model, { scheme: "float16" });
+    expect(changes).toEqual([]);
+    expect(misses).toMatchObject([{ at: "fc", reason: "its numbers are too small: float16 would lose 100 % of them" }]);
+    const coded = mlp();
+    await quantize(coded, { scheme: "weights" });
+    const before = structureHash(coded);
+    await quantize(coded, { scheme: "float16" });
+    expect(structureHash(coded)).toBe(before);
+  });
+
   test("only of the layers that are named", async () => {
     const model = mlp();
     await quantize(model, { scheme: "float16", layers: "fc2" });
