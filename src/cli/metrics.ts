@@ -1,5 +1,6 @@
 /** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import {
   accuracy,
@@ -7,6 +8,7 @@ import {
   boxOverlap,
   cosine,
   crossEntropy,
+  leastSamples,
   type Metric,
   type MetricOptions,
   macroF1,
@@ -90,14 +92,24 @@ export function judgedBy(model: Model, name: MetricName, output: string | undefi
   return first;
 }
 
-/** What a model is held against its original by, most telling first. */
-export function heldAgainst(model: Model, output: string | undefined): readonly Metric[] {
+/** What a model is held against its original by, most telling first, on so many samples. */
+export function heldAgainst(
+  model: Model,
+  output: string | undefined,
+  samples = Number.POSITIVE_INFINITY,
+): readonly Metric[] {
   const options = output === undefined ? {} : { output };
   switch (answerKind(model, output)) {
     case "boxes":
       return [boxOverlap(), signalToNoise({ output: output ?? "boxes" })];
     case "vector":
-      return [cosine(options), neighbourOverlap(10, options), signalToNoise(options)];
+      return [
+        cosine(options),
+        ...(samples < leastSamples(10) ? [] : [neighbourOverlap(10, options)]),
+        signalToNoise(options),
+      ];
+    case "number":
+      return [signalToNoise(options)];
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
   }
@@ -107,9 +119,14 @@ export function heldAgainst(model: Model, output: string | undefined): readonly 
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
 /** What a model answers with, as far as the names of its outputs tell. */
-export function answerKind(model: Model, output: string | undefined): "boxes" | "vector" | "classes" {
+export function answerKind(model: Model, output: string | undefined): "boxes" | "vector" | "classes" | "number" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
   const answer = output ?? (names.includes("logits") ? "logits" : names[0]);
-  return answer !== undefined && vectorNames.test(answer) ? "vector" : "classes";
+  if (answer === undefined) return "classes";
+  if (vectorNames.test(answer)) return "vector";
+  const found = model.graph.outputs.find(({ name }) => name === answer);
+  const known = found === undefined ? undefined : infer(model).operand(found)?.dims;
+  // One score a sample is a number: nothing is chosen among classes.
+  return known?.slice(1).every((dim) => dim === 1) === true ? "number" : "classes";
 }
