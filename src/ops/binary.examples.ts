@@ -89,6 +89,12 @@ export const binaryExamples: readonly Example[] = [
   example("Sub of stored shapes", "() a: int64[2] = [2, 3]; b: int64[] = 5; y = Sub(a, b)"),
   example("Mul of stored shapes", "() a: int64[1] = [4]; b: int64[2] = [-2, 0]; y = Mul(a, b)"),
   example("Div of stored shapes truncates", "() a: int64[3] = [-7, 7, 8]; b: int64[] = 2; y = Div(a, b)"),
+  example("Mul of stored integers that wraps around", "() a: int32[1] = [1664525]; y = Mul(a, a)"),
+  example("Add of stored integers that wraps around", "() a: int32[1] = [2147483647]; b: int32[] = 1; y = Add(a, b)"),
+  example(
+    "Equal of stored integers beyond 2^53",
+    "() a: int64[] = 9007199254740993; b: int64[] = 9007199254740992; y = Equal(a, b)",
+  ),
   example("Equal of stored shapes", "() a: int64[3] = [2, -1, 3]; b: int64[] = -1; y = Equal(a, b)"),
   example("Div by negative numbers", "(a: float32[4], b: float32[4]) y = Div(a, b)", { feeds: { b: between(-2, -1) } }),
   example("Pow with an integer exponent", "(a: float32[batch, 3]) b: int64[] = 2; y = Pow(a, b)"),

@@ -11,7 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { withElements } from "./shared/elements.ts";
+import { exactElements, withElements } from "./shared/elements.ts";
 import {
   dimsAt,
   fixed,
@@ -115,7 +115,7 @@ function reduction(row: Row): Op {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return [{ type, dims: undefined }];
       const inferred = { type, dims: outDims(s, dims) ?? openDims(s, dims, site) };
-      const elements = need(site, 0).elements;
+      const elements = exactElements(site.inputs[0]);
       if (row.onDims === undefined || elements === undefined || dims.length !== 1 || s.nothing) return [inferred];
       return [withElements(inferred, [row.onDims(elements)])];
     },

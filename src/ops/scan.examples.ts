@@ -26,6 +26,13 @@ const cases = (op: string, opset: number): readonly Example[] => [
 export const scanExamples: readonly Example[] = [
   ...cases("CumSum", 14),
   ...cases("CumProd", 26),
+  example(
+    "CumSum of stored integers that wraps around",
+    "() s: int32[2] = [2147483647, 5]; axis: int32[] = 0; y = CumSum(s, axis)",
+    {
+      opset: 14,
+    },
+  ),
   example("CumProd over zeros", "(x: float32[5]) axis: int64[] = 0; y = CumProd(x, axis)", {
     opset: 26,
     feeds: { x: [2, 0, 3, 0, 1] },

@@ -12,7 +12,7 @@ import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
-import { withElements } from "./shared/elements.ts";
+import { exactElements, withElements } from "./shared/elements.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -82,8 +82,8 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       reverse: integer(site, "reverse", 0) !== 0,
     }),
     infer: (s, site) => {
-      const { type, dims, elements } = need(site, 0);
-      const known = dims?.length === 1 ? elements : undefined;
+      const { type, dims } = need(site, 0);
+      const known = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
       return [withElements({ type, dims }, known === undefined ? known : running(s, known, start, combine))];
     },
     // Along an axis of one there is nothing to run over.

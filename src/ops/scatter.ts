@@ -23,7 +23,7 @@ import {
   type Site,
 } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
-import { withElements } from "./shared/elements.ts";
+import { exactElements, withElements } from "./shared/elements.ts";
 import {
   dimsAt,
   filled,
@@ -63,7 +63,7 @@ function placed(site: Site, reduction: string): readonly Dim[] | undefined {
   const [data, indices, updates] = site.inputs;
   const places = indicesOf(indices);
   const rule = combine[reduction];
-  const [old, own] = [data?.elements, updates?.elements];
+  const [old, own] = [exactElements(data), exactElements(updates)];
   if (data?.dims?.length !== 1 || old === undefined || own === undefined || places === undefined || rule === undefined)
     return undefined;
   const found = [...old];

@@ -1,12 +1,12 @@
 /** Shapes, constants and types as values: Shape, Size, Constant, ConstantOfShape, Cast, CastLike. */
 import { Miss } from "../errors.ts";
-import { isFloat, toNumbers } from "../tensor/convert.ts";
+import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { elementType, integer, typeCode } from "./shared/attributes.ts";
-import { isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
+import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./shared/rules.ts";
 
 const none = new Miss("has no weight");
@@ -159,13 +159,20 @@ function cast(
       return to === undefined ? new Miss("casts to a type that is not known") : { to };
     },
     infer: (s, site) => {
-      const { type, dims, elements } = need(site, 0);
+      const { type, dims } = need(site, 0);
+      const elements = exactElements(site.inputs[0]);
       const inferred = { type: s.to, dims };
       if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
       if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
       // Shares of sizes are cut off behind the point, which for sizes is rounding down.
       const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
-      return [withContents(inferred, isWhole(s.to) && !isWhole(type) ? elements.map(cut) : elements)];
+      if (isWhole(s.to)) return [withElements(inferred, isWhole(type) ? elements : elements.map(cut))];
+      return [
+        withContents(
+          inferred,
+          elements.map((element) => rounded(element, s.to)),
+        ),
+      ];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     parameters: noParameters,
@@ -180,6 +187,14 @@ function cast(
     quantize: float,
     ...more,
   });
+}
+
+/** As floats of the type hold it. What a name stands for fits float32; float16 has gaps from 2048 on. */
+function rounded(element: Dim, type: DataType): Dim | undefined {
+  if (typeof element !== "number") return type === "float16" ? undefined : element;
+  if (type !== "float16" && type !== "float32") return element;
+  const [found = element] = toNumbers(fromNumbers(type, [1], [element]));
+  return Number.isFinite(found) ? found : undefined;
 }
 
 /** 0 is false, all else is true; a name may be either. */

@@ -12,6 +12,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { exactElements } from "../ops/shared/elements.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -56,7 +57,8 @@ export const foldShapes = definePass({
 /** What an integer value always holds, if all of it is known. */
 function contents(value: Value, inference: Inference): Dense | undefined {
   const operand = inference.operand(value);
-  const { elements, type, dims } = operand ?? {};
+  const elements = exactElements(operand);
+  const { type, dims } = operand ?? {};
   if (elements === undefined || dims === undefined || dims.length > 1) return undefined;
   if (type !== "int64" && type !== "int32" && type !== "bool") return undefined;
   if (!elements.every((element) => typeof element === "number")) return undefined;

@@ -306,6 +306,32 @@ describe("what is left", () => {
     expect(header(printModel(model))).toBe(header(printModel(parseModel(`opset 21\n${text}`))));
   });
 
+  test("integers that are computed beyond 2^53, or beyond their type, are as the runtime has them", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1], half: int64[1]) {
+  a: int64[1] = [3037000500]
+  b: int64[1] = [3037000501]
+  odd: int64[1] = [9007199254740993]
+  c: int32[1] = [1664525]
+  s: int64[1] = [2049]
+  product = Mul(a, b)
+  joined = Concat(odd, a) {axis=0}
+  wrapped = Mul(c, c)
+  h = Cast(s) {to=10}
+  half = Cast(h) {to=7}
+}`);
+    await simplify(model, {}, { engine });
+    const session = await engine.load(model);
+    const found = Object.values(await session.run({ x: fromNumbers("float32", [1], [0]) }));
+    await session.release();
+    expect(found.map(({ data }) => Array.from(data, String))).toEqual([
+      [String(BigInt.asIntN(64, 3037000500n * 3037000501n))],
+      ["9007199254740993", "3037000500"],
+      [String(BigInt.asIntN(32, 1664525n * 1664525n))],
+      ["2048"],
+    ]);
+  });
+
   test("random numbers that are drawn twice", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (y: float32[2, 3]) {

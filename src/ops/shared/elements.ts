@@ -5,6 +5,7 @@
  * Where sizes are multiplied by shares (half of a height), they are floats for a while: numbers, names, or quotients of names, which
  * rounding turns into dimensions again.
  */
+import { integerRange } from "../../tensor/convert.ts";
 import {
   addDims,
   ceilDims,
@@ -29,7 +30,28 @@ export const isWhole = (type: DataType): boolean => type === "int64" || type ===
 /** `inferred` with these contents, where they are known and of a type that shapes are computed in. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   if (!isWhole(inferred.type) || elements === undefined || elements.length > mostElements) return inferred;
-  return withContents(inferred, elements);
+  return withContents(
+    inferred,
+    elements.map((element) => (element !== undefined && isExact(inferred.type, element) ? element : undefined)),
+  );
+}
+
+/**
+ * Whether arithmetic on numbers is that of the runtime: within the range of the type, where nothing wraps around, and where every integer is
+ * a number of its own, which int64 is not beyond 2^53.
+ */
+export function isExact(type: DataType, element: Dim): boolean {
+  if (isSymbolic(element)) return true;
+  if (!isWhole(type)) return Number.isFinite(element);
+  const [low, high] = type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-safest, safest];
+  return Number.isInteger(element) && element >= low && element <= high;
+}
+
+const safest = Number.MAX_SAFE_INTEGER;
+
+/** The elements of an operand, where arithmetic on them is exact. */
+export function exactElements(operand: Operand | undefined): readonly Dim[] | undefined {
+  return operand?.elements?.every((element) => isExact(operand.type, element)) ? operand.elements : undefined;
 }
 
 /** The same for contents that were only moved, or are floats by intention. */
@@ -76,7 +98,8 @@ export function combineElements(
   site: Site,
   combine: (...values: readonly Dim[]) => Dim | undefined,
 ): readonly (Dim | undefined)[] | undefined {
-  const known = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
+  const exact = site.inputs.filter((operand) => exactElements(operand) !== undefined);
+  const known = exact.flatMap((operand) => contentsOf(operand) ?? []);
   if (known.length < site.inputs.length) return undefined;
   const rank = Math.max(0, ...known.map(({ dims }) => dims.length));
   const result = Array.from({ length: rank }, (_, axis) => {
