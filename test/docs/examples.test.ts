@@ -4,10 +4,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { type Example, examplesIn, sourceFiles } from "./docstrings.ts";
+import { codeBlocks } from "./markdown.ts";
 import { mistakes } from "./types.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
+
+const readme = codeBlocks(readFileSync(join(root, "README.md"), "utf8"), "In code").flatMap(({ language, text }) =>
+  language === "ts" ? [{ file: "README.md", of: "the program", code: text }] : [],
+);
 
 const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });
 /** What must be noticed, and what it is noticed as. */
@@ -26,7 +31,7 @@ const wrong = [
   ["a name in two entry points", { ...written("crossEntropy();"), file: "src/prune/rules.ts" }, /crossEntropy/],
 ] as const;
 
-const found = mistakes(root, [...examples, ...wrong.map(([, example]) => example)]);
+const found = mistakes(root, [...examples, ...readme, ...wrong.map(([, example]) => example)]);
 
 describe("examples in docstrings", () => {
   test("all are found", () => {
@@ -39,6 +44,10 @@ describe("examples in docstrings", () => {
   test.each(examples.map((example) => [example.file, example.of, example] as const))("%s %s", (_, __, example) => {
     expect(found.get(example), example.code).toEqual([]);
   });
+});
+
+test("the program of the read-me type-checks strictly", () => {
+  expect(readme.map((example) => found.get(example))).toEqual([[]]);
 });
 
 test.each(wrong)("%s is a mistake", (_, example, sentence) => {
