@@ -22,6 +22,8 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly passed?: v.GenericSchema;
   /** Names in `passed` that are the command's own: it takes these flags itself and passes nothing on under these names. */
   readonly reserved?: readonly string[];
+  /** Nothing in it is random: there is no `--seed`. */
+  readonly deterministic?: boolean;
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
@@ -93,7 +95,7 @@ export function buildCommand<S extends v.GenericSchema>(
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
   addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
-  addFlags(command, common);
+  addFlags(command, common, new Set(definition.deterministic === true ? ["seed"] : []));
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().map(String);

@@ -7,7 +7,7 @@
  */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { PithError } from "../errors.ts";
+import { type ErrorCode, PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 
 /** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
@@ -85,10 +85,51 @@ export function givenFlags(command: Command, schema: v.GenericSchema): Record<st
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
   const result = v.safeParse(schema, givenFlags(command, schema));
   if (result.success) return result.output;
-  const [issue] = result.issues;
+  throw refusal("E_USAGE", schema, result.issues[0], helpHint(command));
+}
+
+/** Checks the options of a pass. @throws PithError E_OPTION in the words of flags. */
+export function requireFitting(schema: v.GenericSchema, options: unknown, hint: string): void {
+  const result = v.safeParse(schema, options);
+  if (!result.success) throw refusal("E_OPTION", schema, result.issues[0], hint);
+}
+
+function refusal(code: ErrorCode, schema: v.GenericSchema, issue: v.BaseIssue<unknown>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
-  const place = typeof key === "string" ? `--${kebab(key)}: ` : "";
-  throw new PithError("E_USAGE", `${place}${issue.message.replace(/\.$/, "")}.`, { hint: helpHint(command) });
+  const said = sentenceOf(issue, keysOf(schema)).replace(/\.$/, "");
+  const place = typeof key === "string" ? `--${kebab(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
+  return new PithError(code, `${place}.`, { hint });
+}
+
+const bounds = new Map([
+  ["min_value", "at least"],
+  ["max_value", "at most"],
+  ["gt_value", "more than"],
+  ["lt_value", "less than"],
+]);
+
+/** What a check says: of several options together by the names of their flags, and of a bound in words. */
+function sentenceOf({ type, message, requirement, received }: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
+  if (type === "check" || type === "raw_check")
+    return message.replace(/\w+/g, (word) => (keys.has(word) ? `--${kebab(word)}` : word));
+  if (!message.startsWith("Invalid ")) return message;
+  const bound = bounds.get(type);
+  if (bound !== undefined) return `expected ${bound} ${String(requirement)}, got ${received}`;
+  if (type === "integer") return `expected an integer, got ${message.slice(message.lastIndexOf(" ") + 1)}`;
+  if (type === "non_empty") return "expected at least one";
+  return message;
+}
+
+/** A flag that must be given: what it is for, and the words that it takes where only some fit. */
+export class RequiredFlag extends Option {
+  readonly meaning: string;
+
+  constructor(flags: string, description: string, choices: readonly string[]) {
+    super(flags, description);
+    this.meaning =
+      choices.length === 0 ? description : new Intl.ListFormat("en", { type: "disjunction" }).format(choices);
+    this.makeOptionMandatory();
+  }
 }
 
 /**
@@ -161,7 +202,10 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
 
   const value = facts.value ?? valueName(accepted);
   // A flag that may stand alone: --structured, or --structured 0.3.
-  const option = new Option(`${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`, description);
+  const usage = `${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`;
+  const option = alternatives.some(isOptional)
+    ? new Option(usage, description)
+    : new RequiredFlag(usage, description, [...accepted.choices].map(String));
   option.argParser((text: string, before: unknown) => {
     if (facts.percent === true) requirePercent(`--${kebab(key)}`, text);
     if (accepted.list === undefined) return readWord(`--${kebab(key)}`, text, accepted);
@@ -169,7 +213,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     const words = text.split(",").map((word) => readWord(`--${kebab(key)}`, word.trim(), element));
     return Array.isArray(before) ? [...before, ...words] : words;
   });
-  return alternatives.some(isOptional) ? option : option.makeOptionMandatory();
+  return option;
 }
 
 function readWord(flag: string, text: string, accepted: Accepted): unknown {

@@ -10,6 +10,10 @@ export interface PassCommand {
   readonly summary: string;
   /** What the result is called by default, with these settings: model.<suffix>.onnx. */
   readonly suffix: (given: Readonly<Record<string, unknown>>) => string;
+  /** The same for the help, where one name does not say it. */
+  readonly results?: string;
+  /** What the model that the command takes is to it, unless just that. */
+  readonly takes?: string;
   readonly examples: readonly string[];
   /** Whether these settings, as they were given, make no sense without data: why. */
   readonly dataNeeded?: (given: Readonly<Record<string, unknown>>) => string | undefined;
@@ -41,6 +45,7 @@ export const passCommands: readonly PassCommand[] = [
     name: "quantize",
     summary: "store weights, and compute, in fewer bits",
     suffix: ({ scheme = "<scheme>" }) => (scheme === "float16" ? "float16" : `int8-${scheme}`),
+    results: "model.int8-<scheme>.onnx; of float16 model.float16.onnx",
     examples: [
       "quantize model.onnx --scheme weights",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
@@ -62,6 +67,7 @@ export const passCommands: readonly PassCommand[] = [
     name: "distill",
     summary: "train a small model to answer as a larger one does",
     suffix: () => "distilled",
+    takes: "the student: the model that is trained",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
     load: async () => (await import("../distill/index.ts")).distill,
   },

@@ -138,7 +138,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const failure = error instanceof CommanderError ? usageError(error, asked) : stopped(error, signal);
+    const failure = error instanceof CommanderError ? await usageError(error, asked) : stopped(error, signal);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
@@ -180,9 +180,10 @@ async function buildProgram(
 }
 
 /** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
-function usageError(error: CommanderError, command: Command | undefined): PithError {
+async function usageError(error: CommanderError, command: Command | undefined): Promise<PithError> {
   // A flag that is missing may be there, mistyped.
-  const strange = error.code === "commander.missingMandatoryOptionValue" ? command?.args.find(isFlag) : undefined;
+  const isMissing = error.code === "commander.missingMandatoryOptionValue";
+  const strange = isMissing ? command?.args.find(isFlag) : undefined;
   if (strange !== undefined) {
     const meant = nearest(
       strange,
@@ -190,6 +191,13 @@ function usageError(error: CommanderError, command: Command | undefined): PithEr
     );
     const hint = meant === undefined ? helpOf(command) : `Did you mean ${meant}?`;
     return new PithError("E_USAGE", `Unknown option '${strange}'.`, { hint });
+  }
+  if (isMissing) {
+    const { RequiredFlag } = await import("./options.ts");
+    for (const option of command?.options ?? []) {
+      if (!(option instanceof RequiredFlag) || command?.getOptionValue(option.attributeName()) !== undefined) continue;
+      return new PithError("E_USAGE", `${option.long} is needed: ${option.meaning}.`, { hint: helpOf(command) });
+    }
   }
   const [first = "", ...rest] = error.message.split("\n");
   const sentence = first.replace(/^error: /, "").replace(/[.]?$/, ".");

@@ -50,8 +50,8 @@ const factorizeOptions = v.pipe(
       v.optional(v.pipe(v.number(), v.integer(), v.minValue(1, "must be at least 1"))),
       "keep this many singular values",
     ),
-    energy: described(v.optional(fraction), "keep this share of the squared singular values (0.95)"),
-    ratio: described(v.optional(fraction), "leave this share of the weights (0.5)"),
+    energy: described(v.optional(fraction), "keep this share of the squared singular values, for instance 0.95"),
+    ratio: described(v.optional(fraction), "leave this share of the weights, for instance 0.5"),
     ...selectionOptions("factorize"),
   }),
   v.check(

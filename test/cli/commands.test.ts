@@ -539,7 +539,7 @@ describe("factorize and distill", () => {
   test("options that a pass refuses are wrong usage", async () => {
     expect(await pith("factorize", at("right.onnx"))).toMatchObject({
       code: 2,
-      err: expect.stringContaining("exactly one of rank, energy and ratio"),
+      err: expect.stringContaining("exactly one of --rank, --energy and --ratio"),
     });
   });
 

@@ -46,8 +46,21 @@ describe("flags", () => {
     });
     expect(await pith("quantize", at("net.onnx"))).toMatchObject({
       code: 2,
-      err: "E_USAGE: Required option '--scheme <choice>' not specified.\nhint: See pith quantize --help.\n",
+      err: "E_USAGE: --scheme is needed: weights, dynamic, static, or float16.\nhint: See pith quantize --help.\n",
     });
+    expect(await pith("distill", at("net.onnx"), "--data", at("points.csv"))).toMatchObject({
+      code: 2,
+      err: "E_USAGE: --teacher is needed: the model to learn from.\nhint: See pith distill --help.\n",
+    });
+  });
+
+  test.each([
+    [["factorize"], "E_OPTION: Give exactly one of --rank, --energy and --ratio."],
+    [["quantize", "--scheme", "weights", "--batch", "0"], "E_USAGE: --batch: expected at least 1, got 0."],
+    [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
+  ])("%j: %s", async ([command = "", ...words], sentence) => {
+    const { code, err } = await pith(command, at("net.onnx"), ...words);
+    expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
   });
 
   test.each([

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { settings } from "../../src/cli/commands/simplify.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -37,6 +38,17 @@ describe("pith simplify", () => {
     expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Exp"]);
     expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
+  });
+
+  test("--set takes several numbers by commas, or by semicolons in quotes", () => {
+    expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual([
+      ["rate", 16000],
+      ["mask", [1, 0, 1]],
+      ["use_cache", 1],
+    ]);
+    expect(settings(["mask=1;0;1"])).toEqual([["mask", [1, 0, 1]]]);
+    expect(() => settings(["mask"])).toThrow('--set: expected input=value, got "mask".');
+    expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=value, got "mask=1,0,x".');
   });
 
   test("fixes dimensions and keeps outputs", async () => {

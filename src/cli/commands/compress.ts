@@ -44,7 +44,11 @@ export default defineCommand({
     ...dataFlags,
     ...metricFlags,
     maxDrop: v.optional(
-      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be (1%)")),
+      v.pipe(
+        v.number(),
+        v.minValue(0),
+        v.description("how much worse than the original it may be; of a share 1%, unless said"),
+      ),
     ),
     strict: v.optional(
       v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),

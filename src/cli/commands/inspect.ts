@@ -20,6 +20,7 @@ export default defineCommand({
       ),
     ),
   }),
+  deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([path = ""], { weights = false }, session) {
     const model = await open(path);

@@ -3,7 +3,6 @@ import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { parseOptions } from "../../passes/pass.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -12,7 +11,7 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
-import { keysOf, requiredKeys } from "../options.ts";
+import { keysOf, requiredKeys, requireFitting } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -44,8 +43,8 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
   return defineCommand({
     name,
     summary: entry.summary,
-    arguments: [{ name: "model.onnx", description: "the model" }],
-    options: stepFlags(outputName("model.onnx", entry.suffix({}))),
+    arguments: [{ name: "model.onnx", description: entry.takes ?? "the model" }],
+    options: stepFlags(entry.results ?? outputName("model.onnx", entry.suffix({}))),
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part.
     reserved: ["data", "samples"],
@@ -66,7 +65,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
       // Wrong settings are refused before any data is read.
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
-      parseOptions(pass.id, pass.options, { ...session.passed, ...given });
+      requireFitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
       const out = options.out ?? outputName(model, entry.suffix(session.passed));
       await requireOther(out, [
         ["the model itself", model],

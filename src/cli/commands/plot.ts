@@ -29,6 +29,7 @@ export default defineCommand({
       0.5,
     ),
   }),
+  deterministic: true,
   examples: ["plot model.onnx -o model.html", "plot resnet20.onnx --amount 0.8"],
   async run([model = ""], { out = model.replace(/(\.onnx)?$/i, ".html"), amount }, session) {
     await requireOther(out, [["the model itself", model]]);

@@ -25,7 +25,7 @@ export default defineCommand({
         v.metadata({ short: "-o", value: "out.onnx" }),
       ),
     ),
-    set: words("an input that always has this value; several numbers: name=1;2;3", "input=value"),
+    set: words("an input that always has this value, or these: name=1,2,3", "input=value"),
     fix: words("a named dimension that always has this size", "name=size"),
     keepOutput: words("a value that stays an output; the others go", "name"),
     dim: words("size of a named dimension in the inputs that both models are compared on", "name=n"),
@@ -38,7 +38,7 @@ export default defineCommand({
   ],
   async run([model = ""], options, session) {
     const out = options.out ?? outputName(model, "simplified");
-    const set = Object.fromEntries(options.set.map(setting));
+    const set = Object.fromEntries(settings(options.set));
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
     await requireOther(out, [["the model itself", model]]);
@@ -52,11 +52,22 @@ export default defineCommand({
   },
 });
 
-/** `sr=16000`, `mask=1;0;1`, `use_cache=true` */
+/** A word without a name goes on with the numbers of the one before: flags are split at commas. */
+export function settings(words: readonly string[]): readonly (readonly [string, number | number[]])[] {
+  const joined: string[] = [];
+  for (const word of words) {
+    const before = joined.at(-1);
+    if (before === undefined || word.includes("=")) joined.push(word);
+    else joined[joined.length - 1] = `${before},${word}`;
+  }
+  return joined.map(setting);
+}
+
+/** `sr=16000`, `mask=1,0,1`, `use_cache=true` */
 function setting(word: string): readonly [string, number | number[]] {
   const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
   const numbers = given
-    ?.split(";")
+    ?.split(/[,;]/)
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part || "none")));
   if (name === undefined || numbers === undefined || numbers.some(Number.isNaN))
     throw new PithError("E_USAGE", `--set: expected input=value, got "${word}".`);
