@@ -10,8 +10,10 @@ import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { elementTypeOf } from "../onnx/element-types.ts";
+import type { DataType } from "../tensor/types.ts";
 
-const notAtTheEdge: ReadonlySet<string> = new Set([
+/** Element types that cannot leave the runtime. */
+export const insideOnly: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
   "int2",
@@ -29,7 +31,7 @@ const notAtTheEdge: ReadonlySet<string> = new Set([
 
 /** @throws PithError E_UNSUPPORTED if the type cannot be an input or output. */
 export function requireCarried(name: string, type: string | undefined): void {
-  if (type !== undefined && notAtTheEdge.has(type)) throw notCarried(`"${name}"`, type);
+  if (type !== undefined && insideOnly.has(type)) throw notCarried(`"${name}"`, type);
 }
 
 /** The runtime's `Unsupported data type: 16`, in words. Undefined if that is not what it says. */

@@ -4,7 +4,8 @@
  */
 import { infer } from "../../src/analysis/infer.ts";
 import type { Engine } from "../../src/engine/index.ts";
-import { insideOnly, type ObservedTypes, observeTypes } from "../../src/evaluate/observe-types.ts";
+import { insideOnly } from "../../src/engine/screen.ts";
+import { type ObservedTypes, observeTypes } from "../../src/evaluate/observe-types.ts";
 import { allGraphs, type Container, describe, isContainer, type Value, type ValueType } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";

@@ -7,7 +7,7 @@ import { layoutPairs } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import type { Pair } from "./pair.ts";
 
-export type { Pair, PairResult, PairScope } from "./pair.ts";
+export type { Pair, PairResult } from "./pair.ts";
 
 /** All rules. The first that answers is taken. */
 export const pairs: readonly Pair[] = [...layoutPairs, ...mathPairs];
