@@ -41,7 +41,7 @@ export const shapeExamples: readonly Example[] = [
   example("Cast of a stored number beyond its new type", "() s: int64[1] = [4294967299]; y = Cast(s) {to=6}"),
   example(
     "Cast of a stored shape to half precision",
-    "() s: int64[2] = [2048, 2049]; h = Cast(s) {to=10}; y = Cast(h) {to=7}",
+    "() s: int64[1] = [2049]; h = Cast(s) {to=10}; y = Cast(h) {to=7}",
   ),
   example(
     "Cast of a stored number to float, rounded",
