@@ -9,7 +9,7 @@ import { float32 } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import { fuseBatchNorm, fuseBatchNorms } from "./fuse-batch-norm.ts";
+import { fuseAffine, fuseBatchNorm, fuseBatchNorms } from "./fuse-batch-norm.ts";
 
 const vectors = (
   channels: number,
@@ -160,6 +160,20 @@ ${vectors(3)}
   const { changes, misses } = await fuseBatchNorm(model);
   expect(changes).toEqual([]);
   expect(misses.map((miss) => miss.reason).join()).toContain(reason);
+  expect(structureHash(model)).toBe(before);
+});
+
+test("what a product adds for each row is no bias for each channel, though there are as many", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[2, 2]) -> (y: float32[2, 2]) {
+  fc.weight: float32[2, 2] = [1, 2, 3, 4]
+  rows: float32[2, 1] = [10, 20]
+  factor: float32[2] = [1, 100]
+  h = Gemm "fc" (x, fc.weight, rows)
+  y = Mul(h, factor)
+}`);
+  const before = structureHash(model);
+  expect((await fuseAffine(model)).changes).toEqual([]);
   expect(structureHash(model)).toBe(before);
 });
 

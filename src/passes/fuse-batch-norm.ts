@@ -150,8 +150,8 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
     values?.[values.length === 1 ? 0 : channel] ?? 0;
   const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
   const before = found.bias === undefined ? undefined : toFloat64(await found.bias.read());
-  // One number for all channels, or one for each: else it is a matrix that is added.
-  if (before !== undefined && before.length !== 1 && before.length !== channels) return false;
+  // One number for all channels, or one for each along the axis of channels: else it is a matrix that is added.
+  if (before !== undefined && before.length !== 1 && !isForChannels(found.bias, channels)) return false;
   const bias = Float64Array.from(
     { length: channels },
     (_, channel) => at(before, channel) * at(factors, channel) + at(shift, channel),
@@ -175,6 +175,11 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
     if (!model.graph.outputs.includes(value) && value.tensor !== undefined) model.graph.removeValue(value);
   }
   return true;
+}
+
+/** Whether the last axis of a bias counts channels and no other axis counts anything. */
+function isForChannels(bias: Tensor | undefined, channels: number): boolean {
+  return bias?.dims.at(-1) === channels && bias.dims.slice(0, -1).every((dim) => dim === 1);
 }
 
 function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
