@@ -72,7 +72,10 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
 /** An attribute's value as text can hold it; tensors by which they are, small ones by their elements. */
 function plain(value: unknown, identity: (tensor: Tensor) => number): unknown {
   if (typeof value === "bigint") return `${value}n`;
-  if (ArrayBuffer.isView(value)) return [value.constructor.name, ...Array.from(value as Uint8Array, String)];
+  // JSON has neither NaN nor infinities, and no sign of 0.
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (ArrayBuffer.isView(value))
+    return [value.constructor.name, ...Array.from(value as Uint8Array, (item) => plain(item, identity))];
   if (Array.isArray(value)) return value.map((item) => plain(item, identity));
   if (isTensor(value)) {
     const { small } = value;

@@ -143,6 +143,17 @@ describe("what is left", () => {
       ["Relu"],
     ],
     [
+      "nodes that differ by a number which JSON does not know",
+      `graph (x: float32[4]) -> (y: float32[4]) {
+  a = LeakyRelu(x) {alpha=inf}
+  b = LeakyRelu(x) {alpha=-inf}
+  c = LeakyRelu(x) {alpha=nan}
+  d = LeakyRelu(x) {alpha=nan}
+  y = Max(a, b, c, d)
+}`,
+      ["LeakyRelu", "LeakyRelu", "LeakyRelu", "Max"],
+    ],
+    [
       "a copy of an input to an output stays",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   y = Identity(x)
@@ -330,6 +341,22 @@ graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1]
       [String(BigInt.asIntN(32, 1664525n * 1664525n))],
       ["2048"],
     ]);
+  });
+
+  test("zeros of either sign", async () => {
+    const model = parseModel(`opset 21
+graph (n: int64[1]) -> (y: float32[2]) {
+  a = ConstantOfShape(n) {value=float32[1] [-0.0]}
+  b = ConstantOfShape(n) {value=float32[1] [0.0]}
+  c = Reciprocal(a)
+  d = Reciprocal(b)
+  y = Concat(c, d) {axis=0}
+}`);
+    await simplify(model, {}, { engine });
+    const session = await engine.load(model);
+    const { y } = await session.run({ n: fromNumbers("int64", [1], [1]) });
+    await session.release();
+    expect(Array.from(y?.data ?? [])).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]);
   });
 
   test("random numbers that are drawn twice", async () => {
