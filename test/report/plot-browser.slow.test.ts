@@ -1,0 +1,98 @@
+/** The page of a deep network, measured, and opened in a browser where there is one. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { beforeAll, describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { findChromium, openPage } from "../../src/cli/browser/chromium.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { plotPage } from "../../src/report/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const blocks = 400;
+const program = await findChromium().catch(() => undefined);
+let page = "";
+
+/** 15 nodes a block, one of them a layer. */
+function deepNetwork(): string {
+  const weights = Array.from(
+    { length: blocks },
+    (_, n) => `  "layers.${n}.fc.weight": float32[64, 64] = random(seed ${n})`,
+  );
+  const nodes = Array.from({ length: blocks }, (_, n) => {
+    const name = (node: string): string => `"/model/layers.${n}/${node}"`;
+    const steps = Array.from({ length: 13 }, (_, k) => {
+      return `  "h${n}.${k + 1}" = ${["Relu", "Neg", "Abs"][k % 3]} ${name(`act_${k}`)} ("h${n}.${k}")`;
+    });
+    const layer = `  "h${n}.0" = MatMul ${name("fc/MatMul")} ("x${n}", "layers.${n}.fc.weight")`;
+    return [layer, ...steps, `  "x${n + 1}" = Add ${name("Add")} ("h${n}.13", "x${n}")`].join("\n");
+  });
+  const text = [...weights, ...nodes].join("\n");
+  return `opset 21\ngraph (x0: float32[batch, 64]) -> ("x${blocks}") {\n${text}\n}`;
+}
+
+beforeAll(async () => {
+  const model = parseModel(deepNetwork());
+  page = await plotPage(model, infer(model), { name: "deep.onnx" });
+}, 120_000);
+
+test("6,000 nodes and 400 layers are a page of less than 3 MB", () => {
+  expect(page).toContain("6,000 nodes, 400 layers");
+  expect(page.length).toBeLessThan(3_000_000);
+});
+
+describe.skipIf(program === undefined)("in a browser", () => {
+  /** The page as it stands after its script ran, and one of the test's own; it tells the server that sent it. */
+  async function opened(script: string): Promise<string> {
+    const report = `const timer = setInterval(() => {
+      if (!document.documentElement.classList.contains("live")) return;
+      clearInterval(timer);
+      ${script}
+      setTimeout(() => fetch("/", { method: "POST", body: document.documentElement.outerHTML }), 500);
+    }, 50);`;
+    const sent = page.replace(/<meta http-equiv[^>]*>/, "").replace("</body>", `<script>${report}</script></body>`);
+    const server = createServer();
+    const found = new Promise<string>((resolve) => {
+      server.on("request", async (request, response) => {
+        if (request.method === "POST") resolve(Buffer.concat(await request.toArray()).toString());
+        response.setHeader("content-type", "text/html; charset=utf-8").end(request.method === "GET" ? sent : "");
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const browser = await openPage(program ?? "", `http://127.0.0.1:${port}/`, temporaryFolder());
+    try {
+      const dom = await Promise.race([found, browser.ended.then((words) => Promise.reject(new Error(words)))]);
+      return dom.replace(/<script[\s\S]*?<\/script>/g, "");
+    } finally {
+      await browser.close();
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+  const boxesIn = (dom: string): number => dom.match(/data-box=/g)?.length ?? 0;
+
+  test("what is seen is drawn, and little else", { timeout: 120_000 }, async () => {
+    const dom = await opened("");
+    expect(dom).toContain(">layers.0.fc<");
+    expect(dom).not.toContain(">layers.200.fc<");
+    expect(boxesIn(dom)).toBeGreaterThan(5);
+    expect(boxesIn(dom)).toBeLessThan(200);
+    expect(dom).toContain(">2,048 of 4,096 removed<");
+  });
+
+  test("the whole graph is a sketch of a few paths", { timeout: 120_000 }, async () => {
+    const dom = await opened('document.getElementById("whole").click()');
+    expect(boxesIn(dom)).toBe(0);
+    expect(dom).toMatch(/<g id="sketch"><path class="edge" d="M/);
+  });
+
+  test("the search goes to a layer far below", { timeout: 120_000 }, async () => {
+    const dom = await opened(`const search = document.getElementById("search");
+      search.value = "layers.200.fc.weight";
+      search.dispatchEvent(new Event("input"));
+      search.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));`);
+    expect(dom).toContain(">layers.200.fc<");
+    expect(dom).toContain("<h2>layers.200.fc</h2>");
+    expect(dom).toContain("what techniques could do");
+  });
+});
