@@ -21,29 +21,32 @@ const samples = 500;
 
 const found = networks.filter(({ file, folder }) => shared(`data/models/${file}`) && shared(`data/${folder}`));
 
-describe.skipIf(found.length === 0).each(found.length === 0 ? networks : found)("$file", ({ file, folder, how, layers, size }) => {
-  async function load(): Promise<{ model: Model; calibrate: Dataset; judge: Dataset }> {
-    const model = await open(shared(`data/models/${file}`) ?? "");
-    const input = imageInput(model);
-    if (input === undefined) throw new Error(`${file} takes no images`);
-    const part = async (name: "train" | "test") =>
-      preprocess(await openDataset(shared(`data/${folder}`) ?? "", { part: name }), input, parsePreprocessing(how));
-    return { model, calibrate: await part("train"), judge: take(await part("test"), samples) };
-  }
-  const score = async (model: Model, judge: Dataset): Promise<number> =>
-    (await evaluate(engine, model, judge, accuracy())).estimate.value;
+describe.skipIf(found.length === 0).each(found.length === 0 ? networks : found)(
+  "$file",
+  ({ file, folder, how, layers, size }) => {
+    async function load(): Promise<{ model: Model; calibrate: Dataset; judge: Dataset }> {
+      const model = await open(shared(`data/models/${file}`) ?? "");
+      const input = imageInput(model);
+      if (input === undefined) throw new Error(`${file} takes no images`);
+      const part = async (name: "train" | "test") =>
+        preprocess(await openDataset(shared(`data/${folder}`) ?? "", { part: name }), input, parsePreprocessing(how));
+      return { model, calibrate: await part("train"), judge: take(await part("test"), samples) };
+    }
+    const score = async (model: Model, judge: Dataset): Promise<number> =>
+      (await evaluate(engine, model, judge, accuracy())).estimate.value;
 
-  test.each(["weights", "dynamic", "static"] as const)("%s costs less than one point", async (scheme) => {
-    const { model, calibrate, judge } = await load();
-    const original = await score(model, judge);
-    const before = (await encodeToBytes(model)).length;
-    const names = layerNames(model);
-    const outcome = await quantize(model, scheme === "static" ? { scheme, data: calibrate } : { scheme });
-    assertValid(model);
-    expect(names.every((name) => outcome.changes.some(({ at }) => at === name))).toBe(true);
-    expect(layerNames(model)).toEqual(names);
-    expect(names).toHaveLength(layers);
-    expect(original - (await score(model, judge))).toBeLessThan(0.01);
-    expect((await encodeToBytes(model)).length / before).toBeLessThan(size);
-  });
-});
+    test.each(["weights", "dynamic", "static"] as const)("%s costs less than one point", async (scheme) => {
+      const { model, calibrate, judge } = await load();
+      const original = await score(model, judge);
+      const before = (await encodeToBytes(model)).length;
+      const names = layerNames(model);
+      const outcome = await quantize(model, scheme === "static" ? { scheme, data: calibrate } : { scheme });
+      assertValid(model);
+      expect(names.every((name) => outcome.changes.some(({ at }) => at === name))).toBe(true);
+      expect(layerNames(model)).toEqual(names);
+      expect(names).toHaveLength(layers);
+      expect(original - (await score(model, judge))).toBeLessThan(0.01);
+      expect((await encodeToBytes(model)).length / before).toBeLessThan(size);
+    });
+  },
+);
