@@ -261,6 +261,30 @@ describe("what is left", () => {
       ["Conv"],
     ],
     [
+      "padding by -∞ in the pool, where nothing else is as small",
+      `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 5, 5], z: float32[batch, 1, 5, 5]) {
+  pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
+  filler: float32[] = -inf
+  a = Relu(x)
+  b = Pad(a, pads, filler)
+  y = MaxPool(b) {kernel_shape=[2, 2]}
+  c = Pad(x, pads, filler)
+  z = MaxPool(c) {kernel_shape=[2, 2]}
+}`,
+      ["Relu", "MaxPool", "Pad", "MaxPool"],
+    ],
+    [
+      "padding around a pool that tells positions stays",
+      `graph (x: float32[1, 1, 3, 3]) -> (y: float32[1, 1, 2, 2], i: int64[1, 1, 2, 2]) {
+  pads: int64[8] = [0, 0, 1, 1, 0, 0, 0, 0]
+  filler: float32[] = -inf
+  a = Relu(x)
+  b = Pad(a, pads, filler)
+  y, i = MaxPool(b) {kernel_shape=[2, 2], strides=[2, 2]}
+}`,
+      ["Relu", "Pad", "MaxPool"],
+    ],
+    [
       "padding by ones stays",
       `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 4, 4]) {
   w: float32[1, 1, 3, 3] = random(seed 1)

@@ -233,7 +233,10 @@ const gatheredAxis: Pair = {
   },
 };
 
-/** Zeros around the input of a window are its own pads. */
+/**
+ * Zeros around the input of a window are its own pads; below numbers that are never negative, so is -∞. Below any numbers it is not: of a
+ * window of -∞ that touches its pads the runtime makes the smallest number that is finite.
+ */
 const paddedWindow: Pair = {
   what: "the window pads by itself",
   first: ["Pad"],
@@ -242,6 +245,8 @@ const paddedWindow: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const given = attributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || given === undefined || given === "runtime") return undefined;
+    // Positions are counted in what was padded.
+    if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = given.known;
     const spatial = rank - 2;
@@ -258,6 +263,11 @@ const paddedWindow: Pair = {
     if (average && !counted && own?.some((pad) => pad !== 0) === true) return undefined;
     if (second.op !== "Conv" && integer(secondSite, "ceil_mode", 0) !== 0) return undefined;
     const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map((pad, place) => pad + (own?.[place] ?? 0));
+    if (second.op === "MaxPool") {
+      // Spread out, a window may touch nothing but pads.
+      const spread = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
+      if (spread || !isAboveZero(first.inputs[0])) return undefined;
+    }
     // The runtime wants pads smaller than the window.
     const kernel = integers(secondSite, "kernel_shape");
     if (second.op !== "Conv" && sums.some((pad, place) => pad >= (kernel?.[place % spatial] ?? 0))) return undefined;
@@ -281,6 +291,9 @@ function fillerOf(site: Site): number | undefined {
   const small = operand.small;
   return small === undefined || small.type === "string" ? undefined : Number(small.data[0]);
 }
+
+const isAboveZero = (value: Value | undefined): boolean =>
+  value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
 const padsWith = (op: string, filler: number): boolean =>
   op === "MaxPool" ? filler === Number.NEGATIVE_INFINITY : filler === 0;
