@@ -1,7 +1,12 @@
-/** Published networks on published data, with nothing said of how images are prepared. */
+/** Published networks on published data, with nothing said of how images are prepared; and what the guess is made on. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
 import { shared } from "../shared.ts";
-import { json } from "./run.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { json, pith } from "./run.ts";
 
 /** Percent right as other tools measured it, with the preprocessing that the network was trained with. */
 const table = [
@@ -21,4 +26,53 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
       expect(100 * (figure?.estimate.value ?? 0)).toBeCloseTo(right, 1);
     },
   );
+});
+
+/** An MNIST folder of pictures of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */
+function onePixel(name: string, parts: Readonly<Record<"train" | "t10k", readonly [number, number]>>): string {
+  const folder = join(temporaryFolder(), name);
+  mkdirSync(folder);
+  const count = 80;
+  for (const [part, bytes] of Object.entries(parts)) {
+    const labels = Array.from({ length: count }, (_, sample) => sample % 2);
+    const pixels = labels.map((label) => bytes[label] ?? 0);
+    const header = [0, 0, 0, count];
+    const images = Uint8Array.of(0, 0, 8, 3, ...header, 0, 0, 0, 1, 0, 0, 0, 1, ...pixels);
+    writeFileSync(join(folder, `${part}-images-idx3-ubyte`), images);
+    writeFileSync(join(folder, `${part}-labels-idx1-ubyte`), Uint8Array.of(0, 0, 8, 1, ...header, ...labels));
+  }
+  return folder;
+}
+
+/** Class 1 where the pixel is above one half: of bytes above 127 as "unit" prepares them, above 72 as "mnist" does. */
+async function aboveHalf(): Promise<string> {
+  const file = join(temporaryFolder(), "half.onnx");
+  const text = `opset 21
+graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 1] parameter = [[-9], [9]]
+  fc.bias: float32[2] parameter = [4.5, -4.5]
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight, fc.bias) {transB=1}
+}
+`;
+  await save(parseModel(text), file);
+  return file;
+}
+
+test("the guess is made on the samples that commands judge by, whatever part is evaluated", async () => {
+  const model = await aboveHalf();
+  const data = onePixel("apart", { train: [10, 100], t10k: [100, 160] });
+  for (const [part, right] of Object.entries({ test: 1, train: 0.5 })) {
+    const result = await json("eval", model, "--data", data, "--part", part);
+    expect(result.preprocessing).toMatch(/^guessed "unit"[.;]/);
+    expect(result.figures).toMatchObject([{ estimate: { value: right } }]);
+  }
+});
+
+test("a doubt about preprocessing says how many samples it comes from", async () => {
+  const model = await aboveHalf();
+  const data = onePixel("alike", { train: [10, 10], t10k: [10, 10] });
+  const { code, err } = await pith("eval", model, "--data", data);
+  expect(code).toBe(1);
+  expect(err).toMatch(/^chance: .*\(50\.0 % against 50\.0 % on \d+ samples tried\)\. .*\n$/);
 });

@@ -100,9 +100,10 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const candidate = await open(input.model);
   const original = against === undefined ? undefined : await open(against);
   if (original !== undefined) setStated(candidate, data);
-  const dataset = await openPart(input, data, original ?? candidate);
+  const known = original ?? candidate;
+  const { dataset, test } = await openPart(input, data, known);
   // The original knows how its images want to be prepared; a damaged candidate may not.
-  const preparation = await prepare(engine, original ?? candidate, against ?? input.model, data, dataset, context);
+  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, test);
   const { labelled } = preparation;
   if (!labelled && original === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no labels.`, {
@@ -132,15 +133,15 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
   // A model that is held against its original may have lost everything; the original must know something.
-  const known =
+  const reached =
     labelled && wanted.interval === "proportion"
       ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
   const labels = rows[0]?.[metrics.length]?.filter((_, index) => index % said.columns === 0);
   const chance = commonestShare(labels ?? new Float64Array());
-  const atChance = known !== undefined && chance !== undefined && known <= chance;
+  const atChance = reached !== undefined && chance !== undefined && reached <= chance;
   if (atChance && preparation.warnings.length === 0) {
-    context.log({ id: "chance", text: chanceQuestion(preparation.preset, known, chance), level: "warning" });
+    context.log({ id: "chance", text: chanceQuestion(preparation.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, signal: context.signal };
   context.stage("layers");
@@ -166,26 +167,32 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   };
 }
 
-/** The part that all commands judge by, or another one that was asked for. */
-async function openPart({ part, seed, ...input }: EvalInput, data: DataRequest, model: Model): Promise<Dataset> {
+/** The part that all commands judge by, and the one that was asked for. */
+async function openPart(
+  { part, seed, ...input }: EvalInput,
+  data: DataRequest,
+  model: Model,
+): Promise<{ readonly dataset: Dataset; readonly test: Dataset }> {
   const { path, samples } = data;
-  const { train, test } = await openData(model, input.against ?? input.model, data);
+  const parts = await openData(model, input.against ?? input.model, data);
+  const { train } = parts;
   const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
-  if (part === "test") return some(test);
+  const test = some(parts.test);
+  if (part === "test") return { dataset: test, test };
   if (train === undefined) {
-    if (part === "all") return some(test);
+    if (part === "all") return { dataset: test, test };
     throw new PithError("E_DATA", `${test.name} has one part only: there is no train part.`, {
       hint: "Without --part all of it is used.",
     });
   }
-  if (part === "train") return some(train);
+  if (part === "train") return { dataset: some(train), test };
   const both: Dataset = {
     name: `${path} (all)`,
-    count: train.count === undefined || test.count === undefined ? undefined : train.count + test.count,
+    count: train.count === undefined || parts.test.count === undefined ? undefined : train.count + parts.test.count,
     async *batches(options) {
       yield* train.batches(options);
-      yield* test.batches(options);
+      yield* parts.test.batches(options);
     },
   };
-  return some(await collect(both));
+  return { dataset: some(await collect(both)), test };
 }

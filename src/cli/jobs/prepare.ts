@@ -71,7 +71,10 @@ export function setStated(model: Model, { states }: DataRequest): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
-/** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
+/**
+ * @param judged what the guess of a preprocessing is made on, if it has labels: always the part that commands judge by, so that figures compare.
+ * @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out.
+ */
 export async function prepare(
   engine: Engine,
   model: Model,
@@ -79,6 +82,7 @@ export async function prepare(
   request: DataRequest,
   dataset: Dataset,
   context: JobContext,
+  judged = dataset,
 ): Promise<Preparation> {
   setStated(model, request);
   const first = await firstBatch(dataset);
@@ -93,7 +97,7 @@ export async function prepare(
   }
   switch (kind) {
     case "images":
-      return prepareImages(engine, model, request, dataset, { first, beside, labelled, ready }, context);
+      return prepareImages(engine, model, request, dataset, { first, beside, labelled, ready, judged }, context);
     case "tokens": {
       const reading = readingFor(model, beside, stated);
       const language = reading.running !== undefined;
@@ -143,6 +147,7 @@ interface Found {
   readonly beside: Beside;
   readonly labelled: boolean;
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
+  readonly judged: Dataset;
 }
 
 async function prepareImages(
@@ -150,7 +155,7 @@ async function prepareImages(
   model: Model,
   request: DataRequest,
   dataset: Dataset,
-  { first, beside, labelled, ready }: Found,
+  { first, beside, labelled, ready, judged }: Found,
   context: JobContext,
 ): Promise<Preparation> {
   const input = imageInput(model);
@@ -181,7 +186,8 @@ async function prepareImages(
     return { name: full(declared), preset: declared.name, warnings: [], labelled: false, ready: use(declared) };
   }
   context.stage("preprocessing");
-  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, dataset, {
+  const tried = (await firstBatch(judged)).label === undefined ? dataset : judged;
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, tried, {
     batch: request.batch,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
@@ -189,7 +195,8 @@ async function prepareImages(
   });
   const warnings: string[] = [];
   if (!trusted) {
-    const text = chanceQuestion(chosen.name, scores[0]?.accuracy.value ?? 0, chance);
+    const { value = 0, count } = scores[0]?.accuracy ?? {};
+    const text = chanceQuestion(chosen.name, value, chance, count);
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }
