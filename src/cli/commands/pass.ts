@@ -160,10 +160,21 @@ function nothingFound(model: string): string {
   return ` There is no layer that this could change: pith inspect ${model} shows what is in the model.`;
 }
 
+/** What zeros in the file are worth: with masks beside the weights the file grows, and may do so compressed as well. */
 function zerosNote(before: Weight, after: Weight): string {
-  const [file, packed] = [after.bytes < 0.95 * before.bytes ? "" : "the file is as large as before", after.brotli];
-  const facts = [file, packed === undefined ? "" : `compresses to ${bytes(packed)}`].filter((fact) => fact !== "");
-  return `The zeros are stored: ${facts.join(" and ")}. For a smaller file: --structured, or pith quantize.`;
+  const file = after.bytes < 0.95 * before.bytes ? [] : [fileFact(before.bytes, after.bytes)];
+  const packed = after.brotli === undefined ? [] : [packedFact(before.brotli ?? after.brotli, after.brotli)];
+  return `The zeros are stored: ${[...file, ...packed].join(" and ")}. For a smaller file: --structured, or pith quantize.`;
+}
+
+function fileFact(before: number, after: number): string {
+  return after > 1.05 * before ? `the file grew to ${bytes(after)}` : "the file is as large as before";
+}
+
+function packedFact(before: number, after: number): string {
+  return after > 1.05 * before
+    ? `compressed it grew, too (${bytes(after)} after ${bytes(before)})`
+    : `compresses to ${bytes(after)}`;
 }
 
 interface Line {
