@@ -1,6 +1,7 @@
 /** What a command is, and how it becomes one of commander's. */
 import { Argument, Command } from "commander";
 import * as v from "valibot";
+import type { PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { addFlags, givenFlags, keysOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -50,6 +51,8 @@ export interface Result {
   print(terminal: Terminal): void;
   /** The command did its work, and the answer is no: exit code 1. */
   readonly goalMissed?: boolean;
+  /** Why there is nothing better than what was found: said after it, as text and with `--json`. Exit code 1. */
+  readonly failure?: PithError;
 }
 
 /** Options of every command. */

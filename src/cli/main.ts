@@ -19,7 +19,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;
-  process.stderr.write(`E_FILE: Standard output cannot be written: ${reason}.\n`);
+  const message = `Standard output cannot be written: ${reason}.`;
+  const json = process.argv.includes("--json");
+  process.stderr.write(json ? `${JSON.stringify({ error: { code: "E_FILE", message } })}\n` : `E_FILE: ${message}\n`);
   process.exit(exitCode.failed);
 });
 // There is nowhere left to say it.

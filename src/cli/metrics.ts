@@ -115,6 +115,24 @@ export function heldAgainst(
   }
 }
 
+/** @throws PithError E_USAGE for a demand on a figure that will not be measured against this original, as its outputs tell. */
+export function requireMeasured(
+  original: Model,
+  path: string,
+  asked: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
+): void {
+  const { demanded = [] } = asked;
+  const held: readonly Metric[] = demanded.length === 0 ? [] : heldAgainst(original, asked.output);
+  for (const kind of demanded) {
+    const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
+    if (measured) continue;
+    const names = held.map(({ name }) => name).join(", ");
+    throw new PithError("E_USAGE", `--min-${kind} cannot be judged: what "${path}" answers is measured by ${names}.`, {
+      hint: `--metric ${kind} measures it, whatever the output is called.`,
+    });
+  }
+}
+
 /** Names that exporters give to vectors of meaning. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 

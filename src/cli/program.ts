@@ -124,7 +124,8 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     terminal.close();
     if (options.json) terminal.document(result.data);
     else result.print(terminal);
-    if (result.goalMissed === true) code = exitCode.failed;
+    if (result.failure !== undefined) terminal.fail(result.failure);
+    if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
   };
   let asked: Command | undefined;
   try {

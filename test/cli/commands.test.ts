@@ -277,8 +277,38 @@ describe("eval", () => {
     expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- lost: accuracy .*90\.0 % demanded\n\n$/);
   });
 
+  test("what was measured is shown where one of the goals cannot be judged, and the others are judged", async () => {
+    writeFileSync(at("unlabelled.csv"), readFileSync(at("points.csv"), "utf8").replace(/,\w+$/gm, ""));
+    const goals = ["--min-accuracy", "90%", "--min-agreement", "50%"];
+    const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
+    const { code, out, err } = await pith(...words);
+    expect(code).toBe(1);
+    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not judged: accuracy is not measured on .*\nkept: agreement /);
+    expect(err).toMatch(/^E_DATA: --min-accuracy cannot be judged: it is not measured on .*unlabelled\.csv.*\.\n/);
+  });
+
+  test("an original that takes something else is named as the reason", async () => {
+    await save(
+      parseModel(
+        classifier("[[1, 0], [0, 1]]")
+          .replace("batch, 2", "batch, 3")
+          .replace("[2, 2] par", "[2, 3] par")
+          .replace("[[1, 0], [0, 1]]", "[[1, 0, 0], [0, 1, 0]]"),
+      ),
+      at("three.onnx"),
+    );
+    const { code, err } = await pith("eval", at("three.onnx"), ...data, "--against", at("right.onnx"));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^E_\w+: The models differ: this one takes "features" float32\[batch, 3\], the original "features" float32\[batch, 2\]\./,
+    );
+    expect(err).toContain("hint: Is --against the model that this one was made from?");
+  });
+
   test.each([
     [[], "--data is needed"],
+    [["--score", "score.mjs", "--min-accuracy", "90%"], "--min-accuracy needs --data"],
+    [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be judged: what "],
     [["--samples", "5"], "--samples says how to read data, and there is no --data"],
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
@@ -401,9 +431,9 @@ describe("prune", () => {
   });
 
   test.each([
-    [[], '"amount": is needed'],
-    [["--structured"], '"amount": is needed'],
-    [["--structured", "30%", "--amount", "50%"], '"amount": is given twice'],
+    [[], "--amount: is needed"],
+    [["--structured"], "--amount: is needed"],
+    [["--structured", "30%", "--amount", "50%"], "--amount: is given twice"],
     [["--amount", "50"], "--amount: 50 is more than all: write 50% or 0.5."],
     [["--structured", "50"], "--structured: 50 is more than all: write 50% or 0.5."],
     [["--amount", "-1"], "takes a number from 0 to 1"],
@@ -498,12 +528,14 @@ describe("what a command prints", () => {
 
   test("the help tells the default of -o", async () => {
     expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
-    expect((await pith("quantize", "--help")).out).toContain("(default: model.int8-<scheme>.onnx)");
+    expect((await pith("quantize", "--help")).out).toMatch(
+      /\(default: model\.int8-<scheme>\.onnx;\s+of\s+float16\s+model\.float16\.onnx\)/,
+    );
   });
 
   test("wrong settings are refused before data is looked at", async () => {
     const words = ["prune", at("right.onnx"), "--structured", "--data", at("no-such-data.csv")];
-    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining('"amount": is needed') });
+    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining("--amount: is needed") });
   });
 });
 
@@ -566,7 +598,7 @@ describe("factorize and distill", () => {
   test("distill without a teacher is wrong usage", async () => {
     expect(await pith("distill", at("zero.onnx"), "--data", at("points.csv"))).toMatchObject({
       code: 2,
-      err: expect.stringContaining("'--teacher <teacher.onnx>' not specified"),
+      err: expect.stringContaining("--teacher is needed: the model to learn from."),
     });
   });
 });

@@ -104,9 +104,16 @@ describe("nothing is written", () => {
 
   test("where the function is lost, goal or not", async () => {
     writeFileSync(at("gone.yaml"), "steps:\n  - prune: { structured: true, amount: 0.95 }\n");
-    const { code, err } = await compress("-r", at("gone.yaml"), "-o", at("none"));
+    const { code, out, err } = await compress("-r", at("gone.yaml"), "-o", at("none"), "--json");
     expect(code).toBe(1);
-    expect(err).toMatch(/E_ACCURACY_LOST: Accuracy falls from .* Nothing was written\./);
+    expect(JSON.parse(err.trim().split("\n").at(-1) ?? "")).toEqual({
+      error: {
+        code: "E_ACCURACY_LOST",
+        message: expect.stringMatching(/^Accuracy falls from .* Nothing was written\.$/),
+        hint: expect.stringContaining("--force"),
+      },
+    });
+    expect(JSON.parse(out).variants).toHaveLength(1);
     expect(existsSync(at("none"))).toBe(false);
   });
 

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
 import { commands, exitCode, type Listed, runProgram } from "../../src/cli/program.ts";
+import { PithError } from "../../src/errors.ts";
 import type behave from "./jobs/behave.ts";
 
 const job = new URL("./jobs/behave.ts", import.meta.url);
@@ -35,6 +36,10 @@ const failing = defineCommand({
   options: v.object({}),
   examples: [],
   async run([how], _options, session) {
+    if (how === "late") {
+      const failure = new PithError("E_ACCURACY_LOST", "Nothing was written.");
+      return { data: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
+    }
     if (how === "abort") session.signal.throwIfAborted();
     if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
     if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
@@ -86,6 +91,18 @@ describe("a command", () => {
 
   test("that misses its goal prints the result and exits with 1", async () => {
     expect(await pith("scale 1 --goal 100")).toEqual({ code: exitCode.failed, out: "2\n", err: "" });
+  });
+
+  test("that fails with something found prints that and the failure, also with --json", async () => {
+    expect(await pith("fail late")).toEqual({
+      code: exitCode.failed,
+      out: "tried: 3\n",
+      err: "E_ACCURACY_LOST: Nothing was written.\n",
+    });
+    const { code, out, err } = await pith("fail late --json");
+    expect(code).toBe(exitCode.failed);
+    expect(JSON.parse(out)).toEqual({ tried: 3 });
+    expect(JSON.parse(err)).toEqual({ error: { code: "E_ACCURACY_LOST", message: "Nothing was written." } });
   });
 
   test("shows its arguments, flags and examples with --help", async () => {

@@ -116,16 +116,16 @@ async function requireFolder(out: string, model: string): Promise<void> {
 }
 
 function show({ run, written, refused }: CompressOutput): Result {
+  const hint = "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
   return {
     data: run,
+    ...(refused === undefined
+      ? {}
+      : { failure: new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }) }),
     goalMissed: chosenOf(run) === undefined || chosenOf(run)?.verdict?.met === false,
     print(terminal) {
       printVariants(terminal, run);
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
-      if (refused !== undefined) {
-        const hint = "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
-        return terminal.fail(new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }));
-      }
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
       terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);

@@ -91,6 +91,11 @@ export default defineCommand({
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
     const { metric, output } = options;
+    const least = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
+    const demands = least.filter((demand): demand is [string, number] => demand[1] !== undefined);
+    const demanded = demands.map(([kind]) => kind);
+    if (data === undefined && demanded[0] !== undefined)
+      throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data to judge by.`);
     if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
     if (minAccuracy !== undefined && metric !== "accuracy")
       throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
@@ -103,7 +108,7 @@ export default defineCommand({
       ]);
       await requireWritable(options.markdown);
     }
-    const input = { model, against, data, score, part, metric, output, maxDrop, strict, seed: session.seed };
+    const input = { model, against, data, score, part, metric, output, maxDrop, strict, demanded, seed: session.seed };
     const result = await session.job<typeof evalJob>(
       moduleBeside(import.meta.url, "../jobs/eval"),
       input,
@@ -112,9 +117,8 @@ export default defineCommand({
     const { measured } = result;
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
-    for (const [kind, least] of Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine })) {
-      if (least !== undefined) goals.push(goalOf(measured, kind, least, strict));
-    }
+    if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
+    const [failure] = goals.flatMap(({ failure }) => failure ?? []);
     if (options.markdown !== undefined) await appendText(options.markdown, markdown(model, result, goals));
     return {
       data: {
@@ -124,6 +128,7 @@ export default defineCommand({
         score: result.score,
         goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
       },
+      ...(failure === undefined ? {} : { failure }),
       goalMissed: measured?.atChance === true || goals.some(({ met }) => !met),
       print(terminal) {
         const on = measured === undefined ? "" : ` on ${measured.dataset}, ${integer(measured.samples)} samples`;
@@ -146,6 +151,8 @@ interface Goal {
   readonly kind: string;
   readonly met: boolean;
   readonly text: string;
+  /** Why it could not be judged. */
+  readonly failure?: PithError;
 }
 
 /** The drop that is allowed, of the figure that counts and of the user's own score. */
@@ -162,14 +169,15 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   return goals;
 }
 
-/** @throws PithError E_DATA if the figure could not be measured. */
-function goalOf(measured: Measurement | undefined, kind: string, least: number, strict: boolean): Goal {
-  const found = measured?.figures.find((one) => one.metric === kind);
+function goalOf(measured: Measurement, kind: string, least: number, strict: boolean): Goal {
+  const found = measured.figures.find((one) => one.metric === kind);
   if (found === undefined) {
-    const reason = measured === undefined ? "there is no --data" : `it is not measured on ${measured.dataset}`;
-    throw new PithError("E_DATA", `--min-${kind} cannot be judged: ${reason}.`, {
-      ...(kind === "cosine" ? { hint: "--metric cosine measures it, whatever the output is called." } : {}),
-    });
+    const text = `not judged: ${kind} is not measured on ${measured.dataset}`;
+    const failure = new PithError(
+      "E_DATA",
+      `--min-${kind} cannot be judged: it is not measured on ${measured.dataset}.`,
+    );
+    return { kind, met: false, text, failure };
   }
   const met = (strict ? found.estimate.low : found.estimate.value) >= least;
   const shown =

@@ -22,9 +22,10 @@ import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { answers } from "../../recipe/answers.ts";
 import type { DataRequest } from "../data.ts";
-import { answerKind, heldAgainst, judgedBy, type MetricName } from "../metrics.ts";
+import { answerKind, heldAgainst, judgedBy, type MetricName, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
+import { otherInputs } from "./inputs.ts";
 import { openData, prepare, setStated } from "./prepare.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
@@ -44,6 +45,8 @@ export interface EvalInput {
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
+  /** Figures that are demanded: "cosine". */
+  readonly demanded?: readonly string[];
   /** Draws the samples, if not all are wanted. */
   readonly seed: number;
 }
@@ -82,6 +85,7 @@ export interface Measurement {
 
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
   const { model, against, score, data } = input;
+  if (against !== undefined) requireMeasured(await open(against), against, input);
   return {
     score:
       score === undefined
@@ -113,7 +117,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const wanted = judgedBy(original ?? candidate, input.metric, output, labelled);
   if (wanted.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it holds a model against its original.`);
-  const held = original === undefined ? [] : heldAgainst(original, output);
+  const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);
   const ready = preparation.ready(dataset);
@@ -124,6 +128,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     held: original !== undefined,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
+  }).catch((error) => {
+    throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   });
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {

@@ -1,0 +1,43 @@
+/** Two models that are fed the same samples: whether one of them takes something else. */
+import { type ErrorCode, PithError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { dimsText, isSymbolic } from "../../tensor/dims.ts";
+
+/** What running a model on samples that do not fit it ends in. */
+const misfits: ReadonlySet<ErrorCode> = new Set([
+  "E_DATA",
+  "E_ENGINE",
+  "E_SHAPE_MISMATCH",
+  "E_TYPE_MISMATCH",
+  "E_NAME",
+]);
+
+/** The failure of a run, where inputs that differ explain it: models of other inputs may still run on the same samples. */
+export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
+  if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
+  const [given, known] = [candidate.graph.feeds, original.graph.feeds];
+  const same = given.every((feed) => known.some((other) => other.name === feed.name && isAlike(feed, other)));
+  if (same) return undefined;
+  const text = `The models differ: this one takes ${inputsText(given)}, the original ${inputsText(known)}.`;
+  return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
+    hint: "Is --against the model that this one was made from?",
+    cause: error,
+  });
+}
+
+/** Of one type, and no fixed dimension of one is another number in the other. */
+function isAlike({ type: a }: Value, { type: b }: Value): boolean {
+  if (a?.type !== b?.type) return false;
+  if (a?.dims === undefined || b?.dims === undefined) return true;
+  if (a.dims.length !== b.dims.length) return false;
+  // The first dimension may count samples: a model that fixes it is run as often as it takes.
+  return a.dims.slice(1).every((dim, axis) => {
+    const other = b.dims?.[axis + 1] ?? dim;
+    return isSymbolic(dim) || isSymbolic(other) || dim === other;
+  });
+}
+
+function inputsText(feeds: readonly Value[]): string {
+  return feeds.map(({ name, type }) => `"${name}" ${type?.type ?? "?"}${dimsText(type?.dims)}`).join(", ") || "nothing";
+}
