@@ -26,6 +26,10 @@ export const einsumExamples: readonly Example[] = [
   two("without its output", "3, 2", "2, 4", "ij,jk"),
   two("with axes in front", "batch, 2, 3", "3, 4", "...ij,jk->...ik"),
   two("with several axes in front", "batch, 2, 3", "batch, 2, 3", "...i,...i->..."),
+  two("that broadcasts what it sums over", "2, 1", "3, 4", "ij,jk->ik", {
+    misses: { lower: "not known to be equal", gradient: "broadcasts an axis" },
+    except: { cost: "what is counted on ones is the sum of all products" },
+  }),
   two("that sums an axis of one operand", "batch, 3", "4", "ij,k->ik"),
   one("of nothing to do", "batch, 3", "ij->ij", unmultiplied),
   one("that transposes", "batch, 3", "ij->ji", unmultiplied),

@@ -106,6 +106,19 @@ function spelling(s: Equation): (names: readonly string[]) => string {
   return (list) => list.map((name) => spelled.get(name) ?? name).join("");
 }
 
+/** Whether the operands have different sizes along an axis that the result lacks, which upstream gradients have no room for. */
+function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
+  const found = new Map<string, Dim>();
+  return s.operands.some((names, input) =>
+    names.some((name, axis) => {
+      const size = inputs[input]?.type?.dims?.[axis];
+      const other = found.get(name);
+      if (size !== undefined && !s.result.includes(name)) found.set(name, size);
+      return other !== undefined && size !== other;
+    }),
+  );
+}
+
 function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Value[], up: Value): Value {
   const own = s.operands[input] ?? [];
   const spell = spelling(s);
@@ -185,6 +198,10 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   const together = first.filter((name) => second.includes(name));
   const [shared, ...more] = together.filter((name) => !s.result.includes(name));
   if (shared === undefined || more.length > 0) return new Miss("does not sum over one axis");
+  // The runtime broadcasts a shared axis of 1, which no product of matrices does.
+  const size = (value: Value, names: readonly string[]): Dim | undefined => value.type?.dims?.[names.indexOf(shared)];
+  if (size(a, first) === undefined || size(a, first) !== size(b, second))
+    return new Miss("the sizes that it sums over are not known to be equal");
   const stack = together.filter((name) => s.result.includes(name));
   const swap = alone[1]?.length !== 1;
   const [rows = [], columns = []] = swap ? alone.toReversed() : alone;
@@ -241,6 +258,7 @@ const Einsum = defineOp<Equation>({
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
     const operands = inputs.filter((input) => input !== undefined);
     if (up === undefined || operands.length < inputs.length) return [];
+    if (broadcastsSum(s, operands)) return new Miss("broadcasts an axis that it sums over");
     return operands.map((_, input) => (wanted(input) ? gradientOf(s, input, emit, operands, up) : undefined));
   },
   // Operands are multiplied one after the other: each product runs over the names met so far and the new ones that are still needed.
