@@ -3,7 +3,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
 import {
@@ -52,8 +52,17 @@ const Where = defineOp<null>({
   quantize: new Miss("runs in float"),
 });
 
-/** The default bounds of old versions: the smallest and largest float32. */
-const lowest = -3.4028234663852886e38;
+/** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */
+const largest = 3.4028234663852886e38;
+
+/** A bound as float32 has it, wherever it is said; undefined where there is none, or it is computed. */
+function bound(site: Site, name: "min" | "max", input: number): number | undefined {
+  const small = site.inputs[input]?.small;
+  const given =
+    site.version < 11 ? decimal(site, name, largest) : small === undefined ? undefined : toFloat64(small)[0];
+  const value = given === undefined ? undefined : Math.fround(given);
+  return value === undefined || Math.abs(value) === largest ? undefined : value;
+}
 
 interface Bounds {
   readonly low: number | undefined;
@@ -63,13 +72,10 @@ interface Bounds {
 /** On a bound the gradient goes to the input (as in PyTorch), outside of it to the bound. */
 const Clip = defineOp<Bounds>({
   name: "Clip",
-  read: (site) =>
-    site.version < 11
-      ? { low: decimal(site, "min", lowest), high: decimal(site, "max", -lowest) }
-      : { low: undefined, high: undefined },
+  read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
   infer: (_, site) => sameAsInput(site),
   unchanged: (s, site) => {
-    const open = s.low === undefined || (s.low === lowest && s.high === -lowest);
+    const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
   parameters: noParameters,

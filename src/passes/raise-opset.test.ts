@@ -42,6 +42,38 @@ describe("raise-opset", () => {
     expect(verify(net)).toEqual([]);
   });
 
+  it.each([
+    ["both bounds", "y = Clip (x) {min=0.0, max=6.0}"],
+    ["one bound, which float32 rounds", "y = Clip (x) {max=0.1}"],
+    ["infinite bounds", "y = Clip (x) {min=-inf, max=inf}"],
+    ["no bounds", "y = Clip (x)"],
+  ])("carries a Clip with %s", async (_, node) => {
+    const net = model(9, `  ${node}`);
+    const feeds = { x: float32([1, 2, 3], [3, 7, -2, 0.1, 0, Number.POSITIVE_INFINITY]) };
+    const expected = await runOnce(net.clone(), feeds);
+    raiseOpset(net, 21);
+    expect(verify(net)).toEqual([]);
+    expect(await runOnce(net, feeds)).toEqual(expected);
+  });
+
+  it("writes bounds in the type of what they bound", () => {
+    const net = parseModel("opset 7\ngraph (x: float16[2]) -> (y) {\n  y = Clip (x) {min=0.0, max=6.0}\n}");
+    raiseOpset(net, 21);
+    const [clip] = net.graph.nodes();
+    expect(clip?.inputs.map((input) => input?.type?.type)).toEqual(["float16", "float16", "float16"]);
+    expect(verify(net)).toEqual([]);
+  });
+
+  it.each([11, 13])("counts the parts of a Split without sizes, of opset %i", async (opset) => {
+    const net = parseModel(`opset ${opset}\ngraph (x: float32[4]) -> (y, z) {\n  y, z = Split (x)\n}`);
+    raiseOpset(net, 18);
+    const { y, z } = await runOnce(net, { x: float32([4], [1, 2, 3, 4]) });
+    expect([y?.data, z?.data].map((data) => Array.from(data ?? [], Number))).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+  });
+
   it("refuses a default that changed its meaning, and leaves the model as it was", () => {
     const net = model(11, "  a = Softmax (x)\n  y = Hardmax (a)");
     infer(net);

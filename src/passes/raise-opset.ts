@@ -15,8 +15,9 @@ import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { checkForm, inputsFor, schemaAt } from "../graph/schema.ts";
 import { type Bound, operators } from "../ops/index.ts";
+import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
-import type { Dense } from "../tensor/types.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
 
 /** The IR version that an operator set asks for: ONNX Runtime refuses newer sets in files of an older IR. */
 const irVersionFor = (opset: number): number =>
@@ -93,7 +94,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   if (before !== undefined && before.since === after?.since) return () => {};
   const moved = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
-    const constant = input === undefined ? undefined : asConstant(attribute);
+    const constant = input === undefined ? undefined : asConstant(attribute, inference.site(node).inputs[0]?.type);
     return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
   });
   const inputs: unknown[] = [...node.inputs];
@@ -116,8 +117,12 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   if (old instanceof Miss) return new Miss(`${old.reason}.`);
   if (now instanceof Miss) return new Miss(`${now.reason}.`);
   if (!sameSettings(old, now)) return new Miss("its defaults changed meaning.");
+  // Parts of equal size are counted since an operator also takes a count that does not divide evenly.
+  const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
   return () => {
     const { graph } = node;
+    if (counts && inputs[1] === undefined)
+      graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
     for (const { name, input, constant } of moved) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
@@ -125,15 +130,15 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   };
 }
 
-/** An attribute's value as the tensor that the input takes. */
-function asConstant(attribute: Attribute): Dense<"int64" | "float32"> | undefined {
+/** An attribute's value as the tensor that the input takes: a single number is of the type of the data. */
+function asConstant(attribute: Attribute, type: DataType | undefined): Dense<"int64" | FloatType> | undefined {
   switch (attribute.kind) {
     case "ints":
       return int64([attribute.value.length], attribute.value.map(toInteger));
     case "int":
       return int64([1], [attribute.value]);
     case "float":
-      return float32([], [attribute.value]);
+      return fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [], [attribute.value]);
     case "floats":
       return float32([attribute.value.length], attribute.value);
     default:
@@ -149,5 +154,7 @@ function sameSettings(a: unknown, b: unknown): boolean {
 function plain(key: string, value: unknown): unknown {
   if (key === "fromInput") return undefined;
   if (typeof value === "bigint") return `${value}n`;
+  // JSON has neither NaN nor infinities.
+  if (typeof value === "number") return String(value);
   return ArrayBuffer.isView(value) ? Array.from(value as Uint8Array, String) : value;
 }
