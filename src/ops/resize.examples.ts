@@ -49,6 +49,18 @@ export const resizeExamples: readonly Example[] = [
   weighed("Resize to the double, linear", "batch, 2, 3, 3", "1, 1, 2, 2", linear),
   weighed("Resize, linear, corners aligned", "1, 2, 3, 4", "1, 1, 2, 1.5", `${linear}${placed("align_corners")}`),
   weighed("Resize, linear, as PyTorch", "1, 1, 4, 4", "1, 1, 0.3, 0.5", `${linear}${placed("pytorch_half_pixel")}`),
+  by(
+    "Resize, nearest, symmetric, on a number or beside it",
+    "1, 1, 5, 5",
+    "1, 1, 1.5, 0.3",
+    `nearest_mode="floor"${placed("half_pixel_symmetric")}`,
+  ),
+  by(
+    "Resize, nearest above, symmetric",
+    "1, 1, 9, 7",
+    "1, 1, 2.3, 0.6",
+    `nearest_mode="ceil"${placed("half_pixel_symmetric")}`,
+  ),
   weighed("Resize, linear, symmetric", "1, 1, 4, 5", "1, 1, 2.3, 0.7", `${linear}${placed("half_pixel_symmetric")}`),
   weighed("Resize, linear, from the first corner", "2, 1, 4, 3", "1, 1, 0.5, 3", `${linear}${placed("asymmetric")}`),
   weighed("Resize, linear, downsampled with antialiasing", "1, 1, 6, 6", "1, 1, 0.5, 0.4", `${linear}, antialias=1`),
@@ -86,6 +98,12 @@ export const resizeExamples: readonly Example[] = [
     "Resize of a region, some of it outside",
     `(x: float32[1, 1, 4, 4]) region: float32[8] = [0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7]; sizes: int64[4] = [1, 1, 3, 3];
      y = Resize(x, region, _, sizes) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=10.0}`,
+    { except: { cost, gradient } },
+  ),
+  example(
+    "Resize of a region by scales",
+    `(x: float32[1, 1, 5, 7]) region: float32[8] = [0, 0, 0.1, -0.2, 1, 1, 0.7, 1.2]; ${scales("1, 1, 1.5, 0.6")}
+     y = Resize(x, region, scales) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize"}`,
     { except: { cost, gradient } },
   ),
   example("Resize of opset 10", `(x: float32[batch, 1, 3, 3]) ${scales("1, 1, 2, 0.6")} y = Resize(x, scales)`, {

@@ -132,15 +132,9 @@ function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
   }
   if (scales === undefined || scales.length !== axes.length) return new Miss("its scales are computed at run time");
   const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
-  const shares = s.coordinates === "tf_crop_and_resize" ? s.region : undefined;
+  // Of a region too: the runtime scales the whole axis, and puts the region there.
   return {
-    dims: x.map((dim, axis) => {
-      const index = axes.indexOf(axis);
-      const share = index < 0 || shares === undefined ? 1 : (shares[axes.length + index] ?? 1) - (shares[index] ?? 0);
-      return factor(axis) === 1 && share === 1
-        ? dim
-        : scaled(dim, share === 1 ? factor(axis) : fround(factor(axis) * share));
-    }),
+    dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaled(dim, factor(axis)))),
     scales: x.map((_, axis) => factor(axis)),
   };
 }

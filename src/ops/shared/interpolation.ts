@@ -43,8 +43,9 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
         ? fround(fround(start * (input - 1)) + fround(fround(x * fround(end - start) * (input - 1)) / (output - 1)))
         : 0.5 * (start + end) * (input - 1);
     case "half_pixel_symmetric": {
-      const offset = (input / 2) * (1 - output / fround(scale * input));
-      return fround(offset + fround((x + 0.5) / scale) - 0.5);
+      // The one that the runtime adds up in double.
+      const offset = fround((input / 2) * fround(1 - fround(output / fround(scale * input))));
+      return fround(offset + (x + 0.5) / fround(scale) - 0.5);
     }
     default:
       return fround(fround((x + 0.5) / scale) - 0.5);
