@@ -102,12 +102,16 @@ export class Figures {
     );
   }
 
-  /** Why a model is no longer the same function; undefined while it is, or where that cannot be told. */
-  lost({ comparison, answers: said }: Pick<Compared, "comparison" | "answers">): string | undefined {
+  /**
+   * Why a model is no longer the same function; undefined while it is, or where that cannot be told.
+   * @param trained the model may have to be another function, as one that learns from a teacher: then only labels tell a loss.
+   */
+  lost({ comparison, answers: said }: Pick<Compared, "comparison" | "answers">, trained = false): string | undefined {
     const { metric, unit, better, original, candidate } = comparison;
     // What differs in nothing has an infinite signal to noise, as the original itself.
     const infinite = !Number.isFinite(candidate.value) && candidate.value !== original.value;
     if (infinite) return `${metric} is ${candidate.value}`;
+    if (trained && this.#knowledge?.name !== "accuracy") return undefined;
     if (this.#knowledge !== undefined) return lostKnowledge(this.#knowledge, said);
     // Models that give no class: boxes, vectors.
     const likeness = this.#task.metric.truth === "original" && better === "higher" && original.value === 1;

@@ -479,7 +479,7 @@ describe("without --max-drop", () => {
   });
 
   test("train that makes a model worse says so; with --max-drop it writes nothing unless forced", async () => {
-    const words = ["train", at("right.onnx"), ...data, "--optimizer", "sgd", "--learning-rate", "300", "--epochs", "1"];
+    const words = ["train", at("right.onnx"), ...data, "--optimizer", "sgd", "--learning-rate", "1", "--epochs", "1"];
     const spoiled = ["--batch", "400", "--seed", "1", "--schedule", "constant", "-o", at("spoiled.onnx")];
     const { code, err } = await pith(...words, ...spoiled);
     expect({ code, err }).toMatchObject({

@@ -1,8 +1,10 @@
 /** What commands say of figures: what is lost, what there was to gain, and what figures cannot tell. */
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
@@ -22,7 +24,17 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-beforeAll(() => save(parseModel(sums), at("sums.onnx")));
+const data = ["--data", at("points.csv")];
+
+beforeAll(async () => {
+  await save(parseModel(sums), at("sums.onnx"));
+  const numbers = random(1, "points");
+  const rows = Array.from({ length: 400 }, () => {
+    const [a, b] = [1 + numbers.normal() / 4, 1 + numbers.normal() / 4];
+    return `${a},${b},${a > b ? 0 : 1}`;
+  });
+  writeFileSync(at("points.csv"), `a,b,label\n${rows.join("\n")}\n`);
+});
 
 test("prune that keeps its masks says that the file grew", async () => {
   const { out } = await pith("prune", at("sums.onnx"), "--amount", "50%", "--keep-masks", "-o", at("masked.onnx"));
@@ -30,4 +42,22 @@ test("prune that keeps its masks says that the file grew", async () => {
     /\nThe zeros are stored: the file grew to \S+ \S+ and compressed it grew, too \(\S+ \S+ after .*\)\./,
   );
   expect(out).not.toContain("as large as before");
+});
+
+test("train and distill write no model that lost what it knew, unless forced", async () => {
+  const wild = ["--optimizer", "sgd", "--learning-rate", "30", "--epochs", "2", "--schedule", "constant"];
+  const words = [...data, ...wild, "--batch", "32", "--seed", "1", "-o", at("wild.onnx")];
+  for (const command of [["train"], ["distill", "--teacher", at("sums.onnx")]]) {
+    const { code, err } = await pith(...command, at("sums.onnx"), ...words);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /E_ACCURACY_LOST: Accuracy falls from 100\.0 % to \S+ % .* Nothing was written\.\n.*--learning-rate/,
+    );
+    expect(existsSync(at("wild.onnx"))).toBe(false);
+  }
+  expect(await pith("train", at("sums.onnx"), ...words, "--force")).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/lost: .*--force/),
+  });
+  expect(existsSync(at("wild.onnx"))).toBe(true);
 });

@@ -86,8 +86,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const goal: Goal | undefined =
     input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
-  // What trains may have to be another function: it may begin with none.
-  const otherwise = compared === undefined || trains(kind) ? undefined : judging?.figures.lost(compared);
+  const otherwise = compared === undefined ? undefined : judging?.figures.lost(compared, trains(kind));
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
@@ -97,7 +96,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
-      hint: lostHint(input),
+      hint: trains(kind) ? trainedHint : lostHint(input),
     });
   }
   if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request. Nothing was written.");
@@ -130,6 +129,8 @@ async function compareMadeUp(
     });
   }
 }
+
+const trainedHint = "Try a lower --learning-rate, or write it all the same: --force.";
 
 /** What may be done about a result that lost its function. */
 function lostHint({ command, options, data }: PassInput): string {
