@@ -106,6 +106,9 @@ export const resizeExamples: readonly Example[] = [
      y = Resize(x, region, scales) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize"}`,
     { except: { cost, gradient } },
   ),
+  by("Resize by a factor that is too small for another size", "1, 1, 3, 4", "1, 1, 1.25, 1.1", linear, {
+    except: { cost, gradient },
+  }),
   example("Resize of opset 10", `(x: float32[batch, 1, 3, 3]) ${scales("1, 1, 2, 0.6")} y = Resize(x, scales)`, {
     opset: 10,
   }),

@@ -11,7 +11,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { type Dim, divideDims, fixedDims, symbol } from "../tensor/dims.ts";
+import { type Dim, divideDims, fixedDims, sameDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import {
@@ -180,6 +180,8 @@ const largestMatrix = 2 ** 22;
 function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(found.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
+  // To the size that it has the runtime copies, whatever the scales, the places and the region.
+  if (sameDims(dims, out)) return [emit.Identity([x])];
   const type = typeOf(x);
   const floats = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
   if (floats === undefined && s.mode !== "nearest") return new Miss(`interpolates ${type}`);
