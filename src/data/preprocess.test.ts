@@ -119,6 +119,12 @@ describe("preprocess", () => {
       "the images are 2×2 with 3 channels",
     );
     expect(() => preprocessBatch(planes, input([n, 2, 3, 2]), presets.unit, "d")).toThrow("takes [N, 2, 3, 2]");
+    expect(() => preprocessBatch(planes, input([n, n], "int64"), presets.unit, "d")).toThrow(
+      expect.objectContaining({
+        message: 'Input "x" takes int64[N, N], which are no pictures: the images are 2×2 with 3 channels.',
+        hint: "Is this the data for this model?",
+      }),
+    );
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2]), { ...presets.unit, layout: "NHWC" }, "d")).toThrow(
       "takes [N, 3, 2, 2]",
     );

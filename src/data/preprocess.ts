@@ -6,7 +6,7 @@
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Dim, dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
@@ -148,6 +148,17 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     }
   }
   const size = channels === 1 ? `${height}×${width}` : `${height}×${width} with ${channels} channels`;
+  // Neither planes of pixels nor so many numbers in a row.
+  if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
+    const takes = `${input.type?.type}${dimsText(declared)}`;
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" takes ${takes}, which are no pictures: the images are ${size}.`,
+      {
+        hint: "Is this the data for this model?",
+      },
+    );
+  }
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
     hint: `Resize or crop them: --preprocess "${how.name} resize=…", or preprocess(dataset, input, { …, resize, crop }).`,
   });

@@ -10,7 +10,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
+import { dimsText, elementCount, isSymbolic } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { described } from "./options.ts";
 import { definePass } from "./pass.ts";
@@ -79,10 +79,21 @@ function tensorFor(
   if (dims === undefined || elementCount(dims) !== numbers.length) {
     const shape = dimsText(type?.dims);
     throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
-      hint: "Fix named dimensions first: --fix batch=1.",
+      hint: fixHint(type?.dims),
     });
   }
   return fromNumbers(kind, dims, numbers);
+}
+
+/** Of several open dimensions the list cannot tell the sizes: all but the last are to be fixed. */
+function fixHint(dims: Dims = []): string {
+  const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
+  if (open.length > 1) {
+    const sizes = open.slice(0, -1).map((name) => `${name}=1`);
+    return `Fix named dimensions as well: --fix ${sizes.join(",")}.`;
+  }
+  const known = dims.reduce<number>((product, dim) => (isSymbolic(dim) ? product : product * dim), 1);
+  return open.length === 0 ? `It holds ${known}.` : `It holds a multiple of ${known}.`;
 }
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];

@@ -55,8 +55,9 @@ export const simplify = definePass({
   options: v.strictObject({ set: setOption, fix: fixOption, keepOutputs: keepOption }),
   async run(model, { set, fix, keepOutputs: outputs }, context) {
     const asked = [
-      await setInputs(model, { set }, context),
+      // Sizes first: they say how many numbers an input takes.
       await fixDimensions(model, { fix }, context),
+      await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
     ];
     const changes: Change[] = asked.flatMap((outcome) => outcome.changes);

@@ -40,6 +40,15 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
+  test("--set takes numbers for an input of two open dimensions, one of them fixed by the name that the refusal says", async () => {
+    const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
+    await save(parseModel(text), at("ids.onnx"));
+    const words = ["simplify", at("ids.onnx"), "--set", "ids=1,2,3", "-o", at("ids.set.onnx")];
+    const { err } = await pith(...words);
+    expect(err).toContain("hint: Fix named dimensions as well: --fix s77=1.");
+    expect(await pith(...words, "--fix", "s77=1")).toMatchObject({ code: 0, err: "" });
+  });
+
   test("--set takes several numbers by commas, or by semicolons in quotes", () => {
     expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual([
       ["rate", 16000],

@@ -492,6 +492,18 @@ describe("what is asked for", () => {
     await expect(simplify(model, options as never, { engine })).rejects.toMatchObject({ code });
     expect(structureHash(model)).toBe(before);
   });
+
+  test("numbers for two open dimensions are taken when the first is fixed, which the refusal says by its name", async () => {
+    const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
+    const set = { ids: [1, 2, 3] };
+    const hint = "Fix named dimensions as well: --fix s77=1.";
+    await expect(simplify(parseModel(text), { set }, { engine })).rejects.toMatchObject({ hint });
+    const model = parseModel(text);
+    await simplify(model, { set, fix: { s77: 1 } }, { engine });
+    expect(model.graph.outputs.map(({ tensor }) => tensor?.dims)).toEqual([[1, 3]]);
+    const odd = simplify(parseModel(text.replaceAll("s77", "2")), { set }, { engine });
+    await expect(odd).rejects.toMatchObject({ hint: "It holds a multiple of 2." });
+  });
 });
 
 /** Two layers whose biases are equal by chance, one of them masked; an identity, a duplicate and a constant between them. */

@@ -105,9 +105,14 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const original = against === undefined ? undefined : await open(against);
   if (original !== undefined) setStated(candidate, data);
   const known = original ?? candidate;
+  const explained = (error: unknown): never => {
+    throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
+  };
   const { dataset, test } = await openPart(input, data, known);
   // The original knows how its images want to be prepared; a damaged candidate may not.
-  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, test);
+  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, test).catch(
+    explained,
+  );
   const { labelled } = preparation;
   if (!labelled && original === undefined) {
     throw new PithError("E_DATA", `${dataset.name} has no labels.`, {
@@ -128,9 +133,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     held: original !== undefined,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
-  }).catch((error) => {
-    throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
-  });
+  }).catch(explained);
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
     const { name, unit, better } = metric;

@@ -32,6 +32,7 @@ import { PithError } from "../../errors.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
+import { dimsText } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, statedOf } from "../data.ts";
 import { chanceQuestion } from "../numbers.ts";
@@ -231,9 +232,21 @@ function kindOf(model: Model, batch: Batch, owner: string): Kind {
   if (tokenInput(feeds) !== undefined && (batch.tokens !== undefined || textColumns(batch, owner) !== undefined)) {
     return "tokens";
   }
+  requireNoPictures(model, batch, owner);
   const takesImages = feeds.length === 1 || feeds.some(({ type }) => type?.dims?.length === 4);
   const [feed] = feeds;
   return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
+}
+
+/** @throws PithError E_DATA for pictures where the model takes tokens. */
+function requireNoPictures({ graph }: Model, { image }: Batch, owner: string): void {
+  const input = tokenInput(graph.feeds);
+  if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
+  if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
+  const takes = `${input.type?.type}${dimsText(input.type?.dims)}`;
+  throw new PithError("E_DATA", `${owner} holds pictures, and input "${input.name}" ${takes} takes tokens of texts.`, {
+    hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
+  });
 }
 
 function tokensText(batch: Batch, { tokenizer }: Beside, length: number | undefined): string {

@@ -5,7 +5,7 @@ import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import { type Change, setInputs, simplify } from "../../passes/index.ts";
+import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import { compareOutputs, type Sameness } from "../same.ts";
@@ -57,7 +57,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   keepComparable(original, model);
   const comparison = await compareOutputs(engine, original, model, {
     sizes: new Map(Object.entries({ ...input.sizes, ...fix })),
-    set: await setFeeds(original, set),
+    set: await setFeeds(original, set, fix),
     seed: input.seed,
     signal,
     progress: (done, total) => context.progress(done, total),
@@ -105,8 +105,9 @@ function keepComparable(original: Model, { graph }: Model): void {
 }
 
 /** What the original is fed for inputs that were set. */
-async function setFeeds(original: Model, set: SimplifyInput["set"]): Promise<Batch> {
+async function setFeeds(original: Model, set: SimplifyInput["set"], fix: SimplifyInput["fix"]): Promise<Batch> {
   const copy = original.clone();
+  await fixDimensions(copy, { fix });
   await setInputs(copy, { set });
   const feeds: Record<string, Dense> = {};
   for (const name of Object.keys(set)) {
