@@ -75,6 +75,11 @@ export class Judge {
     return { measured: { ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
   }
 
+  /** Whether a file is another one than the original's. */
+  isChanged({ measured }: Standing): boolean {
+    return measured.sha256 !== this.original.measured.sha256;
+  }
+
   /** Samples that both answer differently, evenly spread over all of those: data may be sorted by class. */
   disagreements({ answers: said }: Standing): readonly Disagreement[] {
     const { given, labels } = this.original.answers;

@@ -23,7 +23,7 @@ import { bytesOf } from "../tensor/dense.ts";
 import { choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { missedGoal } from "./figures.ts";
-import { Judge, type JudgeOptions } from "./judge.ts";
+import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
 import { steps } from "./steps.ts";
 import { attempt, type Candidate, type Tried } from "./variant.ts";
@@ -128,7 +128,7 @@ export async function compress(
     tried.push(result);
   }
   const { rounds = 30 } = options;
-  const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined);
+  const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined && judge.isChanged(standing));
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
   const chosen = choose(
@@ -181,7 +181,7 @@ export function refusal(run: Run): PithError {
   const hint = "Ask for less, train longer, or force it.";
   const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
   if (only === undefined) return new PithError("E_USAGE", "There was nothing to try.");
-  if (more.length > 0) return lost("None of what was tried keeps the goal");
+  if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");
   const { refused, comparison, verdict, result } = only;
   if (refused !== undefined) {
     return result?.sha256 === run.original.sha256
@@ -193,6 +193,23 @@ export function refusal(run: Run): PithError {
   return lost(missedGoal(comparison, verdict, run.goal));
 }
 
+/** Where no candidate changed anything, or failed on the way: what each of them says. */
+function nothingToDo({ variants, original }: Run): PithError | undefined {
+  const unchanged = variants.filter(({ result }) => result?.sha256 === original.sha256);
+  if (
+    unchanged.length === 0 ||
+    variants.some((variant) => variant.result !== undefined && !unchanged.includes(variant))
+  )
+    return undefined;
+  const names = new Map<string, string[]>();
+  for (const { name, refused = "nothing changed" } of variants) {
+    const reason = refused.replace(/^nothing changed: /, "");
+    names.set(reason, [...(names.get(reason) ?? []), name]);
+  }
+  const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);
+  return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
+}
+
 function sentence(text: string): string {
   return `${text[0]?.toUpperCase()}${text.slice(1)}`;
 }
@@ -202,15 +219,29 @@ function trains({ id }: RecipeStep): boolean {
   return steps.get(id)?.data === "train";
 }
 
-/** The original and whatever has a result, in turns. */
+/** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 async function time(judge: Judge, tried: readonly Tried[], rounds: number): Promise<Timing> {
-  const there = tried.flatMap(({ standing }) => (standing === undefined ? [] : [standing.model]));
-  const { models, ...report } = await judge.time(there, rounds);
-  const [first, ...rest] = models;
+  const { sha256 } = judge.original.measured;
+  const files = new Map(
+    tried.flatMap(({ standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
+  );
+  files.delete(sha256);
+  const { models, ...report } = await judge.time(
+    Array.from(files.values(), ({ model }) => model),
+    rounds,
+  );
+  const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
   return {
     ...report,
-    models: [first, ...tried.map(({ standing }) => (standing === undefined ? undefined : rest.shift()))],
+    models: [
+      models[0],
+      ...tried.map(({ standing }) => (standing === undefined ? undefined : times.get(hashOf(standing)))),
+    ],
   };
+}
+
+function hashOf({ measured }: Standing): string {
+  return measured.sha256;
 }
 
 function notSmaller(original: Measured, result: Measured): string {

@@ -50,7 +50,7 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
   if (standing === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), standing: undefined };
   const { comparison, agreement, measured } = standing;
-  const unchanged = measured.sha256 === judge.original.measured.sha256 ? nothingChanged(records) : undefined;
+  const unchanged = judge.isChanged(standing) ? undefined : nothingChanged(records);
   const larger =
     goesOn && measured.bytes >= judge.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {

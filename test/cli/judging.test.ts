@@ -61,3 +61,18 @@ test("train and distill write no model that lost what it knew, unless forced", a
   });
   expect(existsSync(at("wild.onnx"))).toBe(true);
 });
+
+test("compress of a model that is quantized already says that there was nothing to do, and why; nothing is timed", async () => {
+  const quantized = at("quantized.onnx");
+  await pith("quantize", at("sums.onnx"), "--scheme", "static", ...data, "-o", quantized);
+  const { code, out, err } = await pith("compress", quantized, ...data, "-o", at("none"), "--json");
+  expect(code).toBe(1);
+  const { error } = JSON.parse(err.trim().split("\n").at(-1) ?? "");
+  expect(error).toMatchObject({ code: "E_UNSUPPORTED", hint: expect.not.stringContaining("--max-drop") });
+  expect(error.message).toMatch(
+    /^There was nothing to do \(int8 static, int8 dynamic, int8 weights: .*quantized.*\)\. Nothing was written\.$/,
+  );
+  const { variants, latency } = JSON.parse(out);
+  expect(variants).toHaveLength(3);
+  expect(latency).toBeUndefined();
+});

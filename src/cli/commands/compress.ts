@@ -15,7 +15,7 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { isSamePlace, requireAccess } from "../files.ts";
+import { isSamePlace, requireAccess, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
@@ -70,6 +70,12 @@ export default defineCommand({
       throw new PithError("E_USAGE", `--max-drop is needed: how much worse ${metric} may become, in its own unit.`);
     }
     await requireFolder(out, model);
+    for (const name of resultNames) {
+      await requireOther(join(out, name), [
+        ["the data", data.path],
+        ["the recipe", recipe],
+      ]);
+    }
     const goal = maxDrop === undefined ? undefined : { maxDrop, strict };
     const command = ["pith", ...session.line];
     const input = {
@@ -94,6 +100,9 @@ export default defineCommand({
   },
 });
 
+/** What is written into the folder. */
+const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
+
 /** @throws PithError before any work is done, if the results could not be written there. */
 async function requireFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
@@ -116,7 +125,10 @@ async function requireFolder(out: string, model: string): Promise<void> {
 }
 
 function show({ run, written, refused }: CompressOutput): Result {
-  const hint = "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
+  const hint =
+    refused?.code === "E_UNSUPPORTED"
+      ? "pith inspect says what could be done; a recipe (-r) does it."
+      : "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
   return {
     data: run,
     ...(refused === undefined
@@ -181,7 +193,8 @@ function printVariants(terminal: Terminal, run: Run): void {
   for (const { name, steps } of run.variants) {
     const misses = steps.reduce((sum, step) => sum + step.misses.length, 0);
     if (misses === 0) continue;
-    const left = steps.every(({ id }) => id === "quantize") ? "left in float" : "left as they are";
+    const quantized = steps.every(({ id, changes }) => id === "quantize" && changes.length > 0);
+    const left = quantized ? "left in float" : "left as they are";
     terminal.line(dim(`${name}: ${misses} ${left} (run.json and report.html say why)`));
   }
 }

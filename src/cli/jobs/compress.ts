@@ -103,7 +103,8 @@ export default async function compressJob(input: CompressInput, context: JobCont
     warnings,
     original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
   };
-  const { code, message } = refusal(run);
+  // What changed nothing is known by the original as it would be written, not by its file.
+  const { code, message } = refusal(result.run);
   return {
     run,
     written: await write(input, run, result, candidates, context),
