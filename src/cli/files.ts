@@ -55,6 +55,15 @@ export async function requireOther(
   }
 }
 
+/** @throws PithError E_USAGE if what is written would take the place of a file that holds weights of the model. */
+export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
+  const [, ...weights] = filesOf(model, path);
+  await requireOther(
+    out,
+    weights.map((file) => ["a file of the model's weights", file] as const),
+  );
+}
+
 /** Whether two paths lead to one file, links followed. */
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
   return (await placeOf(a)) === (await placeOf(b));

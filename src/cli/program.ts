@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
-import type { Job } from "../job/job.ts";
+import type { Job, JobEvent } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
 
@@ -108,7 +108,16 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     name: string,
   ): Promise<Awaited<ReturnType<J>>> => {
     const { runJob } = await import("../job/run.ts");
-    return runJob<J>(module, input, { name, signal, onEvent: (event) => terminal.event(event) });
+    let stage = "";
+    const onEvent = (event: JobEvent): void => {
+      if (event.kind === "stage") stage = event.name;
+      terminal.event(event);
+    };
+    try {
+      return await runJob<J>(module, input, { name, signal, onEvent });
+    } catch (error) {
+      throw stoppedDuring(error, words[0] ?? "", stage);
+    }
   };
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const session: Session = {
@@ -224,6 +233,22 @@ function isFlag(word: string): boolean {
 function stopped(error: unknown, signal: AbortSignal): unknown {
   const interrupted = signal.aborted && error instanceof Error && error.name === "AbortError";
   return interrupted ? new PithError("E_STOPPED", "Stopped on request.") : error;
+}
+
+/** What commands other than `eval` do before and after their own work. */
+const besides = new Map([
+  ["preprocessing", "finding out how images are prepared"],
+  ["original", "measuring the original"],
+  ["evaluate", "measuring the result"],
+  ["compare", "comparing the result with the original"],
+]);
+
+/** Stopped in such work, the command says which command was stopped: "the evaluation" is not what was asked for. */
+export function stoppedDuring(error: unknown, command: string, stage: string): unknown {
+  const doing = besides.get(stage);
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED" || doing === undefined || command === "eval")
+    return error;
+  return new PithError("E_STOPPED", `${command} was stopped while ${doing}. Nothing was written.`, { cause: error });
 }
 
 function openTerminal({ out, err, noColor = false }: Surroundings, json: boolean): Terminal {

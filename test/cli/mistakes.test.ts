@@ -5,8 +5,9 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { requireOtherThanWeights } from "../../src/cli/files.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 
@@ -83,6 +84,7 @@ describe("what is read is never written over:", () => {
     ["the teacher", ["distill", "net.onnx", "--data", "points.csv", "--teacher", "other.onnx", "-o", "other.onnx"]],
     ["the model itself", ["simplify", "net.onnx", "-o", "alias.onnx"]],
     ["the model itself", ["plot", "net.onnx", "-o", "net.onnx"]],
+    ["the model itself", ["train", "net.onnx", "--data", "points.csv", "--checkpoint", "alias.onnx"]],
     ["the model itself", ["eval", "net.onnx", "--data", "points.csv", "--markdown", "net.onnx"]],
     ["a model", ["bench", "net.onnx", "--markdown", "net.onnx"]],
   ])("%s, in %j", async (what, words) => {
@@ -92,6 +94,25 @@ describe("what is read is never written over:", () => {
       out: "",
       err: `E_USAGE: "${given.at(-1)}" is ${what}: the result would take its place.\nhint: Name another file.\n`,
     });
+  });
+
+  test("nor a recipe in the folder for results", async () => {
+    const words = ["compress", at("net.onnx"), "--data", at("points.csv"), "-r", at("home/recipe.yaml")];
+    const { code, err } = await pith(...words, "-o", at("home"));
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining('recipe.yaml" is the recipe: ') });
+  });
+
+  test("nor a file that holds weights of the model", async () => {
+    const model = await open(at("net.onnx"));
+    const weight = model.graph.value("head.weight");
+    expect(weight?.tensor).toBeDefined();
+    const stored = { source: { name: at("big.data") }, offset: 0, length: 32 };
+    Object.assign(weight ?? {}, { tensor: { ...weight?.tensor, stored } });
+    await expect(requireOtherThanWeights(at("big.data"), model, at("net.onnx"))).rejects.toMatchObject({
+      code: "E_USAGE",
+      message: expect.stringContaining("is a file of the model's weights"),
+    });
+    await expect(requireOtherThanWeights(at("new.onnx"), model, at("net.onnx"))).resolves.toBeUndefined();
   });
 
   test("nor a model that results in a folder would be called like, through a link to the folder", async () => {

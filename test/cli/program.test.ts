@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
-import { commands, exitCode, type Listed, runProgram } from "../../src/cli/program.ts";
+import { commands, exitCode, type Listed, runProgram, stoppedDuring } from "../../src/cli/program.ts";
 import { PithError } from "../../src/errors.ts";
 import type behave from "./jobs/behave.ts";
 
@@ -179,6 +179,19 @@ describe("failures exit with 1", () => {
       err: "E_STOPPED: Stopped on request.\n",
     });
   });
+});
+
+test("what is stopped is the command that was asked for, in work around its own too", () => {
+  const error = new PithError("E_STOPPED", "The evaluation was stopped.");
+  expect(stoppedDuring(error, "train", "original")).toMatchObject({
+    code: "E_STOPPED",
+    message: "train was stopped while measuring the original. Nothing was written.",
+  });
+  expect(stoppedDuring(error, "eval", "evaluate")).toBe(error);
+  const training = new PithError("E_STOPPED", "Training was stopped at step 3.");
+  expect(stoppedDuring(training, "train", "train")).toBe(training);
+  const other = new PithError("E_DATA", "There are no samples.");
+  expect(stoppedDuring(other, "train", "original")).toBe(other);
 });
 
 test("the list of commands says what each command says of itself", async () => {

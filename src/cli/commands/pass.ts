@@ -73,6 +73,15 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         ["the teacher", session.passed.teacher],
       ]);
       await requireWritable(out);
+      const { checkpoint } = session.passed;
+      if (typeof checkpoint === "string") {
+        await requireOther(checkpoint, [
+          ["the model itself", model],
+          ["the data", data?.path],
+          ["the teacher", session.passed.teacher],
+        ]);
+        await requireWritable(checkpoint);
+      }
       const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
