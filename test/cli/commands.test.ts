@@ -325,6 +325,23 @@ describe("eval", () => {
     expect(err).toContain(message);
   });
 
+  test("pictures for a model of texts are said to be pictures", async () => {
+    const ids =
+      "opset 21\ngraph (input_ids: int64[s77, seq]) -> (logits: int64[s77, seq]) {\n  logits = Neg(input_ids)\n}";
+    await save(parseModel(ids), at("ids.onnx"));
+    // idx: unsigned bytes, three dimensions, two pictures of 2×2; and one dimension, their labels.
+    writeFileSync(
+      at("t10k-images-idx3-ubyte"),
+      Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8),
+    );
+    writeFileSync(at("t10k-labels-idx1-ubyte"), Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 0, 1));
+    const { code, err } = await pith("eval", at("ids.onnx"), "--data", at("t10k-images-idx3-ubyte"));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^E_DATA: .* holds pictures, and input "input_ids" int64\[s77, seq\] takes tokens of texts\.\nhint: Texts/,
+    );
+  });
+
   test("data that does not fit the model is E_DATA", async () => {
     writeFileSync(at("wide.csv"), "a,b,c,label\n1,2,3,0\n");
     expect(await pith("eval", at("right.onnx"), "--data", at("wide.csv"))).toMatchObject({

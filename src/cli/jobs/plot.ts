@@ -5,6 +5,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { plotPage } from "../../report/index.ts";
+import { requireOtherThanWeights } from "../files.ts";
 
 export interface PlotInput {
   readonly model: string;
@@ -17,6 +18,7 @@ export interface PlotInput {
 /** Bytes of the page. */
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
   const model = await open(input.model);
+  await requireOtherThanWeights(input.out, model, input.model);
   storeWeights(model);
   context.stage("read");
   const page = await plotPage(model, infer(model), {
