@@ -23,6 +23,8 @@ export interface TextTokenizer {
   /** The id that fills shorter texts of a batch. */
   readonly padding: number;
   readonly paddingSide: "left" | "right";
+  /** The id of what is not in the vocabulary; undefined where everything can be said by the tokens that there are. */
+  readonly unknown?: number | undefined;
   /** One text or two, with the marks around them, at most `longest` tokens if that is given. */
   encode(text: string, pair?: string, longest?: number): Encoding;
   /** The tokens of a text alone, without marks. */
@@ -85,11 +87,14 @@ export function createTokenizer(name: string, file: Settings, settings: Settings
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new PithError("E_DATA", `${name}: this kind of tokenizer is not understood (${reason}).`, { cause });
   }
-  const plain = (text: string): readonly number[] => library.encode(text, { add_special_tokens: false }).ids;
+  const unknown = unknownId(library, vocabularyModel);
+  // The library gives words that a vocabulary of whole words lacks no id at all.
+  const known = (ids: readonly (number | undefined)[]): readonly number[] => ids.map((id) => id ?? unknown ?? 0);
+  const plain = (text: string): readonly number[] => known(library.encode(text, { add_special_tokens: false }).ids);
   const whole = (text: string, pair: string | undefined): Encoding => {
     const options = { add_special_tokens: true, return_token_type_ids: true as const };
     const found = library.encode(text, pair === undefined ? options : { ...options, text_pair: pair });
-    return { ids: found.ids, types: found.token_type_ids ?? found.ids.map(() => 0) };
+    return { ids: known(found.ids), types: found.token_type_ids ?? found.ids.map(() => 0) };
   };
   const limits = [settings.model_max_length, model.max_position_embeddings].filter(
     (value): value is number => typeof value === "number" && value > 0 && value < noLimit,
@@ -100,6 +105,7 @@ export function createTokenizer(name: string, file: Settings, settings: Settings
     longest: limits.length === 0 ? undefined : Math.min(...limits),
     padding: paddingId(library, settings, model),
     paddingSide: settings.padding_side === "left" ? "left" : "right",
+    unknown,
     plain,
     encode(text, pair, longest) {
       const encoding = whole(text, pair);
@@ -148,6 +154,12 @@ function paddingId(library: LibraryTokenizer, settings: Settings, model: Setting
   const id = typeof content === "string" ? library.token_to_id(content) : undefined;
   if (id !== undefined) return id;
   return typeof model.pad_token_id === "number" ? model.pad_token_id : 0;
+}
+
+/** By its word, or, in a vocabulary that is a list, by its place. */
+function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: Settings): number | undefined {
+  if (typeof place === "number") return place;
+  return typeof token === "string" ? library.token_to_id(token) : undefined;
 }
 
 function sizeOf(vocabulary: unknown, added: unknown): number {

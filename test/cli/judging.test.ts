@@ -76,3 +76,30 @@ test("compress of a model that is quantized already says that there was nothing 
   expect(variants).toHaveLength(3);
   expect(latency).toBeUndefined();
 });
+
+test("texts of words that the tokenizer does not know are a warning with their share, and stop nothing", async () => {
+  const model = `opset 21
+graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
+  table: float32[4, 2] = [[0, 0], [1, 0], [0, 1], [0.5, 0]]
+  embedded = Gather(table, input_ids)
+  logits = ReduceMean "pool" (embedded, axes) {keepdims=0}
+  axes: int64[1] = [1]
+}
+`;
+  await save(parseModel(model), at("words.onnx"));
+  const vocab = { "[UNK]": 0, good: 1, bad: 2, film: 3 };
+  const parts = { pre_tokenizer: { type: "Whitespace" }, normalizer: null, post_processor: null, decoder: null };
+  const tokenizer = { added_tokens: [], ...parts, model: { type: "WordLevel", vocab, unk_token: "[UNK]" } };
+  writeFileSync(at("tokenizer.json"), JSON.stringify(tokenizer));
+  const judge = async (name: string, text: string) => {
+    writeFileSync(at(name), text.repeat(10));
+    return pith("eval", at("words.onnx"), "--against", at("words.onnx"), "--data", at(name));
+  };
+  expect(await judge("known.txt", "good film\nbad film\ngood good\nbad bad bad luck\n")).toMatchObject({
+    code: 0,
+    err: "",
+  });
+  const { code, err } = await judge("foreign.txt", "bon film\nmauvais film\n");
+  expect(code).toBe(0);
+  expect(err).toMatch(/^unknown-tokens: 50\.0 % of the tokens of \S*foreign\.txt.* are unknown to tokenizer\.json/);
+});

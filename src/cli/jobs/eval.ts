@@ -149,7 +149,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const labels = rows[0]?.[metrics.length]?.filter((_, index) => index % said.columns === 0);
   const chance = commonestShare(labels ?? new Float64Array());
   const atChance = reached !== undefined && chance !== undefined && reached <= chance;
-  if (atChance && preparation.warnings.length === 0) {
+  if (atChance && preparation.atChance !== true) {
     context.log({ id: "chance", text: chanceQuestion(preparation.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, signal: context.signal };

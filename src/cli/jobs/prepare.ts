@@ -27,6 +27,7 @@ import {
   tokenInput,
   tokenize,
 } from "../../data/index.ts";
+import { unknownShare } from "../../data/unknown.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
@@ -35,7 +36,7 @@ import type { JobContext } from "../../job/job.ts";
 import { dimsText } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, statedOf } from "../data.ts";
-import { chanceQuestion } from "../numbers.ts";
+import { chanceQuestion, percent } from "../numbers.ts";
 import { constants } from "../set.ts";
 
 export interface Preparation {
@@ -45,6 +46,8 @@ export interface Preparation {
   readonly preset: string | undefined;
   /** What makes the figures doubtful, as sentences. */
   readonly warnings: readonly string[];
+  /** One of them is that the model scores no better than chance. */
+  readonly atChance?: boolean;
   /** Whether the samples have labels. */
   readonly labelled: boolean;
   /** Any part of the same data, ready for the model. */
@@ -108,10 +111,13 @@ export async function prepare(
         ...(stated.length === undefined ? {} : { length: stated.length }),
       };
       const name = tokensText(first, beside, stated.length);
+      const unknown = beside.tokenizer === undefined ? 0 : await unknownShare(dataset, beside.tokenizer);
+      const warnings = unknown > mostUnknown ? [unknownText(unknown, dataset.name)] : [];
+      for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
       return {
         name,
         preset: name,
-        warnings: [],
+        warnings,
         labelled: labelled || language,
         ready: ready((part) => tokenize(part, model.graph.feeds, options)),
       };
@@ -202,7 +208,7 @@ async function prepareImages(
     context.log({ id: "chance", text, level: "warning" });
   }
   const name = declared === undefined ? guessText(chosen.name, indistinct) : full(chosen);
-  return { name, preset: chosen.name, warnings, labelled: true, ready: use(chosen) };
+  return { name, preset: chosen.name, warnings, atChance: !trusted, labelled: true, ready: use(chosen) };
 }
 
 /** `guessed "imagenet"; "cifar10" fits about as well. Set it with --preprocess imagenet.` */
@@ -247,6 +253,13 @@ function requireNoPictures({ graph }: Model, { image }: Batch, owner: string): v
   throw new PithError("E_DATA", `${owner} holds pictures, and input "${input.name}" ${takes} takes tokens of texts.`, {
     hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
   });
+}
+
+/** A text with more words than this that the tokenizer does not know is not what the model was made for. */
+const mostUnknown = 0.2;
+
+function unknownText(share: number, name: string): string {
+  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: figures on them say little. Is it the language of the model?`;
 }
 
 function tokensText(batch: Batch, { tokenizer }: Beside, length: number | undefined): string {
