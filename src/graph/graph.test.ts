@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { allGraphs, describe as describeNode, Graph, type Node, subgraphs, usedValues, type Value } from "./graph.ts";

@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import fc from "../../test/property.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
 import { random } from "../tensor/random.ts";
 import { assign, kmeans } from "./kmeans.ts";
@@ -15,7 +15,9 @@ describe("palettes", () => {
   });
 
   test("every number has its nearest centroid, and every centroid is the mean of its numbers", () => {
-    const numbers = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), { minLength: 1, maxLength: 60 });
+    // Steps of a ten-thousandth: sums of numbers near the smallest that there are lose their order.
+    const number = fc.integer({ min: -1e6, max: 1e6 }).map((steps) => steps / 1e4);
+    const numbers = fc.array(number, { minLength: 1, maxLength: 60 });
     fc.assert(
       fc.property(
         numbers,

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromHex, joined, message } from "../../test/onnx/messages.ts";
+import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { eachVarint, fixedBytes, lastVarint, payload, splitFields } from "./fields.ts";
 import { Cursor, decodeText } from "./wire.ts";

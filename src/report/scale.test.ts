@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
+import fc from "../../test/property.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 
 test("ticks are round numbers within the range", () => {

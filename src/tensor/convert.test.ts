@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
+import fc from "../../test/property.ts";
 import { fromNumbers, integerRange, toFloat32, toFloat64, toInt64, toNumbers } from "./convert.ts";
 import { bytesFor, float32 } from "./dense.ts";
 import { roundHalfEven } from "./round.ts";

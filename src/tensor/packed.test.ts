@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
+import fc from "../../test/property.ts";
 import { pack, unpack } from "./packed.ts";
 
 test("the first element lies in the low bits", () => {

@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
+import fc from "../../../test/property.ts";
 import { layout } from "./layout.ts";
 
 const boxes = (count: number, width = 60): { width: number }[] => Array.from({ length: count }, () => ({ width }));
