@@ -1,0 +1,196 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { at, classifier, samples } from "./small-models.ts";
+
+describe("eval", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("tells the figure with its interval and number", async () => {
+    const { figures, samples: counted } = await json("eval", at("right.onnx"), ...data);
+    expect(counted).toBe(samples / 5);
+    expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples / 5 } }]);
+    const { out } = await pith("eval", at("right.onnx"), ...data);
+    expect(out).toMatch(/points\.csv \(test\), 80 samples\n(.*\n)+accuracy +100\.0 % +95\.4 % … 100\.0 %/);
+  });
+
+  test.each([
+    ["train", (4 * samples) / 5],
+    ["all", samples],
+  ])("--part %s takes %i samples", async (part, expected) => {
+    const words = ["eval", at("near.onnx"), ...data];
+    const { dataset, samples: counted } = await json(...words, "--part", part);
+    expect({ dataset, counted }).toEqual({ dataset: `${at("points.csv")} (${part})`, counted: expected });
+  });
+
+  test("judges by the samples that other commands judge by", async () => {
+    const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
+    const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--samples", "40", "--seed", "3"];
+    const { comparison } = await json(...words, ...data, "-o", at("near.int8.onnx"));
+    expect(figures).toMatchObject([{ estimate: (comparison as { original: object }).original }]);
+  });
+
+  test("a model that is no better than chance is a question and exit code 1", async () => {
+    const { code, out, err } = await pith("eval", at("zero.onnx"), ...data);
+    expect(code).toBe(1);
+    expect(out).toMatch(/accuracy +\d/);
+    expect(err).toMatch(
+      /^chance: The model does no better than always answering the commonest class \(.* % against .* %\)\. Are the labels or the model wrong\?\n$/,
+    );
+  });
+
+  test("takes no more samples than asked for", async () => {
+    expect(await json("eval", at("right.onnx"), ...data, "--samples", "50")).toMatchObject({ samples: 50 });
+  });
+
+  test("against the original, agreement is what is left of a perfect model's accuracy", async () => {
+    const { figures, comparison } = await json("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    const [accuracy, agreement] = figures as { metric: string; estimate: { value: number } }[];
+    expect(agreement?.metric).toBe("agreement");
+    expect(agreement?.estimate.value).toBe(accuracy?.estimate.value);
+    expect(agreement?.estimate.value).toBeGreaterThan(0.7);
+    expect(agreement?.estimate.value).toBeLessThan(0.95);
+    expect(comparison).toMatchObject({ original: { value: 1 } });
+  });
+
+  test("a goal that is kept exits with 0, one that is missed with 1 and still prints", async () => {
+    const against = ["eval", at("near.onnx"), ...data, "--against", at("right.onnx")];
+    expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({
+      code: 0,
+      verdict: { verdict: "kept" },
+      goals: { drop: true, agreement: true },
+    });
+    expect(await json(...against, "--max-drop", "1%")).toMatchObject({ code: 1, verdict: { verdict: "lost" } });
+    expect(await json(...against, "--min-agreement", "99%")).toMatchObject({ code: 1, goals: { agreement: false } });
+  });
+
+  test("--min-accuracy asks the estimate, with --strict the whole interval", async () => {
+    const words = ["eval", at("right.onnx"), ...data, "--part", "all", "--min-accuracy", "99.5%"];
+    expect(await json(...words)).toMatchObject({ code: 0, goals: { accuracy: true } });
+    expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
+    const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");
+    expect(code).toBe(1);
+    expect(out).toMatch(/\nlost: accuracy .* % \(.*, n = 80\), 90\.0 % demanded\n$/);
+  });
+
+  test("against the original tells signal to noise in decibels and a difference in points", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
+    expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
+    expect(out).toMatch(/difference +−\d+\.\d points/);
+  });
+
+  test("against the original names the layers with most noise", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
+    expect(out).toMatch(/\nnoisiest layers: fc 2[23]\.\d dB\n/);
+  });
+
+  test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {
+    const size = "import { statSync } from 'node:fs';\nexport default (file) => -statSync(file).size;\n";
+    writeFileSync(at("score.mjs"), size);
+    const words = ["eval", at("hidden.onnx"), "--score", at("score.mjs")];
+    const bytes = (name: string): number => readFileSync(at(name)).length;
+    expect(await json(...words)).toMatchObject({ code: 0, score: { value: -bytes("hidden.onnx") } });
+    const against = [...words, "--against", at("right.onnx"), "--max-drop"];
+    const larger = bytes("hidden.onnx") - bytes("right.onnx");
+    expect(await json(...against, String(larger))).toMatchObject({ code: 0, goals: { score: true } });
+    expect(await json(...against, String(larger - 1))).toMatchObject({ code: 1, goals: { score: false } });
+  });
+
+  test.each([
+    ["export default 3;", 2, "exports no function as its default"],
+    ["export default () => 'good';", 1, "said good of"],
+    ["export default () => { throw new Error('no GPU'); };", 1, "no GPU"],
+    ["export defualt 1", 2, "cannot be loaded"],
+  ])("a module %j has no score", async (text, expected, message) => {
+    writeFileSync(at("wrong.mjs"), text);
+    const { code, err } = await pith("eval", at("right.onnx"), "--score", at("wrong.mjs"));
+    expect(code).toBe(expected);
+    expect(err).toContain(message);
+  });
+
+  test("appends Markdown to a file", async () => {
+    writeFileSync(at("summary.md"), "before\n");
+    await pith("eval", at("right.onnx"), ...data, "--markdown", at("summary.md"));
+    expect(readFileSync(at("summary.md"), "utf8")).toMatch(
+      /^before\n### .*right\.onnx\n(.*\n)+\| accuracy \| 100\.0 % \|/,
+    );
+    await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%", "--markdown", at("summary.md"));
+    expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- lost: accuracy .*90\.0 % demanded\n\n$/);
+  });
+
+  test("what was measured is shown where one of the goals cannot be judged, and the others are judged", async () => {
+    writeFileSync(at("unlabelled.csv"), readFileSync(at("points.csv"), "utf8").replace(/,\w+$/gm, ""));
+    const goals = ["--min-accuracy", "90%", "--min-agreement", "50%"];
+    const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
+    const { code, out, err } = await pith(...words);
+    expect(code).toBe(1);
+    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not judged: accuracy is not measured on .*\nkept: agreement /);
+    expect(err).toMatch(/^E_DATA: --min-accuracy cannot be judged: it is not measured on .*unlabelled\.csv.*\.\n/);
+  });
+
+  test("an original that takes something else is named as the reason", async () => {
+    await save(
+      parseModel(
+        classifier("[[1, 0], [0, 1]]")
+          .replace("batch, 2", "batch, 3")
+          .replace("[2, 2] par", "[2, 3] par")
+          .replace("[[1, 0], [0, 1]]", "[[1, 0, 0], [0, 1, 0]]"),
+      ),
+      at("three.onnx"),
+    );
+    const { code, err } = await pith("eval", at("three.onnx"), ...data, "--against", at("right.onnx"));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^E_\w+: The models differ: this one takes "features" float32\[batch, 3\], the original "features" float32\[batch, 2\]\./,
+    );
+    expect(err).toContain("hint: Is --against the model that this one was made from?");
+  });
+
+  test.each([
+    [[], "--data is needed"],
+    [["--score", "score.mjs", "--min-accuracy", "90%"], "--min-accuracy needs --data"],
+    [[...data, "--against", at("right.onnx"), "--min-cosine", "0.9"], "--min-cosine cannot be judged: what "],
+    [["--samples", "5"], "--samples says how to read data, and there is no --data"],
+    [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
+    [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
+    [[...data, "--metric", "cosine"], "--metric cosine needs --against"],
+    [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 is more than all: write 90% or 0.9."],
+    [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
+    [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
+    [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
+    [[...data, "--metric", "accurcy"], "--metric: expected accuracy"],
+    [[...data, "--preprocess", "imagenet"], "--preprocess is for stored images"],
+  ])("%j is wrong usage", async (words, message) => {
+    const { code, out, err } = await pith("eval", at("right.onnx"), ...words);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(message);
+  });
+
+  test("pictures for a model of texts are said to be pictures", async () => {
+    const ids =
+      "opset 21\ngraph (input_ids: int64[s77, seq]) -> (logits: int64[s77, seq]) {\n  logits = Neg(input_ids)\n}";
+    await save(parseModel(ids), at("ids.onnx"));
+    // idx: unsigned bytes, three dimensions, two pictures of 2×2; and one dimension, their labels.
+    writeFileSync(
+      at("t10k-images-idx3-ubyte"),
+      Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8),
+    );
+    writeFileSync(at("t10k-labels-idx1-ubyte"), Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 0, 1));
+    const { code, err } = await pith("eval", at("ids.onnx"), "--data", at("t10k-images-idx3-ubyte"));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^E_DATA: .* holds pictures, and input "input_ids" int64\[s77, seq\] takes tokens of texts\.\nhint: Texts/,
+    );
+  });
+
+  test("data that does not fit the model is E_DATA", async () => {
+    writeFileSync(at("wide.csv"), "a,b,c,label\n1,2,3,0\n");
+    expect(await pith("eval", at("right.onnx"), "--data", at("wide.csv"))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("E_DATA: "),
+    });
+  });
+});

@@ -1,0 +1,101 @@
+import { readFileSync, rmSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { plottedGraphs } from "../report/plot-data.ts";
+import { json, pith } from "./run.ts";
+import { at, classifier, numbers } from "./small-models.ts";
+
+describe("inspect", () => {
+  test("tells ports, operators, layers, parameters and operations", async () => {
+    expect(await json("inspect", at("right.onnx"))).toMatchObject({
+      code: 0,
+      opsets: { "ai.onnx": 21 },
+      inputs: [{ name: "features", type: "float32", dims: "[batch, 2]" }],
+      outputs: [{ name: "logits" }],
+      operators: { Gemm: 1 },
+      parameters: 6,
+      macs: { count: 4, per: "batch" },
+      layers: [{ name: "fc", operator: "Gemm", weight: "float32 [2, 2]", parameters: 4 }],
+      roles: { parameter: 2 },
+      notUnderstood: [],
+    });
+    const { out } = await pith("inspect", at("right.onnx"));
+    for (const part of ["right.onnx", "features", "float32 [batch, 2]", "1 layers; 6 parameters; 4 × batch MACs"]) {
+      expect(out).toContain(part);
+    }
+  });
+
+  test("estimates what techniques would save, with the reason for what stays", async () => {
+    expect(await json("inspect", at("hidden.onnx"))).toMatchObject({
+      layers: [
+        { name: "fc1", cuttable: 4, payingRank: 1 },
+        { name: "fc2", cuttable: 0, kept: "they are an output of the model (logits)", payingRank: 1 },
+      ],
+      savings: {
+        // 16 weights, then a byte each and 5 bytes a channel.
+        int8: { layers: 2, before: 64, after: 16 + 5 * 6 },
+        // 30 % of the rows of fc1 (weight and bias) and of the columns of fc2.
+        channels: { layers: 1, cuttable: 4, channels: 6, before: 80, after: 56 },
+        lowRank: { layers: 2 },
+      },
+    });
+    const { out } = await pith("inspect", at("hidden.onnx"));
+    expect(out).toMatch(/prune --structured 30% +80 bytes +56 bytes +1\.43 × +1 of 2 layers: 4 of 6 channels/);
+    expect(out).toContain("kept from cutting: they are an output of the model (logits)");
+  });
+
+  test("--weights reads zeros, range, and the ranks that hold the energy", async () => {
+    expect(await numbers(at("hidden.onnx"), "--weights")).toEqual([
+      { name: "fc1", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
+      { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
+    ]);
+    expect((await pith("inspect", at("hidden.onnx"))).out).toContain("it could pay in 2 of 2 layers (--weights");
+    const { out } = await pith("inspect", at("hidden.onnx"), "--weights");
+    expect(out).toContain("it could pay in 2 of 2 layers, and does in none");
+    expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
+      /fc +50\.0 % +0\.00 +1\.00 +2 +2 +2 +2\n/,
+    );
+    expect((await json("inspect", at("right.onnx"))).weights).toBeUndefined();
+  });
+
+  test("says what is wrong with a file that is no model", async () => {
+    expect(await pith("inspect", at("points.csv"))).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringContaining("E_NOT_ONNX: "),
+    });
+    expect(await pith("inspect", at("none.onnx"))).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringContaining("E_FILE: "),
+    });
+  });
+});
+
+describe("plot", () => {
+  test("draws every node, port and layer name into one page, beside the model", async () => {
+    expect(await json("plot", at("right.onnx"))).toMatchObject({ code: 0, written: at("right.html") });
+    const html = readFileSync(at("right.html"), "utf8");
+    const [{ boxes, layers }] = plottedGraphs(html);
+    expect(boxes.map(({ name, note }) => [name, note])).toEqual([
+      ["features", "[batch, 2]"],
+      ["fc", undefined],
+      ["logits", "[batch, 2]"],
+    ]);
+    expect(layers[1]).toMatchObject({ facts: "[2, 2], 4", entries: 4 });
+    rmSync(at("right.html"));
+  });
+
+  test("begins with the amount that is asked for", async () => {
+    await pith("plot", at("right.onnx"), "-o", at("amount.html"), "--amount", "1");
+    expect(readFileSync(at("amount.html"), "utf8")).toContain('step="1" value="100"');
+    expect(await pith("plot", at("right.onnx"), "--amount", "2")).toMatchObject({ code: 2 });
+  });
+
+  test("names from a file cannot become markup", async () => {
+    await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
+    await pith("plot", at("evil.onnx"), "-o", at("evil.html"));
+    expect(readFileSync(at("evil.html"), "utf8")).not.toContain("<script>alert");
+  });
+});

@@ -1,0 +1,109 @@
+import { readdirSync, rmSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { at, folder } from "./small-models.ts";
+
+describe("bench", () => {
+  test("times models against the first and tells their bytes, load time and memory", async () => {
+    const { models, code } = await json(
+      "bench",
+      at("right.onnx"),
+      at("near.onnx"),
+      "--rounds",
+      "3",
+      "--dim",
+      "batch=4",
+    );
+    expect(code).toBe(0);
+    expect(models).toHaveLength(2);
+    const [first, second] = models as Record<string, unknown>[];
+    expect(first).toMatchObject({ speedup: { median: 1, low: 1, high: 1 } });
+    for (const row of [first, second]) {
+      for (const key of ["bytes", "brotli", "load"]) expect(row?.[key]).toBeGreaterThan(0);
+      expect(row?.memory).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  test("refuses a dimension that no input has", async () => {
+    expect(await pith("bench", at("right.onnx"), "--dim", "seq=4")).toMatchObject({
+      code: 2,
+      err: 'E_USAGE: No input has a dimension "seq", only batch.\n',
+    });
+  });
+});
+
+describe("without --max-drop", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("a result that is worse beyond chance is written with a warning; one that may be so by chance without", async () => {
+    const cut = await pith("prune", at("mixed.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
+    expect(cut).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(cut.err).toMatch(
+      /worse: accuracy is worse, beyond chance \(−\d+\.\d points\)\. --max-drop 1% would have refused this\.\n/,
+    );
+    const kept = await pith("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
+    expect(kept).toMatchObject({ code: 0, err: "" });
+  });
+
+  test("train that makes a model worse says so; with --max-drop it writes nothing unless forced", async () => {
+    const words = ["train", at("right.onnx"), ...data, "--optimizer", "sgd", "--learning-rate", "1", "--epochs", "1"];
+    const spoiled = ["--batch", "400", "--seed", "1", "--schedule", "constant", "-o", at("spoiled.onnx")];
+    const { code, err } = await pith(...words, ...spoiled);
+    expect({ code, err }).toMatchObject({
+      code: 0,
+      err: expect.stringContaining("worse: accuracy is worse, beyond chance"),
+    });
+    rmSync(at("spoiled.onnx"));
+    expect(await pith(...words, ...spoiled, "--max-drop", "1%")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/\nE_ACCURACY_LOST: .*Nothing was written\./),
+    });
+    expect(readdirSync(folder)).not.toContain("spoiled.onnx");
+  });
+});
+
+describe("what a command prints", () => {
+  test("prune says what stored zeros are worth, and --structured has nothing to say", async () => {
+    const { out } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", at("note.onnx"));
+    expect(out).toMatch(
+      /\nThe zeros are stored: the file is as large as before and compresses to \d+ bytes\. .*--structured/,
+    );
+    const cut = await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", at("note.onnx"));
+    expect(cut.out).toMatch(/written: .*note\.onnx \(replaced\)/);
+    expect(cut.out).not.toContain("zeros are stored");
+  });
+
+  test("reasons in the same words are said once", async () => {
+    const { out } = await pith("factorize", at("hidden.onnx"), "--rank", "2");
+    expect(out).toMatch(/^left as they are \(2\):\n {2}fc1, fc2: .+\nNothing changed/);
+  });
+
+  test.each([
+    ["prune", "--amount", "50%"],
+    ["prune", "--structured", "50%"],
+    ["quantize", "--scheme", "weights"],
+    ["factorize", "--rank", "1"],
+  ])("%s %s %s says why a model has nothing for it", async (...words) => {
+    await save(
+      parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}\n"),
+      at("empty.onnx"),
+    );
+    const { code, out } = await pith(...words, at("empty.onnx"));
+    expect(code).toBe(1);
+    expect(out).toMatch(/^left as they are \(\d+\):\n {2}\w.+\n(.*\n)*Nothing changed, and nothing was written\.\n$/);
+  });
+
+  test("the help tells the default of -o", async () => {
+    expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
+    expect((await pith("quantize", "--help")).out).toMatch(
+      /\(default: model\.int8-<scheme>\.onnx;\s+of\s+float16\s+model\.float16\.onnx\)/,
+    );
+  });
+
+  test("wrong settings are refused before data is looked at", async () => {
+    const words = ["prune", at("right.onnx"), "--structured", "--data", at("no-such-data.csv")];
+    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining("--amount: is needed") });
+  });
+});

@@ -1,0 +1,79 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { open } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { at, folder, numbers } from "./small-models.ts";
+
+describe("prune", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("half of a diagonal matrix goes without a loss: zeros in a file without masks", async () => {
+    const out = at("half.onnx");
+    const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
+    expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
+    const { before, after } = result as Record<string, { bytes: number; brotli: number }>;
+    expect(after?.brotli).toBeGreaterThan(0);
+    expect(after?.bytes).toBe(before?.bytes);
+    expect(await json("inspect", out)).toMatchObject({ operators: { Gemm: 1 }, roles: { parameter: 2 } });
+  });
+
+  test("--keep-masks keeps them, and training leaves what they cover at zero", async () => {
+    const masked = at("masked.onnx");
+    await json("prune", at("near.onnx"), "--amount", "50%", "--keep-masks", "-o", masked);
+    expect(await json("inspect", masked)).toMatchObject({ operators: { Mul: 1 }, roles: { mask: 1 } });
+    const tuned = at("tuned.onnx");
+    const words = ["--epochs", "10", "--batch", "16", "--learning-rate", "0.05"];
+    const { comparison } = await json("train", masked, ...data, ...words, "-o", tuned);
+    const { original, candidate } = comparison as Record<string, { value: number }>;
+    expect(candidate?.value).toBeGreaterThan(original?.value ?? 1);
+    const [before, after] = [await numbers(masked, "--weights"), await numbers(tuned, "--weights")];
+    expect(before).toMatchObject([{ name: "fc", zeros: 0.5 }]);
+    expect(after).toMatchObject([{ name: "fc", zeros: 0.5 }]);
+    expect(after[0]?.greatest).not.toBe(before[0]?.greatest);
+  });
+
+  test.each([
+    [["--structured", "50%"]],
+    [["--structured", "--amount", "50%"]],
+    [["--amount", "50%", "--structured=true"]],
+  ])("%j cuts half of the channels that can go", async (words) => {
+    const out = at("hidden.cut.onnx");
+    const result = await json("prune", ...words, at("hidden.onnx"), ...data, "-o", out, "--force");
+    expect(result).toMatchObject({ code: 0, changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
+    expect((await open(out)).graph.value("fc2.weight")?.tensor?.dims).toEqual([2, 2]);
+  });
+
+  test.each([
+    [[], "--amount: is needed"],
+    [["--structured"], "--amount: is needed"],
+    [["--structured", "30%", "--amount", "50%"], "--amount: is given twice"],
+    [["--amount", "50"], "--amount: 50 is more than all: write 50% or 0.5."],
+    [["--structured", "50"], "--structured: 50 is more than all: write 50% or 0.5."],
+    [["--amount", "-1"], "takes a number from 0 to 1"],
+    [["--amount", "50%", "--layers", "fcc"], 'E_NAME: No layer is called "fcc".'],
+    [
+      ["--amount", "50%", ...data, "--max-drop", "1"],
+      "--max-drop 1 would allow any loss: write 1% (one point) or 0.01.",
+    ],
+  ])("%j is wrong usage", async (words, message) => {
+    const { code, out, err } = await pith("prune", at("right.onnx"), ...words);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(message);
+  });
+
+  test("a result that lost the function is not written, unless forced", async () => {
+    const out = at("gone.onnx");
+    const words = ["prune", at("right.onnx"), "--amount", "100%", ...data, "-o", out];
+    expect(await pith(...words)).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(
+        /^E_ACCURACY_LOST: Accuracy falls from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
+      ),
+    });
+    expect(readdirSync(folder)).not.toContain("gone.onnx");
+    const lost = expect.stringMatching(/^accuracy falls from 100\.0 % to /);
+    expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out, lost });
+    expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy falls .*--force/);
+  });
+});

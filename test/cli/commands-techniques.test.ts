@@ -1,0 +1,198 @@
+/** quantize, factorize, distill, train: on models small enough to know every answer. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { at, folder, samples } from "./small-models.ts";
+
+describe("quantize", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("without data writes the changed model and tells its bytes", async () => {
+    const out = at("right.int8-weights.onnx");
+    const result = await json("quantize", at("right.onnx"), "--scheme", "weights");
+    expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }] });
+    expect(result.before).toMatchObject({ parameters: 6, macs: "4*batch" });
+    expect(result.comparison).toBeUndefined();
+    expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
+    const again = await pith("quantize", at("right.onnx"), "--scheme", "weights");
+    expect(again.out).toMatch(
+      /\naccuracy: not measured \(add --data\)\nwritten: .*right\.int8-weights\.onnx \(replaced\)\n$/,
+    );
+    rmSync(out);
+  });
+
+  test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
+    const names = readdirSync(folder);
+    // No interval from samples reaches down to a drop of exactly nothing.
+    const words = ["quantize", at("right.onnx"), ...data, "--scheme", "weights", "--max-drop", "0", "--strict"];
+    expect(await pith(...words)).toMatchObject({ code: 1, out: "", err: expect.stringContaining("E_ACCURACY_LOST: ") });
+    expect(readdirSync(folder)).toEqual(names);
+    const out = at("forced.onnx");
+    expect(await json(...words, "--force", "-o", out)).toMatchObject({ code: 1, written: out });
+  });
+});
+
+describe("quantize --scheme static", () => {
+  test("without data is wrong usage, and says what is missing", async () => {
+    const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
+  });
+
+  test("measures ranges on samples that it does not judge by", async () => {
+    const out = at("static.onnx");
+    const words = ["--scheme", "static", "--data", at("points.csv"), "-o", out];
+    const result = await json("quantize", at("hidden.onnx"), ...words);
+    expect(result).toMatchObject({ code: 0, written: out });
+    const { candidate } = result.comparison as Record<string, { value: number; count: number }>;
+    // Ranges come from the four fifths that are for training.
+    expect(candidate?.count).toBe(samples / 5);
+    expect(candidate?.value).toBeGreaterThan(0.95);
+    expect(Object.keys((await json("inspect", out)).operators as object)).toContain("QuantizeLinear");
+  });
+});
+
+describe("factorize and distill", () => {
+  test("factorize refuses what would not get smaller: nothing is written, exit code 1", async () => {
+    const names = readdirSync(folder);
+    const { code, out } = await pith("factorize", at("right.onnx"), "--rank", "1");
+    expect(code).toBe(1);
+    expect(out).toMatch(/^left as they are \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("options that a pass refuses are wrong usage", async () => {
+    expect(await pith("factorize", at("right.onnx"))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("exactly one of --rank, --energy and --ratio"),
+    });
+  });
+
+  test("distill learns from a teacher alone", async () => {
+    const words = [
+      "--teacher",
+      at("right.onnx"),
+      "--alpha",
+      "1",
+      "--epochs",
+      "20",
+      "--batch",
+      "16",
+      "--learning-rate",
+      "0.05",
+    ];
+    const out = at("student.onnx");
+    const result = await json("distill", at("zero.onnx"), "--data", at("points.csv"), ...words, "-o", out);
+    expect(result).toMatchObject({ code: 0, written: out });
+    const { candidate } = result.comparison as Record<string, { value: number }>;
+    expect(candidate?.value).toBeGreaterThan(0.9);
+  });
+
+  test("distill without a teacher is wrong usage", async () => {
+    expect(await pith("distill", at("zero.onnx"), "--data", at("points.csv"))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--teacher is needed: the model to learn from."),
+    });
+  });
+});
+
+describe("train", () => {
+  const data = ["--data", at("points.csv")];
+
+  test("makes a model better, writes it, and leaves the original alone", async () => {
+    const before = readFileSync(at("zero.onnx"));
+    const out = at("learned.onnx");
+    const result = await json(
+      "train",
+      at("zero.onnx"),
+      ...data,
+      "-o",
+      out,
+      "--epochs",
+      "20",
+      "--batch",
+      "16",
+      "--learning-rate",
+      "0.05",
+    );
+    expect(result).toMatchObject({ code: 0, written: out });
+    const { original, candidate } = result.comparison as Record<string, { value: number; count: number }>;
+    expect(original?.value).toBeLessThan(0.7);
+    expect(candidate?.value).toBeGreaterThan(0.9);
+    // A fifth of the file is kept for judging.
+    expect(candidate?.count).toBe(samples / 5);
+    expect(readFileSync(at("zero.onnx"))).toEqual(before);
+    expect((await open(out)).graph.value("fc.weight")?.tensor?.dims).toEqual([2, 2]);
+  });
+
+  test.each([
+    [[], "E_USAGE: train needs --data."],
+    [[...data, "--epochs", "0"], "E_OPTION: "],
+    [[...data, "--optimizer", "adamm"], "E_USAGE: --optimizer: expected adam, sgd"],
+    [[...data, "-o", at("zero.onnx")], "is the model itself"],
+  ])("%j is wrong usage, and nothing is written", async (words, message) => {
+    const names = readdirSync(folder);
+    const { code, err } = await pith("train", at("zero.onnx"), ...words);
+    expect(err).toContain(message);
+    expect(code).toBe(2);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("a result that could not be written is refused before any work", async () => {
+    const { code, err } = await pith("train", at("zero.onnx"), ...data, "-o", at("none/out.onnx"));
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
+  });
+
+  test("Ctrl-C stops the real program with exit code 1, and nothing is half-written", async () => {
+    const names = readdirSync(folder);
+    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const words = ["train", at("zero.onnx"), ...data, "--epochs", "1000000", "-o", at("never.onnx")];
+    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", main, ...words]);
+    let err = "";
+    child.stderr.on("data", (text) => {
+      // Training has begun. Told twice, the program would not wait for the job to end.
+      if (err === "") child.kill("SIGINT");
+      err += text;
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(code).toBe(1);
+    expect(err).toMatch(/\nE_STOPPED: [^\n]+\n$/);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("stopped at once while it saves, the real program leaves no temporary file", async () => {
+    // Written a good while; and only the small layer is changed.
+    const big = `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[4096, 8192]) {
+  fc.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
+  logits = Gemm "fc" (features, fc.weight) {transB=1}
+  table: float32[4096, 8192] = zeros
+  unused = Identity(table)
+}
+`;
+    await save(parseModel(big), at("big.onnx"));
+    const names = readdirSync(folder);
+    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const words = ["quantize", at("big.onnx"), "--scheme", "weights", "-o", at("big.out.onnx")];
+    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", main, ...words]);
+    let seen = false;
+    const watch = setInterval(() => {
+      if (seen || !readdirSync(folder).some((name) => name.endsWith(".tmp"))) return;
+      seen = true;
+      child.kill("SIGINT");
+      // Asked twice, it does not wait for the job to end.
+      setTimeout(() => child.kill("SIGINT"), 20);
+    }, 2);
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    clearInterval(watch);
+    expect({ seen, code }).toEqual({ seen: true, code: 1 });
+    expect(readdirSync(folder).filter((name) => name !== "big.out.onnx")).toEqual(names);
+  });
+});
