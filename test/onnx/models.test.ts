@@ -14,31 +14,34 @@ function onnxFiles(folder: string): string[] {
 }
 
 for (const folder of folders) {
-  describe.skipIf(folder === undefined || onnxFiles(folder).length === 0)(`every model of ${folder ?? "a folder that is not there"}`, () => {
-    const files = folder === undefined ? [] : onnxFiles(folder);
+  describe.skipIf(folder === undefined || onnxFiles(folder).length === 0)(
+    `every model of ${folder ?? "a folder that is not there"}`,
+    () => {
+      const files = folder === undefined ? [] : onnxFiles(folder);
 
-    test.each(files.map((file) => [relative(folder ?? "", file), file]))(
-      "%s is saved as it was opened",
-      async (_, file) => {
-        const original = readFileSync(file);
-        const model = await open(file);
-        const bytes = await encodeToBytes(model);
-        const hasExternal = [...model.graph.values()].some(
-          ({ tensor }) => tensor?.stored !== undefined && tensor.stored.source.name !== file,
-        );
-        if (!hasExternal) {
-          // Byte for byte: field order, spelled-out defaults, unknown fields, unnamed dimensions.
-          expect(Buffer.compare(bytes, original)).toBe(0);
-          return;
-        }
-        // Weights move into the file; from then on it stays as it is.
-        const again = await open(bytes);
-        expect(Buffer.compare(await encodeToBytes(again), bytes)).toBe(0);
-        for (const value of model.graph.values()) {
-          if (value.tensor === undefined) continue;
-          expect(await again.graph.value(value.name)?.tensor?.read()).toEqual(await value.tensor.read());
-        }
-      },
-    );
-  });
+      test.each(files.map((file) => [relative(folder ?? "", file), file]))(
+        "%s is saved as it was opened",
+        async (_, file) => {
+          const original = readFileSync(file);
+          const model = await open(file);
+          const bytes = await encodeToBytes(model);
+          const hasExternal = [...model.graph.values()].some(
+            ({ tensor }) => tensor?.stored !== undefined && tensor.stored.source.name !== file,
+          );
+          if (!hasExternal) {
+            // Byte for byte: field order, spelled-out defaults, unknown fields, unnamed dimensions.
+            expect(Buffer.compare(bytes, original)).toBe(0);
+            return;
+          }
+          // Weights move into the file; from then on it stays as it is.
+          const again = await open(bytes);
+          expect(Buffer.compare(await encodeToBytes(again), bytes)).toBe(0);
+          for (const value of model.graph.values()) {
+            if (value.tensor === undefined) continue;
+            expect(await again.graph.value(value.name)?.tensor?.read()).toEqual(await value.tensor.read());
+          }
+        },
+      );
+    },
+  );
 }
