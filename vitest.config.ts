@@ -1,34 +1,39 @@
-import { configDefaults, defineConfig } from "vitest/config";
+import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
 
 const conditions = ["pith-source", "node"];
-const exclude = [...configDefaults.exclude, "**/*.slow.test.ts"];
 
+/** Tests that keep nothing from file to file. */
 const shared = ["src/**/*.test.ts", "test/{laws,microsoft,passes,prune,quantize,report,train,zoo}/**/*.test.ts"];
 
-/** The quick suites: under three minutes on two cores. Slower ones are named `*.slow.test.ts`, see vitest.all.config.ts. */
-export default defineConfig({
-  resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: conditions } },
-  test: {
-    // The default leaves one core idle, which is half of a small machine.
-    maxWorkers: "100%",
-    projects: [
-      // These keep nothing from file to file: they share processes, and what these have loaded.
-      { extends: true, test: { name: "shared", include: shared, isolate: false } },
-      // Programs are started and folders made: a process per file.
-      {
-        extends: true,
-        test: {
-          name: "apart",
-          include: ["test/**/*.test.ts", "scripts/**/*.test.ts"],
-          exclude: [...exclude, ...shared],
+/** The suites but for those that are left out, with so many milliseconds for a test. */
+export function suites(leftOut: readonly string[], timeout: number): ViteUserConfig {
+  const exclude = [...configDefaults.exclude, ...leftOut];
+  const timeouts = { testTimeout: timeout, hookTimeout: timeout };
+  return defineConfig({
+    resolve: { conditions },
+    ssr: { resolve: { conditions, externalConditions: conditions } },
+    test: {
+      // The default leaves one core idle, which is half of a small machine.
+      maxWorkers: "100%",
+      projects: [
+        // They share processes, and what these have loaded.
+        { extends: true, test: { name: "shared", include: shared, exclude, isolate: false, ...timeouts } },
+        // Programs are started and folders made: a process per file.
+        {
+          extends: true,
+          test: {
+            name: "apart",
+            include: ["test/**/*.test.ts", "scripts/**/*.test.ts"],
+            exclude: [...exclude, ...shared],
+            ...timeouts,
+          },
         },
-      },
-    ],
-    exclude,
-    setupFiles: ["test/setup/console.ts", "test/setup/contract.ts"],
-    pool: "forks",
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-  },
-});
+      ],
+      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts"],
+      pool: "forks",
+    },
+  });
+}
+
+/** The quick suites: under three minutes on two cores. Slower ones are named `*.slow.test.ts`, see vitest.all.config.ts. */
+export default suites(["**/*.slow.test.ts"], 60_000);
