@@ -160,8 +160,9 @@ function cast(
     },
     infer: (s, site) => {
       const { type, dims } = need(site, 0);
-      const elements = exactElements(site.inputs[0]);
       const inferred = { type: s.to, dims };
+      if (type === s.to) return [withContents(inferred, site.inputs[0]?.elements)];
+      const elements = exactElements(site.inputs[0]);
       if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
       if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
       // Shares of sizes are cut off behind the point, which for sizes is rounding down.

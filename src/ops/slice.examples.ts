@@ -63,6 +63,10 @@ export const sliceExamples: readonly Example[] = [
     `(x: float32[batch, 4]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; axes: int64[1] = [1]; y = Slice(x, starts, ends, axes)`,
   ),
   example(
+    "Slice to the end through a cast that changes nothing",
+    `(x: float32[batch, 4]) starts: int64[1] = [1]; end: int64[1] = [${end}]; axes: int64[1] = [1]; ends = Cast(end) {to=7}; y = Slice(x, starts, ends, axes)`,
+  ),
+  example(
     "Slice of the batch to the end",
     `(x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)`,
     { sizes: { batch: 3 } },

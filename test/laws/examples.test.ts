@@ -18,7 +18,7 @@ describe("examples", () => {
 
   test("what stands before the node that is meant computes shapes, or makes sequences", () => {
     const before = examples.flatMap((example) => [...symbolicModel(example).graph.nodes()].slice(0, -1));
-    const allowed = /^(Shape|Size|Equal|Optional|Sequence\w+|SplitToSequence)$/;
+    const allowed = /^(Cast|Shape|Size|Equal|Optional|Sequence\w+|SplitToSequence)$/;
     expect([...new Set(before.map((node) => node.op))].filter((op) => !allowed.test(op))).toEqual([]);
   });
 
