@@ -25,6 +25,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
             name: "apart",
             include: ["test/**/*.test.ts", "scripts/**/*.test.ts"],
             exclude: [...exclude, ...shared],
+            globalSetup: "test/setup/compiled.ts",
             ...timeouts,
           },
         },

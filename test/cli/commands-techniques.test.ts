@@ -1,12 +1,10 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
-import { json, pith } from "./run.ts";
+import { json, pith, program } from "./run.ts";
 import { at, folder, samples } from "./small-models.ts";
 
 describe("quantize", () => {
@@ -150,10 +148,8 @@ describe("train", () => {
 
   test("Ctrl-C stops the real program with exit code 1, and nothing is half-written", async () => {
     const names = readdirSync(folder);
-    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
     const words = ["train", at("zero.onnx"), ...data, "--epochs", "1000000", "-o", at("never.onnx")];
-    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", main, ...words]);
+    const child = spawn(process.execPath, [program, ...words]);
     let err = "";
     child.stderr.on("data", (text) => {
       // Training has begun. Told twice, the program would not wait for the job to end.
@@ -169,19 +165,17 @@ describe("train", () => {
   test("stopped at once while it saves, the real program leaves no temporary file", async () => {
     // Written a good while; and only the small layer is changed.
     const big = `opset 21
-graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[4096, 8192]) {
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[2048, 8192]) {
   fc.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
   logits = Gemm "fc" (features, fc.weight) {transB=1}
-  table: float32[4096, 8192] = zeros
+  table: float32[2048, 8192] = zeros
   unused = Identity(table)
 }
 `;
     await save(parseModel(big), at("big.onnx"));
     const names = readdirSync(folder);
-    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
     const words = ["quantize", at("big.onnx"), "--scheme", "weights", "-o", at("big.out.onnx")];
-    const child = spawn(process.execPath, ["--import", loader, "--conditions=pith-source", main, ...words]);
+    const child = spawn(process.execPath, [program, ...words]);
     let seen = false;
     const watch = setInterval(() => {
       if (seen || !readdirSync(folder).some((name) => name.endsWith(".tmp"))) return;

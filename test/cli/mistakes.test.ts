@@ -1,15 +1,13 @@
 /** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
 import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requireOtherThanWeights } from "../../src/cli/files.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { pith } from "./run.ts";
+import { pith, program } from "./run.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -147,11 +145,8 @@ describe("places that cannot be written to", () => {
   });
 
   test.skipIf(!existsSync("/dev/full"))("a full disk under standard output is a sentence, not a stack", () => {
-    const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-    const program = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
     const full = openSync("/dev/full", "w");
-    const words = ["--import", loader, "--conditions=pith-source", program, "inspect", at("net.onnx")];
-    const { status, stderr } = spawnSync(process.execPath, words, {
+    const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
       stdio: ["ignore", full, "pipe"],
       encoding: "utf8",
     });

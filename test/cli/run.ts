@@ -1,5 +1,16 @@
-/** The program in this process, its output as text or as data. */
-import { runProgram } from "../../src/cli/program.ts";
+/** The compiled program in this process, its output as text or as data. */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { inject } from "vitest";
+
+const compiled = (module: string): string => join(inject("compiled"), module);
+
+/** The compiled program, to be started by Node. */
+export const program = compiled("cli/main.js");
+
+const { runProgram }: typeof import("../../src/cli/program.ts") = await import(
+  pathToFileURL(compiled("cli/program.js")).href
+);
 
 export interface Ran {
   readonly code: number;

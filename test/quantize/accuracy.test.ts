@@ -1,5 +1,5 @@
 /** Published networks on published data: what 8 bits cost, where the shared folder is present. */
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { accuracy, evaluate, imageInput } from "../../src/evaluate/index.ts";
@@ -34,11 +34,16 @@ describe.skipIf(found.length === 0).each(found.length === 0 ? networks : found)(
     }
     const score = async (model: Model, judge: Dataset): Promise<number> =>
       (await evaluate(engine, model, judge, accuracy())).estimate.value;
+    let original = 0;
+    let before = 0;
+    beforeAll(async () => {
+      const { model, judge } = await load();
+      original = await score(model, judge);
+      before = (await encodeToBytes(model)).length;
+    });
 
     test.each(["weights", "dynamic", "static"] as const)("%s costs less than one point", async (scheme) => {
       const { model, calibrate, judge } = await load();
-      const original = await score(model, judge);
-      const before = (await encodeToBytes(model)).length;
       const names = layerNames(model);
       const outcome = await quantize(model, scheme === "static" ? { scheme, data: calibrate } : { scheme });
       assertValid(model);
