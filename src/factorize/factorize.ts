@@ -19,6 +19,7 @@ import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import {
   fromDense,
   largestRankThatSaves,
@@ -211,5 +212,5 @@ function split(model: Model, { node, name }: Layer, factored: Factored, factors:
   const emit = emitInto(model, { before: node, by: "factorize" });
   const replacement = factored(emit, node.inputs, { ...factors, name });
   replacement.type = output.type;
-  model.graph.substitute(output, replacement);
+  substitute(output, replacement);
 }

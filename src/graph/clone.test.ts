@@ -4,6 +4,7 @@ import { float32, inMemory } from "../tensor/dense.ts";
 import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
 import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
+import { replaceUses } from "./replace.ts";
 import { mask } from "./role.ts";
 import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
@@ -96,7 +97,7 @@ describe("clone", () => {
     value(copy, "weight").role = mask;
     for (const inner of subgraphs([...graph.nodes()].at(-1) as Node))
       inner.addNode({ op: "Abs", inputs: [value(copy, "h")] });
-    graph.replaceUses(value(copy, "h"), value(copy, "x"));
+    replaceUses(value(copy, "h"), value(copy, "x"));
     graph.removeNode(node);
     graph.setOutputs([]);
     copy.header.opsets.set("", 13);

@@ -4,6 +4,7 @@ import { PithError } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { allGraphs, describe as describeNode, Graph, type Node, subgraphs, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
+import { replaceUses } from "./replace.ts";
 import { buffer, parameter } from "./role.ts";
 import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
@@ -56,7 +57,7 @@ describe("nodes() while the graph is edited", () => {
   const bridge = (graph: Graph, node: Node): void => {
     const [input] = node.inputs;
     const [output] = node.outputs;
-    if (input !== undefined && output !== undefined) graph.replaceUses(output, input);
+    if (input !== undefined && output !== undefined) replaceUses(output, input);
     graph.removeNode(node);
   };
 
@@ -308,99 +309,6 @@ describe("setInput", () => {
   });
 });
 
-describe("replaceUses", () => {
-  test("all consumers take the replacement, but for the excepted node", () => {
-    const { graph } = parseModel(
-      "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(x)\n  b = Neg(a)\n  y = Add(a, b)\n}\n",
-    );
-    const a = value(graph, "a");
-    const scaled = graph.addNode({ op: "Abs", inputs: [a], outputs: ["scaled"] }, { after: producer(graph, "a") });
-    graph.replaceUses(a, scaled.outputs[0] as Value, scaled);
-    expect([...a.uses].map((use) => use.node.op)).toEqual(["Abs"]);
-    expect(producer(graph, "y").inputs.map((input) => input?.name)).toEqual(["scaled", "b"]);
-    expect(producer(graph, "b").inputs.map((input) => input?.name)).toEqual(["scaled"]);
-  });
-
-  test("an output keeps its name", () => {
-    const model = parseModel(chain);
-    const { graph } = model;
-    const y = value(graph, "y");
-    const node = graph.addNode({ op: "Abs", inputs: [y], outputs: ["new"] });
-    graph.replaceUses(y, node.outputs[0] as Value, node);
-    expect(graph.outputs.map(({ name }) => name)).toEqual(["y"]);
-    expect(graph.outputs[0]?.producer?.op).toBe("Abs");
-    expect(node.inputs[0]?.name).toBe("y_replaced");
-    expect(graph.value("new")).toBeUndefined();
-    expect(verify(model)).toEqual([]);
-  });
-
-  test("consumers in subgraphs take the replacement too", () => {
-    const model = parseModel(`opset 21
-graph (x: float32[2], flag: bool[]) -> (y) {
-  a = Relu(x)
-  y = If(flag) {then_branch=graph () -> (t) { t = Neg(a) }, else_branch=graph () -> (e) { e = Exp(a) }}
-}
-`);
-    const { graph } = model;
-    graph.replaceUses(value(graph, "a"), value(graph, "x"));
-    graph.removeNode(producer(graph, "a"));
-    expect([...value(graph, "x").uses].map((use) => use.node.op)).toEqual(["Neg", "Exp"]);
-    expect(verify(model)).toEqual([]);
-  });
-
-  test.each([
-    ["an input", "a = Relu(x)", "a", "x"],
-    ["a parameter", "w: float32[2] parameter = ones\n  a = Relu(x)", "a", "w"],
-    ["another output", "a = Relu(x)\n  b = Relu(x)", "b", "a"],
-  ])("%s keeps its own name, and is copied to the output", (_, lines, output, replacement) => {
-    const outputs = output === "a" ? "a" : "a, b";
-    const model = parseModel(`opset 21\ngraph (x: float32[2]) -> (${outputs}) {\n  ${lines}\n}\n`);
-    const { graph } = model;
-    const node = producer(graph, output);
-    const seen: string[] = [];
-    for (const current of graph.nodes()) {
-      seen.push(current.op);
-      if (current !== node) continue;
-      graph.replaceUses(value(graph, output), value(graph, replacement));
-      graph.removeNode(node);
-    }
-    expect(seen).not.toContain("Identity");
-    expect(graph.outputs.map(({ name }) => name).join(", ")).toBe(outputs);
-    expect(producer(graph, output).op).toBe("Identity");
-    expect(producer(graph, output).inputs[0]).toBe(value(graph, replacement));
-    expect(verify(model)).toEqual([]);
-  });
-
-  test("a subgraph's output is copied from a value outside", () => {
-    const model = parseModel(`opset 21
-graph (x: float32[2], flag: bool[]) -> (y) {
-  y = If(flag) {then_branch=graph () -> (t) { t = Dropout(x) }, else_branch=graph () -> (e) { e = Exp(x) }}
-}
-`);
-    const [inner] = subgraphs(producer(model.graph, "y"));
-    if (inner === undefined) throw new Error("no subgraph");
-    const node = producer(inner, "t");
-    inner.replaceUses(value(inner, "t"), value(inner, "x"));
-    inner.removeNode(node);
-    expect(operators(inner)).toEqual(["Identity"]);
-    expect(verify(model)).toEqual([]);
-  });
-
-  test("a folded constant takes the name of the output it replaces", () => {
-    const { graph } = parseModel(chain);
-    graph.replaceUses(value(graph, "y"), graph.addTensor("folded", inMemory(float32([2], [1, 2]))));
-    expect(graph.outputs[0]?.tensor?.dims).toEqual([2]);
-    expect(graph.outputs[0]?.name).toBe("y");
-  });
-
-  test("replacing a value by itself changes nothing", () => {
-    const model = parseModel(chain);
-    const before = printModel(model);
-    model.graph.replaceUses(value(model.graph, "y"), value(model.graph, "y"));
-    expect(printModel(model)).toBe(before);
-  });
-});
-
 describe("names", () => {
   test("fresh names are unique over the graph, the graphs around it and those inside", () => {
     const { graph } = parseModel(
@@ -574,7 +482,7 @@ graph (x: float32[2], flag: bool[]) -> (y, z) {
         const code = codeOf(() => {
           if (kind === 0) graph.addNode({ op: "Relu", inputs: [first] });
           else if (kind === 1) graph.removeNode(node);
-          else if (kind === 2) graph.replaceUses(first, second);
+          else if (kind === 2) replaceUses(first, second);
           else if (kind === 3) graph.rename(first, `n${b}`);
           else if (kind === 4) graph.removeValue(first);
           else if (kind === 5 && node.op !== "If") graph.setInput(node, 0, second);

@@ -1,14 +1,9 @@
 /**
  * The graph: values, nodes, and who uses what.
  *
- * Ownership. A `Graph` owns its nodes and values; a node of a subgraph may use values of the graphs around it. All changes go through
- * the methods of `Graph`, which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), but for
- * `replaceUses` (the number of uses) and `rename` of a stored tensor (the number of values).
- *
- * Iteration. `nodes()` may be edited while it runs:
- * - a node inserted after the current one is visited, one inserted before it is not;
- * - removing the current node, or any other, is safe: removed nodes are not visited again;
- * - what is put in the place of the current node after it was removed is not visited: a rewrite does not meet its own result.
+ * A `Graph` owns its nodes and values; a node of a subgraph may use values of the graphs around it. All changes go through its methods,
+ * which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), but for `rename` of a stored tensor
+ * (the number of values). What can be said with these (`replace.ts`, `clone.ts`) stands in files of its own.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -16,21 +11,12 @@ import type { Attribute } from "./attribute.ts";
 import type { Carried, Node, NodeSpec, Value, ValueType } from "./elements.ts";
 import { NodeImplementation, ValueImplementation } from "./implementation.ts";
 import { Names } from "./names.ts";
+import { NodeList } from "./node-list.ts";
 import { inOrder } from "./order.ts";
 import type { Role } from "./role.ts";
 import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
-export {
-  type AnyType,
-  type Carried,
-  type Container,
-  isContainer,
-  type Node,
-  type NodeSpec,
-  type Use,
-  type Value,
-  type ValueType,
-} from "./elements.ts";
+export type { AnyType, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {
@@ -43,9 +29,7 @@ export class Graph implements Carried {
 
   readonly #names: Names;
   readonly #values = new Map<string, ValueImplementation>();
-  #first: NodeImplementation | undefined;
-  #last: NodeImplementation | undefined;
-  #count = 0;
+  readonly #nodes = new NodeList();
   #inputs: ValueImplementation[] = [];
   /** The same, to be asked for each name that is produced. */
   #inputSet: ReadonlySet<ValueImplementation> | undefined;
@@ -71,16 +55,17 @@ export class Graph implements Carried {
   }
 
   get nodeCount(): number {
-    return this.#count;
+    return this.#nodes.count;
   }
 
-  *nodes(): Generator<Node, void, undefined> {
-    for (let node = this.#first; node !== undefined; node = node.next) if (!node.removed) yield node;
+  /** Nodes from first to last; the graph may be edited meanwhile (`NodeList` says what is visited then). */
+  nodes(): Generator<Node, void, undefined> {
+    return this.#nodes.forwards();
   }
 
   /** Nodes from last to first; the same rules for edits hold, mirrored. */
-  *nodesBackwards(): Generator<Node, void, undefined> {
-    for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
+  nodesBackwards(): Generator<Node, void, undefined> {
+    return this.#nodes.backwards();
   }
 
   /** All values of this graph: inputs, stored tensors, and what nodes produce. */
@@ -96,6 +81,11 @@ export class Graph implements Carried {
   /** The value of this name that this very graph owns. */
   ownValue(name: string): Value | undefined {
     return this.#values.get(name);
+  }
+
+  /** Whether nodes of this graph may read a value: one of its own, or of a graph around it. */
+  sees(value: Value): boolean {
+    return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
 
   /** A name like `stem` that nothing in the model has yet. */
@@ -162,7 +152,7 @@ export class Graph implements Carried {
     for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
     const attributes = spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {});
     for (const [name, attribute] of attributes) node.attributes.set(name, attribute);
-    this.#link(node, before?.previous ?? after ?? (before === undefined ? this.#last : undefined));
+    this.#nodes.insert(node, before === undefined ? (after ?? this.#nodes.last) : before.previous);
     return node;
   }
 
@@ -182,12 +172,7 @@ export class Graph implements Carried {
     });
     for (const graph of subgraphs(own)) graph.#clear();
     for (const output of own.outputs) if (output !== undefined) this.#forget(output);
-    if (own.previous === undefined) this.#first = own.next;
-    else own.previous.next = own.next;
-    if (own.next === undefined) this.#last = own.previous;
-    else own.next.previous = own.previous;
-    own.removed = true;
-    this.#count--;
+    this.#nodes.remove(own);
   }
 
   /**
@@ -223,54 +208,6 @@ export class Graph implements Carried {
     else own.attributes.set(name, attribute);
   }
 
-  /**
-   * Lets every consumer of `old`, subgraphs and graph outputs included, take `replacement`.
-   *
-   * Callers know outputs by name: where `old` is an output of the graph, the replacement takes over its name, and `old` gets another. A
-   * replacement that has to keep its own name (`canTakeName`) is copied to the output by an Identity.
-   */
-  replaceUses(old: Value, replacement: Value, except?: Node): void {
-    const from = this.#own(old);
-    const to = this.#reachable(replacement);
-    if (from === to) return;
-    const { name } = from;
-    const copied = this.#outputs.includes(from) && !this.canTakeName(to);
-    for (const use of [...from.uses]) if (use.node !== except) use.node.graph.setInput(use.node, use.input, to);
-    if (!this.#outputs.includes(from)) return;
-    this.rename(from, this.freshName(`${name}_replaced`));
-    let output = to;
-    if (copied) output = this.#copyTo(name, to, from);
-    else this.rename(to, name);
-    this.#outputs = this.#outputs.map((value) => (value === from ? output : value));
-  }
-
-  /**
-   * Puts a new value in the place of an old one: every consumer takes it, it takes over the name, and the node that produced the old one
-   * goes if nothing needs it any more. A value that has to keep its own name (`canTakeName`) keeps it; one that is gone needs nothing.
-   */
-  substitute(old: Value, replacement: Value): void {
-    const { name, producer } = old;
-    if (this.ownValue(name) !== old) return;
-    this.replaceUses(old, replacement);
-    const isIdle = (value: Value | undefined): boolean =>
-      value === undefined || (value.uses.size === 0 && !this.#outputs.some((output) => output === value));
-    if (producer?.outputs.every(isIdle)) this.removeNode(producer);
-    if (replacement.name === name || !this.canTakeName(replacement)) return;
-    if (this.ownValue(old.name) === old && old.name === name) this.rename(old, this.freshName(`${name}_replaced`));
-    if (this.#names.fresh(name) === name) this.rename(replacement, name);
-  }
-
-  /**
-   * Whether a value may give up its name for that of an output: not if it is an input, an output itself, a weight with a role, or a value
-   * of another graph, which all are known by name.
-   */
-  canTakeName(value: Value): boolean {
-    if (value.graph !== this) return false;
-    const own = this.#own(value);
-    const held = own.tensor !== undefined && own.role !== undefined;
-    return !held && !this.#inputs.includes(own) && !this.#outputs.includes(own);
-  }
-
   /** Names that roles refer to change along. @throws PithError E_NAME if the name is taken in this graph or one around it. */
   rename(value: Value, name: string): void {
     const own = this.#own(value);
@@ -288,25 +225,10 @@ export class Graph implements Carried {
 
   /** Puts the nodes into an order in which every value is produced before it is used; equal choices keep their order. */
   sort(): void {
-    const order = inOrder(
-      [...this.nodes()].map((node) => this.#ownNode(node)),
-      (node) => this.#needs(node),
-    );
-    this.#first = this.#last = undefined;
-    this.#count = 0;
-    for (const node of order) this.#link(node, this.#last);
-  }
-
-  /** An Identity from `to` to a new value `name`, right after `to` comes to be. */
-  #copyTo(name: string, to: ValueImplementation, from: ValueImplementation): ValueImplementation {
-    const producer = to.graph === this ? to.producer : undefined;
-    const place =
-      producer !== undefined ? { after: producer } : from.producer !== undefined ? { before: from.producer } : {};
-    const [output] = this.addNode({ op: "Identity", inputs: [to], outputs: [name] }, place).outputs;
-    if (output === undefined) throw new PithError("E_MODEL", `internal: the copy to "${name}" has no output.`);
-    output.type = from.stated ?? to.stated;
-    output.inferred = from.inferred ?? to.inferred;
-    return this.#own(output);
+    // A value of a subgraph is produced inside the node itself.
+    const needs = (node: Node): NodeImplementation[] =>
+      [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
+    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs));
   }
 
   #retie(target: Value, before: string): void {
@@ -321,20 +243,12 @@ export class Graph implements Carried {
     this.#outputs = [];
     this.#inputs = [];
     this.#inputSet = undefined;
-    for (const node of this.nodes()) {
+    for (const node of this.#nodes.forwards()) {
       for (const graph of subgraphs(node)) graph.#clear();
-      for (const input of node.inputs.keys()) this.#connect(this.#ownNode(node), input, undefined);
+      for (const input of node.inputs.keys()) this.#connect(node, input, undefined);
     }
     for (const node of this.nodes()) this.removeNode(node);
     for (const value of [...this.#values.values()]) this.#forget(value);
-  }
-
-  #needs(node: NodeImplementation): NodeImplementation[] {
-    return [...usedValues(node)].flatMap((value) => {
-      // A value of a subgraph is produced inside the node itself.
-      const producer = value.producer;
-      return producer !== undefined && producer.graph === this ? [this.#ownNode(producer)] : [];
-    });
   }
 
   #create(name: string, type: ValueType | undefined): ValueImplementation {
@@ -379,16 +293,6 @@ export class Graph implements Carried {
     if (to !== undefined && use !== undefined) to.uses.add(use);
   }
 
-  #link(node: NodeImplementation, after: NodeImplementation | undefined): void {
-    node.previous = after;
-    node.next = after === undefined ? this.#first : after.next;
-    if (node.next === undefined) this.#last = node;
-    else node.next.previous = node;
-    if (after === undefined) this.#first = node;
-    else after.next = node;
-    this.#count++;
-  }
-
   #forget(value: ValueImplementation): void {
     this.#values.delete(value.name);
     this.#names.release(value.name);
@@ -402,9 +306,7 @@ export class Graph implements Carried {
   }
 
   #reachable(value: Value): ValueImplementation {
-    for (let graph: Graph | undefined = this; graph !== undefined; graph = graph.parent?.graph) {
-      if (value.graph === graph) return graph.#own(value);
-    }
+    if (this.sees(value) && value instanceof ValueImplementation) return value;
     throw new PithError("E_MODEL", `"${value.name}" belongs to a graph that graph "${this.name}" does not see.`);
   }
 

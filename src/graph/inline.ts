@@ -2,6 +2,7 @@
 import type { Attribute } from "./attribute.ts";
 import { carry, copyAttribute } from "./clone.ts";
 import type { Graph, Node, Value } from "./graph.ts";
+import { canTakeName } from "./replace.ts";
 
 /**
  * Copies the nodes and stored tensors of `from` into `to`, before a node of it, and returns the copies of its outputs. Values that `given`
@@ -85,7 +86,7 @@ export interface Inlined {
 /** Gives copies their former names, where nothing else in the model has them. */
 export function restoreNames(graph: Graph, { names }: Inlined): void {
   for (const [value, name] of names) {
-    if (value.graph !== graph || graph.ownValue(value.name) !== value || !graph.canTakeName(value)) continue;
+    if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
     if (value.name !== name && graph.freshName(name) === name) graph.rename(value, name);
   }
 }

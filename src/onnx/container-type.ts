@@ -1,6 +1,6 @@
 /** Types of values that are no tensors: sequences, optionals, maps, sparse tensors. What is read here is only known; the file's bytes are what is saved. */
 import { PithError } from "../errors.ts";
-import { type AnyType, type Container, isContainer } from "../graph/graph.ts";
+import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
 import { type Dim, symbol, unknownDim } from "../tensor/dims.ts";
 import { elementTypeOf } from "./element-types.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";

@@ -2,7 +2,7 @@
  * Sequences and optionals. Where it is known how many elements a sequence has, each is known by itself; else what all of them have in common.
  */
 import { Miss } from "../errors.ts";
-import { type AnyType, type Container, isContainer, type ValueType } from "../graph/graph.ts";
+import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import {
   alwaysChanges,

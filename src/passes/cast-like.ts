@@ -7,6 +7,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import { operators } from "../ops/index.ts";
 
 /** Writes every CastLike as Cast, in place, where the type is known; returns how many. Costs one shape inference. */
@@ -26,7 +27,7 @@ export function castsByType(model: Model): number {
       if (cast === undefined) continue;
       cast.type = output.type;
       cast.role = output.role;
-      graph.substitute(output, cast);
+      substitute(output, cast);
       count++;
     }
   }

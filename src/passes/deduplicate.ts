@@ -11,6 +11,7 @@
 import * as v from "valibot";
 import { isRandom } from "../analysis/random.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { canTakeName, replaceUses } from "../graph/replace.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-identities.ts";
@@ -57,13 +58,13 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
   const pairs = second.outputs.map((output, index) => [first.outputs[index], output] as const);
   for (const [kept, gone] of pairs) {
     if (gone === undefined || !isUsed(gone)) continue;
-    if (kept === undefined || (graph.outputs.includes(gone) && !graph.canTakeName(kept))) return;
+    if (kept === undefined || (graph.outputs.includes(gone) && !canTakeName(kept, graph))) return;
   }
   const at = describe(second);
   for (const [kept, gone] of pairs) {
     if (kept === undefined || gone === undefined || !isUsed(gone)) continue;
     if (graph.outputs.includes(gone)) kept.type = gone.stated ?? kept.type;
-    graph.replaceUses(gone, kept);
+    replaceUses(gone, kept);
   }
   graph.removeNode(second);
   changes.push({ at, what: `computed once, as ${describe(first)}`, decidedBy: "global" });

@@ -21,6 +21,7 @@ import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import type { Affine } from "../ops/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
@@ -169,7 +170,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
     model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
   if (result.stated !== undefined || model.graph.outputs.includes(y)) result.type = y.stated ?? y.type;
   const values = affine.inputs.map((input) => node.inputs[input]);
-  model.graph.substitute(y, result);
+  substitute(y, result);
   for (const value of [...values, layer.bias]) {
     if (value === undefined || value.uses.size > 0 || model.graph.ownValue(value.name) !== value) continue;
     if (!model.graph.outputs.includes(value) && value.tensor !== undefined) model.graph.removeValue(value);

@@ -12,6 +12,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
 import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
@@ -102,12 +103,12 @@ function take(second: Node, result: NonNullable<PairResult>): boolean {
   if (output === undefined) return false;
   if ("value" in result) {
     if (graph.outputs.includes(output)) {
-      if (!graph.canTakeName(result.value)) return false;
+      if (!canTakeName(result.value, graph)) return false;
       result.value.type = output.stated ?? result.value.type;
     }
-    if (result.value.producer !== undefined && isNew(result.value)) graph.substitute(output, result.value);
+    if (result.value.producer !== undefined && isNew(result.value)) substitute(output, result.value);
     else {
-      graph.replaceUses(output, result.value);
+      replaceUses(output, result.value);
       graph.removeNode(second);
     }
     return true;

@@ -13,6 +13,7 @@ import { functionOf, instantiate, type LocalFunction } from "../graph/functions.
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
+import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { type Change, definePass } from "./pass.ts";
 
 /** Functions that call each other in a circle are no functions. */
@@ -80,8 +81,8 @@ function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): 
     const made = inlined.outputs[index];
     if (output === undefined || made === undefined) return;
     if (output.stated !== undefined && made.producer !== undefined) made.type = output.stated;
-    graph.replaceUses(output, made);
-    if (!inlined.names.has(made) || !graph.canTakeName(made)) return;
+    replaceUses(output, made);
+    if (!inlined.names.has(made) || !canTakeName(made, graph)) return;
     const { name } = output;
     graph.rename(output, graph.freshName(`${name}_replaced`));
     graph.rename(made, name);

@@ -9,6 +9,7 @@
  */
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { operators } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -74,7 +75,7 @@ function exchange(from: Value, to: Value): void {
   const { graph } = from;
   const { name } = from;
   const other = to.name;
-  graph.replaceUses(from, to);
+  replaceUses(from, to);
   graph.rename(from, graph.freshName(`${name}_exchanged`));
   graph.rename(to, name);
   if (graph.ownValue(other) === undefined) graph.rename(from, other);

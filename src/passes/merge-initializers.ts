@@ -8,6 +8,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import type { Graph, Value } from "../graph/graph.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { heldValues } from "./held.ts";
@@ -31,7 +32,7 @@ export const mergeInitializers = definePass({
         if (first === undefined) firsts.set(hash, value);
         else {
           changes.push({ at: value.name, what: `stored once, as "${first.name}"`, decidedBy: "global" });
-          graph.replaceUses(value, first);
+          replaceUses(value, first);
           graph.removeValue(value);
         }
       }

@@ -12,6 +12,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 
@@ -33,7 +34,7 @@ export const removeIdentities = definePass({
         if (others.some((other) => other !== undefined && isUsed(other))) continue;
         if (node.inputs.some((other) => other !== undefined && other !== value && isHeld(other))) continue;
         if (graph.outputs.includes(output)) {
-          if (!graph.canTakeName(value) || value.tensor !== undefined) continue;
+          if (!canTakeName(value, graph) || value.tensor !== undefined) continue;
           value.type = output.stated ?? value.type;
         }
         const at = describe(node);
@@ -52,6 +53,6 @@ export function isUsed(value: Value): boolean {
 /** Lets all readers of a node's output read the value that it hands on. */
 function removeBetween(node: Node, value: Value, output: Value): void {
   const { graph } = node;
-  graph.replaceUses(output, value);
+  replaceUses(output, value);
   graph.removeNode(node);
 }

@@ -10,6 +10,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 
@@ -62,7 +63,7 @@ function takeBranch(graph: Graph, node: Node, branch: Graph): void {
     const made = inlined.outputs[index];
     if (output === undefined || made === undefined) return;
     if (made.stated === undefined && output.stated !== undefined) made.type = output.stated;
-    graph.replaceUses(output, made);
+    replaceUses(output, made);
   });
   graph.removeNode(node);
   restoreNames(graph, inlined);

@@ -12,6 +12,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import { int64 } from "../tensor/dense.ts";
 import { type Change, definePass } from "./pass.ts";
 
@@ -112,6 +113,6 @@ function write(
     const replacement = made[index];
     if (replacement === undefined) return;
     replacement.type = output.stated ?? output.type;
-    graph.substitute(output, replacement);
+    substitute(output, replacement);
   });
 }

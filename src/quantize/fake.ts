@@ -16,6 +16,7 @@ import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { fullRange } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
@@ -111,7 +112,7 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
     const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
     const { name } = value;
     const { result, division } = round(emit, name, value, { scale: [found.scale], ...range }, []);
-    model.graph.replaceUses(value, result, division);
+    replaceUses(value, result, division);
     changes.push({ at: name, what: `rounded as ${options.activations}`, decidedBy: "global" });
   }
   model.graph.sort();

@@ -15,6 +15,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { elementTypes } from "../onnx/element-types.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
@@ -84,7 +85,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
     opsets: model.header.opsets,
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: elementTypes.float32.code });
-  graph.replaceUses(value, wide, wide.producer);
+  replaceUses(value, wide, wide.producer);
   value.tensor = inMemory(rounded);
   value.type = { type: "float16", dims: dense.dims };
   return undefined;

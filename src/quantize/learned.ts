@@ -13,6 +13,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Operands, pattern } from "../graph/pattern.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { buffer, straightThrough } from "../graph/role.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { isStored } from "../passes/stored.ts";
@@ -82,7 +83,7 @@ export async function learnedScales(model: Model): Promise<Learned> {
 export function withoutRoundings(model: Model): { readonly copy: Model; readonly nameOf: (value: Value) => string } {
   const copy = model.clone();
   const names = new Map([...copy.graph.values()].map((value) => [value, value.name]));
-  for (const [rounded, { value }] of roundingsOf(copy)) copy.graph.replaceUses(rounded, value);
+  for (const [rounded, { value }] of roundingsOf(copy)) replaceUses(rounded, value);
   removeUnused(copy.graph);
   return { copy, nameOf: (value) => names.get(value) ?? value.name };
 }
@@ -101,7 +102,7 @@ export function removeRoundings(
     if (value !== undefined) model.graph.setInput(node, role.input, value);
   }
   for (const [rounded, value] of roundings) {
-    if (activations.has(value) && goes(value)) model.graph.replaceUses(rounded, value);
+    if (activations.has(value) && goes(value)) replaceUses(rounded, value);
   }
   removeUnused(model.graph);
 }

@@ -11,6 +11,7 @@ import { noLayers } from "../analysis/no-layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
 import { castsByType } from "../passes/cast-like.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Change, Context } from "../passes/pass.ts";
@@ -103,7 +104,7 @@ export async function prepare(
   );
   for (const [value, dense] of await readStored(model, vectors, context.engine)) {
     const stored = graph.addTensor(`${value.name}.stored`, inMemory(dense));
-    graph.substitute(value, stored);
+    substitute(value, stored);
   }
   if (vectors.length > 0) removeUnused(graph);
   return fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });

@@ -15,6 +15,7 @@ import { noLayers } from "../analysis/no-layers.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceUses, substitute } from "../graph/replace.ts";
 import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
@@ -78,7 +79,7 @@ async function write(
     const [input] = clamp.inputs;
     const [output] = clamp.outputs;
     if (input === undefined || output === undefined) continue;
-    graph.substitute(output, input);
+    substitute(output, input);
     surviving.set(output, input);
   }
   const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();
@@ -93,7 +94,7 @@ async function write(
     constants.set(rule, [scale, zeroPoint]);
     const codes = emit.named(`${name}_QuantizeLinear_Output`).QuantizeLinear([target, scale, zeroPoint]);
     const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
-    graph.replaceUses(target, close, codes.producer);
+    replaceUses(target, close, codes.producer);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }
   graph.sort();

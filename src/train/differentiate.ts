@@ -18,7 +18,7 @@ import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceNode } from "../graph/replace.ts";
+import { replaceNode, replaceUses } from "../graph/replace.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
@@ -337,7 +337,7 @@ function cutFrozen(
   for (const value of boundary) {
     const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);
     const { name } = value;
-    graph.replaceUses(value, input);
+    replaceUses(value, input);
     graph.rename(value, graph.freshName(`${name}.replaced`));
     graph.rename(input, name);
   }

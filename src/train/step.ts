@@ -10,6 +10,7 @@ import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
 import { elementTypes } from "../onnx/element-types.ts";
 import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
@@ -196,7 +197,7 @@ async function widen(model: Model, name: string): Promise<void> {
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
   const rounded = emit.named(`${name}.rounded`).Cast([value], { to: elementTypes[dense.type].code });
-  model.graph.replaceUses(value, rounded, rounded.producer);
+  replaceUses(value, rounded, rounded.producer);
   value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
   value.type = { type: "float32", dims: dense.dims };
 }

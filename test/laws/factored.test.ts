@@ -7,6 +7,7 @@ import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { substitute } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import type { WeightRole } from "../../src/ops/index.ts";
@@ -35,7 +36,7 @@ function inTwo(model: Model, identity: "down" | "up"): Model {
   const factors = identity === "up" ? { down: weight, up: eye } : { down: eye, up: weight };
   const y = role.factored(emitInto(model, { before: node }), node.inputs, { ...factors, name: "layer" });
   y.type = output.type;
-  model.graph.substitute(output, y);
+  substitute(output, y);
   return model;
 }
 

@@ -6,6 +6,7 @@ import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Node } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { replaceUses } from "../../src/graph/replace.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import type { Example, Law } from "../../src/ops/define.examples.ts";
 import { examples } from "../../src/ops/index.examples.ts";
@@ -116,7 +117,7 @@ export function loweredModel(original: Model): Model | undefined {
   if (lowered instanceof Miss) return undefined;
   node.outputs.forEach((output, index) => {
     const replacement = lowered[index];
-    if (output !== undefined && replacement !== undefined) model.graph.replaceUses(output, replacement);
+    if (output !== undefined && replacement !== undefined) replaceUses(output, replacement);
   });
   model.graph.removeNode(node);
   return model;

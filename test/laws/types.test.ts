@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/elements.ts";
 import { emitInto } from "../../src/graph/emit.ts";
-import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import type { Example } from "../../src/ops/define.examples.ts";

@@ -2,7 +2,7 @@
  * What holds of either of two values: where branches meet, where a loop comes round, and of the elements of a sequence. What both agree in
  * stays, what they differ in is not known.
  */
-import { type AnyType, type Container, isContainer } from "../../graph/graph.ts";
+import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Inferred } from "../define.ts";

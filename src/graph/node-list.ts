@@ -1,0 +1,60 @@
+/** The nodes of one graph, in order: a linked list that may be edited while it is walked. */
+import type { NodeImplementation } from "./implementation.ts";
+
+/**
+ * Edits during a walk:
+ * - a node inserted after the current one is visited, one inserted before it is not;
+ * - removing the current node, or any other, is safe: removed nodes are not visited again;
+ * - what is put in the place of the current node after it was removed is not visited: a rewrite does not meet its own result.
+ *
+ * A removed node keeps its neighbours, which lead the walk back to those that are still there.
+ */
+export class NodeList {
+  #first: NodeImplementation | undefined;
+  #last: NodeImplementation | undefined;
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get last(): NodeImplementation | undefined {
+    return this.#last;
+  }
+
+  *forwards(): Generator<NodeImplementation, void, undefined> {
+    for (let node = this.#first; node !== undefined; node = node.next) if (!node.removed) yield node;
+  }
+
+  /** The same rules for edits hold, mirrored. */
+  *backwards(): Generator<NodeImplementation, void, undefined> {
+    for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
+  }
+
+  /** Puts a node behind another, or first. */
+  insert(node: NodeImplementation, after: NodeImplementation | undefined): void {
+    node.previous = after;
+    node.next = after === undefined ? this.#first : after.next;
+    if (node.next === undefined) this.#last = node;
+    else node.next.previous = node;
+    if (after === undefined) this.#first = node;
+    else after.next = node;
+    this.#count++;
+  }
+
+  remove(node: NodeImplementation): void {
+    if (node.previous === undefined) this.#first = node.next;
+    else node.previous.next = node.next;
+    if (node.next === undefined) this.#last = node.previous;
+    else node.next.previous = node.previous;
+    node.removed = true;
+    this.#count--;
+  }
+
+  /** Puts the same nodes into another order. */
+  reorder(nodes: readonly NodeImplementation[]): void {
+    this.#first = this.#last = undefined;
+    this.#count = 0;
+    for (const node of nodes) this.insert(node, this.#last);
+  }
+}
