@@ -69,6 +69,7 @@ export function readingFor(model: Model, beside: Beside, stated: Stated): Omit<O
   // A cache of tokens is a state too, which is empty wherever a sequence begins.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
+    inputs: feeds,
     ...(classes === undefined ? {} : { classes }),
     ...(language ? { running: { tokenizer, length: window } } : {}),
     ...(heard === undefined ? {} : { frames: heard }),

@@ -23,12 +23,12 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
     const cells = rows.map(({ object, place }) => cell(object[key], `${place}, "${key}"`));
     columns[key] = stack(cells, `${name}, "${key}"`);
   }
-  const label = labelName(Object.keys(columns));
+  const label = labelName(Object.keys(columns), options.inputs);
   const named = label === undefined ? undefined : columns[label];
   if (label !== undefined && named?.type === "string" && named.dims.length === 1) {
     columns[label] = classNumbers(named.data, options.classes, name);
   }
-  return memory(name, withLabel(columns, name));
+  return memory(name, withLabel(columns, name, options.inputs));
 }
 
 interface Cell {

@@ -20,16 +20,38 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
-/** Which of these columns is the label. */
-export function labelName(columns: readonly string[]): string | undefined {
-  return names.find((name) => columns.includes(name));
+/**
+ * Which of these columns is the label.
+ * @param inputs what the model is fed with: a column of such a name is an input, whatever it is called.
+ */
+export function labelName(columns: readonly string[], inputs: readonly Named[] = []): string | undefined {
+  return names.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
-/** The columns with the label called "label"; whole numbers become int64 classes, others (a value to predict) stay as they are. */
-export function withLabel(columns: Batch, owner: string): Batch {
-  const found = labelName(Object.keys(columns));
+/** Names of a model's inputs that would be labels, were they not its inputs. */
+export function inputsLikeLabels(inputs: readonly Named[]): readonly string[] {
+  return inputs.flatMap(({ name }) => (names.includes(name) ? [name] : []));
+}
+
+interface Named {
+  readonly name: string;
+}
+
+/**
+ * The columns with the label called "label"; whole numbers become int64 classes, others (a value to predict) stay as they are.
+ * @throws PithError E_DATA where an input of the model has that name already.
+ */
+export function withLabel(columns: Batch, owner: string, inputs: readonly Named[] = []): Batch {
+  const found = labelName(Object.keys(columns), inputs);
   const label = found === undefined ? undefined : columns[found];
   if (found === undefined || label === undefined) return columns;
+  if (found !== "label" && columns.label !== undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "label" is an input of the model, and "${found}" cannot be the label under the same name.`,
+      { hint: `Leave "${found}" out, and hold the model against its original (--against).` },
+    );
+  }
   const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== found));
   return { ...rest, label: isClass(label) ? flat(classLabels(label, owner)) : label };
 }

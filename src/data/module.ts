@@ -8,6 +8,7 @@ import { PithError } from "../errors.ts";
 import { bitsOf } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import type { ModelInput } from "./bind.ts";
 import { withLabel } from "./labels.ts";
 import { isDataset } from "./option.ts";
 import { sampleCount } from "./rows.ts";
@@ -20,12 +21,14 @@ export interface ModuleOptions extends BatchOptions {
 
 /**
  * The data set that a loaded module exports.
+ * @param inputs of the model: a column of such a name is no label.
  * @throws PithError E_DATA if it exports none, or not the part asked for.
  */
 export async function fromModule(
   name: string,
   exports: Readonly<Record<string, unknown>>,
   part?: Part,
+  inputs: readonly ModelInput[] = [],
 ): Promise<Dataset> {
   const standard = exports.default;
   const parts = isRecord(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
@@ -53,7 +56,7 @@ export async function fromModule(
     async *batches(options) {
       const batches = requireIterable(await call({ ...options, part }), name);
       let index = 0;
-      for await (const batch of batches) yield checkedBatch(batch, `${name}, batch ${++index}`);
+      for await (const batch of batches) yield checkedBatch(batch, `${name}, batch ${++index}`, inputs);
     },
   };
 }
@@ -69,10 +72,10 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
 }
 
 /** @throws PithError E_DATA with the tensor that is not well formed. */
-function checkedBatch(value: unknown, place: string): Batch {
+function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
   if (!isRecord(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   for (const [name, tensor] of Object.entries(value)) checkTensor(tensor, `${place}, "${name}"`);
-  const batch = withLabel(value as Batch, place);
+  const batch = withLabel(value as Batch, place, inputs);
   sampleCount(batch, place);
   return batch;
 }

@@ -1,6 +1,7 @@
 /** One file, or some of one kind, as a data set. */
 import { extensionOf, importModule, openFile } from "#platform";
 import { PithError } from "../errors.ts";
+import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
 import { type Column, fromColumns } from "./columns.ts";
 import { type FrameOptions, frames } from "./frames.ts";
@@ -20,6 +21,8 @@ import { openWav } from "./wav.ts";
 
 /** What must be known of a model to read data for it. */
 export interface Reading {
+  /** Its inputs: a column of such a name is fed to it, even one called "y" or "score", which else is the label. */
+  readonly inputs?: readonly ModelInput[];
   /** The names of its classes, for labels that are names. */
   readonly classes?: readonly string[];
   /** It is a language model: text is one running text, in windows of so many tokens (128). */
@@ -40,12 +43,13 @@ const usualWindow = 128;
 /** A file by its extension; where it can be divided, the part of it that is wanted. */
 export async function openSingle(path: string, part: Part | undefined, reading: Reading): Promise<Dataset> {
   const extension = extensionOf(path);
-  if ([".mjs", ".js", ".ts", ".mts"].includes(extension)) return fromModule(path, await loadModule(path), part);
+  if ([".mjs", ".js", ".ts", ".mts"].includes(extension))
+    return fromModule(path, await loadModule(path), part, reading.inputs);
   const source = await openFile(path);
   const text = async (): Promise<string> => textOf(await readAll(source), path);
   switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
     case ".npz":
-      return openArrays(path, await npzColumns(source), part);
+      return openArrays(path, await npzColumns(source), part, reading);
     case ".npy":
       return portion(fromColumns(path, { data: await npyColumn(source) }), part);
     case ".csv":
@@ -89,10 +93,15 @@ export async function openSounds(name: string, paths: readonly string[], reading
 }
 
 /** Arrays of a .npz file; x_train, y_train, x_test, y_test are two parts. */
-function openArrays(path: string, arrays: Readonly<Record<string, Column>>, part: Part | undefined): Dataset {
+function openArrays(
+  path: string,
+  arrays: Readonly<Record<string, Column>>,
+  part: Part | undefined,
+  { inputs }: Reading,
+): Dataset {
   const names = Object.keys(arrays);
   const labelled = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
-    mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path));
+    mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));
   const parts = (["train", "test"] as const).filter((one) => names.some((name) => name.endsWith(`_${one}`)));
   if (parts.length === 0) return portion(labelled(path, arrays), part);
   const wanted = part ?? (parts.includes("test") ? "test" : "train");

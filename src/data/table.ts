@@ -1,6 +1,7 @@
 /** Tables: .csv and .tsv, of numbers, of text, or of both. */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
+import type { ModelInput } from "./bind.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";
 import { classNumbers, labelName, withLabel } from "./labels.ts";
@@ -9,18 +10,23 @@ import type { IndexedDataset } from "./types.ts";
 export interface TableOptions {
   /** The names of the classes in the model's order, for labels that are names; otherwise they are numbered as they sort. */
   readonly classes?: readonly string[];
+  /** What the model is fed with: a column of such a name is an input and no label; of a table of numbers, where that input takes one a sample. */
+  readonly inputs?: readonly ModelInput[];
 }
 
 /**
  * A .csv (or .tsv) table. The column called label, target, class, score, y or the like is the label: a number, or the name of a class. Of a
- * table of numbers the other columns, in order, are "features", float32 N×F; where some hold text, each is a column of its own.
+ * table of numbers the other columns, in order, are "features", float32 N×F, but for those that the model has inputs for; where some hold
+ * text, each is a column of its own.
  * The first line names the columns, unless a number stands in it beside text: then they are "text", "text_pair" and the label.
  * @throws PithError E_DATA with line and column of what is missing or does not fit.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   const { titles, rows } = table(name, text);
-  const label = labelName(titles.map((title) => title.toLowerCase()));
-  const labelAt = label === undefined ? -1 : titles.findIndex((title) => title.toLowerCase() === label);
+  const inputs = (options.inputs ?? []).filter(takesOne);
+  const fed = titles.map((title) => inputs.some((input) => input.name === title));
+  const label = labelName(titles.flatMap((title, column) => (fed[column] ? [] : [title.toLowerCase()])));
+  const labelAt = titles.findIndex((title, column) => !fed[column] && title.toLowerCase() === label);
   const isText = titles.map((_, column) => {
     const first = rows.find(({ fields }) => fields[column]?.trim() !== "");
     return first !== undefined && !isNumber(first.fields[column] ?? "");
@@ -40,28 +46,34 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
     });
   const columns: Record<string, Dense> = {};
   const others = titles.flatMap((_, column) => (column === labelAt ? [] : [column]));
-  if (others.some((column) => isText[column])) {
-    for (const column of others) {
-      const dims = [rows.length];
-      columns[titles[column] ?? ""] = isText[column]
-        ? { type: "string", dims, data: cells(column) }
-        : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
-    }
-  } else if (others.length > 0) {
-    const features = new Float32Array(rows.length * others.length);
-    others.forEach((column, at) => {
+  const apart = others.some((column) => isText[column]) ? others : others.filter((column) => fed[column]);
+  for (const column of apart) {
+    const dims = [rows.length];
+    columns[titles[column] ?? ""] = isText[column]
+      ? { type: "string", dims, data: cells(column) }
+      : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
+  }
+  const together = others.filter((column) => !apart.includes(column));
+  if (together.length > 0) {
+    const features = new Float32Array(rows.length * together.length);
+    together.forEach((column, at) => {
       numbers(column).forEach((value, row) => {
-        features[row * others.length + at] = value;
+        features[row * together.length + at] = value;
       });
     });
-    columns.features = { type: "float32", dims: [rows.length, others.length], data: features };
+    columns.features = { type: "float32", dims: [rows.length, together.length], data: features };
   }
-  if (labelAt >= 0) {
-    columns.label = isText[labelAt]
+  if (label !== undefined) {
+    columns[label] = isText[labelAt]
       ? classNumbers(cells(labelAt), options.classes, name)
       : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
   }
-  return memory(name, withLabel(columns, name));
+  return memory(name, withLabel(columns, name, inputs));
+}
+
+/** Whether an input takes one number, or one text, of a sample. */
+function takesOne({ type }: ModelInput): boolean {
+  return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }
 
 /** The names of the columns, and the rows below. */

@@ -108,6 +108,20 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
     expect((await evaluate(engine, identity("2, 3"), stream, accuracy())).estimate.value).toBe(0.8);
   });
 
+  it("takes no column for the truth that a model is fed with", async () => {
+    const told = (input: string) =>
+      parseModel(`opset 21
+graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
+  y = Identity(x)
+}
+`);
+    const { label, ...inputs } = await points(8).gather(Uint32Array.from({ length: 8 }, (_, sample) => sample));
+    const data = memory("points", { ...inputs, label: label as Dense, class: label as Dense });
+    await expect(evaluate(engine, told("label"), data, accuracy())).rejects.toThrow('The data has no column "label"');
+    const { estimate } = await evaluate(engine, told("class"), data, accuracy());
+    expect(estimate).toMatchObject({ value: 0.75, count: 8 });
+  });
+
   it("needs an original for agreement, and finds a model in full agreement with itself", async () => {
     const model = identity("batch, 3");
     await expect(evaluate(engine, model, points(10), agreement())).rejects.toMatchObject({ code: "E_USAGE" });

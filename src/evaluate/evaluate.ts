@@ -83,18 +83,22 @@ export async function measure(
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
   const runners: Runner[] = [];
+  // What a model is fed with is no truth to judge it by.
+  const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const load = options.threads === undefined ? {} : { threads: options.threads };
   let done = 0;
   try {
     for (const model of models) runners.push(await createRunner(engine, model, dataset.name, load));
     for await (const batch of prefetched(dataset.batches({ size: options.batch ?? 64 }))) {
+      const { label: _, ...unlabelled } = batch;
+      const judged = inputLabel ? unlabelled : batch;
       let original: Batch | undefined;
       for (const [index, runner] of runners.entries()) {
         requireGoing(options.signal);
         const outputs = await runner.run(batch);
         original ??= outputs;
         for (const [at, metric] of metrics.entries()) {
-          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : batch, batch));
+          collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : judged, judged));
         }
       }
       done += sampleCount(batch, dataset.name);

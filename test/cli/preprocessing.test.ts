@@ -76,3 +76,28 @@ test("a doubt about preprocessing says how many samples it comes from", async ()
   expect(code).toBe(1);
   expect(err).toMatch(/^chance: .*\(50\.0 % against 50\.0 % on \d+ samples tried\)\. .*\n$/);
 });
+
+test('a column called "y" feeds the input of that name, which is said; of another model it is the label', async () => {
+  const folder = temporaryFolder();
+  const text = (inputs: string, joined: string) => `opset 21
+graph (${inputs}) -> (logits: float32[batch, 2]) {
+  logits = ${joined}
+}
+`;
+  const [two, one] = [join(folder, "two.onnx"), join(folder, "one.onnx")];
+  await save(parseModel(text("x: float32[batch, 1], y: float32[batch, 1]", "Concat(x, y) {axis=1}")), two);
+  await save(parseModel(text("features: float32[batch, 2]", "Identity(features)")), one);
+  // The greater of x and y tells the class, and y taken for the label would not.
+  const rows = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? "1,0,0" : "0,1,1"));
+  const [labelled, unlabelled] = [join(folder, "labelled.csv"), join(folder, "unlabelled.csv")];
+  writeFileSync(labelled, `x,y,label\n${rows.join("\n")}\n`);
+  writeFileSync(unlabelled, `x,z,y\n${rows.join("\n")}\n`);
+  const said = '"y" feeds the input of that name and is no label';
+  const right = [{ metric: "accuracy", estimate: { value: 1 } }];
+  expect(await json("eval", two, "--data", labelled)).toMatchObject({ preprocessing: said, figures: right });
+  const { preprocessing, figures } = await json("eval", one, "--data", unlabelled);
+  expect({ preprocessing, figures }).toMatchObject({ figures: right });
+  expect(preprocessing).toBeUndefined();
+  const { code, err } = await pith("eval", two, "--data", unlabelled);
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said}).`) });
+});

@@ -115,7 +115,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   );
   const { labelled } = preparation;
   if (!labelled && original === undefined) {
-    throw new PithError("E_DATA", `${dataset.name} has no labels.`, {
+    const stated = preparation.name === undefined ? "" : ` (${preparation.name})`;
+    throw new PithError("E_DATA", `${dataset.name} has no labels${stated}.`, {
       hint: "Without labels a model can be compared with its original: --against original.onnx.",
     });
   }

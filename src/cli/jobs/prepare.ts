@@ -27,6 +27,7 @@ import {
   tokenInput,
   tokenize,
 } from "../../data/index.ts";
+import { inputsLikeLabels } from "../../data/labels.ts";
 import { unknownShare } from "../../data/unknown.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -90,9 +91,35 @@ export async function prepare(
 ): Promise<Preparation> {
   setStated(model, request);
   const first = await firstBatch(dataset);
+  const said = inputsText(model, first);
+  const prepared = await prepareFor(engine, model, modelPath, request, dataset, first, context, judged);
+  if (said === undefined) return prepared;
+  return { ...prepared, name: prepared.name === undefined ? said : `${prepared.name}; ${said}` };
+}
+
+/** `"y" feeds the input of that name and is no label`: of columns that would be labels, were they not inputs. */
+function inputsText({ graph }: Model, batch: Batch): string | undefined {
+  const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
+  if (names.length === 0) return undefined;
+  const listed = names.map((name) => `"${name}"`).join(", ");
+  return names.length === 1
+    ? `${listed} feeds the input of that name and is no label`
+    : `${listed} feed the inputs of these names and are no labels`;
+}
+
+async function prepareFor(
+  engine: Engine,
+  model: Model,
+  modelPath: string,
+  request: DataRequest,
+  dataset: Dataset,
+  first: Batch,
+  context: JobContext,
+  judged: Dataset,
+): Promise<Preparation> {
   const beside = await filesBeside(modelPath);
   const fixed = constants(model, request.set);
-  const labelled = first.label !== undefined;
+  const labelled = first.label !== undefined && model.graph.feeds.every(({ name }) => name !== "label");
   const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withConstants(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
   const stated = statedOf(request);
