@@ -6,9 +6,9 @@
  */
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
 import { rowLength } from "./rows.ts";
 import { beginColumn } from "./states.ts";
 
@@ -96,12 +96,10 @@ function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
   );
 }
 
-const floats: readonly DataType[] = ["float16", "bfloat16", "float32", "float64"];
-
 function converted(dense: Dense, input: ModelInput, column: string, owner: string): Dense {
   const type = input.type?.type ?? dense.type;
   if (dense.type === type) return dense;
-  if (dense.type === "uint8" && floats.includes(type)) {
+  if (dense.type === "uint8" && isFloat(type)) {
     throw new PithError(
       "E_DATA",
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
@@ -120,7 +118,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
     throw new PithError("E_DATA", `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`);
   }
   const numbers = toFloat64(dense);
-  if (!floats.includes(type) && !numbers.every(Number.isInteger)) {
+  if (!isFloat(type) && !numbers.every(Number.isInteger)) {
     throw new PithError("E_DATA", `${owner}: "${column}" has fractions, input "${input.name}" takes ${type}.`);
   }
   return fromNumbers(type, dense.dims, numbers);

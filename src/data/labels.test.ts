@@ -4,6 +4,7 @@ import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import { symbol } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { csv, type Dataset, fromModule, jsonl, openDataset } from "./index.ts";
@@ -12,7 +13,7 @@ const root = temporaryFolder();
 
 const input = (name: string, ...sample: number[]): ModelInput => ({
   name,
-  type: { type: "float32", dims: ["batch", ...sample] },
+  type: { type: "float32", dims: [symbol("batch"), ...sample] },
 });
 
 async function whole(dataset: Dataset): Promise<Readonly<Record<string, readonly number[]>>> {

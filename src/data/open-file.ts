@@ -125,10 +125,12 @@ async function loadModule(path: string): Promise<Readonly<Record<string, unknown
   }
 }
 
-/** A share of a data set that has no parts of its own. */
+/** A share of a data set that has no parts of its own; one too small to have two is there to judge by. */
 function portion(dataset: Dataset, part: Part | undefined): Dataset {
   if (part === undefined || !isIndexed(dataset)) return dataset;
-  const [train, test] = split(dataset, [trainShare, 1 - trainShare], 0);
-  const chosen = part === "train" ? train : test;
-  return chosen === undefined ? dataset : { ...chosen, name: `${dataset.name} (${part})` };
+  const [train = dataset, test = dataset] = split(dataset, [trainShare, 1 - trainShare], 0);
+  if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
+  if (part === "test") return dataset;
+  const found = `${dataset.name} has ${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
+  throw new PithError("E_DATA", `${found}, too few to train on some and judge by others.`);
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { type Dataset, openParts, type Parts } from "./index.ts";
+import { type Dataset, openDataset, openParts, type Parts } from "./index.ts";
 
 const root = temporaryFolder();
 
@@ -33,6 +33,17 @@ const all = async ({ train, calibrate, test }: Parts) => ({
   train: await column(train),
   calibrate: await column(calibrate),
   test: await column(test),
+});
+
+test("a table too small to have two parts is there to judge by", async () => {
+  const path = await folder("tiny", { "two.csv": sorted(2), "three.csv": sorted(3) });
+  const two = await openParts(join(path, "two.csv"));
+  expect([two.train, two.test.name, await column(two.test)]).toEqual([undefined, join(path, "two.csv"), [0, 1]]);
+  await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(
+    "two.csv has 2 samples, too few to train on some and judge by others.",
+  );
+  const three = await openParts(join(path, "three.csv"));
+  expect([three.train?.count, three.test.count]).toEqual([2, 1]);
 });
 
 describe("train and test sorted by class", () => {
