@@ -173,46 +173,40 @@ const chunkBytes = 2 ** 20;
  * Chunks may share memory with the pieces: they are for reading.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const part of parts(pieces)) {
-    if (part instanceof Uint8Array) yield part;
-    else {
-      const { source, end } = part;
-      for (let start = part.start; start < end; start += chunkBytes)
-        yield await source.read(start, Math.min(end, start + chunkBytes));
-    }
-  }
-}
-
-/** The same, with long ranges left where they are: whoever writes a file can copy them as suits it. */
-export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(rest, chunkBytes));
   let length = 0;
-  for (const piece of pieces) {
-    const size = sizeOf(piece);
+  for await (const part of parts(pieces)) {
+    const size = sizeOf(part);
     if (length > 0 && length + size > chunkBytes) {
       yield buffer.subarray(0, length);
       buffer = new Uint8Array(Math.min(rest, chunkBytes));
       length = 0;
     }
     rest -= size;
-    if (!(piece instanceof Uint8Array || "produce" in piece) && size > chunkBytes) {
-      yield piece;
-      continue;
-    }
-    const bytes = await bytesOfPiece(piece);
-    if (bytes.byteLength !== size)
-      throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${size} announced`);
-    if (size > chunkBytes) yield bytes;
-    else {
-      buffer.set(bytes, length);
+    if (size <= chunkBytes) {
+      buffer.set(part instanceof Uint8Array ? part : await part.source.read(part.start, part.end), length);
       length += size;
+    } else if (part instanceof Uint8Array) yield part;
+    else {
+      const { source, end } = part;
+      for (let { start } = part; start < end; start += chunkBytes)
+        yield await source.read(start, Math.min(end, start + chunkBytes));
     }
   }
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-function bytesOfPiece(piece: Piece): Promise<Uint8Array> | Uint8Array {
-  if (piece instanceof Uint8Array) return piece;
-  return "produce" in piece ? piece.produce() : piece.source.read(piece.start, piece.end);
+/** Pieces with what had to be produced; ranges stay where they are: whoever writes a file copies them as suits it. */
+export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
+  for (const piece of pieces) {
+    if (piece instanceof Uint8Array || !("produce" in piece)) {
+      yield piece;
+      continue;
+    }
+    const bytes = await piece.produce();
+    if (bytes.byteLength !== piece.size)
+      throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${piece.size} announced`);
+    yield bytes;
+  }
 }

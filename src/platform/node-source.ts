@@ -4,6 +4,7 @@
  * An opened file keeps its handle, so that a model stays readable while its own file is being replaced (`save` onto the path it was
  * opened from): the name then belongs to the new file, the handle to the old one. What is refused is a file that was changed in place.
  */
+import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -43,20 +44,32 @@ export class FileSource implements ByteSource {
   async read(start: number, end: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, end);
     const bytes = new Uint8Array(end - start);
-    await this.readInto(bytes, start);
-    await this.requireUnchanged();
-    return bytes;
-  }
-
-  /** Fills `bytes` from `start` on. Whoever copies much need not ask for memory, nor whether the file changed, for each part. */
-  async readInto(bytes: Uint8Array, start: number): Promise<void> {
-    checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
       for (let filled = 0; filled < bytes.byteLength; ) {
         const length = Math.min(readAtMost, bytes.byteLength - filled);
         const { bytesRead } = await this.#handle.read(bytes, filled, length, start + filled);
         if (bytesRead === 0) throw changed(this.name);
         filled += bytesRead;
+      }
+    } catch (cause) {
+      throw failure(`"${this.name}" cannot be read`, cause);
+    }
+    await this.requireUnchanged();
+    return bytes;
+  }
+
+  /**
+   * Fills `bytes` from `start` on, without giving way to anything else. Whoever copies much this way asks once, in the end, whether the
+   * file is still the same.
+   */
+  fill(bytes: Uint8Array, start: number): void {
+    checkRange(this.name, this.size, start, start + bytes.byteLength);
+    try {
+      for (let filled = 0; filled < bytes.byteLength; ) {
+        const length = Math.min(readAtMost, bytes.byteLength - filled);
+        const count = readSync(this.#handle.fd, bytes, filled, length, start + filled);
+        if (count === 0) throw changed(this.name);
+        filled += count;
       }
     } catch (cause) {
       throw failure(`"${this.name}" cannot be read`, cause);

@@ -10,6 +10,10 @@ vi.mock("node:fs/promises", async (original) => {
   const { failing } = await import("./failing-disk.ts");
   return failing(await original());
 });
+vi.mock("node:fs", async (original) => {
+  const { failingWrites } = await import("./failing-disk.ts");
+  return failingWrites(await original());
+});
 // What the setup of the tests has loaded by now knows the disk as it is: everything is loaded anew.
 const { plan, startPlan } = await import("./failing-disk.ts");
 vi.resetModules();

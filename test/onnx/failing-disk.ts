@@ -1,7 +1,8 @@
 /**
- * A disk that fails: `node:fs/promises` with every operation that changes something counted, and the one of a chosen number failing.
- * For `vi.mock("node:fs/promises", …)`, so that writers are tested as they are.
+ * A disk that fails: `node:fs/promises` and `node:fs` with every operation that changes something counted, and the one of a chosen number
+ * failing. For `vi.mock("node:fs/promises", …)` and `vi.mock("node:fs", …)`, so that writers are tested as they are.
  */
+import type * as fs from "node:fs";
 import type * as promises from "node:fs/promises";
 
 type Disk = typeof promises;
@@ -58,14 +59,31 @@ export function failing(real: Disk): Disk {
   };
 }
 
+/** Writes, which the system lets a process do at once. */
+export function failingWrites(real: typeof fs): object {
+  return {
+    ...real,
+    writeSync(file: number, bytes: Uint8Array, offset: number, length: number) {
+      step("write");
+      return real.writeSync(file, bytes, offset, plan.partial ? Math.ceil(length / 3) : length);
+    },
+  };
+}
+
+/** A way of writing that nobody uses yet would not be counted. */
+function unwatched(name: string): () => never {
+  return () => {
+    throw new Error(`internal: ${name} is not watched`);
+  };
+}
+
 function watched(handle: promises.FileHandle): promises.FileHandle {
-  const write = handle.write.bind(handle);
   const [chmod, close] = [handle.chmod.bind(handle), handle.close.bind(handle)];
   return Object.assign(handle, {
-    async write(bytes: Uint8Array, offset: number, length: number) {
-      step("write");
-      return write(bytes, offset, plan.partial ? Math.ceil(length / 3) : length);
-    },
+    write: unwatched("write"),
+    writev: unwatched("writev"),
+    writeFile: unwatched("writeFile"),
+    appendFile: unwatched("appendFile"),
     async chmod(mode: number) {
       step("chmod");
       return chmod(mode);
