@@ -9,7 +9,7 @@ import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { elementTypeOf } from "../onnx/element-types.ts";
+import { typeOfCode } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 
 /** Element types that cannot leave the runtime. */
@@ -37,7 +37,7 @@ export function requireCarried(name: string, type: string | undefined): void {
 /** The runtime's `Unsupported data type: 16`, in words. Undefined if that is not what it says. */
 export function refusedType(message: string): PithError | undefined {
   const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
-  const type = code === undefined ? undefined : elementTypeOf(Number(code));
+  const type = code === undefined ? undefined : typeOfCode(Number(code));
   return type === undefined ? undefined : notCarried("An input or output", type);
 }
 

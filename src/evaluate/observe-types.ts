@@ -13,6 +13,7 @@ import { type Container, isContainer, type Value, type ValueType } from "../grap
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 
 export interface ObservedTypes {
@@ -63,7 +64,9 @@ export async function observeTypes(
       misses.push(new Miss(`is no tensor, but of kind ${known?.container?.kind ?? "unknown"}`, value.name));
     } else if (known !== undefined && insideOnly.has(known.type)) {
       // Complex numbers cast to nothing; the rest has a Cast where it has no Shape.
-      const float = known.type.startsWith("complex") ? emit.Shape([value]) : emit.Cast([value], { to: 1 });
+      const float = known.type.startsWith("complex")
+        ? emit.Shape([value])
+        : emit.Cast([value], { to: typeCodes.float32 });
       casts.set(float.name, { name: value.name, type: known.type });
       outputs.push(float);
     } else outputs.push(value);

@@ -13,8 +13,8 @@ import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { elementTypes } from "../onnx/element-types.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
 import { createRunner, type Runner } from "./run.ts";
@@ -204,10 +204,7 @@ function reduced(work: Model, name: string): Reduced {
     largest: emit.named(`${name}.largest`).Reshape([emit.ReduceMax([value], { keepdims: 0 }), one]),
     nan: emit
       .named(`${name}.nan`)
-      .Reshape([
-        emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: elementTypes.float32.code })], { keepdims: 0 }),
-        one,
-      ]),
+      .Reshape([emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: typeCodes.float32 })], { keepdims: 0 }), one]),
   };
 }
 

@@ -1,10 +1,8 @@
 /** Finding what a model says: which output is the answer, and where the scores of a sample lie in it. */
 import { PithError } from "../errors.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
-
-const floats: readonly DataType[] = ["float32", "float16", "bfloat16", "float64"];
+import type { Batch, Dense } from "../tensor/types.ts";
 
 /**
  * The name of the output that is the answer: the one asked for, else "logits", else the first of floats.
@@ -12,8 +10,8 @@ const floats: readonly DataType[] = ["float32", "float16", "bfloat16", "float64"
  */
 export function answerName(outputs: Batch, wanted?: string): string {
   const names = Object.keys(outputs);
-  const isFloat = (name: string): boolean => floats.includes(outputs[name]?.type ?? "string");
-  const found = wanted ?? (isFloat("logits") ? "logits" : names.find(isFloat));
+  const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
+  const found = wanted ?? (hasFloats("logits") ? "logits" : names.find(hasFloats));
   if (found !== undefined && outputs[found] !== undefined) return found;
   throw new PithError(
     "E_DATA",

@@ -2,7 +2,7 @@
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
 import { type Dim, symbol, unknownDim } from "../tensor/dims.ts";
-import { elementTypeOf } from "./element-types.ts";
+import { typeOfCode } from "../tensor/type-codes.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields } from "./schema.ts";
 
@@ -52,7 +52,7 @@ function readAny(message: Uint8Array, name: string, depth: number): AnyType | un
     }
     case map: {
       const key = inside.findLast((part) => part.number === keyField);
-      const type = key === undefined ? undefined : elementTypeOf(Number(lastVarint(key)));
+      const type = key === undefined ? undefined : typeOfCode(Number(lastVarint(key)));
       const of = inner(mapValueField);
       return type === undefined || of === undefined ? undefined : { kind: "map", key: type, of };
     }
@@ -68,7 +68,7 @@ function readAny(message: Uint8Array, name: string, depth: number): AnyType | un
 function readTensor(fields: readonly Field[], name: string): AnyType | undefined {
   const code = fields.findLast((field) => field.number === tensorTypeFields.elementType);
   const shape = fields.findLast((field) => field.number === tensorTypeFields.shape);
-  const type = code === undefined ? undefined : elementTypeOf(Number(lastVarint(code)));
+  const type = code === undefined ? undefined : typeOfCode(Number(lastVarint(code)));
   if (type === undefined) return undefined;
   const entries = shape === undefined ? undefined : splitFields(payload(shape));
   return {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fromHex, hex, joined, message } from "../../test/onnx/messages.ts";
 import { bytesSource } from "../platform/sources.ts";
 import { bytesOf } from "../tensor/dense.ts";
-import { elementTypeOf, elementTypes } from "./element-types.ts";
+import { typeCodes, typeOfCode } from "../tensor/type-codes.ts";
 import { ExternalFiles } from "./external.ts";
 import { LazyFile } from "./lazy.ts";
 import { tensorFields as f } from "./schema.ts";
@@ -70,7 +70,7 @@ describe("typed data", () => {
   test.each(typed)("of element type %i equals its raw bytes, and is written as it stood", async (code, bytes, raw) => {
     const found = await read(fromHex(bytes));
     expect(found.name).toBe("t");
-    expect(found.tensor.type).toBe(elementTypeOf(code));
+    expect(found.tensor.type).toBe(typeOfCode(code));
     const dense = await found.tensor.read();
     expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
     expect(hex(await written(found))).toBe(bytes);
@@ -103,7 +103,7 @@ describe("typed data", () => {
   test("numbers written one by one read as packed ones do", async () => {
     const bytes = await message((writer) => {
       writer.integer(f.dims, 5);
-      writer.integer(f.type, elementTypes.int32.code);
+      writer.integer(f.type, typeCodes.int32);
       for (const value of [1, -1, 7, 2 ** 31 - 1, -(2 ** 31)]) writer.integer(f.int32Data, value);
     });
     expect((await (await read(bytes)).tensor.read()).data).toEqual(Int32Array.of(1, -1, 7, 2 ** 31 - 1, -(2 ** 31)));
@@ -131,7 +131,7 @@ describe("large tensors", () => {
     const values = Array.from({ length: count }, (_, index) => (index * 7919) % 100_000);
     const bytes = await message((writer) => {
       writer.integer(f.dims, count);
-      writer.integer(f.type, elementTypes.int64.code);
+      writer.integer(f.type, typeCodes.int64);
       if (packed) {
         const inner = new Writer();
         for (const value of values) inner.integer(1, value);
@@ -191,7 +191,7 @@ describe("tensors that contradict themselves are refused", () => {
   test("data in a field of another type", async () => {
     const attempt = bad((writer) => {
       writer.integer(f.dims, 2);
-      writer.integer(f.type, elementTypes.int32.code);
+      writer.integer(f.type, typeCodes.int32);
       writer.bytes(f.int64Data, Uint8Array.of(1, 2));
     });
     await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });
@@ -210,7 +210,7 @@ describe("tensors that contradict themselves are refused", () => {
   test("a billion elements in four bytes, before room is made for them", async () => {
     const attempt = bad((writer) => {
       writer.integer(f.dims, 2 ** 30);
-      writer.integer(f.type, elementTypes.int64.code);
+      writer.integer(f.type, typeCodes.int64);
       writer.bytes(f.int64Data, Uint8Array.of(1, 2, 3, 4));
     });
     await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });

@@ -7,14 +7,14 @@
 import { PithError } from "../errors.ts";
 import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
+import { typeOfCode } from "../tensor/type-codes.ts";
 import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
-import { elementTypeOf, elementTypes } from "./element-types.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
 import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { tensorFields } from "./schema.ts";
-import { checkCount, decodeTyped, slotCount } from "./typed-data.ts";
+import { checkCount, decodeTyped, slotCount, typedField } from "./typed-data.ts";
 import { highestRank } from "./value-info.ts";
 
 const {
@@ -202,7 +202,7 @@ function locate(
     if (bytes > 0) checkCount(count(dims), 0, "elements", place);
     return { bytes, stored: undefined };
   }
-  const { field: number } = elementTypes[type];
+  const number = typedField(type);
   const wide = number === tensorFields.floatData || number === tensorFields.doubleData;
   const single = raw.length === 1 || (wide && data.length === 1 && only.number === number && only.wire === 2);
   if (!single) {
@@ -245,7 +245,7 @@ function range(source: ByteSource, start: number, end: number): StoredBytes {
 }
 
 function checkedType(code: number, place: string): DataType {
-  const type = elementTypeOf(code);
+  const type = typeOfCode(code);
   if (type !== undefined) return type;
   if (code === 0) throw new PithError("E_MODEL", `${place}: the tensor has no element type.`);
   throw new PithError(

@@ -3,12 +3,27 @@ import { PithError } from "../errors.ts";
 import { bitsOf, bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { elementTypes } from "./element-types.ts";
 import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
 import { tensorFields } from "./schema.ts";
 import { decodeText } from "./wire.ts";
 
-const { floatData, doubleData } = tensorFields;
+const { floatData, int32Data, int64Data, doubleData, uint64Data, stringData } = tensorFields;
+
+const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
+  float32: floatData,
+  complex64: floatData,
+  float64: doubleData,
+  complex128: doubleData,
+  int64: int64Data,
+  uint32: uint64Data,
+  uint64: uint64Data,
+  string: stringData,
+};
+
+/** The field for elements of a type. float16 and smaller types stand as their bits in int32; types below a byte stay packed. */
+export function typedField(type: DataType): number {
+  return fieldsOf[type] ?? int32Data;
+}
 
 /**
  * The elements in the typed fields of a TensorProto; `place` names the tensor in messages.
@@ -16,7 +31,7 @@ const { floatData, doubleData } = tensorFields;
  */
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
-  const { field: number } = elementTypes[type];
+  const number = typedField(type);
   const own = fields.filter((field) => field.number === number);
   if (number === floatData || number === doubleData) {
     const parts = own.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
@@ -56,7 +71,7 @@ export function slotCount(type: Exclude<DataType, "string">, dims: readonly numb
 }
 
 function decodeStrings(dims: readonly number[], fields: readonly Field[], place: string): string[] {
-  const own = fields.filter((field) => field.number === tensorFields.stringData);
+  const own = fields.filter((field) => field.number === stringData);
   checkCount(elementCount(dims), own.length, "strings", place);
   return own.map((field) => {
     const text = decodeText(payload(field));

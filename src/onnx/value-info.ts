@@ -8,8 +8,8 @@ import { PithError } from "../errors.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
 import { type Dim, symbol } from "../tensor/dims.ts";
+import { typeCodes, typeOfCode } from "../tensor/type-codes.ts";
 import { joinCarried } from "./carried.ts";
-import { elementTypeOf, elementTypes } from "./element-types.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
@@ -97,7 +97,7 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
     if (field.number === tensorTypeFields.elementType) code = Number(lastVarint(field));
     else if (field.number === tensorTypeFields.shape) dims = readShape(field, name, unknownDims);
   }
-  const element = elementTypeOf(code);
+  const element = typeOfCode(code);
   if (element === undefined) return undefined;
   const type: ValueType = { type: element, dims };
   setOrigin(type, { whole: message });
@@ -154,7 +154,7 @@ export function writeValueInfo(writer: Writer, number: number, value: Value): vo
 
 function writeType(writer: Writer, type: ValueType): void {
   writer.message(typeFields.tensor, (tensor) => {
-    tensor.integer(tensorTypeFields.elementType, elementTypes[type.type].code);
+    tensor.integer(tensorTypeFields.elementType, typeCodes[type.type]);
     const { dims } = type;
     if (dims === undefined) return;
     tensor.message(tensorTypeFields.shape, (shape) => {

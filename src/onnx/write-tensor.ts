@@ -1,8 +1,8 @@
 /** Writing tensors: TensorProto. What came from a file unchanged is copied as it stands there; all else is written as raw bytes. */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { elementTypes } from "./element-types.ts";
 import { writeMetadata } from "./metadata.ts";
 import { entryFields, tensorFields } from "./schema.ts";
 import { FileTensor } from "./tensor.ts";
@@ -40,7 +40,7 @@ export interface Beside {
 export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
   const { name, place } = beside;
   for (const dim of tensor.dims) writer.integer(dimsField, dim);
-  writer.integer(typeField, elementTypes[tensor.type].code);
+  writer.integer(typeField, typeCodes[tensor.type]);
   const pieces = place === undefined && tensor instanceof FileTensor ? tensor.pieces : undefined;
   for (const { number, piece } of pieces ?? []) if (number < nameField) writer.field(number, piece);
   if (pieces === undefined && tensor.type === "string") {

@@ -10,6 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 import {
   type AxisEnd,
@@ -23,7 +24,7 @@ import {
   type Op,
   type Site,
 } from "./define.ts";
-import { decimal, elementType, integer, typeCode } from "./shared/attributes.ts";
+import { decimal, elementType, integer } from "./shared/attributes.ts";
 import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -269,7 +270,7 @@ function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Mis
 /** In another type, where one is asked for; and back. */
 function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
   if (precision === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
-  return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCode(precision) })], { axis: -1 }), scores]);
+  return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCodes[precision] })], { axis: -1 }), scores]);
 }
 
 function lower(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {

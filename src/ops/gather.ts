@@ -7,6 +7,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
@@ -61,7 +62,7 @@ const Gather = defineOp<{ readonly axis: number }>({
     if (x === undefined || indices === undefined || up === undefined) return [];
     const dims = fixed(x);
     const picked = elementCount(fixed(indices));
-    const places = emit.Cast([indices], { to: 7 });
+    const places = emit.Cast([indices], { to: typeCodes.int64 });
     if (s.axis === 0) {
       const rows = reshapeTo(emit, up, [picked, ...dims.slice(1)]);
       const at = reshapeTo(emit, places, [picked, 1]);

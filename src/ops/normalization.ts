@@ -12,6 +12,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 import {
   type AxisLink,
@@ -24,7 +25,7 @@ import {
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf, widened } from "./shared/rules.ts";
 
 const noWeight = new Miss("scales and shifts; it has no matrix");
 const loweredFirst = new Miss("is lowered first");
@@ -36,8 +37,7 @@ const scaleAndBias = (_: unknown, site: Site): readonly number[] =>
 
 /** Types of fewer bits than float32 are computed in `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
-  const type = typeOf(x);
-  return (type === "float16" || type === "bfloat16") && stash === "float32" ? emit.Cast([x], { to: 1 }) : x;
+  return stash === "float32" ? widened(emit, x) : x;
 }
 
 interface Statistics {
@@ -115,7 +115,7 @@ const LayerNormalization = defineOp<LayerSettings>({
     const like = (value: Value): Value => (typeOf(value) === typeOf(x) ? value : emit.CastLike([value, x]));
     const scaled = emit.Mul([like(normalized), scale]);
     const statistic = (value: Value): Value =>
-      typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: 1 }) : value;
+      typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
     return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
   },
   gradient: loweredFirst,

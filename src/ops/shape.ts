@@ -3,9 +3,10 @@ import { Miss } from "../errors.ts";
 import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
-import { elementType, integer, typeCode } from "./shared/attributes.ts";
+import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
 import { dimsAt, need, noMacs, product, sameAxes } from "./shared/rules.ts";
 
@@ -212,6 +213,6 @@ export const shapeOperators: readonly Op[] = [
   // Once the type is known, nothing of the second input is needed.
   cast("CastLike", (site) => site.inputs[1]?.type, {
     typeOnly: 1,
-    lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCode(s.to) })],
+    lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCodes[s.to] })],
   }),
 ];

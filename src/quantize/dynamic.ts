@@ -26,6 +26,7 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import type { QuantizeOptions } from "./options.ts";
@@ -36,8 +37,6 @@ import { quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
-/** ONNX's number for float32, as Cast takes it. */
-const floatType = 1;
 
 export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const learned = await learnedScales(model);
@@ -168,7 +167,7 @@ function rewrite(emit: Emit, target: Target, x: Integers, weight: StoredWeight, 
     ...(weight.zeroPoint === undefined ? {} : { weightZeroPoint: weight.zeroPoint }),
   });
   const factor = emit.named(`${name}_scale`).Mul([x.scale, weight.scale]);
-  const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: floatType }), factor]);
+  const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: typeCodes.float32 }), factor]);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
   replaceNode(node, [result]);

@@ -16,11 +16,11 @@ import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { elementTypes } from "../onnx/element-types.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import { parametersOf } from "../train/parameters.ts";
 import type { QuantizeOptions } from "./options.ts";
 
@@ -84,7 +84,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
     by: "quantize",
     opsets: model.header.opsets,
   });
-  const wide = emit.named(`${value.name}_float32`).Cast([value], { to: elementTypes.float32.code });
+  const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
   value.tensor = inMemory(rounded);
   value.type = { type: "float16", dims: dense.dims };

@@ -18,7 +18,12 @@ export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128
 export type FloatType = "float32" | "float64" | "float16" | "bfloat16";
 
 export function isFloat(type: DataType): type is FloatType {
-  return type === "float32" || type === "float64" || type === "float16" || type === "bfloat16";
+  return type === "float32" || type === "float64" || isHalf(type);
+}
+
+/** Floats of sixteen bits: stored, but too coarse to add up in. */
+export function isHalf(type: DataType): type is "float16" | "bfloat16" {
+  return type === "float16" || type === "bfloat16";
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /** What a loss is built with. */
@@ -53,7 +54,11 @@ export function asRows(
   const count = elementCount(dims.slice(0, -1));
   const flat = dims.length === 2 ? logits : emit.Reshape([logits, emit.constant(int64([2], [count, classes]))]);
   // Losses are computed in float32, whatever the model computes in: 1 is TensorProto.FLOAT.
-  return { rows: logits.type?.type === "float32" ? flat : emit.Cast([flat], { to: 1 }), count, classes };
+  return {
+    rows: logits.type?.type === "float32" ? flat : emit.Cast([flat], { to: typeCodes.float32 }),
+    count,
+    classes,
+  };
 }
 
 export interface CrossEntropyOptions {

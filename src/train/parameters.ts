@@ -5,17 +5,7 @@ import { storedRoot } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { DataType } from "../tensor/types.ts";
-
-/** Floats that ONNX Runtime computes with. Narrower ones are stored numbers of something wider. */
-function isTrainable(type: DataType): boolean {
-  return type === "float32" || type === "float64" || isHalf(type);
-}
-
-/** Sixteen bits: trained as float32 that is rounded where it is read. */
-export function isHalf(type: DataType): type is "float16" | "bfloat16" {
-  return type === "float16" || type === "bfloat16";
-}
+import { isFloat } from "../tensor/convert.ts";
 
 /**
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters, as their entries
@@ -32,7 +22,7 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
       const value = node.inputs[input];
       const root = value === undefined ? undefined : storedRoot(value);
       if (root === undefined || (root.role !== undefined && root.role.kind !== "parameter")) continue;
-      if (root.tensor !== undefined && isTrainable(root.tensor.type)) found.add(root);
+      if (root.tensor !== undefined && isFloat(root.tensor.type)) found.add(root);
     }
   }
   return found;

@@ -12,15 +12,15 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
-import { elementTypes } from "../onnx/element-types.ts";
 import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import type { Trained } from "./optimizer.ts";
-import { isHalf, parametersOf } from "./parameters.ts";
+import { parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
@@ -196,7 +196,7 @@ async function widen(model: Model, name: string): Promise<void> {
   if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
-  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: elementTypes[dense.type].code });
+  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
   replaceUses(value, rounded, rounded.producer);
   value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
   value.type = { type: "float32", dims: dense.dims };

@@ -3,14 +3,15 @@
  * nodes of operators that do not exist. As plain data for `fromPlain`.
  */
 
-import { elementTypes } from "../../src/onnx/element-types.ts";
+import { typedField } from "../../src/onnx/typed-data.ts";
 import { bitsOf } from "../../src/tensor/dense.ts";
 import { type Random, random } from "../../src/tensor/random.ts";
+import { typeCodes } from "../../src/tensor/type-codes.ts";
 import type { DataType } from "../../src/tensor/types.ts";
 
 type Message = Record<string, unknown>;
 
-const names = Object.keys(elementTypes) as DataType[];
+const names = Object.keys(typeCodes) as DataType[];
 
 export function randomModel(seed: number): Message {
   return new Maker(random(seed, "models")).model();
@@ -141,7 +142,7 @@ class Maker {
 
   #tensor(name: string | undefined): Message {
     const type = this.#pick(names) ?? "float32";
-    const { code, field } = elementTypes[type];
+    const [code, field] = [typeCodes[type], typedField(type)];
     const dims = this.#list(2, () => this.#to(4));
     // Some lie in the file rather than in memory.
     if (dims.length > 0 && this.#chance(0.05)) dims[0] = 5000;

@@ -8,6 +8,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import { integersConstant, product, scalar, typeOf } from "../shared/rules.ts";
 
 /** N × length × (heads · width) → N × heads × length × width. */
@@ -87,7 +88,7 @@ export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): 
   }
   if (dims.length !== 1 || batch === undefined) return new Miss(`a mask with ${dims.length} axes is not lowered`);
   const keys = emit.Cast([emit.Range([scalar(emit, "int64", 0), lengthOf(emit, key), scalar(emit, "int64", 1)])], {
-    to: 6,
+    to: typeCodes.int32,
   });
   const before = (ends: Value): Value => emit.Less([keys, raised(ends, [1, 2, 3])]);
   if (dims[0] === batch) return where(before(mask));

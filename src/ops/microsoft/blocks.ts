@@ -11,6 +11,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, fixedDims } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "../shared/rules.ts";
@@ -23,7 +24,7 @@ type Wide = "float32" | "float64";
 
 const wide = (scales: Value): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
 const cast = (emit: Emit, x: Value, type: Wide): Value =>
-  typeOf(x) === type ? x : emit.Cast([x], { to: type === "float32" ? 1 : 11 });
+  typeOf(x) === type ? x : emit.Cast([x], { to: typeCodes[type] });
 
 /** The digits of each byte along a new last axis, low ones first: `bits` each. */
 function digits(emit: Emit, bytes: Value, bits: number, type: Wide): Value {
@@ -163,9 +164,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     // The first of two codes is the high half of its byte.
     const halves = emit.Cast(
       [emit.Gather([digits(emit, codes, 4, type), integersConstant(emit, [1, 0])], { axis: 1 })],
-      {
-        to: 7,
-      },
+      { to: typeCodes.int64 },
     );
     const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
       axis: 0,

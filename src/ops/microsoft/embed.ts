@@ -5,6 +5,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType } from "../../tensor/types.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
 import { decimal } from "../shared/attributes.ts";
@@ -47,7 +48,7 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
       : emit.Add([both, rows(e.segmentTable, e.segments)]);
   const count = (): Value => {
     const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
-    const ones = emit.Cast([emit.Equal([mask, scalar(emit, "int32", 1)])], { to: 6 });
+    const ones = emit.Cast([emit.Equal([mask, scalar(emit, "int32", 1)])], { to: typeCodes.int32 });
     return emit.ReduceSum([ones, integersConstant(emit, [1])], { keepdims: 0 });
   };
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];

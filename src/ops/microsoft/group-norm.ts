@@ -7,7 +7,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { integersConstant, need, noMacs, scalar, typeOf } from "../shared/rules.ts";
+import { integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
 
 interface Settings {
   readonly groups: number;
@@ -20,7 +20,7 @@ interface Settings {
 /** With channels first: N × groups × rest, normalized over the rest in float32, back, then scale and shift for each channel. */
 function normalize(s: Settings, emit: Emit, x: Value, scale: Value, shift: Value): Value {
   const shape = emit.Shape([x]);
-  const wide = typeOf(x) === "float16" ? emit.Cast([x], { to: 1 }) : x;
+  const wide = widened(emit, x);
   const grouped = emit.Reshape([wide, integersConstant(emit, [0, s.groups, -1])]);
   const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, [2])], { keepdims: 1 });
   const centred = emit.Sub([grouped, average(grouped)]);

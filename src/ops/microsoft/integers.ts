@@ -7,6 +7,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import {
   alwaysChanges,
   defineOp,
@@ -73,7 +74,7 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
 
 /** Codes multiplied exactly, then scaled. */
 function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
-  return emit.Mul([emit.Cast([sums], { to: 1 }), emit.Mul([single(emit, a), single(emit, b)])]);
+  return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([single(emit, a), single(emit, b)])]);
 }
 
 const DynamicQuantizeMatMul = integerProduct({

@@ -11,18 +11,16 @@ import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const noWeight = new Miss("scales and shifts; it has no matrix");
 const loweredFirst = new Miss("is lowered first");
 const float = new Miss("runs in float");
 
-const isHalf = (value: Value): boolean => typeOf(value) === "float16" || typeOf(value) === "bfloat16";
-
 /** x / √(mean(x²) + ε) · scale over the axes, and 1/√(…); numbers of 16 bits are computed in float32. */
 function rootMeanSquare(emit: Emit, x: Value, scale: Value, axes: readonly number[], epsilon: number) {
-  const wide = isHalf(x) ? emit.Cast([x], { to: 1 }) : x;
+  const wide = widened(emit, x);
   const mean = emit.ReduceMean([emit.Mul([wide, wide]), integersConstant(emit, axes)], { keepdims: 1 });
   const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([mean, scalar(emit, typeOf(wide), epsilon)])])]);
   const normalized = emit.Mul([wide, inverse]);

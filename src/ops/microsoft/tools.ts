@@ -8,6 +8,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Operand, type Site } from "../define.ts";
 import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
 import { floorDivide, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
@@ -137,7 +138,7 @@ const GatherND = like<null>({
     const known = dims !== undefined && indices !== undefined && typeof depth === "number";
     return [{ type, dims: known ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined }];
   },
-  lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: 7 })])],
+  lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
 /** windows × size for an axis, at its place and at the end. */

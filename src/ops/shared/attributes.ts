@@ -2,6 +2,7 @@
 
 import { PithError } from "../../errors.ts";
 import { toInteger } from "../../graph/attribute.ts";
+import { typeOfCode } from "../../tensor/type-codes.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";
 
@@ -73,44 +74,7 @@ function wrongKind(name: string, expected: string, got: string): PithError {
   return new PithError("E_MODEL", `attribute "${name}" is ${expected}, got ${got}.`);
 }
 
-/** TensorProto.DataType, as attributes spell types. */
-const elementTypes: Readonly<Record<number, DataType>> = {
-  1: "float32",
-  2: "uint8",
-  3: "int8",
-  4: "uint16",
-  5: "int16",
-  6: "int32",
-  7: "int64",
-  8: "string",
-  9: "bool",
-  10: "float16",
-  11: "float64",
-  12: "uint32",
-  13: "uint64",
-  14: "complex64",
-  15: "complex128",
-  16: "bfloat16",
-  17: "float8e4m3fn",
-  18: "float8e4m3fnuz",
-  19: "float8e5m2",
-  20: "float8e5m2fnuz",
-  21: "uint4",
-  22: "int4",
-  23: "float4e2m1",
-  24: "float8e8m0",
-  25: "uint2",
-  26: "int2",
-};
-
-const codes = new Map(Object.entries(elementTypes).map(([code, type]) => [type, Number(code)]));
-
-/** The number by which an attribute names an element type. */
-export function typeCode(type: DataType): number {
-  return codes.get(type) ?? 0;
-}
-
 /** The element type that an integer attribute names; undefined for a number that stands for none, or without attribute and default. */
 export function elementType(site: Site, name: string, byDefault?: DataType): DataType | undefined {
-  return site.attribute(name) === undefined ? byDefault : elementTypes[integer(site, name, 0)];
+  return site.attribute(name) === undefined ? byDefault : typeOfCode(integer(site, name, 0));
 }

@@ -47,7 +47,7 @@ type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 function mergeSequences(a: Sequence, b: Sequence, open: Open): Sequence | undefined {
   // An empty sequence says nothing of elements.
   const of = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
-  if (of === undefined || elementType(a) !== elementType(b)) return undefined;
+  if (of === undefined || innermostType(a) !== innermostType(b)) return undefined;
   if (a.items === undefined || a.items.length !== b.items?.length) return { kind: "sequence", of };
   const { items } = b;
   const merged = a.items.map((item, at) => {
@@ -81,12 +81,12 @@ export function sequenceOf(items: readonly AnyType[], empty: AnyType, open: Open
 }
 
 /** The type of the tensors inside. */
-export function elementType(type: AnyType): DataType {
-  return isContainer(type) ? elementType(type.of) : type.type;
+function innermostType(type: AnyType): DataType {
+  return isContainer(type) ? innermostType(type.of) : type.type;
 }
 
 export function containerOperand(container: Container): Inferred {
-  return { type: elementType(container), dims: undefined, container };
+  return { type: innermostType(container), dims: undefined, container };
 }
 
 /** What an operand is, without its contents. */

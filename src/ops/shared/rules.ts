@@ -2,7 +2,7 @@
 import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { fromNumbers, toFloat64 } from "../../tensor/convert.ts";
+import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
 import {
   ceilDims,
   type Dim,
@@ -13,6 +13,7 @@ import {
   multiplyDims,
   sameDims,
 } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType, Dense } from "../../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "../define.ts";
 
@@ -132,6 +133,11 @@ export function integersConstant(emit: Emit, values: readonly number[], name = "
 export function typeOf(value: Value | undefined): DataType {
   if (value?.type === undefined) throw new RangeError(`the type of "${value?.name}" is not known`);
   return value.type.type;
+}
+
+/** Numbers of sixteen bits in float32: they are too coarse for sums. */
+export function widened(emit: Emit, x: Value): Value {
+  return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
 /** The dimensions of a value, all numbers: gradients are written for one batch size at a time. */
