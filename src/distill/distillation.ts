@@ -18,7 +18,8 @@ import type { Model } from "../graph/model.ts";
 import { raiseOpset, setBatch } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { asRows, crossEntropy, firstOutput, type Loss, type LossScope } from "../train/loss.ts";
+import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
+import { crossEntropy, sum } from "../train/losses/index.ts";
 
 export interface DistillationOptions {
   /** The model to learn from, or a reference that the context opens: a path. */
@@ -41,28 +42,18 @@ export interface DistillationOptions {
 export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "label" }: DistillationOptions): Loss {
   if (!(temperature > 0)) throw new PithError("E_USAGE", `The temperature must be above 0, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_USAGE", `alpha must lie between 0 and 1, got ${alpha}.`);
-  const hard = crossEntropy({ label });
-  return {
-    name: "distillation",
-    async build(scope) {
-      const { emit } = scope;
-      const student = firstOutput(scope);
+  const soft: Loss = {
+    name: "teacher",
+    build: async (scope) => {
       const logits = await beside(scope, teacher);
-      const soft = alpha === 0 ? undefined : softLoss(emit, student, logits, temperature);
-      const labelled = alpha === 1 ? undefined : await hard.build(scope);
-      const number = (value: number): Value => emit.constant(float32([], [value]));
-      const parts = [
-        ...(soft === undefined ? [] : [emit.Mul([soft, number(alpha)])]),
-        ...(labelled === undefined ? [] : [emit.Mul([labelled.value, number(1 - alpha)])]),
-      ];
-      const [first, second] = parts;
-      if (first === undefined) throw new PithError("E_USAGE", "The loss has no part.");
-      return {
-        value: second === undefined ? first : emit.Add([first, second]),
-        feeds: (batch) => labelled?.feeds(batch) ?? {},
-      };
+      return { value: softLoss(scope.emit, outputOf(scope), logits, temperature), feeds: () => ({}) };
     },
   };
+  const parts = [
+    { loss: soft, weight: alpha },
+    { loss: crossEntropy({ label }), weight: 1 - alpha },
+  ];
+  return { ...sum(parts.filter(({ weight }) => weight > 0)), name: "distillation" };
 }
 
 /** T² · mean over rows of KL(teacher ‖ student): Σ p (log p - log q), summed over classes. */

@@ -1,6 +1,22 @@
+export { type AdamOptions, adam, adamW } from "./adam.ts";
+export { clipByNorm } from "./clip.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
-export { type BuiltLoss, type CrossEntropyOptions, crossEntropy, type Loss, type LossScope } from "./loss.ts";
-export { type AdamOptions, adam, type Optimizer, type SgdOptions, sgd, type Trained } from "./optimizer.ts";
+export { type LionOptions, lion } from "./lion.ts";
+export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
+export * from "./losses/index.ts";
+export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { parametersOf } from "./parameters.ts";
+export {
+  constant,
+  cosine,
+  linear,
+  type OneCycleOptions,
+  oneCycle,
+  type Schedule,
+  type StepsOptions,
+  steps,
+  warmUp,
+} from "./schedule.ts";
+export { type SgdOptions, sgd } from "./sgd.ts";
 export { createStep, type Step, type StepOptions } from "./step.ts";
 export { type Epoch, type TrainOutcome, train } from "./train.ts";

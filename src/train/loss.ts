@@ -1,11 +1,10 @@
-/** Losses: a few nodes on top of the model's outputs. */
+/** Losses: a few nodes on top of the model's outputs. What each is stands in `losses/`; here is what they share. */
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /** What a loss is built with. */
@@ -31,11 +30,70 @@ export interface BuiltLoss {
   feeds(batch: Batch): Batch;
 }
 
-/** The model's first output, which a loss without further instructions is about. */
-export function firstOutput(scope: LossScope): Value {
-  const [output] = scope.outputs.values();
-  if (output === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
-  return output;
+/** What a loss is about. */
+export interface LossOptions {
+  /** The output of the model; the first one unless told. */
+  readonly output?: string | undefined;
+  /** What it should be: a column of the data, or another output of the model. */
+  readonly label?: string | undefined;
+}
+
+/** The output that a loss is about. @throws PithError E_NAME if there is none of that name. */
+export function outputOf(scope: LossScope, name?: string): Value {
+  const [first] = scope.outputs.values();
+  const output = name === undefined ? first : scope.outputs.get(name);
+  if (output !== undefined) return output;
+  if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
+  const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");
+  throw new PithError("E_NAME", `The loss is about the output "${name}"; the model has ${names}.`);
+}
+
+/** What an output is compared with. */
+export interface Target {
+  readonly value: Value;
+  feeds(batch: Batch): Batch;
+}
+
+/**
+ * As many numbers as a value has: another output of the model, or a column of the data in the same dimensions, whatever its own.
+ * @throws PithError E_DATA when it is fed a column of another size.
+ */
+export function targetLike(scope: LossScope, value: Value, label: string): Target {
+  const dims = fixedDims(value.type?.dims);
+  if (dims === undefined)
+    throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" is of no known size: ${dimsText(value.type?.dims)}.`);
+  const other = scope.outputs.get(label);
+  if (other !== undefined) return { value: inFloat32(scope.emit, other), feeds: () => ({}) };
+  const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
+  return { value: input, feeds: (batch) => ({ [input.name]: column(batch, label, dims) }) };
+}
+
+function column(batch: Batch, label: string, dims: readonly number[]): Dense {
+  const found = requireColumn(batch, label);
+  if (found.type === "string" || found.data.length !== elementCount(dims)) {
+    const got = `${found.type}${dimsText(found.dims)}`;
+    throw new PithError(
+      "E_DATA",
+      `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
+    );
+  }
+  return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));
+}
+
+/** @throws PithError E_DATA if the batch has no such column. */
+export function requireColumn(batch: Batch, label: string): Dense {
+  const found = batch[label];
+  if (found !== undefined) return found;
+  const names = Object.keys(batch).map((each) => `"${each}"`);
+  throw new PithError("E_DATA", `The data has no "${label}".`, {
+    hint: `Training needs labels; the columns are ${names.join(", ")}.`,
+  });
+}
+
+/** Losses are computed in float32, whatever the model computes in. */
+export function inFloat32(emit: Emit, value: Value): Value {
+  // 1 is TensorProto.FLOAT.
+  return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
 }
 
 /** [rows, classes] of a batch of logits of any rank: the classes are the last axis. */
@@ -52,76 +110,19 @@ export function asRows(
     );
   }
   const count = elementCount(dims.slice(0, -1));
-  const flat = dims.length === 2 ? logits : emit.Reshape([logits, emit.constant(int64([2], [count, classes]))]);
-  // Losses are computed in float32, whatever the model computes in: 1 is TensorProto.FLOAT.
-  return {
-    rows: logits.type?.type === "float32" ? flat : emit.Cast([flat], { to: typeCodes.float32 }),
-    count,
-    classes,
-  };
+  const flat =
+    dims.length === 2
+      ? logits
+      : emit.Reshape([
+          logits,
+          emit.constant({ type: "int64", dims: [2], data: BigInt64Array.of(BigInt(count), BigInt(classes)) }),
+        ]);
+  return { rows: inFloat32(emit, flat), count, classes };
 }
 
-export interface CrossEntropyOptions {
-  /** What the model's output is: unnormalized scores (default), or probabilities after a softmax. */
-  readonly from?: "logits" | "probabilities";
-  /** The column with classes (integers), or with a distribution over classes per row (soft targets). */
-  readonly label?: string;
-}
+export const scalar = (emit: Emit, value: number): Value => emit.constant(float32([], [value]));
 
-/** Keeps log(0) finite where a model ends in probabilities. */
-const smallestProbability = 1e-12;
-
-/**
- * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
- * @throws PithError E_DATA where a label lies outside the classes, or the batch has none.
- * @example
- * await train(net, { data, epochs: 10, loss: crossEntropy() });
- */
-export function crossEntropy({ from = "logits", label = "label" }: CrossEntropyOptions = {}): Loss {
-  return {
-    name: "cross-entropy",
-    build(scope) {
-      const { emit, model } = scope;
-      const { rows, count, classes } = asRows(emit, firstOutput(scope));
-      // A distribution over classes for each row.
-      const type = { type: "float32", dims: [count, classes] } as const;
-      const target = model.graph.addInput(model.graph.freshName("target"), type);
-      const logs =
-        from === "logits"
-          ? emit.LogSoftmax([rows], { axis: -1 })
-          : emit.Log([emit.Max([rows, emit.constant(float32([], [smallestProbability]))])]);
-      return {
-        value: meanOverRows(emit, emit.Mul([target, logs]), count),
-        feeds: (batch) => ({ [target.name]: targets(batch[label], count, classes, label) }),
-      };
-    },
-  };
-}
-
-/** -Σ / rows of what was summed over classes: the loss of one row is the negative sum of its entries. */
-export function meanOverRows(emit: Emit, entries: Value, rows: number): Value {
-  const total = emit.ReduceSum([entries], { keepdims: 0 });
-  return emit.Mul([total, emit.constant(float32([], [-1 / rows]))]);
-}
-
-/** Labels as a distribution over classes; a distribution as it is. */
-function targets(labels: Dense | undefined, rows: number, classes: number, name: string): Dense {
-  if (labels === undefined)
-    throw new PithError("E_DATA", `The data has no "${name}".`, { hint: "Training needs labels." });
-  if (labels.type === "float32" && labels.data.length === rows * classes) return { ...labels, dims: [rows, classes] };
-  if (labels.type === "string" || labels.data.length !== rows) {
-    throw new PithError(
-      "E_DATA",
-      `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${rows} classes or ${rows} × ${classes} numbers.`,
-    );
-  }
-  const data = new Float32Array(rows * classes);
-  for (let row = 0; row < rows; row++) {
-    const index = Number(labels.data[row]);
-    if (!Number.isInteger(index) || index < 0 || index >= classes) {
-      throw new PithError("E_DATA", `"${name}" holds ${index}, the model has classes 0 to ${classes - 1}.`);
-    }
-    data[row * classes + index] = 1;
-  }
-  return float32([rows, classes], data);
+/** factor · Σ of all entries. */
+export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
+  return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), scalar(emit, factor)]);
 }

@@ -168,6 +168,8 @@ function trainedView(arrays: Arrays): Trained {
     name: arrays.name,
     values: arrays.values,
     carried: arrays.input !== undefined,
+    decays: true,
+    rate: 1,
     get gradient() {
       return arrays.gradient.data;
     },

@@ -7,8 +7,9 @@ import { encodeToBytes, open } from "../onnx/index.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { crossEntropy, type Loss } from "./loss.ts";
-import { sgd } from "./optimizer.ts";
+import type { Loss } from "./loss.ts";
+import { crossEntropy } from "./losses/index.ts";
+import { sgd } from "./sgd.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 

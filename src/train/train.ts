@@ -14,8 +14,11 @@ import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import type { Batch } from "../tensor/types.ts";
-import { crossEntropy, type Loss } from "./loss.ts";
-import { adam, type Optimizer, sgd } from "./optimizer.ts";
+import { adam } from "./adam.ts";
+import type { Loss } from "./loss.ts";
+import { crossEntropy } from "./losses/index.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { sgd } from "./sgd.ts";
 import { createStep, type Step } from "./step.ts";
 
 /** What an epoch was like. */

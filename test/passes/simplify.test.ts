@@ -17,8 +17,8 @@ import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { dimText, elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch } from "../../src/tensor/types.ts";
-import { crossEntropy } from "../../src/train/loss.ts";
-import { sgd } from "../../src/train/optimizer.ts";
+import { crossEntropy } from "../../src/train/losses/index.ts";
+import { sgd } from "../../src/train/sgd.ts";
 import { createStep } from "../../src/train/step.ts";
 import { topologies } from "../zoo/topologies.ts";
 

@@ -1,0 +1,91 @@
+/** Cross-entropy: -Σ target · log softmax(output), over classes, as a mean over rows. */
+import { PithError } from "../../errors.ts";
+import { float32 } from "../../tensor/dense.ts";
+import { dimsText } from "../../tensor/dims.ts";
+import type { Dense } from "../../tensor/types.ts";
+import { asRows, type Loss, type LossOptions, outputOf, requireColumn, scalar } from "../loss.ts";
+
+export interface CrossEntropyOptions extends LossOptions {
+  /** What the model's output is: unnormalized scores (default), or probabilities after a softmax. */
+  readonly from?: "logits" | "probabilities" | undefined;
+  /** The column with classes (integers; a row with `ignored` counts for nothing), or with a distribution over classes per row. */
+  readonly label?: string | undefined;
+  /** The share of a target that is spread evenly over all classes (Szegedy et al. 2016), 0 unless told. */
+  readonly smoothing?: number | undefined;
+}
+
+/** The class of a row that is left out, as in PyTorch: padding of a text. */
+const ignored = -100;
+
+/** Keeps log(0) finite where a model ends in probabilities. */
+const smallestProbability = 1e-12;
+
+/**
+ * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
+ * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA where a label lies outside the classes, or the batch has none.
+ * @example
+ * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
+ */
+export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
+  const { from = "logits", label = "label", smoothing = 0, output } = options;
+  if (!(smoothing >= 0 && smoothing < 1))
+    throw new PithError("E_OPTION", `The smoothing must be at least 0 and below 1, got ${smoothing}.`);
+  return {
+    name: "cross-entropy",
+    build(scope) {
+      const { emit, model } = scope;
+      const { rows, count, classes } = asRows(emit, outputOf(scope, output));
+      // A distribution over classes for each row.
+      const type = { type: "float32", dims: [count, classes] } as const;
+      const target = model.graph.addInput(model.graph.freshName("target"), type);
+      // -1 / rows that count.
+      const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
+      const logs =
+        from === "logits"
+          ? emit.LogSoftmax([rows], { axis: -1 })
+          : emit.Log([emit.Max([rows, scalar(emit, smallestProbability)])]);
+      const total = emit.ReduceSum([emit.Mul([target, logs])], { keepdims: 0 });
+      return {
+        value: emit.Mul([total, factor]),
+        feeds: (batch) => {
+          const targets = distributions(requireColumn(batch, label), count, classes, label, smoothing);
+          return { [target.name]: targets.rows, [factor.name]: float32([], [-1 / Math.max(1, targets.counted)]) };
+        },
+      };
+    },
+  };
+}
+
+interface Distributions {
+  readonly rows: Dense;
+  /** Rows that are not left out. */
+  readonly counted: number;
+}
+
+/** Labels as a distribution over classes; a distribution as it is. Either smoothed. */
+function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
+  const [kept, spread] = [1 - smoothing, smoothing / classes];
+  if (labels.type === "float32" && labels.data.length === rows * classes) {
+    const data = smoothing === 0 ? labels.data : labels.data.map((share) => kept * share + spread);
+    return { rows: float32([rows, classes], data), counted: rows };
+  }
+  if (labels.type === "string" || labels.data.length !== rows) {
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${rows} classes or ${rows} × ${classes} numbers.`,
+    );
+  }
+  const data = new Float32Array(rows * classes);
+  let counted = 0;
+  for (let row = 0; row < rows; row++) {
+    const index = Number(labels.data[row]);
+    if (index === ignored) continue;
+    if (!Number.isInteger(index) || index < 0 || index >= classes) {
+      throw new PithError("E_DATA", `"${name}" holds ${index}, the model has classes 0 to ${classes - 1}.`);
+    }
+    if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
+    data[row * classes + index] = kept + spread;
+    counted++;
+  }
+  return { rows: float32([rows, classes], data), counted };
+}

@@ -1,0 +1,7 @@
+export { binaryCrossEntropy } from "./binary.ts";
+export { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.ts";
+export { divergence } from "./divergence.ts";
+export { lossNames, parseLoss } from "./parse.ts";
+export { type HuberOptions, huber, meanAbsoluteError, meanSquaredError } from "./regression.ts";
+export { sum, type Weighted } from "./sum.ts";
+export { cosineDistance, type InfoNceOptions, infoNce } from "./vectors.ts";
