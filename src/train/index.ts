@@ -6,6 +6,7 @@ export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { parametersOf } from "./parameters.ts";
+export type { Epoch, Evaluated } from "./plan.ts";
 export {
   constant,
   cosine,
@@ -19,4 +20,4 @@ export {
 } from "./schedule.ts";
 export { type SgdOptions, sgd } from "./sgd.ts";
 export { createStep, type Step, type StepOptions } from "./step.ts";
-export { type Epoch, type TrainOutcome, train } from "./train.ts";
+export { type TrainOutcome, train } from "./train.ts";

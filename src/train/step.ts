@@ -3,8 +3,7 @@
  * buffers that the gradients are written into.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
-import { bindInputs } from "../data/bind.ts";
+import { isNamed, layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -12,21 +11,24 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
-import { type Context, completeContext, foldConstants, raiseOpset, setBatch } from "../passes/index.ts";
+import { type Context, completeContext, foldConstants, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import type { Trained } from "./optimizer.ts";
+import { writeLoss } from "./loss-graph.ts";
+import type { Floats, Trained } from "./optimizer.ts";
 import { parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
-  readonly threads?: number;
+  /** Factors of the learning rate by patterns of layers or tensors; of several that fit, the last. */
+  readonly rates?: Readonly<Record<string, number>> | undefined;
+  readonly threads?: number | undefined;
   /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
 }
@@ -35,8 +37,8 @@ export interface Step {
   readonly parameters: readonly Trained[];
   /** The loss on a batch; the gradients are in the parameters' arrays afterwards. */
   run(batch: Batch): Promise<number>;
-  /** The parameters as they are now, written into a model as tensors of its own. */
-  store(model: Model): void;
+  /** The parameters as they are now, or other numbers in their place, written into a model as tensors of its own. */
+  store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export async function createStep(
   const { loss } = options;
   const working = model.clone();
   raiseOpset(working, gradientOpset);
+  const groups = groupsOf(working, options);
   const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
   for (const name of wanted) {
@@ -61,17 +64,8 @@ export async function createStep(
     await widen(working, name);
   }
   await foldConstants(working, {}, context);
-  setBatch(working, sampleCount(example));
-  const binding = bindInputs(working.graph.feeds, example, "training data");
-
-  const inference = infer(working);
-  const emit = emitInto(working, {
-    by: "loss",
-    onNode: inference.visit,
-  });
-  const outputs = new Map(working.graph.outputs.map((output) => [output.name, output]));
-  const built = await loss.build({ emit, model: working, outputs, open: context.open });
-  const { value } = built;
+  const written = await writeLoss(working, example, loss, context);
+  const { value } = written;
   const { frozen, step, gradients, carried } = differentiate(working, {
     loss: value.name,
     wrt: (candidate) => wanted.has(candidate.name),
@@ -85,7 +79,8 @@ export async function createStep(
     owned.set(name, values);
     const input = carried.get(name);
     const before = input === undefined ? undefined : zerosLike(values);
-    arrays.push({ name, values: values.data, output: gradient, input, gradient: zerosLike(values), before });
+    const group = groups(name, values.dims);
+    arrays.push({ name, ...group, values: values.data, output: gradient, input, gradient: zerosLike(values), before });
   }
   const parameters = arrays.map(trainedView);
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
@@ -106,7 +101,7 @@ export async function createStep(
   return {
     parameters,
     async run(batch) {
-      const feeds = { ...binding.feeds(batch), ...built.feeds(batch) };
+      const feeds = written.feeds(batch);
       const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs ?? new Set()));
       // What is carried is the gradient before; the two buffers of a parameter take turns.
       for (const one of arrays) if (one.before !== undefined) [one.gradient, one.before] = [one.before, one.gradient];
@@ -119,12 +114,12 @@ export async function createStep(
       await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed, ...carriedFeeds }, buffers);
       return lossBuffer.data[0] ?? Number.NaN;
     },
-    store(target) {
-      for (const [name, values] of owned) {
+    store(target, weights) {
+      for (const [at, [name, { dims, data, type: own }]] of [...owned].entries()) {
         const found = target.graph.value(name);
         if (found === undefined) continue;
-        const type = found.tensor?.type ?? values.type;
-        found.tensor = inMemory(isHalf(type) ? fromNumbers(type, values.dims, values.data) : copyOf(values, name));
+        const stored = found.tensor?.type ?? own;
+        found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, weights?.[at] ?? data));
       }
     },
     async release() {
@@ -153,10 +148,39 @@ function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet
   );
 }
 
+/** What a parameter's steps depend on besides its gradient. */
+type Group = Pick<Trained, "decays" | "rate">;
+
+/**
+ * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations,
+ * which have one number a channel, do not (Goyal et al. 2017).
+ */
+function groupsOf(model: Model, { rates = {} }: StepOptions): (name: string, dims: readonly number[]) => Group {
+  const all = layersOf(model, infer(model));
+  const layerOf = new Map(
+    all.flatMap(({ name, weight, bias }) => [weight, ...rootOf(bias)].map((value) => [value.name, name] as const)),
+  );
+  const weights = new Set(all.map(({ weight }) => weight.name));
+  for (const pattern of Object.keys(rates)) {
+    const known = [...layerOf.values(), ...[...model.graph.values()].filter(isStored).map(({ name }) => name)];
+    if (known.some((name) => isNamed(pattern, name))) continue;
+    throw new PithError("E_NAME", `No layer or tensor is called "${pattern}", for which there is a rate.`);
+  }
+  return (name, dims) => {
+    const layer = layerOf.get(name);
+    const fits = ([pattern]: readonly [string, number]): boolean =>
+      isNamed(pattern, name) || (layer !== undefined && isNamed(pattern, layer));
+    const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
+    return { decays: weights.has(name) || dims.filter((size) => size > 1).length > 1, rate };
+  };
+}
+
+const isStored = (value: Value): boolean => value.tensor !== undefined;
+
 /** The arrays of a parameter, and the names of the output and input that they belong to. */
-interface Arrays {
+interface Arrays extends Group {
   readonly name: string;
-  readonly values: Float32Array | Float64Array;
+  readonly values: Floats;
   readonly output: string;
   readonly input: string | undefined;
   gradient: Dense<"float32" | "float64">;
@@ -168,8 +192,8 @@ function trainedView(arrays: Arrays): Trained {
     name: arrays.name,
     values: arrays.values,
     carried: arrays.input !== undefined,
-    decays: true,
-    rate: 1,
+    decays: arrays.decays,
+    rate: arrays.rate,
     get gradient() {
       return arrays.gradient.data;
     },
@@ -226,11 +250,6 @@ function copyOf(dense: Dense, name: string): Dense<"float32" | "float64"> {
   if (dense.type === "float32") return { type: "float32", dims: dense.dims, data: dense.data.slice() };
   if (dense.type === "float64") return { type: "float64", dims: dense.dims, data: dense.data.slice() };
   throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
-}
-
-function sampleCount(batch: Batch): number {
-  const [first] = Object.values(batch);
-  return first?.dims[0] ?? 0;
 }
 
 function only(batch: Batch, names: ReadonlySet<string>): Batch {

@@ -1,0 +1,58 @@
+/**
+ * A checkpoint: a model in the middle of its training, as one ONNX file.
+ *
+ * The file is the model itself, which any runtime runs; the state of the training stands in it as stored tensors that no node reads, of the
+ * role `state` (optimizer moments, averages), and as one entry of its metadata (counters, history). One file is replaced in one step: a
+ * process that is killed leaves the checkpoint before or the new one.
+ */
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { open, save } from "../onnx/index.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+
+export interface Checkpoint {
+  readonly model: Model;
+  readonly state: Batch;
+  /** Counters and history: plain data. */
+  readonly progress: unknown;
+}
+
+/** The key of a file's metadata under which the counters of a training stand. */
+const progressKey = "pith.training";
+/** Names of the stored tensors begin with it. */
+const prefix = "pith.training/";
+
+/**
+ * Writes a checkpoint.
+ * @throws PithError E_FILE where it cannot be written; the file that was there is then as it was.
+ */
+export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
+  const written = model.clone();
+  for (const [name, dense] of Object.entries(state))
+    written.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
+  written.header.metadata.set(progressKey, JSON.stringify(progress));
+  await save(written, path);
+}
+
+/**
+ * Reads a checkpoint: the model without the state of its training, and that state.
+ * @throws PithError E_DATA for a file that holds none, E_FILE and those of `open`.
+ */
+export async function readCheckpoint(path: string): Promise<Checkpoint> {
+  const model = await open(path);
+  const text = model.header.metadata.get(progressKey);
+  if (text === undefined) {
+    throw new PithError("E_DATA", `"${path}" holds no training to continue.`, {
+      hint: "A checkpoint of a training is last.onnx in its folder.",
+    });
+  }
+  const state: Record<string, Dense> = {};
+  for (const value of [...model.graph.values()]) {
+    if (value.tensor === undefined || value.role?.kind !== "state" || !value.name.startsWith(prefix)) continue;
+    state[value.name.slice(prefix.length)] = await value.tensor.read();
+    model.graph.removeValue(value);
+  }
+  model.header.metadata.delete(progressKey);
+  return { model, state, progress: JSON.parse(text) };
+}

@@ -1,0 +1,107 @@
+/**
+ * A training under way: the step with its parameters, what the optimizer and the average keep, and the best weights so far.
+ *
+ * It can be written down whole, and be taken up again from what was written, to the bit.
+ */
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { type Accumulator, accumulator } from "./accumulate.ts";
+import { type Average, movingAverage } from "./average.ts";
+import type { Floats } from "./optimizer.ts";
+import type { Plan } from "./plan.ts";
+import { createStep, type Step } from "./step.ts";
+
+export interface Course {
+  readonly step: Step;
+  readonly accumulator: Accumulator;
+  readonly average: Average | undefined;
+  /** The weights that the training has come to: the average, where there is one. */
+  readonly weights: readonly Floats[];
+}
+
+export async function startCourse(model: Model, example: Batch, plan: Plan, context: Context): Promise<Course> {
+  const { optimizer, clip, accumulate } = plan;
+  // Momentum in the graph is added to a gradient that nothing has changed.
+  const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
+  const step = await createStep(model, example, { ...plan, carry }, context);
+  const { parameters } = step;
+  const average = plan.average === undefined ? undefined : movingAverage(parameters, plan.average);
+  return {
+    step,
+    accumulator: accumulator(parameters, accumulate),
+    average,
+    weights: average?.values ?? parameters.map(({ values }) => values),
+  };
+}
+
+/** All arrays that change from step to step, but for the parameters as the model stores them. */
+export function stateOf({ step, average }: Course, plan: Plan, model: Model): Batch {
+  const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
+  step.parameters.forEach(({ name, values }, at) => {
+    const stored = model.graph.value(name)?.tensor?.type;
+    if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = dense(values);
+    const mean = average?.values[at];
+    if (mean !== undefined) state[`${name}/${averaged}`] = dense(mean);
+  });
+  return state;
+}
+
+/** What sixteen bits are rounded from. */
+const master = "master";
+const averaged = "average";
+
+/**
+ * Puts back what `stateOf` took, and the parameters of the checkpoint's model.
+ * @throws PithError E_DATA where the checkpoint is of other parameters.
+ */
+export async function restoreCourse(course: Course, plan: Plan, stored: Model, state: Batch): Promise<void> {
+  const { step, average } = course;
+  await setAll(
+    step.parameters.map(({ name, values }) => [name, values]),
+    stored,
+    state,
+  );
+  plan.optimizer.restore(step.parameters, state);
+  step.parameters.forEach(({ name }, at) => {
+    const found = state[`${name}/${averaged}`];
+    if (found !== undefined) average?.values[at]?.set(numbersOf(found, name, average.values[at]?.length ?? 0));
+  });
+}
+
+/** Sets arrays to a model's stored tensors of their names. @throws PithError E_DATA where one is missing or of another size. */
+export async function setAll(
+  arrays: readonly (readonly [name: string, values: Floats])[],
+  stored: Model,
+  state: Batch = {},
+): Promise<void> {
+  for (const [name, values] of arrays) {
+    const found = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
+    values.set(numbersOf(found, name, values.length));
+  }
+}
+
+function numbersOf(found: Dense | undefined, name: string, length: number): Floats {
+  if (found?.type === "float32" && found.data.length === length) return found.data;
+  if (found?.type === "float64" && found.data.length === length) return found.data;
+  const got = found === undefined ? "nothing" : `${found.type}${dimsText(found.dims)}`;
+  throw new PithError("E_DATA", `The checkpoint has ${got} for "${name}", expected ${length} floats.`, {
+    hint: "A training is continued with the model that it was begun with.",
+  });
+}
+
+function dense(values: Floats): Dense {
+  const dims = [values.length];
+  return values instanceof Float32Array
+    ? { type: "float32", dims, data: values.slice() }
+    : { type: "float64", dims, data: values.slice() };
+}
+
+/** A copy of the model with these weights; with those of the last step, if not said. */
+export function withWeights(model: Model, { step }: Course, weights?: readonly Floats[]): Model {
+  const copy = model.clone();
+  step.store(copy, weights);
+  return copy;
+}

@@ -1,0 +1,198 @@
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { memory } from "../data/index.ts";
+import { accuracy } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { open } from "../onnx/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { train } from "./index.ts";
+
+/** Points around three corners, which are the classes; of another seed, other points. */
+function corners(count: number, seed: number) {
+  const numbers = random(seed, "corners");
+  const labels = Array.from({ length: count }, (_, row) => row % 3);
+  const points = labels.flatMap((label) => [0, 1, 2].map((axis) => numbers.normal(axis === label ? 2 : 0, 0.5)));
+  return memory("corners", { input: float32([count, 3], points), label: int64([count], labels) });
+}
+
+const data = corners(240, 1);
+const validation = corners(60, 2);
+const net = (): Model =>
+  network({ fc1: linear(3, 8), relu: relu(), fc2: linear(8, 3) }, { input: ["batch", 3], seed: 1 });
+
+async function weights(model: Model): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const value of model.graph.values())
+    if (value.tensor !== undefined) found[value.name] = (await value.tensor.read()).data;
+  return found;
+}
+
+type Settings = Partial<Parameters<typeof train>[1]>;
+
+async function trained(settings: Settings, context: Parameters<typeof train>[2] = {}) {
+  const model = net();
+  const outcome = await train(model, { data, epochs: 3, batch: 24, ...settings }, { seed: 1, ...context });
+  return { ...outcome, model, weights: await weights(model) };
+}
+
+/** A signal that stops a training after so many steps. */
+function stopAfter(steps: number) {
+  const controller = new AbortController();
+  return { signal: controller.signal, progress: (done: number) => done >= steps && controller.abort() };
+}
+
+describe("a training that was stopped and is continued ends where it would have ended, to the bit", () => {
+  const settings: readonly (readonly [string, Settings])[] = [
+    ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],
+    ["with Nesterov's momentum and weight decay", { optimizer: "sgd", nesterov: true, weightDecay: 0.01 }],
+    ["with adam, clipped, averaged and warmed up", { clip: 0.5, average: 0.9, warmup: 5 }],
+    ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
+    ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
+    ["with evaluations by a metric", { validation, metric: accuracy(), schedule: "one-cycle" }],
+  ];
+
+  test.each(settings)("%s", async (_, given) => {
+    const whole = await trained({ ...given, checkpoint: temporaryFolder() });
+    // Between epochs, in the middle of one, and where an evaluation is due.
+    for (const steps of [3, 8, 10, 13]) {
+      const checkpoint = temporaryFolder();
+      const stopped = trained({ ...given, checkpoint }, stopAfter(steps));
+      await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+      const continued = await trained({ ...given, checkpoint, resume: true });
+      expect(continued.weights).toEqual(whole.weights);
+      const figures = (history: typeof whole.history) => history.map(({ seconds: __, ...rest }) => rest);
+      expect(figures(continued.history)).toEqual(figures(whole.history));
+    }
+  });
+});
+
+describe("checkpoints", () => {
+  test("are ordinary models that answer as what was trained", async () => {
+    const checkpoint = temporaryFolder();
+    const { weights: own } = await trained({ checkpoint, validation });
+    expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(own);
+    const last = await weights(await open(`${checkpoint}/last.onnx`));
+    expect(Object.keys(last)).toEqual(expect.arrayContaining([...Object.keys(own), "pith.training/fc1.weight/first"]));
+  });
+
+  test("of other settings are refused by the setting", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const again = trained({ checkpoint, resume: true, batch: 12 });
+    await expect(again).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" was trained with batch 24, not 12.`,
+    });
+    const other = trained({ checkpoint, resume: true, optimizer: "sgd" });
+    await expect(other).rejects.toThrow("was trained with optimizer adam, not sgd.");
+  });
+
+  test("that are not there yet are begun, which is said", async () => {
+    const said: string[] = [];
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => said.push(text) });
+    expect(said[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training begins`);
+  });
+
+  test("a training that was through is handed back, not trained on", async () => {
+    const checkpoint = temporaryFolder();
+    const first = await trained({ checkpoint });
+    const again = await trained({ checkpoint, resume: true });
+    expect(again.weights).toEqual(first.weights);
+    expect(again.history).toEqual(first.history);
+  });
+
+  test("more epochs than before go on", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1, schedule: "constant" });
+    const longer = await trained({ checkpoint, resume: true, schedule: "constant" });
+    expect(longer.weights).toEqual((await trained({ schedule: "constant" })).weights);
+  });
+
+  test("resume without a folder is refused", async () => {
+    await expect(trained({ resume: true })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
+
+describe("the loop", () => {
+  test("two batches a step move as one of both would", async () => {
+    const settings = { optimizer: "sgd", epochs: 1, learningRate: 0.1 } as const;
+    const once = await trained({ ...settings, batch: 240 });
+    const twice = await trained({ ...settings, batch: 120, accumulate: 2 });
+    for (const [name, values] of Object.entries(once.weights))
+      [...(values as Float32Array)].forEach((value, at) => {
+        expect((twice.weights[name] as Float32Array)[at]).toBeCloseTo(value, 5);
+      });
+    expect(twice.history[0]?.steps).toBe(1);
+  });
+
+  test("patience ends it, and the best weights are the result", async () => {
+    // At this rate it only gets worse.
+    const { history, weights: own } = await trained({
+      optimizer: "sgd",
+      learningRate: 30,
+      clip: 1,
+      epochs: 20,
+      schedule: "constant",
+      validation,
+      every: 1,
+      patience: 3,
+    });
+    const figures = history.flatMap(({ evaluations }) => evaluations);
+    const best = figures.reduce((least, each) => (each.figure < least.figure ? each : least));
+    expect(figures.at(-1)?.step).toBe(best.step + 3);
+    expect(own).not.toEqual(await weights(net()));
+  });
+
+  test("clipping bounds what one step moves", async () => {
+    const before = await weights(net());
+    const { weights: after } = await trained({
+      optimizer: "sgd",
+      momentum: 0,
+      learningRate: 1,
+      clip: 1e-3,
+      epochs: 1,
+      batch: 240,
+    });
+    let sum = 0;
+    for (const [name, values] of Object.entries(after))
+      [...(values as Float32Array)].forEach((value, at) => {
+        sum += (value - ((before[name] as Float32Array)[at] ?? 0)) ** 2;
+      });
+    expect(Math.sqrt(sum)).toBeCloseTo(1e-3, 5);
+  });
+
+  test("a rate of 0 for a layer leaves it as it was; a name that fits nothing is refused", async () => {
+    const before = await weights(net());
+    const { weights: after } = await trained({ rates: { "fc*": 0, fc2: 1 }, epochs: 1 });
+    expect(after["fc1.weight"]).toEqual(before["fc1.weight"]);
+    expect(after["fc1.bias"]).toEqual(before["fc1.bias"]);
+    expect(after["fc2.weight"]).not.toEqual(before["fc2.weight"]);
+    await expect(trained({ rates: { fc3: 1 } })).rejects.toThrow('No layer or tensor is called "fc3"');
+  });
+
+  test("weight decay shrinks matrices, and leaves biases to their gradients", async () => {
+    const settings = { optimizer: "sgd", momentum: 0, epochs: 1, batch: 240, learningRate: 0.1 } as const;
+    const [plain, decayed] = [await trained(settings), await trained({ ...settings, weightDecay: 0.5 })];
+    expect(decayed.weights["fc1.bias"]).toEqual(plain.weights["fc1.bias"]);
+    expect(decayed.weights["fc1.weight"]).not.toEqual(plain.weights["fc1.weight"]);
+  });
+
+  test("an average lies between where it began and where the steps ended", async () => {
+    const settings = { optimizer: "sgd", epochs: 1, batch: 240, schedule: "constant", momentum: 0 } as const;
+    const before = await weights(net());
+    const [last, averaged] = [await trained(settings), await trained({ ...settings, average: 0.75 })];
+    for (const [name, values] of Object.entries(last.weights))
+      [...(values as Float32Array)].forEach((value, at) => {
+        const start = (before[name] as Float32Array)[at] ?? 0;
+        expect((averaged.weights[name] as Float32Array)[at]).toBeCloseTo(0.75 * start + 0.25 * value, 5);
+      });
+  });
+
+  test("an unreadable loss or schedule is refused before any data is read", async () => {
+    await expect(trained({ loss: "hinge" })).rejects.toMatchObject({ code: "E_OPTION" });
+    await expect(trained({ schedule: "zigzag" as never })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});

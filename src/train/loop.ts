@@ -1,0 +1,275 @@
+/**
+ * The loop: epochs of seeded minibatches through a step graph, an optimizer in place.
+ *
+ * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
+ * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
+ */
+import { fileKind, joinPath, makeFolder } from "#platform";
+import { PithError } from "../errors.ts";
+import { evaluate } from "../evaluate/evaluate.ts";
+import type { Model } from "../graph/model.ts";
+import { open, save } from "../onnx/index.ts";
+import type { Context } from "../passes/index.ts";
+import type { Batch } from "../tensor/types.ts";
+import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { clipByNorm } from "./clip.ts";
+import { type Course, restoreCourse, setAll, startCourse, stateOf, withWeights } from "./course.ts";
+import type { Floats } from "./optimizer.ts";
+import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf } from "./plan.ts";
+import { validationLoss } from "./validation.ts";
+
+/** What is counted: plain data, which stands in checkpoints. */
+interface Counters {
+  epoch: number;
+  /** Batches of this epoch that are done. */
+  batches: number;
+  /** Steps of the training that are done. */
+  steps: number;
+  /** Of this epoch: its losses added up, its seconds, what was evaluated. */
+  sum: number;
+  seconds: number;
+  evaluations: Evaluated[];
+  history: Epoch[];
+  best: Evaluated | undefined;
+  /** Evaluations since the best. */
+  worse: number;
+}
+
+export interface LoopOutcome {
+  readonly history: readonly Epoch[];
+  /** Names of the stored tensors that were trained. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Trains a model in place by a plan. On the context's signal the model keeps what it has learnt, and so does the checkpoint.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a parameter stopped
+ * being a number (the checkpoint is from before), E_STOPPED on the signal, E_OPTION where a checkpoint is of other settings.
+ */
+export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
+  if (plan.checkpoint !== undefined) await makeFolder(plan.checkpoint);
+  const before = await checkpointBefore(plan, context);
+  const run = new Run(model, plan, context, before);
+  try {
+    await run.train();
+    return run.outcome();
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_STOPPED") await run.keep();
+    throw error;
+  } finally {
+    await run.release();
+  }
+}
+
+type Before = Awaited<ReturnType<typeof checkpointBefore>>;
+
+/** One run of the loop. The course begins with the first batch, which tells the sizes. */
+class Run {
+  readonly #model: Model;
+  readonly #plan: Plan;
+  readonly #context: Context;
+  readonly #before: Before;
+  readonly #counters: Counters;
+  #course: Course | undefined;
+  #best: readonly Floats[] | undefined;
+
+  constructor(model: Model, plan: Plan, context: Context, before: Before) {
+    this.#model = model;
+    this.#plan = plan;
+    this.#context = context;
+    this.#before = before;
+    this.#counters = before?.counters ?? fresh();
+  }
+
+  async train(): Promise<void> {
+    const { data, size, epochs, accumulate } = this.#plan;
+    const counters = this.#counters;
+    while (counters.epoch <= epochs && !this.#isDone()) {
+      const order = epochSeed(this.#context.seed, counters.epoch);
+      const [began, seconds] = [performance.now(), counters.seconds];
+      let place = 0;
+      for await (const batch of data.batches({ size, shuffle: order, dropLast: true })) {
+        await this.#begin(batch);
+        if (place++ < counters.batches) continue;
+        if (counters.batches % accumulate === 0) {
+          if (this.#context.signal.aborted) throw stopped(counters.steps, this.#plan);
+          await this.#evaluateIfDue();
+          if (this.#isDone()) break;
+        }
+        await this.#oneBatch(batch);
+        counters.seconds = seconds + (performance.now() - began) / 1000;
+      }
+      if (this.#course === undefined)
+        throw new PithError("E_DATA", `${data.name} has no ${size * accumulate} samples, which a step takes.`);
+      await this.#endEpoch();
+    }
+    // A training that was through already has no batch to begin with.
+    if (this.#course === undefined) for await (const batch of data.batches({ size })) return this.#begin(batch);
+  }
+
+  outcome(): LoopOutcome {
+    const course = this.#course;
+    course?.step.store(this.#model, this.#best ?? course.weights);
+    return {
+      history: this.#counters.history,
+      names: course?.step.parameters.map(({ name }) => name) ?? [],
+    };
+  }
+
+  /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
+  async keep(): Promise<void> {
+    const course = this.#course;
+    if (course === undefined) return;
+    const { parameters } = course.step;
+    const lost = parameters.find(({ values }) => !values.every(Number.isFinite));
+    if (lost !== undefined) throw diverged(`The parameter "${lost.name}" is no longer finite`, this.#counters.steps);
+    course.step.store(this.#model, course.weights);
+    const { checkpoint } = this.#plan;
+    if (checkpoint === undefined) return;
+    await writeCheckpoint(lastFile(checkpoint), {
+      model: withWeights(this.#model, course),
+      state: stateOf(course, this.#plan, this.#model),
+      progress: { counters: this.#counters, settings: settingsOf(this.#plan, this.#context.seed) },
+    });
+  }
+
+  async release(): Promise<void> {
+    await this.#course?.step.release();
+  }
+
+  async #begin(batch: Batch): Promise<void> {
+    if (this.#course !== undefined) return;
+    const course = await startCourse(this.#model, batch, this.#plan, this.#context);
+    this.#course = course;
+    const before = this.#before;
+    if (before === undefined) return;
+    await restoreCourse(course, this.#plan, before.model, before.state);
+    if (before.best === undefined) return;
+    this.#best = course.weights.map((values) => values.slice());
+    const named = course.step.parameters.map(({ name }, at) => [name, this.#best?.[at] ?? new Float32Array()] as const);
+    await setAll(named, before.best);
+  }
+
+  async #oneBatch(batch: Batch): Promise<void> {
+    const { optimizer, learningRate, schedule, clip } = this.#plan;
+    const [course, counters] = [this.#course, this.#counters];
+    if (course === undefined) return;
+    const loss = await course.step.run(batch);
+    if (!Number.isFinite(loss)) throw diverged(`The loss is ${loss}`, counters.steps + 1);
+    counters.sum += loss;
+    counters.batches++;
+    if (!course.accumulator.add()) return;
+    const { parameters } = course.step;
+    if (clip !== undefined) clipByNorm(parameters, clip);
+    const total = stepsOf(this.#plan);
+    optimizer.update(parameters, learningRate * (total === undefined ? 1 : schedule(counters.steps, total)));
+    course.average?.update();
+    counters.steps++;
+    this.#context.progress(counters.steps, total);
+  }
+
+  async #evaluateIfDue(endOfEpoch = false): Promise<void> {
+    const { validation, loss, size, checkpoint } = this.#plan;
+    const [course, counters] = [this.#course, this.#counters];
+    if (validation === undefined || course === undefined || counters.steps === 0) return;
+    const { data, metric, every } = validation;
+    const due = every === undefined ? endOfEpoch : counters.steps % every === 0;
+    const last = counters.evaluations.at(-1) ?? counters.history.at(-1)?.evaluations.at(-1);
+    if (!due || last?.step === counters.steps) return;
+    const candidate = withWeights(this.#model, course, course.weights);
+    const { engine, signal } = this.#context;
+    const figure =
+      metric === undefined
+        ? await validationLoss(candidate, data, loss, size, this.#context)
+        : (await evaluate(engine, candidate, data, metric, { signal })).estimate.value;
+    const found = { step: counters.steps, figure };
+    counters.evaluations.push(found);
+    const name = metric?.name ?? "loss";
+    this.#context.log({ id: "evaluation", text: `after ${counters.steps} steps: ${name} ${figure.toPrecision(4)}` });
+    const sign = metric?.better === "higher" ? 1 : -1;
+    if (counters.best !== undefined && !(sign * (figure - counters.best.figure) > 0)) {
+      counters.worse++;
+    } else {
+      Object.assign(counters, { best: found, worse: 0 });
+      this.#best = course.weights.map((values) => values.slice());
+      if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
+    }
+    await this.keep();
+  }
+
+  async #endEpoch(): Promise<void> {
+    await this.#evaluateIfDue(true);
+    const { epochs, accumulate } = this.#plan;
+    const counters = this.#counters;
+    const { epoch, sum, batches, seconds, evaluations } = counters;
+    const loss = sum / batches;
+    counters.history.push({ epoch, loss, steps: Math.floor(batches / accumulate), seconds, evaluations });
+    Object.assign(counters, { ...fresh(), ...kept(counters), epoch: epoch + 1 });
+    const text = `epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
+    this.#context.log({ id: "epoch", text });
+    await this.keep();
+  }
+
+  #isDone(): boolean {
+    const patience = this.#plan.validation?.patience;
+    return patience !== undefined && this.#counters.worse >= patience;
+  }
+}
+
+function fresh(): Counters {
+  return {
+    epoch: 1,
+    batches: 0,
+    steps: 0,
+    sum: 0,
+    seconds: 0,
+    evaluations: [],
+    history: [],
+    best: undefined,
+    worse: 0,
+  };
+}
+
+/** What is not about one epoch. */
+const kept = ({ steps, history, best, worse }: Counters) => ({ steps, history, best, worse });
+
+const lastFile = (folder: string): string => joinPath(folder, "last.onnx");
+const bestFile = (folder: string): string => joinPath(folder, "best.onnx");
+
+/** What must be the same where a training is continued. */
+function settingsOf({ size, accumulate, optimizer, data }: Plan, seed: number): Readonly<Record<string, unknown>> {
+  return { seed, batch: size, accumulate, optimizer: optimizer.name, samples: data.count ?? null };
+}
+
+/** The checkpoint to continue with. @throws PithError E_OPTION where it is of other settings. */
+async function checkpointBefore(plan: Plan, context: Context) {
+  if (!plan.resume || plan.checkpoint === undefined) return undefined;
+  const path = lastFile(plan.checkpoint);
+  if ((await fileKind(path)) === undefined) {
+    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training begins` });
+    return undefined;
+  }
+  const { model, state, progress } = await readCheckpoint(path);
+  const { counters, settings } = progress as { counters: Counters; settings: Record<string, unknown> };
+  for (const [name, value] of Object.entries(settingsOf(plan, context.seed))) {
+    if (settings[name] === value) continue;
+    throw new PithError("E_OPTION", `"${path}" was trained with ${name} ${settings[name]}, not ${value}.`, {
+      hint: "A training is continued with the settings that it was begun with.",
+    });
+  }
+  context.log({ id: "resume", text: `continued after ${counters.steps} steps` });
+  const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
+  return { model, state, counters, best };
+}
+
+function diverged(what: string, step: number): PithError {
+  return new PithError("E_DIVERGED", `${what} at step ${step}.`, {
+    hint: "Try a smaller learning rate, or clip the gradients, and check that the inputs are of ordinary size.",
+  });
+}
+
+function stopped(steps: number, { checkpoint }: Plan): PithError {
+  const hint =
+    checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: --resume continues.` };
+  return new PithError("E_STOPPED", `Training was stopped after ${steps} steps.`, hint);
+}

@@ -1,0 +1,40 @@
+/** A model with a loss on top: what is differentiated, and what is run forward to see how far a training has come. */
+import { infer } from "../analysis/infer.ts";
+import { bindInputs } from "../data/bind.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, setBatch } from "../passes/index.ts";
+import type { Batch } from "../tensor/types.ts";
+import type { Loss } from "./loss.ts";
+
+export interface LossGraph {
+  readonly value: Value;
+  /** What the inputs are fed with: those of the model, and those that the loss added. */
+  feeds(batch: Batch): Batch;
+}
+
+/** Samples in a batch, by its first column: states have theirs along another axis. */
+export function samplesOf(batch: Batch): number {
+  const [first] = Object.values(batch);
+  return first?.dims[0] ?? 0;
+}
+
+/**
+ * Writes a loss onto a model, which becomes one for batches like `example`.
+ * @throws PithError E_DATA if the data does not fit the model, and what the loss throws.
+ */
+export async function writeLoss(
+  model: Model,
+  example: Batch,
+  loss: Loss,
+  context: Pick<Context, "open">,
+): Promise<LossGraph> {
+  setBatch(model, samplesOf(example));
+  const binding = bindInputs(model.graph.feeds, example, "training data");
+  const inference = infer(model);
+  const emit = emitInto(model, { by: "loss", onNode: inference.visit });
+  const outputs = new Map(model.graph.outputs.map((output) => [output.name, output]));
+  const built = await loss.build({ emit, model, outputs, open: context.open });
+  return { value: built.value, feeds: (batch) => ({ ...binding.feeds(batch), ...built.feeds(batch) }) };
+}
