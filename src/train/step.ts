@@ -3,7 +3,10 @@
  * buffers that the gradients are written into.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -20,7 +23,6 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import type { Trained } from "./optimizer.ts";
-import { parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
