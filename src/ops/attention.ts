@@ -25,6 +25,7 @@ import {
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
+import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
 import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -326,17 +327,17 @@ const Attention = defineOp<Settings>({
   infer,
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes,
   lower,
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const found = shapesAt(s, site);
     if (found instanceof Miss) return found;
     const pairs = product([found.q.batch, s.heads, found.q.places, found.keys]);
     return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
   },
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const attentionOperators: readonly Op[] = [Attention];

@@ -20,6 +20,7 @@ import {
   type WeightRole,
 } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
+import { primitive, quantizedAlready } from "./shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./shared/products.ts";
 import {
   dimsAt,
@@ -32,8 +33,6 @@ import {
   scalar,
   typeOf,
 } from "./shared/rules.ts";
-
-const primitive = new Miss("is primitive");
 
 const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (_, site) => {
   const weight = matmulWeight(site);
@@ -128,14 +127,14 @@ const MatMulInteger = defineOp<null>({
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: (_, site) => matmulWeight(site),
-  axes: new Miss("is quantized already"),
+  axes: quantizedAlready,
   lower: primitive,
   gradient: new Miss("computes integers"),
   cost: (_, site) => {
     const found = matmulDims(site);
     return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
   },
-  quantize: new Miss("is quantized already"),
+  quantize: quantizedAlready,
 });
 
 interface GemmSettings {

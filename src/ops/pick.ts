@@ -15,10 +15,9 @@ import {
   type Operand,
 } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, filled, fixed, need, noMacs, product, reshapeTo, typeOf } from "./shared/rules.ts";
 
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 const byData = new Miss("its size depends on the data");
 
 /** Positions of what is not 0 in a vector, where that is known. */
@@ -150,7 +149,7 @@ const Unique = defineOp<Distinct>({
   lower: primitive,
   gradient: new Miss("jumps where two elements become equal"),
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const pickOperators: readonly Op[] = [NonZero, Compress, Unique];

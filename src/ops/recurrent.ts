@@ -26,6 +26,7 @@ import {
 } from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
+import { loweredFirst } from "./shared/misses.ts";
 import { dimsAt, integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
@@ -304,7 +305,7 @@ function recurrent(kind: Kind): Op {
     weight: (_, site) => weights(site),
     axes: (s, site) => ({ links: links(s, site) }),
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: (_, site) => {
       const [x, r] = [dimsAt(site, 0), dimsAt(site, 2)];
       const w = dimsAt(site, 1);

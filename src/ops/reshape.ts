@@ -20,6 +20,7 @@ import {
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
 import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
@@ -139,7 +140,7 @@ const Reshape = defineOp<ReshapeSettings>({
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -168,7 +169,7 @@ const Reshape = defineOp<ReshapeSettings>({
       },
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
     x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
   cost: noMacs,
@@ -200,7 +201,7 @@ function relabel(
       return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site): AxisRule | Miss => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;
@@ -210,7 +211,7 @@ function relabel(
       if (links instanceof Miss) return links;
       return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
     },
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
       x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
     cost: noMacs,

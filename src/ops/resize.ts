@@ -22,6 +22,7 @@ import {
   nearestPlace,
   weightsAt,
 } from "./shared/interpolation.ts";
+import { loweredFirst, noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
   floorDivide,
@@ -246,13 +247,13 @@ function resize(name: "Resize" | "Upsample"): Op {
       return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes,
     lower: (s, emit, [x]) => {
       const found = scaledDims(s, x?.type?.dims ?? []);
       return found instanceof Miss ? found : lower(s, emit, x, found);
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });

@@ -10,13 +10,13 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
+import { loweredFirst, noWeight, quantizedAlready, runsInFloat } from "../shared/misses.ts";
 import { dimsAt, integersConstant, multiplyDims, need, product } from "../shared/rules.ts";
 import { attend, attentionMacs, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
 const fused = new Miss("projects and attends in one node: lower it first");
 const mixes = new Miss("splits its channels into heads: lower it first");
-const loweredFirst = new Miss("is lowered first");
 
 interface Settings {
   readonly heads: number;
@@ -175,7 +175,7 @@ const QAttention = defineOp<ProjectedSettings>({
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: new Miss("is quantized already, and projects and attends in one node"),
-  axes: new Miss("is quantized already"),
+  axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
     if (x === undefined || w === undefined || xScale === undefined || wScale === undefined)
       return new Miss("an operand is missing");
@@ -189,7 +189,7 @@ const QAttention = defineOp<ProjectedSettings>({
   },
   gradient: new Miss("starts from integers"),
   cost: (s, site) => projectedCost(s, site, coded),
-  quantize: new Miss("is quantized already"),
+  quantize: quantizedAlready,
 });
 
 interface SeparateSettings extends Settings {
@@ -239,7 +239,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: mixes,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
     if (q === undefined || k === undefined || v === undefined)
@@ -279,7 +279,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
     const { batch, length, total, width, valueWidth } = found;
     return { macs: attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth).reduce(addDims, 0) };
   },
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const microsoftAttentionOperators: readonly Op[] = [Attention, MultiHeadAttention, QAttention];

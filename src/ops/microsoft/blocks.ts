@@ -14,6 +14,7 @@ import { type Dim, fixedDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
+import { loweredFirst } from "../shared/misses.ts";
 import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
@@ -114,7 +115,7 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     const matrix = cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
     return [multiplied(emit, x, matrix, bias)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
     return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.outputs) };
@@ -181,7 +182,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     const matrix = reshape(emit, flat, [s.outputs, s.inputs]);
     return [multiplied(emit, x, matrix, undefined)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
     return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.transposed ? s.outputs : s.inputs) };
@@ -260,7 +261,7 @@ const GatherBlockQuantized = defineOp<Gathered>({
     const own = typeOf(scales) === typeOf(numbers) ? numbers : emit.CastLike([numbers, scales]);
     return [emit.Gather([own, indices], { axis: s.gather })];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: already,
 });

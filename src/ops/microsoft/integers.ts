@@ -20,12 +20,12 @@ import {
 } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
+import { quantizedAlready } from "../shared/misses.ts";
 import { matmulDims, matmulWeight, picked } from "../shared/products.ts";
 import { dimsAt, multiplyDims, product, scalar } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 const microsoft = "com.microsoft";
-const already = new Miss("is quantized already");
 const integers = new Miss("computes integers");
 
 interface Product {
@@ -58,7 +58,7 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
       return { ...role, input: right, fused: "a sum", ...stored };
     },
-    axes: already,
+    axes: quantizedAlready,
     lower: (_, emit, inputs) => {
       const y = lower(emit, inputs);
       return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
@@ -68,7 +68,7 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       const found = matmulDims(plain(site));
       return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
     },
-    quantize: already,
+    quantize: quantizedAlready,
   });
 }
 
@@ -134,7 +134,7 @@ const QGemm = defineOp<GemmSettings>({
     const bias = site.inputs[6]?.stored === true ? { bias: 6 } : {};
     return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
   },
-  axes: already,
+  axes: quantizedAlready,
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
     if (a === undefined || b === undefined) return new Miss("an operand is missing");
     const turned = (value: Value, yes: boolean): Value => (yes ? emit.Transpose([value], { perm: [1, 0] }) : value);
@@ -149,7 +149,7 @@ const QGemm = defineOp<GemmSettings>({
     const found = matmulDims(gemmSite(s, site));
     return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
   },
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 const MatMulInteger16 = typed<null>({

@@ -21,6 +21,7 @@ import {
   type WeightRole,
 } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
+import { loweredFirst } from "../shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "../shared/products.ts";
 import { dimsAt, multiplyDims, need, product, scalar, typeOf } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
@@ -142,7 +143,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(y), s.alpha)])];
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: (s, site) => {
       const found = matmulDims(asMultiplied(s, site));
       return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
@@ -227,7 +228,7 @@ const FusedGemm = defineOp<GemmSettings>({
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
     return [activate(emit, y, activation)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (a instanceof Miss) return a;

@@ -11,6 +11,7 @@ import { addDims, type Dim } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Operand, type Site } from "../define.ts";
 import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
+import { loweredFirst, noWeight } from "../shared/misses.ts";
 import { floorDivide, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 import { typed } from "./typed.ts";
@@ -33,10 +34,10 @@ function like<S>({ name, read, infer, lower }: Like<S>): Op {
     infer,
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: lowerFirst,
     lower,
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
     quantize: lowerFirst,
   });

@@ -61,6 +61,19 @@ export function sameAxes(site: Site, input = 0): AxisRule | Miss {
   return { links: dims.map((_, axis): AxisLink => ({ from: [`in${input}`, axis], to: ["out0", axis] })) };
 }
 
+/** Every axis of in0 is the same axis of out0, but for those that the operator works along. */
+export function sameAxesBut(
+  isRefused: (axis: number, rank: number) => boolean,
+  reason: string,
+  site: Site,
+): { readonly links: readonly AxisLink[] } | Miss {
+  const dims = dimsAt(site, 0);
+  if (dims instanceof Miss) return dims;
+  const link = (axis: number): AxisLink =>
+    isRefused(axis, dims.length) ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] };
+  return { links: dims.map((_, axis) => link(axis)) };
+}
+
 /** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */
 export function broadcastAxes(site: Site): AxisRule | Miss {
   const shapes = site.inputs.map((operand) => operand?.dims);
