@@ -9,7 +9,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 import {
@@ -26,7 +26,7 @@ import {
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Heads and D share an axis. */
@@ -334,7 +334,7 @@ const Attention = defineOp<Settings>({
   cost: (s, site) => {
     const found = shapesAt(s, site);
     if (found instanceof Miss) return found;
-    const pairs = product([found.q.batch, s.heads, found.q.places, found.keys]);
+    const pairs = elementCount([found.q.batch, s.heads, found.q.places, found.keys]);
     return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
   },
   quantize: runsInFloat,

@@ -9,12 +9,12 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { integers } from "./shared/attributes.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
 import { primitive, quantizedAlready } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 function slice(
@@ -262,7 +262,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
   cost: (_, site) => {
     const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (x instanceof Miss) return x;
-    return w instanceof Miss ? w : { macs: multiplyDims(product(x), product(w.slice(1))) };
+    return w instanceof Miss ? w : { macs: multiplyDims(elementCount(x), elementCount(w.slice(1))) };
   },
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });

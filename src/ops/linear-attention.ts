@@ -7,11 +7,11 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 const untried = new Miss("ONNX Runtime does not run it: what may be cut could not be tried");
 
@@ -62,7 +62,7 @@ const LinearAttention = defineOp<{
     const state = size === undefined ? undefined : multiplyDims(size, v[2] as Dim);
     if (state === undefined) return new Miss("the size of its heads is not known");
     const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
-    return { macs: product([q[0] as Dim, q[1] as Dim, state, times]) };
+    return { macs: elementCount([q[0] as Dim, q[1] as Dim, state, times]) };
   },
   quantize: runsInFloat,
 });
@@ -114,7 +114,7 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
   gradient: loweredFirst,
   cost: (s, site) => {
     const dims = dimsAt(site, 0);
-    return dims instanceof Miss ? dims : { macs: multiplyDims(product(dims), s.reach) };
+    return dims instanceof Miss ? dims : { macs: multiplyDims(elementCount(dims), s.reach) };
   },
   quantize: runsInFloat,
 });

@@ -4,11 +4,11 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, integers } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, multiplyDims, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 import { readWindow, spreadSettings, type Window, windowDims } from "./shared/window.ts";
 
 /** Samples and channels pass through; places do not. */

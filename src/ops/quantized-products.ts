@@ -7,14 +7,13 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { codeType, decoded, encoded, single } from "./shared/codes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
 import { quantizedAlready } from "./shared/misses.ts";
 import { matmulDims, matmulWeight, picked } from "./shared/products.ts";
-import { multiplyDims, product } from "./shared/rules.ts";
 
 const integers = new Miss("computes integers");
 
@@ -120,7 +119,7 @@ const QLinearMatMul = defineOp<null>({
   gradient: integers,
   cost: (_, site) => {
     const found = matmulDims(picked(site, operands));
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
   quantize: quantizedAlready,
 });

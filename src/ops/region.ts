@@ -6,11 +6,11 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, notYet, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
 
 /** Boxes are samples of the output, channels stay channels. */
 const boxLinks: readonly AxisLink[] = [
@@ -153,7 +153,7 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     if (dims instanceof Miss) return dims;
     return s.sizes === undefined
       ? new Miss("its size is not known")
-      : { macs: multiplyDims(product(dims), product(s.sizes.slice(2))) };
+      : { macs: multiplyDims(elementCount(dims), elementCount(s.sizes.slice(2))) };
   },
   quantize: runsInFloat,
 });

@@ -9,7 +9,7 @@ import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpD
 import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, need, noMacs, product, sameAxes } from "./shared/rules.ts";
+import { dimsAt, need, noMacs, sameAxes } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -39,7 +39,7 @@ const Size = defineOp<null>({
   infer: (_, site) => {
     const dims = dimsAt(site, 0);
     return [
-      dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [product(dims)] },
+      dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [elementCount(dims)] },
     ];
   },
   unchanged: alwaysChanges,

@@ -8,11 +8,11 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim } from "../tensor/dims.ts";
+import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { floorDivide, integersConstant, multiplyDims, need, noMacs, sameAxesBut, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, noMacs, sameAxesBut, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -96,7 +96,7 @@ const parts = (s: DftSettings): number => (s.inverse && s.oneSided ? 1 : 2);
 
 function transformed(s: DftSettings, size: Dim): Dim {
   const length = s.length ?? full(s, size);
-  return s.oneSided && !s.inverse ? addDims(floorDivide(length, 2), 1) : length;
+  return s.oneSided && !s.inverse ? addDims(floorDims(length, 2), 1) : length;
 }
 
 /** Rows: places, real (and imaginary) part; columns: frequencies, real and imaginary part. */
@@ -134,7 +134,7 @@ const STFT = defineOp<StftSettings>({
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     if (dims === undefined) return [{ type, dims }];
-    const frames = addDims(floorDivide(addDims(dims[1] as Dim, -s.length), s.step), 1);
+    const frames = addDims(floorDims(addDims(dims[1] as Dim, -s.length), s.step), 1);
     return [{ type, dims: [dims[0] as Dim, frames, frequencies(s), 2] }];
   },
   unchanged: alwaysChanges,
@@ -186,7 +186,7 @@ const MelWeightMatrix = defineOp<null>({
     const type = elementType(site, "output_datatype", "float32");
     if (type === undefined) return new Miss("its type is not known");
     if (bins === undefined || length === undefined) return [{ type, dims: [site.open(0, 0), site.open(0, 1)] }];
-    return [{ type, dims: [addDims(floorDivide(length, 2), 1), bins] }];
+    return [{ type, dims: [addDims(floorDims(length, 2), 1), bins] }];
   },
   unchanged: alwaysChanges,
   parameters: noParameters,

@@ -5,10 +5,10 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { multiplyDims } from "../tensor/dims.ts";
+import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
-import { isDimension, roundedShare } from "./shared/elements.ts";
+import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
 import { loweredFirst } from "./shared/misses.ts";
 

@@ -7,11 +7,11 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { loweredFirst, noWeight, quantizedAlready, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, integersConstant, multiplyDims, need, product } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need } from "../shared/rules.ts";
 import { attend, attentionMacs, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
@@ -101,7 +101,7 @@ function projectedCost(s: ProjectedSettings, site: Site, ports: Ports): { readon
   if (past === undefined) return new Miss("the length of its past is not known");
   const [batch, length] = x as [Dim, Dim];
   const parts = attentionMacs({ batch, length, width: s.widths[0] }, addDims(past, length), s.widths[2]);
-  return { macs: [multiplyDims(product(x), w[1] ?? 0), ...parts].reduce(addDims, 0) };
+  return { macs: [multiplyDims(elementCount(x), w[1] ?? 0), ...parts].reduce(addDims, 0) };
 }
 
 /** Attention over x · W + b, whose columns are those of Q, K and V. */

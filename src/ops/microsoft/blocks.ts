@@ -10,12 +10,12 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { type Dim, fixedDims } from "../../tensor/dims.ts";
+import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { loweredFirst } from "../shared/misses.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -118,7 +118,7 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
   gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.outputs) };
+    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.outputs) };
   },
   quantize: already,
 });
@@ -185,7 +185,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
   gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.transposed ? s.outputs : s.inputs) };
+    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs) };
   },
   quantize: already,
 });

@@ -9,11 +9,11 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, floorDims } from "../../tensor/dims.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, floorDivide, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
@@ -68,7 +68,7 @@ const BiasSplitGelu = defineOp<null>({
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const last = dims?.at(-1);
-    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDivide(last, 2)] }];
+    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDims(last, 2)] }];
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),

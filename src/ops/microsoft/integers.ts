@@ -6,7 +6,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import {
   alwaysChanges,
@@ -22,7 +22,7 @@ import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
 import { quantizedAlready } from "../shared/misses.ts";
 import { matmulDims, matmulWeight, picked } from "../shared/products.ts";
-import { dimsAt, multiplyDims, product, scalar } from "../shared/rules.ts";
+import { dimsAt, scalar } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 const microsoft = "com.microsoft";
@@ -66,7 +66,7 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
     gradient: integers,
     cost: (_, site) => {
       const found = matmulDims(plain(site));
-      return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
     },
     quantize: quantizedAlready,
   });
@@ -147,7 +147,7 @@ const QGemm = defineOp<GemmSettings>({
   gradient: integers,
   cost: (s, site) => {
     const found = matmulDims(gemmSite(s, site));
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
   quantize: quantizedAlready,
 });
@@ -164,7 +164,7 @@ const MatMulInteger16 = typed<null>({
   weight: (_, site) => matmulWeight(site),
   cost: (_, site) => {
     const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
 });
 
@@ -188,7 +188,7 @@ const DynamicQuantizeLSTM = typed<null>({
     if (x instanceof Miss) return x;
     if (w instanceof Miss) return w;
     if (r instanceof Miss) return r;
-    return { macs: multiplyDims(product(x.slice(0, 2)), addDims(product(w), product(r))) };
+    return { macs: multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))) };
   },
 });
 

@@ -7,7 +7,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -23,7 +23,7 @@ import {
 import { decimal, integer, text } from "../shared/attributes.ts";
 import { loweredFirst } from "../shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "../shared/products.ts";
-import { dimsAt, multiplyDims, need, product, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, need, scalar, typeOf } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
 const microsoft = "com.microsoft";
@@ -146,7 +146,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
     gradient: loweredFirst,
     cost: (s, site) => {
       const found = matmulDims(asMultiplied(s, site));
-      return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
     },
     quantize,
   });
@@ -232,7 +232,7 @@ const FusedGemm = defineOp<GemmSettings>({
   cost: (s, site) => {
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (a instanceof Miss) return a;
-    return b instanceof Miss ? b : { macs: multiplyDims(product(a), b[s.transB ? 0 : 1] ?? 1) };
+    return b instanceof Miss ? b : { macs: multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1) };
   },
   quantize: new Miss("its activation is fused into it: lower it first"),
 });
