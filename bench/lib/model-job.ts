@@ -132,6 +132,7 @@ async function attempt(body: () => Promise<Found>): Promise<Found> {
   try {
     return await body();
   } catch (error) {
+    if (error instanceof PithError && error.code === "E_STOPPED") throw error;
     if (error instanceof PithError) return { outcome: "error", note: `${error.code}: ${error.message}` };
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { outcome: "internal", note: stack.split("\n").slice(0, 3).join(" ") };
@@ -231,7 +232,7 @@ async function judged(doing: Doing, out: string, found: Found): Promise<Found> {
     const speed = timed.models[1]?.speedup;
     return { ...found, ...weight, ...figures, ...(speed === undefined ? {} : { speed }) };
   } catch (error) {
-    if (!(error instanceof PithError)) throw error;
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     const note = `its original runs, and it does not: ${error.code}: ${error.message}`;
     return { ...found, ...weight, outcome: "wrong", note };
   }
@@ -302,9 +303,8 @@ async function findData(engine: Engine, model: Model, input: ModelInput, context
   const feeds = await runnable(session, model, input.seed).finally(() => session.release());
   if (typeof feeds === "string") return { data: undefined, feeds, about: `it was not run: ${feeds}` };
   for (const path of input.labelled) {
-    const data = { ...nothing, path, samples };
-    const found = await known(input, data, context);
-    if (found !== undefined) return { data, feeds, about: found };
+    const found = await known(input, { ...nothing, path, samples }, context);
+    if (found !== undefined) return { feeds, ...found };
   }
   const made = samplesLike(model, feeds, input.seed);
   if (made === undefined)
@@ -321,14 +321,20 @@ async function findData(engine: Engine, model: Model, input: ModelInput, context
   }
 }
 
-/** "accuracy 98.3 % of 500 in mnist", where the model knows the data. */
-async function known(input: ModelInput, data: DataRequest, context: JobContext): Promise<string | undefined> {
+/** "accuracy 98.3 % of 500 in mnist", where the model knows the data; what was guessed of it is stated from then on, since guessing takes long. */
+async function known(
+  input: ModelInput,
+  data: DataRequest,
+  context: JobContext,
+): Promise<Omit<Measured, "feeds"> | undefined> {
   try {
     const evaluated = evaluation(input.path, input.path, data, input.seed);
     const { measured } = await evalJob({ ...evaluated, against: undefined }, context);
     const [figure] = measured?.figures ?? [];
     if (measured === undefined || figure === undefined || figure.estimate.low < leastAccuracy) return undefined;
-    return `accuracy ${(100 * figure.estimate.value).toFixed(1)} % of ${measured.samples} in ${measured.dataset}`;
+    const preprocess = /^guessed "([^"]*)"/.exec(measured.preprocessing ?? "")?.[1];
+    const about = `accuracy ${(100 * figure.estimate.value).toFixed(1)} % of ${measured.samples} in ${measured.dataset}`;
+    return { data: { ...data, preprocess: preprocess ?? data.preprocess }, about };
   } catch (error) {
     if (error instanceof PithError) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { addDims, type Dim, elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { storedRoot } from "./layers.ts";
+import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
   /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */

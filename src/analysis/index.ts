@@ -3,5 +3,6 @@ export { channelGroups, type Group, removable, type Slice } from "./channels.ts"
 export { type Cost, cost } from "./cost.ts";
 export { cut, type Removal, refusesCut } from "./cut.ts";
 export { type Inference, type InferOptions, infer } from "./infer.ts";
-export { type Layer, layerAt, layers, type Selection, selectLayers } from "./layers.ts";
+export { type Layer, layerAt, layers } from "./layers.ts";
 export { contradicts, restate } from "./restate.ts";
+export { type Selection, selectLayers } from "./selection.ts";

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
-import { layers, selectLayers } from "./layers.ts";
+import { layers } from "./layers.ts";
+import { selectLayers } from "./selection.ts";
 
 const two = (first: string, second: string) =>
   parseModel(`opset 21

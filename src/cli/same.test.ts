@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createEngine } from "../engine/index.ts";
+import { createEngine, type Engine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { compareOutputs, toleranceOf } from "./same.ts";
@@ -16,7 +17,13 @@ const doubled = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  c: float32[] = 2\
 describe("compareOutputs", () => {
   it("finds equal functions equal on several inputs", async () => {
     const sum = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  y = Add(x, x)\n}";
-    expect(await compare(doubled, sum)).toEqual({ inputs: 4, difference: 0, at: undefined, tolerance: 1e-4 });
+    expect(await compare(doubled, sum)).toEqual({
+      inputs: 4,
+      difference: 0,
+      at: undefined,
+      tolerance: 1e-4,
+      run: "fused",
+    });
   });
 
   it("says how far and where functions are apart that are not equal", async () => {
@@ -43,6 +50,17 @@ describe("compareOutputs", () => {
     });
   });
 
+  it("says which of the two does not run", async () => {
+    const unknown = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  y = strange.Mystery(x)\n}";
+    const imported = (text: string) => parseModel(`opset 21, strange 1\ngraph ${text}`);
+    await expect(compareOutputs(engine, imported(unknown), imported(unknown), options)).rejects.toThrow(
+      /^The original does not run: .*Mystery/,
+    );
+    await expect(compareOutputs(engine, imported(doubled), imported(unknown), options)).rejects.toThrow(
+      /^The original runs, the result does not: .*Mystery/,
+    );
+  });
+
   it.each([
     ["random numbers", "(x: float32[n]) -> (y: float32[n]) {\n  y = RandomNormalLike(x)\n}", /draws random numbers/],
     [
@@ -58,6 +76,44 @@ describe("compareOutputs", () => {
   ])("says why there is no comparison: %s", async (_, text, reason) => {
     const found = await compare(text, text).catch((error: Error) => error.message);
     expect(found).toMatch(reason);
+  });
+});
+
+describe("models that round to codes", () => {
+  const rounded = `(x: float32[n, 3]) -> (y: float32[n, 3]) {
+  s: float32[] = 0.02
+  z: uint8[] = 100
+  c: float32[] = 2
+  d = Mul(x, c)
+  q = QuantizeLinear(d, s, z)
+  y = DequantizeLinear(q, s, z)
+}`;
+
+  /** ONNX Runtime, but for one model, which it fuses to something else. */
+  const fusing = (odd: Model, into: Model): Engine => ({
+    load: (given, load) => engine.load(given === odd && load?.optimize !== false ? into : given, load),
+  });
+
+  it("are the same where they are node by node, though codes differ when fused: that is said", async () => {
+    const [original, other, codes] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 2.01\n"))];
+    expect(await compareOutputs(engine, original, other, options)).toMatchObject({ run: "as written", fused: 0 });
+    const found = await compareOutputs(fusing(other, codes), original, other, options);
+    expect(found).toMatchObject({ run: "as written", difference: 0, tolerance: 1e-4, fused: expect.any(Number) });
+    if (typeof found !== "string") expect(found.fused).toBeGreaterThan(1e-3);
+  });
+
+  it("are others where a single code differs node by node", async () => {
+    const other = model(rounded.replace("= 2\n", "= 2.01\n"));
+    const found = await compareOutputs(engine, model(rounded), other, options);
+    expect(found).toMatchObject({ run: "as written", tolerance: 1e-4, at: "y" });
+    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
+  });
+
+  it("are others where the runtime makes much more than codes of the difference", async () => {
+    const [original, other, far] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 3\n"))];
+    const found = await compareOutputs(fusing(other, far), original, other, options);
+    expect(found).toMatchObject({ run: "fused", at: "y" });
+    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
   });
 });
 

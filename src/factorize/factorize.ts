@@ -12,8 +12,9 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";

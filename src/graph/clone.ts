@@ -1,6 +1,9 @@
-/** Copies of graphs. Values and nodes are new; tensors are shared, since they are immutable. */
+/** Copies of graphs and of what is in them. Values and nodes are new; tensors are shared, since they are immutable. */
 import type { Attribute } from "./attribute.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
+
+/** Values and what stands for them in a copy: undefined for one that is left out. What is not among them is read as it is. */
+export type Copies = Map<Value, Value | undefined>;
 
 /** A copy of a main graph and everything inside it. */
 export function copyGraph(graph: Graph): Graph {
@@ -9,39 +12,64 @@ export function copyGraph(graph: Graph): Graph {
   return copy;
 }
 
-function copyInto(from: Graph, to: Graph, copies: Map<Value, Value>): void {
+function copyInto(from: Graph, to: Graph, copies: Copies): void {
   to.name = from.name;
   carry(from, to);
-  for (const value of from.values()) {
-    const copy = to.addValue(value.name, value.stated);
-    copy.inferred = value.inferred;
-    copy.tensor = value.tensor;
-    copy.role = value.role;
-    copy.declared = value.declared;
-    copy.foreign = value.foreign;
-    carry(value, copy);
-    copies.set(value, copy);
-  }
-  const copied = (value: Value): Value => copies.get(value) ?? value;
-  to.setInputs(from.inputs.map(copied));
-  for (const node of from.nodes()) {
-    const copy = to.addNode({
+  for (const value of from.values()) copyValue(value, to.addValue(value.name), copies);
+  const present = (value: Value): Value => copyOf(value, copies) ?? value;
+  to.setInputs(from.inputs.map(present));
+  for (const node of from.nodes()) copyNode(node, to, copies, { node: node.name, output: ({ name }) => name });
+  to.setOutputs(from.outputs.map(present));
+}
+
+export function copyOf(value: Value, copies: Copies): Value | undefined {
+  return copies.has(value) ? copies.get(value) : value;
+}
+
+/** What is said of a value goes along: its tensor, types, role, and what its file carries. */
+export function copyValue(value: Value, copy: Value, copies: Copies): void {
+  copy.type = value.stated;
+  copy.inferred = value.inferred;
+  copy.tensor = value.tensor;
+  copy.role = value.role;
+  copy.declared = value.declared;
+  copy.foreign = value.foreign;
+  carry(value, copy);
+  copies.set(value, copy);
+}
+
+/**
+ * A copy of a node with all that is inside it, at the end of a graph or before a node. It reads the copies of what the node reads; graphs
+ * inside do as well.
+ */
+export function copyNode(
+  node: Node,
+  to: Graph,
+  copies: Copies,
+  names: { readonly node: string; readonly output: (value: Value) => string },
+  place: { readonly before?: Node } = {},
+): void {
+  const copy = to.addNode(
+    {
       op: node.op,
       domain: node.domain,
       overload: node.overload,
-      name: node.name,
-      inputs: node.inputs.map((input) => (input === undefined ? undefined : copied(input))),
-      outputs: node.outputs.map((output) => output?.name),
-    });
-    carry(node, copy);
-    for (const [name, attribute] of node.attributes)
-      to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
-  }
-  to.setOutputs(from.outputs.map(copied));
+      name: names.node,
+      inputs: node.inputs.map((input) => (input === undefined ? undefined : copyOf(input, copies))),
+      outputs: node.outputs.map((output) => (output === undefined ? undefined : names.output(output))),
+    },
+    place,
+  );
+  carry(node, copy);
+  node.outputs.forEach((output, index) => {
+    const made = copy.outputs[index];
+    // A graph is copied value by value first; and what stands for an output already is read in its place.
+    if (output !== undefined && made !== undefined && !copies.has(output)) copyValue(output, made, copies);
+  });
+  for (const [name, attribute] of node.attributes) to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
 }
 
-/** An attribute for a node of another graph; graphs inside are copied, and read what `copies` has in place of values from outside. */
-export function copyAttribute(attribute: Attribute, owner: Node, copies: Map<Value, Value>): Attribute {
+function copyAttribute(attribute: Attribute, owner: Node, copies: Copies): Attribute {
   const copy = (graph: Graph): Graph => {
     const inner = new Graph(owner);
     copyInto(graph, inner, copies);
@@ -53,7 +81,7 @@ export function copyAttribute(attribute: Attribute, owner: Node, copies: Map<Val
 }
 
 /** Documentation, metadata and unknown fields go along. */
-export function carry(from: Carried, to: Carried): void {
+function carry(from: Carried, to: Carried): void {
   to.doc = from.doc;
   to.unknown = from.unknown;
   for (const [key, value] of from.metadata) to.metadata.set(key, value);

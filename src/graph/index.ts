@@ -12,6 +12,7 @@ export {
   type Subgraph,
   type Wanted,
 } from "./emit.ts";
+export { extract } from "./extract.ts";
 export { functionOf, instantiate, type LocalFunction } from "./functions.ts";
 export { Graph } from "./graph.ts";
 export { structureHash } from "./hash.ts";

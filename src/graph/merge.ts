@@ -1,6 +1,7 @@
 /** Bringing one model's graph into another: a teacher beside its student. */
 import { PithError } from "../errors.ts";
 import { subgraphs, type Value } from "./graph.ts";
+import { inlineGraph } from "./inline.ts";
 import type { Model } from "./model.ts";
 
 export interface Merged {
@@ -24,44 +25,22 @@ export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: Re
       );
     }
   }
-  const copies = new Map<Value, Value>();
-  const { graph } = host;
-  for (const value of guest.graph.values()) {
-    if (value.tensor !== undefined) copies.set(value, graph.addTensor(`${prefix}${value.name}`, value.tensor));
-  }
+  const given = new Map<Value, Value>();
   for (const input of guest.graph.feeds) {
-    const given = inputs.get(input.name);
-    if (given === undefined)
-      throw new PithError("E_NAME", `The second model's input "${input.name}" is fed by nothing.`);
-    copies.set(input, given);
+    const own = inputs.get(input.name);
+    if (own === undefined) throw new PithError("E_NAME", `The second model's input "${input.name}" is fed by nothing.`);
+    given.set(input, own);
   }
   for (const node of guest.graph.nodes()) {
-    if (subgraphs(node).next().done !== true) {
+    if (subgraphs(node).next().done !== true)
       throw new PithError("E_UNSUPPORTED", `${node.op} "${node.name}" has subgraphs: models with them are not merged.`);
-    }
-    const copy = graph.addNode({
-      op: node.op,
-      domain: node.domain,
-      overload: node.overload,
-      name: node.name === "" ? "" : `${prefix}${node.name}`,
-      inputs: node.inputs.map((input) => (input === undefined ? undefined : copies.get(input))),
-      outputs: node.outputs.map((output) =>
-        output === undefined ? undefined : graph.freshName(`${prefix}${output.name}`),
-      ),
-      attributes: node.attributes,
-    });
-    node.outputs.forEach((output, index) => {
-      const made = copy.outputs[index];
-      if (output === undefined || made === undefined) return;
-      made.type = output.stated;
-      made.inferred = output.inferred;
-      copies.set(output, made);
-    });
   }
+  const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });
+  for (const copy of inlined.names.keys()) copy.role = undefined;
   const outputs = new Map<string, Value>();
-  for (const output of guest.graph.outputs) {
-    const copy = copies.get(output);
-    if (copy !== undefined) outputs.set(output.name, copy);
-  }
+  guest.graph.outputs.forEach(({ name }, index) => {
+    const copy = inlined.outputs[index];
+    if (copy !== undefined) outputs.set(name, copy);
+  });
   return { outputs };
 }

@@ -46,11 +46,16 @@ export class Model {
     return this.header.opsets;
   }
 
+  /** A model with this graph in place of its own, and all the rest as it is here. */
+  withGraph(graph: Graph): Model {
+    const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
+    const model = new Model(graph, header);
+    model.functions = this.functions;
+    return model;
+  }
+
   /** An independent copy that shares every tensor: costs the graph, never the weights. */
   clone(): Model {
-    const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
-    const copy = new Model(copyGraph(this.graph), header);
-    copy.functions = this.functions;
-    return copy;
+    return this.withGraph(copyGraph(this.graph));
   }
 }

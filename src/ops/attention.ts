@@ -9,7 +9,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 import {
@@ -25,7 +25,8 @@ import {
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
-import { integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
+import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Heads and D share an axis. */
@@ -326,17 +327,17 @@ const Attention = defineOp<Settings>({
   infer,
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes,
   lower,
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const found = shapesAt(s, site);
     if (found instanceof Miss) return found;
-    const pairs = product([found.q.batch, s.heads, found.q.places, found.keys]);
+    const pairs = elementCount([found.q.batch, s.heads, found.q.places, found.keys]);
     return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
   },
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const attentionOperators: readonly Op[] = [Attention];

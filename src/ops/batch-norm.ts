@@ -9,6 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
+import { loweredFirst, primitive } from "./shared/misses.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
@@ -113,13 +114,13 @@ const BatchNormalization = defineOp<Settings>({
   },
   lower: (s, emit, inputs) => {
     if (s.training) return lowerTraining(s, emit, inputs);
-    return s.perElement ? lowerPerElement(s, emit, inputs) : new Miss("is primitive");
+    return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
   },
   gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
     const [x, scale, , mean, variance] = inputs;
     if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
       return [];
-    if (s.training) return new Miss("is lowered first");
+    if (s.training) return loweredFirst;
     if (s.perElement) return perElement;
     const dims = fixed(x);
     const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);

@@ -3,10 +3,10 @@
  * Add takes a stored vector as the bias of the layer before it, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
-import { addDims, type Dim, divideDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, multiplyDims } from "../tensor/dims.ts";
 import type { Op, Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { equalElements, floatProduct, floatQuotient, floatSum, isDimension } from "./shared/elements.ts";
+import { equalElements, floatProduct, floatQuotient, floatSum } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary } from "./shared/elementwise.ts";
 import { typeOf } from "./shared/rules.ts";
 

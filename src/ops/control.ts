@@ -21,16 +21,17 @@ import {
 } from "./define.ts";
 import { integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 /** What all of them say of everything but types. */
 const rest = {
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: new Miss("holds graphs"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("not yet: gradients through graphs in nodes"),
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
 const containers = true as const;

@@ -9,11 +9,12 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { integers } from "./shared/attributes.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { dimsAt, fixed, integersConstant, need, product, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { primitive, quantizedAlready } from "./shared/misses.ts";
+import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 function slice(
@@ -101,8 +102,6 @@ function coordinates(tap: number, kernel: readonly number[]): number[] {
   return position;
 }
 
-const quantizedAlready = new Miss("is quantized already");
-
 const Conv = defineOp<ConvSettings>({
   name: "Conv",
   read: readConv,
@@ -119,7 +118,7 @@ const Conv = defineOp<ConvSettings>({
     return role instanceof Miss ? role : { ...role, biasInput: 2 };
   },
   axes: convAxes,
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
     if (x === undefined || w === undefined || up === undefined) return [];
     const places = fixed(up)
@@ -168,7 +167,7 @@ const ConvInteger = defineOp<ConvSettings>({
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
   axes: quantizedAlready,
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("computes integers"),
   cost: convCost,
   quantize: quantizedAlready,
@@ -244,7 +243,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
       ],
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
   gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
     if (x === undefined || w === undefined || up === undefined) return [];
@@ -263,7 +262,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
   cost: (_, site) => {
     const [x, w] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (x instanceof Miss) return x;
-    return w instanceof Miss ? w : { macs: multiplyDims(product(x), product(w.slice(1))) };
+    return w instanceof Miss ? w : { macs: multiplyDims(elementCount(x), elementCount(w.slice(1))) };
   },
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });

@@ -6,6 +6,7 @@ import { Miss } from "../errors.ts";
 import { type AxisLink, alwaysChanges, defineOp, notYet, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
+import { primitive } from "./shared/misses.ts";
 import { need } from "./shared/rules.ts";
 
 interface Settings extends ConvSettings {
@@ -49,7 +50,7 @@ const DeformConv = defineOp<Settings>({
       ],
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: notYet("gradient of DeformConv"),
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),

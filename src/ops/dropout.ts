@@ -8,6 +8,7 @@ import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { defineOp, noParameters, type Op, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
+import { loweredFirst, noWeight } from "./shared/misses.ts";
 import { need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -49,7 +50,7 @@ const Dropout = defineOp<Settings>({
   },
   unchanged: (s) => (s.training === false || s.ratio === 0 ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (_, site) => {
     const rule = sameAxes(site);
     if (rule instanceof Miss || site.outputs < 2) return rule;
@@ -72,7 +73,7 @@ const Dropout = defineOp<Settings>({
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
     return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scalar(emit, type, scale)]), kept];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops numbers at random")),
 });

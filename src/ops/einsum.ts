@@ -16,8 +16,9 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { inTwo } from "./shared/products.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, integersConstant, need, noMacs, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {
@@ -290,24 +291,13 @@ const Det = defineOp<null>({
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
-  axes: (_, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis < dims.length - 2
-            ? { from: ["in0", axis], to: ["out0", axis] }
-            : { refuses: ["in0", axis], reason: "a determinant is that of a whole matrix" },
-      ),
-    };
-  },
-  lower: new Miss("is primitive"),
+  weight: noWeight,
+  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "a determinant is that of a whole matrix", site),
+  lower: primitive,
   // det(A) · A⁻ᵀ
   gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const einsumOperators: readonly Op[] = [Einsum, Det];

@@ -11,6 +11,7 @@ import { typeCodes } from "../tensor/type-codes.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./shared/rules.ts";
 
 /** Counted from the front; where the rank of the data is not known, as it stands. */
@@ -57,7 +58,7 @@ const Gather = defineOp<{ readonly axis: number }>({
       links: [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))],
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -86,7 +87,7 @@ const GatherElements = defineOp<{ readonly axis: number }>({
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
@@ -102,14 +103,14 @@ const GatherElements = defineOp<{ readonly axis: number }>({
     });
     return { links };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** Index tuples with the coordinates of the batch axes in front, which ScatterND has no word for. */
@@ -147,7 +148,7 @@ const GatherND = defineOp<Tuples>({
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: ({ batch, fixes }, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
@@ -161,14 +162,14 @@ const GatherND = defineOp<Tuples>({
     const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));
     return { links: [...data, ...places] };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: ({ batch }, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterND([zeros, wholeTuples(emit, indices, batch), up], { reduction: "add" })];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const gatherOperators: readonly Op[] = [Gather, GatherElements, GatherND];

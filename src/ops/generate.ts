@@ -7,10 +7,8 @@ import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
-
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 
 /** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
@@ -138,7 +136,7 @@ const OneHot = defineOp<Hot>({
     ];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 function floatType(value: Value): "float32" | "float64" {

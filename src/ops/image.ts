@@ -2,6 +2,7 @@
 import { Miss } from "../errors.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { text } from "./shared/attributes.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
 import { noMacs } from "./shared/rules.ts";
 
 const ImageDecoder = defineOp<{ readonly format: string }>({
@@ -10,9 +11,9 @@ const ImageDecoder = defineOp<{ readonly format: string }>({
   infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: new Miss("decodes a file"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("decodes a file"),
   cost: noMacs,
   quantize: new Miss("computes integers"),

@@ -5,6 +5,7 @@ import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
@@ -52,12 +53,12 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
       : undefined;
   },
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s) =>
     s.perm === undefined
       ? new Miss("the rank of its input is not known")
       : { links: s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })) },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, upstream: [up] }) => {
     if (up === undefined || s.perm === undefined) return [];
     const back = new Array<number>(s.perm.length);
@@ -104,7 +105,7 @@ const Concat = defineOp<{ readonly axis: number }>({
   },
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const links: AxisLink[] = [];
     let offset = 0;
@@ -125,7 +126,7 @@ const Concat = defineOp<{ readonly axis: number }>({
     }
     return { links };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs, upstream: [up] }) => {
     if (up === undefined) return [];
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
@@ -177,7 +178,7 @@ const Split = defineOp<{
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -206,7 +207,7 @@ const Split = defineOp<{
       },
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream }) => {
     if (x === undefined) return [];
     const sizes = s.sizes;
@@ -252,7 +253,7 @@ const Expand = defineOp<null>({
     return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
   },
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   // What is repeated can be repeated fewer times.
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
@@ -276,7 +277,7 @@ const Expand = defineOp<null>({
       },
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (_, { upstream: [up] }) => [up],
   cost: noMacs,
   quantize: () => ({ kind: "transparent" }),

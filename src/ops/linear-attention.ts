@@ -7,12 +7,12 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
-const float = new Miss("runs in float");
 const untried = new Miss("ONNX Runtime does not run it: what may be cut could not be tried");
 
 const LinearAttention = defineOp<{
@@ -49,9 +49,9 @@ const LinearAttention = defineOp<{
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: new Miss("heads share their axis with the numbers of each"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("no version of ONNX Runtime that Pith knows runs it"),
   // For each step and head, the state is written and read once; the delta rule reads it once more.
   cost: (s, site) => {
@@ -62,9 +62,9 @@ const LinearAttention = defineOp<{
     const state = size === undefined ? undefined : multiplyDims(size, v[2] as Dim);
     if (state === undefined) return new Miss("the size of its heads is not known");
     const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
-    return { macs: product([q[0] as Dim, q[1] as Dim, state, times]) };
+    return { macs: elementCount([q[0] as Dim, q[1] as Dim, state, times]) };
   },
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const CausalConvWithState = defineOp<{ readonly activation: string; readonly reach: Dim }>({
@@ -111,12 +111,12 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
         : emit.Slice([whole, bound(-before), bound(Number.MAX_SAFE_INTEGER), bound(2)]);
     return [y, last];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const dims = dimsAt(site, 0);
-    return dims instanceof Miss ? dims : { macs: multiplyDims(product(dims), s.reach) };
+    return dims instanceof Miss ? dims : { macs: multiplyDims(elementCount(dims), s.reach) };
   },
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const SwiGLU = defineOp<{ readonly alpha: number }>({
@@ -125,16 +125,16 @@ const SwiGLU = defineOp<{ readonly alpha: number }>({
   infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: untried,
   lower: (s, emit, [a, b]) => {
     if (a === undefined || b === undefined) return new Miss("an operand is missing");
     const steep = s.alpha === 1 ? a : emit.Mul([a, scalar(emit, typeOf(a), s.alpha)]);
     return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 export const linearAttentionOperators: readonly Op[] = [LinearAttention, CausalConvWithState, SwiGLU];

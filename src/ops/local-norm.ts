@@ -3,10 +3,10 @@
  * bias + alpha / size · Σ x² over the `size` channels around it.
  */
 import { Miss } from "../errors.ts";
-import type { AxisLink } from "./define.ts";
 import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { decimal, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, noMacs, sameAsInput, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
+import { integersConstant, noMacs, sameAsInput, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
 
 const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
   name: "LpNormalization",
@@ -19,27 +19,17 @@ const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>(
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    const reason = "LpNormalization normalizes over this axis";
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis === s.axis ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] },
-      ),
-    };
-  },
+  weight: noWeight,
+  axes: (s, site) => sameAxesBut((axis) => axis === s.axis, "LpNormalization normalizes over this axis", site),
   lower: (s, emit, [x]) => {
     if (x === undefined) return new Miss("an operand is missing");
     const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, integersConstant(emit, [s.axis])], { keepdims: 1 });
     const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
     return [emit.Div([x, emit.Where([emit.Equal([norm, zero]), one, norm])])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 const LRN = defineOp<{
@@ -58,19 +48,8 @@ const LRN = defineOp<{
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
-  axes: (_, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis === 1
-            ? { refuses: ["in0", 1], reason: "LRN divides by the channels around each" }
-            : { from: ["in0", axis], to: ["out0", axis] },
-      ),
-    };
-  },
+  weight: noWeight,
+  axes: (_, site) => sameAxesBut((axis) => axis === 1, "LRN divides by the channels around each", site),
   // The mean over a window of channels: those outside count as 0.
   lower: (s, emit, [x]) => {
     const rank = x?.type?.dims?.length;
@@ -88,9 +67,9 @@ const LRN = defineOp<{
     const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), number(s.alpha)]), number(s.bias)]);
     return [emit.Div([x, emit.Pow([square, number(s.beta)])])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const localNormOperators: readonly Op[] = [LpNormalization, LRN];

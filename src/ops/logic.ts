@@ -4,6 +4,7 @@ import type { DataType } from "../tensor/types.ts";
 import { defineOp, noParameters, type Op } from "./define.ts";
 import { elementType, integer, text } from "./shared/attributes.ts";
 import { binary, unary } from "./shared/elementwise.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
 import { need, noMacs, sameAxes } from "./shared/rules.ts";
 
 const flat = new Miss("is constant almost everywhere");
@@ -19,9 +20,9 @@ const BitCast = defineOp<{ readonly to: DataType }>({
   infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
   unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (_, site) => sameAxes(site),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("takes bits for other numbers"),
   cost: noMacs,
   quantize: new Miss("takes bits for other numbers"),

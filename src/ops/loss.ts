@@ -9,6 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { integer, text } from "./shared/attributes.ts";
+import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -55,7 +56,7 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
     },
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     // Without a mean or sum over them, samples and places are apart.
     axes: (s, site) => {
       const dims = dimsAt(site, 1);
@@ -75,9 +76,9 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       if (cost instanceof Miss) return cost;
       return logarithms === undefined ? [cost] : [cost, logarithms];
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
-    quantize: new Miss("runs in float"),
+    quantize: runsInFloat,
   });
 }
 

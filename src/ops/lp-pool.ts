@@ -4,14 +4,12 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, divideDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, integers } from "./shared/attributes.ts";
-import { integersConstant, multiplyDims, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { integersConstant, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 import { readWindow, spreadSettings, type Window, windowDims } from "./shared/window.ts";
-
-const noWeight = new Miss("has no weight");
-const float = new Miss("runs in float");
 
 /** Samples and channels pass through; places do not. */
 const channelAxes = (_: unknown, site: Site) => {
@@ -56,9 +54,9 @@ const LpPool = defineOp<LpSettings>({
     const sum = emit.Mul([mean, number(kernel.reduce((count, size) => count * size, 1))]);
     return [p === 1 ? sum : emit.Pow([sum, number(1 / p)])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const GlobalLpPool = defineOp<{ readonly p: number }>({
@@ -84,9 +82,9 @@ const GlobalLpPool = defineOp<{ readonly p: number }>({
     const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), number(s.p)]), places], { keepdims: 1 });
     return [emit.Pow([sum, number(1 / s.p)])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const MaxUnpool = defineOp<Window>({
@@ -111,14 +109,14 @@ const MaxUnpool = defineOp<Window>({
   parameters: noParameters,
   weight: noWeight,
   axes: new Miss("its indices count every element"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   // The gradient at the place where each number went.
   gradient: (_, { emit, inputs: [, indices], upstream: [up] }) => {
     if (indices === undefined || up === undefined) return [];
     return [emit.Gather([emit.Reshape([up, integersConstant(emit, [-1])]), indices], { axis: 0 })];
   },
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 interface BlockSettings extends Window {
@@ -176,9 +174,9 @@ const Col2Im = defineOp<BlockSettings>({
     });
     return [emit.Reshape([sum, integersConstant(emit, [-1, channels / count, ...image])])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 function blockSize(s: Window): number {

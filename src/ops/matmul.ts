@@ -7,7 +7,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims, sameDims } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -20,20 +20,9 @@ import {
   type WeightRole,
 } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
+import { primitive, quantizedAlready } from "./shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./shared/products.ts";
-import {
-  dimsAt,
-  fixed,
-  integersConstant,
-  multiplyDims,
-  need,
-  product,
-  reshapeTo,
-  scalar,
-  typeOf,
-} from "./shared/rules.ts";
-
-const primitive = new Miss("is primitive");
+import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 const matmulQuantize: Facet<(s: unknown, site: Site) => QuantizeRule | Miss> = (_, site) => {
   const weight = matmulWeight(site);
@@ -113,7 +102,7 @@ const MatMul = defineOp<null>({
     a === undefined || b === undefined || up === undefined ? [] : matmulGradient(emit, a, b, up, wanted),
   cost: (_, site) => {
     const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
   quantize: matmulQuantize,
 });
@@ -128,14 +117,14 @@ const MatMulInteger = defineOp<null>({
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: (_, site) => matmulWeight(site),
-  axes: new Miss("is quantized already"),
+  axes: quantizedAlready,
   lower: primitive,
   gradient: new Miss("computes integers"),
   cost: (_, site) => {
     const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
-  quantize: new Miss("is quantized already"),
+  quantize: quantizedAlready,
 });
 
 interface GemmSettings {
@@ -259,7 +248,7 @@ const Gemm = defineOp<GemmSettings>({
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (a instanceof Miss) return a;
     if (b instanceof Miss) return b;
-    return { macs: multiplyDims(product(a), b[s.transB ? 0 : 1] ?? 1) };
+    return { macs: multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1) };
   },
   quantize: (s, site) => {
     const weight = gemmWeight(s, site);

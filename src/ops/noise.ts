@@ -3,12 +3,11 @@
  */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import type { Op, Site } from "./define.ts";
 import { decimal, elementType, integer, integers } from "./shared/attributes.ts";
-import { need, noMacs } from "./shared/rules.ts";
+import { inert } from "./shared/inert.ts";
+import { need } from "./shared/rules.ts";
 
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 const drawn = new Miss("draws random numbers");
 const always = (): boolean => true;
 
@@ -20,36 +19,33 @@ interface Distribution {
   readonly seed: number | undefined;
 }
 
+/** Undefined: another one in each run. */
+function seedOf(site: Site): number | undefined {
+  return site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0);
+}
+
 function readDistribution(site: Site, names: readonly [string, string], byDefault: DataType | undefined): Distribution {
   const [first, second] = names;
   return {
     type: elementType(site, "dtype", byDefault),
     numbers: [decimal(site, first, 0), decimal(site, second, 1)],
-    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+    seed: seedOf(site),
   };
 }
 
 /** Of dimensions that an attribute gives. */
 function drawing(name: string, names: readonly [string, string]): Op {
-  return defineOp<Distribution & { readonly dims: readonly number[] }>({
+  return inert<Distribution & { readonly dims: readonly number[] }>(drawn, {
     name,
     random: always,
     read: (site) => ({ ...readDistribution(site, names, "float32"), dims: integers(site, "shape") ?? [] }),
     infer: (s) => [{ type: s.type ?? "float32", dims: s.dims }],
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
-    axes: drawn,
-    lower: primitive,
-    gradient: drawn,
-    cost: noMacs,
-    quantize: drawn,
   });
 }
 
 /** As many as the input has elements, whose numbers say nothing. */
 function drawingLike(name: string, names: readonly [string, string]): Op {
-  return defineOp<Distribution>({
+  return inert<Distribution>(drawn, {
     name,
     random: always,
     read: (site) => readDistribution(site, names, undefined),
@@ -57,37 +53,21 @@ function drawingLike(name: string, names: readonly [string, string]): Op {
       const { type, dims } = need(site, 0);
       return [{ type: s.type ?? type, dims }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
-    axes: drawn,
-    lower: primitive,
-    gradient: drawn,
-    cost: noMacs,
-    quantize: drawn,
   });
 }
 
 /** 1 with the probability that stands at the place, else 0. */
-const Bernoulli = defineOp<{ readonly type: DataType | undefined; readonly seed: number | undefined }>({
+const Bernoulli = inert<{ readonly type: DataType | undefined; readonly seed: number | undefined }>(drawn, {
   name: "Bernoulli",
   random: always,
   read: (site) => ({
     type: elementType(site, "dtype"),
-    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+    seed: seedOf(site),
   }),
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     return [{ type: s.type ?? type, dims }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
-  axes: drawn,
-  lower: primitive,
-  gradient: drawn,
-  cost: noMacs,
-  quantize: drawn,
 });
 
 interface Draws {
@@ -97,26 +77,18 @@ interface Draws {
 }
 
 /** Classes drawn by unnormalized log-probabilities, for each row. */
-const Multinomial = defineOp<Draws>({
+const Multinomial = inert<Draws>(drawn, {
   name: "Multinomial",
   random: always,
   read: (site) => ({
     type: elementType(site, "dtype", "int32") ?? "int32",
     count: integer(site, "sample_size", 1),
-    seed: site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0),
+    seed: seedOf(site),
   }),
   infer: (s, site) => {
     const { dims } = need(site, 0);
     return [{ type: s.type, dims: [dims?.[0] ?? site.open(0, 0), s.count] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
-  axes: drawn,
-  lower: primitive,
-  gradient: drawn,
-  cost: noMacs,
-  quantize: drawn,
 });
 
 export const noiseOperators: readonly Op[] = [

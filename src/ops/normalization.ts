@@ -25,15 +25,30 @@ import {
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar, typeOf, widened } from "./shared/rules.ts";
+import { loweredFirst, runsInFloat } from "./shared/misses.ts";
+import {
+  dimsAt,
+  integersConstant,
+  need,
+  noMacs,
+  sameAsInput,
+  sameAxesBut,
+  scalar,
+  typeOf,
+  widened,
+} from "./shared/rules.ts";
 
 const noWeight = new Miss("scales and shifts; it has no matrix");
-const loweredFirst = new Miss("is lowered first");
-const float = new Miss("runs in float");
 
 /** Scale and bias, where stored. */
 const scaleAndBias = (_: unknown, site: Site): readonly number[] =>
   [1, 2].filter((input) => site.inputs[input]?.stored === true);
+
+/** Scale and bias go with the channels. */
+const perChannel: readonly AxisLink[] = [
+  { from: ["in1", 0], to: ["out0", 1] },
+  { from: ["in2", 0], to: ["out0", 1] },
+];
 
 /** Types of fewer bits than float32 are computed in `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
@@ -120,7 +135,7 @@ const LayerNormalization = defineOp<LayerSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const RMSNormalization = defineOp<LayerSettings>({
@@ -143,7 +158,7 @@ const RMSNormalization = defineOp<LayerSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 /** A vector of channels as it broadcasts against N × C × places. */
@@ -159,15 +174,8 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   parameters: scaleAndBias,
   weight: noWeight,
   axes: (_, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    const links = dims.map(
-      (_, axis): AxisLink =>
-        axis < 2
-          ? { from: ["in0", axis], to: ["out0", axis] }
-          : { refuses: ["in0", axis], reason: "InstanceNormalization normalizes over this axis" },
-    );
-    return { links: [...links, { from: ["in1", 0], to: ["out0", 1] }, { from: ["in2", 0], to: ["out0", 1] }] };
+    const rule = sameAxesBut((axis) => axis >= 2, "InstanceNormalization normalizes over this axis", site);
+    return rule instanceof Miss ? rule : { links: [...rule.links, ...perChannel] };
   },
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x?.type?.dims?.length;
@@ -178,7 +186,7 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 interface GroupSettings {
@@ -203,19 +211,12 @@ const GroupNormalization = defineOp<GroupSettings>({
   weight: noWeight,
   // A group without one of its channels has another mean; a group of one channel may go as a whole.
   axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    const alone = dims[1] === s.groups;
-    const reason = "GroupNormalization normalizes over this axis";
-    const links = dims.map(
-      (_, axis): AxisLink =>
-        axis === 0 || (axis === 1 && alone)
-          ? { from: ["in0", axis], to: ["out0", axis] }
-          : { refuses: ["in0", axis], reason },
-    );
-    if (!alone) return { links };
+    const alone = site.inputs[0]?.dims?.[1] === s.groups;
+    const kept = alone ? 2 : 1;
+    const rule = sameAxesBut((axis) => axis >= kept, "GroupNormalization normalizes over this axis", site);
+    if (rule instanceof Miss || !alone) return rule;
     return {
-      links: [...links, { from: ["in1", 0], to: ["out0", 1] }, { from: ["in2", 0], to: ["out0", 1] }],
+      links: [...rule.links, ...perChannel],
       resize: (cut) => {
         const left = cut.dims("in0")[1];
         return typeof left === "number" ? { attributes: { num_groups: { kind: "int", value: left } } } : {};
@@ -236,7 +237,7 @@ const GroupNormalization = defineOp<GroupSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>({
@@ -253,17 +254,8 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    const reason = "MeanVarianceNormalization normalizes over this axis";
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          s.axes.includes(axis) ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] },
-      ),
-    };
-  },
+  axes: (s, site) =>
+    sameAxesBut((axis) => s.axes.includes(axis), "MeanVarianceNormalization normalizes over this axis", site),
   lower: (s, emit, [x]) => {
     if (x === undefined) return new Miss("an operand is missing");
     const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, s.axes)], { keepdims: 1 });
@@ -273,7 +265,7 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 export const normalizationOperators: readonly Op[] = [

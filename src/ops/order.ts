@@ -7,6 +7,7 @@ import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, filled, fixed, need, noMacs, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -33,7 +34,7 @@ function position(name: "ArgMax" | "ArgMin"): Op {
     },
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (s, site) => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;
@@ -44,7 +45,7 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       });
       return { links };
     },
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: new Miss("tells positions"),
     cost: noMacs,
     quantize: new Miss("tells positions"),
@@ -79,7 +80,7 @@ const TopK = defineOp<Choice>({
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -93,7 +94,7 @@ const TopK = defineOp<Choice>({
     });
     return { links };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   // The values that were picked are single elements of x.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
@@ -103,7 +104,7 @@ const TopK = defineOp<Choice>({
     return [emit.ScatterElements([zeros, positions, up], { axis: wrapAxis(s.axis, dims.length), reduction: "add" })];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin"), TopK];

@@ -4,7 +4,7 @@
  */
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -15,10 +15,9 @@ import {
   type Operand,
 } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, filled, fixed, need, noMacs, product, reshapeTo, typeOf } from "./shared/rules.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { dimsAt, filled, fixed, need, noMacs, reshapeTo, typeOf } from "./shared/rules.ts";
 
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 const byData = new Miss("its size depends on the data");
 
 /** Positions of what is not 0 in a vector, where that is known. */
@@ -133,7 +132,8 @@ const Unique = defineOp<Distinct>({
     const { type, dims } = need(site, 0);
     const along = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
     const count = site.open(0, along);
-    const whole: Dim | undefined = dims === undefined ? undefined : axis === undefined ? product(dims) : dims[along];
+    const whole: Dim | undefined =
+      dims === undefined ? undefined : axis === undefined ? elementCount(dims) : dims[along];
     const values = axis === undefined ? [count] : dims?.map((dim, own) => (own === along ? count : dim));
     const found: readonly Inferred[] = [
       { type, dims: values },
@@ -150,7 +150,7 @@ const Unique = defineOp<Distinct>({
   lower: primitive,
   gradient: new Miss("jumps where two elements become equal"),
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const pickOperators: readonly Op[] = [NonZero, Compress, Unique];

@@ -9,6 +9,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -55,9 +56,9 @@ const MaxPool = defineOp<Window>({
   },
   unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes(s, site)),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -87,9 +88,9 @@ const AveragePool = defineOp<AverageSettings>({
   infer: pooled,
   unchanged: (s) => (single(s) ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: channelAxes,
-  lower: new Miss("is primitive"),
+  lower: primitive,
   // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
   gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
@@ -130,9 +131,9 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       return places?.every((size) => size === 1) ? 0 : undefined;
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: channelAxes,
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: (_, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
       if (x === undefined || y === undefined || up === undefined) return [];
       const dims = fixed(x);
@@ -146,7 +147,7 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       return [emit.Mul([emit.Div([up, count]), reached])];
     },
     cost: noMacs,
-    quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0] }) : new Miss("runs in float"),
+    quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0] }) : runsInFloat,
   });
 }
 

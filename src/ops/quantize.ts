@@ -20,6 +20,7 @@ import {
   type Site,
 } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
+import { noWeight, primitive, quantizedAlready } from "./shared/misses.ts";
 import { need, noMacs } from "./shared/rules.ts";
 
 interface Settings {
@@ -28,9 +29,6 @@ interface Settings {
   /** What comes out, where an attribute says so. */
   readonly type: DataType | undefined;
 }
-
-const primitive = new Miss("is primitive");
-const already = new Miss("is quantized already");
 
 /** One scale for all, as a scalar or a vector of one, has no axis. */
 function read(site: Site): Settings | Miss {
@@ -63,12 +61,12 @@ const QuantizeLinear = defineOp<Settings>({
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes,
   lower: primitive,
   gradient: new Miss("rounds to integers; train with arithmetic fake quantization"),
   cost: noMacs,
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 const DequantizeLinear = defineOp<Settings>({
@@ -77,12 +75,12 @@ const DequantizeLinear = defineOp<Settings>({
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes,
   lower: primitive,
   gradient: new Miss("starts from integers"),
   cost: noMacs,
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 /** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
@@ -96,12 +94,12 @@ const DynamicQuantizeLinear = defineOp<null>({
   ],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: new Miss("its scale depends on every element"),
   lower: primitive,
   gradient: new Miss("rounds to integers"),
   cost: noMacs,
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 export const quantizeOperators: readonly Op[] = [QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear];

@@ -7,15 +7,14 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { codeType, decoded, encoded, single } from "./shared/codes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
+import { quantizedAlready } from "./shared/misses.ts";
 import { matmulDims, matmulWeight, picked } from "./shared/products.ts";
-import { multiplyDims, product } from "./shared/rules.ts";
 
-const already = new Miss("is quantized already");
 const integers = new Miss("computes integers");
 
 interface QuantizedConv extends ConvSettings {
@@ -65,7 +64,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
         ...(bias === undefined ? {} : { bias: 8 }),
       };
     },
-    axes: already,
+    axes: quantizedAlready,
     lower: (s, emit, [x, xScale, xZero, w, wScale, wZero, yScale, yZero, bias]) => {
       const { kernel, strides, dilations, pads, group, autoPad, last } = s;
       const rank = kernel.length + 2;
@@ -86,7 +85,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
     },
     gradient: integers,
     cost: (s, site) => convCost(s, plainConv(site, s.last)),
-    quantize: already,
+    quantize: quantizedAlready,
   });
 }
 
@@ -109,7 +108,7 @@ const QLinearMatMul = defineOp<null>({
     if (role instanceof Miss) return role;
     return { ...role, input: role.input * 3, data: role.data * 3, fused: "QuantizeLinear" };
   },
-  axes: already,
+  axes: quantizedAlready,
   lower: (_, emit, [a, aScale, aZero, b, bScale, bZero, yScale, yZero]) => {
     const [rows, columns] = [a?.type?.dims?.length, b?.type?.dims?.length];
     if (rows === undefined || columns === undefined) return new Miss("the rank of an operand is not known");
@@ -120,9 +119,9 @@ const QLinearMatMul = defineOp<null>({
   gradient: integers,
   cost: (_, site) => {
     const found = matmulDims(picked(site, operands));
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 export const quantizedProductOperators: readonly Op[] = [

@@ -9,6 +9,7 @@ import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../ten
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   fixed,
@@ -18,12 +19,10 @@ import {
   noMacs,
   reshapeTo,
   sameAsInput,
+  sameAxesBut,
   scalar,
   typeOf,
 } from "./shared/rules.ts";
-
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 
 interface Repeats {
   /** How often each axis is repeated; undefined where that is computed at run time. */
@@ -200,7 +199,7 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
   gradient: ({ time, batch }, { emit, inputs: [, lengths], upstream: [up] }) =>
     up === undefined ? [] : [emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch })],
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
@@ -211,23 +210,12 @@ const Trilu = defineOp<{ readonly upper: boolean }>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: (_, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis < dims.length - 2
-            ? { from: ["in0", axis], to: ["out0", axis] }
-            : { refuses: ["in0", axis], reason: "Trilu keeps a triangle of this axis" },
-      ),
-    };
-  },
+  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "Trilu keeps a triangle of this axis", site),
   lower: primitive,
   gradient: (s, { emit, inputs: [, diagonal], upstream: [up] }) =>
     up === undefined ? [] : [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 interface Frame {
@@ -284,9 +272,9 @@ const CenterCropPad = defineOp<Frame>({
     }
     return [emit.Pad([x, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const rearrangeOperators: readonly Op[] = [

@@ -14,7 +14,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim } from "../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -26,7 +26,8 @@ import {
 } from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, multiplyDims, need, product, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst } from "./shared/misses.ts";
+import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -304,7 +305,7 @@ function recurrent(kind: Kind): Op {
     weight: (_, site) => weights(site),
     axes: (s, site) => ({ links: links(s, site) }),
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: (_, site) => {
       const [x, r] = [dimsAt(site, 0), dimsAt(site, 2)];
       const w = dimsAt(site, 1);
@@ -312,7 +313,7 @@ function recurrent(kind: Kind): Op {
       if (w instanceof Miss) return w;
       if (r instanceof Miss) return r;
       const rows = multiplyDims(x[0] as Dim, x[1] as Dim);
-      const matrices = [product(w), product(r)] as const;
+      const matrices = [elementCount(w), elementCount(r)] as const;
       return { macs: addDims(multiplyDims(rows, matrices[0]), multiplyDims(rows, matrices[1])) };
     },
     quantize: new Miss("runs in float; its weights alone may be stored as integers"),

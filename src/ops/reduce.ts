@@ -12,6 +12,7 @@ import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts"
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   fixed,
@@ -126,12 +127,12 @@ function reduction(row: Row): Op {
       return single ? ifSameDims(site, outDims(s, dims)) : undefined;
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (s, site) => {
       const dims = dimsAt(site, 0);
       return dims instanceof Miss ? dims : links(s, dims, row);
     },
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient:
       derivative instanceof Miss
         ? derivative
@@ -150,7 +151,7 @@ function reduction(row: Row): Op {
             return [gone.size === 0 ? part : emit.Expand([part, integersConstant(emit, dims)])];
           },
     cost: noMacs,
-    quantize: new Miss("runs in float"),
+    quantize: runsInFloat,
   });
 }
 

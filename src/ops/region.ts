@@ -6,14 +6,11 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, notYet, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, typeOf } from "./shared/rules.ts";
-
-const noWeight = new Miss("has no weight");
-const float = new Miss("runs in float");
-const primitive = new Miss("is primitive");
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
 
 /** Boxes are samples of the output, channels stay channels. */
 const boxLinks: readonly AxisLink[] = [
@@ -52,7 +49,7 @@ const RoiAlign = defineOp<{
   lower: primitive,
   gradient: notYet("gradient of RoiAlign"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale: number }>({
@@ -71,7 +68,7 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
   lower: primitive,
   gradient: notYet("gradient of MaxRoiPool"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const GridSample = defineOp<{ readonly mode: string; readonly padding: string; readonly corners: boolean }>({
@@ -103,7 +100,7 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
   lower: primitive,
   gradient: notYet("gradient of GridSample"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 /** The coordinates, from -1 to 1, of the places along an axis: of the first and last corner, or of the middles. */
@@ -150,15 +147,15 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     const grid = emit.MatMul([base, emit.Transpose([theta], { perm: [0, 2, 1] })]);
     return [emit.Reshape([grid, integersConstant(emit, [0, ...places, places.length])])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
     return s.sizes === undefined
       ? new Miss("its size is not known")
-      : { macs: multiplyDims(product(dims), product(s.sizes.slice(2))) };
+      : { macs: multiplyDims(elementCount(dims), elementCount(s.sizes.slice(2))) };
   },
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 /** Triples of picture, class and box, as many as are left. */
@@ -173,7 +170,7 @@ const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
   lower: primitive,
   gradient: new Miss("picks places"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 export const regionOperators: readonly Op[] = [RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression];

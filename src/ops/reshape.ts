@@ -20,7 +20,8 @@ import {
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, fixed, ifSameDims, need, noMacs, product, reshapeTo, shapeChange } from "./shared/rules.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
+import { dimsAt, fixed, ifSameDims, need, noMacs, reshapeTo, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -100,8 +101,8 @@ function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonl
   const open = resolved.indexOf(-1);
   if (open < 0) return resolved.every((dim) => dim !== undefined) ? (resolved as readonly Dim[]) : undefined;
   if (dims === undefined || resolved.some((dim) => dim === undefined)) return undefined;
-  const others = product((resolved as Dim[]).filter((_, axis) => axis !== open));
-  const whole = product(dims);
+  const others = elementCount((resolved as Dim[]).filter((_, axis) => axis !== open));
+  const whole = elementCount(dims);
   const rest = divideDims(whole, others) ?? shared(whole, others);
   if (rest === undefined)
     return new Miss(`${JSON.stringify(whole)} elements cannot be divided by ${JSON.stringify(others)}`);
@@ -139,7 +140,7 @@ const Reshape = defineOp<ReshapeSettings>({
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -168,7 +169,7 @@ const Reshape = defineOp<ReshapeSettings>({
       },
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
     x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
   cost: noMacs,
@@ -200,7 +201,7 @@ function relabel(
       return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site): AxisRule | Miss => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;
@@ -210,7 +211,7 @@ function relabel(
       if (links instanceof Miss) return links;
       return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
     },
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
       x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
     cost: noMacs,
@@ -234,7 +235,7 @@ export const reshapeOperators: readonly Op[] = [
     (dims, site) => {
       const axis = integer(site, "axis", 1);
       const at = axis < 0 ? axis + dims.length : axis;
-      return [product(dims.slice(0, at)), product(dims.slice(at))];
+      return [elementCount(dims.slice(0, at)), elementCount(dims.slice(at))];
     },
   ),
   relabel(

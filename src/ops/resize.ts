@@ -11,7 +11,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { type Dim, divideDims, fixedDims, sameDims, symbol } from "../tensor/dims.ts";
+import { type Dim, divideDims, fixedDims, floorDims, multiplyDims, sameDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import {
@@ -22,17 +22,8 @@ import {
   nearestPlace,
   weightsAt,
 } from "./shared/interpolation.ts";
-import {
-  dimsAt,
-  floorDivide,
-  multiplyDims,
-  need,
-  noMacs,
-  reshapeTo,
-  scalar,
-  shapeChange,
-  typeOf,
-} from "./shared/rules.ts";
+import { loweredFirst, noWeight } from "./shared/misses.ts";
+import { dimsAt, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
@@ -89,9 +80,9 @@ function scaled(dim: Dim, scale: number): Dim {
   if (typeof dim === "number") return Math.trunc(fround(fround(scale) * dim));
   for (const denominator of [1, 2, 4, 8, 16, 3]) {
     const numerator = scale * denominator;
-    if (Number.isInteger(numerator)) return floorDivide(multiplyDims(dim, numerator), denominator);
+    if (Number.isInteger(numerator)) return floorDims(multiplyDims(dim, numerator), denominator);
     const inverse = 1 / scale;
-    if (fround(1 / inverse) === fround(scale) && Number.isInteger(inverse)) return floorDivide(dim, inverse);
+    if (fround(1 / inverse) === fround(scale) && Number.isInteger(inverse)) return floorDims(dim, inverse);
   }
   return symbol(`floor((${dim.text})*${scale})`);
 }
@@ -246,13 +237,13 @@ function resize(name: "Resize" | "Upsample"): Op {
       return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes,
     lower: (s, emit, [x]) => {
       const found = scaledDims(s, x?.type?.dims ?? []);
       return found instanceof Miss ? found : lower(s, emit, x, found);
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });

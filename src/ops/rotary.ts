@@ -6,6 +6,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
+import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
 import { integersConstant, need, noMacs } from "./shared/rules.ts";
 
 interface RotarySettings {
@@ -35,7 +36,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
   infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   // Heads go as a whole: the numbers of one are turned in pairs.
   axes: (s, site) => {
     const dims = need(site, 0).dims ?? [];
@@ -102,9 +103,9 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     const back = emit.Transpose([whole], { perm: [0, 2, 1, 3] });
     return [emit.Reshape([back, integersConstant(emit, [0, 0, last])])];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const rotaryOperators: readonly Op[] = [RotaryEmbedding];

@@ -13,6 +13,7 @@ import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, noParameters, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -94,7 +95,7 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site) => {
       const dims = dimsAt(site, 0);
       const [axis] = constantIntegers(site.inputs[1]) ?? [];
@@ -110,10 +111,10 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
         ),
       };
     },
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: name === "CumProd" ? productGradient : sumGradient,
     cost: noMacs,
-    quantize: new Miss("runs in float"),
+    quantize: runsInFloat,
   });
 }
 

@@ -24,6 +24,7 @@ import {
 } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -149,9 +150,9 @@ function scatter(name: Name): Op {
     infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (s, site) => links(name, s, site),
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], outputs: [y], upstream: [up], wanted }) => {
       if (x === undefined || indices === undefined || updates === undefined || y === undefined || up === undefined)
         return [];
@@ -168,7 +169,7 @@ function scatter(name: Name): Op {
       return [wanted(0) ? dX : undefined, undefined, wanted(2) ? dU : undefined];
     },
     cost: noMacs,
-    quantize: new Miss("runs in float"),
+    quantize: runsInFloat,
   });
 }
 
@@ -179,12 +180,12 @@ const Scatter = defineOp<Settings>({
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => links("ScatterElements", s, site),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
@@ -194,7 +195,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -210,7 +211,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     });
     return { links: found };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], upstream: [up] }) => {
     if (cache === undefined || updates === undefined || up === undefined) return [];
     const dims = fixed(updates);
@@ -230,7 +231,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     return [without, emit.GatherElements([up, places], { axis: along })];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const scatterOperators: readonly Op[] = [

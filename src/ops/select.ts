@@ -6,6 +6,7 @@ import type { Dim } from "../tensor/dims.ts";
 import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   broadcast,
   broadcastAxes,
@@ -36,9 +37,9 @@ const Where = defineOp<null>({
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (_, site) => broadcastAxes(site),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (_, { emit, inputs: [condition], upstream: [up], wanted }) => {
     if (condition === undefined || up === undefined) return [];
     const zero = scalar(emit, typeOf(up), 0);
@@ -49,7 +50,7 @@ const Where = defineOp<null>({
     ];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */
@@ -79,9 +80,9 @@ const Clip = defineOp<Bounds>({
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (_, site) => sameAxes(site),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (s, { emit, inputs: [x, low, high], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
     const number = (value: number | undefined): Value | undefined =>

@@ -16,6 +16,7 @@ import {
 } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { noMacs } from "./shared/rules.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
@@ -24,12 +25,12 @@ type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 const rest = {
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: new Miss("moves tensors in and out of a sequence"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("not yet: gradients through sequences"),
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
 interface Row<S> {

@@ -8,12 +8,10 @@ import type { DataType, Dense } from "../tensor/types.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
 import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
-import { dimsAt, need, noMacs, product, sameAxes } from "./shared/rules.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { dimsAt, need, noMacs, sameAxes } from "./shared/rules.ts";
 
-const none = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 const constant = new Miss("does not depend on its input's elements");
-const float = new Miss("runs in float");
 
 /** Since opset 15 a range of axes may be asked for. */
 const Shape = defineOp<{ readonly start: number; readonly end: number }>({
@@ -27,12 +25,12 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: none,
+  weight: noWeight,
   axes: new Miss("reports dimensions"),
   lower: primitive,
   gradient: constant,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const Size = defineOp<null>({
@@ -41,17 +39,17 @@ const Size = defineOp<null>({
   infer: (_, site) => {
     const dims = dimsAt(site, 0);
     return [
-      dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [product(dims)] },
+      dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [elementCount(dims)] },
     ];
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: none,
+  weight: noWeight,
   axes: new Miss("reports dimensions"),
   lower: primitive,
   gradient: constant,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 /** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
@@ -110,12 +108,12 @@ const Constant = defineOp<Inferred>({
   infer: (facts) => [facts],
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: none,
+  weight: noWeight,
   axes: new Miss("is a constant"),
   lower: primitive,
   gradient: new Miss("is a constant"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
@@ -140,12 +138,12 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: none,
+  weight: noWeight,
   axes: new Miss("is a constant"),
   lower: primitive,
   gradient: constant,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 function cast(
@@ -178,7 +176,7 @@ function cast(
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     parameters: noParameters,
-    weight: none,
+    weight: noWeight,
     axes: (_, site) => sameAxes(site),
     gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
@@ -186,7 +184,7 @@ function cast(
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
     cost: noMacs,
-    quantize: float,
+    quantize: runsInFloat,
     ...more,
   });
 }

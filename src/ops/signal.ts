@@ -8,14 +8,11 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
+import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, floorDivide, integersConstant, multiplyDims, need, noMacs, typeOf } from "./shared/rules.ts";
-
-const noWeight = new Miss("has no weight");
-const float = new Miss("runs in float");
-const loweredFirst = new Miss("is lowered first");
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { integersConstant, need, noMacs, sameAxesBut, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -55,18 +52,8 @@ const DFT = defineOp<DftSettings>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: (s, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis === s.axis || axis === dims.length - 1
-            ? { refuses: ["in0", axis], reason: "every frequency sees the whole axis" }
-            : { from: ["in0", axis], to: ["out0", axis] },
-      ),
-    };
-  },
+  axes: (s, site) =>
+    sameAxesBut((axis, rank) => axis === s.axis || axis === rank - 1, "every frequency sees the whole axis", site),
   lower: (s, emit, [x]) => {
     const dims = x?.type?.dims;
     const [size, width] = [dims?.[s.axis], dims?.at(-1)];
@@ -98,7 +85,7 @@ const DFT = defineOp<DftSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 /** Beyond this many pairs of place and frequency a matrix is no primitive form any more. */
@@ -109,7 +96,7 @@ const parts = (s: DftSettings): number => (s.inverse && s.oneSided ? 1 : 2);
 
 function transformed(s: DftSettings, size: Dim): Dim {
   const length = s.length ?? full(s, size);
-  return s.oneSided && !s.inverse ? addDims(floorDivide(length, 2), 1) : length;
+  return s.oneSided && !s.inverse ? addDims(floorDims(length, 2), 1) : length;
 }
 
 /** Rows: places, real (and imaginary) part; columns: frequencies, real and imaginary part. */
@@ -147,7 +134,7 @@ const STFT = defineOp<StftSettings>({
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     if (dims === undefined) return [{ type, dims }];
-    const frames = addDims(floorDivide(addDims(dims[1] as Dim, -s.length), s.step), 1);
+    const frames = addDims(floorDims(addDims(dims[1] as Dim, -s.length), s.step), 1);
     return [{ type, dims: [dims[0] as Dim, frames, frequencies(s), 2] }];
   },
   unchanged: alwaysChanges,
@@ -179,7 +166,7 @@ const STFT = defineOp<StftSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const frequencies = (s: StftSettings): number => (s.oneSided ? Math.floor(s.length / 2) + 1 : s.length);
@@ -199,16 +186,16 @@ const MelWeightMatrix = defineOp<null>({
     const type = elementType(site, "output_datatype", "float32");
     if (type === undefined) return new Miss("its type is not known");
     if (bins === undefined || length === undefined) return [{ type, dims: [site.open(0, 0), site.open(0, 1)] }];
-    return [{ type, dims: [addDims(floorDivide(length, 2), 1), bins] }];
+    return [{ type, dims: [addDims(floorDims(length, 2), 1), bins] }];
   },
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
   axes: new Miss("is made from numbers"),
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: new Miss("depends on no tensor that could be trained"),
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow"): Op {
@@ -224,10 +211,10 @@ function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow")
     parameters: noParameters,
     weight: noWeight,
     axes: new Miss("is made from a number"),
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: new Miss("depends on no tensor that could be trained"),
     cost: noMacs,
-    quantize: float,
+    quantize: runsInFloat,
   });
 }
 

@@ -10,6 +10,7 @@ import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol
 import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Range {
@@ -134,7 +135,7 @@ const Slice = defineOp<readonly Range[]>({
     return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
   },
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (ranges, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -176,7 +177,7 @@ const Slice = defineOp<readonly Range[]>({
       },
     };
   },
-  lower: new Miss("is primitive"),
+  lower: primitive,
   gradient: (ranges, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -274,7 +275,7 @@ const Pad = defineOp<PadSettings>({
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   parameters: noParameters,
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -310,7 +311,7 @@ const Pad = defineOp<PadSettings>({
   },
   // Padding by what is there picks elements along each axis.
   lower: (s, emit, [x]) => {
-    if (s.mode === "constant") return new Miss("is primitive");
+    if (s.mode === "constant") return primitive;
     if (s.open.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
@@ -324,7 +325,7 @@ const Pad = defineOp<PadSettings>({
   },
   gradient: (s, { emit, inputs: [x, , filler], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
-    if (s.mode !== "constant") return new Miss("is lowered first");
+    if (s.mode !== "constant") return loweredFirst;
     if (s.open.length > 0) return padsAtRunTime;
     // What was put on is taken off, and what was taken off comes back as zeros.
     const back = integersConstant(
@@ -342,7 +343,7 @@ const Pad = defineOp<PadSettings>({
     ];
   },
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const sliceOperators: readonly Op[] = [Slice, Pad];

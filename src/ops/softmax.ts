@@ -10,6 +10,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
+import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts";
 
 interface Settings {
@@ -25,7 +26,6 @@ interface Row {
   readonly quantized: boolean;
 }
 
-const primitive = new Miss("is primitive");
 const noRank = new Miss("the rank of its input is not known");
 
 function read(site: Site): Settings {
@@ -47,7 +47,7 @@ function softmax({ name, rule, quantized }: Row): Op {
     infer: (_, site) => sameAsInput(site),
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: ({ axes }, site) => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss || axes === undefined) return noRank;
@@ -80,7 +80,7 @@ function softmax({ name, rule, quantized }: Row): Op {
             return [rule(emit, y, up, (value) => emit.ReduceSum([value, over], { keepdims: 1 }))];
           },
     cost: noMacs,
-    quantize: quantized ? () => ({ kind: "activation", inputs: [0] }) : new Miss("runs in float"),
+    quantize: quantized ? () => ({ kind: "activation", inputs: [0] }) : runsInFloat,
   });
 }
 

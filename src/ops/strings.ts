@@ -1,15 +1,15 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
 import { integer, integers, text } from "./shared/attributes.ts";
-import { broadcast, dimsAt, need, noMacs } from "./shared/rules.ts";
+import { inert } from "./shared/inert.ts";
+import { noWeight, primitive } from "./shared/misses.ts";
+import { broadcast, dimsAt, need, noMacs, sameAxesBut } from "./shared/rules.ts";
 
-const noWeight = new Miss("has no weight");
-const primitive = new Miss("is primitive");
 const texts = new Miss("works on texts");
 
-const StringConcat = defineOp<null>({
+const StringConcat = inert<null>(texts, {
   name: "StringConcat",
   read: () => null,
   infer: (_, site) => {
@@ -18,14 +18,6 @@ const StringConcat = defineOp<null>({
     const dims = broadcast(a, b);
     return dims instanceof Miss ? dims : [{ type: "string", dims }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
-  axes: texts,
-  lower: primitive,
-  gradient: texts,
-  cost: noMacs,
-  quantize: texts,
 });
 
 /** The strings of an attribute. */
@@ -42,7 +34,7 @@ interface Normalization {
 }
 
 /** Changes case, and removes words: how many are left, the words decide. */
-const StringNormalizer = defineOp<Normalization>({
+const StringNormalizer = inert<Normalization>(texts, {
   name: "StringNormalizer",
   read: (site) => ({
     stopWords: words(site.attribute("stopwords")),
@@ -57,17 +49,10 @@ const StringNormalizer = defineOp<Normalization>({
     return [{ type, dims: dims.map((dim, axis) => (axis === last ? site.open(0, axis) : dim)) }];
   },
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
-  axes: texts,
-  lower: primitive,
-  gradient: texts,
-  cost: noMacs,
-  quantize: texts,
 });
 
 /** The parts of each text along a new axis, filled up with empty ones, and how many there are of each. */
-const StringSplit = defineOp<{ readonly delimiter: string; readonly most: number | undefined }>({
+const StringSplit = inert<{ readonly delimiter: string; readonly most: number | undefined }>(texts, {
   name: "StringSplit",
   read: (site) => ({
     delimiter: text(site, "delimiter", ""),
@@ -80,28 +65,12 @@ const StringSplit = defineOp<{ readonly delimiter: string; readonly most: number
       { type: "int64", dims },
     ];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
-  axes: texts,
-  lower: primitive,
-  gradient: texts,
-  cost: noMacs,
-  quantize: texts,
 });
 
-const RegexFullMatch = defineOp<{ readonly pattern: string }>({
+const RegexFullMatch = inert<{ readonly pattern: string }>(texts, {
   name: "RegexFullMatch",
   read: (site) => ({ pattern: text(site, "pattern", "") }),
   infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
-  axes: texts,
-  lower: primitive,
-  gradient: texts,
-  cost: noMacs,
-  quantize: texts,
 });
 
 interface Counting {
@@ -141,18 +110,7 @@ const TfIdfVectorizer = defineOp<Counting>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: (_, site) => {
-    const dims = dimsAt(site, 0);
-    if (dims instanceof Miss) return dims;
-    return {
-      links: dims.map(
-        (_, axis): AxisLink =>
-          axis < dims.length - 1
-            ? { from: ["in0", axis], to: ["out0", axis] }
-            : { refuses: ["in0", axis], reason: "TfIdfVectorizer counts runs along this axis" },
-      ),
-    };
-  },
+  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 1, "TfIdfVectorizer counts runs along this axis", site),
   lower: primitive,
   gradient: new Miss("counts"),
   cost: noMacs,

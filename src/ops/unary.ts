@@ -5,14 +5,14 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { multiplyDims } from "../tensor/dims.ts";
+import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
-import { isDimension, roundedShare } from "./shared/elements.ts";
+import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
+import { loweredFirst } from "./shared/misses.ts";
 
 const flat = new Miss("is constant almost everywhere");
-const lowered = new Miss("is lowered first");
 const transparent = () => ({ kind: "transparent" }) as const;
 
 export const unaryOperators: readonly Op[] = [
@@ -156,7 +156,7 @@ export const unaryOperators: readonly Op[] = [
     // max(x, 0) + min(0, α(e^(x/α) - 1)) is Elu at another scale.
     lower: ({ emit, x, s, number }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, number(s.alpha)])]), number(s.alpha)]),
-    derivative: lowered,
+    derivative: loweredFirst,
   }),
   unary<{ readonly alpha: number }>({
     name: "Swish",
@@ -178,7 +178,7 @@ export const unaryOperators: readonly Op[] = [
       const shift = (by: number): Value => emit.Add([x, number(by)]);
       return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), number(0)])]);
     },
-    derivative: lowered,
+    derivative: loweredFirst,
   }),
   unary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",

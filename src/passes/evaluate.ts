@@ -1,11 +1,12 @@
 /**
- * Evaluates values that depend on stored tensors alone, wherever in the model they are: what they need is written as a model of its own,
- * which the engine runs once. The model itself is not changed.
+ * Evaluates values that depend on stored tensors alone, wherever in the model they are: what they need is a model of its own, which the
+ * engine runs once. The model itself is not changed.
  */
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
-import { Model } from "../graph/model.ts";
+import { extract } from "../graph/extract.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
 import type { Dense } from "../tensor/types.ts";
 
 /**
@@ -18,40 +19,20 @@ export async function evaluate(
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense>> {
   if (values.length === 0) return new Map();
-  const { header } = model;
-  const work = new Model(undefined, { irVersion: Math.max(header.irVersion, 8), opsets: new Map(header.opsets) });
-  const copies = new Map<Value, Value>();
-  for (const node of producersOf(values)) {
-    const inputs = node.inputs.map((input) => (input === undefined ? undefined : copied(input)));
-    const { op, domain, overload, attributes } = node;
-    const outputs = node.outputs.map((output) =>
-      output === undefined ? undefined : work.graph.freshName(output.name),
-    );
-    const made = work.graph.addNode({ op, domain, overload, inputs, outputs, attributes });
-    node.outputs.forEach((output, index) => {
-      const copy = made.outputs[index];
-      if (output === undefined || copy === undefined) return;
-      copy.type = output.type;
-      copies.set(output, copy);
-    });
+  const work = extract(model, values);
+  const [needed] = work.graph.feeds;
+  if (needed !== undefined) {
+    const names = values.map(({ name }) => `"${name}"`).join(", ");
+    throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${needed.name}".`);
   }
-  function copied(value: Value): Value {
-    const known = copies.get(value);
-    if (known !== undefined) return known;
-    if (value.tensor === undefined)
-      throw new PithError("E_MODEL", `"${value.name}" does not depend on stored tensors alone.`);
-    const copy = work.graph.addTensor(value.name, value.tensor);
-    copies.set(value, copy);
-    return copy;
-  }
-  const targets = values.map((value) => [value, copied(value)] as const);
-  work.graph.setOutputs(targets.map(([, copy]) => copy));
+  // Up to IR 3 a weight must be an input.
+  work.header.irVersion = Math.max(work.header.irVersion, 4);
   const session = await engine.load(work, { optimize: false });
   try {
     const results = await session.run({});
     return new Map(
-      targets.map(([value, { name }]) => {
-        const result = results[name];
+      values.map((value, index) => {
+        const result = results[work.graph.outputs[index]?.name ?? ""];
         if (result === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
         return [value, result];
       }),
@@ -59,31 +40,4 @@ export async function evaluate(
   } finally {
     await session.release();
   }
-}
-
-/** The nodes that values need, each after those that it needs itself. */
-function producersOf(values: readonly Value[]): ReadonlySet<Node> {
-  const found = new Set<Node>();
-  const started = new Set<Node>();
-  // Chains may be as long as the model: a list of what is to be done in place of recursion.
-  const work: { readonly node: Node; readonly done: boolean }[] = [];
-  const want = (value: Value | undefined): void => {
-    const node = value?.tensor === undefined ? value?.producer : undefined;
-    if (node !== undefined && !started.has(node)) work.push({ node, done: false });
-  };
-  for (const value of values) {
-    want(value);
-    for (let next = work.pop(); next !== undefined; next = work.pop()) {
-      const { node, done } = next;
-      if (done) {
-        found.add(node);
-        continue;
-      }
-      if (started.has(node)) continue;
-      started.add(node);
-      work.push({ node, done: true });
-      for (const input of node.inputs) want(input);
-    }
-  }
-  return found;
 }

@@ -40,6 +40,11 @@ graph (x: float32[2]) -> (y) {
     ["a mask", "w_mask: float32[2] mask = [1, 0]", "w = Mul (v, w_mask)"],
     ["a parameter", "w_orig: float32[2] parameter = [1, 0]", "w = Mul (v, w_orig)"],
     ["weights in 8 bits", "q: int8[2] = [1, 2]\n  s: float32[] = [0.5]", "w = DequantizeLinear (q, s)"],
+    [
+      "a bias as integers with a scale",
+      "q: int32[2] = [1, 2]\n  s: float32[2] = [0.5, 2]",
+      "w = DequantizeLinear (q, s) {axis=0}",
+    ],
     ["an expansion of more than 64 KiB", "one: float32[] = [1]\n  n: int64[1] = [65536]", "w = Expand (one, n)"],
   ])("leaves %s alone", async (_, stored, node) => {
     const model = parseModel(`opset 21
@@ -52,6 +57,17 @@ graph (x: float32[]) -> (y) {
     const before = operators(model);
     expect((await foldConstants(model)).changes).toEqual([]);
     expect(operators(model)).toEqual(before);
+  });
+
+  it("turns integers without a scale into floats: arithmetic on shapes", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[2]) -> (y) {
+  n: int32[2] = [3, 4]
+  f = Cast (n) {to=1}
+  y = Mul (x, f)
+}`);
+    await foldConstants(model);
+    expect(operators(model)).toEqual(["Mul"]);
   });
 
   it("leaves what depends on an input alone", async () => {

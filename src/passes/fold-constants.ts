@@ -4,8 +4,8 @@
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
  * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
  * scalar) stay too: the result may be no larger than what goes away for it and `growth`; a tensor that something else reads as well (a tied
- * embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer are
- * stored so on purpose, and are not turned back into floats. Random numbers are drawn when the model runs.
+ * embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer, or as
+ * integers with a scale (the bias of a quantized layer), are stored so on purpose, and are not turned back into floats. Random numbers are drawn when the model runs.
  */
 
 import * as v from "valibot";
@@ -15,6 +15,7 @@ import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import { allGraphs, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { bitsOf, bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -117,9 +118,13 @@ async function evaluateAll(
   }
 }
 
-/** Whether a float result comes from elements of 8 bits or fewer, as many as it has: a quantized weight. */
+/** Whether a result comes from elements of 8 bits or fewer, as many as it has, or from integers and floats: a quantized weight or bias. */
 function unpacks(node: Node, output: Value): boolean {
   const count = elementCount(fixedDims(output.type?.dims) ?? []);
+  const [x, ...others] = node.inputs;
+  const isReal = (value: Value | undefined): boolean => value?.type !== undefined && isFloat(value.type.type);
+  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
+  if (isScaled && elementCount(fixedDims(x?.type?.dims) ?? []) === count) return true;
   const bits = (value: Value | undefined): number => {
     const type = value?.type?.type;
     return type === undefined || type === "string" || type === "bool" ? 64 : bitsOf[type];

@@ -30,6 +30,7 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { heldValues } from "./held.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
+import { leadsToCodes } from "./rounded.ts";
 
 /**
  * Folds each batch normalization with stored statistics into the layer before it. What has a role stays; what cannot be folded is listed.
@@ -47,24 +48,30 @@ export const fuseBatchNorm = definePass({
   run: (model) => fuseBatchNorms(model, { trained: false }),
 });
 
-/** The same, and for sums and products with stored vectors too. */
+/** The same, and for sums and products with stored vectors too. Where numbers are rounded to codes further on, all stays (`rounded.ts`). */
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
   options: v.strictObject({}),
-  run: (model) => fuseBatchNorms(model, { trained: false, arithmetic: true }),
+  run(model) {
+    const isRounded = leadsToCodes(model, infer(model));
+    const into = ({ node }: Layer): true | Miss => (isRounded(node) ? new Miss(roundedLater) : true);
+    return fuseBatchNorms(model, { trained: false, into, arithmetic: true });
+  },
 });
+
+const roundedLater = "what it computes is rounded to codes further on, and folding would change its last bits";
 
 /**
  * Folds every batch normalization that follows a layer, in place.
- * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all);
- * `arithmetic`: sums and products with stored vectors too.
+ * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all),
+ * a Miss where that is worth saying; `arithmetic`: sums and products with stored vectors too.
  */
 export async function fuseBatchNorms(
   model: Model,
   options: {
     readonly trained: boolean;
-    readonly into?: (layer: Layer) => boolean;
+    readonly into?: (layer: Layer) => boolean | Miss;
     readonly arithmetic?: boolean;
   },
 ): Promise<Outcome> {
@@ -82,8 +89,10 @@ export async function fuseBatchNorms(
     const normalizes = affine.kind === "normalization";
     if (!normalizes && options.arithmetic !== true) continue;
     const layer = layerBefore(node.inputs[affine.data], inference);
-    if (!(layer instanceof Miss) && options.into?.(layer) === false) continue;
-    const found = layer instanceof Miss ? layer : match(node, affine, layer, options.trained);
+    const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
+    if (allowed === false) continue;
+    const changing = allowed instanceof Miss ? allowed : layer;
+    const found = changing instanceof Miss ? changing : match(node, affine, changing, options.trained);
     const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
     // Of the many sums in a network few are biases: only what was looked for is missed.
     if (found instanceof Miss) {

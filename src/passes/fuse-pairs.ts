@@ -4,7 +4,8 @@
  *     t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
  *     y = Transpose(t) {perm=[2, 0, 1]}     →
  *
- * Roles are honoured: what a node with a role makes or takes stays as it is.
+ * Roles are honoured: what a node with a role makes or takes stays as it is. So does what is rounded to codes further on, where a rule adds
+ * up in another order (`rounded.ts`).
  */
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -17,6 +18,7 @@ import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-identities.ts";
+import { leadsToCodes } from "./rounded.ts";
 
 const bySecond = new Map<string, Pair[]>();
 for (const pair of pairs) for (const name of pair.second) bySecond.set(name, [...(bySecond.get(name) ?? []), pair]);
@@ -27,17 +29,15 @@ export const fusePairs = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    const isHeld = heldValues(model, inference);
+    const known = { inference, isHeld: heldValues(model, inference), isRounded: leadsToCodes(model, inference) };
     const changes: Change[] = [];
     for (const graph of allGraphs(model.graph)) {
       for (const node of graph.nodes()) {
         // What a node has become may be part of the next pair.
-        for (let what = fuseAt(model, node, inference, isHeld); what !== undefined; ) {
+        for (let what = fuseAt(model, node, known); what !== undefined; ) {
           changes.push({ at: describe(node), what, decidedBy: "global" });
           what =
-            graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node
-              ? fuseAt(model, node, inference, isHeld)
-              : undefined;
+            graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
         }
       }
     }
@@ -45,13 +45,14 @@ export const fusePairs = definePass({
   },
 });
 
+interface Known {
+  readonly inference: Inference;
+  readonly isHeld: (value: Value) => boolean;
+  readonly isRounded: (node: Node) => boolean;
+}
+
 /** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
-function fuseAt(
-  model: Model,
-  second: Node,
-  inference: Inference,
-  isHeld: (value: Value) => boolean,
-): string | undefined {
+function fuseAt(model: Model, second: Node, { inference, isHeld, isRounded }: Known): string | undefined {
   const rules = bySecond.get(nameOf(second));
   if (rules === undefined || inference.at(second) instanceof Miss) return undefined;
   if (second.outputs.some((output) => output?.role !== undefined)) return undefined;
@@ -63,6 +64,7 @@ function fuseAt(
     const name = nameOf(first);
     for (const rule of rules) {
       if (!rule.first.includes(name) || (rule.same === true && first.op !== second.op)) continue;
+      if (rule.reorders === true && isRounded(second)) continue;
       const emit = emitter(graph, {
         before: second,
         by: "fuse-pairs",

@@ -4,8 +4,7 @@
  * Once `finalize` has removed the roles, nothing is held.
  */
 import type { Inference } from "../analysis/infer.ts";
-import { storedRoot } from "../analysis/layers.ts";
-import { Miss } from "../errors.ts";
+import { parameterRoots } from "../analysis/parameters.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
@@ -15,17 +14,7 @@ export function heldValues(model: Model, inference: Inference): (value: Value) =
   for (const graph of allGraphs(model.graph))
     for (const value of graph.values()) if (value.role !== undefined) held.add(value);
   if (held.size === 0) return () => false;
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      const bound = inference.at(node);
-      if (bound instanceof Miss) continue;
-      for (const input of bound.parameters()) {
-        const value = node.inputs[input];
-        const root = value === undefined ? undefined : storedRoot(value);
-        if (root !== undefined) held.add(root);
-      }
-    }
-  }
+  for (const root of parameterRoots(model, inference)) held.add(root);
   const known = new Map<Value, boolean>();
   const isHeld = (value: Value): boolean => {
     const before = known.get(value);

@@ -76,7 +76,7 @@ function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): 
     if (!model.header.opsets.has(domain) && plain(domain) !== "") model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
   const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
-  const inlined = inlineGraph(body, graph, node, given);
+  const inlined = inlineGraph(body, graph, { before: node, given });
   node.outputs.forEach((output, index) => {
     const made = inlined.outputs[index];
     if (output === undefined || made === undefined) return;

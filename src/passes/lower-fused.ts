@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { isNamed } from "../analysis/layers.ts";
+import { isNamed } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";

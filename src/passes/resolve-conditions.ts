@@ -58,7 +58,7 @@ function branchTaken(
 }
 
 function takeBranch(graph: Graph, node: Node, branch: Graph): void {
-  const inlined = inlineGraph(branch, graph, node);
+  const inlined = inlineGraph(branch, graph, { before: node });
   node.outputs.forEach((output, index) => {
     const made = inlined.outputs[index];
     if (output === undefined || made === undefined) return;

@@ -1,9 +1,11 @@
 /** Which parameters a call means: the weights or biases of the layers it names. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { whyNotMaskable } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

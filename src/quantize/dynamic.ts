@@ -11,9 +11,10 @@
  * the form that ONNX Runtime fuses into DynamicQuantizeMatMul. Sums of integers are exact, so their order does not matter.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers, selectLayers } from "../analysis/layers.ts";
+import { layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";

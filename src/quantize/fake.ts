@@ -9,9 +9,10 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";

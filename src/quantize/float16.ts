@@ -10,7 +10,9 @@
  * would take more than a hundredth of them. So do vectors: scales, statistics and biases weigh next to nothing, and some must be exact.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf, selectLayers } from "../analysis/layers.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -21,7 +23,6 @@ import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import { parametersOf } from "../train/parameters.ts";
 import type { QuantizeOptions } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */

@@ -6,8 +6,9 @@
  * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { type Layer, layers, type Selection, selectLayers } from "../analysis/layers.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

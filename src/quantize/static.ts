@@ -10,8 +10,9 @@
  * bias, as int32: b_c ≈ s · w_c · B_c. Integers, scales and zero points are those of ONNX Runtime's quantizer for the same ranges.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
-import { layers, selectLayers } from "../analysis/layers.ts";
+import { layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

@@ -10,9 +10,10 @@
  * elsewhere it computes the float weight anew in every run.
  */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers, selectLayers } from "../analysis/layers.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import type { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";

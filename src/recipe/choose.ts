@@ -5,6 +5,8 @@ export interface Choice {
   readonly bytes: number | undefined;
   /** Not refused, and inside the goal. */
   readonly sound: boolean;
+  /** By how much it is worse than the original; undefined where it was refused for another reason. */
+  readonly drop?: number | undefined;
   /** How many times as fast as the original, in the median; undefined where it was not timed. */
   readonly speed: number | undefined;
 }
@@ -14,9 +16,18 @@ const nearInSize = 1.1;
 /** Between medians of interleaved rounds, less than this may be the machine's mood. */
 const clearlyFaster = 1.2;
 
-/** The place of the best of those that are sound; by force of all that there are, if none is. Undefined where there is nothing to keep. */
+/**
+ * The place of the best of those that are sound. If none is: the one that lost least, for the samples that judge to decide; by force the best
+ * of all that there are. Undefined where there is nothing to keep.
+ */
 export function choose(choices: readonly Choice[], force: boolean): number | undefined {
-  return best(choices, ({ sound }) => sound) ?? (force ? best(choices, () => true) : undefined);
+  const sound = best(choices, (choice) => choice.sound);
+  return sound ?? (force ? best(choices, () => true) : leastDrop(choices));
+}
+
+function leastDrop(choices: readonly Choice[]): number | undefined {
+  const drops = choices.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
+  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
 function best(choices: readonly Choice[], allowed: (choice: Choice) => boolean): number | undefined {

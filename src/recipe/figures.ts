@@ -4,15 +4,12 @@
  *
  * Whatever figure counts, the function is judged by answers, where there are any (`knowledge.ts`).
  */
-import type { Dataset } from "../data/index.ts";
+import { type Dataset, isIndexed } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import {
-  agreement,
   type Comparison,
-  compareRows,
-  type Estimate,
-  estimate,
   type Goal,
+  judge,
   type Metric,
   measure,
   type Task,
@@ -21,9 +18,11 @@ import {
 } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
+import type { Choosing } from "../report/data.ts";
 import { allowance, change, figure, integer, unitOfChange } from "../report/numbers.ts";
-import { type Answers, answers, sameAnswers } from "./answers.ts";
-import { type Knowledge, knowledgeOf, lostKnowledge } from "./knowledge.ts";
+import { answers } from "./answers.ts";
+import { type Compared, divide, Jury, type Rows } from "./jury.ts";
+import { type Knowledge, lostKnowledge } from "./knowledge.ts";
 
 export interface FiguresOptions {
   /** Samples a run (64). */
@@ -31,13 +30,13 @@ export interface FiguresOptions {
   /** The output that is the answer: "logits", else the first of floats. */
   readonly output?: string;
   readonly threads?: number;
+  /** Several results will be chosen among: some samples are set aside to choose by, drawn by the context's seed, and judge nothing. */
+  readonly choice?: boolean;
 }
 
-export interface Compared {
-  readonly comparison: Comparison;
-  /** Share of samples answered as the original answers them; undefined for models that give no class. */
-  readonly agreement: Estimate | undefined;
-  readonly answers: Answers;
+/** A model beside the original on the samples that judge; and where a choice is to be made, on those to choose by. */
+export interface Figured extends Compared {
+  readonly choosing: Compared | undefined;
 }
 
 /** Of a figure that is 1 for the original itself (cosine, overlap of boxes), less than this is another function. */
@@ -47,26 +46,24 @@ type Judged = Pick<Task, "test" | "metric">;
 
 /** Measures one model after another against the same original on the same samples. */
 export class Figures {
-  readonly original: Compared;
-  /** What always giving the commonest answer would score; undefined for models that give no class. */
-  readonly chance: number | undefined;
-  readonly #knowledge: Knowledge | undefined;
+  /** The samples that judge. */
+  readonly jury: Jury;
+  /** The samples to choose by; undefined where there is no choice, or there are too few. */
+  readonly choosing: Jury | undefined;
   readonly #model: Model;
   readonly #task: Judged;
   readonly #options: FiguresOptions;
   readonly #context: Context;
-  readonly #rows: Float64Array;
 
-  private constructor(model: Model, task: Judged, options: FiguresOptions, context: Context, { rows, said }: Rows) {
+  private constructor(model: Model, task: Judged, options: FiguresOptions, context: Context, all: Rows) {
     this.#model = model;
     this.#task = task;
     this.#options = options;
     this.#context = context;
-    this.#rows = rows;
-    const comparison = compareRows(task.metric, rows, rows);
-    this.original = { comparison, agreement: agreementOf(said, said), answers: said };
-    this.#knowledge = knowledgeOf(said);
-    this.chance = this.#knowledge?.chance;
+    const count = all.said.given.length;
+    const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
+    this.jury = new Jury(task.metric, all, divided?.judging ?? range(count));
+    this.choosing = divided === undefined ? undefined : new Jury(task.metric, all, divided.choosing);
   }
 
   /** @throws PithError E_DATA if the test part does not fit the model. */
@@ -75,15 +72,31 @@ export class Figures {
     return new Figures(model, task, options, context, found);
   }
 
-  async compare(model: Model): Promise<Compared> {
+  get original(): Compared {
+    return this.jury.original;
+  }
+
+  /** What always giving the commonest answer would score; undefined for models that give no class. */
+  get chance(): number | undefined {
+    return this.jury.knowledge?.chance;
+  }
+
+  async compare(model: Model): Promise<Figured> {
     // What holds a model against the original's outputs needs these again.
     const held = this.#task.metric.truth === "original" ? [this.#model] : [];
     const all = await rowsOf([...held, model], this.#task, this.#options, this.#context);
-    const { rows, said } = all.at(-1) ?? nothing;
+    const found = all.at(-1) ?? nothing;
+    return { ...this.jury.compare(found), choosing: this.choosing?.compare(found) };
+  }
+
+  /** What a model says on the samples to choose by. Those are few: of a goal the estimate counts, `strict` or not. */
+  choose({ choosing }: Figured, goal: Goal | undefined): Choosing | undefined {
+    if (choosing === undefined || this.choosing === undefined) return undefined;
+    const { comparison } = choosing;
     return {
-      comparison: compareRows(this.#task.metric, this.#rows, rows),
-      agreement: agreementOf(this.original.answers, said),
-      answers: said,
+      comparison,
+      verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }),
+      lost: this.#lostTo(this.choosing.knowledge, choosing, false),
     };
   }
 
@@ -92,7 +105,7 @@ export class Figures {
    * @throws PithError E_DATA if the original knows nothing about the data: every figure would be noise.
    */
   requireKnowledge(): void {
-    const known = this.#knowledge;
+    const known = this.jury.knowledge;
     if (known === undefined || known.name === "agreement" || known.original > known.chance) return;
     const [scored, guessed] = [known.original, known.chance].map((value) => figure("share", value));
     throw new PithError(
@@ -106,13 +119,21 @@ export class Figures {
    * Why a model is no longer the same function; undefined while it is, or where that cannot be told.
    * @param trained the model may have to be another function, as one that learns from a teacher: then only labels tell a loss.
    */
-  lost({ comparison, answers: said }: Pick<Compared, "comparison" | "answers">, trained = false): string | undefined {
+  lost(compared: Pick<Compared, "comparison" | "answers">, trained = false): string | undefined {
+    return this.#lostTo(this.jury.knowledge, compared, trained);
+  }
+
+  #lostTo(
+    knowledge: Knowledge | undefined,
+    { comparison, answers: said }: Pick<Compared, "comparison" | "answers">,
+    trained: boolean,
+  ): string | undefined {
     const { metric, unit, better, original, candidate } = comparison;
     // What differs in nothing has an infinite signal to noise, as the original itself.
     const infinite = !Number.isFinite(candidate.value) && candidate.value !== original.value;
     if (infinite) return `${metric} is ${candidate.value}`;
-    if (trained && this.#knowledge?.name !== "accuracy") return undefined;
-    if (this.#knowledge !== undefined) return lostKnowledge(this.#knowledge, said);
+    if (trained && knowledge?.name !== "accuracy") return undefined;
+    if (knowledge !== undefined) return lostKnowledge(knowledge, said);
     // Models that give no class: boxes, vectors.
     const likeness = this.#task.metric.truth === "original" && better === "higher" && original.value === 1;
     if (!likeness || candidate.high >= leastLikeness) return undefined;
@@ -144,11 +165,6 @@ function bare(unit: Unit, value: number): string {
   return unitOfChange(unit) === "points" ? text : allowance(unit, value);
 }
 
-interface Rows {
-  readonly rows: Float64Array;
-  readonly said: Answers;
-}
-
 const nothing: Rows = { rows: new Float64Array(), said: { given: new Float64Array(), labels: new Float64Array() } };
 
 async function rowsOf(
@@ -169,7 +185,6 @@ async function rowsOf(
   }));
 }
 
-function agreementOf(original: Answers, other: Answers): Estimate | undefined {
-  const same = sameAnswers(original, other);
-  return same === undefined ? undefined : estimate(agreement(), same);
+function range(count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, sample) => sample);
 }

@@ -17,14 +17,14 @@ import type { Context } from "../passes/index.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
 import type { Batch } from "../tensor/types.ts";
-import { type Compared, Figures, type FiguresOptions } from "./figures.ts";
+import { type Figured, Figures, type FiguresOptions } from "./figures.ts";
 
 export interface JudgeOptions extends FiguresOptions {
   /** What figures call the original. */
   readonly name: string;
 }
 
-export interface Standing extends Compared {
+export interface Standing extends Figured {
   readonly measured: Measured;
   /** The model's file. */
   readonly bytes: Uint8Array;
@@ -64,7 +64,7 @@ export class Judge {
     const figures = await Figures.create(shipped.model, task, rest, context);
     const facts = await factsOf(shipped, name, task.test);
     const measured = { ...facts, estimate: figures.original.comparison.original };
-    const standing = { measured, ...figures.original, ...shipped };
+    const standing = { measured, ...figures.original, choosing: undefined, ...shipped };
     return new Judge(standing, figures, task.test, options.threads, context);
   }
 
@@ -86,8 +86,9 @@ export class Judge {
     const apart = Array.from(given.keys()).filter((sample) => given[sample] !== said.given[sample]);
     const step = Math.max(1, apart.length / disagreementsKept);
     return Array.from({ length: Math.min(apart.length, disagreementsKept) }, (_, place) => {
-      const sample = apart[Math.floor(place * step)] ?? 0;
-      const [original = -1, variant = -1, label = -1] = [given[sample], said.given[sample], labels[sample]];
+      const at = apart[Math.floor(place * step)] ?? 0;
+      const [original = -1, variant = -1, label = -1] = [given[at], said.given[at], labels[at]];
+      const sample = this.figures.jury.samples[at] ?? at;
       return { sample, label: label < 0 ? undefined : label, original, variant };
     });
   }

@@ -18,9 +18,9 @@ import {
   type Variant,
 } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { bytes, times } from "../report/numbers.ts";
+import { bytes, integer, times } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
-import { choose } from "./choose.ts";
+import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
@@ -85,7 +85,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on its own copy of the model, and keeps the smallest that keeps the goal and the function.
+ * Tries candidates one after the other, each on its own copy of the model, and keeps the smallest that keeps the goal and the function. Of
+ * several, one is chosen by a third of the samples, drawn by the seed, and judged by the others, which all figures are of.
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
@@ -110,7 +111,12 @@ export async function compress(
   };
   const { name = "original", goal, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
-  const judge = await Judge.create(original, task, judgeOptions(name, options), context);
+  const judge = await Judge.create(
+    original,
+    task,
+    { ...judgeOptions(name, options), choice: candidates.length > 1 },
+    context,
+  );
   onMeasured(judge.original.measured);
   if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(trains)))
     judge.figures.requireKnowledge();
@@ -131,14 +137,13 @@ export async function compress(
   const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined && judge.isChanged(standing));
   if (anyToTime) onStage("time");
   const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
-  const chosen = choose(
-    tried.map(({ standing, variant: { refused, verdict } }, place) => ({
-      bytes: standing?.measured.bytes,
-      sound: refused === undefined && verdict?.met !== false,
-      speed: timing?.models[place + 1]?.speedup.median,
-    })),
-    options.force === true,
+  const force = options.force === true;
+  const best = choose(
+    tried.map((one, place) => choiceOf(one, timing?.models[place + 1]?.speedup.median)),
+    force,
   );
+  const keeps = best !== undefined && (force || isKept(tried[best]));
+  const chosen = keeps ? best : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
   if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
@@ -157,6 +162,7 @@ export async function compress(
     original: judge.original.measured,
     variants: tried.map(({ variant }) => variant),
     chosen,
+    missed: keeps || judge.figures.choosing === undefined ? undefined : best,
     latency: timing,
     disagreements:
       standing === undefined ? [] : await seenSamples(judge.disagreements(standing), task.test, options.seen),
@@ -170,6 +176,25 @@ export async function compress(
   return { run, result: standing === undefined ? undefined : { model: standing.model, bytes: standing.bytes } };
 }
 
+/** What is chosen by: the samples to choose by, where there are any, or else those that judge. */
+function choiceOf({ standing, usable, variant }: Tried, speed: number | undefined): Choice {
+  const { choosing, verdict, refused } = variant;
+  const lost = choosing === undefined ? refused : choosing.lost;
+  const found = choosing === undefined ? verdict : choosing.verdict;
+  const open = usable && lost === undefined;
+  return {
+    bytes: standing?.measured.bytes,
+    sound: open && found?.met !== false,
+    drop: open ? found?.drop.value : undefined,
+    speed,
+  };
+}
+
+/** Whether the samples that judge let a result pass. */
+function isKept(tried: Tried | undefined): boolean {
+  return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
+}
+
 /** "prune + train + quantize" */
 export function recipeName(recipe: Recipe): string {
   return recipe.steps.map(({ id }) => id).join(" + ");
@@ -181,6 +206,8 @@ export function refusal(run: Run): PithError {
   const hint = "Ask for less, train longer, or force it.";
   const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
   if (only === undefined) return new PithError("E_USAGE", "There was nothing to try.");
+  const missed = run.missed === undefined ? undefined : run.variants[run.missed];
+  if (missed !== undefined) return lost(missedText(missed, run));
   if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");
   const { refused, comparison, verdict, result } = only;
   if (refused !== undefined) {
@@ -191,6 +218,14 @@ export function refusal(run: Run): PithError {
   if (comparison === undefined || verdict === undefined) return lost("Nothing was kept");
   if (run.goal === undefined) return lost("Nothing was kept");
   return lost(missedGoal(comparison, verdict, run.goal));
+}
+
+/** "int8 static was chosen by 333 samples, and the others say no: accuracy fell by …" */
+function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
+  const by = `${name} was chosen by ${integer(data.choosing ?? 0)} samples, and the others that judge it say no`;
+  if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
+    return `${by}: ${refused ?? "it is not kept"}`;
+  return `${by}: ${missedGoal(comparison, verdict, goal)}`;
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */
@@ -279,6 +314,7 @@ async function dataRecord(
     train: await used("train"),
     calibrate: await used("calibrate"),
     test: await samplesOf(task.test),
+    choosing: judge.figures.choosing?.samples.length,
     chance: judge.figures.chance,
   };
 }

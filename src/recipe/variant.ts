@@ -25,6 +25,8 @@ export interface Scene {
 
 export interface Tried {
   readonly variant: Variant;
+  /** Not refused whatever the samples say: nothing failed, something changed, and it is smaller where that counts. */
+  readonly usable: boolean;
   readonly standing: Standing | undefined;
 }
 
@@ -45,10 +47,10 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
   } catch (error) {
     const stopped = scene.context.signal.aborted || (error instanceof PithError && error.code === "E_STOPPED");
     if (!goesOn || stopped || !(error instanceof PithError)) throw error;
-    return { variant: failed(candidate.name, records, error.message), standing: undefined };
+    return { variant: failed(candidate.name, records, error.message), usable: false, standing: undefined };
   }
   if (standing === undefined)
-    return { variant: failed(candidate.name, records, "it has no steps"), standing: undefined };
+    return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
   const { comparison, agreement, measured } = standing;
   const unchanged = judge.isChanged(standing) ? undefined : nothingChanged(records);
   const larger =
@@ -61,8 +63,9 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
     refused: unchanged ?? judge.figures.lost(standing) ?? larger,
+    choosing: judge.figures.choose(standing, goal),
   };
-  return { variant, standing };
+  return { variant, usable: unchanged === undefined && larger === undefined, standing };
 }
 
 async function takeStep(

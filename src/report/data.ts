@@ -32,6 +32,8 @@ export interface Run {
   readonly variants: readonly Variant[];
   /** Position in `variants` of the one that is kept; undefined where none is. */
   readonly chosen: number | undefined;
+  /** Position of the one that was chosen by the samples to choose by, where those that judge it say no: then nothing is kept. */
+  readonly missed?: number | undefined;
   /** All models timed in turns; undefined where none was. */
   readonly latency: Timing | undefined;
   /** Samples that the original and the chosen variant answer differently: some, spread over all of those. */
@@ -67,6 +69,8 @@ export interface RunData {
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
   readonly test: Samples;
+  /** So many samples of the test part were set aside to choose by, drawn by the seed; all figures are of the others. Undefined where none were. */
+  readonly choosing?: number | undefined;
   /** What always giving the commonest answer would score; undefined for models that give no class. */
   readonly chance: number | undefined;
 }
@@ -89,7 +93,7 @@ export interface Measured {
   readonly parameters: number;
   /** Multiply-accumulates for one sample; undefined where they depend on more than the batch. */
   readonly macs: number | undefined;
-  /** The metric on the test part. */
+  /** The metric on the samples that judge. */
   readonly estimate: Estimate;
 }
 
@@ -107,6 +111,17 @@ export interface Variant {
   readonly verdict: Verdict | undefined;
   /** Why it is no candidate: the function is lost, a step failed, nothing changed. Undefined for one that is fine but for its verdict. */
   readonly refused: string | undefined;
+  /** Undefined where there was no choice, or too few samples to set some aside. */
+  readonly choosing?: Choosing | undefined;
+}
+
+/** What a variant was chosen by, on samples that do not judge it. */
+export interface Choosing {
+  readonly comparison: Comparison;
+  /** Undefined without a goal. */
+  readonly verdict: Verdict | undefined;
+  /** Why it is no longer the function of the original; undefined while it is. */
+  readonly lost: string | undefined;
 }
 
 export interface StepRecord {

@@ -179,6 +179,25 @@ describe("other outcomes", () => {
     expect(reportPage(alone)).not.toContain("chosen among");
   });
 
+  test("samples that a variant was chosen by are told apart from those that judge, and what they passed over is said", () => {
+    const [first, ...others] = exampleRun.variants;
+    const comparison = first?.comparison;
+    if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
+    const drop = { value: 0.012, low: 0, high: 0.03, count: 333 };
+    const worse = { ...comparison, difference: { ...drop, value: -0.012 } };
+    const verdict = { verdict: "not shown", met: false, drop, samples: undefined } as const;
+    const choosing = { comparison: worse, verdict, lost: undefined };
+    const shown = reportPage({
+      ...exampleRun,
+      data: { ...exampleRun.data, choosing: 333 },
+      variants: [{ ...first, choosing }, ...others],
+    });
+    expect(shown).toContain("chosen among 3 variants by 333 other samples, which no figure here is of.");
+    expect(shown).toContain("choose by 333, judge 667");
+    expect(shown).toContain("−1.2 points on the samples to choose by");
+    expect(page).not.toContain("to choose by");
+  });
+
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {
     const layers = Array.from({ length: 3000 }, (_, index) => ({
       name: `model.decoder.layers.${index}.self_attn.q_proj`,

@@ -4,8 +4,9 @@
  * Layers keep their names through every technique. Where one became several ("fc1" → "fc1.down", "fc1.up"), these are added up.
  */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf, storedRoot } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change } from "../passes/index.ts";

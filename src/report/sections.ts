@@ -75,13 +75,19 @@ export function circumstances(run: Run): Markup {
   if (run.version !== undefined) versions.unshift(`pith ${run.version}`);
   const samples = (part: string, given: Samples | undefined): string =>
     given === undefined ? "" : `${part} ${given.count === undefined ? "a stream" : integer(given.count)}`;
-  const parts = [samples("train", data.train), samples("calibrate", data.calibrate), samples("judge", data.test)];
+  const { test, choosing } = data;
+  const parts = [
+    samples("train", data.train),
+    samples("calibrate", data.calibrate),
+    choosing === undefined ? "" : `choose by ${integer(choosing)}`,
+    samples("judge", { ...test, count: test.count === undefined ? undefined : test.count - (choosing ?? 0) }),
+  ];
   return html`<h2>Circumstances</h2>
 <dl class="facts">
 ${row("data", html`${data.name}; samples to ${parts.filter((part) => part !== "").join(", ")}`)}
 ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the commonest answer alone would score`)}
-${data.test.sha256 !== undefined && row("judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
+${data.test.sha256 !== undefined && row(choosing === undefined ? "judged on" : "chosen by and judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
 ${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}

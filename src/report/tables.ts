@@ -3,6 +3,7 @@ import type { Goal, Verdict } from "../evaluate/index.ts";
 import type { LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, change, changeInterval, count, figure, integer, percent, times, unitOfChange } from "./numbers.ts";
+import { passedOver } from "./verdict.ts";
 
 /** Rows of layers in a page; a page must open on a phone. */
 const mostLayers = 250;
@@ -72,10 +73,12 @@ ${rows}
 ${left > 0 && html`<p class="note">The ${integer(shown.length)} layers with the most bytes; the other ${integer(left)} are in run.json.</p>`}`;
 }
 
-function statusOf({ refused, verdict }: Variant, chosen: boolean, goal: Goal | undefined): string {
+function statusOf(variant: Variant, chosen: boolean, goal: Goal | undefined): string {
+  const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  return [chosen ? "kept as the result" : "", standing].filter((part) => part !== "").join("; ");
+  const passed = chosen ? undefined : passedOver(variant);
+  return [chosen ? "kept as the result" : "", standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {

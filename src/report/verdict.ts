@@ -1,7 +1,7 @@
 /** What a run found, as sentences. */
 import type { Goal, Spread, Unit, Verdict } from "../evaluate/index.ts";
 import type { Measured, Run, Variant } from "./data.ts";
-import { allowance, differenceWithInterval, figure, integer, times } from "./numbers.ts";
+import { allowance, change, differenceWithInterval, figure, integer, times, unitOfChange } from "./numbers.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
@@ -56,11 +56,24 @@ function rounded(factor: number): string {
   return String(Number(factor.toPrecision(factor < 2 || factor >= 10 ? 2 : 1)));
 }
 
-/** "The result was chosen among 3 variants on these same samples, …": undefined where there was no choice. */
+/** "It was chosen among 3 by 333 other samples, which no figure here is of.": undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined || measured < 2) return undefined;
-  return `The result was chosen among ${measured} variants on these same samples, which flatters its figure slightly.`;
+  const { choosing } = run.data;
+  return choosing === undefined
+    ? `The result was chosen among ${measured} variants on these same samples, too few to set some aside, which flatters its figure slightly.`
+    : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples, which no figure here is of.`;
+}
+
+/** "−1.2 points on the samples to choose by": why a variant that keeps the goal was passed over; undefined where that is not so. */
+export function passedOver({ choosing, refused, verdict }: Variant): string | undefined {
+  if (choosing === undefined || refused !== undefined || verdict?.met === false) return undefined;
+  const where = "on the samples to choose by";
+  if (choosing.lost !== undefined) return `lost ${where}`;
+  if (choosing.verdict?.met !== false) return undefined;
+  const { unit, difference } = choosing.comparison;
+  return `${[change(unit, difference.value), unitOfChange(unit)].filter((text) => text !== "").join(" ")} ${where}`;
 }
 
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */

@@ -6,15 +6,22 @@
  */
 
 import { PithError } from "../errors.ts";
+import {
+  add,
+  divide,
+  factors,
+  multiply,
+  type Polynomial,
+  parsePolynomial,
+  polynomialText,
+  splitOutside,
+} from "./polynomial.ts";
 
 export interface Symbolic {
   readonly text: string;
 }
 
 export type Dim = number | Symbolic;
-
-/** Monomial (factors joined by `*`, sorted; "" for the constant) → coefficient. */
-type Polynomial = ReadonlyMap<string, number>;
 
 const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
@@ -60,19 +67,8 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
-  const divisor = polynomial(b);
-  const [lead, leadCoefficient] = leading(divisor);
-  let rest = polynomial(a);
-  const quotient = new Map<string, number>();
-  // Long division. The leading term of a product is the product of the leading terms, so where b divides a, every step comes out even.
-  for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
-    const monomial = divideMonomials(top, lead);
-    const times = coefficient / leadCoefficient;
-    if (monomial === undefined || !Number.isInteger(times)) return undefined;
-    quotient.set(monomial, times);
-    rest = add(rest, multiply(divisor, new Map([[monomial, -times]])));
-  }
-  return normal(quotient);
+  const quotient = divide(polynomial(a), polynomial(b));
+  return quotient === undefined ? undefined : normal(quotient);
 }
 
 /** ⌊a / b⌋ for dimensions of 0 or more; a name of its own, `floor((a)/b)`, where it is not known. */
@@ -108,7 +104,7 @@ export function ceilDims(a: Dim, b: Dim): Dim {
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const all = [...new Set(dims.filter(isSymbolic))];
   // Names are 0 or more: 18·n is never less than 9·n, nor n + 1 than n.
-  const least = (a: Dim, b: Dim): boolean => a !== b && isSum(addDims(b, multiplyDims(-1, a)));
+  const least = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
   const names = all.filter((a) => !all.some((b) => (name === "max" ? least(a, b) : least(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
@@ -116,15 +112,15 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   if (first === undefined) return number ?? 0;
   if (names.length === 1 && number === undefined) return first;
   // A dimension is never negative.
-  if (number !== undefined && number <= 0 && names.every(isSum)) {
+  if (number !== undefined && number <= 0 && names.every(isDimension)) {
     return name === "min" ? number : extremeDims(name, names);
   }
   const texts = names.map(dimText).sort();
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Whether nothing is taken away in it: sums of products of names are 0 or more. */
-function isSum(dim: Dim): boolean {
+/** Whether it is 0 or more, whatever its names stand for: sums of products of names are, where nothing is taken away. */
+export function isDimension(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
 
@@ -238,109 +234,11 @@ function polynomial(dim: Dim): Polynomial {
   return polynomials.get(dim) ?? new Map([[dim.text, 1]]);
 }
 
-/** The same, with no term of coefficient 0. */
-function add(a: Polynomial, b: Polynomial): Polynomial {
-  const sum = new Map(a);
-  for (const [monomial, coefficient] of b) sum.set(monomial, (sum.get(monomial) ?? 0) + coefficient);
-  return withoutZeros(sum);
-}
-
-function multiply(a: Polynomial, b: Polynomial): Polynomial {
-  const product = new Map<string, number>();
-  for (const [left, p] of a) {
-    for (const [right, q] of b) {
-      const monomial = [...factors(left), ...factors(right)].sort().join("*");
-      product.set(monomial, (product.get(monomial) ?? 0) + p * q);
-    }
-  }
-  return withoutZeros(product);
-}
-
-function withoutZeros(terms: Polynomial): Polynomial {
-  return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
-}
-
-function divideMonomials(a: string, b: string): string | undefined {
-  const rest = factors(a);
-  for (const factor of factors(b)) {
-    const at = rest.indexOf(factor);
-    if (at < 0) return undefined;
-    rest.splice(at, 1);
-  }
-  return rest.join("*");
-}
-
-function leading(terms: Polynomial): readonly [monomial: string, coefficient: number] {
-  let lead: readonly [string, number] = ["", 0];
-  for (const term of terms) if (lead[1] === 0 || byDegree(term[0], lead[0]) < 0) lead = term;
-  return lead;
-}
-
-/** Highest degree first, then by names (graded lexicographic order, which multiplication preserves); the constant comes last of itself. */
-function byDegree(a: string, b: string): number {
-  const left = factors(a);
-  const right = factors(b);
-  if (left.length !== right.length) return right.length - left.length;
-  const at = left.findIndex((factor, index) => factor !== right[index]);
-  return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
-}
-
-function factors(monomial: string): string[] {
-  return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
-}
-
-/** The polynomial that a text spells, in normal form or not; undefined where it is but a name. */
-function parsePolynomial(text: string): Polynomial | undefined {
-  const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
-  let sum: Polynomial = new Map();
-  for (const [index, part] of parts.entries()) {
-    const sign = index === 0 ? (text.startsWith("-") ? -1 : 1) : separators[index - 1] === " - " ? -1 : 1;
-    const names = factors(part);
-    const numbers = names.filter((name) => /^\d+$/.test(name));
-    const others = names.filter((name) => !/^\d+$/.test(name));
-    if (part === "" || others.some((name) => !/^[A-Za-z_]/.test(name))) return undefined;
-    sum = add(
-      sum,
-      new Map([[others.sort().join("*"), numbers.reduce((product, name) => product * Number(name), sign)]]),
-    );
-  }
-  return sum;
-}
-
-/** Parts between separators that stand outside of parentheses: "floor((a*b)/2)*c" has two factors. */
-function splitOutside(text: string, separator: RegExp): { readonly parts: string[]; readonly separators: string[] } {
-  const parts: string[] = [];
-  const separators: string[] = [];
-  let depth = 0;
-  let start = 0;
-  for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at);
-    if (character === "(") depth++;
-    else if (character === ")") depth--;
-    const found = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
-    if (found === undefined) continue;
-    parts.push(text.slice(start, at));
-    separators.push(found);
-    start = at + found.length;
-    at = start - 1;
-  }
-  parts.push(text.slice(start));
-  return { parts, separators };
-}
-
 function normal(terms: Polynomial): Dim {
-  const kept = [...withoutZeros(terms)];
-  if (kept.length === 0) return 0;
-  const [first] = kept;
-  if (kept.length === 1 && first !== undefined && first[0] === "") return first[1];
-  kept.sort(([a], [b]) => byDegree(a, b));
-  const text = kept.reduce((written, [monomial, coefficient], index) => {
-    const size = Math.abs(coefficient);
-    const term = monomial === "" ? String(size) : size === 1 ? monomial : `${size}*${monomial}`;
-    const sign = coefficient < 0 ? "-" : "+";
-    return index === 0 ? (coefficient < 0 ? `-${term}` : term) : `${written} ${sign} ${term}`;
-  }, "");
-  return intern(new Map(kept), text);
+  const { size } = terms;
+  const constant = terms.get("");
+  if (size === 0) return 0;
+  return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
 function intern(terms: Polynomial, text: string): Symbolic {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { infer } from "../analysis/infer.ts";
+import { parametersOf } from "../analysis/parameters.ts";
 import { createEngine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -9,7 +10,6 @@ import { verify } from "../graph/verify.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { differentiate, type Training } from "./differentiate.ts";
-import { parametersOf } from "./parameters.ts";
 
 const engine = createEngine();
 

@@ -16,6 +16,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode, replaceUses } from "../graph/replace.ts";
@@ -328,10 +329,7 @@ function cutFrozen(
       (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
     );
 
-  const frozen = step.clone();
-  frozen.graph.setOutputs(boundary.map((value) => named(frozen.graph, value.name)));
-  removeUnused(frozen.graph);
-  frozen.graph.setInputs(frozen.graph.inputs.filter((input) => input.uses.size > 0));
+  const frozen = extract(step, boundary);
 
   const outputs = graph.outputs;
   for (const value of boundary) {
@@ -345,10 +343,4 @@ function cutFrozen(
   removeUnused(graph);
   graph.setInputs(graph.inputs.filter((input) => input.uses.size > 0));
   return frozen;
-}
-
-function named(graph: Graph, name: string): Value {
-  const value = graph.value(name);
-  if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}".`);
-  return value;
 }

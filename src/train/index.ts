@@ -1,3 +1,4 @@
+export { parametersOf } from "../analysis/parameters.ts";
 export { type AdamOptions, adam, adamW } from "./adam.ts";
 export { clipByNorm } from "./clip.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
@@ -5,7 +6,6 @@ export { type LionOptions, lion } from "./lion.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
-export { parametersOf } from "./parameters.ts";
 export type { Epoch, Evaluated } from "./plan.ts";
 export {
   constant,

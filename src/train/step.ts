@@ -3,7 +3,10 @@
  * buffers that the gradients are written into.
  */
 import { infer } from "../analysis/infer.ts";
-import { isNamed, layers as layersOf, type Selection, selectLayers, storedRoot } from "../analysis/layers.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -20,7 +23,6 @@ import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { writeLoss } from "./loss-graph.ts";
 import type { Floats, Trained } from "./optimizer.ts";
-import { parametersOf } from "./parameters.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;

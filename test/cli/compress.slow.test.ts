@@ -60,7 +60,9 @@ describe("without a recipe", () => {
     expect(run.command).toEqual(["pith", "compress", at("net.onnx"), "--data", at("data"), "-o", at("out")]);
     expect(run.goal).toEqual({ maxDrop: 0.01, strict: false });
     expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
-    expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 } });
+    expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 }, choosing: 266 });
+    expect(original.estimate.count).toBe(534);
+    expect(out).toContain("The result was chosen among 3 variants by 266 other samples, which no figure here is of.");
     expect(run.data.train).toBeUndefined();
     for (const part of ["✓  int8 static", "✓  int8 dynamic", "✓  int8 weights", "← kept", " smaller", "written: "])
       expect(out).toContain(part);
@@ -76,6 +78,8 @@ describe("without a recipe", () => {
     expect(JSON.parse(out)).toEqual(JSON.parse(readFileSync(at("again/run.json"), "utf8")));
     // The usual goal, with a recipe too.
     expect(JSON.parse(out).goal).toEqual({ maxDrop: 0.01, strict: false });
+    // One recipe is no choice: all samples judge it.
+    expect(JSON.parse(out).original.estimate.count).toBe(800);
     expect(sha256(at("again/model.onnx"))).toBe(sha256(at("out/model.onnx")));
   });
 });

@@ -84,4 +84,47 @@ describe("pith simplify", () => {
     expect(ran.err).toContain(says);
     expect(readdirSync(folder).toSorted()).toEqual(before);
   });
+
+  test("a model of operators that the runtime does not know is written only when forced, with the reason", async () => {
+    const text = `opset 21, strange 1
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  h = Identity(x)
+  y = strange.Mystery(h)
+}`;
+    await save(parseModel(text), at("strange.onnx"));
+    const words = ["simplify", at("strange.onnx"), "-o", at("strange.simple.onnx")];
+    const { code, err } = await pith(...words);
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^E_ENGINE: The original does not run: .*Mystery.* could not be compared, and nothing was written\./,
+    );
+    expect(err).toContain("hint: --force writes the result without a comparison.");
+    expect(readdirSync(folder)).not.toContain("strange.simple.onnx");
+    const forced = await pith(...words, "--force");
+    expect(forced.code).toBe(0);
+    expect(forced.out).toMatch(/not compared with the original: the original does not run: .*Mystery/);
+    const { graph } = await open(at("strange.simple.onnx"));
+    expect([...graph.nodes()].map(({ op }) => op)).toEqual(["Mystery"]);
+  });
+
+  test("a quantized model is held against the original node by node, as it is written", async () => {
+    const text = `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  s: float32[] = 0.02
+  z: uint8[] = 100
+  w: float32[4, 4] = random(seed 1)
+  b: float32[4] = random(seed 2)
+  i = Identity(x)
+  h = MatMul(i, w)
+  a = Add(h, b)
+  q = QuantizeLinear(a, s, z)
+  y = DequantizeLinear(q, s, z)
+}`;
+    await save(parseModel(text), at("codes.onnx"));
+    const { code, out } = await pith("simplify", at("codes.onnx"), "-o", at("codes.simple.onnx"));
+    expect(code).toBe(0);
+    expect(out).toContain("outputs: equal, on 4 made-up inputs, run node by node");
+    const { graph } = await open(at("codes.simple.onnx"));
+    expect([...graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Add", "QuantizeLinear", "DequantizeLinear"]);
+  });
 });

@@ -6,7 +6,7 @@
 
 import type { Removal } from "../../src/analysis/cut.ts";
 import { type Inference, infer } from "../../src/analysis/infer.ts";
-import { storedRoot } from "../../src/analysis/layers.ts";
+import { storedRoot } from "../../src/analysis/stored-root.ts";
 import { Miss, PithError } from "../../src/errors.ts";
 import type { Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";

@@ -1,12 +1,16 @@
 /** Recipes from the original to the file: what is changed, measured, kept and refused. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { memory, take } from "../../src/data/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { crossEntropy, evaluate } from "../../src/evaluate/index.ts";
+import { accuracy, crossEntropy, evaluate } from "../../src/evaluate/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
 import { open } from "../../src/onnx/index.ts";
-import { compress, defaultPlan, recipeFrom, recipeName, runRecipe } from "../../src/recipe/index.ts";
+import { compress, defaultPlan, recipeFrom, recipeName, refusal, runRecipe } from "../../src/recipe/index.ts";
+import { divide } from "../../src/recipe/jury.ts";
+import { choiceSentence } from "../../src/report/verdict.ts";
 import { toFloat64 } from "../../src/tensor/convert.ts";
 import { task, trained } from "./blobs.ts";
 
@@ -230,6 +234,8 @@ describe("of several candidates", () => {
     const options = { rounds: 3, goal: { maxDrop: 0.02 } };
     const { run, result } = await compress(net, defaultPlan(true), task, options);
     expect(run.variants.map(({ name }) => name)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
+    expect(run.data).toMatchObject({ choosing: 266, test: { count: 800 } });
+    expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534]);
     const sizes = run.variants.map(({ result }) => result?.bytes ?? 0);
     const kept = sizes[run.chosen ?? -1] ?? Number.POSITIVE_INFINITY;
     expect(kept).toBeLessThanOrEqual(1.1 * Math.min(...sizes));
@@ -267,6 +273,106 @@ describe("of several candidates", () => {
     expect(run.chosen).toBeUndefined();
     expect(result).toBeUndefined();
     expect(run.latency).toBeUndefined();
+  });
+});
+
+describe("samples to choose by", () => {
+  const seed = 5;
+  const count = 300;
+  const candidates = ["first", "second"].map((name) => ({
+    name,
+    recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
+  }));
+  /** The third channel is the weakest, and the only one that tells the class of the samples that rely on it. */
+  const reliant = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[3, 3] parameter = [[1, 0, 0], [0, 1, 0], [0, 0, 0.5]]
+  fc2.weight: float32[2, 3] parameter = [[1, 0, 0], [0, 1, 1]]
+  hidden = Gemm "fc1" (input, fc1.weight) {transB=1}
+  active = Relu(hidden)
+  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
+}
+`);
+
+  /** Every tenth of some samples relies on the third channel: without it, a tenth of these is wrong. */
+  function relying(samples: Uint32Array): Dataset {
+    const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
+    const rows = Array.from({ length: count }, (_, at) =>
+      wrong.has(at) ? [1, 0.9, 1] : at % 2 === 0 ? [1, 0, 0] : [0, 1, 0],
+    );
+    const labels = rows.map((row, at) => (wrong.has(at) ? 1n : row[0] === 1 ? 0n : 1n));
+    return memory("relying", {
+      input: { type: "float32", dims: [count, 3], data: Float32Array.from(rows.flat()) },
+      label: { type: "int64", dims: [count], data: BigInt64Array.from(labels) },
+    });
+  }
+
+  const { choosing, judging } = divide(count, seed, false) ?? {
+    choosing: new Uint32Array(),
+    judging: new Uint32Array(),
+  };
+  const options = { ...quick, goal: { maxDrop: 0.05 } };
+  const run = (test: Dataset, more: object = {}) =>
+    compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
+
+  test("what they chose is not kept where the others say no, which is said", async () => {
+    const { run: record, result } = await run(relying(judging));
+    expect([record.chosen, record.missed, result]).toEqual([undefined, 0, undefined]);
+    expect(record.data).toMatchObject({ choosing: 100, test: { count } });
+    expect(record.variants[0]?.choosing).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
+    expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: -0.1, count: 200 });
+    expect(refusal(record)).toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringMatching(
+        /^First was chosen by 100 samples, and the others that judge it say no: accuracy fell by 10\.0 points; 5\.0 is allowed/,
+      ),
+    });
+    const forced = await run(relying(judging), { force: true });
+    expect([forced.run.chosen, forced.run.missed]).toEqual([0, undefined]);
+  });
+
+  test("what they would not have chosen is kept where nothing else is better and the others let it pass", async () => {
+    const { run: record } = await run(relying(choosing));
+    expect(record.variants[0]?.choosing).toMatchObject({
+      verdict: { met: false, drop: { value: expect.closeTo(0.1) } },
+    });
+    expect(record.variants[0]?.comparison?.difference.value).toBe(0);
+    expect([record.chosen, record.missed]).toEqual([0, undefined]);
+    expect(choiceSentence(record)).toBe(
+      "The result was chosen among 2 variants by 100 other samples, which no figure here is of.",
+    );
+  });
+
+  test("are none of a single recipe, nor where there are too few: then the same samples do both, which is said", async () => {
+    const data = relying(new Uint32Array());
+    const alone = await runRecipe(
+      reliant,
+      recipe({ prune: { structured: true, amount: 0.34 } }),
+      { test: data, metric: accuracy() },
+      quick,
+    );
+    expect(alone.run.data.choosing).toBeUndefined();
+    expect(alone.run.original.estimate.count).toBe(count);
+    const { run: record } = await run(take(data, 89));
+    expect(record.data.choosing).toBeUndefined();
+    expect(record.original.estimate.count).toBe(89);
+    expect(choiceSentence(record)).toContain("on these same samples, too few to set some aside");
+  });
+
+  test("of a stream are its first ones, since neighbours are alike", async () => {
+    const { name, batches } = relying(Uint32Array.from({ length: 100 }, (_, at) => at));
+    const { run: record } = await run({ name, count: undefined, batches });
+    expect(record.variants[0]?.choosing?.comparison.difference).toMatchObject({ value: -0.1, count: 100 });
+    expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: 0, count: 200 });
+  });
+
+  test("samples that are answered differently are found among those that judge", async () => {
+    const { run: record } = await run(relying(judging), { force: true });
+    const wrong = new Set(judging.filter((_, place) => place % 10 === 0));
+    expect(record.disagreements.length).toBeGreaterThan(5);
+    expect(
+      record.disagreements.every(({ sample, label, original }) => wrong.has(sample) && label === 1 && original === 1),
+    ).toBe(true);
   });
 });
 

@@ -11,6 +11,7 @@ import {
   chosenOf,
   gainSentence,
   goalSentence,
+  passedOver,
   speedOf,
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
@@ -179,7 +180,7 @@ function printVariants(terminal: Terminal, run: Run): void {
         const good = variant.refused === undefined && variant.verdict?.met !== false;
         const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
         const speed = speedOf(run, place);
-        const notes = [noteOf(variant, run), ...(place === run.chosen ? ["← kept"] : [])];
+        const notes = [noteOf(variant, run), place === run.chosen ? "← kept" : (passedOver(variant) ?? "")];
         return row(
           mark,
           variant.name,

@@ -107,10 +107,13 @@ const kind = (what: string): string => what.replace(/, as .*/s, "").replace(/^\d
 
 function compared(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
-  const { inputs, difference, tolerance } = comparison;
+  const { inputs, difference, tolerance, fused } = comparison;
   const found =
     difference === 0
       ? "equal"
       : `at most ${difference.toExponential(1)} apart (of the largest number; ${tolerance} allowed)`;
-  return `outputs: ${found}, on ${inputs} made-up inputs`;
+  const asWritten = fused === undefined ? "" : ", run node by node";
+  const codes =
+    fused === undefined || fused <= tolerance ? "" : `; fused by the runtime ${fused.toExponential(1)}, single codes`;
+  return `outputs: ${found}, on ${inputs} made-up inputs${asWritten}${codes}`;
 }

@@ -1,5 +1,5 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
-import { createEngine } from "../../engine/index.ts";
+import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -8,7 +8,7 @@ import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights } from "../files.ts";
-import { compareOutputs, type Sameness } from "../same.ts";
+import { codesTolerance, compareOutputs, type Sameness } from "../same.ts";
 
 export interface SimplifyInput {
   readonly model: string;
@@ -56,13 +56,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs] }, passContext);
   context.stage("compare");
   keepComparable(original, model);
-  const comparison = await compareOutputs(engine, original, model, {
-    sizes: new Map(Object.entries({ ...input.sizes, ...fix })),
-    set: await setFeeds(original, set, fix),
-    seed: input.seed,
-    signal,
-    progress: (done, total) => context.progress(done, total),
-  });
+  const comparison = await compare(engine, original, model, input, context);
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differs(comparison);
   signal.throwIfAborted();
@@ -79,14 +73,47 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
 }
 
-function differs({ difference, at, tolerance }: Sameness): PithError {
+/** @throws PithError E_ENGINE or E_UNSUPPORTED if one of them cannot be run, unless forced: then that is the answer. */
+async function compare(
+  engine: Engine,
+  original: Model,
+  model: Model,
+  { sizes, set, fix, seed, force }: SimplifyInput,
+  context: JobContext,
+): Promise<Sameness | string> {
+  try {
+    return await compareOutputs(engine, original, model, {
+      sizes: new Map(Object.entries({ ...sizes, ...fix })),
+      set: await setFeeds(original, set, fix),
+      seed,
+      signal: context.signal,
+      progress: (done, total) => context.progress(done, total),
+    });
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    const reason = error.message.replace(/\.$/, "");
+    if (force) return `${reason[0]?.toLowerCase()}${reason.slice(1)}`;
+    throw new PithError(error.code, `${reason}. The two could not be compared, and nothing was written.`, {
+      hint: "--force writes the result without a comparison.",
+      cause: error,
+    });
+  }
+}
+
+function differs({ difference, at, tolerance, run }: Sameness): PithError {
   const far = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest number`
     : "is another";
+  if (run === "as written" || tolerance < codesTolerance)
+    return new PithError(
+      "E_ACCURACY_LOST",
+      `Output "${at}" ${far}, and more than ${tolerance} is no rounding. Nothing was written.`,
+      { hint: "This is a fault of Pith: please report it with the model. --force writes the result all the same." },
+    );
   return new PithError(
     "E_ACCURACY_LOST",
-    `Output "${at}" ${far}, and more than ${tolerance} is no rounding. Nothing was written.`,
-    { hint: "This is a fault of Pith: please report it with the model. --force writes the result all the same." },
+    `Output "${at}" ${far} as ONNX Runtime fuses it, more than ${tolerance}, though not node by node. Nothing was written.`,
+    { hint: "--force writes the result all the same; judge it on data of your own then (pith eval --against)." },
   );
 }
 

@@ -7,9 +7,9 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
-import { integersConstant, product, scalar, typeOf } from "../shared/rules.ts";
+import { integersConstant, scalar, typeOf } from "../shared/rules.ts";
 
 /** N × length × (heads · width) → N × heads × length × width. */
 export function toHeads(emit: Emit, x: Value, heads: number): Value {
@@ -104,5 +104,5 @@ export function attentionMacs(
   valueWidth: Dim,
 ): Dim[] {
   const { batch, length, width } = query;
-  return [product([batch, length, width, keys]), product([batch, length, valueWidth, keys])];
+  return [elementCount([batch, length, width, keys]), elementCount([batch, length, valueWidth, keys])];
 }

@@ -7,16 +7,16 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, multiplyDims, need, product } from "../shared/rules.ts";
+import { loweredFirst, noWeight, quantizedAlready, runsInFloat } from "../shared/misses.ts";
+import { dimsAt, integersConstant, need } from "../shared/rules.ts";
 import { attend, attentionMacs, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
 const microsoft = "com.microsoft";
 const fused = new Miss("projects and attends in one node: lower it first");
 const mixes = new Miss("splits its channels into heads: lower it first");
-const loweredFirst = new Miss("is lowered first");
 
 interface Settings {
   readonly heads: number;
@@ -101,7 +101,7 @@ function projectedCost(s: ProjectedSettings, site: Site, ports: Ports): { readon
   if (past === undefined) return new Miss("the length of its past is not known");
   const [batch, length] = x as [Dim, Dim];
   const parts = attentionMacs({ batch, length, width: s.widths[0] }, addDims(past, length), s.widths[2]);
-  return { macs: [multiplyDims(product(x), w[1] ?? 0), ...parts].reduce(addDims, 0) };
+  return { macs: [multiplyDims(elementCount(x), w[1] ?? 0), ...parts].reduce(addDims, 0) };
 }
 
 /** Attention over x · W + b, whose columns are those of Q, K and V. */
@@ -175,7 +175,7 @@ const QAttention = defineOp<ProjectedSettings>({
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: new Miss("is quantized already, and projects and attends in one node"),
-  axes: new Miss("is quantized already"),
+  axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
     if (x === undefined || w === undefined || xScale === undefined || wScale === undefined)
       return new Miss("an operand is missing");
@@ -189,7 +189,7 @@ const QAttention = defineOp<ProjectedSettings>({
   },
   gradient: new Miss("starts from integers"),
   cost: (s, site) => projectedCost(s, site, coded),
-  quantize: new Miss("is quantized already"),
+  quantize: quantizedAlready,
 });
 
 interface SeparateSettings extends Settings {
@@ -239,7 +239,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: mixes,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
     if (q === undefined || k === undefined || v === undefined)
@@ -279,7 +279,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
     const { batch, length, total, width, valueWidth } = found;
     return { macs: attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth).reduce(addDims, 0) };
   },
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 export const microsoftAttentionOperators: readonly Op[] = [Attention, MultiHeadAttention, QAttention];

@@ -10,11 +10,12 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
-import { type Dim, fixedDims } from "../../tensor/dims.ts";
+import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, integersConstant, multiplyDims, need, noMacs, product, scalar, typeOf } from "../shared/rules.ts";
+import { loweredFirst } from "../shared/misses.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -114,10 +115,10 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     const matrix = cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
     return [multiplied(emit, x, matrix, bias)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.outputs) };
+    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.outputs) };
   },
   quantize: already,
 });
@@ -181,10 +182,10 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     const matrix = reshape(emit, flat, [s.outputs, s.inputs]);
     return [multiplied(emit, x, matrix, undefined)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
-    return x instanceof Miss ? x : { macs: multiplyDims(product(x), s.transposed ? s.outputs : s.inputs) };
+    return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs) };
   },
   quantize: already,
 });
@@ -260,7 +261,7 @@ const GatherBlockQuantized = defineOp<Gathered>({
     const own = typeOf(scales) === typeOf(numbers) ? numbers : emit.CastLike([numbers, scales]);
     return [emit.Gather([own, indices], { axis: s.gather })];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: already,
 });

@@ -4,10 +4,10 @@
  * integers that are fed, so they are typed, counted where lengths are known, and left alone.
  */
 import { Miss } from "../../errors.ts";
-import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
 import type { Inferred, Op, Operand, Site } from "../define.ts";
 import { constantIntegers, integer, integers } from "../shared/attributes.ts";
-import { dimsAt, multiplyDims, need, product } from "../shared/rules.ts";
+import { dimsAt, need } from "../shared/rules.ts";
 import { attentionMacs } from "./attend.ts";
 import { typed } from "./typed.ts";
 
@@ -192,7 +192,7 @@ const GatedRelativePositionBias = typed<null>({
   cost: (_, site) => {
     const [q, w] = [dimsAt(site, 0), dimsAt(site, 3)];
     if (q instanceof Miss) return q;
-    return w instanceof Miss ? w : { macs: multiplyDims(product(q), w[1] ?? 0) };
+    return w instanceof Miss ? w : { macs: multiplyDims(elementCount(q), w[1] ?? 0) };
   },
 });
 

@@ -9,6 +9,7 @@ import type { Dim } from "../../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Operand, type Site } from "../define.ts";
 import { decimals, text } from "../shared/attributes.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "../shared/convolution.ts";
+import { loweredFirst } from "../shared/misses.ts";
 import { need } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
@@ -67,7 +68,7 @@ const FusedConv = defineOp<Settings>({
     return { ...rule, links: [...rule.links, ...sum] };
   },
   lower: (s, emit, inputs) => [primitives(s, emit, inputs)],
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: convCost,
   quantize: new Miss("its activation is fused into it: lower it first"),
 });
@@ -115,7 +116,7 @@ function nhwc(name: string): Op {
       const y = primitives(s, emit, [first(x), w, bias, sum === undefined ? undefined : first(sum)]);
       return [emit.Transpose([y], { perm: [0, ...spatial.map((axis) => axis + 1), 1] })];
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: (s, site) => convCost(s, turned(site)),
     quantize: new Miss("has its channels last: lower it first"),
   });

@@ -10,10 +10,10 @@ import type { DataType } from "../../tensor/types.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
 import { decimal } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
+import { loweredFirst, quantizedAlready, runsInFloat } from "../shared/misses.ts";
 import { integersConstant, noMacs, scalar } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
-const already = new Miss("is quantized already");
 
 interface EmbedSettings {
   readonly epsilon: number;
@@ -69,9 +69,9 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
     const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
     return embed(emit, all, s.epsilon).slice(0, s.outputs);
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** The result, the counts, the sum, of ids (batch × length) and a table of words. */
@@ -94,7 +94,7 @@ const QEmbedLayerNormalization = defineOp<number>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("looks rows up in tables; it has no layer's matrix"),
-  axes: already,
+  axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
     if (ids === undefined) return new Miss("an operand is missing");
@@ -106,7 +106,7 @@ const QEmbedLayerNormalization = defineOp<number>({
   },
   gradient: new Miss("starts from integers"),
   cost: noMacs,
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 export const microsoftEmbedOperators: readonly Op[] = [EmbedLayerNormalization, QEmbedLayerNormalization];

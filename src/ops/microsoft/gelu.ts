@@ -9,14 +9,13 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, floorDims } from "../../tensor/dims.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { dimsAt, floorDivide, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
+import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
+import { dimsAt, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
-const loweredFirst = new Miss("is lowered first");
-const noWeight = new Miss("has no weight");
 
 /** x/2 · (1 + erf(x/√2)) */
 export function erfGelu(emit: Emit, x: Value): Value {
@@ -57,7 +56,7 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
       x === undefined ? [] : [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
     gradient: loweredFirst,
     cost: noMacs,
-    quantize: new Miss("runs in float"),
+    quantize: runsInFloat,
   });
 }
 
@@ -69,7 +68,7 @@ const BiasSplitGelu = defineOp<null>({
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const last = dims?.at(-1);
-    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDivide(last, 2)] }];
+    return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDims(last, 2)] }];
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
@@ -82,7 +81,7 @@ const BiasSplitGelu = defineOp<null>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 interface SoftmaxSettings {
@@ -118,7 +117,7 @@ const BiasSoftmax = defineOp<SoftmaxSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** Whether dimensions, laid beside the last ones of others, are equal to them or 1. */

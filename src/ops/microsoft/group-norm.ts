@@ -7,6 +7,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
+import { loweredFirst } from "../shared/misses.ts";
 import { integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
 
 interface Settings {
@@ -66,7 +67,7 @@ function groupNorm(name: string, skips: boolean): Op {
       const y = normalize(s, emit, first, scale, shift);
       return [emit.Transpose([y], { perm: [0, 2, 3, 1] }), sum].slice(0, s.outputs);
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
     quantize: new Miss(skips ? "adds and normalizes in float" : "runs in float"),
   });

@@ -6,7 +6,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import {
   alwaysChanges,
@@ -20,12 +20,12 @@ import {
 } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
+import { quantizedAlready } from "../shared/misses.ts";
 import { matmulDims, matmulWeight, picked } from "../shared/products.ts";
-import { dimsAt, multiplyDims, product, scalar } from "../shared/rules.ts";
+import { dimsAt, scalar } from "../shared/rules.ts";
 import { typed } from "./typed.ts";
 
 const microsoft = "com.microsoft";
-const already = new Miss("is quantized already");
 const integers = new Miss("computes integers");
 
 interface Product {
@@ -58,7 +58,7 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
       return { ...role, input: right, fused: "a sum", ...stored };
     },
-    axes: already,
+    axes: quantizedAlready,
     lower: (_, emit, inputs) => {
       const y = lower(emit, inputs);
       return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
@@ -66,9 +66,9 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
     gradient: integers,
     cost: (_, site) => {
       const found = matmulDims(plain(site));
-      return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
     },
-    quantize: already,
+    quantize: quantizedAlready,
   });
 }
 
@@ -134,7 +134,7 @@ const QGemm = defineOp<GemmSettings>({
     const bias = site.inputs[6]?.stored === true ? { bias: 6 } : {};
     return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
   },
-  axes: already,
+  axes: quantizedAlready,
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
     if (a === undefined || b === undefined) return new Miss("an operand is missing");
     const turned = (value: Value, yes: boolean): Value => (yes ? emit.Transpose([value], { perm: [1, 0] }) : value);
@@ -147,9 +147,9 @@ const QGemm = defineOp<GemmSettings>({
   gradient: integers,
   cost: (s, site) => {
     const found = matmulDims(gemmSite(s, site));
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
-  quantize: already,
+  quantize: quantizedAlready,
 });
 
 const MatMulInteger16 = typed<null>({
@@ -164,7 +164,7 @@ const MatMulInteger16 = typed<null>({
   weight: (_, site) => matmulWeight(site),
   cost: (_, site) => {
     const found = matmulDims(site);
-    return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+    return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
   },
 });
 
@@ -188,7 +188,7 @@ const DynamicQuantizeLSTM = typed<null>({
     if (x instanceof Miss) return x;
     if (w instanceof Miss) return w;
     if (r instanceof Miss) return r;
-    return { macs: multiplyDims(product(x.slice(0, 2)), addDims(product(w), product(r))) };
+    return { macs: multiplyDims(elementCount(x.slice(0, 2)), addDims(elementCount(w), elementCount(r))) };
   },
 });
 

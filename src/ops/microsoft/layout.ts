@@ -6,11 +6,12 @@
  * Networks of blocks are opened, typed and run, and otherwise left alone: their numbers lie in another order.
  */
 import { Miss } from "../../errors.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
 import { integer, integers } from "../shared/attributes.ts";
 import { type ConvSettings, convCost, convDims, readConv } from "../shared/convolution.ts";
-import { multiplyDims, need, noMacs } from "../shared/rules.ts";
+import { noWeight, quantizedAlready } from "../shared/misses.ts";
+import { need, noMacs } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 
 const blocks = new Miss(
@@ -101,7 +102,7 @@ const NhwcMaxPool = defineOp<Window>({
   },
   unchanged: alwaysChanges,
   parameters: () => [],
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (s) => ({
     links: [
       { from: ["in0", 0], to: ["out0", 0] },
@@ -119,7 +120,7 @@ const NhwcMaxPool = defineOp<Window>({
   },
   gradient: new Miss("selects among integers"),
   cost: noMacs,
-  quantize: new Miss("is quantized already"),
+  quantize: quantizedAlready,
 });
 
 export const microsoftLayoutOperators: readonly Op[] = [

@@ -7,7 +7,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -21,8 +21,9 @@ import {
   type WeightRole,
 } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
+import { loweredFirst } from "../shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "../shared/products.ts";
-import { dimsAt, multiplyDims, need, product, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, need, scalar, typeOf } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
 const microsoft = "com.microsoft";
@@ -142,10 +143,10 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(y), s.alpha)])];
     },
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: (s, site) => {
       const found = matmulDims(asMultiplied(s, site));
-      return found instanceof Miss ? found : { macs: multiplyDims(product(found.dims), found.shared) };
+      return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
     },
     quantize,
   });
@@ -227,11 +228,11 @@ const FusedGemm = defineOp<GemmSettings>({
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
     return [activate(emit, y, activation)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: (s, site) => {
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (a instanceof Miss) return a;
-    return b instanceof Miss ? b : { macs: multiplyDims(product(a), b[s.transB ? 0 : 1] ?? 1) };
+    return b instanceof Miss ? b : { macs: multiplyDims(elementCount(a), b[s.transB ? 0 : 1] ?? 1) };
   },
   quantize: new Miss("its activation is fused into it: lower it first"),
 });

@@ -11,12 +11,11 @@ import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
+import { loweredFirst, runsInFloat } from "../shared/misses.ts";
 import { dimsAt, integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const noWeight = new Miss("scales and shifts; it has no matrix");
-const loweredFirst = new Miss("is lowered first");
-const float = new Miss("runs in float");
 
 /** x / √(mean(x²) + ε) · scale over the axes, and 1/√(…); numbers of 16 bits are computed in float32. */
 function rootMeanSquare(emit: Emit, x: Value, scale: Value, axes: readonly number[], epsilon: number) {
@@ -93,7 +92,7 @@ const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
   },
   gradient: loweredFirst,
   cost: noMacs,
-  quantize: float,
+  quantize: runsInFloat,
 });
 
 const statisticsOf = (site: Site): readonly number[] => (site.outputs > 1 ? [1] : []);
@@ -151,7 +150,7 @@ function skip({ name, shift, bias }: SkipForm): Op {
     },
     gradient: loweredFirst,
     cost: noMacs,
-    quantize: float,
+    quantize: runsInFloat,
   });
 }
 

@@ -11,10 +11,9 @@ import { addDims, type Dim } from "../../tensor/dims.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
+import { noWeight, quantizedAlready } from "../shared/misses.ts";
 import { broadcast, integersConstant, need, noMacs } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
-
-const already = new Miss("is quantized already");
 
 /** An input with its scale and zero point. */
 type Port = readonly [codes: number, scale: number, zero: number];
@@ -50,8 +49,8 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
     },
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
-    axes: already,
+    weight: noWeight,
+    axes: quantizedAlready,
     lower: (s, emit, inputs) => {
       const numbers = s.operands.map(([codes, scale, zero]) =>
         decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
@@ -61,7 +60,7 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
     },
     gradient: new Miss("computes integers"),
     cost: noMacs,
-    quantize: already,
+    quantize: quantizedAlready,
   });
 }
 
@@ -255,7 +254,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
     },
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: new Miss("is in another domain: lower it first"),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
@@ -267,7 +266,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
     },
     gradient: new Miss(quantizes ? "rounds to integers" : "starts from integers"),
     cost: noMacs,
-    quantize: already,
+    quantize: quantizedAlready,
   });
 }
 

@@ -9,6 +9,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
+import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
 import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
 import { fromHeads, toHeads } from "./attend.ts";
 import { typed } from "./typed.ts";
@@ -73,7 +74,7 @@ const RotaryEmbedding = defineOp<Settings>({
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: () => [],
-  weight: new Miss("has no weight"),
+  weight: noWeight,
   axes: (_, site) => {
     const x = dimsAt(site, 0);
     if (x instanceof Miss) return x;
@@ -107,9 +108,9 @@ const RotaryEmbedding = defineOp<Settings>({
     const all = whole ? y : emit.Concat([y, part(emit, apart, s.turned, s.width)], { axis: -1 });
     return [heads === undefined ? all : fromHeads(emit, all)];
   },
-  gradient: new Miss("is lowered first"),
+  gradient: loweredFirst,
   cost: noMacs,
-  quantize: new Miss("runs in float"),
+  quantize: runsInFloat,
 });
 
 /** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */

@@ -7,11 +7,12 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
-import { addDims, type Dim } from "../../tensor/dims.ts";
+import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Operand, type Site } from "../define.ts";
 import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
-import { floorDivide, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
+import { loweredFirst, noWeight } from "../shared/misses.ts";
+import { integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 import { typed } from "./typed.ts";
 
@@ -33,10 +34,10 @@ function like<S>({ name, read, infer, lower }: Like<S>): Op {
     infer,
     unchanged: alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: lowerFirst,
     lower,
-    gradient: new Miss("is lowered first"),
+    gradient: loweredFirst,
     cost: noMacs,
     quantize: lowerFirst,
   });
@@ -149,7 +150,7 @@ const UnfoldTensor = typed<{ readonly dim: number; readonly size: number; readon
     const { type, dims } = need(site, 0);
     if (dims === undefined) return [{ type, dims }];
     const along = wrapAxis(dim, dims.length);
-    const windows = (length: Dim): Dim => addDims(floorDivide(addDims(length, -size), step), 1);
+    const windows = (length: Dim): Dim => addDims(floorDims(addDims(length, -size), step), 1);
     return [{ type, dims: [...dims.map((length, axis) => (axis === along ? windows(length) : length)), size] }];
   },
   why: "lays windows of an axis beside each other",

@@ -1,5 +1,5 @@
 /**
- * Two operators in a row that one could do. A rule is exact: the numbers stay as they are, but for sums that are added up in another order.
+ * Two operators in a row that one could do. A rule is exact: the numbers stay as they are, but for sums that are added up in another order (`reorders`).
  * The walker that asks them is `passes/fuse-pairs.ts`.
  */
 

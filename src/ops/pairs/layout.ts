@@ -241,6 +241,7 @@ const paddedWindow: Pair = {
   what: "the window pads by itself",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],
+  reorders: true,
   fuse({ first, second, firstSite, secondSite, input }) {
     const rank = firstSite.inputs[0]?.dims?.length;
     const given = attributeOrInput(firstSite, "pads", 1);
@@ -330,6 +331,7 @@ const reducedTwice: Pair = {
   first: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
   second: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
   same: true,
+  reorders: true,
   fuse(scope) {
     const { first, firstSite, second, secondSite, alone, emit } = scope;
     const [x] = first.inputs;

@@ -12,6 +12,7 @@ const gemm: Pair = {
   what: "a product and what is added to it are a Gemm",
   first: ["MatMul"],
   second: ["Add"],
+  reorders: true,
   fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
     const [a, b] = first.inputs;
     const c = second.inputs[1 - input];
@@ -38,6 +39,7 @@ const transposedGemm: Pair = {
   what: "Gemm transposes by itself",
   first: ["Transpose"],
   second: ["Gemm"],
+  reorders: true,
   fuse({ first, second, firstSite, secondSite, input, alone }) {
     const perm = integers(firstSite, "perm") ?? [1, 0];
     if (!alone || input > 1 || firstSite.inputs[0]?.dims?.length !== 2 || perm[0] !== 1) return undefined;

@@ -40,6 +40,8 @@ export interface Pair {
   readonly second: readonly string[];
   /** The same operator twice. */
   readonly same?: true;
+  /** Sums are added up in another order: last bits may change. */
+  readonly reorders?: true;
   fuse(scope: PairScope): PairResult;
 }
 

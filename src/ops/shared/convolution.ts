@@ -1,9 +1,9 @@
 /** What every convolution over N × C × spatial knows of its operands, whatever the numbers are: dimensions, channels, groups, products. */
 import { Miss } from "../../errors.ts";
-import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, AxisRule, Site, WeightRole } from "../define.ts";
 import { integer, integers } from "./attributes.ts";
-import { dimsAt, product } from "./rules.ts";
+import { dimsAt } from "./rules.ts";
 import { readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
@@ -83,5 +83,5 @@ export function convCost(s: ConvSettings, site: Site): { readonly macs: Dim } | 
   const out = convDims(s, site);
   const w = dimsAt(site, 1);
   if (out instanceof Miss) return out;
-  return w instanceof Miss ? w : { macs: multiplyDims(product(out), product(w.slice(1))) };
+  return w instanceof Miss ? w : { macs: multiplyDims(elementCount(out), elementCount(w.slice(1))) };
 }

@@ -19,6 +19,7 @@ import {
 } from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
+import { noWeight, primitive, runsInFloat } from "./misses.ts";
 import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
 
 interface Parts<S> {
@@ -81,11 +82,11 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
     },
     unchanged: row.unchanged ?? alwaysChanges,
     parameters: noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site) => sameAxes(site),
     lower:
       lower === undefined
-        ? new Miss("is primitive")
+        ? primitive
         : (s, emit, [x]) =>
             x === undefined ? [] : [lower({ emit, x, s, number: (value) => scalar(emit, typeOf(x), value) })],
     gradient:
@@ -97,7 +98,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
             return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
           },
     cost: noMacs,
-    quantize: row.quantize ?? new Miss("runs in float"),
+    quantize: row.quantize ?? runsInFloat,
   });
 }
 
@@ -145,9 +146,9 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
     parameters: row.parameters ?? noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site) => broadcastAxes(site),
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient:
       derivatives instanceof Miss
         ? derivatives
@@ -160,7 +161,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
             return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
           },
     cost: noMacs,
-    quantize: row.quantize ?? new Miss("runs in float"),
+    quantize: row.quantize ?? runsInFloat,
   });
 }
 
@@ -230,9 +231,9 @@ export function variadic(row: VariadicRow): Op {
     },
     unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
     parameters: row.parameters ?? noParameters,
-    weight: new Miss("has no weight"),
+    weight: noWeight,
     axes: (_, site) => broadcastAxes(site),
-    lower: new Miss("is primitive"),
+    lower: primitive,
     gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
       if (up === undefined || y === undefined) return [];
       const operands = inputs.filter((input) => input !== undefined);
@@ -240,6 +241,6 @@ export function variadic(row: VariadicRow): Op {
       return row.derivatives({ emit, up, y, operands, number: (value) => scalar(emit, typeOf(y), value) });
     },
     cost: noMacs,
-    quantize: row.quantize ?? new Miss("runs in float"),
+    quantize: row.quantize ?? runsInFloat,
   });
 }

@@ -3,16 +3,7 @@ import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
-import {
-  ceilDims,
-  type Dim,
-  dimsText,
-  extremeDims,
-  fixedDims,
-  floorDims,
-  multiplyDims,
-  sameDims,
-} from "../../tensor/dims.ts";
+import { type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType, Dense } from "../../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site } from "../define.ts";
@@ -61,6 +52,19 @@ export function sameAxes(site: Site, input = 0): AxisRule | Miss {
   return { links: dims.map((_, axis): AxisLink => ({ from: [`in${input}`, axis], to: ["out0", axis] })) };
 }
 
+/** Every axis of in0 is the same axis of out0, but for those that the operator works along. */
+export function sameAxesBut(
+  isRefused: (axis: number, rank: number) => boolean,
+  reason: string,
+  site: Site,
+): { readonly links: readonly AxisLink[] } | Miss {
+  const dims = dimsAt(site, 0);
+  if (dims instanceof Miss) return dims;
+  const link = (axis: number): AxisLink =>
+    isRefused(axis, dims.length) ? { refuses: ["in0", axis], reason } : { from: ["in0", axis], to: ["out0", axis] };
+  return { links: dims.map((_, axis) => link(axis)) };
+}
+
 /** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */
 export function broadcastAxes(site: Site): AxisRule | Miss {
   const shapes = site.inputs.map((operand) => operand?.dims);
@@ -100,10 +104,6 @@ export function isConstant(operand: Operand | undefined, value: number): boolean
 }
 
 export const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });
-
-export function product(dims: readonly Dim[]): Dim {
-  return dims.reduce<Dim>(multiplyDims, 1);
-}
 
 /** A constant of one element, of the given type. */
 export function scalar(emit: Emit, type: DataType, value: number): Value {
@@ -146,14 +146,3 @@ export function fixed(value: Value | undefined): readonly number[] {
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);
   return dims;
 }
-
-/** ⌊a / b⌋ and ⌈a / b⌉ over dimensions; a symbolic one that does not divide gets a name of its own. */
-export function floorDivide(a: Dim, b: number): Dim {
-  return floorDims(a, b);
-}
-
-export function ceilDivide(a: Dim, b: number): Dim {
-  return ceilDims(a, b);
-}
-
-export { multiplyDims };

@@ -1,9 +1,8 @@
 /** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
 
-import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
+import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { integer, integers, text } from "./attributes.ts";
-import { ceilDivide, floorDivide } from "./rules.ts";
 
 export interface Window {
   readonly kernel: readonly number[];
@@ -39,14 +38,14 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
   const rank = window.kernel.length;
   return spatial.map((size, axis) => {
     const stride = window.strides[axis] ?? 1;
-    if (window.autoPad.startsWith("SAME")) return ceilDivide(size, stride);
+    if (window.autoPad.startsWith("SAME")) return ceilDims(size, stride);
     const padded = addDims(size, (window.pads[axis] ?? 0) + (window.pads[rank + axis] ?? 0) - extent(window, axis));
-    if (!window.ceil) return addDims(floorDivide(padded, stride), 1);
-    const steps = addDims(ceilDivide(padded, stride), 1);
+    if (!window.ceil) return addDims(floorDims(padded, stride), 1);
+    const steps = addDims(ceilDims(padded, stride), 1);
     const [before, after] = [window.pads[axis] ?? 0, window.pads[rank + axis] ?? 0];
     // The last window must start inside the input or its left padding, which it does of itself unless strides outgrow it.
     if (after + stride <= extent(window, axis)) return steps;
-    return extremeDims("min", [steps, ceilDivide(addDims(size, before), stride)]);
+    return extremeDims("min", [steps, ceilDims(addDims(size, before), stride)]);
   });
 }
 

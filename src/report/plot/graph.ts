@@ -4,7 +4,8 @@
  */
 import type { Cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import { type Layer, layerAt, moduleOf } from "../../analysis/layers.ts";
+import { moduleOf } from "../../analysis/layer-names.ts";
+import { type Layer, layerAt } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphs, usedValues } from "../../graph/graph.ts";

@@ -6,8 +6,9 @@
  * norm first (`lnStructured` with n = 2); the order of all channels is kept, so this is exact.
  */
 import type { Inference } from "../../analysis/infer.ts";
-import { type Layer, storedOutputAxis } from "../../analysis/layers.ts";
+import type { Layer } from "../../analysis/layers.ts";
 import { maskedAt } from "../../analysis/masks.ts";
+import { storedOutputAxis } from "../../analysis/stored-root.ts";
 import { Miss } from "../../errors.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";

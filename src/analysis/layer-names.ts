@@ -1,0 +1,44 @@
+/** What a layer is called: users select it by this name, before and after every technique. */
+import type { Node, Value } from "../graph/graph.ts";
+import { plainName } from "./masks.ts";
+
+/** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
+const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
+
+/**
+ * The parameter's stem ("fc1" of "fc1.weight"), else the place in the network that was exported, else the node's name; `part` tells the weights
+ * of one node apart.
+ */
+export function layerName(weight: Value, node: Node, part: string | undefined): string {
+  const name = plainName(weight);
+  const stem = name.replace(weightEnding, "");
+  if (stem !== name && stem !== "") return stem;
+  return partName(moduleOf(node) ?? (node.name !== "" ? node.name : (node.outputs[0]?.name ?? name)), part);
+}
+
+/** The name of one of several weights of a node. */
+export function partName(place: string, part: string | undefined): string {
+  return part === undefined ? place : `${place}.${part}`;
+}
+
+/** Under this key PyTorch lists the modules around a node, outermost first, and the node last: "['', 'bert', 'bert.pooler', 'linear']". */
+const scopesKey = "pkg.torch.onnx.name_scopes";
+
+/**
+ * The path of the module that a node was exported from, where the exporter wrote it down: parameters that it rearranged have no names of
+ * their own ("val_62", "onnx::MatMul_123"). The older exporter of PyTorch names nodes "/layer1/layer1.0/conv1/Conv", in which a part that
+ * repeats the one before it stands in its place: "layer1.0.conv1".
+ */
+export function moduleOf(node: Node): string | undefined {
+  const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");
+  const innermost = scopes.at(-2);
+  if (innermost !== undefined && innermost !== "") return innermost;
+  if (!node.name.startsWith("/")) return undefined;
+  const path: string[] = [];
+  for (const part of node.name.split("/").slice(1, -1)) {
+    const last = path.at(-1);
+    if (last !== undefined && part.startsWith(`${last}.`)) path.pop();
+    path.push(part);
+  }
+  return path.length === 0 ? undefined : path.join(".");
+}

@@ -1,0 +1,60 @@
+/** Which layers are meant: by names and patterns, as users write them. */
+import { PithError } from "../errors.ts";
+import { byNearness, nearest } from "../graph/nearest.ts";
+
+export interface Selection {
+  /** Names or patterns: "fc1", "layer1.*". All if absent. */
+  readonly layers?: string | readonly string[] | undefined;
+  readonly except?: string | readonly string[] | undefined;
+}
+
+/**
+ * The layers that a selection names.
+ * @throws PithError E_NAME for a name or pattern that fits no layer.
+ */
+export function selectLayers<L extends { readonly name: string }>(
+  all: readonly L[],
+  selection: Selection,
+): readonly L[] {
+  const patterns = list(selection.layers);
+  const excluded = list(selection.except);
+  for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
+    if (all.some(({ name }) => matches(pattern, name))) continue;
+    const names = [...new Set(all.map(({ name }) => name))];
+    throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
+  }
+  return all.filter(
+    ({ name }) =>
+      (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
+  );
+}
+
+/** Layers that a hint names. */
+const namesShown = 12;
+
+/** `Did you mean "fc1"? Layers: fc1, fc2.`, the nearest first. */
+function namesHint(pattern: string, names: readonly string[]): string {
+  if (names.length === 0) return "The model has no layers with a weight.";
+  const meant = nearest(pattern, names);
+  // Of several that are equally near none is more likely.
+  const alone = meant === nearest(pattern, names.toReversed());
+  const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
+  const sorted = byNearness(pattern, names);
+  const more = sorted.length > namesShown ? ` and ${sorted.length - namesShown} more` : "";
+  return `${question}Layers: ${sorted.slice(0, namesShown).join(", ")}${more}.`;
+}
+
+/** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */
+export function isNamed(patterns: Selection["layers"], name: string): boolean {
+  return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
+}
+
+function matches(pattern: string, name: string): boolean {
+  const escaped = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${escaped.join(".*")}$`).test(name);
+}
+
+function list(patterns: string | readonly string[] | undefined): readonly string[] | undefined {
+  if (patterns === undefined) return undefined;
+  return typeof patterns === "string" ? patterns.split(",").map((pattern) => pattern.trim()) : patterns;
+}

@@ -1,0 +1,70 @@
+/** The stored tensor behind a value: what a weight is stored as, through masks, roundings and rearrangements of stored numbers. */
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { valueAt } from "./channel-links.ts";
+import type { Inference } from "./infer.ts";
+import type { Layer } from "./layers.ts";
+
+/**
+ * The stored tensor behind a value: itself, or what its producer works on. Of several stored inputs it is the one with as many elements as
+ * the result that is no mask; scales, zero points and shapes are smaller.
+ */
+export function storedRoot(value: Value): Value | undefined {
+  if (value.tensor !== undefined) return value;
+  const dims = fixedDims(value.type?.dims);
+  if (value.producer === undefined || dims === undefined) return undefined;
+  const count = elementCount(dims);
+  for (const input of value.producer.inputs) {
+    const inputDims = fixedDims(input?.type?.dims);
+    if (
+      input === undefined ||
+      inputDims === undefined ||
+      elementCount(inputDims) !== count ||
+      input.role?.kind === "mask"
+    )
+      continue;
+    const root = storedRoot(input);
+    if (root !== undefined) return root;
+  }
+  return undefined;
+}
+
+/** Where a layer's output channels lie in its stored weight. */
+export interface StoredAxis {
+  readonly axis: number;
+  /** Whether channels have other indices there than in the layer. */
+  readonly renumbered: boolean;
+}
+
+/** The axis of the stored weight along which the layer's output channels lie: through masks, transpositions, reshapes. */
+export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
+  return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
+}
+
+function axisBehind(
+  value: Value,
+  { axis, renumbered }: StoredAxis,
+  root: Value,
+  inference: Inference,
+): StoredAxis | undefined {
+  if (value === root) return { axis, renumbered };
+  const node = value.producer;
+  const bound = node === undefined ? undefined : inference.at(node);
+  if (node === undefined || bound === undefined || bound instanceof Miss) return undefined;
+  const rule = bound.axes();
+  if (rule instanceof Miss) return undefined;
+  for (const link of rule.links) {
+    if (!("from" in link)) continue;
+    for (const [near, far] of [
+      [link.to, link.from],
+      [link.from, link.to],
+    ] as const) {
+      const before = valueAt(node, far[0]);
+      if (near[0] !== "out0" || near[1] !== axis || before === undefined || storedRoot(before) !== root) continue;
+      const next = { axis: far[1], renumbered: renumbered || link.map !== undefined };
+      return axisBehind(before, next, root, inference);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,8 @@
+/** The reasons that many entries have for not having a facet: the same words for the same thing. */
+import { Miss } from "../../errors.ts";
+
+export const noWeight = new Miss("has no weight");
+export const primitive = new Miss("is primitive");
+export const loweredFirst = new Miss("is lowered first");
+export const runsInFloat = new Miss("runs in float");
+export const quantizedAlready = new Miss("is quantized already");

@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { accuracy, macroF1 } from "../evaluate/index.ts";
+import { divide, Jury } from "./jury.ts";
+
+test("samples to choose by are a third, drawn by the seed, and none of them judges", () => {
+  const { choosing, judging } = divide(1000, 1, false) ?? {};
+  expect([choosing?.length, judging?.length]).toEqual([333, 667]);
+  expect(new Set([...(choosing ?? []), ...(judging ?? [])]).size).toBe(1000);
+  expect(divide(1000, 1, false)).toEqual({ choosing, judging });
+  expect(divide(1000, 2, false)?.choosing).not.toEqual(choosing);
+  // Neither part lies at an end of the whole, which may be sorted by class.
+  expect(choosing?.filter((sample) => sample < 500).length).toBeGreaterThan(100);
+  expect(choosing?.filter((sample) => sample >= 500).length).toBeGreaterThan(100);
+});
+
+test("of samples that follow each other the first are to choose by", () => {
+  const { choosing, judging } = divide(90, 1, true) ?? {};
+  expect([choosing?.at(0), choosing?.at(-1), judging?.at(0), judging?.at(-1)]).toEqual([0, 29, 30, 89]);
+});
+
+test("too few samples are not divided", () => {
+  expect(divide(89, 1, false)).toBeUndefined();
+  expect(divide(0, 1, false)).toBeUndefined();
+});
+
+test("a jury counts its own samples, with their columns and answers", () => {
+  const said = { given: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
+  const right = { rows: Float64Array.of(1, 1, 0, 1), said };
+  const jury = new Jury(accuracy(), right, Uint32Array.of(1, 2));
+  expect(jury.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
+  expect(jury.original.answers).toEqual({ given: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
+  const { comparison, agreement } = jury.compare({
+    rows: Float64Array.of(0, 1, 1, 0),
+    said: { ...said, given: Float64Array.of(1, 1, 0, 1) },
+  });
+  expect(comparison).toMatchObject({ candidate: { value: 1 }, difference: { value: 0.5, count: 2 } });
+  expect(agreement).toMatchObject({ value: 0.5, count: 2 });
+  // Label and answer of each sample, in two columns.
+  const pairs = { rows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), said };
+  const two = new Jury(macroF1(), pairs, Uint32Array.of(0, 1));
+  expect(two.original.comparison.original).toMatchObject({ value: 1, count: 2 });
+});

@@ -1,0 +1,96 @@
+/**
+ * Samples that judge, and samples to choose by. The best of several results owes some of its figure to luck, if it was chosen by that figure:
+ * so what is chosen by is measured on samples of their own, and what is reported on the others.
+ */
+import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
+import { random } from "../tensor/random.ts";
+import { type Answers, sameAnswers } from "./answers.ts";
+import { type Knowledge, knowledgeOf } from "./knowledge.ts";
+
+/** What one run over all samples collected, by sample. */
+export interface Rows {
+  /** Numbers of the metric, as many a sample as it has columns. */
+  readonly rows: Float64Array;
+  readonly said: Answers;
+}
+
+/** A model beside the original on the same samples. */
+export interface Compared {
+  readonly comparison: Comparison;
+  /** Share of samples answered as the original answers them; undefined for models that give no class. */
+  readonly agreement: Estimate | undefined;
+  readonly answers: Answers;
+}
+
+/** Of all samples, those to choose by: more would leave too few to judge by. */
+const choosingShare = 1 / 3;
+/** Fewer say nothing: the choice is then made by the samples that judge. */
+const leastChoosing = 30;
+
+export interface Division {
+  /** Positions, in order. */
+  readonly choosing: Uint32Array;
+  readonly judging: Uint32Array;
+}
+
+/**
+ * Samples to choose by, and the others: drawn by the seed, or the first ones where samples follow each other and neighbours are alike.
+ * Undefined where there are too few.
+ */
+export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
+  const choosing = Math.floor(choosingShare * count);
+  if (choosing < leastChoosing) return undefined;
+  const order = inOrder
+    ? Uint32Array.from({ length: count }, (_, sample) => sample)
+    : random(seed, "choose").permutation(count);
+  return { choosing: order.slice(0, choosing).sort(), judging: order.slice(choosing).sort() };
+}
+
+/** Some of the samples of a run of the original, and what other models say on them beside it. */
+export class Jury {
+  /** Positions among all samples. */
+  readonly samples: Uint32Array;
+  readonly original: Compared;
+  readonly knowledge: Knowledge | undefined;
+  readonly #metric: Metric;
+  readonly #rows: Float64Array;
+
+  constructor(metric: Metric, all: Rows, samples: Uint32Array) {
+    this.#metric = metric;
+    this.samples = samples;
+    const { rows, said } = this.#of(all);
+    this.#rows = rows;
+    this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(said, said), answers: said };
+    this.knowledge = knowledgeOf(said);
+  }
+
+  compare(all: Rows): Compared {
+    const { rows, said } = this.#of(all);
+    return {
+      comparison: compareRows(this.#metric, this.#rows, rows),
+      agreement: agreementOf(this.original.answers, said),
+      answers: said,
+    };
+  }
+
+  #of({ rows, said }: Rows): Rows {
+    return {
+      rows: rowsAt(rows, this.#metric.columns, this.samples),
+      said: { given: rowsAt(said.given, 1, this.samples), labels: rowsAt(said.labels, 1, this.samples) },
+    };
+  }
+}
+
+function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
+  if (rows.length === columns * samples.length) return rows;
+  const found = new Float64Array(columns * samples.length);
+  samples.forEach((sample, place) => {
+    found.set(rows.subarray(columns * sample, columns * (sample + 1)), columns * place);
+  });
+  return found;
+}
+
+function agreementOf(original: Answers, other: Answers): Estimate | undefined {
+  const same = sameAnswers(original, other);
+  return same === undefined ? undefined : estimate(agreement(), same);
+}

@@ -1,0 +1,129 @@
+/**
+ * Polynomials over names, with whole coefficients: what dimensions that are computed from others are ("2*seq + 1").
+ *
+ * A factor is a name, or a function of names with parentheses: "floor((n + 1)/2)".
+ */
+
+/** Monomial (factors joined by `*`, sorted; "" for the constant) → coefficient, which is never 0. */
+export type Polynomial = ReadonlyMap<string, number>;
+
+export function add(a: Polynomial, b: Polynomial): Polynomial {
+  const sum = new Map(a);
+  for (const [monomial, coefficient] of b) sum.set(monomial, (sum.get(monomial) ?? 0) + coefficient);
+  return withoutZeros(sum);
+}
+
+export function multiply(a: Polynomial, b: Polynomial): Polynomial {
+  const product = new Map<string, number>();
+  for (const [left, p] of a) {
+    for (const [right, q] of b) {
+      const monomial = [...factors(left), ...factors(right)].sort().join("*");
+      product.set(monomial, (product.get(monomial) ?? 0) + p * q);
+    }
+  }
+  return withoutZeros(product);
+}
+
+function withoutZeros(terms: Polynomial): Polynomial {
+  return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
+}
+
+/** a / b where it divides exactly, else undefined. */
+export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
+  const [lead, leadCoefficient] = leading(b);
+  let rest = a;
+  const quotient = new Map<string, number>();
+  // Long division. The leading term of a product is the product of the leading terms, so where b divides a, every step comes out even.
+  for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
+    const monomial = divideMonomials(top, lead);
+    const times = coefficient / leadCoefficient;
+    if (monomial === undefined || !Number.isInteger(times)) return undefined;
+    quotient.set(monomial, times);
+    rest = add(rest, multiply(b, new Map([[monomial, -times]])));
+  }
+  return quotient;
+}
+
+function divideMonomials(a: string, b: string): string | undefined {
+  const rest = factors(a);
+  for (const factor of factors(b)) {
+    const at = rest.indexOf(factor);
+    if (at < 0) return undefined;
+    rest.splice(at, 1);
+  }
+  return rest.join("*");
+}
+
+function leading(terms: Polynomial): readonly [monomial: string, coefficient: number] {
+  let lead: readonly [string, number] = ["", 0];
+  for (const term of terms) if (lead[1] === 0 || byDegree(term[0], lead[0]) < 0) lead = term;
+  return lead;
+}
+
+/** Highest degree first, then by names (graded lexicographic order, which multiplication preserves); the constant comes last of itself. */
+function byDegree(a: string, b: string): number {
+  const left = factors(a);
+  const right = factors(b);
+  if (left.length !== right.length) return right.length - left.length;
+  const at = left.findIndex((factor, index) => factor !== right[index]);
+  return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
+}
+
+/** The names in a product, each as often as it stands there. */
+export function factors(monomial: string): string[] {
+  return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
+}
+
+/** The polynomial that a text spells, in normal form or not; undefined where it is but a name. */
+export function parsePolynomial(text: string): Polynomial | undefined {
+  const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
+  let sum: Polynomial = new Map();
+  for (const [index, part] of parts.entries()) {
+    const sign = index === 0 ? (text.startsWith("-") ? -1 : 1) : separators[index - 1] === " - " ? -1 : 1;
+    const names = factors(part);
+    const numbers = names.filter((name) => /^\d+$/.test(name));
+    const others = names.filter((name) => !/^\d+$/.test(name));
+    if (part === "" || others.some((name) => !/^[A-Za-z_]/.test(name))) return undefined;
+    sum = add(
+      sum,
+      new Map([[others.sort().join("*"), numbers.reduce((product, name) => product * Number(name), sign)]]),
+    );
+  }
+  return sum;
+}
+
+/** Parts between separators that stand outside of parentheses: "floor((a*b)/2)*c" has two factors. */
+export function splitOutside(
+  text: string,
+  separator: RegExp,
+): { readonly parts: string[]; readonly separators: string[] } {
+  const parts: string[] = [];
+  const separators: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charAt(at);
+    if (character === "(") depth++;
+    else if (character === ")") depth--;
+    const found = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
+    if (found === undefined) continue;
+    parts.push(text.slice(start, at));
+    separators.push(found);
+    start = at + found.length;
+    at = start - 1;
+  }
+  parts.push(text.slice(start));
+  return { parts, separators };
+}
+
+/** The normal form: highest degree first, then by names, the constant last. */
+export function polynomialText(terms: Polynomial): string {
+  return [...terms]
+    .sort(([a], [b]) => byDegree(a, b))
+    .reduce((written, [monomial, coefficient], index) => {
+      const size = Math.abs(coefficient);
+      const term = monomial === "" ? String(size) : size === 1 ? monomial : `${size}*${monomial}`;
+      const sign = coefficient < 0 ? "-" : "+";
+      return index === 0 ? (coefficient < 0 ? `-${term}` : term) : `${written} ${sign} ${term}`;
+    }, "");
+}
