@@ -31,10 +31,13 @@ export interface StepKind {
   readonly withheld: readonly string[];
 }
 
+/** Of a training: what the run fills in, and what only makes sense outside of one. */
+const filledIn = ["data", "metric", "checkpoint", "resume"];
+
 const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
-  { pass: train, data: "train", withheld: ["data", "loss", "checkpoint"] },
-  { pass: distill, data: "train", withheld: ["data", "checkpoint"] },
+  { pass: train, data: "train", withheld: [...filledIn] },
+  { pass: distill, data: "train", withheld: [...filledIn] },
   { pass: factorize, withheld: [] },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
   { pass: quantize, data: "calibrate", withheld: ["data"] },

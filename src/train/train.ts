@@ -5,11 +5,14 @@
  * itself, an ordinary ONNX file.
  */
 import * as v from "valibot";
+import { isIndexed } from "../data/indexed.ts";
 import { openDataset } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
+import { setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
+import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
-import { definePass, type Outcome } from "../passes/index.ts";
+import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { adam, adamW } from "./adam.ts";
@@ -33,64 +36,64 @@ const optimizers = ["adam", "adamw", "lion", "sgd"] as const;
 const schedules = { constant, cosine, linear, steps, "one-cycle": oneCycle } as const;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
-export const trainOptions = v.pipe(
-  v.strictObject({
-    data: described(datasetOption, "what to train on"),
-    epochs: described(v.optional(count, 5), "passes over the data"),
-    batch: described(v.optional(count, 128), "samples in a batch"),
-    accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
-    optimizer: described(
-      v.optional(
-        v.union([v.picklist(optimizers), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
-        "adam",
-      ),
-      "how parameters move",
+export const trainOptions = v.strictObject({
+  data: described(datasetOption, "what to train on"),
+  epochs: described(v.optional(count, 5), "passes over the data"),
+  batch: described(v.optional(count, 128), "samples in a batch"),
+  accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
+  optimizer: described(
+    v.optional(
+      v.union([v.picklist(optimizers), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
+      "adam",
     ),
-    learningRate: described(
-      v.optional(positive),
-      "step size (default: 0.001 for adam and adamw, 0.0001 for lion, 0.05 for sgd)",
+    "how parameters move",
+  ),
+  learningRate: described(
+    v.optional(positive),
+    "step size (default: 0.001 for adam and adamw, 0.0001 for lion, 0.05 for sgd)",
+  ),
+  rates: v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
+  momentum: described(v.optional(share, 0.9), "momentum of sgd"),
+  nesterov: described(v.optional(v.boolean(), false), "let the momentum of sgd look ahead"),
+  weightDecay: described(
+    v.optional(v.pipe(v.number(), v.minValue(0))),
+    "shrinks weights, not biases and norms (default: 0.01 for adamw, else 0)",
+  ),
+  schedule: described(
+    v.optional(
+      v.union([
+        v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
+        v.custom<Schedule>((value) => typeof value === "function", "must be a schedule"),
+      ]),
+      "cosine",
     ),
-    rates: v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
-    momentum: described(v.optional(share, 0.9), "momentum of sgd"),
-    nesterov: described(v.optional(v.boolean(), false), "let the momentum of sgd look ahead"),
-    weightDecay: described(
-      v.optional(v.pipe(v.number(), v.minValue(0))),
-      "shrinks weights, not biases and norms (default: 0.01 for adamw, else 0)",
-    ),
-    schedule: described(
-      v.optional(
-        v.union([
-          v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
-          v.custom<Schedule>((value) => typeof value === "function", "must be a schedule"),
-        ]),
-        "cosine",
-      ),
-      "how the learning rate changes over the steps",
-    ),
-    warmup: described(
-      v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-      "steps, or below 1 a share of them, in which the learning rate rises",
-    ),
-    clip: described(v.optional(positive), "the greatest norm of all gradients together"),
-    average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
-    loss: described(
-      v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")]), "cross-entropy"),
-      `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
-    ),
-    ...selectionOptions("train"),
-    validation: v.optional(datasetOption),
-    metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
-    every: described(v.optional(count), "steps between two evaluations (an epoch)"),
-    patience: described(v.optional(count), "evaluations without a better one after which training ends"),
-    threads: described(v.optional(count), "threads of the runtime"),
-    checkpoint: described(
-      v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
-      "write last.onnx and best.onnx into this folder as training goes on",
-    ),
-    resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
-  }),
-  v.check(({ resume, checkpoint }) => !resume || checkpoint !== undefined, "resume needs checkpoint"),
-);
+    "how the learning rate changes over the steps",
+  ),
+  warmup: described(
+    v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    "steps, or below 1 a share of them, in which the learning rate rises",
+  ),
+  clip: described(v.optional(positive), "the greatest norm of all gradients together"),
+  average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
+  loss: described(
+    v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")]), "cross-entropy"),
+    `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
+  ),
+  ...selectionOptions("train"),
+  validation: described(
+    v.optional(v.union([share, datasetOption])),
+    "share of the samples that is kept apart to evaluate by: 10%; the best weights are the result",
+  ),
+  metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
+  every: described(v.optional(count), "steps between two evaluations (an epoch)"),
+  patience: described(v.optional(count), "evaluations without a better one after which training ends"),
+  threads: described(v.optional(count), "threads of the runtime"),
+  checkpoint: described(
+    v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
+    "write last.onnx and best.onnx into this folder as training goes on",
+  ),
+  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
+});
 
 /**
  * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result.
@@ -106,29 +109,59 @@ export const train = definePass({
   options: trainOptions,
   run: (model, options, context) =>
     withStoredConstants(model, async (): Promise<TrainOutcome> => {
-      const { history, names } = await runLoop(model, await planOf(options), context);
+      const { history, names } = await runLoop(model, await planOf(options, context), context);
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return { changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })), misses: [], history };
     }),
 });
 
-async function planOf(options: v.InferOutput<typeof trainOptions>): Promise<Plan> {
-  const { loss, schedule, warmup, metric, every, patience, validation, clip, average, checkpoint } = options;
-  const open = (data: Dataset | string): Promise<Dataset> | Dataset =>
-    typeof data === "string" ? openDataset(data, { part: "train" }) : data;
-  const data = await open(options.data);
+async function planOf(options: v.InferOutput<typeof trainOptions>, { seed }: Context): Promise<Plan> {
+  const { loss, schedule, warmup, metric, every, patience, clip, average, checkpoint } = options;
+  if (options.resume && checkpoint === undefined)
+    throw new PithError("E_OPTION", "Training is continued with a checkpoint, and none is named.", {
+      hint: "Name its folder: checkpoint.",
+    });
+  if (options.validation === undefined && (every ?? patience) !== undefined)
+    throw new PithError("E_OPTION", "There is nothing to evaluate by.", {
+      hint: "Keep samples apart: validation, 10% for instance.",
+    });
+  const { data, validation } = await openData(options, seed);
   const optimizer = optimizerOf(options);
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
-  const judged = validation === undefined ? undefined : { data: await open(validation), metric, every, patience };
   return {
     ...{ data, epochs: options.epochs, size: Math.min(options.batch, data.count ?? options.batch) },
     ...{ accumulate: options.accumulate, optimizer, clip, average, checkpoint, resume: options.resume },
     learningRate: options.learningRate ?? usualRates.get(optimizer.name) ?? defaultRate,
     schedule: warmup === 0 ? shape : warmUp(shape, warmup),
-    validation: judged,
+    validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     loss: typeof loss === "string" ? parseLoss(loss) : loss,
     ...{ layers: options.layers, except: options.except, rates: options.rates, threads: options.threads },
   };
+}
+
+/** What to train on, and what to evaluate by: samples of its own, or a share of the others, drawn by the seed. */
+async function openData(
+  { data, validation }: Pick<v.InferOutput<typeof trainOptions>, "data" | "validation">,
+  seed: number,
+): Promise<{ readonly data: Dataset; readonly validation: Dataset | undefined }> {
+  const open = (given: Dataset | string): Promise<Dataset> | Dataset =>
+    typeof given === "string" ? openDataset(given, { part: "train" }) : given;
+  const all = await open(data);
+  if (typeof validation !== "number")
+    return { data: all, validation: validation === undefined ? undefined : await open(validation) };
+  if (!isIndexed(all)) {
+    throw new PithError("E_DATA", `${all.name} is a stream: no share of it can be kept apart.`, {
+      hint: "Give the samples to evaluate by as data of their own.",
+    });
+  }
+  const kept = Math.round(validation * all.count);
+  if (kept === 0 || kept === all.count)
+    throw new PithError(
+      "E_DATA",
+      `${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`,
+    );
+  const { drawn, rest } = setAside(all, kept, seed);
+  return { data: rest, validation: drawn };
 }
 
 const defaultRate = 0.001;

@@ -1,5 +1,6 @@
 /** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
@@ -75,12 +76,12 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       await requireWritable(out);
       const { checkpoint } = session.passed;
       if (typeof checkpoint === "string") {
-        await requireOther(checkpoint, [
-          ["the model itself", model],
-          ["the data", data?.path],
-          ["the teacher", session.passed.teacher],
-        ]);
-        await requireWritable(checkpoint);
+        for (const name of ["last.onnx", "best.onnx"]) {
+          await requireOther(join(checkpoint, name), [
+            ["the model itself", model],
+            ["the teacher", session.passed.teacher],
+          ]);
+        }
       }
       const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
