@@ -23,6 +23,7 @@ import { differentiate, gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { writeLoss } from "./loss-graph.ts";
 import type { Floats, Trained } from "./optimizer.ts";
+import { copyOfTied, tie } from "./ties.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
@@ -59,7 +60,12 @@ export async function createStep(
   const working = model.clone();
   raiseOpset(working, gradientOpset);
   const groups = groupsOf(working, options);
-  const wanted = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
+  const selected = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
+  const ties = await tie(working, selected);
+  const copies = new Set(ties.map(({ name }) => name));
+  const wanted = new Set([...selected].filter((name) => !copies.has(name)));
+  for (const { name, of } of ties)
+    context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix, trained as one` });
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
   for (const name of wanted) {
     asParameter(working, name);
@@ -118,10 +124,10 @@ export async function createStep(
     },
     store(target, weights) {
       for (const [at, [name, { dims, data, type: own }]] of [...owned].entries()) {
-        const found = target.graph.value(name);
-        if (found === undefined) continue;
-        const stored = found.tensor?.type ?? own;
-        found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, weights?.[at] ?? data));
+        const numbers = weights?.[at] ?? data;
+        put(target, name, own, dims, numbers);
+        for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
+          put(target, copy, own, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
       }
     },
     async release() {
@@ -148,6 +154,14 @@ function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet
       .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
       .map((value) => value.name),
   );
+}
+
+/** In the type that the model stores it in: sixteen bits are rounded. */
+function put(model: Model, name: string, own: "float32" | "float64", dims: readonly number[], numbers: Floats): void {
+  const found = model.graph.value(name);
+  if (found === undefined) return;
+  const stored = found.tensor?.type ?? own;
+  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
 }
 
 /** What a parameter's steps depend on besides its gradient. */
