@@ -1,5 +1,5 @@
 /** Pictures in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
-import { decodeImage, readFile } from "#platform";
+import { decodeImage, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -62,8 +62,25 @@ export function pictureFiles(batch: Batch): Dense<"string"> | undefined {
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** Pictures that are decoded at a time: enough to keep the decoder's threads busy while others are resized. */
+/** Pictures that are being decoded at any time: enough to keep the decoder's threads busy while others are resized, or a model runs. */
 const atATime = 8;
+
+/** Each picture in turn, the next ones being decoded by then. */
+async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
+  const begin = (path: string): Promise<Pixels> => {
+    const decoded = readFile(path).then((bytes) => decodeImage(bytes, path));
+    // A failure belongs to who asks for the picture; until then it is nobody's.
+    decoded.catch(() => {});
+    return decoded;
+  };
+  const begun = paths.slice(0, atATime).map(begin);
+  for (const next of paths.keys()) {
+    const decoded = await begun.shift();
+    const path = paths[next + atATime];
+    if (path !== undefined) begun.push(begin(path));
+    if (decoded !== undefined) yield decoded;
+  }
+}
 
 /**
  * The pictures of files as one tensor, uint8 N×H×W×C.
@@ -77,22 +94,20 @@ export async function readPictures(
   let size = sizeOf(geometry);
   let data: Uint8Array | undefined;
   const { channels } = target;
-  for (let start = 0; start < paths.length; start += atATime) {
-    const group = paths.slice(start, start + atATime);
-    const decoded = await Promise.all(group.map(async (path) => decodeImage(await readFile(path), path)));
-    for (const [index, picture] of decoded.entries()) {
-      const values = channels === 1 ? greyOf(picture.data) : picture.data;
-      const fitted = fitTo(values, picture, geometry, channels);
-      size ??= { height: fitted.height, width: fitted.width };
-      if (fitted.height !== size.height || fitted.width !== size.width) {
-        const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
-        throw new PithError("E_DATA", `${group[index]} is ${found}, the pictures before it are ${first}.`, {
-          hint: "The model takes any size: say which one, with --preprocess resize=224 crop=224.",
-        });
-      }
-      data ??= new Uint8Array(paths.length * size.height * size.width * channels);
-      data.set(fitted.data, (start + index) * fitted.data.length);
+  let place = 0;
+  for await (const picture of decodedAhead(paths)) {
+    const values = channels === 1 ? greyOf(picture.data) : picture.data;
+    const fitted = fitTo(values, picture, geometry, channels);
+    size ??= { height: fitted.height, width: fitted.width };
+    if (fitted.height !== size.height || fitted.width !== size.width) {
+      const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
+      throw new PithError("E_DATA", `${paths[place]} is ${found}, the pictures before it are ${first}.`, {
+        hint: "The model takes any size: say which one, with --preprocess resize=224 crop=224.",
+      });
     }
+    data ??= new Uint8Array(paths.length * size.height * size.width * channels);
+    data.set(fitted.data, place * fitted.data.length);
+    place++;
   }
   const { height, width } = size ?? { height: 0, width: 0 };
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };

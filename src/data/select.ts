@@ -127,6 +127,12 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   return memory(dataset.name, Object.fromEntries(columns));
 }
 
+/** The first samples, as many as there are of `size`. @throws PithError E_DATA if there is none. */
+export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
+  for await (const batch of dataset.batches({ size })) return batch;
+  throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+}
+
 function firstRows(batch: Batch, count: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, 0, count));
 }

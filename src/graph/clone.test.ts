@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { value } from "../../test/find.ts";
 import { topologies } from "../../test/zoo/topologies.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
+import { type Graph, type Node, subgraphs } from "./graph.ts";
 import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";
@@ -42,12 +43,6 @@ function first(graph: Graph): Node {
   const [node] = graph.nodes();
   if (node === undefined) throw new Error("no node");
   return node;
-}
-
-function value(model: Model, name: string): Value {
-  const found = model.graph.value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
 }
 
 describe("clone", () => {

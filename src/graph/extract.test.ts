@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { value } from "../../test/find.ts";
 import { topologies } from "../../test/zoo/topologies.ts";
 import { infer } from "../analysis/infer.ts";
 import { createEngine } from "../engine/index.ts";
@@ -7,17 +8,11 @@ import { elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { extract } from "./extract.ts";
-import { subgraphs, type Value } from "./graph.ts";
+import { subgraphs } from "./graph.ts";
 import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
 import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
-
-function value(model: Model, name: string): Value {
-  const found = model.graph.value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
-}
 
 const engine = createEngine();
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { producer, value } from "../../test/find.ts";
 import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
@@ -10,18 +11,6 @@ import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
 
 const chain = "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(x)\n  b = Neg(a)\n  c = Exp(b)\n  y = Tanh(c)\n}\n";
-
-function value(graph: Graph, name: string): Value {
-  const found = graph.value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
-}
-
-function producer(graph: Graph, name: string): Node {
-  const node = value(graph, name).producer;
-  if (node === undefined) throw new Error(`nothing produces "${name}"`);
-  return node;
-}
 
 const operators = (graph: Graph): string[] => [...graph.nodes()].map((node) => node.op);
 

@@ -16,7 +16,7 @@ import { inOrder } from "./order.ts";
 import type { Role } from "./role.ts";
 import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
-export type { AnyType, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export type { Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {

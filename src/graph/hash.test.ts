@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { producer, value } from "../../test/find.ts";
 import { topologies } from "../../test/zoo/topologies.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
@@ -21,8 +22,6 @@ graph (x: float32[batch, 2], flag: bool[]) -> (y) {
 }
 `;
 
-const value = (model: Model, name: string): Value => model.graph.value(name) as Value;
-const producer = (model: Model, name: string): Node => value(model, name).producer as Node;
 const branch = (model: Model, index: number): Graph => [...subgraphs(producer(model, "y"))][index] as Graph;
 
 test.each(topologies)("$name keeps its hash as long as nothing changes", ({ text }) => {

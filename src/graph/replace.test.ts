@@ -1,25 +1,14 @@
 import { describe, expect, test } from "vitest";
+import { producer, value } from "../../test/find.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { emitInto } from "./emit.ts";
-import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
+import { subgraphs, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { replaceNode, replaceUses } from "./replace.ts";
 import { parseModel, printModel, printNode } from "./text.ts";
 import { verify } from "./verify.ts";
 
 const chain = "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(x)\n  b = Neg(a)\n  c = Exp(b)\n  y = Tanh(c)\n}\n";
-
-function value(graph: Graph, name: string): Value {
-  const found = graph.value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
-}
-
-function producer(graph: Graph, name: string): Node {
-  const node = value(graph, name).producer;
-  if (node === undefined) throw new Error(`nothing produces "${name}"`);
-  return node;
-}
 
 describe("replaceUses", () => {
   test("all consumers take the replacement, but for the excepted node", () => {

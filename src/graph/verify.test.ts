@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { producer, value } from "../../test/find.ts";
 import { topologies } from "../../test/zoo/topologies.ts";
 import { PithError } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
@@ -10,18 +11,6 @@ import { assertValid, verify } from "./verify.ts";
 
 const body = (lines: string, inputs = "x: float32[2]", outputs = "y"): Model =>
   parseModel(`opset 21, com.microsoft 1\ngraph (${inputs}) -> (${outputs}) {\n${lines}\n}\n`);
-
-function value(graph: Graph, name: string): Value {
-  const found = graph.value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
-}
-
-function producer(graph: Graph, name: string): Node {
-  const node = value(graph, name).producer;
-  if (node === undefined) throw new Error(`nothing produces "${name}"`);
-  return node;
-}
 
 /** Behind the back of the graph: what only a fault in the code could do. */
 const uses = (of: Value): Set<Use> => of.uses as Set<Use>;

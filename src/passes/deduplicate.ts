@@ -14,7 +14,7 @@ import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } fro
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
-import { isUsed } from "./remove-identities.ts";
+import { isUsed } from "./remove-unused.ts";
 
 export const deduplicate = definePass({
   id: "deduplicate",

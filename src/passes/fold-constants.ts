@@ -23,8 +23,7 @@ import { evaluate } from "./evaluate.ts";
 import { heldValues } from "./held.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
-import { isUsed } from "./remove-identities.ts";
-import { removeUnused } from "./remove-unused.ts";
+import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store.ts";
 
 export const foldConstants = definePass({
@@ -50,7 +49,7 @@ export const foldConstants = definePass({
       changes.push({ at: describe(output.producer), what: "evaluated", decidedBy: "global" });
       storeInPlace(output, result);
     }
-    if (changes.length > 0) for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
+    if (changes.length > 0) removeUnusedEverywhere(model);
     return { changes, misses };
   },
 });

@@ -19,8 +19,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
-import { isUsed } from "./remove-identities.ts";
-import { removeUnused } from "./remove-unused.ts";
+import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store.ts";
 
 export const foldShapes = definePass({
@@ -49,7 +48,7 @@ export const foldShapes = definePass({
           changes.push({ at: describe(node), what: "takes a stored shape", decidedBy: "global" });
       }
     }
-    if (changes.length > 0) for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
+    if (changes.length > 0) removeUnusedEverywhere(model);
     return { changes, misses: [] };
   },
 });

@@ -17,7 +17,7 @@ import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
 import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
-import { isUsed } from "./remove-identities.ts";
+import { isUsed } from "./remove-unused.ts";
 import { leadsToCodes } from "./rounded.ts";
 
 const bySecond = new Map<string, Pair[]>();

@@ -16,7 +16,7 @@ import { operators } from "../ops/index.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
-import { removeUnused } from "./remove-unused.ts";
+import { removeUnused, removeUnusedEverywhere } from "./remove-unused.ts";
 
 /** Entries lower to what this operator set has. */
 const loweringOpset = 18;
@@ -52,7 +52,7 @@ export const lowerFused = definePass({
       changes.push({ at: "the model", what: `written in opset ${loweringOpset}`, decidedBy: "global" });
     }
     const misses = lowerAll(model, chosen, changes);
-    if (changes.length > 0) for (const graph of allGraphs(model.graph)) removeUnused(graph);
+    if (changes.length > 0) removeUnusedEverywhere(model);
     return { changes, misses };
   },
 });

@@ -15,6 +15,7 @@ import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { isUsed } from "./remove-unused.ts";
 
 export const removeIdentities = definePass({
   id: "remove-identities",
@@ -45,10 +46,6 @@ export const removeIdentities = definePass({
     return { changes, misses: [] };
   },
 });
-
-export function isUsed(value: Value): boolean {
-  return value.uses.size > 0 || value.graph.outputs.includes(value);
-}
 
 /** Lets all readers of a node's output read the value that it hands on. */
 function removeBetween(node: Node, value: Value, output: Value): void {

@@ -1,5 +1,11 @@
 /** Removing what nothing uses: nodes whose outputs nobody reads, then stored tensors. Inputs stay: they are the model's interface. */
-import type { Graph } from "../graph/graph.ts";
+import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+/** Whether a node reads a value, or its graph hands it out. */
+export function isUsed(value: Value): boolean {
+  return value.uses.size > 0 || value.graph.outputs.includes(value);
+}
 
 /** Removes unused nodes and stored tensors of a graph; returns how many nodes went. Costs one visit per node and value. */
 export function removeUnused(graph: Graph): number {
@@ -16,4 +22,9 @@ export function removeUnused(graph: Graph): number {
     graph.removeValue(value);
   }
   return removed;
+}
+
+/** The same in all graphs of a model, from the innermost out: what is needed inside a node may not be once the node is gone. */
+export function removeUnusedEverywhere(model: Model): void {
+  for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }

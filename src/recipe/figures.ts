@@ -5,6 +5,7 @@
  * Whatever figure counts, the function is judged by answers, where there are any (`knowledge.ts`).
  */
 import { type Dataset, isIndexed } from "../data/index.ts";
+import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import {
   type Comparison,
@@ -183,8 +184,4 @@ async function rowsOf(
     rows,
     said: { labels: said.filter((_, index) => index % 2 === 0), given: said.filter((_, index) => index % 2 === 1) },
   }));
-}
-
-function range(count: number): Uint32Array {
-  return Uint32Array.from({ length: count }, (_, sample) => sample);
 }

@@ -8,7 +8,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Dataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
+import { firstBatch } from "../data/select.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
@@ -152,15 +152,10 @@ async function oneRun(
   model: Model,
   samples: Dataset,
 ): Promise<{ readonly feeds: Batch; readonly size: number | undefined }> {
-  const first = await firstBatch(samples, 1);
+  const first = await firstBatch(samples);
   const { size } = bindInputs(model.graph.feeds, first, samples.name);
   const batch = size === undefined || size === 1 ? first : await firstBatch(samples, size);
   return { feeds: bindInputs(model.graph.feeds, batch, samples.name).feeds(batch), size };
-}
-
-async function firstBatch(samples: Dataset, size: number): Promise<Batch> {
-  for await (const batch of samples.batches({ size })) return batch;
-  throw new PithError("E_DATA", `${samples.name} has no samples.`);
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {

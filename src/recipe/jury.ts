@@ -2,6 +2,7 @@
  * Samples that judge, and samples to choose by. The best of several results owes some of its figure to luck, if it was chosen by that figure:
  * so what is chosen by is measured on samples of their own, and what is reported on the others.
  */
+import { range } from "../data/indexed.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
 import { random } from "../tensor/random.ts";
 import { type Answers, sameAnswers } from "./answers.ts";
@@ -40,9 +41,7 @@ export interface Division {
 export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
   const choosing = Math.floor(choosingShare * count);
   if (choosing < leastChoosing) return undefined;
-  const order = inOrder
-    ? Uint32Array.from({ length: count }, (_, sample) => sample)
-    : random(seed, "choose").permutation(count);
+  const order = inOrder ? range(count) : random(seed, "choose").permutation(count);
   return { choosing: order.slice(0, choosing).sort(), judging: order.slice(choosing).sort() };
 }
 

@@ -26,7 +26,7 @@ import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
 import type { Recipe, RecipeStep } from "./recipe.ts";
 import { steps } from "./steps.ts";
-import { attempt, type Candidate, type Tried } from "./variant.ts";
+import { attempt, type Candidate, secondsSince, type Tried } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
@@ -341,8 +341,4 @@ function judgeOptions(name: string, { batch, output, threads }: RunOptions): Jud
     ...(output === undefined ? {} : { output }),
     ...(threads === undefined ? {} : { threads }),
   };
-}
-
-function secondsSince(started: number): number {
-  return (performance.now() - started) / 1000;
 }

@@ -110,6 +110,7 @@ function nothingChanged(records: readonly StepRecord[]): string {
   return `nothing changed: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}`;
 }
 
-function secondsSince(started: number): number {
+/** Since a time of `performance.now()`. */
+export function secondsSince(started: number): number {
   return (performance.now() - started) / 1000;
 }

@@ -13,6 +13,7 @@
  * A value with the role `straight-through` passes its gradient on unchanged.
  * Dimensions must be fixed: gradients are written for one batch size.
  */
+import { downstream } from "../analysis/downstream.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
@@ -132,24 +133,6 @@ function lowerFused(model: Model): Inference {
     replaceNode(node, lowered);
   }
   return inference;
-}
-
-/**
- * Everything that changes when one of `sources` does. Contents that are known although those of the operands are not were made of dimensions
- * alone: they do not change.
- */
-function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
-  const reached = new Set<Value>(sources);
-  for (const node of graph.nodes()) {
-    const changing = usedValues(node).filter((value) => reached.has(value));
-    if (changing.length === 0) continue;
-    const open = changing.every((value) => inference.operand(value)?.elements === undefined);
-    for (const output of node.outputs) {
-      if (output === undefined || (open && inference.operand(output)?.elements !== undefined)) continue;
-      reached.add(output);
-    }
-  }
-  return reached;
 }
 
 const trainTheRest = "Train only the layers after it (layers), or leave it out of the loss.";

@@ -45,7 +45,7 @@ function digest(bytes: Uint8Array): string {
 
 const models = [1, 2].map((fill) => {
   const made = richModel();
-  const weights = new Float32Array(20_000).fill(fill);
+  const weights = new Float32Array(5_000).fill(fill);
   for (const name of ["one", "two"]) made.graph.addTensor(name, inMemory(float32([weights.length], weights)));
   return made;
 });

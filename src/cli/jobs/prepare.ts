@@ -28,6 +28,7 @@ import {
   tokenize,
 } from "../../data/index.ts";
 import { inputsLikeLabels } from "../../data/labels.ts";
+import { firstBatch } from "../../data/select.ts";
 import { unknownShare } from "../../data/unknown.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -244,11 +245,6 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
   const word = name.includes(" ") ? `"${name}"` : name;
   return `guessed "${name}"${doubt}. Set it with --preprocess ${word}.`;
-}
-
-async function firstBatch(dataset: Dataset): Promise<Batch> {
-  for await (const batch of dataset.batches({ size: 1 })) return batch;
-  throw new PithError("E_DATA", `${dataset.name} has no samples.`);
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";

@@ -1,0 +1,15 @@
+/** What a test knows to be there, by name: a test whose model lacks it fails in that place. */
+import type { Graph, Node, Value } from "../src/graph/graph.ts";
+import type { Model } from "../src/graph/model.ts";
+
+export function value(inside: Graph | Model, name: string): Value {
+  const found = ("graph" in inside ? inside.graph : inside).value(name);
+  if (found === undefined) throw new Error(`no value "${name}"`);
+  return found;
+}
+
+export function producer(inside: Graph | Model, name: string): Node {
+  const node = value(inside, name).producer;
+  if (node === undefined) throw new Error(`nothing produces "${name}"`);
+  return node;
+}
