@@ -20,9 +20,10 @@ import {
   scoresFor,
   size,
 } from "pith/evaluate";
-import { setBatch } from "pith/passes";
+import { fixInputs } from "pith/passes";
 import { isPruned, remove } from "pith/prune";
 import type { Disagreement, Measured } from "pith/report";
+import { fixedDims } from "pith/tensor";
 
 /** A file and what is known of it. */
 export interface Standing {
@@ -73,7 +74,12 @@ export async function saveAndMeasure(
   const comparison = compareRows(metric, original?.right ?? right, right);
   const bytes = await readFile(file);
   const forOne = opened.clone();
-  setBatch(forOne, 1);
+  fixInputs(
+    forOne,
+    Object.fromEntries(
+      forOne.graph.feeds.map(({ name, type }) => [name, [1, ...(fixedDims(type?.dims?.slice(1)) ?? [])]]),
+    ),
+  );
   const { parameters, macs } = cost(forOne, infer(forOne));
   const measured: Measured = {
     name: basename(file),

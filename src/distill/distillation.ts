@@ -15,7 +15,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { mergeGraph } from "../graph/merge.ts";
 import type { Model } from "../graph/model.ts";
-import { raiseOpset, setBatch } from "../passes/index.ts";
+import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
@@ -85,14 +85,20 @@ async function beside(scope: LossScope, reference: Model | string): Promise<Valu
   const batch = fixedDims(first?.type?.dims)?.[0];
   if (first === undefined || batch === undefined)
     throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
-  setBatch(teacher, batch);
   const feeds = teacher.graph.feeds;
+  const owner = (input: Value): Value | undefined =>
+    model.graph.feeds.find(({ name }) => name === input.name) ?? (feeds.length === 1 ? first : undefined);
+  const shapes = feeds.flatMap((input) => {
+    const [own, wanted] = [fixedDims(owner(input)?.type?.dims), input.type?.dims];
+    if (own === undefined) return [];
+    const rest = fixedDims(wanted?.slice(1));
+    return [[input.name, wanted?.length === own.length || rest === undefined ? own : [batch, ...rest]] as const];
+  });
+  fixInputs(teacher, Object.fromEntries(shapes));
   const inputs = new Map<string, Value>();
   for (const input of feeds) {
-    const own =
-      model.graph.feeds.find((candidate) => candidate.name === input.name) ?? (feeds.length === 1 ? first : undefined);
-    if (own === undefined) continue;
-    inputs.set(input.name, fitted(scope.emit, own, input));
+    const own = owner(input);
+    if (own !== undefined) inputs.set(input.name, fitted(scope.emit, own, input));
   }
   infer(teacher);
   const { outputs } = mergeGraph(model, teacher, "teacher.", inputs);

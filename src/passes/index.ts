@@ -2,6 +2,7 @@ export { deduplicate } from "./deduplicate.ts";
 export { dropUnused } from "./drop-unused.ts";
 export { finalize } from "./finalize.ts";
 export { fixDimensions } from "./fix-dimensions.ts";
+export { fixInputs } from "./fix-inputs.ts";
 export { foldConstants } from "./fold-constants.ts";
 export { foldShapes } from "./fold-shapes.ts";
 export { fuseAffine, fuseBatchNorm } from "./fuse-batch-norm.ts";
@@ -24,7 +25,7 @@ export { raiseOpset } from "./raise-opset.ts";
 export { removeIdentities } from "./remove-identities.ts";
 export { removeUnused } from "./remove-unused.ts";
 export { resolveConditions } from "./resolve-conditions.ts";
-export { setBatch } from "./set-batch.ts";
+
 export { setInputs } from "./set-inputs.ts";
 export { simplify } from "./simplify.ts";
 export { splitSlices } from "./split-slices.ts";

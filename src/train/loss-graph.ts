@@ -4,7 +4,7 @@ import { bindInputs } from "../data/bind.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, setBatch } from "../passes/index.ts";
+import { type Context, fixInputs } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Loss } from "./loss.ts";
 
@@ -30,8 +30,9 @@ export async function writeLoss(
   loss: Loss,
   context: Pick<Context, "open">,
 ): Promise<LossGraph> {
-  setBatch(model, samplesOf(example));
   const binding = bindInputs(model.graph.feeds, example, "training data");
+  const fed = binding.feeds(example);
+  fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
   const inference = infer(model);
   const emit = emitInto(model, { by: "loss", onNode: inference.visit });
   const outputs = new Map(model.graph.outputs.map((output) => [output.name, output]));

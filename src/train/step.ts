@@ -1,12 +1,12 @@
 /**
- * One training step, ready to run: the differentiated graph in a session, the parameters as arrays that are fed without a copy, and
- * buffers that the gradients are written into.
+ * Training steps: the differentiated graph in a session, the parameters as arrays that are fed without a copy, and buffers that the
+ * gradients are written into.
+ *
+ * Gradients are written for the sizes of a batch. A batch of other sizes (longer texts) gets a graph of its own when it comes, around the same
+ * arrays.
  */
-import { infer } from "../analysis/infer.ts";
-import { layers as layersOf } from "../analysis/layers.ts";
-import { parametersOf } from "../analysis/parameters.ts";
-import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
-import { storedRoot } from "../analysis/stored-root.ts";
+
+import type { Selection } from "../analysis/selection.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -17,9 +17,11 @@ import { parameter } from "../graph/role.ts";
 import { type Context, completeContext, foldConstants, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
+import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { Loss } from "./loss.ts";
 import { writeLoss } from "./loss-graph.ts";
 import type { Floats, Trained } from "./optimizer.ts";
@@ -45,6 +47,9 @@ export interface Step {
   release(): Promise<void>;
 }
 
+/** Graphs that are kept for the sizes of batches: the data of a text model comes in a few lengths again and again. */
+const mostGraphs = 16;
+
 /**
  * Builds the loss on top of a copy of the model, differentiates it for batches like `example`, and loads it.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
@@ -56,158 +61,153 @@ export async function createStep(
   given: Partial<Context> = {},
 ): Promise<Step> {
   const context = completeContext(given);
-  const { loss } = options;
   const working = model.clone();
   raiseOpset(working, gradientOpset);
-  const groups = groupsOf(working, options);
+  const groups = groupsOf(working, options.rates);
   const selected = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
   const ties = await tie(working, selected);
-  const copies = new Set(ties.map(({ name }) => name));
-  const wanted = new Set([...selected].filter((name) => !copies.has(name)));
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix, trained as one` });
+  const copies = new Set(ties.map(({ name }) => name));
+  const wanted = new Set([...selected].filter((name) => !copies.has(name)));
   // A role keeps what is trained from being folded into what is made of it: a transposed copy, a product with a mask.
   for (const name of wanted) {
     asParameter(working, name);
     await widen(working, name);
   }
   await foldConstants(working, {}, context);
-  const written = await writeLoss(working, example, loss, context);
-  const { value } = written;
-  const { frozen, step, gradients, carried } = differentiate(working, {
-    loss: value.name,
-    wrt: (candidate) => wanted.has(candidate.name),
-    ...(options.carry === undefined ? {} : { carry: options.carry }),
-  });
 
-  const owned = new Map<string, Dense<"float32" | "float64">>();
+  const compiled = new Map<string, Compiled>();
+  const first = await compile(working, example, wanted, options, context);
+  compiled.set(sizesOf(example), first);
   const arrays: Arrays[] = [];
-  for (const [name, gradient] of gradients) {
+  for (const name of first.gradients.keys()) {
     const values = copyOf(await tensorOf(working, name).read(), name);
-    owned.set(name, values);
-    const input = carried.get(name);
-    const before = input === undefined ? undefined : zerosLike(values);
-    const group = groups(name, values.dims);
-    arrays.push({ name, ...group, values: values.data, output: gradient, input, gradient: zerosLike(values), before });
+    const before = first.carried.has(name) ? zerosLike(values) : undefined;
+    arrays.push({ name, ...groups(name, values.dims), values, gradient: zerosLike(values), before });
   }
-  const parameters = arrays.map(trainedView);
+  const fed = Object.fromEntries(arrays.map(({ name, values }) => [name, values]));
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  const session = await context.engine.load(step, { optimize: false, ...threads });
-  const frozenSession =
-    frozen === undefined
-      ? undefined
-      : await context.engine.load(frozen, threads).catch(async (error: unknown) => {
-          await session.release();
-          throw error;
-        });
-  const stepInputs = new Set(step.graph.feeds.map((input) => input.name));
-  const frozenInputs = frozen === undefined ? undefined : new Set(frozen.graph.feeds.map((input) => input.name));
-  const fed = Object.fromEntries(owned);
-
   return {
-    parameters,
+    parameters: arrays.map(trainedView),
     async run(batch) {
-      const feeds = written.feeds(batch);
-      const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs ?? new Set()));
+      const sizes = sizesOf(batch);
+      const graph = compiled.get(sizes) ?? (await compile(working, batch, wanted, options, context));
+      // The one that was used last is the last that goes.
+      compiled.delete(sizes);
+      compiled.set(sizes, graph);
+      const [oldest] = compiled;
+      if (compiled.size > mostGraphs && oldest !== undefined) {
+        compiled.delete(oldest[0]);
+        await release(oldest[1]);
+      }
       // What is carried is the gradient before; the two buffers of a parameter take turns.
       for (const one of arrays) if (one.before !== undefined) [one.gradient, one.before] = [one.before, one.gradient];
       const carriedFeeds: Record<string, Dense> = {};
-      const buffers: Record<string, Dense> = { [value.name]: lossBuffer };
-      for (const { output, input, gradient, before } of arrays) {
-        buffers[output] = gradient;
+      const buffers: Record<string, Dense> = { [graph.loss]: lossBuffer };
+      for (const { name, gradient, before } of arrays) {
+        const [output, input] = [graph.gradients.get(name), graph.carried.get(name)];
+        if (output !== undefined) buffers[output] = gradient;
         if (input !== undefined && before !== undefined) carriedFeeds[input] = before;
       }
-      await session.run({ ...only({ ...feeds, ...fixed }, stepInputs), ...fed, ...carriedFeeds }, buffers);
+      const feeds = await graph.feeds(batch);
+      await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
       return lossBuffer.data[0] ?? Number.NaN;
     },
     store(target, weights) {
-      for (const [at, [name, { dims, data, type: own }]] of [...owned].entries()) {
-        const numbers = weights?.[at] ?? data;
-        put(target, name, own, dims, numbers);
+      for (const [at, { name, values }] of arrays.entries()) {
+        const { type, dims } = values;
+        const numbers = weights?.[at] ?? values.data;
+        put(target, name, type, dims, numbers);
         for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
-          put(target, copy, own, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
+          put(target, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
       }
     },
     async release() {
-      await releaseAll([session, frozenSession]);
+      for (const graph of compiled.values()) await release(graph);
+      compiled.clear();
     },
   };
 }
 
-/**
- * Names of the stored tensors to train. `layers` narrows to the weights and biases of those layers; `except` takes the weights and biases
- * of layers out of what is trained, normalization stays.
- */
-function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
-  const inference = infer(model);
-  const parameters = parametersOf(model, inference);
-  const all = layersOf(model, inference);
-  const of = (selection: Selection): ReadonlySet<Value> =>
-    new Set(selectLayers(all, selection).flatMap(({ weight, bias }) => [weight, ...rootOf(bias)]));
-  if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
-  const chosen = layers === undefined ? undefined : of({ layers });
-  const left = except === undefined ? undefined : of({ layers: except });
-  return new Set(
-    [...parameters]
-      .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
-      .map((value) => value.name),
-  );
+/** A step graph for batches of certain sizes. */
+interface Compiled {
+  readonly loss: string;
+  /** Parameter → name of the output with its gradient. */
+  readonly gradients: ReadonlyMap<string, string>;
+  /** Parameter → name of the input with what is carried. */
+  readonly carried: ReadonlyMap<string, string>;
+  readonly session: Session;
+  readonly frozen: Session | undefined;
+  /** What the session is fed with for a batch, besides the parameters. */
+  feeds(batch: Batch): Promise<Batch>;
 }
 
-/** In the type that the model stores it in: sixteen bits are rounded. */
-function put(model: Model, name: string, own: "float32" | "float64", dims: readonly number[], numbers: Floats): void {
-  const found = model.graph.value(name);
-  if (found === undefined) return;
-  const stored = found.tensor?.type ?? own;
-  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
-}
-
-/** What a parameter's steps depend on besides its gradient. */
-type Group = Pick<Trained, "decays" | "rate">;
-
-/**
- * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations,
- * which have one number a channel, do not (Goyal et al. 2017).
- */
-function groupsOf(model: Model, { rates = {} }: StepOptions): (name: string, dims: readonly number[]) => Group {
-  const all = layersOf(model, infer(model));
-  const layerOf = new Map(
-    all.flatMap(({ name, weight, bias }) => [weight, ...rootOf(bias)].map((value) => [value.name, name] as const)),
-  );
-  const weights = new Set(all.map(({ weight }) => weight.name));
-  for (const pattern of Object.keys(rates)) {
-    const known = [...layerOf.values(), ...[...model.graph.values()].filter(isStored).map(({ name }) => name)];
-    if (known.some((name) => isNamed(pattern, name))) continue;
-    throw new PithError("E_NAME", `No layer or tensor is called "${pattern}", for which there is a rate.`);
-  }
-  return (name, dims) => {
-    const layer = layerOf.get(name);
-    const fits = ([pattern]: readonly [string, number]): boolean =>
-      isNamed(pattern, name) || (layer !== undefined && isNamed(pattern, layer));
-    const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
-    return { decays: weights.has(name) || dims.filter((size) => size > 1).length > 1, rate };
+async function compile(
+  prepared: Model,
+  example: Batch,
+  wanted: ReadonlySet<string>,
+  { loss, carry, threads }: StepOptions,
+  context: Context,
+): Promise<Compiled> {
+  const working = prepared.clone();
+  const written = await writeLoss(working, example, loss, context);
+  const { frozen, step, gradients, carried } = differentiate(working, {
+    loss: written.value.name,
+    wrt: (candidate) => wanted.has(candidate.name),
+    ...(carry === undefined ? {} : { carry }),
+  });
+  const limit = threads === undefined ? {} : { threads };
+  const session = await context.engine.load(step, { optimize: false, ...limit });
+  const frozenSession =
+    frozen === undefined
+      ? undefined
+      : await context.engine.load(frozen, limit).catch(async (error: unknown) => {
+          await session.release();
+          throw error;
+        });
+  const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
+  const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
+  return {
+    loss: written.value.name,
+    gradients,
+    carried,
+    session,
+    frozen: frozenSession,
+    async feeds(batch) {
+      const feeds = written.feeds(batch);
+      const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs));
+      return only({ ...feeds, ...fixed }, stepInputs);
+    },
   };
 }
 
-const isStored = (value: Value): boolean => value.tensor !== undefined;
+async function release({ session, frozen }: Compiled): Promise<void> {
+  await session.release();
+  await frozen?.release();
+}
 
-/** The arrays of a parameter, and the names of the output and input that they belong to. */
+function sizesOf(batch: Batch): string {
+  return Object.entries(batch)
+    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
+    .join();
+}
+
+/** The arrays of a parameter. */
 interface Arrays extends Group {
   readonly name: string;
-  readonly values: Floats;
-  readonly output: string;
-  readonly input: string | undefined;
+  readonly values: Dense<"float32" | "float64">;
   gradient: Dense<"float32" | "float64">;
+  /** Where something is carried: the gradient before. */
   before: Dense<"float32" | "float64"> | undefined;
 }
 
 function trainedView(arrays: Arrays): Trained {
   return {
     name: arrays.name,
-    values: arrays.values,
-    carried: arrays.input !== undefined,
+    values: arrays.values.data,
+    carried: arrays.before !== undefined,
     decays: arrays.decays,
     rate: arrays.rate,
     get gradient() {
@@ -244,16 +244,12 @@ async function widen(model: Model, name: string): Promise<void> {
   value.type = { type: "float32", dims: dense.dims };
 }
 
-function nothingToTrain(weights: readonly Value[]): PithError {
-  const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
-  const found = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
-  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
-}
-
-/** The stored tensor behind a bias, which may be masked. */
-function rootOf(bias: Value | undefined): readonly Value[] {
-  const root = bias === undefined ? undefined : storedRoot(bias);
-  return root === undefined ? [] : [root];
+/** In the type that the model stores it in: sixteen bits are rounded. */
+function put(model: Model, name: string, own: "float32" | "float64", dims: readonly number[], numbers: Floats): void {
+  const found = model.graph.value(name);
+  if (found === undefined) return;
+  const stored = found.tensor?.type ?? own;
+  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
 }
 
 function tensorOf(model: Model, name: string): NonNullable<Value["tensor"]> {
@@ -270,8 +266,4 @@ function copyOf(dense: Dense, name: string): Dense<"float32" | "float64"> {
 
 function only(batch: Batch, names: ReadonlySet<string>): Batch {
   return Object.fromEntries(Object.entries(batch).filter(([name]) => names.has(name)));
-}
-
-async function releaseAll(sessions: readonly (Session | undefined)[]): Promise<void> {
-  for (const session of sessions) await session?.release();
 }

@@ -1,0 +1,53 @@
+/** Inputs of these very sizes, whatever was stated: a training step is written for the sizes of one batch. */
+import { infer } from "../analysis/infer.ts";
+import { restate } from "../analysis/restate.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type Dim, dimsText, dimValue, isSymbolic } from "../tensor/dims.ts";
+
+/**
+ * Gives inputs their dimensions, in place, and drops the types that followed from the old ones. Named dimensions get the sizes that they have
+ * in the inputs; a model exported for a batch of another number is made one for this number, where nothing inside holds the old one.
+ * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds a size in a constant inside.
+ */
+export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
+  const { graph } = model;
+  const sizes: Record<string, number> = {};
+  /** Numbers that first dimensions were, and now are. */
+  const batches = new Map<number, number>();
+  for (const input of graph.feeds) {
+    const { type } = input;
+    const dims = shapes[input.name];
+    if (type === undefined || dims === undefined) continue;
+    type.dims?.forEach((dim, axis) => {
+      if (isSymbolic(dim)) sizes[dim.text] = dims[axis] ?? 0;
+      else if (axis === 0 && dim !== dims[axis]) batches.set(dim, dims[axis] ?? 0);
+    });
+    input.type = { type: type.type, dims };
+  }
+  const expected = graph.outputs.map(({ type }) =>
+    type?.dims?.map((dim: Dim, axis) => (axis === 0 && !isSymbolic(dim) && batches.get(dim)) || dimValue(dim, sizes)),
+  );
+  for (const value of graph.values()) {
+    if (value.producer !== undefined && value.type !== undefined)
+      value.type = { type: value.type.type, dims: undefined };
+  }
+  infer(model);
+  restate(model, true);
+  graph.outputs.forEach((output, index) => {
+    const now = output.type?.dims;
+    const wanted = expected[index];
+    const wrong = wanted?.find((size, axis) => {
+      const found = now?.[axis];
+      return size !== undefined && typeof found === "number" && found !== size;
+    });
+    if (wrong === undefined || wanted === undefined) return;
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `With inputs of these sizes "${output.name}" has dimensions ${dimsText(now)}, expected [${wanted.map((size) => size ?? "?").join(", ")}].`,
+      {
+        hint: "A constant inside the model fixes a size (often the shape of a Reshape). Export it with dynamic sizes, or train with the sizes that the model has: --batch 1, for instance.",
+      },
+    );
+  });
+}
