@@ -8,18 +8,16 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { moments } from "./interval.ts";
-import { columnSums, type MetricOptions } from "./metrics.ts";
+import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** The share of samples to which both give the same answer (the class with the greatest score). */
 export function agreement(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "agreement",
     unit: "share",
     better: "higher",
-    columns: 1,
     truth: "original",
     interval: "proportion",
     rows: (outputs, original) =>
@@ -27,33 +25,27 @@ export function agreement(options: MetricOptions = {}): Metric {
         const best = bestClass(own, position);
         return Number(best >= 0 && best === bestClass(other, position));
       }),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** Mean KL divergence of the original's class probabilities from the model's, in nats; outputs are taken as logits. */
 export function meanKl(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "KL divergence",
     unit: "nats",
     better: "lower",
-    columns: 1,
     truth: "original",
-    interval: "mean",
     rows: (outputs, original) => perSample(outputs, original, options, divergence),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** Mean squared difference from the original's output, averaged over a sample, then over samples. */
 export function meanSquaredChange(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "mean squared change",
     unit: "",
     better: "lower",
-    columns: 1,
     truth: "original",
-    interval: "mean",
     rows(outputs, original) {
       const { ours, theirs, samples, width } = pair(outputs, original, options);
       return Float64Array.from(
@@ -61,8 +53,7 @@ export function meanSquaredChange(options: MetricOptions = {}): Metric {
         (_, sample) => power(ours, theirs, sample * width, width).noise / width,
       );
     },
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */

@@ -9,8 +9,7 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { moments } from "./interval.ts";
-import type { MetricOptions } from "./metrics.ts";
+import { averaged, type MetricOptions } from "./metrics.ts";
 import { answer, answerName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -57,19 +56,16 @@ function maskOf(batch: Batch | undefined, samples: number, positions: number): F
 
 /** Cosine between the vector and the original's, averaged over samples: 1 is the same direction. */
 export function cosine(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "cosine",
     unit: "",
     better: "higher",
-    columns: 1,
     truth: "original",
-    interval: "mean",
     rows(outputs, original, batch) {
       const { ours, theirs } = pair(outputs, original, batch, options);
       return Float64Array.from({ length: ours.samples }, (_, sample) => cosineOf(ours, theirs, sample));
     },
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /**
@@ -80,13 +76,11 @@ export function cosine(options: MetricOptions = {}): Metric {
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `neighbourOverlap: k must be a whole number of at least 1, got ${k}.`);
-  return {
+  return averaged({
     name: `same top-${k}`,
     unit: "share",
     better: "higher",
-    columns: 1,
     truth: "original",
-    interval: "mean",
     rows(outputs, original, batch) {
       const { ours, theirs } = pair(outputs, original, batch, options);
       const { samples, width } = ours;
@@ -110,8 +104,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
         return nearest(collected, sample, k, width, 0).filter((other) => before.has(other)).length / k;
       });
     },
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** Among few samples any k are nearly the same k: with four times as many, chance alone keeps about a quarter. */

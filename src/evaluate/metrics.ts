@@ -43,19 +43,16 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
 
 /** Mean cross-entropy of logits, in nats: log Σ exp(scores) − score of the label, averaged over the labels of a sample, then over samples. */
 export function crossEntropy(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "cross-entropy",
     unit: "nats",
     better: "lower",
-    columns: 1,
-    interval: "mean",
     rows: (outputs, batch) =>
       perSample(outputs, batch, options, (scores, labels, sample) => {
         const [sum, counted] = surprise(scores, labels, sample);
         return sum / counted;
       }),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** exp(mean nats over all labels): long sequences weigh more than short ones, as they should. Rows hold nats and labels of a sample. */
@@ -163,11 +160,10 @@ function shareOfRight(
   options: MetricOptions,
   right: (scores: Scores, position: number, label: number) => boolean,
 ): Metric {
-  return {
+  return averaged({
     name,
     unit: "share",
     better: "higher",
-    columns: 1,
     interval: "proportion",
     rows: (outputs, batch) =>
       perSample(outputs, batch, options, (scores, labels, sample) => {
@@ -181,8 +177,12 @@ function shareOfRight(
         }
         return hits / counted;
       }),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
+}
+
+/** A figure that is the mean of one number a sample; of numbers that are 0 or 1 a "proportion". */
+export function averaged(metric: Omit<Metric, "columns" | "reduce">): Metric {
+  return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
 /** A number for each sample; NaN (no label counted) is refused, since it would spoil every mean. */

@@ -8,22 +8,18 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { spearman } from "./correlation.ts";
-import { moments } from "./interval.ts";
-import { labelOf, type MetricOptions } from "./metrics.ts";
+import { averaged, labelOf, type MetricOptions } from "./metrics.ts";
 import { answer } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
 export function meanSquaredError(options: MetricOptions = {}): Metric {
-  return {
+  return averaged({
     name: "mean squared error",
     unit: "",
     better: "lower",
-    columns: 1,
-    interval: "mean",
     rows: (outputs, batch) => squaredErrors(outputs, batch, options),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** What an image without any error counts: an infinite figure would hide all others in the mean. */
@@ -36,18 +32,15 @@ const mostDecibels = 100;
  */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
-  return {
+  return averaged({
     name: "peak signal to noise",
     unit: "dB",
     better: "higher",
-    columns: 1,
-    interval: "mean",
     rows: (outputs, batch) =>
       squaredErrors(outputs, batch, options, (value) => Math.min(peak, Math.max(0, value))).map((error) =>
         Math.min(mostDecibels, 10 * Math.log10((peak * peak) / error)),
       ),
-    reduce: (rows) => moments(rows).mean,
-  };
+  });
 }
 
 /** Spearman's rank correlation of the answer (one number a sample) with the label; 0 where either is the same for all samples. */

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
+import type { StoredBytes } from "../tensor/types.ts";
 import * as browser from "./browser.ts";
 import * as node from "./node.ts";
 
@@ -120,6 +121,65 @@ describe("openBeside stays in the folder", () => {
 });
 
 describe("writeFilesAtomically", () => {
+  test("writes parts of any length, in hand and from files and elsewhere, in their order", async () => {
+    const content = Uint8Array.from({ length: 200_000 }, (_, index) => (index * index) % 251);
+    const from = join(folder, "from");
+    await writeFile(from, content);
+    const sources = [await node.openFile(from), node.blobSource(new Blob([content])), node.bytesSource(content)];
+    const parts: (Uint8Array | StoredBytes)[] = [];
+    const expected: Uint8Array[] = [];
+    for (const [index, length] of [0, 1, 32_767, 5, 32_768, 65_536, 7, 100_000, 0, 3].entries()) {
+      for (const [turn, source] of [undefined, ...sources].entries()) {
+        const [start, end] = [100 * index + turn, 100 * index + turn + length];
+        parts.push(source === undefined ? content.subarray(start, end) : { source, start, end });
+        expected.push(content.subarray(start, end));
+      }
+    }
+    const to = join(folder, "to");
+    await node.writeFileAtomically(to, parts);
+    expect(Buffer.concat(expected).equals(await readFile(to))).toBe(true);
+  });
+
+  test("refuses a range of a file that is changed meanwhile, and leaves the old file", async () => {
+    const [from, to] = [join(folder, "from"), join(folder, "to")];
+    for (const change of [() => writeFile(from, new Uint8Array(10)), () => writeFile(from, new Uint8Array(90_000))]) {
+      await writeFile(from, new Uint8Array(90_000).fill(1));
+      await writeFile(to, "old");
+      const source = await node.openFile(from);
+      const parts = async function* (): AsyncGenerator<Uint8Array | StoredBytes> {
+        yield { source, start: 0, end: 50_000 };
+        await change();
+        yield { source, start: 50_000, end: 90_000 };
+      };
+      await expect(node.writeFileAtomically(to, parts())).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" });
+      expect(await readFile(to, "utf8")).toBe("old");
+      expect(await readdir(folder)).toEqual(["from", "to"]);
+    }
+  });
+
+  test("lets everything else have its turn while it copies", async () => {
+    const from = join(folder, "from");
+    await writeFile(from, new Uint8Array(2 ** 25));
+    const source = await node.openFile(from);
+    let turns = 0;
+    const count = (): NodeJS.Immediate =>
+      setImmediate(() => {
+        turns++;
+        next = count();
+      });
+    let next = count();
+    const seen: number[] = [];
+    const parts = function* (): Generator<StoredBytes> {
+      seen.push(turns);
+      yield { source, start: 0, end: 2 ** 25 };
+      seen.push(turns);
+    };
+    await node.writeFileAtomically(join(folder, "to"), parts());
+    clearImmediate(next);
+    const [before = 0, after = 0] = seen;
+    expect(after - before).toBeGreaterThanOrEqual(3);
+  });
+
   test("writes all or nothing", async () => {
     const [a, b] = [join(folder, "a"), join(folder, "b")];
     await writeFile(a, "old a");
