@@ -1,6 +1,15 @@
 /** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
 import { spawnSync } from "node:child_process";
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requireOtherThanWeights } from "../../src/cli/files.ts";

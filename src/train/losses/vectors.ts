@@ -44,7 +44,7 @@ export interface InfoNceOptions extends LossOptions {
  * no other of the batch; cross-entropy of the cosines, by rows and by columns, halved.
  * @throws PithError E_OPTION for a temperature that is not above 0.
  * @example
- * await train(clip, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
+ * await train(net, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
  */
 export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
