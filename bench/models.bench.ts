@@ -1,7 +1,7 @@
 /**
  * Every model of the shared folder through every command: inspect, plot, eval, simplify, prune, quantize, factorize.
  *
- *     npm run bench -- models [--only resnet20,hf_gpt2] [--folder path] [--step prune,static]
+ *     npm run bench -- models [--only resnet20,hf_gpt2] [--folder path] [--step prune,static] [--samples 100]
  *
  * Pruning cuts 30 % of the channels, factorizing keeps 90 % of the energy, and nothing is fine-tuned: what falls badly is in the table.
  * Files are written whatever became of them (--force), opened again, held against the original by `pith eval --against`, and timed beside
@@ -27,7 +27,12 @@ const longestStep = 600;
 const allowed: ReadonlySet<Outcome> = new Set(["done", "refused", "lost", "error"]);
 
 const { values: options } = parseArgs({
-  options: { only: { type: "string" }, folder: { type: "string" }, step: { type: "string" } },
+  options: {
+    only: { type: "string" },
+    folder: { type: "string" },
+    step: { type: "string" },
+    samples: { type: "string", default: "500" },
+  },
 });
 const roots = options.folder === undefined ? [shared("data/models"), shared("data/zoo")] : [options.folder];
 const only = options.only?.split(",");
@@ -69,7 +74,7 @@ async function through(path: string): Promise<readonly Row[]> {
     let looking = false;
     const stopper = new AbortController();
     let slow = setTimeout(() => stopper.abort(), longestStep * 1000);
-    const input = { path, steps: left, labelled, notRun, seed };
+    const input = { path, steps: left, labelled, samples: Number(options.samples), notRun, seed };
     try {
       await runJob<typeof modelJob>(moduleBeside(import.meta.url, "./lib/model-job"), input, {
         name: path,

@@ -79,13 +79,13 @@ export interface ModelInput {
   readonly steps: readonly Step[];
   /** Data sets with labels, of which the first that the model knows something about is used. */
   readonly labelled: readonly string[];
+  /** Samples of such a data set that the model is judged by. */
+  readonly samples: number;
   /** Why the model is not to be run: it took a process down. */
   readonly notRun: string | undefined;
   readonly seed: number;
 }
 
-/** Samples of a labelled data set that the model is judged by. */
-const samples = 500;
 /** Less of ten classes is no knowledge: a network that was never trained may be lucky. */
 const leastAccuracy = 0.3;
 /** How often a model is timed beside its original. */
@@ -303,7 +303,7 @@ async function findData(engine: Engine, model: Model, input: ModelInput, context
   const feeds = await runnable(session, model, input.seed).finally(() => session.release());
   if (typeof feeds === "string") return { data: undefined, feeds, about: `it was not run: ${feeds}` };
   for (const path of input.labelled) {
-    const found = await known(input, { ...nothing, path, samples }, context);
+    const found = await known(input, { ...nothing, path, samples: input.samples }, context);
     if (found !== undefined) return { feeds, ...found };
   }
   const made = samplesLike(model, feeds, input.seed);

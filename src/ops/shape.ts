@@ -5,7 +5,16 @@ import { float32, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type OpDef, type Site } from "./define.ts";
+import {
+  type AxisLink,
+  alwaysChanges,
+  defineOp,
+  type Inferred,
+  noParameters,
+  type Op,
+  type OpDef,
+  type Site,
+} from "./define.ts";
 import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
@@ -26,7 +35,15 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: new Miss("reports dimensions"),
+  // Elements do not matter, nor do axes outside of the range.
+  axes: (s, site) => {
+    const dims = dimsAt(site, 0);
+    if (dims instanceof Miss) return dims;
+    const asked = new Set([...dims.keys()].slice(s.start, s.end));
+    const link = (axis: number): AxisLink =>
+      asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] };
+    return { links: dims.map((_, axis) => link(axis)) };
+  },
   lower: primitive,
   gradient: constant,
   cost: noMacs,
@@ -177,7 +194,13 @@ function cast(
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     parameters: noParameters,
     weight: noWeight,
-    axes: (_, site) => sameAxes(site),
+    axes: (_, site) => {
+      const same = sameAxes(site);
+      if (same instanceof Miss) return same;
+      // Of a second operand only the type matters.
+      const like = site.inputs[1]?.dims ?? [];
+      return { links: [...same.links, ...like.map((_, axis): AxisLink => ({ absorbs: ["in1", axis] }))] };
+    },
     gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
       if (!isFloat(x.type.type) || !isFloat(s.to)) return new Miss("rounds to integers");

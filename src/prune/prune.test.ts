@@ -159,6 +159,70 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
   });
 
+  /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */
+  const counted = `opset 21
+graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  zero: float32[] = 0
+  n = Shape (c1.weight) {start=0, end=1}
+  none = Expand (zero, n)
+  bias = CastLike (none, x)
+  h = Conv "c1" (x, c1.weight, bias)
+  y = Conv "c2" (h, c2.weight)
+}`;
+
+  test("a bias that is made as long as its weight has channels is cut with them", async () => {
+    const net = parseModel(counted);
+    const { changes } = await prune(net, { amount: 0.5, structured: true });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([["c1", "2 of 4 channels cut"]]);
+    expect(verify(net)).toEqual([]);
+    const bias = net.graph.value("bias");
+    expect(bias === undefined ? undefined : infer(net).operand(bias)?.dims).toEqual([2]);
+  });
+
+  test("sizes are computed as before where nothing is cut", async () => {
+    const net = parseModel(counted);
+    infer(net);
+    const before = printModel(net);
+    await prune(net, { amount: 0, structured: true });
+    await prune(net, { amount: 0.5, structured: true, layers: "c2" });
+    expect(printModel(net)).toBe(before);
+  });
+
+  test("channels stay where a size of them that is not known before the run is read", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+  n = Shape (h) {start=1, end=3}
+}`);
+    infer(net);
+    const before = printModel(net);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "c1" });
+    expect([changes, misses.map(({ reason }) => reason)]).toEqual([
+      [],
+      [expect.stringMatching(/^its channels cannot be cut: reports dimensions/)],
+    ]);
+    expect(printModel(net)).toBe(before);
+  });
+
+  test("sizes of other axes may be read", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+  n = Shape (h) {start=-2}
+}`);
+    const { changes } = await prune(net, { amount: 0.5, structured: true, layers: "c1" });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([["c1", "2 of 4 channels cut"]]);
+    expect(verify(net)).toEqual([]);
+  });
+
   test("an amount of 0 changes nothing", async () => {
     const net = parseModel(chain);
     infer(net);
