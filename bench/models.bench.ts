@@ -141,9 +141,13 @@ for (const [index, { path, name }] of paths.entries()) {
   process.stderr.write(`${index + 1}/${paths.length} ${name}: ${rows.map(({ outcome }) => outcome).join(", ")}\n`);
 }
 
-/** Names of nodes differ from place to place, reasons do not. */
+/** Names of nodes and counts differ from place to place, reasons do not. */
 function withoutNames(reason: string): string {
-  return reason.replaceAll(/"[^"]*"/g, '"…"').replace(/an output of the model \(.*\)$/, "an output of the model");
+  return reason
+    .replaceAll(/"[^"]*"/g, '"…"')
+    .replaceAll(/\b\d+ of its \d+ channels/g, "some of its channels")
+    .replaceAll(/(rank|up to) \d+/g, "$1 n")
+    .replace(/(an (?:in|out)put of the model) \(.*\)$/, "$1");
 }
 
 function cellsOf(row: Row, before: Row | undefined): string[] {
