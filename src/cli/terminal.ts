@@ -77,7 +77,7 @@ export class Terminal {
         this.#drawn = 0;
         break;
       case "progress":
-        this.#progress(event.done, event.total);
+        this.#progress(event.done, event.total, event.figures);
         break;
       case "log":
         this.note(event.id, event.text, event.level);
@@ -118,14 +118,15 @@ export class Terminal {
     this.#options.err.write(`${text}\n`);
   }
 
-  #progress(done: number, total: number | undefined): void {
+  #progress(done: number, total: number | undefined, figures: string | undefined): void {
     const { err } = this.#options;
     if (err.isTTY !== true || this.json) return;
     const now = performance.now();
     if (this.#began === 0) this.#began = now;
     if (now - this.#drawn < redraw) return;
     this.#drawn = now;
-    const line = progressLine(this.#stage, done, total, (now - this.#began) / 1000);
+    const bar = progressLine(this.#stage, done, total, (now - this.#began) / 1000);
+    const line = figures === undefined ? bar : `${bar}  ${figures}`;
     err.write(`\r\u001b[2K${[...line].slice(0, (err.columns ?? 80) - 1).join("")}`);
     this.#shows = true;
   }

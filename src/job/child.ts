@@ -49,11 +49,11 @@ function context(temporary: string): JobContext {
     signal: controller.signal,
     temporary,
     stage: (name) => tell({ kind: "stage", name }),
-    progress: (done, total) => {
+    progress: (done, total, figures) => {
       const now = performance.now();
       if (now - shown < progressInterval && done !== total) return;
       shown = now;
-      tell({ kind: "progress", done, total });
+      tell({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
     },
     log: ({ id, text, level = "note" }) => tell({ kind: "log", id, text, level }),
   };

@@ -13,7 +13,8 @@ export interface JobContext {
   readonly temporary: string;
   /** Names what the following progress counts. */
   stage(name: string): void;
-  progress(done: number, total?: number): void;
+  /** `figures` is what the work has come to: "loss 0.2134". */
+  progress(done: number, total?: number, figures?: string): void;
   /** A note (what `level` is if not said) or a warning, under an id that stays the same. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
 }
@@ -23,7 +24,7 @@ export type Job = (input: never, context: JobContext) => Promise<unknown>;
 
 export type JobEvent =
   | { readonly kind: "stage"; readonly name: string }
-  | { readonly kind: "progress"; readonly done: number; readonly total: number | undefined }
+  | { readonly kind: "progress"; readonly done: number; readonly total: number | undefined; readonly figures?: string }
   | { readonly kind: "log"; readonly id: string; readonly text: string; readonly level: "note" | "warning" }
   /** A line that the job, or native code inside it, wrote to its standard output or error. */
   | { readonly kind: "output"; readonly text: string };

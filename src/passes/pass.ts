@@ -17,7 +17,8 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Ids are stable: "epoch", "chance". A warning goes into reports; a note only says how far the work is. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
-  progress(done: number, total?: number): void;
+  /** `figures` is what the work has come to: "loss 0.2134". */
+  progress(done: number, total?: number, figures?: string): void;
   /** Resolves a reference (a path, a name) to a model. */
   open(reference: string): Promise<Model>;
 }

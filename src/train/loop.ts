@@ -165,7 +165,7 @@ class Run {
     optimizer.update(parameters, learningRate * (total === undefined ? 1 : schedule(counters.steps, total)));
     course.average?.update();
     counters.steps++;
-    this.#context.progress(counters.steps, total);
+    this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
   }
 
   async #evaluateIfDue(endOfEpoch = false): Promise<void> {

@@ -94,7 +94,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       seed: input.seed,
       signal: context.signal,
       log: (event) => context.log(event),
-      progress: (done, total) => context.progress(done, total),
+      progress: (done, total, figures) => context.progress(done, total, figures),
     },
   );
   const warnings = [...preparation.warnings, ...result.run.warnings];

@@ -169,7 +169,7 @@ function contextOf(engine: Engine, input: PassInput, context: JobContext): Conte
     seed: input.seed,
     signal: context.signal,
     log: (event) => context.log(event),
-    progress: (done, total) => context.progress(done, total),
+    progress: (done, total, figures) => context.progress(done, total, figures),
     open: (reference) => open(reference),
   };
 }
