@@ -90,7 +90,7 @@ async function takeStep(
     options: completeOptions(kind, step.options),
     changes: outcome.changes,
     misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
-    history: outcome.history?.map(({ epoch, loss }) => ({ epoch, loss })),
+    history: outcome.history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
     seconds,
     after: measured,
     comparison,

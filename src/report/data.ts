@@ -5,6 +5,7 @@
  */
 import type { Comparison, Estimate, Goal, Latency, LatencyReport, Unit, Verdict } from "../evaluate/index.ts";
 import type { Change } from "../passes/index.ts";
+import type { TrainedEpoch } from "./curve.ts";
 
 /** The number of this form of the data; another number is another form. */
 export const runFormat = 1;
@@ -131,8 +132,8 @@ export interface StepRecord {
   readonly options: Readonly<Record<string, unknown>>;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Loss by epoch, of steps that train. */
-  readonly history: readonly { readonly epoch: number; readonly loss: number }[] | undefined;
+  /** Loss by epoch, and what was evaluated in it, of steps that train. */
+  readonly history: readonly TrainedEpoch[] | undefined;
   readonly seconds: number;
   /** The model after this step. */
   readonly after: Measured;

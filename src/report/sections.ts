@@ -1,4 +1,5 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
+import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { bytes, count, figure, integer, percent, times } from "./numbers.ts";
@@ -41,6 +42,7 @@ export function doneSection(run: Run): Markup | undefined {
 ${chosen.steps.map(
   (step) => html`<h3>${step.id}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
+${step.history !== undefined && trainingCurve(step.history)}
 ${changesOf(step)}`,
 )}`;
 }

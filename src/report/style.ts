@@ -72,6 +72,9 @@ figure .narrow { display: none; }
 .chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); }
 .chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }
 .chart .names text, .chart .goal text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
+svg.curve { display: block; width: 100%; max-width: 420px; height: auto; font: 12px var(--sans); font-variant-numeric: tabular-nums; }
+.curve polyline { fill: none; stroke: var(--accent); stroke-width: 1.8; } .curve polyline.judged { stroke: var(--soft); stroke-dasharray: 4 3; }
+.curve text { fill: var(--soft); } .curve .axis line { stroke: var(--line); }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {
