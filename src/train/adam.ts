@@ -2,7 +2,8 @@
  * Adam (Kingma and Ba 2015): m = β₁m + (1-β₁)g; v = β₂v + (1-β₂)g²; w -= lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε). Weight decay adds to g; in
  * AdamW (Loshchilov and Hutter 2019) it shrinks the weight itself first: w *= 1 - lr·wd.
  */
-import { defineOptimizer, type Floats, type Optimizer } from "./optimizer.ts";
+import type { Floats } from "./floats.ts";
+import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface AdamOptions {
   readonly beta1?: number;

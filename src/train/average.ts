@@ -2,7 +2,8 @@
  * An exponential moving average of the parameters (Polyak and Juditsky 1992): a = d·a + (1-d)·w after every step, from w at the start. It lies
  * nearer to the minimum than the last step does, which jumps around it.
  */
-import type { Floats, Trained } from "./optimizer.ts";
+import type { Floats } from "./floats.ts";
+import type { Trained } from "./optimizer.ts";
 
 export interface Average {
   /** The averages, in the order of the parameters. */

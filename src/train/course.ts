@@ -1,5 +1,5 @@
 /**
- * A training under way: the step with its parameters, what the optimizer and the average keep, and the best weights so far.
+ * A training under way: the step with its parameters, what the optimizer keeps beside them, their average.
  *
  * It can be written down whole, and be taken up again from what was written, to the bit.
  */
@@ -10,7 +10,7 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Accumulator, accumulator } from "./accumulate.ts";
 import { type Average, movingAverage } from "./average.ts";
-import type { Floats } from "./optimizer.ts";
+import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
 import { createStep, type Step } from "./step.ts";
 
@@ -42,9 +42,9 @@ export function stateOf({ step, average }: Course, plan: Plan, model: Model): Ba
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
   step.parameters.forEach(({ name, values }, at) => {
     const stored = model.graph.value(name)?.tensor?.type;
-    if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = dense(values);
+    if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
     const mean = average?.values[at];
-    if (mean !== undefined) state[`${name}/${averaged}`] = dense(mean);
+    if (mean !== undefined) state[`${name}/${averaged}`] = denseOf(mean.slice());
   });
   return state;
 }
@@ -84,19 +84,12 @@ export async function setAll(
 }
 
 function numbersOf(found: Dense | undefined, name: string, length: number): Floats {
-  if (found?.type === "float32" && found.data.length === length) return found.data;
-  if (found?.type === "float64" && found.data.length === length) return found.data;
+  const floats = floatsOf(found, length);
+  if (floats !== undefined) return floats;
   const got = found === undefined ? "nothing" : `${found.type}${dimsText(found.dims)}`;
   throw new PithError("E_DATA", `The checkpoint has ${got} for "${name}", expected ${length} floats.`, {
     hint: "A training is continued with the model that it was begun with.",
   });
-}
-
-function dense(values: Floats): Dense {
-  const dims = [values.length];
-  return values instanceof Float32Array
-    ? { type: "float32", dims, data: values.slice() }
-    : { type: "float64", dims, data: values.slice() };
 }
 
 /** A copy of the model with these weights; with those of the last step, if not said. */

@@ -7,7 +7,7 @@ import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { train } from "./index.ts";
+import { adam, train } from "./index.ts";
 
 /** Points around three corners, which are the classes; of another seed, other points. */
 function corners(count: number, seed: number) {
@@ -49,6 +49,7 @@ describe("a training that was stopped and is continued ends where it would have 
     ["with Nesterov's momentum and weight decay", { optimizer: "sgd", nesterov: true, weightDecay: 0.01 }],
     ["with adam, clipped, averaged and warmed up", { clip: 0.5, average: 0.9, warmup: 5 }],
     ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
+    ["with batches left over at the end of an epoch", { optimizer: "sgd", batch: 8, accumulate: 4 }],
     ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
     ["with evaluations by a metric", { validation, metric: accuracy(), schedule: "one-cycle" }],
   ];
@@ -126,6 +127,28 @@ describe("the loop", () => {
         expect((twice.weights[name] as Float32Array)[at]).toBeCloseTo(value, 5);
       });
     expect(twice.history[0]?.steps).toBe(1);
+  });
+
+  test("batches that fill no step at the end of an epoch are left out; where none is ever filled, that is refused", async () => {
+    const steps: number[] = [];
+    const { history } = await trained({ batch: 24, accumulate: 4 }, { progress: (done) => steps.push(done) });
+    // Ten batches an epoch.
+    expect(history.map((epoch) => epoch.steps)).toEqual([2, 2, 2]);
+    expect(steps.at(-1)).toBe(6);
+    await expect(trained({ batch: 100, accumulate: 3 })).rejects.toThrow(
+      "corners has no 300 samples, which a step takes.",
+    );
+  });
+
+  test("where it ends it is evaluated, however rarely else", async () => {
+    const { history } = await trained({ validation, every: 1000 });
+    expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[], [], [30]]);
+  });
+
+  test("an optimizer that has trained one network begins anew with the next", async () => {
+    const [used, fresh] = [adam(), adam()];
+    await trained({ optimizer: used });
+    expect((await trained({ optimizer: used })).weights).toEqual((await trained({ optimizer: fresh })).weights);
   });
 
   test("patience ends it, and the best weights are the result", async () => {

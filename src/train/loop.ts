@@ -14,7 +14,7 @@ import type { Batch } from "../tensor/types.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Course, restoreCourse, setAll, startCourse, stateOf, withWeights } from "./course.ts";
-import type { Floats } from "./optimizer.ts";
+import type { Floats } from "./floats.ts";
 import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf } from "./plan.ts";
 import { validationLoss } from "./validation.ts";
 
@@ -99,7 +99,7 @@ class Run {
         await this.#oneBatch(batch);
         counters.seconds = seconds + (performance.now() - began) / 1000;
       }
-      if (this.#course === undefined)
+      if (counters.steps === 0)
         throw new PithError("E_DATA", `${data.name} has no ${size * accumulate} samples, which a step takes.`);
       await this.#endEpoch();
     }
@@ -169,11 +169,12 @@ class Run {
   }
 
   async #evaluateIfDue(endOfEpoch = false): Promise<void> {
-    const { validation, loss, size, checkpoint } = this.#plan;
+    const { validation, loss, size, checkpoint, epochs } = this.#plan;
     const [course, counters] = [this.#course, this.#counters];
     if (validation === undefined || course === undefined || counters.steps === 0) return;
     const { data, metric, every } = validation;
-    const due = every === undefined ? endOfEpoch : counters.steps % every === 0;
+    const due =
+      every === undefined ? endOfEpoch : counters.steps % every === 0 || (endOfEpoch && counters.epoch === epochs);
     const last = counters.evaluations.at(-1) ?? counters.history.at(-1)?.evaluations.at(-1);
     if (!due || last?.step === counters.steps) return;
     const candidate = withWeights(this.#model, course, course.weights);
@@ -198,6 +199,8 @@ class Run {
   }
 
   async #endEpoch(): Promise<void> {
+    // Batches that fill no step are left out, as samples are that fill no batch.
+    this.#course?.accumulator.clear();
     await this.#evaluateIfDue(true);
     const { epochs, accumulate } = this.#plan;
     const counters = this.#counters;

@@ -3,13 +3,12 @@
  *
  * An optimizer is a rule for one parameter and a few arrays that it keeps beside it (momentum, moments), of the parameter's type. Arithmetic
  * is in float64 per element, stored in the array's own precision. What it keeps can be taken out and put back to the bit, so a checkpoint
- * holds it as tensors.
+ * holds it as tensors. It goes with the arrays of the parameters: an optimizer that has trained one network begins anew with the next.
  */
 import { PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
-
-export type Floats = Float32Array | Float64Array;
+import type { Batch } from "../tensor/types.ts";
+import { denseOf, type Floats, floatsOf, zerosLike } from "./floats.ts";
 
 /** A parameter as the optimizer sees it. */
 export interface Trained {
@@ -46,6 +45,13 @@ export interface Rule {
   step(parameter: Trained, slots: readonly Floats[], learningRate: number, count: number): void;
 }
 
+/** What is kept of one parameter. */
+interface Kept {
+  /** Steps that it has taken. */
+  count: number;
+  readonly slots: readonly Floats[];
+}
+
 /** The slot that a carried gradient is: what the step graph adds to it is its own last value. */
 const carriedSlot = "carried";
 const counter = "steps";
@@ -57,58 +63,48 @@ const counter = "steps";
  *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
 export function defineOptimizer(rule: Rule): Optimizer {
-  const kept = new Map<string, readonly Floats[]>();
-  let count = 0;
-  const slotsOf = ({ name, values }: Trained): readonly Floats[] => {
-    const found = kept.get(name) ?? rule.slots.map(() => like(values));
-    kept.set(name, found);
+  const all = new WeakMap<Floats, Kept>();
+  const keptOf = ({ values, carried }: Trained): Kept => {
+    const found = all.get(values) ?? { count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) };
+    all.set(values, found);
     return found;
   };
   const named = (parameter: Trained): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]
-      : slotsOf(parameter).map((array, at) => [rule.slots[at] ?? "", array]);
+      : keptOf(parameter).slots.map((array, at) => [rule.slots[at] ?? "", array]);
   return {
     name: rule.name,
     ...(rule.carry === undefined ? {} : { carry: rule.carry }),
     update(parameters, learningRate) {
-      count++;
       for (const parameter of parameters) {
-        const slots = parameter.carried ? [] : slotsOf(parameter);
-        rule.step(parameter, slots, learningRate * parameter.rate, count);
+        const kept = keptOf(parameter);
+        kept.count++;
+        rule.step(parameter, kept.slots, learningRate * parameter.rate, kept.count);
       }
     },
     state: (parameters) =>
       Object.fromEntries([
-        [counter, dense(Float64Array.of(count))],
+        [counter, denseOf(Float64Array.of(parameters[0] === undefined ? 0 : keptOf(parameters[0]).count))],
         ...parameters.flatMap((parameter) =>
-          named(parameter).map(([slot, array]) => [`${parameter.name}/${slot}`, dense(array.slice())] as const),
+          named(parameter).map(([slot, array]) => [`${parameter.name}/${slot}`, denseOf(array.slice())] as const),
         ),
       ]),
     restore(parameters, state) {
       const found = (name: string, length: number): Floats => {
         const tensor = state[name];
-        if (tensor !== undefined && tensor.data instanceof Float64Array && tensor.data.length === length)
-          return tensor.data;
-        if (tensor !== undefined && tensor.data instanceof Float32Array && tensor.data.length === length)
-          return tensor.data;
+        const floats = floatsOf(tensor, length);
+        if (floats !== undefined) return floats;
         const got = tensor === undefined ? "nothing" : `${tensor.type}${dimsText(tensor.dims)}`;
         throw new PithError("E_DATA", `The state of ${rule.name} needs "${name}" of ${length} floats, got ${got}.`, {
           hint: "It continues with the model, the layers and the optimizer that it was stopped with.",
         });
       };
-      count = found(counter, 1)[0] ?? 0;
-      for (const parameter of parameters)
+      const [count = 0] = found(counter, 1);
+      for (const parameter of parameters) {
+        keptOf(parameter).count = count;
         for (const [slot, array] of named(parameter)) array.set(found(`${parameter.name}/${slot}`, array.length));
+      }
     },
   };
-}
-
-function like(values: Floats): Floats {
-  return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
-}
-
-function dense(data: Floats): Dense {
-  const dims = [data.length];
-  return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }

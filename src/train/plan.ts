@@ -28,7 +28,7 @@ export interface Validation {
   readonly data: Dataset;
   /** What decides which weights are best: the loss, where there is none. */
   readonly metric: Metric | undefined;
-  /** Steps from one evaluation to the next; if absent there is one at the end of each epoch. */
+  /** Steps from one evaluation to the next, and there is one where training ends; if absent, one at the end of each epoch. */
   readonly every: number | undefined;
   /** Evaluations without a better figure after which training ends. */
   readonly patience: number | undefined;

@@ -3,7 +3,8 @@
  * Nesterov's momentum w -= lr·(g + μ·v).
  */
 import { PithError } from "../errors.ts";
-import { defineOptimizer, type Floats, type Optimizer } from "./optimizer.ts";
+import type { Floats } from "./floats.ts";
+import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly momentum?: number;

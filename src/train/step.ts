@@ -21,10 +21,11 @@ import { dimsText } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
+import { denseOf, type Floats, zerosLike } from "./floats.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { Loss } from "./loss.ts";
 import { writeLoss } from "./loss-graph.ts";
-import type { Floats, Trained } from "./optimizer.ts";
+import type { Trained } from "./optimizer.ts";
 import { copyOfTied, tie } from "./ties.ts";
 
 export interface StepOptions extends Selection {
@@ -83,8 +84,9 @@ export async function createStep(
   const arrays: Arrays[] = [];
   for (const name of first.gradients.keys()) {
     const values = copyOf(await tensorOf(working, name).read(), name);
-    const before = first.carried.has(name) ? zerosLike(values) : undefined;
-    arrays.push({ name, ...groups(name, values.dims), values, gradient: zerosLike(values), before });
+    const empty = (): Floating => denseOf(zerosLike(values.data), values.dims);
+    const before = first.carried.has(name) ? empty() : undefined;
+    arrays.push({ name, ...groups(name, values.dims), values, gradient: empty(), before });
   }
   const fed = Object.fromEntries(arrays.map(({ name, values }) => [name, values]));
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
@@ -194,13 +196,15 @@ function sizesOf(batch: Batch): string {
     .join();
 }
 
+type Floating = Dense<"float32" | "float64">;
+
 /** The arrays of a parameter. */
 interface Arrays extends Group {
   readonly name: string;
-  readonly values: Dense<"float32" | "float64">;
-  gradient: Dense<"float32" | "float64">;
+  readonly values: Floating;
+  gradient: Floating;
   /** Where something is carried: the gradient before. */
-  before: Dense<"float32" | "float64"> | undefined;
+  before: Floating | undefined;
 }
 
 function trainedView(arrays: Arrays): Trained {
@@ -214,13 +218,6 @@ function trainedView(arrays: Arrays): Trained {
       return arrays.gradient.data;
     },
   };
-}
-
-function zerosLike(dense: Dense<"float32" | "float64">): Dense<"float32" | "float64"> {
-  const { dims, data } = dense;
-  return dense.type === "float32"
-    ? { type: "float32", dims, data: new Float32Array(data.length) }
-    : { type: "float64", dims, data: new Float64Array(data.length) };
 }
 
 function asParameter(model: Model, name: string): void {
@@ -245,7 +242,7 @@ async function widen(model: Model, name: string): Promise<void> {
 }
 
 /** In the type that the model stores it in: sixteen bits are rounded. */
-function put(model: Model, name: string, own: "float32" | "float64", dims: readonly number[], numbers: Floats): void {
+function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
   const found = model.graph.value(name);
   if (found === undefined) return;
   const stored = found.tensor?.type ?? own;
@@ -258,9 +255,8 @@ function tensorOf(model: Model, name: string): NonNullable<Value["tensor"]> {
   return tensor;
 }
 
-function copyOf(dense: Dense, name: string): Dense<"float32" | "float64"> {
-  if (dense.type === "float32") return { type: "float32", dims: dense.dims, data: dense.data.slice() };
-  if (dense.type === "float64") return { type: "float64", dims: dense.dims, data: dense.data.slice() };
+function copyOf(dense: Dense, name: string): Floating {
+  if (dense.type === "float32" || dense.type === "float64") return denseOf(dense.data.slice(), dense.dims);
   throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
 }
 
