@@ -31,6 +31,20 @@ describe("compareOutputs", () => {
     expect(await compare(doubled, other)).toMatchObject({ at: "y", difference: expect.closeTo(0.25, 5) });
   });
 
+  it("sees differences beside scores that are masked with the smallest number of the type", async () => {
+    const masked = (scale: number): string => `(x: float32[n, 3]) -> (y: float32[n, 3]) {
+  c: float32[] = ${scale}
+  kept: bool[3] = [true, false, true]
+  low: float32[] = -3.4028234663852886e38
+  scores = Mul(x, c)
+  y = Where(kept, scores, low)
+}`;
+    expect(await compare(masked(2), masked(2))).toMatchObject({ difference: 0 });
+    const found = await compare(masked(2), masked(-2));
+    expect(found).toMatchObject({ at: "y" });
+    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(1);
+  });
+
   it("demands that integers are equal", async () => {
     const picked = (op: string): string => `(x: float32[n, 3]) -> (y: int64[n, 1]) {\n  y = ${op}(x) {axis=1}\n}`;
     expect(await compare(picked("ArgMax"), picked("ArgMin"))).toMatchObject({ difference: Number.POSITIVE_INFINITY });

@@ -1,11 +1,14 @@
 /** How far two tensors are apart. */
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { type FloatType, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
+/** Larger numbers stand for infinity: what masked scores are set to. Beside them no difference of the others would count. */
+const endless: Readonly<Record<FloatType, number>> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
+
 /**
- * The largest difference of two tensors, relative to the largest finite number of the first (or to 1, where all are smaller than 1e-6).
- * Infinite where types, dimensions, texts, infinities or NaN differ, or where integers do.
+ * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers
+ * that stand for infinity relative to themselves. Infinite where types, dimensions, texts, infinities or NaN differ, or where integers do.
  */
 export function difference(expected: Dense, got: Dense | undefined): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
@@ -16,14 +19,17 @@ export function difference(expected: Dense, got: Dense | undefined): number {
     return 0;
   }
   const [a, b] = [toFloat64(expected), toFloat64(got)];
-  let [largest, apart] = [0, 0];
+  const end = endless[expected.type];
+  let [largest, apart, apartAtEnd] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x = 0, y = 0] = [a[index], b[index]];
-    if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
+    const isEnd = Math.abs(x) >= end;
+    if (Number.isFinite(x) && !isEnd) largest = Math.max(largest, Math.abs(x));
     if (Object.is(x, y) || x === y) continue;
     const gap = Math.abs(x - y);
     if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
-    apart = Math.max(apart, gap);
+    if (isEnd) apartAtEnd = Math.max(apartAtEnd, gap / Math.abs(x));
+    else apart = Math.max(apart, gap);
   }
-  return apart / (largest < 1e-6 ? 1 : largest);
+  return Math.max(apartAtEnd, apart / (largest < 1e-6 ? 1 : largest));
 }
