@@ -32,7 +32,27 @@ export interface TrainOutcome extends Outcome {
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 
-const optimizers = ["adam", "adamw", "lion", "sgd"] as const;
+interface OptimizerSettings {
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  /** Absent where nothing was said. */
+  readonly decay: { readonly weightDecay?: number };
+}
+
+/** Optimizers by name: how one is made of the settings, and the learning rate that is usual with it. */
+const optimizers = {
+  adam: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adam(decay) },
+  adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },
+  // Steps of one size: a tenth of Adam's, whose are smaller (Chen et al. 2023).
+  lion: { rate: 0.0001, make: ({ decay }: OptimizerSettings) => lion(decay) },
+  sgd: {
+    rate: 0.05,
+    make: ({ momentum, nesterov, decay }: OptimizerSettings) => sgd({ momentum, nesterov, ...decay }),
+  },
+} as const;
+type OptimizerName = keyof typeof optimizers;
+const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
+
 const schedules = { constant, cosine, linear, steps, "one-cycle": oneCycle } as const;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
@@ -43,14 +63,14 @@ export const trainOptions = v.strictObject({
   accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
   optimizer: described(
     v.optional(
-      v.union([v.picklist(optimizers), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
+      v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
       "adam",
     ),
     "how parameters move",
   ),
   learningRate: described(
     v.optional(positive),
-    "step size (default: 0.001 for adam and adamw, 0.0001 for lion, 0.05 for sgd)",
+    `step size (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
   rates: v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
@@ -131,7 +151,7 @@ async function planOf(options: v.InferOutput<typeof trainOptions>, { seed }: Con
   return {
     ...{ data, epochs: options.epochs, size: Math.min(options.batch, data.count ?? options.batch) },
     ...{ accumulate: options.accumulate, optimizer, clip, average, checkpoint, resume: options.resume },
-    learningRate: options.learningRate ?? usualRates.get(optimizer.name) ?? defaultRate,
+    learningRate: options.learningRate ?? usualRate(optimizer.name),
     schedule: warmup === 0 ? shape : warmUp(shape, warmup),
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     loss: typeof loss === "string" ? parseLoss(loss) : loss,
@@ -164,27 +184,15 @@ async function openData(
   return { data: rest, validation: drawn };
 }
 
-const defaultRate = 0.001;
-const usualRates: ReadonlyMap<string, number> = new Map([
-  ["sgd", 0.05],
-  // Steps of one size: a tenth of Adam's, whose are smaller (Chen et al. 2023).
-  ["lion", 0.0001],
-]);
+function optimizerOf(options: v.InferOutput<typeof trainOptions>): Optimizer {
+  const { optimizer, momentum, nesterov, weightDecay } = options;
+  if (typeof optimizer !== "string") return optimizer;
+  return optimizers[optimizer].make({ momentum, nesterov, decay: weightDecay === undefined ? {} : { weightDecay } });
+}
 
-function optimizerOf({ optimizer, momentum, nesterov, weightDecay }: v.InferOutput<typeof trainOptions>): Optimizer {
-  const decay = weightDecay === undefined ? {} : { weightDecay };
-  switch (optimizer) {
-    case "adam":
-      return adam(decay);
-    case "adamw":
-      return adamW(decay);
-    case "lion":
-      return lion(decay);
-    case "sgd":
-      return sgd({ momentum, nesterov, ...decay });
-    default:
-      return optimizer;
-  }
+/** What is usual with adam suits an optimizer that nothing is known of. */
+function usualRate(name: string): number {
+  return optimizers[optimizerNames.find((each) => each === name) ?? "adam"].rate;
 }
 
 function isOptimizer(value: unknown): boolean {
