@@ -1,4 +1,10 @@
+export { type AttentionOptions, attention } from "./attention.ts";
+export { type ConvOptions, conv1d, conv2d } from "./conv.ts";
+export { embedding, positionEmbedding } from "./embedding.ts";
 export { linear } from "./linear.ts";
-export type { Module, ModuleScope } from "./module.ts";
-export { type NetworkOptions, network } from "./network.ts";
-export { flatten, relu } from "./simple.ts";
+export type { Module, ModuleScope, Modules } from "./module.ts";
+export { residual, sequential } from "./nesting.ts";
+export { type InputDims, type NetworkInput, type NetworkOptions, network } from "./network.ts";
+export { type BatchNormOptions, batchNorm, layerNorm } from "./norm.ts";
+export { averagePool, globalAveragePool, maxPool, type PoolOptions } from "./pool.ts";
+export { dropout, flatten, gelu, relu, select, sigmoid, silu, tanh } from "./simple.ts";

@@ -1,30 +1,29 @@
-import { PithError } from "../errors.ts";
-import { parameter } from "../graph/role.ts";
-import { float32 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { Module } from "./module.ts";
+import { layerParameters } from "./initial.ts";
+import { type Module, mismatch } from "./module.ts";
 
 /**
- * y = x · Wᵀ + b, for x of shape [batch, inputs]: W is [outputs, inputs] and b [outputs], as in PyTorch, and so are the initial values:
+ * y = x · Wᵀ + b, for x of shape […, inputs]: W is [outputs, inputs] and b [outputs], as in PyTorch, and so are the initial values:
  * uniform in ±1/√inputs (He et al. 2015 with a = √5).
- * @throws PithError E_SHAPE_MISMATCH if x is no matrix of that width.
+ * @throws PithError E_SHAPE_MISMATCH if x is not of that width.
  * @example
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
  */
 export function linear(inputs: number, outputs: number, options: { readonly bias?: boolean } = {}): Module {
-  return ({ emit, name, random }, x) => {
+  return (scope, x) => {
+    const { emit, name } = scope;
     const dims = x.type?.dims;
-    if (dims?.length !== 2 || dims[1] !== inputs) {
-      throw new PithError("E_SHAPE_MISMATCH", `linear "${name}": expected [batch, ${inputs}], got ${dimsText(dims)}.`, {
-        hint: dims !== undefined && dims.length > 2 ? "Put flatten() before it." : "Check the layer before it.",
-      });
+    if (dims === undefined || dims.length < 2 || dims.at(-1) !== inputs) {
+      const flat = dims !== undefined && dims.length > 3;
+      const hint = flat ? "Put flatten() before it." : "Check the layer before it.";
+      throw mismatch("linear", name, `[…, ${inputs}]`, dimsText(dims), hint);
     }
-    const bound = 1 / Math.sqrt(inputs);
-    const draw = (count: number): Float32Array =>
-      Float32Array.from({ length: count }, () => random.uniform(-bound, bound));
-    const weight = emit.constant(float32([outputs, inputs], draw(outputs * inputs)), `${name}.weight`, parameter);
-    const bias =
-      options.bias === false ? undefined : emit.constant(float32([outputs], draw(outputs)), `${name}.bias`, parameter);
-    return emit.named(`${name}.output`).Gemm([x, weight, bias], { transB: 1 });
+    const { weight, bias } = layerParameters(scope, [outputs, inputs], options.bias !== false);
+    const result = emit.named(`${name}.output`);
+    if (dims.length === 2) return result.Gemm([x, weight, bias], { transB: 1 });
+    // A product of more than two axes has no transposed form.
+    const across = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
+    if (bias === undefined) return result.MatMul([x, across]);
+    return result.Add([emit.named(`${name}.product`).MatMul([x, across]), bias]);
   };
 }

@@ -1,39 +1,66 @@
 import { infer } from "../analysis/infer.ts";
+import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
 import { type Dim, symbol } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import type { Module } from "./module.ts";
+import { applyAll, type ModuleScope, type Modules } from "./module.ts";
+
+/** Dimensions of an input; a name stands for a dimension that may vary: ["batch", 784]. */
+export type InputDims = readonly (number | string)[];
+
+export interface NetworkInput {
+  readonly type?: "float32" | "int64";
+  readonly dims: InputDims;
+}
 
 export interface NetworkOptions {
-  /** Dimensions of the input; a name stands for a dimension that may vary: ["batch", 784]. */
-  readonly input: readonly (number | string)[];
+  /** Dimensions of the one input, which is called "input"; or several by name, of which the first goes through the modules. */
+  readonly input: InputDims | Readonly<Record<string, NetworkInput>>;
   /** Same seed, same initial weights. */
   readonly seed: number;
 }
 
 /**
- * A model from modules, applied one after the other, that reads like `nn.Sequential`. It is an ONNX graph from the start: input "input",
- * output "output", parameters named after their module ("fc1.weight").
- * @throws PithError E_SHAPE_MISMATCH where a module does not fit the one before it.
+ * A model from modules, applied one after the other, that reads like `nn.Sequential`. It is an ONNX graph from the start: output "output",
+ * parameters named after their module ("fc1.weight", "encoder.0.attention.query.weight").
+ * @throws PithError E_SHAPE_MISMATCH where a module does not fit the one before it, E_OPTION for no input or modules.
  * @example
  * import { linear, network, relu } from "pith/nn";
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
  */
-export function network(modules: Readonly<Record<string, Module>>, options: NetworkOptions): Model {
+export function network(modules: Modules, options: NetworkOptions): Model {
   const model = new Model();
   model.graph.name = "network";
-  const dims = options.input.map((dim): Dim => (typeof dim === "string" ? symbol(dim) : dim));
-  let x = model.graph.addInput("input", { type: "float32", dims });
-  const inference = infer(model);
-  const emit = emitInto(model, {
-    onNode: inference.visit,
-  });
-  for (const [name, module] of Object.entries(modules)) {
-    x = module({ emit, name, random: random(options.seed, name) }, x);
-    if (x.producer !== undefined) x.producer.name = name;
+  const inputs = new Map<string, Value>();
+  for (const [name, { type = "float32", dims }] of Object.entries(inputsOf(options.input))) {
+    const sizes = dims.map((dim): Dim => (typeof dim === "string" ? symbol(dim) : dim));
+    inputs.set(name, model.graph.addInput(name, { type, dims: sizes }));
   }
-  model.graph.addOutput(x);
-  model.graph.rename(x, "output");
+  const [x] = inputs.values();
+  if (x === undefined) throw new PithError("E_OPTION", "A network takes at least one input, got none.");
+  const inference = infer(model);
+  const emit = emitInto(model, { onNode: inference.visit });
+  const scope = (name: string): ModuleScope => ({
+    emit,
+    name,
+    inputs,
+    random: random(options.seed, name),
+    inside: (inner) => scope(name === "" ? inner : `${name}.${inner}`),
+  });
+  const output = applyAll(modules, scope(""), x);
+  if (output === x) throw new PithError("E_OPTION", "A network takes at least one module that computes, got none.");
+  model.graph.addOutput(output);
+  model.graph.rename(output, "output");
   return model;
+}
+
+function inputsOf(input: NetworkOptions["input"]): Readonly<Record<string, NetworkInput>> {
+  return isDims(input) ? { input: { dims: input } } : input;
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isDims(input: NetworkOptions["input"]): input is InputDims {
+  return Array.isArray(input);
 }

@@ -1,0 +1,34 @@
+/** Modules made of modules. */
+import { dimsText, sameDims } from "../tensor/dims.ts";
+import { applyAll, applyInside, type Module, type Modules, mismatch } from "./module.ts";
+
+/**
+ * Modules one after the other, as one module. Their parameters are named inside it: "encoder.fc1.weight", or by number "encoder.0.weight".
+ * @example
+ * const net = network({ body: sequential([linear(8, 8), relu()]), head: linear(8, 2) }, { input: ["batch", 8], seed: 1 });
+ */
+export function sequential(modules: Modules): Module {
+  return (scope, x) => applyAll(modules, scope, x);
+}
+
+/**
+ * y = x + block(x) (He et al. 2016). Parameters of modules that are given by name or number stand right under the residual's own name, as in
+ * PyTorch's blocks: "layer1.0.conv1.weight".
+ * @param options.shortcut What x goes through where the block changes its shape; its parameters are called "shortcut".
+ * @throws PithError E_SHAPE_MISMATCH where block and shortcut are of different shapes.
+ * @example
+ * const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
+ */
+export function residual(block: Modules | Module, options: { readonly shortcut?: Module } = {}): Module {
+  return (scope, x) => {
+    const { emit, name } = scope;
+    const way = typeof block === "function" ? block(scope, x) : applyAll(block, scope, x);
+    const straight = options.shortcut === undefined ? x : applyInside(scope, "shortcut", options.shortcut, x);
+    const [expected, got] = [straight.type?.dims, way.type?.dims];
+    if (expected !== undefined && got !== undefined && !sameDims(expected, got)) {
+      const hint = "Give it a shortcut that brings its input to the shape of what the block makes.";
+      throw mismatch("residual", name, dimsText(expected), dimsText(got), hint);
+    }
+    return emit.named(`${name}.output`).Add([way, straight]);
+  };
+}
