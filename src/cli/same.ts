@@ -7,11 +7,11 @@
  * as they ship, both run as well, and may be apart by what codes make of it.
  */
 import { infer } from "../analysis/infer.ts";
+import { roundsToCodes } from "../analysis/rounded.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { roundsToCodes } from "../passes/rounded.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
 import { type Dim, dimText, dimValue, elementCount, isSymbolic, sameDims } from "../tensor/dims.ts";

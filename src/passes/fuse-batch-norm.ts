@@ -17,6 +17,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
+import { leadsToCodes } from "../analysis/rounded.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -30,7 +31,6 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { heldValues } from "./held.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
-import { leadsToCodes } from "./rounded.ts";
 
 /**
  * Folds each batch normalization with stored statistics into the layer before it. What has a role stays; what cannot be folded is listed.

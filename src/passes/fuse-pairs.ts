@@ -9,6 +9,7 @@
  */
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { leadsToCodes } from "../analysis/rounded.ts";
 import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -18,7 +19,6 @@ import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-unused.ts";
-import { leadsToCodes } from "./rounded.ts";
 
 const bySecond = new Map<string, Pair[]>();
 for (const pair of pairs) for (const name of pair.second) bySecond.set(name, [...(bySecond.get(name) ?? []), pair]);

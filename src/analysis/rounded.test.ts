@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { infer } from "../analysis/infer.ts";
 import { parseModel } from "../graph/text.ts";
-import { fuseAffine, fuseBatchNorm } from "./fuse-batch-norm.ts";
-import { fusePairs } from "./fuse-pairs.ts";
+import { fuseAffine, fuseBatchNorm } from "../passes/fuse-batch-norm.ts";
+import { fusePairs } from "../passes/fuse-pairs.ts";
+import { infer } from "./infer.ts";
 import { leadsToCodes, roundsToCodes } from "./rounded.ts";
 
 const codes = "s: float32[] = 0.02\n  z: uint8[] = 100";

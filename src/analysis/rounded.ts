@@ -6,11 +6,12 @@
  *
  * What rounds is told by types: it takes floats that are computed, and makes codes of them or has codes to compute with.
  */
-import type { Inference } from "../analysis/infer.ts";
+
 import { allGraphs, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/dense.ts";
+import type { Inference } from "./infer.ts";
 
 /** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
