@@ -4,15 +4,7 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type EvaluateOptions, estimate, measure } from "./evaluate.ts";
-import {
-  bootstrapPairs,
-  mcnemarExact,
-  moments,
-  neededSamples,
-  pairedMeans,
-  pairedProportions,
-  z95,
-} from "./interval.ts";
+import { bootstrapPairs, mcnemarExact, moments, neededSamples, pairedMeans, pairedScores, z95 } from "./interval.ts";
 import type { Estimate, Metric, Unit } from "./types.ts";
 
 export interface Comparison {
@@ -71,7 +63,7 @@ export function compareRows(metric: Metric, original: Float64Array, candidate: F
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const difference = pairedProportions(count, onlyCandidate, onlyOriginal);
+    const difference = pairedScores(count, onlyCandidate, onlyOriginal);
     return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
@@ -120,12 +112,34 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   };
 }
 
-function samplesToShow({ variance, difference, pairs }: Comparison, drop: number, goal: Goal): number | undefined {
+function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {
+  const { variance, difference, pairs } = comparison;
   const margin = goal.maxDrop - Math.max(drop, 0);
-  // With nothing disputed the interval is what Wilson's leaves open, z² / (n + z²).
-  const undisputed = pairs !== undefined && variance === 0;
-  const needed = undisputed ? Math.ceil(z95 * z95 * (1 / margin - 1)) : neededSamples(variance, margin);
+  const needed = pairs === undefined ? neededSamples(variance, margin) : pairsToShow(comparison, pairs, goal);
   return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
+}
+
+/** The fewest samples whose interval ends inside the goal, if as large a share of them is disputed. */
+function pairsToShow({ better, difference: { count } }: Comparison, pairs: Pairs, { maxDrop }: Goal): number {
+  const disputed = [pairs.onlyOriginal / count, pairs.onlyCandidate / count] as const;
+  const [worse, improved] = better === "higher" ? disputed : [disputed[1], disputed[0]];
+  const even = (worse + improved) / 2;
+  const [lost, gained] = worse < improved ? [even, even] : [worse, improved];
+  if (lost - gained >= maxDrop) return Number.POSITIVE_INFINITY;
+  const shows = (samples: number): boolean =>
+    -pairedScores(samples, gained * samples, lost * samples).low <= maxDrop * (1 + 1e-9);
+  let high = count;
+  while (!shows(high)) {
+    if (high > Number.MAX_SAFE_INTEGER / 4) return Number.POSITIVE_INFINITY;
+    high *= 2;
+  }
+  let low = Math.ceil(high / 2) - 1;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (shows(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
 }
 
 function countPairs(original: Float64Array, candidate: Float64Array): Pairs | undefined {

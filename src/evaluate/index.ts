@@ -25,6 +25,7 @@ export {
   neededSamples,
   pairedMeans,
   pairedProportions,
+  pairedScores,
   quantile,
   wilson,
   z95,
