@@ -85,6 +85,7 @@ const BatchNormalization = defineOp<Settings>({
       data: 0,
       axis: 1,
       inputs: [1, 2, 3, 4],
+      statistics: { mean: 3, variance: 4 },
       // (x - mean) · s + bias with s = scale / √(variance + ε)
       of: ([scale = none, bias = none, mean = none, variance = none]) => {
         const factors = scale.map((value, channel) => value / Math.sqrt((variance[channel] ?? 0) + s.epsilon));

@@ -162,6 +162,8 @@ export interface Affine {
   readonly inputs: readonly number[];
   /** Scale and shift from the elements of these inputs: for each index of the axis, or one for all. */
   of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
+  /** The inputs with the mean and the variance that x was seen to have, where it is normalized by them. */
+  readonly statistics?: { readonly mean: number; readonly variance: number };
 }
 
 /** How an operator may be quantized. */
