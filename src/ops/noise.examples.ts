@@ -1,7 +1,7 @@
 /** What is drawn at random. Two runs differ, so nothing is compared but types. */
 import { between, type Example, example } from "./define.examples.ts";
 
-const random = { file: "two runs differ" };
+const random = { file: "two runs differ", gradient: "two runs differ" };
 const chances = { feeds: { x: between(0, 1) }, except: random };
 
 export const noiseExamples: readonly Example[] = [

@@ -10,6 +10,8 @@ import { need } from "./shared/rules.ts";
 
 const drawn = new Miss("draws random numbers");
 const always = (): boolean => true;
+/** What they are fed says how many numbers are drawn, or how likely they are: no gradient comes back, and what is drawn is used as it is. */
+const flat = (): readonly undefined[] => [];
 
 interface Distribution {
   /** Undefined: that of the input. */
@@ -53,6 +55,7 @@ function drawingLike(name: string, names: readonly [string, string]): Op {
       const { type, dims } = need(site, 0);
       return [{ type: s.type ?? type, dims }];
     },
+    gradient: flat,
   });
 }
 
@@ -68,6 +71,7 @@ const Bernoulli = inert<{ readonly type: DataType | undefined; readonly seed: nu
     const { type, dims } = need(site, 0);
     return [{ type: s.type ?? type, dims }];
   },
+  gradient: flat,
 });
 
 interface Draws {

@@ -1,6 +1,7 @@
 /** Sequences and optionals. A sequence does not come out of a run, so what makes one is tried where it is taken apart again. */
 import { type Example, example } from "./define.examples.ts";
 
+const fed = { lower: "is not known before it runs", gradient: "is lowered first" };
 const inside = { sequence: "does not come out of a run" };
 
 /** A sequence of 2 × 3, and how it is made. */
@@ -41,9 +42,15 @@ export const sequenceExamples: readonly Example[] = [
   example(
     "SequenceAt a fed place",
     "(x: float32[4], z: float32[4], at: int64[]) s = SequenceConstruct(x, z); y = SequenceAt(s, at)",
-    {
-      feeds: { at: [1] },
-    },
+    { feeds: { at: [1] }, misses: fed },
+  ),
+  example(
+    "SequenceAt a piece, of a tensor that is cut in pieces of one size",
+    "(x: float32[batch, 7]) n: int64[] = [3]; at: int64[] = [-1]; s = SplitToSequence(x, n) {axis=-1}; y = SequenceAt(s, at)",
+  ),
+  example(
+    "SequenceAt a place of a tensor that is cut into places",
+    "(x: float32[3, batch]) at: int64[] = [1]; s = SplitToSequence(x) {keepdims=0}; y = SequenceAt(s, at)",
   ),
   example(
     "SequenceAt what was inserted before",

@@ -1,8 +1,13 @@
 /**
  * Sequences and optionals. Where it is known how many elements a sequence has, each is known by itself; else what all of them have in common.
+ *
+ * Where it is also known which tensors they are, a sequence is lowered to the SequenceConstruct of these, and what takes it apart to the
+ * tensors themselves. So there are no gradients of sequences: training goes through the tensors.
  */
 import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import {
   alwaysChanges,
@@ -16,8 +21,9 @@ import {
 } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { noMacs } from "./shared/rules.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { integersConstant, noMacs } from "./shared/rules.ts";
+import { type Cut, itemsOf, longest, type Place, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
@@ -28,14 +34,22 @@ const rest = {
   weight: noWeight,
   axes: new Miss("moves tensors in and out of a sequence"),
   lower: primitive,
-  gradient: new Miss("not yet: gradients through sequences"),
+  gradient: new Miss("which tensors its sequence holds is not known before it runs"),
   cost: noMacs,
   quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
+const unknown = new Miss("which tensors its sequence holds is not known before it runs");
+
+/** A sequence of these tensors; it takes at least one to construct it. */
+function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Miss {
+  return items.length === 0 ? primitive : [emit.SequenceConstruct([...items])];
+}
+
 interface Row<S> {
   readonly name: string;
   readonly infer: (s: S, site: Site) => Inferred | undefined | Miss;
+  readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 }
 
 function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss): Op {
@@ -48,6 +62,7 @@ function sequenceOperator<S = null>(row: Row<S>, read: (site: Site) => S | Miss)
       return output instanceof Miss ? output : [output];
     },
     ...rest,
+    ...(row.lower === undefined ? {} : { lower: row.lower, gradient: loweredFirst }),
   });
 }
 
@@ -60,10 +75,10 @@ function sequenceAt(site: Site, input: number): Sequence | Miss {
   return inside?.kind === "sequence" ? inside : new Miss(`input ${input} is no sequence`);
 }
 
-/** A place in a sequence, negative ones from the end; undefined where it is not known. */
+/** A place in a sequence; undefined where it is not known. */
 function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
   const place = constantIntegers(site.inputs[input])?.[0];
-  return place === undefined || length === undefined ? undefined : place < 0 ? place + length : place;
+  return place === undefined || length === undefined ? undefined : within(place, length);
 }
 
 const openOf = (site: Site) => (axis: number) => site.open(0, axis);
@@ -95,9 +110,14 @@ const SequenceEmpty = sequenceOperator<ValueType>(
   },
 );
 
-const SequenceInsert = sequenceOperator(
+const SequenceInsert = sequenceOperator<{ readonly place: Place }>(
   {
     name: "SequenceInsert",
+    lower: ({ place }, emit, [sequence, item]) => {
+      const items = itemsOf(sequence);
+      if (items === undefined || item === undefined || place === undefined) return unknown;
+      return constructed(emit, items.toSpliced(place === "none" ? items.length : within(place, items.length), 0, item));
+    },
     infer: (_, site) => {
       const sequence = sequenceAt(site, 0);
       if (sequence instanceof Miss) return sequence;
@@ -112,12 +132,17 @@ const SequenceInsert = sequenceOperator(
       return asOperand(of === undefined ? undefined : { kind: "sequence", of });
     },
   },
-  nothing,
+  readPlace(2),
 );
 
-const SequenceErase = sequenceOperator(
+const SequenceErase = sequenceOperator<{ readonly place: Place }>(
   {
     name: "SequenceErase",
+    lower: ({ place }, emit, [sequence]) => {
+      const items = itemsOf(sequence);
+      if (items === undefined || place === undefined) return unknown;
+      return constructed(emit, items.toSpliced(within(place === "none" ? -1 : place, items.length), 1));
+    },
     infer: (_, site) => {
       const sequence = sequenceAt(site, 0);
       if (sequence instanceof Miss) return sequence;
@@ -127,12 +152,17 @@ const SequenceErase = sequenceOperator(
       return containerOperand({ kind: "sequence", of, items: items.toSpliced(place, 1) });
     },
   },
-  nothing,
+  readPlace(1),
 );
 
-const SequenceAt = sequenceOperator(
+const SequenceAt = sequenceOperator<{ readonly place: Place }>(
   {
     name: "SequenceAt",
+    lower: ({ place }, _, [sequence]) => {
+      const items = itemsOf(sequence);
+      const item = items === undefined || typeof place !== "number" ? undefined : items[within(place, items.length)];
+      return item === undefined ? unknown : [item];
+    },
     infer: (_, site) => {
       const sequence = sequenceAt(site, 0);
       if (sequence instanceof Miss) return sequence;
@@ -141,7 +171,7 @@ const SequenceAt = sequenceOperator(
       return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
     },
   },
-  nothing,
+  readPlace(1),
 );
 
 const SequenceLength = sequenceOperator(
@@ -161,6 +191,12 @@ const SequenceLength = sequenceOperator(
 const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fresh: boolean }>(
   {
     name: "ConcatFromSequence",
+    lower: ({ axis, fresh }, emit, [sequence]) => {
+      const items = itemsOf(sequence);
+      if (items === undefined || items.length === 0) return unknown;
+      const raised = fresh ? items.map((item) => emit.Unsqueeze([item, integersConstant(emit, [axis])])) : items;
+      return [emit.Concat(raised, { axis })];
+    },
     infer: ({ axis, fresh }, site) => {
       const sequence = sequenceAt(site, 0);
       if (sequence instanceof Miss) return sequence;
@@ -179,9 +215,13 @@ const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fr
 );
 
 /** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
-const SplitToSequence = sequenceOperator<{ readonly axis: number; readonly keep: boolean }>(
+const SplitToSequence = sequenceOperator<Cut>(
   {
     name: "SplitToSequence",
+    lower: (s, emit, [x]) => {
+      const pieces = x === undefined ? undefined : splitPieces(emit, x, s);
+      return pieces === undefined ? new Miss("how many pieces it cuts is not known") : constructed(emit, pieces);
+    },
     infer: ({ axis, keep }, site) => {
       const [operand, split] = site.inputs;
       if (operand === undefined) return new Miss("has no input");
@@ -210,11 +250,8 @@ const SplitToSequence = sequenceOperator<{ readonly axis: number; readonly keep:
       return whichever(whole % size === 0 ? sizes : [...sizes, whole % size]);
     },
   },
-  (site) => ({ axis: integer(site, "axis", 0), keep: integer(site, "keepdims", 1) !== 0 }),
+  readCut,
 );
-
-/** Sequences beyond this many elements are not followed one by one. */
-const longest = 256;
 
 /** The body, for each element; what is no sequence is the same every time. */
 const SequenceMap = defineOp<{ readonly body: Body }>({
@@ -272,9 +309,14 @@ const OptionalOperator = sequenceOperator(
   nothing,
 );
 
-const OptionalGetElement = sequenceOperator(
+const OptionalGetElement = sequenceOperator<{ readonly plain: boolean }>(
   {
     name: "OptionalGetElement",
+    lower: ({ plain }, _, [optional]) => {
+      const maker = optional?.producer;
+      const held = plain ? optional : maker?.op === "Optional" && maker.domain === "" ? maker.inputs[0] : undefined;
+      return held === undefined ? unknown : [held];
+    },
     infer: (_, site) => {
       const [operand] = site.inputs;
       if (operand === undefined) return new Miss("has no input");
@@ -282,7 +324,7 @@ const OptionalGetElement = sequenceOperator(
       return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
     },
   },
-  nothing,
+  (site) => ({ plain: site.inputs[0]?.container === undefined }),
 );
 
 const OptionalHasElement = sequenceOperator(

@@ -203,7 +203,8 @@ function cast(
     },
     gradient: (s, { emit, inputs: [x], upstream: [up], wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
-      if (!isFloat(x.type.type) || !isFloat(s.to)) return new Miss("rounds to integers");
+      // What was rounded to integers before, or is a truth value, changes by jumps.
+      if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
     cost: noMacs,

@@ -3,7 +3,7 @@
  * Opset history: before 13 the default axis is 1, and everything from that axis on is taken as one. Where only one of these axes has more
  * than one element, the two meanings agree.
  *
- * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy.
+ * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is constant almost everywhere.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -18,11 +18,11 @@ interface Settings {
   readonly axes: readonly number[] | undefined;
 }
 
-type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value;
+type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
 
 interface Row {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
-  readonly rule: Rule | Miss;
+  readonly rule: Rule;
   readonly quantized: boolean;
 }
 
@@ -61,24 +61,18 @@ function softmax({ name, rule, quantized }: Row): Op {
       });
       return { links };
     },
-    lower:
-      rule instanceof Miss
-        ? primitive
-        : ({ axes }, emit, [x]) => {
-            const [first] = axes ?? [];
-            if (x === undefined || axes === undefined || first === undefined) return noRank;
-            if (axes.length === 1) return primitive;
-            return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
-          },
-    gradient:
-      rule instanceof Miss
-        ? rule
-        : ({ axes }, { emit, outputs: [y], upstream: [up] }) => {
-            if (y === undefined || up === undefined) return [];
-            if (axes === undefined) return noRank;
-            const over = integersConstant(emit, axes);
-            return [rule(emit, y, up, (value) => emit.ReduceSum([value, over], { keepdims: 1 }))];
-          },
+    lower: ({ axes }, emit, [x]) => {
+      const [first] = axes ?? [];
+      if (x === undefined || axes === undefined || first === undefined) return noRank;
+      if (axes.length === 1) return primitive;
+      return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
+    },
+    gradient: ({ axes }, { emit, outputs: [y], upstream: [up] }) => {
+      if (y === undefined || up === undefined) return [];
+      if (axes === undefined) return noRank;
+      const sum = (value: Value): Value => emit.ReduceSum([value, integersConstant(emit, axes)], { keepdims: 1 });
+      return [rule(emit, y, up, sum)];
+    },
     cost: noMacs,
     quantize: quantized ? () => ({ kind: "activation", inputs: [0] }) : runsInFloat,
   });
@@ -95,5 +89,5 @@ export const softmaxOperators: readonly Op[] = [
     rule: (emit, y, up, sum) => emit.Sub([up, emit.Mul([emit.Exp([y]), sum(up)])]),
     quantized: false,
   }),
-  softmax({ name: "Hardmax", rule: new Miss("is constant almost everywhere"), quantized: false }),
+  softmax({ name: "Hardmax", rule: () => undefined, quantized: false }),
 ];

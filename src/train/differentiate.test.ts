@@ -3,6 +3,7 @@ import { infer } from "../analysis/infer.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { createEngine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
+import { describe as named } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { straightThrough } from "../graph/role.ts";
 import { parseModel } from "../graph/text.ts";
@@ -107,7 +108,7 @@ graph (x: float32[3]) -> (loss) {
   y = Mul (r, x)
   loss = ReduceSum (y) {keepdims=0}
 }`);
-    expect(() => differentiate(model, byName("w"))).toThrow(/Round "r" has no gradient: is constant/);
+    expect(() => differentiate(model, byName("w"))).toThrow(/depends on "w" only through Round "r", which hands no/);
     const rounded = model.graph.value("r");
     if (rounded === undefined) throw new Error("no rounding");
     rounded.role = straightThrough;
@@ -226,9 +227,49 @@ graph (x: float32[2]) -> (loss) {
   loss = ReduceSum (y) {keepdims=0}
 }`);
       expect(() => differentiate(model, byName("w")), rounded).toThrow(
-        /Cast "back" has no gradient: rounds to integers/,
+        /depends on "w" only through Cast "back", which hands no gradient on/,
       );
     }
+  });
+
+  it("what is constant almost everywhere adds nothing, and who depends on it alone is named", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[3]) -> (loss) {
+  w: float32[3] = [0.2, -1.7, 0.6]
+  gate: float32[3] = [0.5, -2, 3]
+  unused: float32[3] = [1, 1, 1]
+  idle = Neg (unused)
+  sign = Sign (w)
+  step = Sign (gate)
+  a = Mul (sign, w)
+  b = Mul (a, step)
+  y = Mul (b, x)
+  loss = ReduceSum (y) {keepdims=0}
+}`);
+    const { step, gradients, stopped } = differentiate(model, {
+      loss: "loss",
+      wrt: ({ tensor }) => tensor !== undefined,
+    });
+    const outputs = await run(step, { x: float32([3], [1, 2, 3]), ...(await stored(model)) });
+    expect(numbers(outputs, gradients.get("w"))).toEqual([1, 2, 3]);
+    expect([...gradients.keys()]).toEqual(["w"]);
+    expect([...stopped].map(([name, node]) => `${name}: ${named(node)}`)).toEqual(['gate: Sign "step"']);
+  });
+
+  it("a mask that is made of truth values hands no gradient on", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[3]) -> (loss) {
+  w: float32[3] = [0.2, -1.7, 0.6]
+  zero: float32[] = [0]
+  positive = Greater (w, zero)
+  mask = Cast (positive) {to=1}
+  kept = Mul (w, mask)
+  y = Mul (kept, x)
+  loss = ReduceSum (y) {keepdims=0}
+}`);
+    const { step, gradients } = differentiate(model, byName("w"));
+    const outputs = await run(step, { x: float32([3], [1, 2, 3]), ...(await stored(model)) });
+    expect(numbers(outputs, gradients.get("w"))).toEqual([1, 0, 3]);
   });
 
   it("an operator without a gradient is refused with its name and reason", () => {

@@ -48,6 +48,11 @@ export interface Training {
   readonly gradients: ReadonlyMap<string, string>;
   /** Parameter → name of the input with what is carried, where `carry` was asked for. */
   readonly carried: ReadonlyMap<string, string>;
+  /**
+   * Parameter → a node that hands no gradient on (Round, a comparison, an index), where the loss depends on the parameter through such nodes
+   * alone: it cannot be trained.
+   */
+  readonly stopped: ReadonlyMap<string, Node>;
 }
 
 /** The operator set in which gradients are written: the first with every form they use (ReduceSum, Split, Pad and Scatter of opset 18). */
@@ -55,7 +60,7 @@ export const gradientOpset = 18;
 
 /**
  * The graph of a training step. The given model is not changed.
- * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, E_NAME if there is no such loss, E_SHAPE_MISMATCH if it is no scalar or
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, also where no gradient reaches any parameter, E_NAME if there is no such loss, E_SHAPE_MISMATCH if it is no scalar or
  * a dimension is not fixed.
  * @example
  * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
@@ -93,7 +98,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   });
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
-  backwards(graph, loss, varying, emit, inference, sums);
+  const ends = backwards(graph, loss, varying, emit, inference, sums);
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss];
@@ -108,6 +113,19 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     gradients.set(parameter.name, output.name);
     outputs.push(output);
   }
+  const lost = parameters.filter(({ name }) => !gradients.has(name));
+  const stopped = new Map(
+    lost.flatMap((parameter): [string, Node][] => {
+      const reached = downstream(graph, [parameter], inference);
+      const end = ends.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
+      return end === undefined ? [] : [[parameter.name, end]];
+    }),
+  );
+  const [first] = stopped;
+  if (gradients.size === 0 && first !== undefined) {
+    const place = `The loss depends on "${first[0]}" only through ${describe(first[1])}`;
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}, which hands no gradient on.`, { hint: trainTheRest });
+  }
   graph.setOutputs(outputs);
   removeUnused(graph);
 
@@ -117,7 +135,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, trained, inference);
-  return { frozen, step, gradients, carried };
+  return { frozen, step, gradients, carried, stopped };
 }
 
 /** Replaces nodes without a gradient by their primitives, until there are none. */
@@ -206,6 +224,7 @@ function carriedInputs(
   return inputs;
 }
 
+/** Adds up all gradients; returns the nodes that hand none on to an input that varies. */
 function backwards(
   graph: Graph,
   loss: Value,
@@ -213,7 +232,8 @@ function backwards(
   emit: Emit,
   inference: Inference,
   sums: Contributions,
-): void {
+): readonly Node[] {
+  const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
@@ -247,7 +267,9 @@ function backwards(
       if (gradient !== undefined && operand !== undefined && varying.has(operand))
         sums.add(operand, sumTo(emit, gradient, operand));
     });
+    if (node.inputs.some((_, input) => wanted(input) && found[input] === undefined)) ends.push(node);
   }
+  return ends;
 }
 
 function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {

@@ -106,20 +106,25 @@ export function numeric(type: DataType | undefined): Numeric {
   return type as Numeric;
 }
 
-/** The model with its last node as the primitives that its entry lowers it to; undefined if it is primitive. */
+/** The model with its last node, and those before it, as the primitives that entries lower them to; undefined if the last is primitive. */
 export function loweredModel(original: Model): Model | undefined {
   const model = original.clone();
   const inference = infer(model);
-  const node = lastNode(model);
-  const bound = inference.at(node);
-  if (bound instanceof Miss) return undefined;
-  const lowered = bound.lower(emitInto(model, { before: node, onNode: inference.visit }), node.inputs);
-  if (lowered instanceof Miss) return undefined;
-  node.outputs.forEach((output, index) => {
-    const replacement = lowered[index];
-    if (output !== undefined && replacement !== undefined) replaceUses(output, replacement);
-  });
-  model.graph.removeNode(node);
+  const last = lastNode(model);
+  for (const node of [...model.graph.nodes()]) {
+    const bound = inference.at(node);
+    const emit = emitInto(model, { before: node, onNode: inference.visit });
+    const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
+    if (lowered instanceof Miss) {
+      if (node === last) return undefined;
+      continue;
+    }
+    node.outputs.forEach((output, index) => {
+      const replacement = lowered[index];
+      if (output !== undefined && replacement !== undefined) replaceUses(output, replacement);
+    });
+    model.graph.removeNode(node);
+  }
   return model;
 }
 

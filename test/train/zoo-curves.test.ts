@@ -25,8 +25,6 @@ const index =
 /** What cannot be trained as it is, and why. */
 const refused: Readonly<Record<string, string>> = {
   embedding_bag: 'Loop "/bag/Loop" has no gradient by "bag.weight"',
-  shufflenet: "SequenceAt ",
-  where_clip: 'Sign "node_sign" has no gradient',
 };
 
 const networks = Object.entries(index).filter(([name]) => !Object.hasOwn(refused, name));

@@ -6,8 +6,9 @@
 import { layoutPairs } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import type { Pair } from "./pair.ts";
+import { sequencePairs } from "./sequence.ts";
 
 export type { Pair, PairResult } from "./pair.ts";
 
 /** All rules. The first that answers is taken. */
-export const pairs: readonly Pair[] = [...layoutPairs, ...mathPairs];
+export const pairs: readonly Pair[] = [...layoutPairs, ...mathPairs, ...sequencePairs];

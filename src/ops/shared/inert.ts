@@ -4,7 +4,7 @@ import { alwaysChanges, defineOp, noParameters, type Op, type OpDef } from "../d
 import { noWeight, primitive } from "./misses.ts";
 import { noMacs } from "./rules.ts";
 
-type Row<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & Partial<Pick<OpDef<S>, "unchanged" | "random">>;
+type Row<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & Partial<Pick<OpDef<S>, "unchanged" | "random" | "gradient">>;
 
 export function inert<S>(reason: Miss, row: Row<S>): Op {
   return defineOp<S>({

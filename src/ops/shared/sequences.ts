@@ -1,0 +1,61 @@
+/** What the entries of sequences share with the rules for pairs of them. */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Site } from "../define.ts";
+import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
+import { integersConstant } from "./rules.ts";
+
+/** Sequences beyond this many elements are not followed one by one. */
+export const longest = 256;
+
+/** The tensors that a sequence was put together of, in order. */
+export function itemsOf(sequence: Value | undefined): readonly Value[] | undefined {
+  const maker = sequence?.producer;
+  if (maker === undefined || maker.domain !== "") return undefined;
+  if (maker.op === "SequenceEmpty") return [];
+  if (maker.op === "Identity" || maker.op === "Optional" || maker.op === "OptionalGetElement")
+    return itemsOf(maker.inputs[0]);
+  if (maker.op !== "SequenceConstruct") return undefined;
+  return maker.inputs.filter((item) => item !== undefined);
+}
+
+/** The place that an input names, negative ones from the end; undefined where it is not known, "none" where it names none. */
+export type Place = number | undefined | "none";
+
+export const readPlace =
+  (input: number) =>
+  (site: Site): { readonly place: Place } => ({
+    place: site.inputs[input] === undefined ? "none" : constantIntegers(site.inputs[input])?.[0],
+  });
+
+export const within = (place: number, length: number): number => (place < 0 ? place + length : place);
+
+/** How a tensor is cut. */
+export interface Cut {
+  readonly axis: number;
+  readonly keep: boolean;
+  /** The length of each piece; undefined where they are not known. */
+  readonly sizes: readonly number[] | undefined;
+}
+
+export function readCut(site: Site): Cut {
+  const [operand, split] = site.inputs;
+  const rank = operand?.dims?.length;
+  const axis = integer(site, "axis", 0);
+  const whole = rank === undefined ? undefined : operand?.dims?.[wrapAxis(axis, rank)];
+  const asked = split === undefined ? [1] : constantIntegers(split);
+  const keep = split !== undefined || integer(site, "keepdims", 1) !== 0;
+  const cut = { axis: rank === undefined ? axis : wrapAxis(axis, rank), keep };
+  if (asked === undefined || (split?.dims?.length ?? 0) > 0) return { ...cut, sizes: asked };
+  const [size = 1] = asked;
+  if (typeof whole !== "number" || size < 1 || whole / size > longest) return { ...cut, sizes: undefined };
+  const sizes = Array.from({ length: Math.ceil(whole / size) }, (_, at) => Math.min(size, whole - at * size));
+  return { ...cut, sizes };
+}
+
+/** The pieces by themselves; undefined where it is not known how many there are. */
+export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: Cut): readonly Value[] | undefined {
+  if (sizes === undefined || sizes.length === 0) return undefined;
+  const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);
+  return keep ? pieces : pieces.map((piece) => emit.Squeeze([piece, integersConstant(emit, [axis])]));
+}
