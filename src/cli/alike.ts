@@ -16,7 +16,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { guessedSizes, madeUp } from "./same.ts";
+import { guessedSizes, madeUp } from "./made-up.ts";
 import { difference } from "./tensor-difference.ts";
 
 export interface Likeness {

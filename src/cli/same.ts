@@ -1,6 +1,5 @@
 /**
- * Whether two models compute the same, tried on made-up inputs: the numbers do not matter, their shapes and types do. Sizes of named
- * dimensions are guessed, since files do not say which go together; what the original itself does not run on is passed over.
+ * Whether two models compute the same, tried on made-up inputs; what the original itself does not run on is passed over.
  *
  * Models that round to codes are run node by node, as they are written. The runtime fuses what stands around a rounding, in integers where it
  * knows the pattern and in floats where it does not, so that one and the same function in two graphs gives single codes that differ. Fused,
@@ -10,13 +9,13 @@ import { infer } from "../analysis/infer.ts";
 import { roundsToCodes } from "../analysis/rounded.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { zeros } from "../tensor/dense.ts";
-import { type Dim, dimText, dimValue, elementCount, isSymbolic, sameDims } from "../tensor/dims.ts";
-import { type Random, random } from "../tensor/random.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { isSymbolic, sameDims } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Batch } from "../tensor/types.ts";
+import { type Assignment, guessedSizes, madeUp } from "./made-up.ts";
 import { difference as tensorDifference } from "./tensor-difference.ts";
 
 /**
@@ -170,22 +169,6 @@ function canBeMadeUp(type: Model["graph"]["inputs"][number]["type"]): boolean {
   return type?.dims !== undefined && !["string", "complex64", "complex128"].includes(type.type);
 }
 
-/** The size of a named dimension. */
-export type Assignment = (name: string) => number;
-
-/** What names of dimensions are likely to stand for: samples, what a cache holds, and all the rest. */
-export function guessedSizes(
-  model: Model,
-  sizes: ReadonlyMap<string, number>,
-  batch: number,
-  length: number,
-): Assignment {
-  const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || name === firstName(model);
-  const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
-  const total = (name: string): boolean => /total|\+/.test(name);
-  return (name) => sizes.get(name) ?? (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : length);
-}
-
 /** Sizes for the names, from what runs most often to what runs seldom: several times small, then growing sequences and images. */
 function assignments(model: Model, sizes: ReadonlyMap<string, number>): readonly Assignment[] {
   const shape = (batch: number, length: number): Assignment => guessedSizes(model, sizes, batch, length);
@@ -193,57 +176,4 @@ function assignments(model: Model, sizes: ReadonlyMap<string, number>): readonly
   if (!open) return [1, 2, 3, 4].map(() => shape(1, 1));
   const lengths = [1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576];
   return lengths.flatMap((length) => [shape(1, length), shape(2, length)]);
-}
-
-/** The name of the first dimension, where all inputs share it: the batch. */
-function firstName(model: Model): string | undefined {
-  const firsts = new Set(model.graph.feeds.map(({ type }) => type?.dims?.[0]));
-  const [only] = firsts;
-  return firsts.size === 1 && only !== undefined && isSymbolic(only) ? only.text : undefined;
-}
-
-/** One batch of inputs; those of strings or of unknown rank are left out. */
-export function madeUp(feeds: readonly Pick<Value, "name" | "type">[], assignment: Assignment, numbers: Random): Batch {
-  const fixed = (dim: Dim): number => {
-    if (!isSymbolic(dim)) return dim;
-    const words = Object.fromEntries([...dim.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]));
-    return dimValue(dim, words) ?? assignment(dimText(dim));
-  };
-  return Object.fromEntries(
-    feeds.flatMap(({ name, type }): [string, Dense][] => {
-      if (type?.dims === undefined || type.type === "string") return [];
-      return [[name, fill(zeros(type.type, type.dims.map(fixed)), numbers)]];
-    }),
-  );
-}
-
-/** Floats from a normal distribution; integers 0 or 1, which are tokens, positions and masks alike. */
-function fill(tensor: Dense, numbers: Random): Dense {
-  const count = elementCount(tensor.dims);
-  for (let index = 0; index < count; index++) {
-    switch (tensor.type) {
-      case "float32":
-      case "float64":
-        tensor.data[index] = numbers.normal();
-        break;
-      case "float16":
-        // 1 or -1.
-        tensor.data[index] = numbers.integer(2) === 0 ? 0x3c00 : 0xbc00;
-        break;
-      case "int64":
-      case "uint64":
-        tensor.data[index] = BigInt(numbers.integer(2));
-        break;
-      case "int8":
-      case "uint8":
-      case "int16":
-      case "uint16":
-      case "int32":
-      case "uint32":
-      case "bool":
-        tensor.data[index] = numbers.integer(2);
-        break;
-    }
-  }
-  return tensor;
 }

@@ -2,8 +2,8 @@
 import { createEngine } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/latency.ts";
 import { open } from "../../onnx/index.ts";
-import { madeUpFeeds, namedSizes } from "../feeds.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
+import { madeUpFeeds, namedSizes } from "../made-up.ts";
 
 /** What the page is asked for. */
 export interface PageRequest {

@@ -4,10 +4,10 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Result } from "../command.ts";
-import { namedSizes } from "../feeds.ts";
 import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
+import { namedSizes } from "../made-up.ts";
 import { bytes, integer, times } from "../numbers.ts";
 
 const words = (text: string, value: string) =>

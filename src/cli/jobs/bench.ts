@@ -5,7 +5,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { isSymbolic } from "../../tensor/dims.ts";
-import { madeUpFeeds, namedSizes } from "../feeds.ts";
+import { madeUpFeeds, namedSizes } from "../made-up.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 
 export interface BenchInput {

@@ -2,7 +2,7 @@
 import { createEngine } from "../../engine/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { madeUpFeeds, namedSizes } from "../feeds.ts";
+import { madeUpFeeds, namedSizes } from "../made-up.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 
