@@ -1,6 +1,6 @@
 /**
  * Arithmetic and comparison of two operands, element by element, with broadcasting.
- * Add takes a stored vector as the bias of the layer before it, PRelu a stored slope: trained.
+ * Add takes a stored vector as the bias of the layer before it, Mul as the scale of its channels, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, multiplyDims } from "../tensor/dims.ts";
@@ -19,6 +19,20 @@ function bias(_: unknown, site: Site): readonly number[] {
   return site.inputs.flatMap((operand, input) =>
     operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
   );
+}
+
+/**
+ * A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. Matrices are not: masks,
+ * rotations; nor is what spreads one number over channels: the scales of codes.
+ */
+function scale(_: unknown, site: Site): readonly number[] {
+  return [0, 1].filter((input) => {
+    const [own, other] = [site.inputs[input], site.inputs[1 - input]];
+    if (own?.stored !== true || other?.stored !== false || own.dims === undefined || other.dims === undefined)
+      return false;
+    const [first, ...more] = own.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis - (own.dims?.length ?? 0)]));
+    return first !== undefined && more.length === 0 && other.dims.at(first) === own.dims.at(first);
+  });
 }
 
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
@@ -50,6 +64,7 @@ export const binaryOperators: readonly Op[] = [
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     onShares: (a = 0, b = 0) => floatProduct(a, b),
+    parameters: scale,
     quantize: joins,
   }),
   binary({

@@ -104,7 +104,11 @@ const Concat = defineOp<{ readonly axis: number }>({
     return [withContents({ type, dims }, joined.flat())];
   },
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-  parameters: noParameters,
+  // Put beside what is computed: the class token of a vision transformer.
+  parameters: (_, site) =>
+    site.inputs.some((operand) => operand?.stored === false)
+      ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
+      : [],
   weight: noWeight,
   axes: (s, site) => {
     const links: AxisLink[] = [];

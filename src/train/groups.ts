@@ -1,4 +1,5 @@
 /** Which stored tensors are trained, and what their steps depend on besides their gradients. */
+import { buffersAmong } from "../analysis/buffers.ts";
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -14,9 +15,11 @@ import type { Trained } from "./optimizer.ts";
  * of layers out of what is trained, normalization stays.
  * @throws PithError E_TYPE_MISMATCH where there is nothing to train, E_NAME for layers that do not exist.
  */
-export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
+export async function trainedValues(model: Model, { layers, except }: Selection): Promise<ReadonlySet<string>> {
   const inference = infer(model);
-  const parameters = parametersOf(model, inference);
+  const candidates = parametersOf(model, inference);
+  const buffers = await buffersAmong([...candidates].filter(({ role }) => role?.kind !== "parameter"));
+  const parameters = new Set([...candidates].filter((value) => !buffers.has(value)));
   const all = layersOf(model, inference);
   const of = (selection: Selection): ReadonlySet<Value> =>
     new Set(selectLayers(all, selection).flatMap(({ weight, bias }) => [weight, ...rootOf(bias)]));

@@ -16,8 +16,9 @@ import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
 import { type Context, completeContext, foldConstants, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { inMemory, int64 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
@@ -27,6 +28,7 @@ import type { Loss } from "./loss.ts";
 import { writeLoss } from "./loss-graph.ts";
 import type { Trained } from "./optimizer.ts";
 import { copyOfTied, tie } from "./ties.ts";
+import { writeTrainingForms } from "./training-forms.ts";
 
 export interface StepOptions extends Selection {
   readonly loss: Loss;
@@ -41,11 +43,21 @@ export interface StepOptions extends Selection {
 
 export interface Step {
   readonly parameters: readonly Trained[];
-  /** The loss on a batch; the gradients are in the parameters' arrays afterwards. */
-  run(batch: Batch): Promise<number>;
-  /** The parameters as they are now, or other numbers in their place, written into a model as tensors of its own. */
+  /** What is carried from step to step without gradients: running statistics. */
+  readonly states: readonly State[];
+  /**
+   * The loss on a batch; the gradients are in the parameters' arrays afterwards, and the states are those of the next step.
+   * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
+   */
+  run(batch: Batch, place?: readonly number[]): Promise<number>;
+  /** The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
+}
+
+export interface State {
+  readonly name: string;
+  readonly values: Floats;
 }
 
 /** Graphs that are kept for the sizes of batches: the data of a text model comes in a few lengths again and again. */
@@ -65,7 +77,8 @@ export async function createStep(
   const working = model.clone();
   raiseOpset(working, gradientOpset);
   const groups = groupsOf(working, options.rates);
-  const selected = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
+  const selected =
+    options.parameters === undefined ? await trainedValues(working, options) : new Set(options.parameters);
   const ties = await tie(working, selected);
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix, trained as one` });
@@ -88,12 +101,17 @@ export async function createStep(
     const before = first.carried.has(name) ? empty() : undefined;
     arrays.push({ name, ...groups(name, values.dims), values, gradient: empty(), before });
   }
-  const fed = Object.fromEntries(arrays.map(({ name, values }) => [name, values]));
+  const states: Stored[] = [];
+  for (const name of first.states.keys())
+    states.push({ name, values: copyOf(await tensorOf(working, name).read(), name) });
+  const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
+  let runs = 0;
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
     parameters: arrays.map(trainedView),
-    async run(batch) {
+    states: states.map(({ name, values }) => ({ name, values: values.data })),
+    async run(batch, place = [runs++]) {
       const sizes = sizesOf(batch);
       const graph = compiled.get(sizes) ?? (await compile(working, batch, wanted, options, context));
       // The one that was used last is the last that goes.
@@ -113,12 +131,20 @@ export async function createStep(
         if (output !== undefined) buffers[output] = gradient;
         if (input !== undefined && before !== undefined) carriedFeeds[input] = before;
       }
-      const feeds = await graph.feeds(batch);
+      const next = states.map(({ values }) => denseOf(zerosLike(values.data), values.dims));
+      states.forEach(({ name }, at) => {
+        const [output, buffer] = [graph.states.get(name), next[at]];
+        if (output !== undefined && buffer !== undefined) buffers[output] = buffer;
+      });
+      // Odd, and below 2³¹.
+      const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
+      const feeds = await graph.feeds(batch, drawn);
       await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
+      states.forEach(({ values }, at) => values.data.set(next[at]?.data ?? []));
       return lossBuffer.data[0] ?? Number.NaN;
     },
     store(target, weights) {
-      for (const [at, { name, values }] of arrays.entries()) {
+      for (const [at, { name, values }] of [...arrays, ...states].entries()) {
         const { type, dims } = values;
         const numbers = weights?.[at] ?? values.data;
         put(target, name, type, dims, numbers);
@@ -140,10 +166,12 @@ interface Compiled {
   readonly gradients: ReadonlyMap<string, string>;
   /** Parameter → name of the input with what is carried. */
   readonly carried: ReadonlyMap<string, string>;
+  /** State → name of the output with the next. */
+  readonly states: ReadonlyMap<string, string>;
   readonly session: Session;
   readonly frozen: Session | undefined;
-  /** What the session is fed with for a batch, besides the parameters. */
-  feeds(batch: Batch): Promise<Batch>;
+  /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
+  feeds(batch: Batch, drawn: number): Promise<Batch>;
 }
 
 async function compile(
@@ -154,10 +182,14 @@ async function compile(
   context: Context,
 ): Promise<Compiled> {
   const working = prepared.clone();
+  // Not a teacher, which the loss brings along.
+  const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
+  const { states, draw } = writeTrainingForms(working, own, wanted);
   const { frozen, step, gradients, carried } = differentiate(working, {
     loss: written.value.name,
     wrt: (candidate) => wanted.has(candidate.name),
+    states,
     ...(carry === undefined ? {} : { carry }),
   });
   const limit = threads === undefined ? {} : { threads };
@@ -175,10 +207,11 @@ async function compile(
     loss: written.value.name,
     gradients,
     carried,
+    states,
     session,
     frozen: frozenSession,
-    async feeds(batch) {
-      const feeds = written.feeds(batch);
+    async feeds(batch, drawn) {
+      const feeds = { ...written.feeds(batch), ...(draw === undefined ? {} : { [draw]: int64([], [drawn]) }) };
       const fixed = frozenSession === undefined ? {} : await frozenSession.run(only(feeds, frozenInputs));
       return only({ ...feeds, ...fixed }, stepInputs);
     },
@@ -198,10 +231,13 @@ function sizesOf(batch: Batch): string {
 
 type Floating = Dense<"float32" | "float64">;
 
-/** The arrays of a parameter. */
-interface Arrays extends Group {
+interface Stored {
   readonly name: string;
   readonly values: Floating;
+}
+
+/** The arrays of a parameter. */
+interface Arrays extends Stored, Group {
   gradient: Floating;
   /** Where something is carried: the gradient before. */
   before: Floating | undefined;
