@@ -21,6 +21,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Choosing } from "../report/data.ts";
 import { allowance, change, figure, integer, unitOfChange } from "../report/numbers.ts";
+import { wouldShow } from "../report/verdict.ts";
 import { answers } from "./answers.ts";
 import { type Compared, divide, Jury, type Rows } from "./jury.ts";
 import { type Knowledge, lostKnowledge } from "./knowledge.ts";
@@ -142,11 +143,12 @@ export class Figures {
   }
 }
 
-/** "accuracy fell by 2.0 points; 1.0 is allowed", and whether that may be luck: how a goal was missed. */
+/** "accuracy fell by 2.0 points; 1.0 is allowed", and whether that may be luck: how a goal was missed, where so many samples were set aside to choose by. */
 export function missedGoal(
   { metric, unit, better }: Comparison,
   { verdict, drop, samples }: Verdict,
   goal: Goal,
+  choosing = 0,
 ): string {
   const direction = drop.value > 0 === (better === "higher") ? "fell" : "rose";
   const moved =
@@ -154,7 +156,7 @@ export function missedGoal(
   const allowed = `${moved}; ${bare(unit, goal.maxDrop)} is allowed`;
   if (verdict !== "not shown") return allowed;
   const range = `true ${better === "higher" ? "drop" : "rise"} between ${bare(unit, drop.low)} and ${bare(unit, drop.high)}`;
-  const more = samples === undefined ? "" : `: about ${integer(samples)} samples would show it`;
+  const more = samples === undefined ? "" : `: ${wouldShow(samples, drop.count, choosing)}`;
   const met = drop.value <= goal.maxDrop;
   const doubt = met ? "it is not shown to stay within" : "this may be luck";
   return `${allowed}. With ${integer(drop.count)} samples ${doubt} (${range})${more}`;

@@ -225,7 +225,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   const by = `${name} was chosen by ${integer(data.choosing ?? 0)} samples, and the others that judge it say no`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${by}: ${refused ?? "it is not kept"}`;
-  return `${by}: ${missedGoal(comparison, verdict, goal)}`;
+  return `${by}: ${missedGoal(comparison, verdict, goal, data.choosing)}`;
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */

@@ -90,17 +90,33 @@ export function accuracySentence(run: Run): string | undefined {
 /** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric } = run;
-  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit);
+  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, run.data.choosing);
 }
 
-export function verdictSentence({ maxDrop }: Goal, verdict: Verdict | undefined, unit: Unit): string {
+/** @param choosing samples that were set aside to choose by. */
+export function verdictSentence(
+  { maxDrop }: Goal,
+  verdict: Verdict | undefined,
+  unit: Unit,
+  choosing: number | undefined = 0,
+): string {
   const text = `The goal of losing at most ${allowance(unit, maxDrop)}`;
-  return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict)}.`;
+  return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict, choosing)}.`;
 }
 
 /** "is kept", "is lost by the estimate, not shown: about 900 samples would show it". */
-function verdictPhrase({ verdict, met, samples }: Verdict): string {
+function verdictPhrase({ verdict, met, samples, drop }: Verdict, choosing: number): string {
   if (verdict !== "not shown") return `is ${verdict}, and these samples show it`;
-  const more = samples === undefined ? "" : `: about ${integer(samples)} samples would show it`;
+  const more = samples === undefined ? "" : `: ${wouldShow(samples, drop.count, choosing)}`;
   return `is ${met ? "kept" : "lost"} by the estimate, not yet shown${more}`;
+}
+
+/**
+ * "about 900 samples would show it", and of how many in all, where some of them are set aside to choose by.
+ * @param judged samples that judged. @param choosing samples that were set aside beside these.
+ */
+export function wouldShow(samples: number, judged: number, choosing: number): string {
+  if (choosing === 0) return `about ${integer(samples)} samples would show it`;
+  const all = Math.ceil((samples * (judged + choosing)) / judged);
+  return `about ${integer(samples)} samples to judge by would show it, of ${integer(all)} in all`;
 }
