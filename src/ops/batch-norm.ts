@@ -94,6 +94,22 @@ const BatchNormalization = defineOp<Settings>({
       },
     };
   },
+  training: (s, site) => {
+    if (s.perElement) return undefined;
+    return {
+      states: [3, 4],
+      declared: s.training,
+      write: (emit, inputs) => {
+        const found = lowerTraining(s, emit, inputs);
+        if (found instanceof Miss) return found;
+        const [, mean, variance] = found;
+        const next = new Map<number, Value>();
+        if (mean !== undefined) next.set(3, mean);
+        if (variance !== undefined) next.set(4, variance);
+        return { outputs: found.slice(0, site.outputs), next };
+      },
+    };
+  },
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: new Miss("scales and shifts; it is folded into the layer before it"),
   axes: (s, site) => {

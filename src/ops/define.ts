@@ -166,6 +166,23 @@ export interface Affine {
   readonly statistics?: { readonly mean: number; readonly variance: number };
 }
 
+/** What a node computes while it is trained, where that is not what it computes then. */
+export interface TrainingForm {
+  /** The inputs with what is carried from step to step, or only says that there is training: stored tensors of the role `state`. */
+  readonly states: readonly number[];
+  /** Whether the node itself says that it is trained, whatever the roles. */
+  readonly declared: boolean;
+  /**
+   * Its outputs in training, and what is stored for inputs in the next step.
+   * @param draw An odd number below 2³¹, another one in each step.
+   */
+  write(
+    emit: Emit,
+    inputs: readonly (Value | undefined)[],
+    draw: () => Value,
+  ): { readonly outputs: readonly Value[]; readonly next: ReadonlyMap<number, Value> } | Miss;
+}
+
 /** How an operator may be quantized. */
 export type QuantizeRule =
   /** A layer: its data, weight and (int32) bias are quantized, its output too. */
@@ -229,6 +246,8 @@ export interface OpDef<S> extends Traits {
   unchanged(s: S, site: Site): number | undefined;
   /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
+  /** Left out by those that compute the same in training. */
+  readonly training?: (s: S, site: Site) => TrainingForm | undefined;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
   /** Several for an operator that holds several matrices. */
@@ -263,6 +282,7 @@ export interface Bound {
   infer(): readonly (Inferred | undefined)[] | Miss;
   unchanged(): number | undefined;
   affine(): Affine | Miss;
+  training(): TrainingForm | undefined;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
@@ -297,6 +317,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         infer: () => def.infer(s, site),
         unchanged: () => def.unchanged(s, site),
         affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
+        training: () => def.training?.(s, site),
         parameters: () => def.parameters(s, site),
         weights: () => {
           const roles = ask(def.weight, site);

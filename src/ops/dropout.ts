@@ -5,7 +5,12 @@
  * is of the input's type before 10, bool since.
  */
 import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
+import { int64 } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
 import { defineOp, noParameters, type Op, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { loweredFirst, noWeight } from "./shared/misses.ts";
@@ -25,6 +30,32 @@ function known(operand: Operand | undefined, byDefault: number): number | undefi
   if (operand.small !== undefined) return toNumbers(operand.small)[0];
   const [element] = operand.elements ?? [];
   return typeof element === "number" ? element : undefined;
+}
+
+/** Random numbers have 31 bits: a product of two stays below 2⁶². */
+const bits = 2 ** 31;
+
+/**
+ * True with probability 1 - ratio, for each element of x: r_i · c_j mod 2³¹ is not below ratio · 2³¹, with random odd numbers for each row and
+ * column. Those are mixed from stored ones and the step's own, so that a mask follows from the step and nothing else.
+ */
+function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
+  const dims = fixedDims(x.type?.dims);
+  if (dims === undefined) return new Miss("the dimensions of its input are not known");
+  const columns = dims.at(-1) ?? 1;
+  const number = (value: number): Value => emit.constant(int64([], [value]));
+  const below = (value: Value): Value => emit.BitwiseAnd([value, number(bits - 1)]);
+  const numbers = (own: string, shape: readonly number[]): Value => {
+    const source = random(0, "dropout", x.name, own);
+    const drawn = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
+    const product = below(emit.Mul([emit.constant(int64(shape, drawn)), draw]));
+    // High bits reach the low ones, which a product alone never lets them.
+    const mixed = emit.BitwiseXor([product, emit.Div([product, number(2 ** 15)])]);
+    return emit.BitwiseOr([below(emit.Mul([mixed, number(0x2c1b3c6d)])), number(1)]);
+  };
+  const rows = numbers("rows", [...dims.slice(0, -1), ...(dims.length === 0 ? [] : [1])]);
+  const product = below(emit.Mul([rows, numbers("columns", dims.length === 0 ? [] : [columns])]));
+  return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
 const Dropout = defineOp<Settings>({
@@ -49,6 +80,22 @@ const Dropout = defineOp<Settings>({
     ];
   },
   unchanged: (s) => (s.training === false || s.ratio === 0 ? 0 : undefined),
+  training: (s, site) => {
+    const { ratio } = s;
+    if (ratio === undefined || s.training === undefined || site.inputs[2] === undefined) return undefined;
+    return {
+      states: [2],
+      declared: s.training && s.seed === undefined,
+      write: (emit, [x], draw) => {
+        if (x === undefined) return new Miss("an operand is missing");
+        const kept = keptInTraining(emit, x, ratio, draw());
+        if (kept instanceof Miss) return kept;
+        const scaled = emit.Mul([x, scalar(emit, typeOf(x), ratio < 1 ? 1 / (1 - ratio) : 0)]);
+        const outputs = [emit.Mul([scaled, emit.CastLike([kept, x])]), kept].slice(0, site.outputs);
+        return { outputs, next: new Map() };
+      },
+    };
+  },
   parameters: noParameters,
   weight: noWeight,
   axes: (_, site) => {

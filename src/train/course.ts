@@ -18,7 +18,7 @@ export interface Course {
   readonly step: Step;
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
-  /** The weights that the training has come to: the average, where there is one. */
+  /** The weights that the training has come to: the average, where there is one; then the states, as `Step.store` takes them. */
   readonly weights: readonly Floats[];
 }
 
@@ -33,7 +33,10 @@ export async function startCourse(model: Model, example: Batch, plan: Plan, cont
     step,
     accumulator: accumulator(parameters, accumulate),
     average,
-    weights: average?.values ?? parameters.map(({ values }) => values),
+    weights: [
+      ...(average?.values ?? parameters.map(({ values }) => values)),
+      ...step.states.map(({ values }) => values),
+    ],
   };
 }
 
@@ -60,7 +63,7 @@ const averaged = "average";
 export async function restoreCourse(course: Course, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = course;
   await setAll(
-    step.parameters.map(({ name, values }) => [name, values]),
+    [...step.parameters, ...step.states].map(({ name, values }) => [name, values]),
     stored,
     state,
   );

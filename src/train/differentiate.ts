@@ -37,6 +37,8 @@ export interface DifferentiateOptions {
    * as its bias.
    */
   readonly carry?: number;
+  /** Stored tensor → the value that takes its place in the next step: an input and an output of the step. */
+  readonly states?: ReadonlyMap<string, string>;
 }
 
 export interface Training {
@@ -71,7 +73,10 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const { graph } = step;
   const loss = graph.value(options.loss);
   if (loss === undefined) throw new PithError("E_NAME", `There is no value "${options.loss}" to differentiate.`);
-  graph.setOutputs([loss]);
+  const states = [...(options.states ?? [])].map(
+    ([name, next]) => [carriedValue(graph, name), carriedValue(graph, next)] as const,
+  );
+  graph.setOutputs([loss, ...states.map(([, next]) => next)]);
   removeUnused(graph);
   const inference = lowerFused(step);
   const dims = fixedDims(loss.type?.dims);
@@ -101,7 +106,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const ends = backwards(graph, loss, varying, emit, inference, sums);
 
   const gradients = new Map<string, string>();
-  const outputs: Value[] = [loss];
+  const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
   for (const parameter of parameters) {
     // Nothing was added to what is carried: the loss has no gradient here.
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
@@ -130,12 +135,20 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   removeUnused(graph);
 
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
-  for (const parameter of trained) parameter.tensor = undefined;
-  graph.setInputs([...graph.inputs.filter((input) => !trained.includes(input)), ...trained]);
+  const fed = [...trained, ...states.map(([state]) => state)];
+  for (const value of fed) value.tensor = undefined;
+  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input)), ...fed]);
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
-  const frozen = cutFrozen(step, forward, trained, inference);
+  const frozen = cutFrozen(step, forward, fed, inference);
   return { frozen, step, gradients, carried, stopped };
+}
+
+/** @throws PithError E_NAME if there is none. */
+function carriedValue(graph: Graph, name: string): Value {
+  const value = graph.value(name);
+  if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}" that training carries on.`);
+  return value;
 }
 
 /** Replaces nodes without a gradient by their primitives, until there are none. */
@@ -307,7 +320,7 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
     : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
 }
 
-/** Splits off the nodes of the forward pass that no parameter reaches but some input does. */
+/** Splits off the nodes of the forward pass that no parameter or state (`trained`) reaches but some input does. */
 function cutFrozen(
   step: Model,
   forward: ReadonlySet<Node>,

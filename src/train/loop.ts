@@ -120,9 +120,9 @@ class Run {
   async keep(): Promise<void> {
     const course = this.#course;
     if (course === undefined) return;
-    const { parameters } = course.step;
-    const lost = parameters.find(({ values }) => !values.every(Number.isFinite));
-    if (lost !== undefined) throw diverged(`The parameter "${lost.name}" is no longer finite`, this.#counters.steps);
+    const { parameters, states } = course.step;
+    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
+    if (lost !== undefined) throw diverged(`"${lost.name}" is no longer finite`, this.#counters.steps);
     course.step.store(this.#model, course.weights);
     const { checkpoint } = this.#plan;
     if (checkpoint === undefined) return;
@@ -146,7 +146,10 @@ class Run {
     await restoreCourse(course, this.#plan, before.model, before.state);
     if (before.best === undefined) return;
     this.#best = course.weights.map((values) => values.slice());
-    const named = course.step.parameters.map(({ name }, at) => [name, this.#best?.[at] ?? new Float32Array()] as const);
+    const { parameters, states } = course.step;
+    const named = [...parameters, ...states].map(
+      ({ name }, at) => [name, this.#best?.[at] ?? new Float32Array()] as const,
+    );
     await setAll(named, before.best);
   }
 
@@ -154,7 +157,7 @@ class Run {
     const { optimizer, learningRate, schedule, clip } = this.#plan;
     const [course, counters] = [this.#course, this.#counters];
     if (course === undefined) return;
-    const loss = await course.step.run(batch);
+    const loss = await course.step.run(batch, [counters.epoch, counters.batches]);
     if (!Number.isFinite(loss)) throw diverged(`The loss is ${loss}`, counters.steps + 1);
     counters.sum += loss;
     counters.batches++;

@@ -140,7 +140,7 @@ export async function createStep(
       const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
       const feeds = await graph.feeds(batch, drawn);
       await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
-      states.forEach(({ values }, at) => values.data.set(next[at]?.data ?? []));
+      for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
       return lossBuffer.data[0] ?? Number.NaN;
     },
     store(target, weights) {

@@ -111,4 +111,24 @@ initial = {
     "embedding": {"mean": table.mean().item(), "deviation": table.std().item()},
     "norms": [[float(t.unique()) for t in m.state_dict().values()] for m in (nn.LayerNorm(5), nn.BatchNorm2d(5))],
 }
-print(json.dumps({"torch": torch.__version__, "outputs": outputs, "initial": initial}))
+
+
+def curve():
+    """Losses, and the running mean at the end, of five steps of a network with batch normalization in training."""
+    torch.set_grad_enabled(True)
+    net = fill(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=0.3), nn.Flatten(), nn.Linear(12, 2)).double())
+    net.train()
+    x, y = wave(0.73, 0, [4, 2, 4, 4]), wave(0.5, 1, [4, 2])
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        loss = nn.functional.mse_loss(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return {"losses": losses, "mean": net[1].running_mean.tolist(), "variance": net[1].running_var.tolist()}
+
+
+training = curve()
+print(json.dumps({"training": training, "torch": torch.__version__, "outputs": outputs, "initial": initial}))

@@ -1,0 +1,388 @@
+/** Networks of modules are trained: statistics of the batch, dropout, and what the file is afterwards. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { distillation } from "../../src/distill/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import {
+  attention,
+  batchNorm,
+  conv1d,
+  conv2d,
+  dropout,
+  embedding,
+  flatten,
+  gelu,
+  globalAveragePool,
+  layerNorm,
+  linear,
+  maxPool,
+  network,
+  positionEmbedding,
+  relu,
+  residual,
+  select,
+  sequential,
+  silu,
+} from "../../src/nn/index.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { createStep, crossEntropy, type Loss, meanSquaredError, sgd, train } from "../../src/train/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+interface Golden {
+  readonly training: {
+    readonly losses: readonly number[];
+    readonly mean: readonly number[];
+    readonly variance: readonly number[];
+  };
+}
+
+const golden = (JSON.parse(readFileSync(new URL("pytorch.json", import.meta.url), "utf8")) as Golden).training;
+
+const wave = (step: number, shift: number, dims: readonly number[]): Float32Array =>
+  Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(step * i + shift));
+
+async function numbers(model: Model, name: string): Promise<readonly number[]> {
+  const dense = await model.graph.value(name)?.tensor?.read();
+  if (dense?.type !== "float32") throw new Error(`no floats "${name}"`);
+  return [...dense.data];
+}
+
+async function everything(model: Model): Promise<Readonly<Record<string, unknown>>> {
+  const found: Record<string, unknown> = {};
+  for (const { name, tensor } of model.graph.values())
+    if (tensor !== undefined) found[name] = (await tensor.read()).data;
+  return found;
+}
+
+/** The network of pytorch.py's `curve`, with its weights. */
+function curved(): Model {
+  const model = network([conv2d(2, 3, 3), batchNorm(3, { momentum: 0.3 }), flatten(), linear(12, 2)], {
+    input: ["batch", 2, 4, 4],
+    seed: 1,
+  });
+  for (const value of model.graph.values()) {
+    if (value.tensor?.type !== "float32" || value.role === undefined) continue;
+    const filled = wave(0.37, value.name.length, value.tensor.dims).map((entry) => entry / 2);
+    const data = value.name.endsWith("running_var") ? filled.map((entry) => Math.abs(entry) + 0.5) : filled;
+    value.tensor = inMemory(float32(value.tensor.dims, data));
+  }
+  return model;
+}
+
+const batch: Batch = {
+  input: float32([4, 2, 4, 4], wave(0.73, 0, [4, 2, 4, 4])),
+  y: float32([4, 2], wave(0.5, 1, [4, 2])),
+};
+const squares = meanSquaredError({ label: "y" });
+
+async function fiveSteps(model: Model, options: { readonly except?: string; readonly loss?: Loss } = {}) {
+  const step = await createStep(model, batch, { loss: squares, ...options });
+  const optimizer = sgd();
+  const losses: number[] = [];
+  for (let count = 0; count < 5; count++) {
+    losses.push(await step.run(batch));
+    optimizer.update(step.parameters, 0.1);
+  }
+  step.store(model);
+  await step.release();
+  return losses;
+}
+
+describe("batch normalization in training", () => {
+  it("takes PyTorch's steps, and its running statistics", async () => {
+    const model = curved();
+    const before = await numbers(model, "1.running_var");
+    const losses = await fiveSteps(model);
+    for (const [at, loss] of golden.losses.entries()) expect(losses[at]).toBeCloseTo(loss, 5);
+    const [mean, variance] = [await numbers(model, "1.running_mean"), await numbers(model, "1.running_var")];
+    for (const [at, entry] of golden.mean.entries()) expect(mean[at]).toBeCloseTo(entry, 5);
+    // ONNX counts the variance over all 16 places of a channel, PyTorch over one less; what is left of the first is 0.7⁵.
+    for (const [at, entry] of golden.variance.entries()) {
+      const left = 0.7 ** 5 * (before[at] ?? 0);
+      expect(variance[at]).toBeCloseTo(left + ((entry - left) * 15) / 16, 5);
+    }
+  });
+
+  it("goes into the file, which is for inference as before", async () => {
+    const model = curved();
+    await fiveSteps(model);
+    const again = await open(await encodeToBytes(model));
+    expect(await numbers(again, "1.running_mean")).toEqual(await numbers(model, "1.running_mean"));
+    expect([...again.graph.nodes()].map(({ op }) => op)).toEqual([...curved().graph.nodes()].map(({ op }) => op));
+    // One sample has no statistics of its own: what comes out does not depend on who is in the batch with it.
+    const session = await createEngine().load(again);
+    const [all, alone] = [
+      await session.run({ input: float32([4, 2, 4, 4], wave(0.73, 0, [4, 2, 4, 4])) }),
+      await session.run({ input: float32([1, 2, 4, 4], wave(0.73, 0, [1, 2, 4, 4])) }),
+    ];
+    await session.release();
+    const [first, second] = [Array.from(all.output?.data ?? [], Number), Array.from(alone.output?.data ?? [], Number)];
+    for (const [at, entry] of second.entries()) expect(first[at]).toBeCloseTo(entry, 5);
+  });
+
+  it("is frozen in a network without the role, as exporters write it", async () => {
+    const model = curved();
+    for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
+    const before = await numbers(model, "1.running_mean");
+    const losses = await fiveSteps(model);
+    expect(await numbers(model, "1.running_mean")).toEqual(before);
+    expect(Math.abs((losses[0] ?? 0) - (golden.losses[0] ?? 0))).toBeGreaterThan(1e-3);
+  });
+
+  it("is frozen where its own parameters are", async () => {
+    const model = curved();
+    const before = await numbers(model, "1.running_mean");
+    const step = await createStep(model, batch, { loss: squares, layers: "3" });
+    expect(step.states).toEqual([]);
+    await step.run(batch);
+    step.store(model);
+    await step.release();
+    expect(await numbers(model, "1.running_mean")).toEqual(before);
+  });
+
+  it("a file that says training_mode = 1 keeps what its batches add to the statistics", async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[4, 2, 4, 4]) -> (y) {
+  s: float32[2] = ones
+  b: float32[2] = zeros
+  mean: float32[2] = [0.5, -0.5]
+  variance: float32[2] = ones
+  n, m, v = BatchNormalization (input, s, b, mean, variance) {training_mode=1, momentum=0.5}
+  y = GlobalAveragePool (n)
+}`);
+    const data = { input: batch.input, y: float32([4, 2, 1, 1], new Float32Array(8)) } as Batch;
+    const step = await createStep(model, data, { loss: squares });
+    await step.run(data);
+    step.store(model);
+    await step.release();
+    const input = wave(0.73, 0, [4, 2, 4, 4]);
+    const means = [0, 1].map((channel) => {
+      const own = input.filter((_, at) => Math.floor(at / 16) % 2 === channel);
+      return own.reduce((sum, entry) => sum + entry, 0) / own.length;
+    });
+    const found = await numbers(model, "mean");
+    expect(found[0]).toBeCloseTo(0.25 + 0.5 * (means[0] ?? 0), 5);
+    expect(found[1]).toBeCloseTo(-0.25 + 0.5 * (means[1] ?? 0), 5);
+  });
+
+  it("leaves a teacher's alone", async () => {
+    const [teacher, student] = [curved(), curved()];
+    const before = await everything(teacher);
+    const loss = distillation({ teacher, alpha: 1 });
+    const losses = await fiveSteps(student, { loss });
+    expect(losses.every(Number.isFinite)).toBe(true);
+    // A teacher in inference is another function than the same network in training.
+    expect(losses[0]).toBeGreaterThan(0);
+    expect(await everything(teacher)).toEqual(before);
+    expect(await numbers(student, "1.running_mean")).not.toEqual(await numbers(teacher, "1.running_mean"));
+  });
+});
+
+describe("dropout", () => {
+  /** The mean of 64 × 256 ones after dropout, and through a weight the gradient, which counts what was kept. */
+  const dropped = (probability: number): Model => {
+    const model = network(
+      { drop: dropout(probability), fc: linear(256, 1, { bias: false }) },
+      { input: ["batch", 256], seed: 1 },
+    );
+    const weight = model.graph.value("fc.weight");
+    if (weight !== undefined) weight.tensor = inMemory(float32([1, 256], new Float32Array(256)));
+    return model;
+  };
+  const ones: Batch = {
+    input: float32([64, 256], new Float32Array(64 * 256).fill(1)),
+    y: float32([64, 1], new Float32Array(64).fill(-0.5)),
+  };
+  /** With weights of zero and targets of -1/2 the gradient by a weight is the mean of its inputs. */
+  async function inputs(probability: number, ...places: readonly number[][]): Promise<readonly (readonly number[])[]> {
+    const step = await createStep(dropped(probability), ones, { loss: squares });
+    const found: number[][] = [];
+    for (const place of places) {
+      await step.run(ones, place);
+      found.push([...(step.parameters[0]?.gradient ?? [])]);
+    }
+    await step.release();
+    return found;
+  }
+
+  it("keeps the mean and drops the share that it is told", async () => {
+    const [columns = []] = await inputs(0.25, [1, 0]);
+    const kept = columns.reduce((sum, entry) => sum + entry, 0) / 256;
+    // 16,384 draws: five standard deviations of the share are 0.017, of what is kept that over 0.75.
+    expect(Math.abs(kept - 1)).toBeLessThan(0.023);
+    // In each column 64 draws, of which none is alike: all are kept or dropped together with probability 0.75⁶⁴.
+    for (const entry of columns) {
+      expect(entry).toBeGreaterThan(0.5);
+      expect(entry).toBeLessThan(4 / 3);
+      const count = entry * 0.75 * 64;
+      expect(count).toBeCloseTo(Math.round(count), 3);
+    }
+    // Counts of 64 draws vary as the binomial distribution's: √(64 · 0.75 · 0.25) = 3.46.
+    const counts = columns.map((entry) => entry * 0.75 * 64);
+    const deviation = Math.sqrt(counts.reduce((sum, count) => sum + (count - 48) ** 2, 0) / 256);
+    expect(deviation).toBeGreaterThan(2.8);
+    expect(deviation).toBeLessThan(4.2);
+  });
+
+  it("draws by the place and nothing else", async () => {
+    const [first, other, again] = await inputs(0.5, [1, 0], [1, 1], [1, 0]);
+    expect(again).toEqual(first);
+    expect(other).not.toEqual(first);
+    const [anew] = await inputs(0.5, [1, 0]);
+    expect(anew).toEqual(first);
+  });
+
+  it("is nothing in the file, and drops nothing where the probability is zero", async () => {
+    expect(await inputs(0, [1, 0])).toEqual([new Array(256).fill(1)]);
+    const model = dropped(0.5);
+    const step = await createStep(model, ones, { loss: squares });
+    await step.run(ones);
+    step.store(model);
+    await step.release();
+    const node = [...model.graph.nodes()].find(({ op }) => op === "Dropout");
+    expect(node?.inputs.map((input) => input?.tensor?.small?.data[0])).toEqual([undefined, 0.5, 0]);
+    expect(await numbers(model, "drop.ratio")).toEqual([0.5]);
+  });
+});
+
+/** Texts of six of twenty words; the class is whether word 1 is among them. */
+function texts(count: number) {
+  const draws = random(5, "texts");
+  const words = Array.from({ length: count * 6 }, () => 2 + draws.integer(18));
+  const labels = Array.from({ length: count }, (_, row) => {
+    const has = draws.integer(2);
+    if (has === 1) words[row * 6 + draws.integer(6)] = 1;
+    return has;
+  });
+  return memory("texts", {
+    input_ids: int64([count, 6], words),
+    attention_mask: int64([count, 6], new Array(count * 6).fill(1)),
+    label: int64([count], labels),
+  });
+}
+
+/** Pictures of 8 × 8: the class is whether the bright stripe lies or stands. */
+function stripes(count: number) {
+  const draws = random(6, "stripes");
+  const labels = Array.from({ length: count }, () => draws.integer(2));
+  const data = labels.flatMap((label) => {
+    const at = draws.integer(8);
+    return Array.from({ length: 64 }, (_, pixel) => {
+      const place = label === 0 ? Math.floor(pixel / 8) : pixel % 8;
+      return (place === at ? 1 : 0) + draws.normal(0, 0.2);
+    });
+  });
+  return memory("stripes", { input: float32([count, 1, 8, 8], data), label: int64([count], labels) });
+}
+
+const textNet = (): Model =>
+  network(
+    {
+      embeddings: sequential({ word: embedding(20, 16), position: positionEmbedding(6, 16), norm: layerNorm(16) }),
+      encoder: sequential([
+        residual(attention(16, 2, { mask: "attention_mask" })),
+        layerNorm(16),
+        residual({ up: linear(16, 32), gelu: gelu(), drop: dropout(0.05), down: linear(32, 16) }),
+      ]),
+      first: select(1, 0),
+      classifier: linear(16, 2),
+    },
+    {
+      input: {
+        input_ids: { type: "int64", dims: ["batch", "tokens"] },
+        attention_mask: { type: "int64", dims: ["batch", "tokens"] },
+      },
+      seed: 1,
+    },
+  );
+
+const pictureNet = (): Model =>
+  network(
+    {
+      conv: conv2d(1, 8, 3, { padding: 1, bias: false }),
+      bn: batchNorm(8),
+      relu: relu(),
+      pool: maxPool(2),
+      block: residual({ conv: conv2d(8, 8, 3, { padding: 1, groups: 2 }), bn: batchNorm(8), silu: silu() }),
+      mean: globalAveragePool(),
+      flatten: flatten(),
+      fc: linear(8, 2),
+    },
+    { input: ["batch", 1, 8, 8], seed: 1 },
+  );
+
+describe("networks learn, and are the same once saved and opened", () => {
+  test.each([
+    ["texts", textNet, texts(256)],
+    ["pictures", pictureNet, stripes(256)],
+  ] as const)("%s", async (_, make, data) => {
+    const model = make();
+    const { history } = await train(model, { data, epochs: 8, batch: 32, learningRate: 0.01 });
+    expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
+    const again = await open(await encodeToBytes(model));
+    expect(await everything(again)).toEqual(await everything(model));
+    for await (const rows of data.batches({ size: 16 })) {
+      const outputs = await Promise.all(
+        [model, again].map(async (each) => {
+          const session = await createEngine().load(each);
+          const feeds = Object.fromEntries(Object.entries(rows).filter(([name]) => name !== "label"));
+          const { output } = await session.run(feeds);
+          await session.release();
+          return output?.data;
+        }),
+      );
+      expect(outputs[0]).toEqual(outputs[1]);
+      break;
+    }
+  });
+
+  it("one dimension of places too", async () => {
+    const draws = random(7, "waves");
+    const labels = Array.from({ length: 128 }, () => draws.integer(2));
+    const waves = labels.flatMap((label) => {
+      const shift = draws.uniform(0, 6);
+      return Array.from({ length: 16 }, (_, at) => Math.sin((label === 0 ? 0.5 : 1.5) * at + shift));
+    });
+    const data = memory("waves", { input: float32([128, 1, 16], waves), label: int64([128], labels) });
+    const net = network(
+      {
+        conv: conv1d(1, 8, 5, { padding: 2 }),
+        relu: relu(),
+        mean: globalAveragePool(),
+        flatten: flatten(),
+        fc: linear(8, 2),
+      },
+      { input: ["batch", 1, 16], seed: 1 },
+    );
+    const { history } = await train(net, { data, epochs: 10, batch: 16, learningRate: 0.02, loss: crossEntropy() });
+    expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
+  });
+
+  test.each([
+    ["dropout", textNet, texts(64)],
+    ["running statistics", pictureNet, stripes(64)],
+  ] as const)("a training that was stopped ends where it would have ended, to the bit: %s", async (_, make, data) => {
+    const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
+    const whole = make();
+    await train(whole, settings, { seed: 1 });
+    const checkpoint = temporaryFolder();
+    const controller = new AbortController();
+    const progress = (done: number): void => {
+      if (done >= 3) controller.abort();
+    };
+    const given = { ...settings, checkpoint };
+    await expect(train(make(), given, { seed: 1, signal: controller.signal, progress })).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+    const continued = make();
+    await train(continued, { ...given, resume: true }, { seed: 1 });
+    expect(await everything(continued)).toEqual(await everything(whole));
+  });
+});
