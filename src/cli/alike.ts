@@ -12,12 +12,12 @@ import { answerName, decibels } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { answers } from "../recipe/answers.ts";
 import { knowledgeOf, lostKnowledge } from "../recipe/knowledge.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { guessedSizes, madeUp } from "./made-up.ts";
-import { difference } from "./tensor-difference.ts";
+import { difference, endless } from "./tensor-difference.ts";
 
 export interface Likeness {
   /** Made-up inputs that both ran on. */
@@ -166,7 +166,8 @@ function judge(runs: readonly Run[], got: readonly Batch[], output: string | und
       const lost = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
       return { samples: powers.samples, signalToNoise: Number.NaN, lost: `on made-up inputs ${lost}` };
     }
-    if (!powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x)))
+    const end = isFloat(x.type) ? endless[x.type] : Number.POSITIVE_INFINITY;
+    if (!powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x), end))
       return "the dimensions of its output depend on what it is fed";
     for (const [which, batch] of [outputs, result].entries()) {
       const rows = said.rows(batch, feeds);
@@ -189,7 +190,7 @@ function lostOf(powers: Powers, [before, after]: readonly [number[], number[]]):
   return `on ${powers.samples} made-up inputs the result is no nearer to the original than a constant would be (${found})`;
 }
 
-/** Sums over samples of what is finite in the original. */
+/** Sums over samples of what is finite in the original, and does not stand for infinity. */
 class Powers {
   samples = 0;
   finite = 0;
@@ -200,8 +201,11 @@ class Powers {
   #sums: Float64Array | undefined;
   #counts: Float64Array | undefined;
 
-  /** false if samples are of another size than before. */
-  add(x: Float64Array, y: Float64Array, samples: number): boolean {
+  /**
+   * @param end from where on numbers stand for infinity.
+   * @returns false if samples are of another size than before.
+   */
+  add(x: Float64Array, y: Float64Array, samples: number, end: number): boolean {
     const width = x.length / samples;
     this.#sums ??= new Float64Array(width);
     this.#counts ??= new Float64Array(width);
@@ -210,7 +214,7 @@ class Powers {
     this.samples += samples;
     for (let at = 0; at < x.length; at++) {
       const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
-      if (!Number.isFinite(own)) continue;
+      if (!Number.isFinite(own) || Math.abs(own) >= end) continue;
       this.finite++;
       if (!Number.isFinite(other)) {
         this.broken++;

@@ -55,6 +55,14 @@ export async function requireOther(
   }
 }
 
+/** @throws PithError E_MODEL if a model hands nothing out: all of it would count as unused, and be left out of the result. */
+export function requireOutputs(model: Model, path: string): void {
+  if (model.graph.outputs.length > 0) return;
+  throw new PithError("E_MODEL", `"${path}" has no outputs: nothing that it computes leaves it.`, {
+    hint: "The file may have been cut out of a larger model; name the outputs when it is exported.",
+  });
+}
+
 /** @throws PithError E_USAGE if what is written would take the place of a file that holds weights of the model. */
 export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
   const [, ...weights] = filesOf(model, path);

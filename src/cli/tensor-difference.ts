@@ -4,7 +4,12 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
 /** Larger numbers stand for infinity: what masked scores are set to. Beside them no difference of the others would count. */
-const endless: Readonly<Record<FloatType, number>> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
+export const endless: Readonly<Record<FloatType, number>> = {
+  float16: 65504,
+  bfloat16: 1e30,
+  float32: 1e30,
+  float64: 1e30,
+};
 
 /**
  * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers

@@ -59,6 +59,20 @@ describe("a model that names classes", () => {
 describe("a model of numbers", () => {
   const field = "x: float32[batch, 2, 2]) -> (y: float32[batch, 2, 2]";
 
+  test("is lost beside numbers that are masked with the smallest of the type", async () => {
+    const masked = (scale: number) =>
+      line(
+        `c: float32[] = ${scale}
+  kept: bool[2] = [true, false]
+  low: float32[] = -3.4028234663852886e38
+  numbers = Mul(x, c)
+  y = Where(kept, numbers, low)`,
+        field,
+      );
+    expect(await lostOf(masked(1), masked(1.01))).toBeUndefined();
+    expect(await lostOf(masked(1), masked(-1))).toContain("no nearer to the original than a constant would be");
+  });
+
   test("is lost where a constant would be as near, or where it is no number", async () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();

@@ -24,6 +24,20 @@ describe("quantize", () => {
     rmSync(out);
   });
 
+  test("of a model without outputs, of which nothing would be left, writes nothing", async () => {
+    const model = parseModel("opset 21\ngraph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Relu(x)\n}");
+    model.graph.setOutputs([]);
+    const out = at("nothing.onnx");
+    await save(model, at("no-outputs.onnx"));
+    for (const command of [["quantize", "--scheme", "weights"], ["simplify"]]) {
+      const { code, err } = await pith(...command, at("no-outputs.onnx"), "-o", out, "--force");
+      expect(code).toBe(1);
+      expect(err).toMatch(/^E_MODEL: ".*no-outputs\.onnx" has no outputs/);
+    }
+    expect(readdirSync(folder)).not.toContain("nothing.onnx");
+    rmSync(at("no-outputs.onnx"));
+  });
+
   test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
     const names = readdirSync(folder);
     // No interval from samples reaches down to a drop of exactly nothing.

@@ -13,7 +13,7 @@ import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/i
 import { runStep, steps } from "../../recipe/steps.ts";
 import { compareFunction, type Likeness } from "../alike.ts";
 import type { DataRequest } from "../data.ts";
-import { filesOf, requireOtherThanWeights } from "../files.ts";
+import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
@@ -60,6 +60,7 @@ export interface PassOutput {
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const [kind, model] = await Promise.all([kindOf(input.command), open(input.model)]);
   await requireOtherThanWeights(input.out, model, input.model);
+  requireOutputs(model, input.model);
   const original = model.clone();
   const passContext = contextOf(createEngine(), input, context);
   const judging =

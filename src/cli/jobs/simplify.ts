@@ -7,7 +7,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
-import { fileBytes, filesOf, requireOtherThanWeights } from "../files.ts";
+import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../same.ts";
 
 export interface SimplifyInput {
@@ -42,6 +42,7 @@ export interface SimplifyOutput {
 export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
   const model = await open(input.model);
   await requireOtherThanWeights(input.out, model, input.model);
+  requireOutputs(model, input.model);
   const original = model.clone();
   const engine = createEngine();
   context.stage("simplify");
