@@ -1,4 +1,6 @@
 /** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
+export { type AugmentedOptions, augmented } from "./augment.ts";
+export { type Augmentation, augmentationSchema, parseAugmentation } from "./augment-options.ts";
 export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrames } from "./beside.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";

@@ -6,11 +6,7 @@ import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
 /** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
-export function indexed(
-  name: string,
-  count: number,
-  gather: (positions: Uint32Array) => Batch | Promise<Batch>,
-): IndexedDataset {
+export function indexed(name: string, count: number, gather: IndexedDataset["gather"]): IndexedDataset {
   return {
     name,
     count,
@@ -21,7 +17,7 @@ export function indexed(
       for (let start = 0; start < count; start += size) {
         const positions = order.subarray(start, start + size);
         if (positions.length < size && dropLast === true) return;
-        yield await gather(positions);
+        yield await gather(positions, shuffle);
       }
     },
   };
@@ -44,7 +40,12 @@ export function memory(name: string, columns: Batch): IndexedDataset {
 
 /** The samples at some positions of a data set, as one of its own. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  return indexed(name, positions.length, (wanted) => dataset.gather(wanted.map((at) => positions[at] ?? 0)));
+  return indexed(name, positions.length, (wanted, shuffle) =>
+    dataset.gather(
+      wanted.map((at) => positions[at] ?? 0),
+      shuffle,
+    ),
+  );
 }
 
 /** What becomes of a batch: the same samples, prepared. */
@@ -55,7 +56,9 @@ export function mapBatches(dataset: IndexedDataset, change: BatchChange): Indexe
 export function mapBatches(dataset: Dataset, change: BatchChange): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange): Dataset {
   if (isIndexed(dataset)) {
-    return indexed(dataset.name, dataset.count, async (positions) => change(await dataset.gather(positions)));
+    return indexed(dataset.name, dataset.count, async (positions, shuffle) =>
+      change(await dataset.gather(positions, shuffle)),
+    );
   }
   return {
     name: dataset.name,

@@ -20,8 +20,11 @@ export interface Dataset {
 /** A data set whose samples can be had in any order: it can be shuffled, split and cut. */
 export interface IndexedDataset extends Dataset {
   readonly count: number;
-  /** The samples at these positions, in this order, as one batch. */
-  gather(positions: Uint32Array): Batch | Promise<Batch>;
+  /**
+   * The samples at these positions, in this order, as one batch.
+   * @param shuffle The seed that the order was drawn by, where it was: what is random in samples follows from it.
+   */
+  gather(positions: Uint32Array, shuffle?: number): Batch | Promise<Batch>;
 }
 
 /** The part of a data set that is asked for. Parts are disjoint. */

@@ -1,0 +1,62 @@
+/** What is done to pictures before they are trained on: as an object, or as text. */
+import * as v from "valibot";
+import { PithError } from "../errors.ts";
+
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+
+export const augmentationSchema = v.strictObject({
+  /** Pixels of zeros that are put around a picture before one of its own size is cut out anywhere. */
+  crop: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  /** Half of the pictures are mirrored, left to right. */
+  flip: v.optional(v.boolean()),
+  /** The most by which contrast grows or shrinks, and by which all is made brighter or darker in standard deviations of the picture. */
+  jitter: v.optional(share),
+  /** The deviation of normal noise, in standard deviations of the picture. */
+  noise: v.optional(v.pipe(v.number(), v.minValue(0))),
+  /** The share of pictures in which a rectangle becomes their mean (Zhong et al. 2020). */
+  erase: v.optional(share),
+  /** Pictures and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
+  mixup: v.optional(share),
+  /** How pictures lie in memory; seen from their dimensions unless told. */
+  layout: v.optional(v.picklist(["NCHW", "NHWC"])),
+});
+
+export type Augmentation = v.InferOutput<typeof augmentationSchema>;
+
+/**
+ * What is done to pictures, checked. As text: words with their numbers, "crop=4 flip jitter=0.2".
+ * @throws PithError E_OPTION for a word that does not exist, a number that does not fit, or nothing to do.
+ * @example
+ * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
+ */
+export function parseAugmentation(given: string | Augmentation): Augmentation {
+  const wanted = typeof given === "string" ? wordsOf(given) : given;
+  const result = v.safeParse(augmentationSchema, wanted);
+  if (!result.success) {
+    const [issue] = result.issues;
+    const at = v.getDotPath(issue);
+    const place = at === null ? "augment" : `augment, ${at}`;
+    throw new PithError("E_OPTION", `${place}: ${issue.message}.`, { hint: usage });
+  }
+  const { layout: _, ...effects } = result.output;
+  if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
+    throw new PithError("E_OPTION", "augment: there is nothing to do.", { hint: usage });
+  return result.output;
+}
+
+const usage = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2".';
+
+/** "crop=4 flip" → { crop: 4, flip: true } */
+function wordsOf(text: string): Readonly<Record<string, unknown>> {
+  const words = text.split(/[\s,]+/).filter((word) => word !== "");
+  const pairs = words.map((word): [string, unknown] => {
+    const [, name = word, value] = /^([^=]*)=(.*)$/.exec(word) ?? [];
+    if (value === undefined) return [name, true];
+    const number = Number(value.endsWith("%") ? value.slice(0, -1) : value);
+    if (value === "" || Number.isNaN(number)) return [name, value];
+    return [name, value.endsWith("%") ? number / 100 : number];
+  });
+  const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
+  if (twice !== undefined) throw new PithError("E_OPTION", `augment: "${twice[0]}" is said twice.`, { hint: usage });
+  return Object.fromEntries(pairs);
+}

@@ -1,0 +1,107 @@
+/**
+ * One picture, seen differently: cut out elsewhere, mirrored, in another light, with noise, with a hole.
+ *
+ * Brightness and noise are counted in standard deviations of the picture and a hole takes the mean of its channel, so that one setting means the
+ * same for bytes, for 0 to 1, and for what was normalized.
+ */
+import type { Random } from "../tensor/random.ts";
+import type { Augmentation } from "./augment-options.ts";
+
+export interface PictureShape {
+  readonly layout: "NCHW" | "NHWC";
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** A stream of random numbers of its own for each thing that is done. */
+export type Draws = (what: string) => Random;
+
+/** Shares of the area and of the sides that a hole has (Zhong et al. 2020). */
+const holes = { least: 0.02, most: 0.33, narrowest: 0.3, tries: 10 };
+
+/** The picture as it is seen this time: a new array, of the same size and layout. */
+export function viewOf(picture: Float64Array, shape: PictureShape, how: Augmentation, draws: Draws): Float64Array {
+  const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
+  const seen = moved(picture, shape, crop, flip, draws);
+  if (jitter > 0) {
+    const { mean, deviation } = spread(seen);
+    const numbers = draws("jitter");
+    const contrast = 1 + numbers.uniform(-jitter, jitter);
+    const light = deviation * numbers.uniform(-jitter, jitter);
+    for (let at = 0; at < seen.length; at++) seen[at] = mean + contrast * ((seen[at] ?? 0) - mean) + light;
+  }
+  if (noise > 0) {
+    const { deviation } = spread(seen);
+    const numbers = draws("noise");
+    for (let at = 0; at < seen.length; at++) seen[at] = (seen[at] ?? 0) + numbers.normal(0, noise * deviation);
+  }
+  const numbers = draws("erase");
+  if (erase > 0 && numbers.uniform() < erase) punch(seen, shape, numbers);
+  return seen;
+}
+
+/** Steps in memory from one channel, row and column to the next. */
+function stepsOf({ layout, channels, height, width }: PictureShape): readonly [number, number, number] {
+  return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
+}
+
+/** Cut out of the picture in a frame of zeros, then mirrored. */
+function moved(from: Float64Array, shape: PictureShape, crop: number, flip: boolean, draws: Draws): Float64Array {
+  const numbers = draws("crop");
+  const [down, right] =
+    crop > 0 ? [numbers.integer(2 * crop + 1) - crop, numbers.integer(2 * crop + 1) - crop] : [0, 0];
+  const mirrored = flip && draws("flip").uniform() < 0.5;
+  if (down === 0 && right === 0 && !mirrored) return from.slice();
+  const to = new Float64Array(from.length);
+  const { channels, height, width } = shape;
+  const [perChannel, perRow, perColumn] = stepsOf(shape);
+  for (let row = Math.max(0, -down); row < Math.min(height, height - down); row++) {
+    for (let column = 0; column < width; column++) {
+      const source = (mirrored ? width - 1 - column : column) + right;
+      if (source < 0 || source >= width) continue;
+      const [target, origin] = [row * perRow + column * perColumn, (row + down) * perRow + source * perColumn];
+      for (let channel = 0; channel < channels; channel++)
+        to[target + channel * perChannel] = from[origin + channel * perChannel] ?? 0;
+    }
+  }
+  return to;
+}
+
+function punch(picture: Float64Array, shape: PictureShape, numbers: Random): void {
+  const { channels, height, width } = shape;
+  for (let attempt = 0; attempt < holes.tries; attempt++) {
+    const area = height * width * numbers.uniform(holes.least, holes.most);
+    const narrow = numbers.uniform(holes.narrowest, 1);
+    const ratio = numbers.uniform() < 0.5 ? narrow : 1 / narrow;
+    const [tall, wide] = [Math.round(Math.sqrt(area * ratio)), Math.round(Math.sqrt(area / ratio))];
+    if (tall < 1 || wide < 1 || tall > height || wide > width) continue;
+    const [top, left] = [numbers.integer(height - tall + 1), numbers.integer(width - wide + 1)];
+    const [perChannel, perRow, perColumn] = stepsOf(shape);
+    for (let channel = 0; channel < channels; channel++) {
+      const mean = channelMean(picture, shape, channel);
+      for (let row = top; row < top + tall; row++)
+        for (let column = left; column < left + wide; column++)
+          picture[channel * perChannel + row * perRow + column * perColumn] = mean;
+    }
+    return;
+  }
+}
+
+function channelMean(picture: Float64Array, shape: PictureShape, channel: number): number {
+  const { height, width } = shape;
+  const [perChannel, , perColumn] = stepsOf(shape);
+  // Rows follow each other without a gap in either layout.
+  let sum = 0;
+  for (let place = 0; place < height * width; place++) sum += picture[channel * perChannel + place * perColumn] ?? 0;
+  return sum / (height * width);
+}
+
+function spread(numbers: Float64Array): { readonly mean: number; readonly deviation: number } {
+  let sum = 0;
+  for (const entry of numbers) sum += entry;
+  const mean = sum / numbers.length;
+  let squares = 0;
+  for (const entry of numbers) squares += (entry - mean) ** 2;
+  return { mean, deviation: Math.sqrt(squares / numbers.length) };
+}

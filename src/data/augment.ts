@@ -1,0 +1,193 @@
+/**
+ * Pictures seen differently in each epoch. What is done to one follows from the seed, the epoch (the seed that its order is drawn by) and the
+ * place of the sample in the data set, and nothing else: a training that is continued sees what it would have seen, and so do teacher and
+ * student, who are fed one batch.
+ */
+import { PithError } from "../errors.ts";
+import { float32 } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { type Random, random } from "../tensor/random.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { type Augmentation, parseAugmentation } from "./augment-options.ts";
+import { type PictureShape, viewOf } from "./augment-picture.ts";
+import { indexed, isIndexed } from "./indexed.ts";
+import { rowLength } from "./rows.ts";
+import type { Dataset, IndexedDataset } from "./types.ts";
+
+export interface AugmentedOptions {
+  readonly seed: number;
+  /** How many classes there are: labels that are mixed are shares of them. */
+  readonly classes?: number | undefined;
+}
+
+type Pictures = Dense<"float32" | "uint8">;
+
+/**
+ * The same samples, their pictures (the one column of four axes, float32 or bytes) changed at random: cut out elsewhere, mirrored, in another
+ * light, with noise, with a hole, mixed with another of their batch. With `mixup` the column "label" becomes [samples, classes] shares.
+ * @throws PithError E_OPTION for what cannot be done, and for `mixup` without a number of classes; on reading, E_DATA where there are no
+ * pictures, or a column of pictures beside them that would have to be changed alike.
+ * @example
+ * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
+ * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
+ */
+export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
+export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
+export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
+  const how = parseAugmentation(given);
+  const { mixup = 0 } = how;
+  if (mixup > 0 && options.classes === undefined)
+    throw new PithError(
+      "E_OPTION",
+      "augment, mixup: labels are mixed as shares of classes, and their number is not known.",
+    );
+  const seen = (batch: Batch, samples: Uint32Array, epoch: number): Batch => {
+    const draws = (sample: number, what: string): Random => random(options.seed, "augment", epoch, sample, what);
+    const views = seenBatch(batch, samples, how, draws, dataset.name);
+    return mixup > 0 ? mixed(views, samples, mixup, options.classes ?? 0, draws, dataset.name) : views.batch;
+  };
+  if (isIndexed(dataset))
+    return indexed(dataset.name, dataset.count, async (positions, epoch = 0) =>
+      seen(await dataset.gather(positions, epoch), positions, epoch),
+    );
+  return {
+    name: dataset.name,
+    count: dataset.count,
+    async *batches(wanted) {
+      let before = 0;
+      for await (const batch of dataset.batches(wanted)) {
+        const count = findPictures(batch, dataset.name).pictures.dims[0] ?? 0;
+        const first = before;
+        before += count;
+        yield seen(
+          batch,
+          Uint32Array.from({ length: count }, (_, row) => first + row),
+          wanted.shuffle ?? 0,
+        );
+      }
+    },
+  };
+}
+
+type SampleDraws = (sample: number, what: string) => Random;
+
+interface Views {
+  readonly batch: Batch;
+  /** The column with the pictures. */
+  readonly name: string;
+  readonly pictures: Pictures;
+}
+
+function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
+  const { name, pictures } = findPictures(batch, owner);
+  const shape = shapeOf(pictures, how.layout, owner);
+  const width = rowLength(pictures);
+  const data = pictures.data.slice();
+  samples.forEach((sample, row) => {
+    const picture = Float64Array.from(data.subarray(row * width, (row + 1) * width));
+    // Stored bytes are rounded.
+    write(
+      data,
+      row * width,
+      viewOf(picture, shape, how, (what) => draws(sample, what)),
+    );
+  });
+  const changed = { type: pictures.type, dims: pictures.dims, data } as Pictures;
+  return { batch: { ...batch, [name]: changed }, name, pictures: changed };
+}
+
+/** Bytes are rounded, and end at 0 and 255. */
+function write(data: Pictures["data"], start: number, numbers: Float64Array): void {
+  data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
+}
+
+/** λ · x + (1 - λ) · x′ with another sample of the batch, and so for the labels. */
+function mixed(
+  { batch, name, pictures }: Views,
+  samples: Uint32Array,
+  alpha: number,
+  classes: number,
+  draws: SampleDraws,
+  owner: string,
+): Batch {
+  const partners = draws(samples[0] ?? 0, "partners").permutation(samples.length);
+  const shares = Array.from(samples, (sample) => beta(alpha, draws(sample, "mixup")));
+  const mix = (from: ArrayLike<number>, width: number, set: (start: number, numbers: Float64Array) => void): void => {
+    shares.forEach((share, row) => {
+      const other = (partners[row] ?? row) * width;
+      const numbers = Float64Array.from(
+        { length: width },
+        (_, at) => share * (from[row * width + at] ?? 0) + (1 - share) * (from[other + at] ?? 0),
+      );
+      set(row * width, numbers);
+    });
+  };
+  const data = pictures.data.slice();
+  mix(pictures.data, rowLength(pictures), (start, numbers) => write(data, start, numbers));
+  const result: Record<string, Dense> = { ...batch, [name]: { ...pictures, data } as Pictures };
+  const { label } = batch;
+  if (label === undefined) return result;
+  const soft = sharesOf(label, samples.length, classes, owner);
+  const targets = new Float32Array(soft.length);
+  mix(soft, classes, (start, numbers) => targets.set(numbers, start));
+  return { ...result, label: float32([samples.length, classes], targets) };
+}
+
+/** Labels as shares of classes: whole numbers become one and zeros. */
+function sharesOf(label: Dense, rows: number, classes: number, owner: string): Float32Array {
+  if (label.type === "float32" && label.data.length === rows * classes) return label.data;
+  if (label.type === "string" || label.data.length !== rows) {
+    const got = `${label.type}${dimsText(label.dims)}`;
+    throw new PithError("E_DATA", `${owner}: "label" is ${got}, and mixup takes ${rows} classes.`);
+  }
+  const shares = new Float32Array(rows * classes);
+  Array.from(label.data, Number).forEach((index, row) => {
+    if (!Number.isInteger(index) || index < 0 || index >= classes)
+      throw new PithError("E_DATA", `${owner}: "label" holds ${index}, the model has classes 0 to ${classes - 1}.`);
+    shares[row * classes + index] = 1;
+  });
+  return shares;
+}
+
+/** Beta(α, α) for α of at most 1: Jöhnk's method, two powers of uniform numbers until their sum is at most 1. */
+function beta(alpha: number, numbers: Random): number {
+  for (;;) {
+    const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];
+    if (a + b > 0 && a + b <= 1) return a / (a + b);
+  }
+}
+
+/** The one column of four axes besides the label. */
+function findPictures(batch: Batch, owner: string): { readonly name: string; readonly pictures: Pictures } {
+  const found = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
+  const [[name, pictures] = ["", undefined]] = found;
+  const columns = Object.entries(batch).map(([column, { type, dims }]) => `"${column}" ${type}${dimsText(dims)}`);
+  if (found.length !== 1 || (pictures?.type !== "float32" && pictures?.type !== "uint8")) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: augmentation takes one column of pictures, float32 or bytes of four axes, got ${columns.join(", ")}.`,
+    );
+  }
+  const { label } = batch;
+  if (label !== undefined && label.dims.length > 2)
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "label" is ${dimsText(label.dims)}, which would have to be changed alike.`,
+      {
+        hint: "Augment such pictures before they become a data set.",
+      },
+    );
+  return { name, pictures };
+}
+
+/** Channels are 1, 3 or 4, on the one side or the other. */
+function shapeOf({ dims }: Pictures, layout: Augmentation["layout"], owner: string): PictureShape {
+  const [, a = 0, b = 0, c = 0] = dims;
+  const few = (size: number): boolean => size === 1 || size === 3 || size === 4;
+  const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);
+  if (said === "NCHW") return { layout: said, channels: a, height: b, width: c };
+  if (said === "NHWC") return { layout: said, channels: c, height: a, width: b };
+  throw new PithError("E_DATA", `${owner}: of ${dimsText(dims)} it is not clear which axis counts the channels.`, {
+    hint: "Say so: layout=NCHW or layout=NHWC.",
+  });
+}
