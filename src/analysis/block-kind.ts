@@ -1,0 +1,64 @@
+/**
+ * The kind of a block: what it computes, without the numbers it was trained to. Operators, attributes, wiring, dimensions of weights; whole
+ * numbers that are stored (axes, sizes) with their contents, others by their dimensions alone.
+ */
+import type { Attribute } from "../graph/attribute.ts";
+import { allGraphs, type Node, usedValues, type Value } from "../graph/graph.ts";
+import { inOrder } from "../graph/order.ts";
+import { dimsText } from "../tensor/dims.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
+
+/** Text that is equal for parts that compute the same with other numbers. */
+export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
+  const known = new Map<Value, string>(inputs.map((value, at) => [value, `in${at}`]));
+  const sources = (values: readonly Value[]): Node[] =>
+    values.flatMap((value) => (known.has(value) || value.producer === undefined ? [] : [value.producer]));
+  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)));
+  const lines = inputs.map(({ type }) => `${type?.type ?? "?"} ${type?.dims?.length ?? "?"}`);
+  let others = 0;
+  const name = (value: Value | undefined): string => {
+    if (value === undefined) return "-";
+    const before = known.get(value);
+    if (before !== undefined) return before;
+    const text = `v${others++}`;
+    known.set(value, text);
+    if (value.tensor !== undefined) return `${text}=${tensorText(value.tensor)}`;
+    return value.producer === undefined ? `${text}=fed` : text;
+  };
+  for (const node of nodes) {
+    const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
+    const inside = [...node.attributes.values()].flatMap(graphsText);
+    const attributes = [...node.attributes].map(([key, value]) => `${key}=${attributeText(value)}`).sort();
+    const parts = [node.domain, node.op, read.map(name), attributes, inside, node.outputs.map(name)];
+    lines.push(parts.join(" "));
+  }
+  return [...lines, outputs.map(name).join()].join("\n");
+}
+
+function tensorText({ type, dims, small }: Tensor): string {
+  return `${type}${dimsText(dims)}${type === "int64" || type === "int32" ? elementsText(small) : ""}`;
+}
+
+function elementsText(small: Dense | undefined): string {
+  return small === undefined ? "" : `{${Array.from(small.data as ArrayLike<unknown>, String).join()}}`;
+}
+
+function attributeText(attribute: Attribute): string {
+  switch (attribute.kind) {
+    case "tensor":
+      return tensorText(attribute.value);
+    case "tensors":
+      return attribute.value.map(tensorText).join();
+    case "graph":
+    case "graphs":
+      return "graph";
+    default:
+      return String(attribute.value);
+  }
+}
+
+/** Of graphs inside a node the operators, in their order. */
+function graphsText(attribute: Attribute): readonly string[] {
+  const graphs = attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : [];
+  return graphs.flatMap((graph) => [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()));
+}

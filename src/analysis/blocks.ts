@@ -1,0 +1,297 @@
+/**
+ * Blocks: the parts that a network is made of, found in its graph alone. No module and no name is asked.
+ *
+ *   1. cut the nodes that depend on parameters where one value is alive (`cut-points.ts`);
+ *   2. where that leaves a part whole because one value is alive all through it (the output of an encoder, read by each layer of a decoder;
+ *      the bias of relative positions; another tower's output), cut that part as if that value were not;
+ *   3. give parts that do the same with other numbers one kind (`block-kind.ts`);
+ *   4. parts that repeat in a row are put together: the layers of a transformer, the blocks of a stage.
+ *
+ * Each node that depends on a parameter lies in one block. What blocks read besides (masks, positions, sizes) is computed outside of them,
+ * from the inputs of the model: `sides`. So blocks that are run one after another compute what the model does.
+ */
+import { extract } from "../graph/extract.ts";
+import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { kindOf } from "./block-kind.ts";
+import { computedFrom, cutPoints, nodesOf } from "./cut-points.ts";
+import { downstream } from "./downstream.ts";
+import type { Inference } from "./infer.ts";
+import { layers } from "./layers.ts";
+import { parametersOf } from "./parameters.ts";
+import { type Tandem, tandems } from "./tandem.ts";
+
+export interface Block {
+  /** What its layers' names have in common ("encoder.layer.3"), or the value that it makes. */
+  readonly name: string;
+  /** The nodes that depend on parameters. */
+  readonly nodes: readonly Node[];
+  /** What it reads of the blocks before it, or of the data that are fed. */
+  readonly inputs: readonly Value[];
+  /** What else it reads: computed outside of blocks. */
+  readonly sides: readonly Value[];
+  /** What blocks behind it, or whoever runs the model, read. */
+  readonly outputs: readonly Value[];
+  /** Names of its layers. */
+  readonly layers: readonly string[];
+  /** Equal for blocks that do the same with other numbers. */
+  readonly kind: number;
+}
+
+export interface Blocks {
+  /** All of them, in their order. */
+  readonly blocks: readonly Block[];
+  /** Blocks of one kind that follow each other. */
+  readonly repeats: readonly (readonly Block[])[];
+}
+
+/**
+ * The blocks of the main graph.
+ * @example
+ * const { repeats } = blocks(model, infer(model));
+ * for (const layers of repeats) console.log(`${layers.length} × ${layers[0]?.name}`);
+ */
+export function blocks(model: Model, inference: Inference): Blocks {
+  const { graph } = model;
+  const parameters = parametersOf(model, inference);
+  const context: Context = {
+    graph,
+    inference,
+    counted: computedFrom(graph, parameters, inference),
+    kinds: new Map(),
+    kindsOf: new Map(),
+  };
+  const parts = divide(nodesOf(graph, context.counted), context);
+  const runs = runsOf(parts, context);
+  const joined: { readonly nodes: readonly Node[]; readonly run: number | undefined }[] = [];
+  let next = 0;
+  for (const [run, { start, period, count }] of runs.entries()) {
+    for (; next < start; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
+    for (let piece = 0; piece < count; piece++, next += period)
+      joined.push({ nodes: parts.slice(next, next + period).flatMap(({ nodes }) => nodes), run });
+  }
+  for (; next < parts.length; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
+
+  const layersOf = new Map<Node, string[]>();
+  for (const { node, name } of layers(model, inference)) layersOf.set(node, [...(layersOf.get(node) ?? []), name]);
+  const all = joined.map(({ nodes, run }) => ({ block: blockOf(nodes, layersOf, context), run }));
+  return {
+    blocks: all.map(({ block }) => block),
+    repeats: runs.map((_, index) => all.flatMap(({ block, run }) => (run === index ? [block] : []))),
+  };
+}
+
+/**
+ * A block as a model of its own: it takes `inputs` and then `sides`, and gives `outputs`, under their names.
+ */
+export function extractBlock(model: Model, { inputs, sides, outputs }: Block): Model {
+  return extract(model, outputs, [...inputs, ...sides]);
+}
+
+interface Context {
+  readonly graph: Graph;
+  readonly inference: Inference;
+  /** Depends on a parameter and is computed in a run. */
+  readonly counted: ReadonlySet<Value>;
+  /** Kinds and their numbers. */
+  readonly kinds: Map<string, number>;
+  /** What is known already of sequences of nodes. */
+  readonly kindsOf: Map<readonly Node[], number>;
+}
+
+/** Nodes in a row, and the values that were left out where they were cut off. */
+interface Part {
+  readonly nodes: readonly Node[];
+  readonly leftOut: ReadonlySet<Value>;
+}
+
+/** Cuts nodes wherever they can be cut; parts that cannot, around values that are alive all through them. */
+function divide(nodes: readonly Node[], context: Context): readonly Part[] {
+  let parts: readonly Part[] = cutAt({ nodes, leftOut: new Set() }, context);
+  for (let at = 0; at < parts.length; at++) {
+    const pieces = piecesAround(parts, at, context);
+    // What was cut may be cut again.
+    if (pieces !== undefined) parts = parts.toSpliced(at--, 1, ...pieces);
+  }
+  return parts;
+}
+
+/** Fewer nodes than this are no two blocks around something. */
+const fewestNodes = 8;
+/** So many long-lived values are left out at once: an encoder's output, the bias of positions, a mask. */
+const mostLeftOut = 4;
+
+/** A part, cut as if the values that live longest in it were not there, if that shows repetitions that these do not belong to. */
+function piecesAround(parts: readonly Part[], at: number, context: Context): readonly Part[] | undefined {
+  const part = parts[at];
+  if (part === undefined || part.nodes.length < fewestNodes) return undefined;
+  const long = longestLived(part, context).slice(0, mostLeftOut);
+  const choices = [...long.map((value) => [value]), ...long.map((_, last) => long.slice(0, last + 1)).slice(1)];
+  for (const chosen of choices) {
+    const leftOut = new Set([...part.leftOut, ...chosen]);
+    const first = new Set(makersOf(chosen, part.nodes));
+    const rest = first.size === 0 ? part.nodes : part.nodes.filter((node) => !first.has(node));
+    const pieces = cutAt({ nodes: rest, leftOut }, context);
+    if (first.size > 0) pieces.unshift({ nodes: [...first], leftOut: part.leftOut });
+    if (pieces.length > 1 && repeatsAround(parts.toSpliced(at, 1, ...pieces), at, pieces.length, chosen, context))
+      return pieces;
+  }
+  return undefined;
+}
+
+/**
+ * Whether, with these pieces, there are blocks in a row of which each reads a value that was left out, or none depends on any. In a residual
+ * block, whose input is alive to its end, pieces do depend on it, and only the first and the last read it.
+ */
+function repeatsAround(
+  parts: readonly Part[],
+  at: number,
+  pieces: number,
+  leftOut: readonly Value[],
+  context: Context,
+): boolean {
+  const reached = downstream(context.graph, leftOut, context.inference);
+  return runsOf(parts, context).some(({ start, period, count }) => {
+    if (start >= at + pieces || start + period * count <= at) return false;
+    const each = Array.from({ length: count }, (_, piece) =>
+      parts
+        .slice(start + piece * period, start + (piece + 1) * period)
+        .flatMap(({ nodes }) => nodes.flatMap(usedValues)),
+    );
+    const reads = each.every((used) => used.some((value) => leftOut.includes(value)));
+    const apart = period > 1 || each.some((used) => used.length >= fewestNodes);
+    return reads || (apart && !each.flat().some((value) => reached.has(value)));
+  });
+}
+
+function runsOf(parts: readonly Part[], context: Context): readonly Tandem[] {
+  return tandems(
+    parts.map((part) => kindNumber(part.nodes, context)),
+    parts.map(({ nodes }) => nodes.length),
+  );
+}
+
+/** Values that are alive in more than half of a part, the longest first. */
+function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly Value[] {
+  const [born, last] = [new Map<Value, number>(), new Map<Value, number>()];
+  nodes.forEach((node, at) => {
+    for (const value of usedValues(node)) if (counted.has(value) && !leftOut.has(value)) last.set(value, at);
+    for (const output of node.outputs) if (output !== undefined) born.set(output, at);
+  });
+  const length = (value: Value): number => (last.get(value) ?? 0) - (born.get(value) ?? -1);
+  return [...last.keys()].filter((value) => length(value) > nodes.length / 2).sort((a, b) => length(b) - length(a));
+}
+
+/** The nodes of a part that make these values and nothing else: they need not stand in the block that reads the values first. */
+function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
+  const makers = new Set<Node>();
+  const needed = new Set(values);
+  for (const node of nodes.toReversed()) {
+    if (!node.outputs.some((output) => output !== undefined && needed.has(output))) continue;
+    makers.add(node);
+    for (const value of usedValues(node)) needed.add(value);
+  }
+  const shared = [...makers].some((node) =>
+    node.outputs.some(
+      (output) =>
+        output !== undefined && !values.includes(output) && [...output.uses].some((use) => !makers.has(use.node)),
+    ),
+  );
+  return shared ? [] : nodes.filter((node) => makers.has(node));
+}
+
+/** A part ends with the node that makes a cut point. */
+function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
+  const alive = leftOut.size === 0 ? counted : new Set([...counted].filter((value) => !leftOut.has(value)));
+  const ends = new Set(cutPoints(nodes, alive).map(({ producer }) => producer));
+  const pieces: Node[][] = [[]];
+  for (const node of nodes) {
+    pieces.at(-1)?.push(node);
+    if (ends.has(node)) pieces.push([]);
+  }
+  return pieces.filter((piece) => piece.length > 0).map((piece) => ({ nodes: piece, leftOut }));
+}
+
+function kindNumber(nodes: readonly Node[], context: Context): number {
+  const before = context.kindsOf.get(nodes);
+  if (before !== undefined) return before;
+  const { inputs, sides, outputs } = edgesOf(nodes, context);
+  const kind = kindOf(outputs, [...inputs, ...sides]);
+  const known = context.kinds.get(kind) ?? context.kinds.size;
+  context.kinds.set(kind, known);
+  context.kindsOf.set(nodes, known);
+  return known;
+}
+
+function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly string[]>, context: Context): Block {
+  const edges = edgesOf(nodes, context);
+  const named = nodes.flatMap((node) => layersOf.get(node) ?? []);
+  return {
+    name: commonName(named) ?? edges.outputs[0]?.name ?? nodes[0]?.name ?? "",
+    nodes,
+    ...edges,
+    layers: named,
+    kind: kindNumber(nodes, context),
+  };
+}
+
+/** What goes into some nodes, and out of them. */
+function edgesOf(nodes: readonly Node[], context: Context): Pick<Block, "inputs" | "sides" | "outputs"> {
+  const own = new Set(nodes);
+  const made = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
+  const inputs = new Set<Value>();
+  const sides = new Set<Value>();
+  const within = new Map<Value, boolean>();
+  for (const node of nodes) {
+    for (const value of usedValues(node)) {
+      if (made.has(value) || isStored(value, context)) continue;
+      if (context.counted.has(value)) inputs.add(value);
+    }
+  }
+  /** Whether a value is computed from what the nodes have at hand: sizes of their inputs, stored numbers. */
+  const isWithin = (value: Value): boolean => {
+    if (made.has(value) || inputs.has(value) || isStored(value, context)) return true;
+    const before = within.get(value);
+    if (before !== undefined) return before;
+    const { producer } = value;
+    const found = producer !== undefined && !context.counted.has(value) && usedValues(producer).every(isWithin);
+    within.set(value, found);
+    return found;
+  };
+  for (const node of nodes) {
+    for (const value of usedValues(node)) if (!inputs.has(value) && !isWithin(value)) sides.add(value);
+  }
+  const outputs = [...made].filter(
+    (value) =>
+      context.graph.outputs.includes(value) ||
+      (context.counted.has(value) && [...readersOf(value)].some((reader) => !own.has(reader))),
+  );
+  return { inputs: [...inputs], sides: [...sides], outputs };
+
+  /** The nodes of the main graph that read a value, in graphs inside them too; a reader that counts nowhere reads sizes. */
+  function readersOf(value: Value): readonly Node[] {
+    return [...value.uses]
+      .map((use) => outermost(use.node, context.graph))
+      .filter((reader) => reader.outputs.some((output) => output !== undefined && context.counted.has(output)));
+  }
+}
+
+function isStored(value: Value, { inference }: Context): boolean {
+  return value.tensor !== undefined || inference.operand(value)?.stored === true;
+}
+
+function outermost(node: Node, graph: Graph): Node {
+  let found = node;
+  while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;
+  return found;
+}
+
+/** The parts of names that all begin with: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
+function commonName(names: readonly string[]): string | undefined {
+  const [first, ...others] = names.map((name) => name.split(/[./]/));
+  if (first === undefined) return undefined;
+  if (others.length === 0) return names[0];
+  const end = first.findIndex((part, at) => others.some((other) => other[at] !== part));
+  const common = first.slice(0, end < 0 ? first.length : end).join(".");
+  return common === "" ? undefined : common;
+}

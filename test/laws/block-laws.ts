@@ -1,0 +1,64 @@
+/** Blocks that are run one after another compute what the model does, to the bit. */
+import { readFileSync } from "node:fs";
+import { expect } from "vitest";
+import { type Block, blocks, extractBlock } from "../../src/analysis/blocks.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { parseNpz } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { extract } from "../../src/graph/extract.ts";
+import type { Value } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { shared } from "../shared.ts";
+
+const engine = createEngine();
+/** The folder of exported networks, where it is present. */
+export const folder = shared("data/zoo");
+export const networks =
+  folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
+
+async function run(model: Model, known: Batch): Promise<Batch> {
+  if (model.graph.outputs.length === 0) return {};
+  const session = await engine.load(model, { optimize: false });
+  const feeds = Object.fromEntries(
+    model.graph.feeds.map(({ name }) => {
+      const found = known[name];
+      if (found === undefined) throw new Error(`${name} is not known yet`);
+      return [name, found];
+    }),
+  );
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.release();
+  }
+}
+
+/** What is computed outside of blocks first, then one block after another. */
+async function inARow(model: Model, all: readonly Block[], feeds: Batch): Promise<Batch> {
+  const made = new Set(all.flatMap(({ outputs }) => outputs));
+  const outside = new Set<Value>([
+    ...all.flatMap(({ sides }) => sides),
+    ...model.graph.outputs.filter((output) => !made.has(output)),
+  ]);
+  const computed = [...outside].filter(({ producer }) => producer !== undefined);
+  const known: Record<string, Batch[string]> = { ...feeds, ...(await run(extract(model, computed), feeds)) };
+  for (const block of all) Object.assign(known, await run(extractBlock(model, block), known));
+  return known;
+}
+
+export async function expectSameInARow(name: string): Promise<void> {
+  const model = await open(`${folder}/${name}.onnx`);
+  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
+  const known = await inARow(model, blocks(model, infer(model)).blocks, feeds);
+  const whole = await run(model, feeds);
+  for (const { name: output } of model.graph.outputs) {
+    const [own, expected] = [known[output], whole[output]];
+    if (own === undefined || expected === undefined) throw new Error(`${output} is missing`);
+    expect(own.dims).toEqual(expected.dims);
+    expect(toFloat64(own), output).toEqual(toFloat64(expected));
+  }
+}

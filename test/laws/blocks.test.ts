@@ -1,0 +1,64 @@
+/** Laws of blocks, on real exports: they are whole, they cover what depends on parameters, and in a row they compute what the model does. */
+import { describe, expect, it } from "vitest";
+import { blocks, extractBlock } from "../../src/analysis/blocks.ts";
+import { downstream } from "../../src/analysis/downstream.ts";
+import { infer } from "../../src/analysis/infer.ts";
+import { parametersOf } from "../../src/analysis/parameters.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { open } from "../../src/onnx/index.ts";
+import { expectSameInARow, folder, networks } from "./block-laws.ts";
+
+/** Blocks of one kind that follow each other, where there are any. */
+const repeats: Readonly<Record<string, readonly (readonly [first: string, last: string, count: number])[]>> = {
+  encoder_additive_mask: [["layers.0", "layers.1", 2]],
+  hf_bert: [["model.encoder.layer.0", "model.encoder.layer.1", 2]],
+  hf_distilbert_op17: [["model.distilbert.transformer.layer.0", "model.distilbert.transformer.layer.1", 2]],
+  hf_gpt2: [["model.transformer.h.0", "model.transformer.h.1", 2]],
+  hf_llama_gqa: [["model.model.layers.0", "model.model.layers.1", 2]],
+  hf_t5_encoder: [["model.encoder.block.0.layer", "model.encoder.block.1.layer", 2]],
+  llama_op13: [["layers.0", "layers.1", 2]],
+  torch_encoder: [["encoder.layers.0", "encoder.layers.1", 2]],
+  vit: [["layers.0", "layers.1", 2]],
+  vit_op17: [["layers.0", "layers.1", 2]],
+  resnet_b: [["blocks.0", "blocks.1", 2]],
+};
+
+describe.skipIf(folder === undefined)("blocks of exported networks", () => {
+  it.each(networks)("%s", async (name) => {
+    const model = await open(`${folder}/${name}.onnx`);
+    const inference = infer(model);
+    const found = blocks(model, inference);
+
+    for (const block of found.blocks) {
+      const part = extractBlock(model, block);
+      expect(verify(part), block.name).toEqual([]);
+      const inputs = [...block.inputs, ...block.sides];
+      expect(part.graph.inputs.map((input) => input.name)).toEqual(inputs.map((input) => input.name));
+    }
+
+    const depends = downstream(model.graph, [...parametersOf(model, inference)], inference);
+    const nodes = [...model.graph.nodes()].filter((node) =>
+      node.outputs.some(
+        (output) => output !== undefined && depends.has(output) && inference.operand(output)?.stored !== true,
+      ),
+    );
+    const covered = found.blocks.flatMap((block) => block.nodes);
+    expect(covered.length).toBe(new Set(covered).size);
+    expect(new Set(covered)).toEqual(new Set(nodes));
+  });
+
+  it.each(["multi_output", "siamese", "hf_gpt2", "hf_t5_encoder", "clip", "whisper", "embedding_bag", "shufflenet"])(
+    "%s in a row computes the same",
+    expectSameInARow,
+  );
+
+  it.each(Object.entries(repeats))("what repeats in %s is found", async (name, expected) => {
+    const model = await open(`${folder}/${name}.onnx`);
+    const found = blocks(model, infer(model));
+    expect(found.repeats.map((run) => [run[0]?.name, run.at(-1)?.name, run.length])).toEqual(expected);
+    for (const run of found.repeats) {
+      expect(new Set(run.map(({ kind }) => kind)).size).toBe(1);
+      expect(new Set(run.map(({ layers }) => layers.length)).size).toBe(1);
+    }
+  });
+});
