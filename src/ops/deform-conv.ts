@@ -3,11 +3,16 @@
  * and may be weighed by a mask. Data N × C × H × W, weight M × C/group × kernel, offsets N × (offset groups · taps · 2) × out.
  */
 import { Miss } from "../errors.ts";
-import { type AxisLink, alwaysChanges, defineOp, notYet, type Op, type Site } from "./define.ts";
+import type { Value } from "../graph/graph.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { elementCount, stridesOf } from "../tensor/dims.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { primitive } from "./shared/misses.ts";
-import { need } from "./shared/rules.ts";
+import { loweredFirst } from "./shared/misses.ts";
+import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { sample } from "./shared/sampling.ts";
+import { explicitPads, windowDims } from "./shared/window.ts";
 
 interface Settings extends ConvSettings {
   readonly offsetGroups: number;
@@ -16,6 +21,17 @@ interface Settings extends ConvSettings {
 /** Its operands as a convolution has them: offsets and mask left out. */
 function asConv(site: Site): Site {
   return { ...site, inputs: [site.inputs[0], site.inputs[1], site.inputs[3]] };
+}
+
+/** Where each tap reads along an axis if nothing moves it: tap by tap, each for all places of the output. */
+function startsOf(s: ConvSettings, pads: readonly number[], out: readonly number[], axis: number): number[] {
+  const [taps, places] = [elementCount(s.kernel), elementCount(out)];
+  const along = (sizes: readonly number[], at: number): number =>
+    Math.floor(at / (stridesOf(sizes)[axis] ?? 1)) % (sizes[axis] ?? 1);
+  return Array.from({ length: taps * places }, (_, at) => {
+    const [tap, place] = [along(s.kernel, Math.floor(at / places)), along(out, at % places)];
+    return place * (s.strides[axis] ?? 1) - (pads[axis] ?? 0) + tap * (s.dilations[axis] ?? 1);
+  });
 }
 
 const DeformConv = defineOp<Settings>({
@@ -50,8 +66,43 @@ const DeformConv = defineOp<Settings>({
       ],
     };
   },
-  lower: primitive,
-  gradient: notYet("gradient of DeformConv"),
+  // What the taps read lies in columns; the rest is a product of matrices, group by group.
+  lower: (s, emit, [x, w, offset, bias, mask]) => {
+    const [dims, kernels] = [x?.type?.dims, w?.type?.dims];
+    const [channels, ...spatial] = dims?.slice(1) ?? [];
+    const outputs = kernels?.[0];
+    const [height, width] = spatial;
+    if (x === undefined || w === undefined || offset === undefined) return new Miss("an operand is missing");
+    if (typeof channels !== "number" || typeof outputs !== "number") return new Miss("its channels are not known");
+    if (spatial.length !== 2 || typeof height !== "number" || typeof width !== "number")
+      return new Miss("it is not for pictures of sizes that are known");
+    const sizes = [height, width];
+    const out = windowDims(s, sizes) as readonly number[];
+    const [taps, places] = [elementCount(s.kernel), elementCount(out)];
+    const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
+    const perGroup = channels / s.offsetGroups;
+    const parts = emit.Reshape([x, shape(-1, perGroup, height, width)]);
+    const pictures = emit.Transpose([parts], { perm: [0, 2, 3, 1] });
+    const moves = emit.Reshape([offset, shape(-1, taps, 2, places)]);
+    const pads = explicitPads(s, sizes);
+    const coordinates = sizes.map((_, axis) => {
+      const move = emit.Gather([moves, scalar(emit, "int64", axis)], { axis: 2 });
+      const base = emit.constant(
+        fromNumbers(typeOf(x) === "float64" ? "float64" : "float32", [1, taps, places], startsOf(s, pads, out, axis)),
+        "taps",
+      );
+      return emit.Reshape([emit.Add([move, base]), shape(-1, taps * places)]);
+    });
+    const read = sample(emit, pictures, sizes, coordinates, { kernel: "linear", outside: "zeros" });
+    const seen = mask === undefined ? read : emit.Mul([read, emit.Reshape([mask, shape(-1, taps * places, 1)])]);
+    const columns = emit.Transpose([emit.Reshape([seen, shape(-1, taps, places, perGroup)])], { perm: [0, 3, 1, 2] });
+    const inputs = (channels / s.group) * taps;
+    const grouped = emit.Reshape([columns, shape(-1, s.group, inputs, places)]);
+    const matrices = emit.Reshape([w, shape(1, s.group, outputs / s.group, inputs)]);
+    const y = emit.Reshape([emit.MatMul([matrices, grouped]), shape(-1, outputs, ...out)]);
+    return [bias === undefined ? y : emit.Add([y, emit.Reshape([bias, shape(outputs, 1, 1)])])];
+  },
+  gradient: loweredFirst,
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });

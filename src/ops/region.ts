@@ -5,12 +5,28 @@
  * off since 16 unless told otherwise.
  */
 import { Miss } from "../errors.ts";
+import type { Emit } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, notYet, type Op } from "./define.ts";
+import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
+import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
+import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { type Kernel, sample } from "./shared/sampling.ts";
+
+const sizesUnknown = new Miss("sizes of its operands are not known");
+
+const isKernel = (mode: string): mode is Kernel => mode === "nearest" || mode === "linear" || mode === "cubic";
+
+/** A column of boxes, times the scale, less an offset. */
+function cornerOf(emit: Emit, boxes: Value, at: number, scale: number, offset: number): Value {
+  const number = (value: number): Value => scalar(emit, typeOf(boxes), value);
+  const corner = emit.Mul([emit.Gather([boxes, scalar(emit, "int64", at)], { axis: 1 }), number(scale)]);
+  return offset === 0 ? corner : emit.Sub([corner, number(offset)]);
+}
 
 /** Boxes are samples of the output, channels stay channels. */
 const boxLinks: readonly AxisLink[] = [
@@ -46,8 +62,33 @@ const RoiAlign = defineOp<{
   parameters: noParameters,
   weight: noWeight,
   axes: () => ({ links: [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures] }),
-  lower: primitive,
-  gradient: notYet("gradient of RoiAlign"),
+  lower: (s, emit, [x, boxes, pictures]) => {
+    const dims = fixedDims(x?.type?.dims);
+    if (x === undefined || boxes === undefined || pictures === undefined || dims === undefined) return sizesUnknown;
+    if (s.mode !== "avg") return new Miss("takes the greatest of the weighed places around its samples");
+    const [count = 1, channels = 1, height = 1, width = 1] = dims;
+    const halfway = s.coordinates === "half_pixel";
+    const weights = (first: number, size: number, bins: number): Value => {
+      const start = cornerOf(emit, boxes, first, s.scale, halfway ? 0.5 : 0);
+      const end = cornerOf(emit, boxes, first + 2, s.scale, halfway ? 0.5 : 0);
+      if (halfway) return meanWeights(emit, { start, end, size, bins }, s.ratio);
+      // Boxes are at least one place long.
+      const length = emit.Max([emit.Sub([end, start]), scalar(emit, typeOf(x), 1)]);
+      return meanWeights(emit, { start, end: emit.Add([start, length]), size, bins }, s.ratio);
+    };
+    const shape = (...target: readonly number[]): Value => integersConstant(emit, target);
+    const [down, across] = [weights(1, height, s.height), weights(0, width, s.width)];
+    // Rows of all pictures at once: those of other pictures than the box's weigh nothing.
+    const chosen = emit.Reshape([pictureOf(emit, pictures, count, x), shape(-1, 1, count, 1)]);
+    const masked = emit.Mul([emit.Unsqueeze([down, shape(2)]), chosen]);
+    const rows = emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), shape(count * height, channels * width)]);
+    const read = emit.MatMul([emit.Reshape([masked, shape(-1, count * height)]), rows]);
+    const turned = emit.Transpose([across], { perm: [0, 2, 1] });
+    const y = emit.MatMul([emit.Reshape([read, shape(-1, s.height * channels, width)]), turned]);
+    const parts = emit.Reshape([y, shape(-1, s.height, channels, s.width)]);
+    return [emit.Transpose([parts], { perm: [0, 2, 1, 3] })];
+  },
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: runsInFloat,
 });
@@ -65,8 +106,33 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
   parameters: noParameters,
   weight: noWeight,
   axes: () => ({ links: [...boxLinks, pictures] }),
-  lower: primitive,
-  gradient: notYet("gradient of MaxRoiPool"),
+  // The greatest along each row of a bin, then of these.
+  lower: (s, emit, [x, boxes]) => {
+    const dims = fixedDims(x?.type?.dims);
+    if (x === undefined || boxes === undefined || dims === undefined) return sizesUnknown;
+    const [, , height = 1, width = 1] = dims;
+    const [bins = 1, across = 1] = s.shape;
+    const axis = (first: number, size: number, count: number): BoxAxis => ({
+      start: cornerOf(emit, boxes, first, s.scale, 0),
+      end: cornerOf(emit, boxes, first + 2, s.scale, 0),
+      size,
+      bins: count,
+    });
+    const [down, along] = [heldPlaces(emit, axis(2, height, bins)), heldPlaces(emit, axis(1, width, across))];
+    const picture = emit.Cast([emit.Gather([boxes, scalar(emit, "int64", 0)], { axis: 1 })], { to: typeCodes.int64 });
+    const raised = (value: Value, ...axes: readonly number[]): Value =>
+      emit.Unsqueeze([value, integersConstant(emit, axes)]);
+    const lowest = scalar(emit, typeOf(x), typeOf(x) === "float16" ? -65504 : -3.4028234663852886e38);
+    const greatest = (value: Value, held: Value): Value =>
+      emit.ReduceMax([emit.Where([held, value, lowest]), integersConstant(emit, [4])], { keepdims: 0 });
+    // boxes × channels × height × bins across, then boxes × channels × bins across × bins down
+    const rows = greatest(raised(emit.Gather([x, picture]), 3), raised(along.held, 1, 2));
+    const turned = raised(emit.Transpose([rows], { perm: [0, 1, 3, 2] }), 3);
+    const most = emit.Transpose([greatest(turned, raised(down.held, 1, 2))], { perm: [0, 1, 3, 2] });
+    const any = emit.And([raised(down.any, 1, 3), raised(along.any, 1, 2)]);
+    return [emit.Where([any, most, scalar(emit, typeOf(x), 0)])];
+  },
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: runsInFloat,
 });
@@ -97,8 +163,32 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
       links: [{ from: ["in0", 0], to: ["out0", 0] }, { from: ["in0", 1], to: ["out0", 1] }, samples, ...places],
     };
   },
-  lower: primitive,
-  gradient: notYet("gradient of GridSample"),
+  lower: ({ mode, padding, corners }, emit, [x, grid]) => {
+    const [dims, places] = [x?.type?.dims, grid?.type?.dims?.slice(1, -1)];
+    if (x === undefined || grid === undefined || dims === undefined || places === undefined) return sizesUnknown;
+    const [channels, spatial, out] = [dims[1], fixedDims(dims.slice(2)), fixedDims(places)];
+    if (spatial === undefined || out === undefined || typeof channels !== "number") return sizesUnknown;
+    if (!isKernel(mode)) return new Miss(`reads in mode ${mode}`);
+    const last = dims.map((_, axis) => axis).slice(2);
+    const pictures = emit.Transpose([x], { perm: [0, ...last, 1] });
+    const type = typeOf(x);
+    const own = typeOf(grid) === type ? grid : emit.Cast([grid], { to: typeCodes[type] });
+    const flat = emit.Reshape([own, integersConstant(emit, [0, elementCount(out), spatial.length])]);
+    const number = (value: number): Value => scalar(emit, type, value);
+    // From -1 to 1, the last axis first: of the corners of the picture, or of the middles of those places.
+    const coordinates = spatial.map((size, axis) => {
+      const share = emit.Gather([flat, scalar(emit, "int64", spatial.length - 1 - axis)], { axis: 2 });
+      const counted = emit.Mul([emit.Add([share, number(1)]), number(corners ? (size - 1) / 2 : size / 2)]);
+      return corners ? counted : emit.Sub([counted, number(0.5)]);
+    });
+    const outside = padding === "reflection" ? (corners ? "reflection" : "reflection around") : padding;
+    if (outside !== "zeros" && outside !== "border" && outside !== "reflection" && outside !== "reflection around")
+      return new Miss(`pads in mode ${padding}`);
+    const read = sample(emit, pictures, spatial, coordinates, { kernel: mode, outside });
+    const first = emit.Transpose([read], { perm: [0, 2, 1] });
+    return [emit.Reshape([first, integersConstant(emit, [0, channels, ...out])])];
+  },
+  gradient: loweredFirst,
   cost: noMacs,
   quantize: runsInFloat,
 });

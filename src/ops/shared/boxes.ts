@@ -1,0 +1,125 @@
+/**
+ * Pooling boxes of pictures, as primitives.
+ *
+ * The mean over the samples of a bin is a product along each axis: y[i, j] = Σ Wy[i, h] · x[h, w] · Wx[j, w], where Wy[i, h] is the mean, over
+ * the n samples of bin i at y₀, y₀ + δ, …, of what the place h weighs there: max(0, 1 - |y - h|). That is the second difference, by a, of
+ *
+ *     F(a) = Σ max(0, a - y₀ - kδ) = m·(a - y₀) - δ·m·(m - 1)/2     over the m samples before a
+ *
+ * so that n, which the boxes decide, needs no loop. Samples up to one place outside count as the place at the border, others as 0.
+ */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { fromNumbers } from "../../tensor/convert.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
+import { integersConstant, scalar, typeOf } from "./rules.ts";
+
+export interface BoxAxis {
+  /** Where boxes begin and end, in places: vectors of one number for each box. */
+  readonly start: Value;
+  readonly end: Value;
+  /** The size of the picture, and in how many bins a box is cut. */
+  readonly size: number;
+  readonly bins: number;
+}
+
+/** A vector as a column. */
+const column = (emit: Emit, vector: Value): Value => emit.Unsqueeze([vector, integersConstant(emit, [1])]);
+
+function numbers(emit: Emit, like: Value, values: readonly number[]): Value {
+  const type = typeOf(like) === "float64" ? "float64" : "float32";
+  return emit.constant(fromNumbers(type, [values.length], values), "places");
+}
+
+const counted = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+
+/** boxes × bins × size: what each place weighs in the mean over `samples` points of a bin; 0: as many as the bin has places, rounded up. */
+export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, samples: number): Value {
+  const number = (value: number): Value => scalar(emit, typeOf(start), value);
+  const bin = emit.Div([emit.Sub([end, start]), number(bins)]);
+  const n = samples > 0 ? number(samples) : column(emit, emit.Max([emit.Ceil([bin]), number(0)]));
+  const some = samples > 0 ? n : emit.Max([n, number(1)]);
+  // Boxes that are turned round are sampled from their other end.
+  const step = emit.Div([column(emit, bin), some]);
+  const width = emit.Max([emit.Abs([step]), number(1e-20)]);
+  const starts = emit.Add([column(emit, start), emit.Mul([column(emit, bin), numbers(emit, start, counted(bins))])]);
+  const one = emit.Add([starts, emit.Mul([step, number(0.5)])]);
+  const other = emit.Add([one, emit.Mul([step, emit.Sub([some, number(1)])])]);
+  const first = emit.Min([one, other]);
+  const least = (value: Value): Value => emit.Max([value, number(0)]);
+  // Those before the place -1, and those up to the end.
+  const before = emit.Min([least(emit.Ceil([emit.Div([emit.Sub([number(-1), first]), width])])), n]);
+  const whole = emit.Floor([emit.Div([emit.Sub([number(size), first]), width])]);
+  const upTo = emit.Min([least(emit.Add([whole, number(1)])), n]);
+  const inside = column2(emit, least(emit.Sub([upTo, before])));
+  const lead = column2(emit, emit.Add([first, emit.Mul([before, width])]));
+  const wide = emit.Unsqueeze([width, integersConstant(emit, [2])]);
+  // boxes × bins × (size + 4): F at -2, -1, …, size + 1
+  const ends = numbers(
+    emit,
+    start,
+    counted(size + 4).map((at) => at - 2),
+  );
+  const gap = emit.Sub([ends, lead]);
+  const m = emit.Min([least(emit.Ceil([emit.Div([gap, wide])])), inside]);
+  const triangle = emit.Mul([emit.Mul([m, emit.Sub([m, number(1)])]), number(0.5)]);
+  const sums = emit.Sub([emit.Mul([m, gap]), emit.Mul([wide, triangle])]);
+  const weights = emit.MatMul([sums, secondDifferences(emit, start, size)]);
+  return emit.Div([weights, samples > 0 ? n : emit.Unsqueeze([some, integersConstant(emit, [2])])]);
+}
+
+const column2 = (emit: Emit, matrix: Value): Value => emit.Unsqueeze([matrix, integersConstant(emit, [2])]);
+
+/** (size + 4) × size; what falls to the places -1 and size belongs to those at the border. */
+function secondDifferences(emit: Emit, like: Value, size: number): Value {
+  const data = new Float64Array((size + 4) * size);
+  for (let place = -1; place <= size; place++) {
+    const kept = Math.min(size - 1, Math.max(0, place));
+    for (const [offset, value] of [
+      [1, 1],
+      [2, -2],
+      [3, 1],
+    ] as const) {
+      const at = (place + offset) * size + kept;
+      data[at] = (data[at] ?? 0) + value;
+    }
+  }
+  const type = typeOf(like) === "float64" ? "float64" : "float32";
+  return emit.constant(fromNumbers(type, [size + 4, size], data), "differences");
+}
+
+/** boxes × bins × size: which places a bin holds, and boxes × bins: whether it holds any. Boxes begin and end at whole places, both inside. */
+export function heldPlaces(
+  emit: Emit,
+  { start, end, size, bins }: BoxAxis,
+): { readonly held: Value; readonly any: Value } {
+  const number = (value: number): Value => scalar(emit, typeOf(start), value);
+  // Halves away from 0.
+  const rounded = (value: Value): Value =>
+    emit.Mul([emit.Sign([value]), emit.Floor([emit.Add([emit.Abs([value]), number(0.5)])])]);
+  const [first, last] = [rounded(start), rounded(end)];
+  const length = emit.Max([emit.Add([emit.Sub([last, first]), number(1)]), number(1)]);
+  const bin = column(emit, emit.Div([length, number(bins)]));
+  const clipped = (value: Value): Value => emit.Clip([value, number(0), number(size)]);
+  const at = (from: number): Value =>
+    emit.Mul([
+      bin,
+      numbers(
+        emit,
+        start,
+        counted(bins).map((one) => one + from),
+      ),
+    ]);
+  const from = clipped(emit.Add([emit.Floor([at(0)]), column(emit, first)]));
+  const to = clipped(emit.Add([emit.Ceil([at(1)]), column(emit, first)]));
+  const places = numbers(emit, start, counted(size));
+  const held = emit.And([emit.GreaterOrEqual([places, column2(emit, from)]), emit.Less([places, column2(emit, to)])]);
+  return { held, any: emit.Greater([to, from]) };
+}
+
+/** boxes × pictures: 1 for the picture that a box is of. */
+export function pictureOf(emit: Emit, numbersOf: Value, count: number, like: Value): Value {
+  const places = emit.constant(fromNumbers("int64", [count], counted(count)), "pictures");
+  const same = emit.Equal([column(emit, emit.Cast([numbersOf], { to: typeCodes.int64 })), places]);
+  return emit.Cast([same], { to: typeCodes[typeOf(like)] });
+}
