@@ -19,7 +19,7 @@ import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
-import { crossEntropy, sum } from "../train/losses/index.ts";
+import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
 
 export interface DistillationOptions {
   /** The model to learn from, or a reference that the context opens: a path. */
@@ -45,7 +45,7 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
   const soft: Loss = {
     name: "teacher",
     build: async (scope) => {
-      const logits = await beside(scope, teacher);
+      const logits = await teacherOutput(scope, teacher);
       return { value: softLoss(scope.emit, outputOf(scope), logits, temperature), feeds: () => ({}) };
     },
   };
@@ -53,7 +53,7 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
     { loss: soft, weight: alpha },
     { loss: crossEntropy({ label }), weight: 1 - alpha },
   ];
-  return { ...sum(parts.filter(({ weight }) => weight > 0)), name: "distillation" };
+  return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation" };
 }
 
 /** T² · mean over rows of KL(teacher ‖ student): Σ p (log p - log q), summed over classes. */
@@ -74,8 +74,8 @@ export function softLoss(emit: Emit, student: Value, teacher: Value, temperature
   return emit.Mul([divergence, emit.constant(float32([], [(temperature * temperature) / own.count]))]);
 }
 
-/** The teacher's logits for the student's own inputs, in the student's graph. */
-async function beside(scope: LossScope, reference: Model | string): Promise<Value> {
+/** What the teacher answers to the student's own inputs, in the student's graph: in its first output unless told. */
+export async function teacherOutput(scope: LossScope, reference: Model | string, output?: string): Promise<Value> {
   const { model } = scope;
   const teacher = (typeof reference === "string" ? await scope.open(reference) : reference).clone();
   const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
@@ -102,9 +102,11 @@ async function beside(scope: LossScope, reference: Model | string): Promise<Valu
   }
   infer(teacher);
   const { outputs } = mergeGraph(model, teacher, "teacher.", inputs);
-  const [logits] = outputs.values();
-  if (logits === undefined) throw new PithError("E_MODEL", "The teacher has no output.");
-  return logits;
+  const [firstOutput] = outputs.values();
+  const found = output === undefined ? firstOutput : outputs.get(output);
+  if (found === undefined)
+    throw new PithError("E_MODEL", `The teacher has no output${output === undefined ? "" : ` "${output}"`}.`);
+  return found;
 }
 
 /** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */

@@ -8,14 +8,14 @@ export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export type { Epoch, Evaluated } from "./plan.ts";
 export {
-  constant,
-  cosine,
-  linear,
+  constantRate,
+  cosineDecay,
+  linearDecay,
   type OneCycleOptions,
   oneCycle,
   type Schedule,
-  type StepsOptions,
-  steps,
+  type StepDecayOptions,
+  stepDecay,
   warmUp,
 } from "./schedule.ts";
 export { type SgdOptions, sgd } from "./sgd.ts";

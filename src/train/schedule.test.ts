@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { golden } from "../../test/shared.ts";
-import { constant, cosine, linear, oneCycle, type Schedule, steps, warmUp } from "./schedule.ts";
+import { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 
 interface Rates {
   readonly name: string;
@@ -12,11 +12,11 @@ const oracle = (golden("optimizers") as { schedules: readonly Rates[] } | undefi
 
 /** The schedules of PyTorch that these are; the others (three phases, exponential) are other rules. */
 const table: Readonly<Record<string, { readonly schedule: Schedule; readonly greatest: number }>> = {
-  "step: size 4, gamma 0.1": { schedule: steps({ at: [4 / 12, 8 / 12] }), greatest: 0.1 },
-  "multistep: [3, 7], gamma 0.1": { schedule: steps({ at: [3 / 12, 7 / 12] }), greatest: 0.1 },
-  "cosine: T 12, min 0.0": { schedule: cosine(), greatest: 0.1 },
-  "linear decay: to 0 over 12": { schedule: linear(), greatest: 0.1 },
-  "linear warm-up 4 then cosine": { schedule: warmUp(cosine(), 4), greatest: 0.1 },
+  "step: size 4, gamma 0.1": { schedule: stepDecay({ at: [4 / 12, 8 / 12] }), greatest: 0.1 },
+  "multistep: [3, 7], gamma 0.1": { schedule: stepDecay({ at: [3 / 12, 7 / 12] }), greatest: 0.1 },
+  "cosine: T 12, min 0.0": { schedule: cosineDecay(), greatest: 0.1 },
+  "linear decay: to 0 over 12": { schedule: linearDecay(), greatest: 0.1 },
+  "linear warm-up 4 then cosine": { schedule: warmUp(cosineDecay(), 4), greatest: 0.1 },
   "one-cycle: max 0.5, T 12, pct_start 0.3, div 25, final 1e4, cos, three_phase False": {
     schedule: oneCycle(),
     greatest: 0.5,
@@ -34,7 +34,7 @@ describe.skipIf(oracle === undefined)("schedules are PyTorch's", () => {
 });
 
 test("warm-up takes a number of steps, or a share of the training", () => {
-  const factors = (length: number) => Array.from({ length: 8 }, (_, step) => warmUp(constant(), length)(step, 8));
+  const factors = (length: number) => Array.from({ length: 8 }, (_, step) => warmUp(constantRate(), length)(step, 8));
   expect(factors(4)).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]);
   expect(factors(0.5)).toEqual(factors(4));
   expect(factors(0)).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);

@@ -8,10 +8,10 @@
 /** Factor of the learning rate at a step; 1 where the number of steps is not known. */
 export type Schedule = (step: number, total: number) => number;
 
-/** @example const schedule = constant(); */
-export const constant = (): Schedule => () => 1;
+/** @example const schedule = constantRate(); */
+export const constantRate = (): Schedule => () => 1;
 
-export interface StepsOptions {
+export interface StepDecayOptions {
   /** Shares of the training at which the rate falls. */
   readonly at?: readonly number[];
   readonly factor?: number;
@@ -20,21 +20,21 @@ export interface StepsOptions {
 /**
  * Falls by a factor at given shares of the training: to a tenth at a half and at three quarters unless told (He et al. 2016, CIFAR-10).
  * @example
- * const schedule = steps({ at: [0.3, 0.6, 0.9], factor: 0.2 });
+ * const schedule = stepDecay({ at: [0.3, 0.6, 0.9], factor: 0.2 });
  */
-export function steps({ at = [0.5, 0.75], factor = 0.1 }: StepsOptions = {}): Schedule {
+export function stepDecay({ at = [0.5, 0.75], factor = 0.1 }: StepDecayOptions = {}): Schedule {
   return (step, total) => factor ** at.filter((share) => step >= Math.round(share * total)).length;
 }
 
 /**
  * Half a cosine, from 1 down to 0 (Loshchilov and Hutter 2017, without restarts).
  * @example
- * const schedule = warmUp(cosine(), 0.05);
+ * const schedule = warmUp(cosineDecay(), 0.05);
  */
-export const cosine = (): Schedule => (step, total) => (1 + Math.cos((Math.PI * step) / total)) / 2;
+export const cosineDecay = (): Schedule => (step, total) => (1 + Math.cos((Math.PI * step) / total)) / 2;
 
-/** A straight line from 1 down to 0. @example const schedule = linear(); */
-export const linear = (): Schedule => (step, total) => 1 - step / total;
+/** A straight line from 1 down to 0. @example const schedule = linearDecay(); */
+export const linearDecay = (): Schedule => (step, total) => 1 - step / total;
 
 export interface OneCycleOptions {
   /** The share of the training in which the rate rises. */
@@ -66,7 +66,7 @@ export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCyc
 /**
  * A straight line up to 1 over the first steps (a share of the training below 1, else a number of steps); the schedule begins where it ends.
  * @example
- * const schedule = warmUp(cosine(), 500);
+ * const schedule = warmUp(cosineDecay(), 500);
  */
 export function warmUp(schedule: Schedule, length: number): Schedule {
   return (step, total) => {

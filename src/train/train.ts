@@ -5,6 +5,9 @@
  * itself, an ordinary ONNX file.
  */
 import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { augmented } from "../data/augment.ts";
+import { type Augmentation, augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { openDataset } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
@@ -12,9 +15,11 @@ import { setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
+import type { Model } from "../graph/model.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
+import { dimsText } from "../tensor/dims.ts";
 import { adam, adamW } from "./adam.ts";
 import { lion } from "./lion.ts";
 import { runLoop } from "./loop.ts";
@@ -22,7 +27,7 @@ import type { Loss } from "./loss.ts";
 import { lossNames, parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Epoch, Plan } from "./plan.ts";
-import { constant, cosine, linear, oneCycle, type Schedule, steps, warmUp } from "./schedule.ts";
+import { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 import { sgd } from "./sgd.ts";
 
 export interface TrainOutcome extends Outcome {
@@ -53,11 +58,21 @@ const optimizers = {
 type OptimizerName = keyof typeof optimizers;
 const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
-const schedules = { constant, cosine, linear, steps, "one-cycle": oneCycle } as const;
+const schedules = {
+  constant: constantRate,
+  cosine: cosineDecay,
+  linear: linearDecay,
+  steps: stepDecay,
+  "one-cycle": oneCycle,
+} as const;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 export const trainOptions = v.strictObject({
   data: described(datasetOption, "what to train on"),
+  augment: described(
+    v.optional(v.union([v.string(), augmentationSchema])),
+    'what is done to pictures, each time anew: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
+  ),
   epochs: described(v.optional(count, 5), "passes over the data"),
   batch: described(v.optional(count, 128), "samples in a batch"),
   accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
@@ -129,14 +144,14 @@ export const train = definePass({
   options: trainOptions,
   run: (model, options, context) =>
     withStoredConstants(model, async (): Promise<TrainOutcome> => {
-      const { history, names } = await runLoop(model, await planOf(options, context), context);
+      const { history, names } = await runLoop(model, await planOf(model, options, context), context);
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return { changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })), misses: [], history };
     }),
 });
 
-async function planOf(options: v.InferOutput<typeof trainOptions>, { seed }: Context): Promise<Plan> {
-  const { loss, schedule, warmup, metric, every, patience, clip, average, checkpoint } = options;
+async function planOf(model: Model, options: v.InferOutput<typeof trainOptions>, { seed }: Context): Promise<Plan> {
+  const { loss, schedule, warmup, metric, every, patience, clip, average, checkpoint, augment } = options;
   if (options.resume && checkpoint === undefined)
     throw new PithError("E_OPTION", "Training is continued with a checkpoint, and none is named.", {
       hint: "Name its folder: checkpoint.",
@@ -145,7 +160,8 @@ async function planOf(options: v.InferOutput<typeof trainOptions>, { seed }: Con
     throw new PithError("E_OPTION", "There is nothing to evaluate by.", {
       hint: "Keep samples apart: validation, 10% for instance.",
     });
-  const { data, validation } = await openData(options, seed);
+  const { data: samples, validation } = await openData(options, seed);
+  const data = augment === undefined ? samples : seenAnew(samples, augment, model, seed);
   const optimizer = optimizerOf(options);
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
   return {
@@ -157,6 +173,20 @@ async function planOf(options: v.InferOutput<typeof trainOptions>, { seed }: Con
     loss: typeof loss === "string" ? parseLoss(loss) : loss,
     ...{ layers: options.layers, except: options.except, rates: options.rates, threads: options.threads },
   };
+}
+
+/** The samples that are trained on, changed at random; not those that are evaluated by. */
+function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
+  const how = parseAugmentation(augment);
+  if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
+  infer(model);
+  const [output] = model.graph.outputs;
+  const classes = output?.type?.dims?.at(-1);
+  if (typeof classes === "number") return augmented(data, how, { seed, classes });
+  throw new PithError(
+    "E_OPTION",
+    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not say how many classes there are.`,
+  );
 }
 
 /** What to train on, and what to evaluate by: samples of its own, or a share of the others, drawn by the seed. */

@@ -5,7 +5,7 @@ import { parseNpz } from "../../src/data/index.ts";
 import { open } from "../../src/onnx/index.ts";
 import { completeContext } from "../../src/passes/index.ts";
 import type { Batch } from "../../src/tensor/types.ts";
-import { crossEntropy, type Loss, meanSquaredError, sgd, sum } from "../../src/train/index.ts";
+import { crossEntropy, type Loss, meanSquaredError, sgd, sumOfLosses } from "../../src/train/index.ts";
 import { createStep, type Step } from "../../src/train/step.ts";
 import { shared } from "../shared.ts";
 
@@ -31,7 +31,7 @@ const networks = Object.entries(index).filter(([name]) => !Object.hasOwn(refused
 
 /** Losses are added. Of log-probabilities the logarithm of the softmax is what they are. */
 function lossOf({ loss }: Entry): Loss {
-  return sum(
+  return sumOfLosses(
     loss.map(({ output, kind }) => {
       const about = { output, label: `target.${output}` };
       return { loss: kind === "mse" ? meanSquaredError(about) : crossEntropy(about) };

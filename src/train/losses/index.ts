@@ -3,5 +3,5 @@ export { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.ts";
 export { divergence } from "./divergence.ts";
 export { lossNames, parseLoss } from "./parse.ts";
 export { type HuberOptions, huber, meanAbsoluteError, meanSquaredError } from "./regression.ts";
-export { sum, type Weighted } from "./sum.ts";
+export { sumOfLosses, type WeightedLoss } from "./sum-of-losses.ts";
 export { cosineDistance, type InfoNceOptions, infoNce } from "./vectors.ts";

@@ -15,7 +15,7 @@ import {
   meanAbsoluteError,
   meanSquaredError,
   parseLoss,
-  sum,
+  sumOfLosses,
 } from "./index.ts";
 
 interface Operand {
@@ -110,7 +110,9 @@ describe("losses", () => {
       await lossOf(parts[0], 2, 3, vectors, { label }),
       await lossOf(parts[1], 2, 3, vectors, { label }),
     ];
-    const both = await lossOf(sum([{ loss: parts[0] }, { loss: parts[1], weight: 0.5 }]), 2, 3, vectors, { label });
+    const both = await lossOf(sumOfLosses([{ loss: parts[0] }, { loss: parts[1], weight: 0.5 }]), 2, 3, vectors, {
+      label,
+    });
     expect(both.value).toBeCloseTo(first.value + 0.5 * second.value, 5);
     both.gradient.forEach((entry, at) => {
       expect(entry).toBeCloseTo((first.gradient[at] ?? 0) + 0.5 * (second.gradient[at] ?? 0), 5);
@@ -120,7 +122,7 @@ describe("losses", () => {
   test("text says the same as functions do", async () => {
     const text = parseLoss(" mse(label=box) + 0.5 * huber(output=twice, label=box, delta=0.25)");
     expect(text.name).toBe("mse + 0.5 * huber");
-    const functions = sum([
+    const functions = sumOfLosses([
       { loss: meanSquaredError({ label: "box" }) },
       { loss: huber({ output: "twice", label: "box", delta: 0.25 }), weight: 0.5 },
     ]);

@@ -10,7 +10,7 @@ import { binaryCrossEntropy } from "./binary.ts";
 import { crossEntropy } from "./cross-entropy.ts";
 import { divergence } from "./divergence.ts";
 import { huber, meanAbsoluteError, meanSquaredError } from "./regression.ts";
-import { sum, type Weighted } from "./sum.ts";
+import { sumOfLosses, type WeightedLoss } from "./sum-of-losses.ts";
 import { cosineDistance, infoNce } from "./vectors.ts";
 
 const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
@@ -53,10 +53,10 @@ const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z-]*)\s*(?:\((?<s
 export function parseLoss(text: string): Loss {
   const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(part.trim()));
   const [only] = parts;
-  return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sum(parts);
+  return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
 
-function parseTerm(text: string): Weighted {
+function parseTerm(text: string): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
   const found = Object.hasOwn(losses, name) ? losses[name] : undefined;
   if (found === undefined) {

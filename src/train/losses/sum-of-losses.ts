@@ -2,7 +2,7 @@
 import { PithError } from "../../errors.ts";
 import { type BuiltLoss, type Loss, scalar } from "../loss.ts";
 
-export interface Weighted {
+export interface WeightedLoss {
   readonly loss: Loss;
   readonly weight?: number;
 }
@@ -11,9 +11,9 @@ export interface Weighted {
  * Σ weight · loss.
  * @throws PithError E_OPTION if there is none.
  * @example
- * const loss = sum([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
+ * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
  */
-export function sum(losses: readonly Weighted[]): Loss {
+export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
   return {
     name: losses.map(({ loss, weight = 1 }) => (weight === 1 ? loss.name : `${weight} * ${loss.name}`)).join(" + "),
