@@ -76,4 +76,14 @@ describe("prune", () => {
     expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out, lost });
     expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy falls .*--force/);
   });
+
+  test("samples too few to show a loss do not let one through: made-up inputs are asked as well", async () => {
+    const out = at("few.onnx");
+    const words = ["prune", at("right.onnx"), ...data, "--samples", "4", "-o", out];
+    const { code, err } = await pith(...words, "--amount", "100%");
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^E_ACCURACY_LOST: .*Nothing was written/) });
+    expect(readdirSync(folder)).not.toContain("few.onnx");
+    const kept = await json(...words, "--amount", "50%");
+    expect(kept).toMatchObject({ code: 0, written: out, likeness: { samples: 32 } });
+  });
 });

@@ -49,13 +49,16 @@ export interface PassOutput {
   readonly preprocessing: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
-  /** Without data: held against the original on made-up inputs, or why it was not. */
+  /** Without data, or with next to none: held against the original on made-up inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
   /** Undefined where nothing changed: then nothing is written. */
   readonly written: string | undefined;
 }
+
+/** Fewer may all be answered wrong by chance, or right: made-up inputs are asked as well. */
+const fewSamples = 30;
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const [kind, model] = await Promise.all([kindOf(input.command), open(input.model)]);
@@ -93,8 +96,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
       : missedGoal(comparison, verdict, goal);
-  const likeness =
-    judging === undefined ? await compareMadeUp(passContext, original, model, input, context) : undefined;
+  const tellsTooLittle = compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind));
+  const likeness = tellsTooLittle ? await compareMadeUp(passContext, original, model, input, context) : undefined;
   const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
