@@ -1,0 +1,89 @@
+/**
+ * Statistics of batch normalization, taken again: what comes into a norm of a changed model has another mean and variance than what its
+ * stored ones were taken of,
+ *
+ *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
+ *
+ * over samples and places. Norms are taken in order, each behind those that are right already.
+ */
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fromNumbers, isFloat } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { type Moments, momentsOf } from "./moments.ts";
+import { counted, type Edit, type Stage, statisticAt, walk } from "./stage.ts";
+import type { Walk } from "./walk.ts";
+
+export const recalibrateNorms: Stage = {
+  name: "batch-norm",
+  async run(trial, scope) {
+    const edits: Edit[] = [];
+    const misses: Miss[] = [];
+    const norms = normsOf(trial, infer(trial));
+    const way = await walk(trial, scope);
+    for (const [index, norm] of norms.entries()) {
+      if (scope.overdue()) break;
+      scope.context.progress(index, norms.length);
+      if (norm instanceof Miss) misses.push(norm);
+      else edits.push(await recalibrate(norm, way));
+    }
+    return { edits, misses, what: counted(edits.length, "norm") };
+  },
+};
+
+/** Takes the statistics of the norms that read a value of the model that is walked through; the edits that were made to it. */
+export async function recalibrateBehind(value: Value, way: Walk): Promise<readonly Edit[]> {
+  const edits: Edit[] = [];
+  for (const norm of normsOf(way.model, infer(way.model)))
+    if (!(norm instanceof Miss) && norm.data === value) edits.push(await recalibrate(norm, way));
+  return edits;
+}
+
+async function recalibrate(norm: Norm, way: Walk): Promise<Edit> {
+  await way.reach(norm.node);
+  const edit = store(norm, await statisticAt(way, norm.data.name, momentsOf(norm.axis)));
+  await edit(way.model);
+  return edit;
+}
+
+interface Norm {
+  readonly node: Node;
+  readonly data: Value;
+  readonly axis: number;
+  readonly mean: Value;
+  readonly variance: Value;
+}
+
+function normsOf(model: Model, inference: Inference): readonly (Norm | Miss)[] {
+  return [...model.graph.nodes()].flatMap((node): (Norm | Miss)[] => {
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    if (affine instanceof Miss || affine.statistics === undefined || affine.axis === undefined) return [];
+    const [data, mean, variance] = [affine.data, affine.statistics.mean, affine.statistics.variance].map(
+      (input) => node.inputs[input],
+    );
+    if (data === undefined || !isOwn(mean, node) || !isOwn(variance, node))
+      return [new Miss("its statistics are not stored for it alone", describe(node))];
+    return [{ node, data, axis: affine.axis, mean, variance }];
+  });
+}
+
+function isOwn(value: Value | undefined, node: Node): value is Value {
+  return value?.tensor !== undefined && isFloat(value.tensor.type) && [...value.uses].every((use) => use.node === node);
+}
+
+function store(norm: Norm, { mean, variance }: Moments): Edit {
+  const [meanName, varianceName] = [norm.mean.name, norm.variance.name];
+  return async (model) => {
+    for (const [name, numbers] of [
+      [meanName, mean],
+      [varianceName, variance],
+    ] as const) {
+      const value = model.graph.value(name);
+      if (value?.tensor === undefined || !isFloat(value.tensor.type)) continue;
+      value.tensor = inMemory(fromNumbers(value.tensor.type, value.tensor.dims, numbers));
+    }
+  };
+}

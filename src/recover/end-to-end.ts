@@ -1,0 +1,91 @@
+/**
+ * The whole network trained towards its original, without labels: the loss is the noise in its answers beside their signal,
+ *
+ *     Σ (s - t)² / Σ t²
+ *
+ * with s of the changed model and t of the original (on logits no worse a loss than softened distributions: Kim et al. 2021, arXiv
+ * 2105.08919; and it is what a recovery is judged by). Where another loss is given, a task's with labels, it is that which is made smaller.
+ */
+import type { Dataset } from "../data/types.ts";
+import { teacherOutput } from "../distill/distillation.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
+import { train } from "../train/train.ts";
+import type { Edit, Stage } from "./stage.ts";
+
+/** The noise in an output beside its signal, for `train`: no labels are needed. */
+export function imitation(original: Model, output?: string): Loss {
+  return {
+    name: "imitation",
+    async build(scope) {
+      const { emit } = scope;
+      const own = inFloat32(emit, outputOf(scope, output));
+      const theirs = inFloat32(emit, await teacherOutput(scope, original, output));
+      const error = emit.Sub([own, theirs]);
+      const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
+      return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };
+    },
+  };
+}
+
+export interface EndToEndOptions {
+  readonly data: Dataset;
+  readonly epochs: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  /** In place of `imitation`. */
+  readonly loss: Loss | string | undefined;
+  readonly output: string | undefined;
+  /** When training has to end, in milliseconds from now; undefined if it takes the time it takes. */
+  left(): number | undefined;
+}
+
+/** Trains all parameters for a number of epochs, or until the time is over. */
+export function endToEnd(options: EndToEndOptions): Stage {
+  return {
+    name: "end-to-end",
+    async run(trial, scope) {
+      const before = tensorsOf(trial);
+      const { data, epochs, batch, learningRate, loss, output } = options;
+      const timer = new AbortController();
+      const left = options.left();
+      const alarm = left === undefined ? undefined : setTimeout(() => timer.abort(), Math.max(0, left));
+      const signal = AbortSignal.any([scope.context.signal, timer.signal]);
+      try {
+        const settings = { data, epochs, batch, learningRate, loss: loss ?? imitation(scope.original, output) };
+        await train(trial, settings, { ...scope.context, signal });
+      } catch (error) {
+        const refused = refusal(error, timer.signal.aborted && !scope.context.signal.aborted);
+        if (refused instanceof Miss) return { edits: [], what: "", misses: [refused] };
+      } finally {
+        clearTimeout(alarm);
+      }
+      const edits = [...tensorsOf(trial)].flatMap(([name, tensor]): Edit[] => {
+        if (before.get(name) === tensor) return [];
+        return [
+          async (model) => {
+            const value = model.graph.value(name);
+            if (value !== undefined) value.tensor = tensor;
+          },
+        ];
+      });
+      return { edits, what: `${edits.length} tensors trained`, misses: [] };
+    },
+  };
+}
+
+/** Why nothing can be trained, or undefined where the time was over: what was learnt until then counts. */
+function refusal(error: unknown, overdue: boolean): Miss | undefined {
+  if (!(error instanceof PithError)) throw error;
+  if (error.code === "E_STOPPED" && overdue) return undefined;
+  if (error.code === "E_NOT_DIFFERENTIABLE" || error.code === "E_UNSUPPORTED" || error.code === "E_DIVERGED")
+    return new Miss(error.message, "end-to-end");
+  throw error;
+}
+
+function tensorsOf({ graph }: Model): Map<string, NonNullable<ReturnType<Model["graph"]["value"]>>["tensor"]> {
+  return new Map(
+    [...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value.name, value.tensor]])),
+  );
+}

@@ -1,0 +1,2 @@
+export { imitation } from "./end-to-end.ts";
+export { recover } from "./recover.ts";

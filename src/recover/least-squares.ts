@@ -1,0 +1,233 @@
+/**
+ * Least squares on what comes into a layer: weights that make of the changed model's own inputs what the original's layer answered,
+ *
+ *     W = argmin ‖P W - Y‖² + λ ‖W - W_before‖²
+ *
+ * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), with the sums over rows in float64. Layers are taken in order, so each sees
+ * what those before it became. Zeros are taken for pruned and stay. λ is the one of a few that is best on samples left out of the sums, and
+ * a layer that none makes better there stays.
+ */
+import { infer } from "../analysis/infer.ts";
+import { engineMultiply } from "../engine/multiply.ts";
+import { Miss } from "../errors.ts";
+import type { Node } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type Matrix, type Multiply, matrix } from "../math/index.ts";
+import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Random, random } from "../tensor/random.ts";
+import { recalibrateBehind } from "./batch-norm.ts";
+import { featuresOf, type LinearLayer, linearLayer, putWeights, rowsAt } from "./linear-layer.ts";
+import { channelsOf, layerIn, type Matched } from "./match.ts";
+import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "./normal-equations.ts";
+import { shiftOutputs } from "./shift.ts";
+import { counted, type Edit, type Scope, type Stage, samplesAtOnce, walk } from "./stage.ts";
+import type { Walk } from "./walk.ts";
+
+export const solveLayers: Stage = {
+  name: "least-squares",
+  async run(trial, scope) {
+    const edits: Edit[] = [];
+    const misses: Miss[] = [...scope.match.misses];
+    let solved = 0;
+    const products = engineMultiply(scope.context.engine);
+    const batch = batchFor(trial, scope);
+    const ways: Ways = {
+      trial: await walk(trial, scope, batch),
+      original: await walk(scope.match.original, scope, batch),
+    };
+    try {
+      for (const [index, matched] of scope.match.layers.entries()) {
+        if (scope.overdue()) break;
+        scope.context.progress(index, scope.match.layers.length);
+        const found = await solveLayer(matched, ways, scope, products.multiply);
+        if (found instanceof Miss) {
+          misses.push(found);
+          continue;
+        }
+        edits.push(...found);
+        solved += found.length > 0 ? 1 : 0;
+      }
+    } finally {
+      await products.release();
+    }
+    return { edits, misses, what: counted(solved, "layer") };
+  },
+};
+
+interface Ways {
+  readonly trial: Walk;
+  readonly original: Walk;
+}
+
+/** Makes a layer better, and answers with the edits; none where nothing does. */
+async function solveLayer(
+  matched: Matched,
+  ways: Ways,
+  scope: Scope,
+  multiply: Multiply,
+): Promise<readonly Edit[] | Miss> {
+  const trial = ways.trial.model;
+  const layer = layerIn(trial, infer(trial), matched);
+  if (layer === undefined) return new Miss("it is gone", matched.name);
+  const linear = await linearLayer(trial, layer, scope.context.engine);
+  if (linear instanceof Miss) return linear;
+  const sums = await sumsOf(layer.node, matched, linear, ways, scope, multiply);
+  if (sums instanceof Miss) return sums;
+  const weights: Matrix[] = [];
+  const shift = new Float64Array(linear.groups * linear.outputs);
+  let changed = false;
+  for (let group = 0; group < linear.groups; group++) {
+    const [fit, check] = [sums.fit[group], sums.check[group]];
+    const before = withBias(linear, group);
+    if (fit === undefined || check === undefined || before === undefined) continue;
+    const best = await bestWeights(fit, check, before, linear, multiply);
+    if (best instanceof Miss) return new Miss(best.reason, matched.name);
+    changed ||= best !== before;
+    weights.push(matrix(linear.features, linear.outputs, best.data.slice(0, linear.features * linear.outputs)));
+    if (!linear.takesBias) continue;
+    for (let output = 0; output < linear.outputs; output++) {
+      const at = linear.features * linear.outputs + output;
+      shift[group * linear.outputs + output] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
+    }
+  }
+  if (!changed) return [];
+  const edits = [putWeights(matched, weights)];
+  if (linear.takesBias && !matched.normalized) edits.push(shiftOutputs(matched, shift, scope.context.engine));
+  for (const edit of edits) await edit(trial);
+  const [output] = layer.node.outputs;
+  return output === undefined ? edits : [...edits, ...(await recalibrateBehind(output, ways.trial))];
+}
+
+/** The weights of a group, and below them, where the layer takes one, the bias: that of the ones. */
+function withBias({ weights, features, outputs, bias, takesBias }: LinearLayer, group: number): Matrix | undefined {
+  const own = weights[group];
+  if (own === undefined || !takesBias) return own;
+  const data = new Float64Array((features + 1) * outputs);
+  data.set(own.data);
+  data.set(bias.subarray(group * outputs, (group + 1) * outputs), features * outputs);
+  return matrix(features + 1, outputs, data);
+}
+
+/** Shares of a feature's mean square, from next to nothing to nearly what is there. */
+const dampings = [1e-9, 1e-6, 1e-4, 1e-2, 1e-1] as const;
+/** Less is not worth another rounding of the weights. */
+const leastGain = 1e-3;
+
+async function bestWeights(
+  fit: Sums,
+  check: Sums,
+  before: Matrix,
+  { features, outputs, takesBias }: LinearLayer,
+  multiply: Multiply,
+): Promise<Matrix | Miss> {
+  const gradient = await gradientAt(fit, before, multiply);
+  const zeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
+  const free = zeros
+    ? Uint8Array.from(before.data, (value, at) => Number(value !== 0 || at >= features * outputs))
+    : undefined;
+  const power = check.power.reduce((sum, own) => sum + own, 0);
+  let [best, least] = [before, (1 - leastGain) * (await residual(check, before, multiply))];
+  // Rows that fit to the last digits of float32 have nothing to gain.
+  if (least <= 1e-12 * power) return before;
+  let refused: Miss | undefined;
+  for (const damping of dampings) {
+    const step = solveRidge(fit, gradient, { damping, free, ones: takesBias ? features : undefined });
+    if (step instanceof Miss) {
+      refused = step;
+      continue;
+    }
+    const next = matrix(
+      before.rows,
+      before.columns,
+      before.data.map((value, at) => value + (step.data[at] ?? 0)),
+    );
+    const left = await residual(check, next, multiply);
+    if (left < least) [best, least] = [next, left];
+    refused = undefined;
+  }
+  return refused ?? best;
+}
+
+interface FitAndCheck {
+  /** By group. */
+  readonly fit: readonly Sums[];
+  readonly check: readonly Sums[];
+}
+
+/** Rows for each feature, and in all at least: more tell little more. */
+const rowsPerFeature = 16;
+const fewestRows = 4096;
+/** Every fourth batch is left out, to choose λ by. */
+const checkEvery = 4;
+/** Bytes of the features of a batch. */
+const mostBytes = 64 * 2 ** 20;
+
+async function sumsOf(
+  node: Node,
+  matched: Matched,
+  linear: LinearLayer,
+  ways: Ways,
+  { context, data, match }: Scope,
+  multiply: Multiply,
+): Promise<FitAndCheck | Miss> {
+  const target = match.original.graph.value(matched.original);
+  if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
+  await ways.trial.reach(node);
+  await ways.original.reach(target.producer);
+  const probe = featuresOf(ways.trial.model, matched);
+  if (probe instanceof Miss) return new Miss(probe.reason, matched.name);
+  const { groups, features, outputs, takesBias } = linear;
+  const width = features + (takesBias ? 1 : 0);
+  const make = (): Sums[] => Array.from({ length: groups }, () => emptySums(width, outputs));
+  const sums: FitAndCheck = { fit: make(), check: make() };
+  const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
+  const draw = random(context.seed, "rows", matched.name);
+  const answers = ways.original.values([matched.original]);
+  let step = 0;
+  for await (const found of ways.trial.values([probe.output], probe.model)) {
+    const wished = await answers.next();
+    const [seen, answer] = [found[probe.output], wished.done === true ? undefined : wished.value[matched.original]];
+    if (seen === undefined || answer === undefined) return new Miss("it does not answer", matched.name);
+    const [p, y] = [channelsOf(seen, matched.axis), channelsOf(answer, matched.axis)];
+    if (p instanceof Miss || y instanceof Miss || p.outer !== y.outer || p.inner !== y.inner)
+      return new Miss("it answers in other places than the original's layer", matched.name);
+    const samples = seen.dims[0] ?? 1;
+    const chosen = choosePlaces(p.outer * p.inner, Math.ceil(rows * samples), draw);
+    const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
+    for (let group = 0; group < groups; group++) {
+      const own = part[group];
+      const seenRows = rowsAt(seen, p, chosen, range(group * features, features), takesBias ? 1 : 0);
+      const kept = range(group * outputs, outputs).map((channel) => matched.kept?.[channel] ?? channel);
+      if (own !== undefined) await addRows(own, seenRows, rowsAt(answer, y, chosen, kept), multiply);
+    }
+  }
+  await answers.return(undefined);
+  return sums;
+}
+
+/** Samples at a time: few enough for the features of every layer, and four batches at least, so that there is one to choose by. */
+function batchFor(trial: Model, { match, data }: Scope): number {
+  const inference = infer(trial);
+  let heaviest = 1;
+  for (const matched of match.layers) {
+    const layer = layerIn(trial, inference, matched);
+    const dims = fixedDims(layer?.effective.type?.dims);
+    if (layer === undefined || dims === undefined) continue;
+    const features = (layer.role.groups * elementCount(dims)) / Math.max(1, dims[layer.role.out] ?? 1);
+    heaviest = Math.max(heaviest, 4 * features * placesOf(layer.node.outputs[0]?.type?.dims, matched.axis));
+  }
+  return Math.max(1, Math.floor(Math.min(samplesAtOnce, data.count / checkEvery, mostBytes / heaviest)));
+}
+
+function placesOf(dims: readonly Dim[] | undefined, axis: number): number {
+  const rest = (dims ?? []).filter((_, at) => at !== 0 && at !== axis);
+  const fixed = fixedDims(rest);
+  return fixed === undefined ? 1024 : elementCount(fixed);
+}
+
+function choosePlaces(count: number, wanted: number, draw: Random): Uint32Array {
+  if (wanted >= count) return Uint32Array.from({ length: count }, (_, at) => at);
+  return Uint32Array.from({ length: wanted }, () => draw.integer(count));
+}
+
+const range = (start: number, count: number): number[] => Array.from({ length: count }, (_, at) => start + at);

@@ -1,0 +1,150 @@
+/**
+ * A layer as the matrices that least squares are about: y = P w + b, with a row of P for each place of each sample.
+ *
+ * What P is, a layer says itself: given, instead of its weight, one that picks a single number of what it sees for each output, it answers
+ * with P (for a convolution the patches that its kernel sees, for a product the data). So nothing here knows an operator. In groups each has
+ * a P of its own:
+ *
+ *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
+ */
+import { infer } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { type Matrix, matrix } from "../math/index.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+import { layerIn, type Matched } from "./match.ts";
+import type { Edit } from "./stage.ts";
+
+export interface LinearLayer {
+  readonly groups: number;
+  /** Of each group. */
+  readonly features: number;
+  readonly outputs: number;
+  /** For each group its weights, features × outputs. */
+  readonly weights: readonly Matrix[];
+  /** The bias of each output channel. */
+  readonly bias: Float64Array;
+  /** Whether the bias may change: it is stored as floats, or there is an input for one. */
+  readonly takesBias: boolean;
+}
+
+/** Features of a group at most: their products are a matrix of as many rows and columns. */
+const mostFeatures = 2304;
+
+/** The layer as matrices, or why it has none. */
+export async function linearLayer(model: Model, layer: Layer, engine: Engine): Promise<LinearLayer | Miss> {
+  const { role, weight, effective, bias, name } = layer;
+  const no = (reason: string): Miss => new Miss(reason, name);
+  if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return no(`its weight is ${weight.tensor?.type}`);
+  if (role.packed !== undefined) return no("its weight is packed");
+  if (effective !== weight && maskedAt(weight)?.product !== effective) return no("its weight is computed");
+  if (weight.uses.size > 1 || effective.uses.size > 1) return no("its weight is shared");
+  if (weight.role?.kind === "tied") return no(`its weight is tied to "${weight.role.name}"`);
+  if (role.groups > 1 && role.out !== 0) return no("its outputs are counted in groups");
+  const dense = await readStoredValue(model, effective, engine);
+  const outputs = (dense.dims[role.out] ?? 0) / role.groups;
+  const features = elementCount(dense.dims) / Math.max(1, dense.dims[role.out] ?? 1);
+  if (features > mostFeatures)
+    return no(`it has ${features} weights for each output; up to ${mostFeatures} are solved for`);
+  const weights = Array.from({ length: role.groups }, () => matrix(features, outputs));
+  const values = toFloat64(dense);
+  forEachWeight(dense.dims, role.out, (at, output, feature) => {
+    const own = weights[Math.floor(output / outputs)];
+    if (own !== undefined) own.data[feature * outputs + (output % outputs)] = values[at] ?? 0;
+  });
+  const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
+  const stored = bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type));
+  return {
+    ...{ groups: role.groups, features, outputs, weights },
+    bias: Float64Array.from({ length: layer.outputs }, (_, channel) => known[known.length === 1 ? 0 : channel] ?? 0),
+    takesBias: role.biasInput !== undefined && stored && (known.length === 1 || known.length === layer.outputs),
+  };
+}
+
+/** Places in a weight's numbers, with output and feature (what is left of the place without the output). */
+function forEachWeight(
+  dims: readonly number[],
+  out: number,
+  visit: (at: number, output: number, feature: number) => void,
+): void {
+  const [outputs, inner] = [dims[out] ?? 0, elementCount(dims.slice(out + 1))];
+  const count = elementCount(dims);
+  for (let at = 0; at < count; at++) {
+    const output = Math.floor(at / inner) % outputs;
+    visit(at, output, Math.floor(at / (inner * outputs)) * inner + (at % inner));
+  }
+}
+
+/** A copy of the model in which the layer's output has the rows of P, for all groups along the axis of channels; and its name. */
+export function featuresOf(model: Model, matched: Matched): { readonly model: Model; readonly output: string } | Miss {
+  const probe = model.clone();
+  const layer = layerIn(probe, infer(probe), matched);
+  const dims = layer?.effective.type?.dims;
+  const output = layer?.node.outputs[0];
+  if (layer === undefined || output === undefined || dims === undefined)
+    return new Miss("its weight has no known size");
+  const { node, role } = layer;
+  const own = dims.map(Number);
+  const features = elementCount(own) / Math.max(1, own[role.out] ?? 1);
+  const shape = own.map((dim, axis) => (axis === role.out ? features * role.groups : dim));
+  const picks = new Float64Array(elementCount(shape));
+  forEachWeight(shape, role.out, (at, row, feature) => {
+    picks[at] = row % features === feature ? 1 : 0;
+  });
+  const type = layer.effective.type?.type ?? "float32";
+  const tensor = inMemory(fromNumbers(isFloat(type) ? type : "float32", shape, picks));
+  probe.graph.setInput(node, role.input, probe.graph.addTensor("picks", tensor));
+  for (const input of [role.bias, role.biasInput])
+    if (input !== undefined && input < node.inputs.length) probe.graph.setInput(node, input, undefined);
+  output.type = undefined;
+  output.inferred = undefined;
+  return { model: probe, output: output.name };
+}
+
+/** The edit that puts other weights into a layer; those that a mask hides stay. */
+export function putWeights(matched: Matched, weights: readonly Matrix[]): Edit {
+  return async (model) => {
+    const layer = layerIn(model, infer(model), matched);
+    const tensor = layer?.weight.tensor;
+    if (layer === undefined || tensor === undefined || !isFloat(tensor.type)) return;
+    const before = await tensor.read();
+    const mask = maskedAt(layer.weight)?.mask.tensor;
+    const shown = mask === undefined ? undefined : toFloat64(await mask.read());
+    const values = toFloat64(before).slice();
+    const [{ columns } = { columns: 1 }] = weights;
+    forEachWeight(before.dims, layer.role.out, (at, output, feature) => {
+      if (shown !== undefined && shown[at] === 0) return;
+      values[at] = weights[Math.floor(output / columns)]?.data[feature * columns + (output % columns)] ?? 0;
+    });
+    layer.weight.tensor = inMemory(fromNumbers(tensor.type, before.dims, values));
+  };
+}
+
+/** Rows at some places of a value: n × channels `from` to before `to` along the axis. */
+export function rowsAt(
+  dense: Dense,
+  layout: { readonly size: number; readonly inner: number },
+  places: ArrayLike<number>,
+  channels: readonly number[],
+  extra = 0,
+): Matrix {
+  const values = toFloat64(dense);
+  const { size, inner } = layout;
+  const width = channels.length + extra;
+  const rows = matrix(places.length, width);
+  for (let row = 0; row < places.length; row++) {
+    const place = places[row] ?? 0;
+    const start = Math.floor(place / inner) * size * inner + (place % inner);
+    for (let column = 0; column < channels.length; column++)
+      rows.data[row * width + column] = values[start + (channels[column] ?? 0) * inner] ?? 0;
+    for (let column = channels.length; column < width; column++) rows.data[row * width + column] = 1;
+  }
+  return rows;
+}

@@ -1,0 +1,184 @@
+/**
+ * Which layer of a changed model is which of its original, and which of the original's channels it still has.
+ *
+ * Layers keep their names through every technique; where one became two (low rank), the value that the last of them makes has the name of the
+ * one's. The original is a copy in which batch normalization is folded wherever it is in the changed model, so that both layers mean the same.
+ *
+ * Cutting channels keeps their order and the weights of those that stay. So channel j of a cut layer is a channel o of the original
+ * of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
+ */
+import { type Inference, infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+export interface Matched {
+  readonly name: string;
+  /** Its place among the layers of the changed model, which holds whatever is added around them. */
+  readonly place: number;
+  /** The name of the original layer's output. */
+  readonly original: string;
+  readonly channels: number;
+  /** The axis of both outputs that counts them. */
+  readonly axis: number;
+  /** The original's channels that are left; undefined for all. */
+  readonly kept: readonly number[] | undefined;
+  /** A batch normalization follows, in both: what the layer adds to its channels makes no difference. */
+  readonly normalized: boolean;
+}
+
+export interface Match {
+  /** The original, with batch normalization folded where the changed model has it folded. */
+  readonly original: Model;
+  /** In the order of the changed model. */
+  readonly layers: readonly Matched[];
+  readonly misses: readonly Miss[];
+}
+
+/** Finds the layers of the changed model in the original. Neither is changed. */
+export async function matchLayers(changed: Model, original: Model, engine: Engine): Promise<Match> {
+  const model = changed.clone();
+  const inference = infer(model);
+  const found = layersOf(model, inference);
+  const reference = await foldedLike(original, found, inference);
+  const known = layersOf(reference, infer(reference));
+  const misses: Miss[] = [];
+  const matched: Matched[] = [];
+  const used = new Set<Layer>();
+  for (const [place, layer] of found.entries()) {
+    const same = counterpart(layer, known, used);
+    const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
+    if (same instanceof Miss || kept instanceof Miss) {
+      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart", layer.name));
+      continue;
+    }
+    used.add(same);
+    matched.push({
+      name: layer.name,
+      place,
+      original: same.node.outputs[0]?.name ?? "",
+      channels: layer.outputs,
+      axis: layer.role.outputAxis,
+      kept,
+      normalized: isNormalized(layer, inference),
+    });
+  }
+  return { original: reference, layers: matched, misses };
+}
+
+/** The layer at a place, as it is now. */
+export function layerIn(model: Model, inference: Inference, { place }: Matched): Layer | undefined {
+  return layersOf(model, inference)[place];
+}
+
+async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
+  const reference = original.clone();
+  const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));
+  await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalized.get(name) === false });
+  return reference;
+}
+
+function isNormalized({ node }: Layer, inference: Inference): boolean {
+  return [...(node.outputs[0]?.uses ?? [])].some((use) => {
+    const bound = inference.at(use.node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    return !(affine instanceof Miss) && affine.kind === "normalization";
+  });
+}
+
+function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<Layer>): Layer | Miss {
+  const output = layer.node.outputs[0]?.name;
+  const free = known.filter((other) => !used.has(other));
+  const same =
+    free.find(({ name }) => name === layer.name) ?? free.find(({ node }) => node.outputs[0]?.name === output);
+  if (same === undefined) return new Miss("the original has no such layer");
+  for (const { role } of [layer, same]) {
+    if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
+    if (role.stack !== undefined) return new Miss("its outputs are no sums of products");
+    if (role.outputAxis <= 0) return new Miss("its channels are counted along the axis of samples");
+  }
+  if (same.role.outputAxis !== layer.role.outputAxis) return new Miss("its channels lie along another axis");
+  const type = layer.node.outputs[0]?.type?.type;
+  return type !== undefined && !isFloat(type) ? new Miss(`it computes ${type}`) : same;
+}
+
+async function keptChannels(
+  original: Model,
+  before: Layer,
+  changed: Model,
+  after: Layer,
+  engine: Engine,
+): Promise<readonly number[] | undefined | Miss> {
+  if (before.outputs === after.outputs) return undefined;
+  if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
+  const [all, left] = [
+    rowsOf(await readStoredValue(original, before.effective, engine), before),
+    rowsOf(await readStoredValue(changed, after.effective, engine), after),
+  ];
+  if (all.length !== before.outputs || left.length !== after.outputs)
+    return new Miss("its channels are counted in groups");
+  const kept: number[] = [];
+  let next = 0;
+  for (const row of left) {
+    while (next < all.length && !isPart(row, all[next] ?? [])) next++;
+    if (next === all.length)
+      return new Miss("channels were cut and the weights changed since: which they were cannot be told");
+    kept.push(next++);
+  }
+  return kept;
+}
+
+/** A row for each output channel: for each input channel its weights. */
+function rowsOf(dense: Dense, { role }: Layer): readonly (readonly Float64Array[])[] {
+  const values = toFloat64(dense);
+  const { dims } = dense;
+  const [outputs, inputs] = [dims[role.out] ?? 0, dims[role.in] ?? 0];
+  const taps = elementCount(dims) / Math.max(1, outputs * inputs);
+  const rows = Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => new Float64Array(taps)));
+  const filled = new Uint32Array(outputs * inputs);
+  const stride = (axis: number): number => elementCount(dims.slice(axis + 1));
+  const [outStride, inStride] = [stride(role.out), stride(role.in)];
+  values.forEach((value, index) => {
+    const out = Math.floor(index / outStride) % outputs;
+    const own = Math.floor(index / inStride) % inputs;
+    const at = out * inputs + own;
+    const block = rows[out]?.[own];
+    if (block !== undefined) block[filled[at] ?? 0] = value;
+    filled[at] = (filled[at] ?? 0) + 1;
+  });
+  return rows;
+}
+
+/** Whether the blocks of a row are some of those of another, in their order. */
+function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
+  let at = 0;
+  for (const block of row) {
+    while (at < whole.length && !sameNumbers(block, whole[at])) at++;
+    if (at++ >= whole.length) return false;
+  }
+  return true;
+}
+
+function sameNumbers(a: Float64Array, b: Float64Array | undefined): boolean {
+  return b !== undefined && a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+/** What an output is per channel: how often the axis goes round, its size, and the elements of one step along it. */
+export function channelsOf(
+  dense: Dense,
+  axis: number,
+): { readonly outer: number; readonly size: number; readonly inner: number } | Miss {
+  const size = dense.dims[axis];
+  if (size === undefined) return new Miss(`${dimsText(dense.dims)} has no axis ${axis}`);
+  return {
+    outer: elementCount(dense.dims.slice(0, axis)),
+    size,
+    inner: elementCount(dense.dims.slice(axis + 1)),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * Ridge regression around what is there: δ that makes ‖r - P δ‖² + λ ‖δ‖² least,
+ *
+ *     (PᵀP + λ I) δ = Pᵀ r,    r = y - P w,    so  Pᵀr = PᵀY - PᵀP w
+ *
+ * from sums over rows alone, in float64. A column of ones (the bias) is not held back. Where weights are zero, and are to stay zero, each
+ * output has a system of its own, of the entries that it keeps.
+ */
+
+import { Miss } from "../errors.ts";
+import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../math/index.ts";
+
+/** Sums over rows of features P (n × f) and targets Y (n × o). */
+export interface Sums {
+  rows: number;
+  /** PᵀP, f × f. */
+  readonly gram: Matrix;
+  /** PᵀY, f × o. */
+  readonly cross: Matrix;
+  /** Σ y², for each output. */
+  readonly power: Float64Array;
+}
+
+export function emptySums(features: number, outputs: number): Sums {
+  return {
+    rows: 0,
+    gram: matrix(features, features),
+    cross: matrix(features, outputs),
+    power: new Float64Array(outputs),
+  };
+}
+
+export async function addRows(sums: Sums, features: Matrix, targets: Matrix, multiply: Multiply): Promise<void> {
+  const turned = transpose(features);
+  const [gram, cross] = [await multiply(turned, features), await multiply(turned, targets)];
+  accumulate(sums.gram, gram);
+  accumulate(sums.cross, cross);
+  targets.data.forEach((value, at) => {
+    const output = at % targets.columns;
+    sums.power[output] = (sums.power[output] ?? 0) + value * value;
+  });
+  sums.rows += features.rows;
+}
+
+function accumulate(total: Matrix, part: Matrix): void {
+  part.data.forEach((value, at) => {
+    total.data[at] = (total.data[at] ?? 0) + value;
+  });
+}
+
+/** Pᵀ r for the weights w (f × o). */
+export async function gradientAt({ gram, cross }: Sums, weights: Matrix, multiply: Multiply): Promise<Matrix> {
+  const product = await multiply(gram, weights);
+  return matrix(
+    cross.rows,
+    cross.columns,
+    cross.data.map((value, at) => value - (product.data[at] ?? 0)),
+  );
+}
+
+/** Σ ‖y - P w‖² over all outputs. */
+export async function residual(sums: Sums, weights: Matrix, multiply: Multiply): Promise<number> {
+  // ‖y - P w‖² = yᵀy - wᵀ(PᵀY) - wᵀ(PᵀY - PᵀP w)
+  const gradient = await gradientAt(sums, weights, multiply);
+  let sum = sums.power.reduce((total, own) => total + own, 0);
+  weights.data.forEach((value, at) => {
+    sum -= value * ((sums.cross.data[at] ?? 0) + (gradient.data[at] ?? 0));
+  });
+  return Math.max(0, sum);
+}
+
+/** Multiplications of the systems that are solved one by one. */
+const mostWork = 2e10;
+
+/**
+ * δ for weights of which some may change.
+ * @param free which entries (f × o) may change; undefined for all.
+ * @param ones the feature that is 1 in every row, if there is one.
+ * @param damping λ as a share of the mean square of a feature.
+ */
+export function solveRidge(
+  { gram }: Sums,
+  gradient: Matrix,
+  settings: { readonly damping: number; readonly free: Uint8Array | undefined; readonly ones: number | undefined },
+): Matrix | Miss {
+  const { damping, free, ones } = settings;
+  const size = gram.rows;
+  let trace = 0;
+  for (let at = 0; at < size; at++) if (at !== ones) trace += gram.data[at * (size + 1)] ?? 0;
+  const lambda = (damping * trace) / Math.max(1, size - (ones === undefined ? 0 : 1));
+  const damped = matrix(size, size, gram.data.slice());
+  for (let at = 0; at < size; at++) {
+    if (at === ones) continue;
+    const place = at * (size + 1);
+    // A feature that is always zero says nothing: its weights stay.
+    damped.data[place] = (damped.data[place] ?? 0) + (lambda > 0 ? lambda : 1);
+  }
+  if (free === undefined) {
+    const lower = cholesky(damped);
+    return lower instanceof Miss ? lower : solveCholesky(lower, gradient);
+  }
+  return solveEach(damped, gradient, free);
+}
+
+/** Outputs that keep the same entries share a system. */
+function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
+  const [size, outputs] = [gradient.rows, gradient.columns];
+  const alike = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();
+  for (let output = 0; output < outputs; output++) {
+    const kept = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
+    const key = kept.join();
+    const known = alike.get(key) ?? { kept, outputs: [] };
+    known.outputs.push(output);
+    alike.set(key, known);
+  }
+  const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
+  if (work > mostWork) return new Miss("its outputs keep other weights each: too many systems to solve");
+  const result = matrix(size, outputs);
+  for (const { kept, outputs: own } of alike.values()) {
+    const part = matrix(kept.length, kept.length);
+    kept.forEach((from, row) => {
+      kept.forEach((to, column) => {
+        part.data[row * kept.length + column] = damped.data[from * size + to] ?? 0;
+      });
+    });
+    const right = matrix(kept.length, own.length);
+    kept.forEach((at, row) => {
+      own.forEach((output, column) => {
+        right.data[row * own.length + column] = gradient.data[at * outputs + output] ?? 0;
+      });
+    });
+    const lower = cholesky(part);
+    if (lower instanceof Miss) return lower;
+    const solved = solveCholesky(lower, right);
+    kept.forEach((at, row) => {
+      own.forEach((output, column) => {
+        result.data[at * outputs + output] = solved.data[row * own.length + column] ?? 0;
+      });
+    });
+  }
+  return result;
+}

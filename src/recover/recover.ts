@@ -1,0 +1,181 @@
+/**
+ * Recovery: what a technique made worse is brought near its original again, with samples that need no labels.
+ *
+ *     batch-norm → bias → least-squares → end-to-end
+ *
+ * Stages go from the cheapest to the dearest, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
+ * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
+ */
+import * as v from "valibot";
+import { isIndexed } from "../data/indexed.ts";
+import { openDataset } from "../data/open.ts";
+import { datasetOption } from "../data/option.ts";
+import { collect, draw, setAside } from "../data/select.ts";
+import type { Dataset, IndexedDataset } from "../data/types.ts";
+import { Miss, PithError } from "../errors.ts";
+import { Model } from "../graph/model.ts";
+import { storeWeights, withStoredConstants } from "../passes/lift-constants.ts";
+import { described } from "../passes/options.ts";
+import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
+import type { Loss } from "../train/loss.ts";
+import { recalibrateNorms } from "./batch-norm.ts";
+import { correctBiases } from "./bias.ts";
+import { endToEnd } from "./end-to-end.ts";
+import { solveLayers } from "./least-squares.ts";
+import { matchLayers } from "./match.ts";
+import { isNearer, type Score, scorer, scoreText } from "./score.ts";
+import type { Scope, Stage } from "./stage.ts";
+
+const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
+const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
+const stageNames = ["batch-norm", "bias", "least-squares", "end-to-end"] as const;
+
+const recoverOptions = v.strictObject({
+  original: v.pipe(
+    v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one"), "original"),
+    v.description("the model as it was before"),
+    v.metadata({ value: "original.onnx" }),
+  ),
+  data: described(datasetOption, "samples, which need no labels"),
+  until: described(
+    v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
+    "the last stage, from the cheapest to the dearest (least-squares; with minutes end-to-end)",
+  ),
+  minutes: described(v.optional(positive), "time in all: no stage begins after it, and training ends with it"),
+  samples: described(
+    v.optional(v.pipe(count, v.minValue(2, "must be at least 2")), 256),
+    "samples that the stages before training are fitted on",
+  ),
+  epochs: described(v.optional(count, 1), "end-to-end: passes over the data at most"),
+  batch: described(v.optional(count, 64), "end-to-end: samples in a batch"),
+  learningRate: described(v.optional(positive, 0.0005), "end-to-end: step size of Adam"),
+  loss: described(
+    v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")])),
+    "end-to-end: a loss with labels (cross-entropy), in place of the original's answers",
+  ),
+  output: described(v.optional(v.string()), "the output that is the answer (logits, else the first of floats)"),
+});
+
+type Options = v.InferOutput<typeof recoverOptions>;
+
+/**
+ * Brings a model that was pruned, rounded or factorized near its original again, in place. `changes` has a line for each stage that helped,
+ * with the signal to noise (and where there are classes the agreement) of the answers before and after, on samples that nothing was fitted
+ * on; stages that did not help, and layers that could not be compared, are misses.
+ *
+ * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the original answers in other outputs, E_STOPPED on the signal.
+ * @example
+ * const original = net.clone();
+ * await prune(net, { amount: 0.3, structured: true });
+ * const { changes } = await recover(net, { original, data });
+ */
+export const recover = definePass({
+  id: "recover",
+  summary: "Bring a model that was made smaller near its original again, without labels",
+  options: recoverOptions,
+  run: (model, options, context) => withStoredConstants(model, () => recoverModel(model, options, context)),
+});
+
+async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
+  const started = performance.now();
+  const original = await openOriginal(options, context);
+  const { fit, check, all } = await partsOf(options, context);
+  const score = await scorer(original, check, options.output, context);
+  let standing = await score(model);
+  if (standing.signalToNoise === Number.POSITIVE_INFINITY)
+    return { changes: [], misses: [new Miss("it answers as the original does: there is nothing to recover")] };
+  const left = (): number | undefined =>
+    options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
+  const match = await matchLayers(model, original, context.engine);
+  const scope: Scope = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
+  const { epochs, batch, learningRate, loss, output } = options;
+  const stages = [
+    recalibrateNorms,
+    correctBiases,
+    solveLayers,
+    endToEnd({ data: all, epochs, batch, learningRate, loss, output, left }),
+  ];
+  const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
+  const changes: Change[] = [];
+  const misses = new Map<string, Miss>();
+  for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
+    if (scope.overdue()) {
+      misses.set(stage.name, new Miss("the time was over", stage.name));
+      continue;
+    }
+    const done = await attempt(model, stage, standing, score, scope, misses);
+    if (done === undefined) continue;
+    changes.push(done.change);
+    standing = done.standing;
+  }
+  return { changes, misses: [...misses.values()] };
+}
+
+/** Tries a stage on a copy, and makes its edits to the model if they helped. */
+async function attempt(
+  model: Model,
+  stage: Stage,
+  before: Score,
+  score: (model: Model) => Promise<Score>,
+  scope: Scope,
+  misses: Map<string, Miss>,
+): Promise<{ readonly change: Change; readonly standing: Score } | undefined> {
+  const trial = model.clone();
+  const { edits, what, misses: found } = await stage.run(trial, scope);
+  for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
+  if (edits.length === 0) return undefined;
+  const after = await score(trial);
+  const text = scoreText(before, after);
+  scope.context.log({ id: "recover", text: `${stage.name}: ${what}, ${text}`, level: "note" });
+  if (!isNearer(before, after)) {
+    misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
+    return undefined;
+  }
+  for (const edit of edits) await edit(model);
+  return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, standing: after };
+}
+
+async function openOriginal({ original }: Options, context: Context): Promise<Model> {
+  const opened = (typeof original === "string" ? await openNamed(original, context) : original).clone();
+  storeWeights(opened);
+  return opened;
+}
+
+async function openNamed(reference: string, context: Context): Promise<Model> {
+  try {
+    return await context.open(reference);
+  } catch (error) {
+    if (reference !== "original" || !(error instanceof PithError)) throw error;
+    throw new PithError("E_OPTION", 'recover: "original": the model as it was before is needed.', {
+      hint: "Name its file: original.onnx.",
+      cause: error,
+    });
+  }
+}
+
+/** Samples to judge by at most: their answers are all that is needed of them. */
+const mostChecked = 512;
+/** What is read of a stream. */
+const mostOfStream = 4096;
+
+/** Samples to fit on, others to judge by, and all but these to train on. */
+async function partsOf(
+  { data, samples }: Options,
+  { seed }: Context,
+): Promise<{ readonly fit: IndexedDataset; readonly check: IndexedDataset; readonly all: Dataset }> {
+  const opened = typeof data === "string" ? await openDataset(data, { part: "train" }) : data;
+  const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
+  const checked = Math.min(mostChecked, Math.floor(known.count / 4));
+  if (checked === 0)
+    throw new PithError(
+      "E_DATA",
+      `${known.name} has ${known.count} samples: four are needed, one of them to judge by.`,
+    );
+  const { drawn, rest } = setAside(known, checked, seed);
+  const fit = draw(rest, samples, seed);
+  return { fit: isIndexed(fit) ? fit : rest, check: drawn, all: rest };
+}
+
+function isLoss(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "build" in value;
+}

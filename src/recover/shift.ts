@@ -1,0 +1,118 @@
+/**
+ * A number added to each output channel of a layer, wherever the layer can take it:
+ *
+ *     a stored bias of floats      b + s                          a bias of integers    Q + round(s / scale)
+ *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
+ *     none at all                  y → Add(y, s)
+ */
+import { type Inference, infer } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { storedRoot } from "../analysis/stored-root.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { layerIn, type Matched } from "./match.ts";
+import type { Edit } from "./stage.ts";
+
+/** The edit that shifts a layer's output channels. */
+export function shiftOutputs(matched: Matched, shift: Float64Array, engine: Engine): Edit {
+  return async (model) => {
+    const inference = infer(model);
+    const layer = layerIn(model, inference, matched);
+    if (layer === undefined) return;
+    if (layer.bias === undefined && layer.role.biasInput !== undefined) give(model, layer, shift);
+    else if (layer.bias === undefined || layer.role.biasInput === undefined)
+      await behind(model, layer, shift, inference);
+    else if (layer.bias.tensor !== undefined && isFloat(layer.bias.tensor.type))
+      await raise(model, layer.node, layer.role.biasInput, layer.bias, shift);
+    else if (!(await raiseCodes(model, layer.bias, shift, engine))) await behind(model, layer, shift, inference);
+  };
+}
+
+function give(model: Model, { node, role, name, weight }: Layer, shift: Float64Array): void {
+  const type = node.outputs[0]?.type?.type;
+  const tensor = inMemory(fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [shift.length], shift));
+  const bias = model.graph.addTensor(`${name}.bias`, tensor, weight.role);
+  if (role.biasInput !== undefined) model.graph.setInput(node, role.biasInput, bias);
+}
+
+/** A stored vector, or one number for all channels, raised; one that others read, too, is copied for this node. */
+async function raise(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
+  const dense = await value.tensor?.read();
+  if (dense === undefined || !isFloat(dense.type)) return;
+  const before = toFloat64(dense);
+  const sum = shift.map((own, channel) => own + (before[before.length === 1 ? 0 : channel] ?? 0));
+  const dims = before.length === sum.length ? dense.dims : [...dense.dims.slice(0, -1), sum.length];
+  const tensor = inMemory(fromNumbers(dense.type, dims.length === 0 ? [sum.length] : dims, sum));
+  if (value.uses.size === 1 && before.length === sum.length) value.tensor = tensor;
+  else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
+}
+
+/** What one code is worth is what the value becomes of ones. False where the bias is no codes, or others read them. */
+async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
+  const root = storedRoot(bias);
+  if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;
+  const codes = await root.tensor.read();
+  if (codes.type !== "int32" || codes.data.length !== shift.length) return false;
+  const probe = model.clone();
+  const [ones, worth] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
+  if (ones === undefined || worth === undefined) return false;
+  ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });
+  const scale = toFloat64(await readStoredValue(probe, worth, engine));
+  const data = codes.data.map((code, channel) => code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1)));
+  root.tensor = inMemory({ type: "int32", dims: codes.dims, data });
+  return true;
+}
+
+/** The vector of the sum that follows, or a sum that is put there. */
+async function behind(model: Model, layer: Layer, shift: Float64Array, inference: Inference): Promise<void> {
+  const [output] = layer.node.outputs;
+  if (output === undefined) return;
+  const [use, ...others] = [...output.uses];
+  const isOutput = model.graph.outputs.includes(output);
+  if (use !== undefined && others.length === 0 && !isOutput && use.node.graph === model.graph) {
+    const input = await sumWith(use.node, layer, shift.length, inference);
+    const vector = input === undefined ? undefined : use.node.inputs[input];
+    if (input !== undefined && vector !== undefined) return raise(model, use.node, input, vector, shift);
+  }
+  const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;
+  const dims = [shift.length, ...new Array<number>(rank - layer.role.outputAxis - 1).fill(1)];
+  const type = output.type?.type;
+  const emit = emitInto(model, { by: "recover" });
+  const vector = emit.constant(
+    fromNumbers(type !== undefined && isFloat(type) ? type : "float32", dims, shift),
+    `${layer.name}.bias`,
+  );
+  const sum = emit.Add([output, vector]);
+  sum.type = output.type;
+  replaceUses(output, sum, sum.producer);
+  model.graph.sort();
+}
+
+/** The input of a node with a stored vector that it adds to each channel of a layer, if that is what it does. */
+async function sumWith(
+  node: Node,
+  { role }: Layer,
+  channels: number,
+  inference: Inference,
+): Promise<number | undefined> {
+  const bound = inference.at(node);
+  const affine = bound instanceof Miss ? bound : bound.affine();
+  if (affine instanceof Miss || affine.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
+  const [input = 0] = affine.inputs;
+  const value = node.inputs[input];
+  const dims = fixedDims(value?.type?.dims);
+  if (value?.tensor === undefined || !isFloat(value.tensor.type) || dims === undefined) return undefined;
+  if (elementCount(dims) !== channels) return undefined;
+  const vector = toFloat64(await value.tensor.read());
+  const { scale, shift } = affine.of([vector]);
+  const adds = scale.every((one) => one === 1) && shift.every((own, channel) => own === vector[channel]);
+  return adds ? input : undefined;
+}

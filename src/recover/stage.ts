@@ -1,0 +1,57 @@
+/** What the stages of a recovery share: where they look, and what they hand back. */
+import type { IndexedDataset } from "../data/types.ts";
+import type { Miss } from "../errors.ts";
+import type { Statistic } from "../evaluate/observe.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
+import type { Match } from "./match.ts";
+import { Walk } from "./walk.ts";
+
+/**
+ * A change of a model that can be made to any copy of it: a stage tries its edits on one, and those of a stage that helped are made to the
+ * model itself.
+ */
+export type Edit = (model: Model) => Promise<void>;
+
+export interface Staged {
+  readonly edits: readonly Edit[];
+  /** How many layers, norms or tensors changed, in words: "12 layers". */
+  readonly what: string;
+  readonly misses: readonly Miss[];
+}
+
+export interface Scope {
+  readonly match: Match;
+  /** The original as it was given. */
+  readonly original: Model;
+  /** What stages are fitted on. */
+  readonly data: IndexedDataset;
+  readonly context: Context;
+  /** Whether the time that was given is over: a stage ends with what it has. */
+  overdue(): boolean;
+}
+
+/** Works on a copy of the model, which it may change as it goes, and answers with the edits that made it. */
+export interface Stage {
+  readonly name: string;
+  run(trial: Model, scope: Scope): Promise<Staged>;
+}
+
+/** Samples that run at a time. */
+export const samplesAtOnce = 16;
+
+/** A walk through a model with the samples that stages are fitted on. */
+export function walk(model: Model, { data, context }: Scope, batch = samplesAtOnce): Promise<Walk> {
+  return Walk.through(model, data, { engine: context.engine, signal: context.signal, batch });
+}
+
+/** A statistic of the channels of one value. */
+export async function statisticAt<R>(way: Walk, name: string, statistic: Statistic<R>): Promise<R> {
+  for await (const batch of way.values([name])) {
+    const dense = batch[name];
+    if (dense !== undefined) statistic.add(dense);
+  }
+  return statistic.result();
+}
+
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
