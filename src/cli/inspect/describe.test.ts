@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../graph/text.ts";
 import { alike } from "./alike.ts";
+import { blockLines } from "./blocks.ts";
 import { describeModel } from "./describe.ts";
 
 const look = (text: string) => describeModel(parseModel(text), "net.onnx", 1000);
@@ -85,6 +86,49 @@ graph (x: float16[N, 4]) -> (y) {
 }`);
   expect(layers[0]?.weight).toBe("float16 [4, 4]");
   expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
+});
+
+describe("blocks", () => {
+  const layer = (n: number): string => `
+  a${n} = Gemm (h${n}, layers.${n}.up.weight)
+  b${n} = Relu (a${n})
+  c${n} = Gemm (b${n}, layers.${n}.down.weight)
+  h${n + 1} = Add (h${n}, c${n})`;
+  const weights = (n: number): string => `
+  layers.${n}.up.weight: float32[4, 8] = random(seed ${2 * n})
+  layers.${n}.down.weight: float32[8, 4] = random(seed ${2 * n + 1})`;
+  const network = (count: number): string => {
+    const numbers = Array.from({ length: count }, (_, n) => n);
+    return `opset 21
+graph (x: float32[N, 3]) -> (y) {
+  stem.weight: float32[3, 4] = random(seed 100)
+  head.weight: float32[4, 2] = random(seed 101)${numbers.map(weights).join("")}
+  h0 = Gemm (x, stem.weight)${numbers.map(layer).join("")}
+  y = Gemm (h${count}, head.weight)
+}`;
+  };
+
+  test("that repeat are told with their names, layers and parameters", () => {
+    const { blocks } = look(network(3));
+    expect(blocks.repeats).toEqual([{ first: 1, count: 3 }]);
+    expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "layers.1", "layers.2", "head"]);
+    expect(blocks.all[2]).toMatchObject({
+      nodes: 4,
+      layers: ["layers.1.up", "layers.1.down"],
+      parameters: 64,
+      inputs: ["h1"],
+      sides: [],
+      outputs: ["h2"],
+    });
+    expect(new Set(blocks.all.map(({ kind }) => kind)).size).toBe(3);
+    expect(blockLines(blocks)).toEqual(["3 blocks of one kind: layers.0 … 2 (2 layers, 64 parameters each)"]);
+  });
+
+  test("that do not are told in --json alone", () => {
+    const { blocks } = look(network(1));
+    expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "head"]);
+    expect(blockLines(blocks)).toEqual([]);
+  });
 });
 
 describe("rows of layers", () => {

@@ -12,6 +12,7 @@ import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
 import { count } from "../numbers.ts";
+import { describeBlocks } from "./blocks.ts";
 import { estimateSavings } from "./savings.ts";
 
 /** A count of stored tensors of one element type. */
@@ -97,6 +98,7 @@ export function describeModel(model: Model, path: string, size: number) {
         ...channelsOf(layer, groups),
       };
     }),
+    blocks: describeBlocks(model, inference),
     savings: estimateSavings(found, groups),
     notUnderstood: distinct([...inference.misses, ...costs.misses]),
     /** Graphs inside nodes: techniques leave what lies there alone. */

@@ -4,6 +4,7 @@ import type { WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alike } from "./alike.ts";
+import { blockLines } from "./blocks.ts";
 import { type Description, type LayerRow, multipleText, type Port } from "./describe.ts";
 import { energies, type Saving, supposedCut } from "./savings.ts";
 
@@ -11,6 +12,8 @@ import { energies, type Saving, supposedCut } from "./savings.ts";
 const shownMisses = 5;
 /** Longer tables of layers are drawn together. */
 const mostRows = 24;
+/** Stretches of equal blocks that are printed. */
+const shownBlocks = 8;
 
 export function show(data: Description, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
   showFile(data, terminal);
@@ -101,6 +104,10 @@ function showLayers(data: Description, terminal: Terminal): void {
       terminal.color.dim("equal layers of blocks that repeat stand in one line, with their numbers (--json has each)"),
     );
   }
+  const lines = blockLines(data.blocks);
+  for (const line of lines.slice(0, shownBlocks)) terminal.line(line);
+  if (lines.length > shownBlocks)
+    terminal.line(`and ${integer(lines.length - shownBlocks)} more stretches of blocks (--json has all)`);
 }
 
 /** "int8 [64, 64], 64 scales, shared" */
