@@ -1,0 +1,168 @@
+/** Training on pictures that are seen anew in each epoch. */
+import { describe, expect, it, test } from "vitest";
+import { type Dataset, memory } from "../../src/data/index.ts";
+import { distillation } from "../../src/distill/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { batchNorm, conv2d, flatten, globalAveragePool, linear, network, relu } from "../../src/nn/index.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { crossEntropy, type Loss, train } from "../../src/train/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+/** A bright spot in the left or right half: the class. Flipped, the label would be wrong; cut and lit, it is not. */
+function spots(count: number, seed: number) {
+  const draws = random(seed, "spots");
+  const labels = Array.from({ length: count }, (_, row) => row % 2);
+  const pixels = labels.flatMap((label) => {
+    const place = draws.integer(8) * 8 + 4 * label + draws.integer(4);
+    return Array.from({ length: 64 }, (_, at) => (at === place ? 3 : 0) + draws.normal(0, 0.1));
+  });
+  return memory("spots", { input: float32([count, 1, 8, 8], pixels), label: int64([count], labels) });
+}
+
+const data = spots(128, 1);
+const net = (): Model =>
+  network(
+    {
+      conv: conv2d(1, 4, 3, { padding: 1 }),
+      bn: batchNorm(4),
+      relu: relu(),
+      flatten: flatten(),
+      fc: linear(256, 2),
+    },
+    { input: ["batch", 1, 8, 8], seed: 1 },
+  );
+
+type Settings = Partial<Parameters<typeof train>[1]>;
+
+async function trained(settings: Settings, context: Parameters<typeof train>[2] = {}, model = net()) {
+  const { history } = await train(model, { data, epochs: 3, batch: 16, ...settings }, { seed: 1, ...context });
+  const weights: Record<string, unknown> = {};
+  for (const { name, tensor } of model.graph.values())
+    if (tensor !== undefined) weights[name] = (await tensor.read()).data;
+  return { history, weights };
+}
+
+/** A loss that also notes what it is fed. */
+function noting(loss: Loss, seen: Batch[]): Loss {
+  return {
+    name: loss.name,
+    build: async (scope) => {
+      const built = await loss.build(scope);
+      const feeds = (batch: Batch): Batch => {
+        seen.push(batch);
+        return built.feeds(batch);
+      };
+      return { value: built.value, feeds };
+    },
+  };
+}
+
+describe("train with augment", () => {
+  it("sees other pictures in each epoch, the same with the same seed", async () => {
+    const seen: Batch[] = [];
+    const first = await trained({ augment: "crop=1 jitter=0.2", epochs: 2, loss: noting(crossEntropy(), seen) });
+    expect(seen).toHaveLength(16);
+    const pictures = seen.map(({ input }) => [...(input?.data ?? [])].join());
+    expect(new Set(pictures).size).toBe(16);
+    const again = await trained({ augment: { crop: 1, jitter: 0.2 }, epochs: 2 });
+    expect(again.weights).toEqual(first.weights);
+    expect((await trained({ augment: "crop=1 jitter=0.3", epochs: 2 })).weights).not.toEqual(first.weights);
+    expect((await trained({ epochs: 2 })).weights).not.toEqual(first.weights);
+  });
+
+  it("learns", async () => {
+    const { history } = await trained({ augment: "jitter=0.2 noise=0.05 mixup=0.1", epochs: 6, learningRate: 0.01 });
+    expect(history.at(-1)?.loss).toBeLessThan(0.6 * (history[0]?.loss ?? 0));
+  });
+
+  it("evaluates by pictures as they are", async () => {
+    const asked: Batch[] = [];
+    const validation: Dataset = {
+      name: "watched",
+      count: data.count,
+      async *batches(options) {
+        for await (const batch of data.batches(options)) {
+          asked.push(batch);
+          yield batch;
+        }
+      },
+    };
+    const seen: Batch[] = [];
+    const loss = noting(crossEntropy(), seen);
+    await trained({ augment: "crop=2 mixup=1", epochs: 1, validation, loss });
+    expect(asked.length).toBeGreaterThan(0);
+    for (const batch of asked) {
+      expect(seen).toContain(batch);
+      expect(batch.label?.type).toBe("int64");
+    }
+    // Those that are trained on have shares of classes.
+    expect(seen.filter(({ label }) => label?.type === "float32" && label.dims[1] === 2)).toHaveLength(8);
+  });
+
+  test("a training that was stopped and is continued ends where it would have ended, to the bit", async () => {
+    const given = { augment: "crop=1 flip jitter=0.2 noise=0.1 erase=0.5 mixup=0.4" } as const;
+    const whole = await trained(given);
+    const checkpoint = temporaryFolder();
+    const controller = new AbortController();
+    const progress = (done: number): void => {
+      if (done >= 11) controller.abort();
+    };
+    const stopped = trained({ ...given, checkpoint }, { signal: controller.signal, progress });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    expect((await trained({ ...given, checkpoint, resume: true })).weights).toEqual(whole.weights);
+  });
+
+  it("teacher and student see the same", async () => {
+    const model = net();
+    // Of a student that is its teacher nothing is to be learnt, whatever both see: frozen statistics, for both.
+    for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
+    const loss = distillation({ teacher: model.clone(), alpha: 1, temperature: 1 });
+    const settings = { augment: "crop=2 flip noise=0.2", epochs: 1, optimizer: "sgd", learningRate: 0.1 } as const;
+    const before = (await model.graph.value("fc.weight")?.tensor?.read())?.data;
+    await trained({ ...settings, loss }, {}, model);
+    const after = (await model.graph.value("fc.weight")?.tensor?.read())?.data;
+    expect(after?.length).toBe(before?.length);
+    (after as Float32Array).forEach((entry, at) => {
+      expect(entry).toBeCloseTo(Number(before?.[at]), 5);
+    });
+  });
+});
+
+describe("what does not fit is refused", () => {
+  it("mixup for a model that does not say how many classes there are", async () => {
+    const open = parseModel(`opset 21
+graph (input: float32[batch, 1, 8, classes]) -> (y) {
+  w: float32[1] = ones
+  y = Mul (input, w)
+}`);
+    const refused = trained({ augment: "mixup=0.2" }, {}, open);
+    await expect(refused).rejects.toThrow(/mixup: "y" is .*, which does not say how many classes there are/);
+    await expect(trained({ augment: "mixup=0.2" }, {}, open)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  it("words that do not exist, and numbers", async () => {
+    await expect(trained({ augment: "crop=4 wave" })).rejects.toThrow(/augment, wave/);
+    await expect(trained({ augment: { crop: -1 } })).rejects.toThrow(/crop/);
+  });
+
+  it("data without pictures", async () => {
+    const vectors = memory("vectors", {
+      input: float32([32, 4], new Float32Array(128)),
+      label: int64([32], new Array(32).fill(0)),
+    });
+    const model = network({ fc: linear(4, 2) }, { input: ["batch", 4], seed: 1 });
+    await expect(trained({ data: vectors, augment: "flip" }, {}, model)).rejects.toThrow(/one column of pictures/);
+  });
+});
+
+it("pools and pictures of one channel keep their shapes", async () => {
+  const model = network(
+    { conv: conv2d(1, 2, 3), mean: globalAveragePool(), flatten: flatten(), fc: linear(2, 2) },
+    { input: ["batch", 1, 8, 8], seed: 1 },
+  );
+  const { history } = await trained({ augment: "crop=3 flip erase=1", epochs: 1 }, {}, model);
+  expect(Number.isFinite(history[0]?.loss)).toBe(true);
+});
