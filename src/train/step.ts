@@ -10,7 +10,7 @@ import type { Selection } from "../analysis/selection.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
@@ -94,6 +94,10 @@ export async function createStep(
   const compiled = new Map<string, Compiled>();
   const first = await compile(working, example, wanted, options, context);
   compiled.set(sizesOf(example), first);
+  for (const [name, node] of first.stopped) {
+    const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which hands no gradient on`;
+    context.log({ id: "untrained", text, level: "warning" });
+  }
   const arrays: Arrays[] = [];
   for (const name of first.gradients.keys()) {
     const values = copyOf(await tensorOf(working, name).read(), name);
@@ -166,6 +170,8 @@ interface Compiled {
   readonly gradients: ReadonlyMap<string, string>;
   /** Parameter → name of the input with what is carried. */
   readonly carried: ReadonlyMap<string, string>;
+  /** Parameter → the node that keeps it from being trained. */
+  readonly stopped: ReadonlyMap<string, Node>;
   /** State → name of the output with the next. */
   readonly states: ReadonlyMap<string, string>;
   readonly session: Session;
@@ -186,7 +192,7 @@ async function compile(
   const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
   const { states, draw } = writeTrainingForms(working, own, wanted);
-  const { frozen, step, gradients, carried } = differentiate(working, {
+  const { frozen, step, gradients, carried, stopped } = differentiate(working, {
     loss: written.value.name,
     wrt: (candidate) => wanted.has(candidate.name),
     states,
@@ -207,6 +213,7 @@ async function compile(
     loss: written.value.name,
     gradients,
     carried,
+    stopped,
     states,
     session,
     frozen: frozenSession,

@@ -312,8 +312,13 @@ graph (input: float32[batch, 3]) -> (y) {
   open = Greater (g, zero)
   y = Where (open, h, zero)
 }`);
-    const { changes } = await train(model, { data, epochs: 1, optimizer: "sgd" });
+    const said: string[] = [];
+    const log = ({ id, text }: { id: string; text: string }): void => void (id === "untrained" && said.push(text));
+    const { changes } = await train(model, { data, epochs: 1, optimizer: "sgd" }, { log });
     expect(changes.map(({ at }) => at)).toEqual(["w"]);
+    expect(said).toEqual([
+      expect.stringContaining('"gate" is not trained: the loss depends on it only through Where "'),
+    ]);
   });
 
   it("is left to the optimizer where weight decay belongs to it", () => {
