@@ -8,11 +8,14 @@ import { assertValid } from "../graph/verify.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
+import { recover } from "../recover/index.ts";
 import { type Epoch, train } from "../train/index.ts";
+import type { Training } from "../train/plan.ts";
 
-/** What a step came to; `history` where it trained. */
+/** What a step came to; `history` and `training` where it trained. */
 export interface StepOutcome extends Outcome {
   readonly history?: readonly Epoch[];
+  readonly training?: Training;
 }
 
 /** Any pass: it checks its options itself. */
@@ -38,6 +41,7 @@ const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
   { pass: train, data: "train", withheld: [...filledIn] },
   { pass: distill, data: "train", withheld: [...filledIn] },
+  { pass: recover, data: "train", withheld: ["data"] },
   { pass: factorize, withheld: [] },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
   { pass: quantize, data: "calibrate", withheld: ["data"] },

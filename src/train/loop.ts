@@ -15,7 +15,7 @@ import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Course, restoreCourse, setAll, startCourse, stateOf, withWeights } from "./course.ts";
 import type { Floats } from "./floats.ts";
-import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf } from "./plan.ts";
+import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf, type Training } from "./plan.ts";
 import { validationLoss } from "./validation.ts";
 
 /** What is counted: plain data, which stands in checkpoints. */
@@ -37,6 +37,7 @@ interface Counters {
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];
+  readonly training: Training;
   /** Names of the stored tensors that were trained. */
   readonly names: readonly string[];
 }
@@ -112,8 +113,24 @@ class Run {
     course?.step.store(this.#model, this.#best ?? course.weights);
     return {
       history: this.#counters.history,
+      training: this.#training(),
       names: course?.step.parameters.map(({ name }) => name) ?? [],
     };
+  }
+
+  #training(): Training {
+    const { data, validation, average } = this.#plan;
+    const { best, history, evaluations } = this.#counters;
+    const chosen = validation &&
+      best && {
+        ...{
+          samples: validation.data.count,
+          by: validation.metric?.name ?? "loss",
+          unit: validation.metric?.unit ?? "",
+        },
+        ...{ best, evaluations: history.reduce((sum, epoch) => sum + epoch.evaluations.length, evaluations.length) },
+      };
+    return { samples: data.count, chosen, average };
   }
 
   /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */

@@ -26,12 +26,13 @@ import { runLoop } from "./loop.ts";
 import type { Loss } from "./loss.ts";
 import { lossNames, parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { Epoch, Plan } from "./plan.ts";
+import type { Epoch, Plan, Training } from "./plan.ts";
 import { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 import { sgd } from "./sgd.ts";
 
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
+  readonly training: Training;
 }
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
@@ -144,9 +145,14 @@ export const train = definePass({
   options: trainOptions,
   run: (model, options, context) =>
     withStoredConstants(model, async (): Promise<TrainOutcome> => {
-      const { history, names } = await runLoop(model, await planOf(model, options, context), context);
+      const { history, training, names } = await runLoop(model, await planOf(model, options, context), context);
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
-      return { changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })), misses: [], history };
+      return {
+        changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
+        misses: [],
+        history,
+        training,
+      };
     }),
 });
 

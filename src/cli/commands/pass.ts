@@ -72,6 +72,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         ["the model itself", model],
         ["the data", data?.path],
         ["the teacher", session.passed.teacher],
+        ["the original", session.passed.original],
       ]);
       await requireWritable(out);
       const { checkpoint } = session.passed;
@@ -103,7 +104,8 @@ interface Shown {
 }
 
 function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStored }: Shown): Result {
-  const { changes, misses, before, after, preprocessing, comparison, verdict, likeness, lost, written } = result;
+  const { changes, misses, training, before, after, preprocessing, comparison, verdict, likeness, lost, written } =
+    result;
   return {
     data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.
@@ -149,6 +151,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       );
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
+      if (training !== undefined) terminal.line(`trained: ${trainingText(training)}`);
       if (zerosStored) terminal.line(zerosNote(before, after));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
@@ -164,6 +167,19 @@ function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   const { samples, signalToNoise } = likeness;
   const found = signalToNoise === Number.POSITIVE_INFINITY ? "equal" : `signal to noise ${figure("dB", signalToNoise)}`;
   return `outputs: ${found}, on ${integer(samples)} made-up inputs`;
+}
+
+/** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */
+function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
+  const on = samples === undefined ? "on a stream of samples" : `on ${integer(samples)} samples`;
+  const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
+  if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
+  const { best, by, unit, evaluations } = chosen;
+  const found = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
+  const of = chosen.samples === undefined ? "" : ` on ${integer(chosen.samples)} samples`;
+  const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
+  const weights = averaged === "" ? "those" : `${averaged.trim()},`;
+  return `${on}; the weights are ${weights} after ${integer(best.step)} steps: ${found}${of}, ${among}`;
 }
 
 function nothingFound(model: string): string {

@@ -1,6 +1,7 @@
 /** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
+import { draw } from "../../data/select.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
@@ -11,6 +12,7 @@ import type { Change, Context } from "../../passes/index.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps } from "../../recipe/steps.ts";
+import type { Training } from "../../train/plan.ts";
 import { compareFunction, type Likeness } from "../alike.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
@@ -44,6 +46,8 @@ export interface Weight extends Size {
 export interface PassOutput {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  /** Where it trained: on how many samples, and which weights are the result. */
+  readonly training: Training | undefined;
   readonly before: Weight;
   readonly after: Weight | undefined;
   readonly preprocessing: string | undefined;
@@ -74,6 +78,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
+    training: outcome.training,
     before: await weightOf(original, input.model),
     after: undefined,
     preprocessing: judging?.preprocessing,
@@ -217,8 +222,11 @@ async function openJudging(
   }
   const preparation = await prepare(passContext.engine, original, input.model, request, parts.test, context);
   const output = input.output === undefined ? {} : { output: input.output };
+  // At most so many in each part: what is kept apart to choose weights by is taken of those to train on.
+  const train =
+    parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, input.seed);
   const task: Task = {
-    ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
+    ...(train === undefined ? {} : { train: preparation.ready(train) }),
     ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
     test: preparation.ready(parts.test),
     metric: judgedBy(original, input.metric, input.output, preparation.labelled),
