@@ -9,7 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
-import { loweredFirst, primitive } from "./shared/misses.ts";
+import { loweredFirst, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
@@ -111,7 +111,7 @@ const BatchNormalization = defineOp<Settings>({
     };
   },
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
-  weight: new Miss("scales and shifts; it is folded into the layer before it"),
+  weight: new Miss("scales and shifts; it can be folded into a layer before it"),
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -165,7 +165,7 @@ const BatchNormalization = defineOp<Settings>({
     ];
   },
   cost: noMacs,
-  quantize: new Miss("is folded into the layer before it"),
+  quantize: runsInFloat,
 });
 
 export const batchNormOperators: readonly Op[] = [BatchNormalization];

@@ -43,7 +43,9 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const inference = infer(model);
   const all = layers(model, inference);
   const placement = place(model, inference, selectLayers(all, options));
-  misses.push(...placement.misses, ...noLayers(model, inference, all));
+  // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
+  const explained = new Set(misses.map(({ at }) => at));
+  misses.push(...placement.misses.filter(({ at }) => !explained.has(at)), ...noLayers(model, inference, all));
   const operators = placement.operators.map(describe);
   const scales = await measure(model, placement, measuring, context, learned);
   for (const { layer } of placement.targets) keepLayerName(layer);

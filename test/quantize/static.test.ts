@@ -174,6 +174,22 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   ]);
 });
 
+test("a normalization that cannot be folded is listed once, with the reason", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  a.weight: float32[4, 4] = random(seed 1)
+  gain: float32[4] = ones
+  shift: float32[4] = zeros
+  h = MatMul "layer" (x, a.weight)
+  t = BatchNormalization "shared" (h, gain, shift, shift, gain)
+  y = Add "join" (t, h)
+}`);
+  const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([4, 4]) }) });
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    `BatchNormalization "shared": the layer's own output is used elsewhere`,
+  ]);
+});
+
 test("where scales per channel would need a newer operator set than the model can have, one scale each still works", async () => {
   // ImageScaler was an experiment of the first operator sets: nothing says what it is in a newer one.
   const model = parseModel(`ir 8, opset 12
