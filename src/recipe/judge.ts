@@ -14,6 +14,7 @@ import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -122,6 +123,8 @@ async function factsOf(
 ): Promise<Omit<Measured, "estimate">> {
   const weight = await size(bytes);
   const copy = model.clone();
+  // A weight is a weight, wherever the exporter put it.
+  storeWeights(copy);
   const { parameters, macs } = cost(copy, infer(copy));
   return {
     name,

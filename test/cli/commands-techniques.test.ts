@@ -1,6 +1,6 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -22,6 +22,22 @@ describe("quantize", () => {
       /\naccuracy: not measured \(add --data\)\nwritten: .*right\.int8-weights\.onnx \(replaced\)\n$/,
     );
     rmSync(out);
+  });
+
+  test("counts weights in Constant nodes as parameters, before and after", async () => {
+    const model = parseModel(`opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  w = Constant() {value=float32[2, 2] [1, 0, 0, 1]}
+  logits = MatMul "fc" (features, w)
+}`);
+    await save(model, at("constant.onnx"));
+    const result = await json("quantize", at("constant.onnx"), "--scheme", "weights", "-o", at("constant.int8.onnx"));
+    expect(result).toMatchObject({ code: 0, before: { parameters: 4 } });
+    const recipe = at("weights.yaml");
+    writeFileSync(recipe, "version: 1\nsteps:\n  - quantize: { scheme: weights }\n");
+    const words = ["-r", recipe, ...data, "-o", at("constant-out"), "--force"];
+    expect(await json("compress", at("constant.onnx"), ...words)).toMatchObject({ original: { parameters: 4 } });
+    for (const name of ["constant.onnx", "constant.int8.onnx", "weights.yaml"]) rmSync(at(name));
   });
 
   test("of a model without outputs, of which nothing would be left, writes nothing", async () => {

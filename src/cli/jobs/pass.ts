@@ -9,6 +9,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
+import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps } from "../../recipe/steps.ts";
@@ -185,6 +186,8 @@ function contextOf(engine: Engine, input: PassInput, context: JobContext): Conte
 
 async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
+  // A weight is a weight, wherever the exporter put it.
+  storeWeights(copy);
   const { parameters, macs } = cost(copy, infer(copy));
   return {
     ...(await size(...filesOf(model, path))),
