@@ -18,7 +18,7 @@ import { createEngine } from "pith/engine";
 import { allGraphs, type Model, verify } from "pith/graph";
 import { simplify } from "pith/passes";
 import { filesOf } from "../src/cli/files.ts";
-import { compareOutputs, type Sameness } from "../src/cli/same.ts";
+import { compareOutputs, type Sameness } from "../src/evaluate/same.ts";
 
 const { values: options } = parseArgs({
   options: { models: { type: "string" }, python: { type: "string" }, folder: { type: "string" } },

@@ -1,171 +1,107 @@
 /**
- * Training steps: a 784-1200-1200-10 network, batch 128, SGD with momentum, beside PyTorch in the same run, and against its own matrix
- * products run alone.
+ * Training steps beside PyTorch: the same networks, batches, optimizers and threads, each side in a process of its own.
  *
- *     npm run bench -- train [--rounds 12] [--python path]
+ *     npm run bench -- train [names…] [--rounds 8] [--seconds 2] [--threads 2] [--python path]
  *
- * Rounds alternate, so that both meet the same machine; the figure is the median over rounds of each side's fastest step in the round.
+ * Rounds alternate, so that both meet the same machine; a figure is the median over rounds of the ratio of each side's fastest step in the
+ * round, its range in brackets. Memory is the most that each process has held.
  * PyTorch takes part where a Python with torch is found: --python, PITH_PYTHON, bench/peers/venv, or python3.
  */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { createEngine } from "pith/engine";
-import { emitInto, Model } from "pith/graph";
-import { linear, network, relu } from "pith/nn";
-import { type Batch, float32, int64, random } from "pith/tensor";
-import { createStep, crossEntropy, sgd } from "pith/train";
+import { networks } from "./train/networks.ts";
 
-const { values: options } = parseArgs({
-  options: { rounds: { type: "string", default: "12" }, python: { type: "string" } },
+const { values: options, positionals } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "8" },
+    seconds: { type: "string", default: "2" },
+    threads: { type: "string", default: "2" },
+    python: { type: "string" },
+  },
+  allowPositionals: true,
 });
-const rounds = Number(options.rounds);
-const threads = 2;
-const batch = 128;
-const sizes = [784, 1200, 1200, 10] as const;
-const stepsPerRound = 15;
+const mebibyte = 2 ** 20;
 
-const numbers = random(1, "bench");
-const normal = (count: number) => Float32Array.from({ length: count }, () => numbers.normal());
-const data: Batch = {
-  input: float32([batch, sizes[0]], normal(batch * sizes[0])),
-  label: int64(
-    [batch],
-    Array.from({ length: batch }, () => numbers.integer(10)),
-  ),
-};
-
-function ours() {
-  const [inputs, first, second, outputs] = sizes;
-  const modules = {
-    fc1: linear(inputs, first),
-    relu1: relu(),
-    fc2: linear(first, second),
-    relu2: relu(),
-    fc3: linear(second, outputs),
-  };
-  return network(modules, { input: ["batch", inputs], seed: 1 });
+interface Side {
+  /** What it said when it was ready. */
+  readonly said: string;
+  /** Milliseconds of the fastest of some steps, and bytes. */
+  time(steps: number): Promise<{ readonly fastest: number; readonly peak: number }>;
+  stop(): void;
 }
 
-/** The matrix products of a step, with nothing between them: three forward, two by data (the input needs none), three by weight. */
-function productsAlone(): { model: Model; feeds: Batch } {
-  const model = new Model();
-  const emit = emitInto(model);
-  const feeds: Record<string, Batch[string]> = {};
-  const fed = (name: string, rows: number, columns: number) => {
-    feeds[name] = float32([rows, columns], normal(rows * columns));
-    return model.graph.addInput(name, { type: "float32", dims: [rows, columns] });
+/** A program that takes numbers of steps and answers with times; undefined if it does not begin. */
+async function start(program: string, words: readonly string[]): Promise<Side | undefined> {
+  const child = spawn(program, words, { stdio: ["pipe", "pipe", "inherit"] });
+  child.on("error", () => {});
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const first = await lines.next();
+  if (first.done === true || !first.value.startsWith("ready")) return undefined;
+  return {
+    said: first.value.split(" ")[1] ?? "",
+    async time(steps) {
+      child.stdin.write(`${steps}\n`);
+      const { value } = await lines.next();
+      const [fastest = Number.NaN, peak = Number.NaN] = String(value).split(" ").map(Number);
+      return { fastest, peak };
+    },
+    stop: () => child.kill(),
   };
-  sizes.slice(1).forEach((outputs, layer) => {
-    const inputs = sizes[layer] ?? 1;
-    const x = fed(`x${layer}`, batch, inputs);
-    const w = fed(`w${layer}`, outputs, inputs);
-    const up = fed(`up${layer}`, batch, outputs);
-    const products = [emit.Gemm([x, w], { transB: 1 }), emit.Gemm([up, x], { transA: 1 })];
-    if (layer > 0) products.push(emit.Gemm([up, w]));
-    for (const product of products) {
-      product.type = { type: "float32", dims: undefined };
-      model.graph.addOutput(product);
-    }
-  });
-  return { model, feeds };
 }
 
-type Peer = { readonly version: string; time(steps: number): Promise<number>; stop(): void };
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const ours = (name: string): Promise<Side | undefined> =>
+  start(process.execPath, [
+    "--import",
+    "tsx",
+    "--conditions=pith-source",
+    path("train/ours.ts"),
+    name,
+    options.threads,
+  ]);
 
-async function pytorch(): Promise<Peer | undefined> {
-  const script = fileURLToPath(new URL("peers/train_mlp.py", import.meta.url));
-  const own = fileURLToPath(new URL("peers/venv/bin/python", import.meta.url));
-  const pythons = [options.python, process.env.PITH_PYTHON, own, "python3"].filter((path) => path !== undefined);
+async function theirs(name: string): Promise<Side | undefined> {
+  const pythons = [options.python, process.env.PITH_PYTHON, path("peers/venv/bin/python"), "python3"];
   for (const python of pythons) {
-    const child: ChildProcessByStdio<Writable, Readable, null> = spawn(
-      python,
-      [script, String(threads), sizes.join("-"), String(batch)],
-      {
-        stdio: ["pipe", "pipe", "ignore"],
-      },
-    );
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    child.on("error", () => {});
-    const ready = await lines.next();
-    if (ready.done === true || !String(ready.value).startsWith("ready")) continue;
-    return {
-      version: String(ready.value).split(" ")[1] ?? "",
-      async time(steps) {
-        child.stdin.write(`${steps}\n`);
-        const { value } = await lines.next();
-        return Number(String(value).split(" ")[0]);
-      },
-      stop: () => child.kill(),
-    };
+    if (python === undefined) continue;
+    const side = await start(python, [path("peers/train_networks.py"), name, options.threads]);
+    if (side !== undefined) return side;
   }
   return undefined;
 }
 
-async function fastest(steps: number, one: () => Promise<unknown>): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let step = 0; step < steps; step++) {
-    const start = performance.now();
-    await one();
-    best = Math.min(best, performance.now() - start);
-  }
-  return best;
-}
-
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 
-const engine = createEngine();
-const optimizer = sgd({ momentum: 0.9 });
-const step = await createStep(ours(), data, { loss: crossEntropy(), threads, carry: optimizer.carry });
-// The ratio to the products is of loss and gradients alone: momentum that the graph carries is work of the optimizer.
-const gradientsOnly = await createStep(ours(), data, { loss: crossEntropy(), threads });
-const { model, feeds } = productsAlone();
-const products = await engine.load(model, { optimize: false, threads });
-const buffers = await products.run(feeds);
-const whole = async () => {
-  await step.run(data);
-  optimizer.update(step.parameters, 0.01);
-};
-const peer = await pytorch();
-const times: Record<"step with update" | "step graph" | "products alone" | "update" | "PyTorch", number[]> = {
-  "step with update": [],
-  "step graph": [],
-  "products alone": [],
-  update: [],
-  PyTorch: [],
-};
-for (let warm = 0; warm < 10; warm++) await whole();
-for (let round = 0; round < rounds; round++) {
-  times["step with update"].push(await fastest(stepsPerRound, whole));
-  if (peer !== undefined) times.PyTorch.push(await peer.time(stepsPerRound));
-  times["products alone"].push(await fastest(stepsPerRound, () => products.run(feeds, buffers)));
-  times["step graph"].push(await fastest(stepsPerRound, () => gradientsOnly.run(data)));
-  times.update.push(await fastest(stepsPerRound, async () => optimizer.update(step.parameters, 0.01)));
-}
-peer?.stop();
-await step.release();
-await gradientsOnly.release();
-await products.release();
-
+const chosen = networks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+console.log(`Training steps, ${options.threads} threads, ${options.rounds} rounds, seed 1`);
 console.log(
-  `784-1200-1200-10, batch ${batch}, SGD with momentum, ${threads} threads, ${rounds} rounds of ${stepsPerRound} steps, seed 1`,
+  "network       ours ms  PyTorch ms   ratio (range)          target    memory: ours, PyTorch, ratio   session ms",
 );
-for (const [name, list] of Object.entries(times)) {
-  if (list.length === 0) continue;
-  const sorted = list.toSorted((a, b) => a - b);
+for (const { name, target } of chosen) {
+  const [own, other] = [await ours(name), await theirs(name)];
+  if (own === undefined) throw new Error(`${name} did not start.`);
+  const once = await own.time(1);
+  const steps = Math.max(1, Math.round((1000 * Number(options.seconds)) / once.fastest));
+  const times: { own: number; other: number }[] = [];
+  let peaks = { own: 0, other: 0 };
+  for (let round = 0; round < Number(options.rounds); round++) {
+    const mine = await own.time(steps);
+    const peer = await other?.time(steps);
+    times.push({ own: mine.fastest, other: peer?.fastest ?? Number.NaN });
+    peaks = { own: mine.peak, other: peer?.peak ?? Number.NaN };
+  }
+  own.stop();
+  other?.stop();
+  const ratios = times.map((round) => round.own / round.other).toSorted((a, b) => a - b);
+  const range = `${median(ratios).toFixed(2)} (${ratios[0]?.toFixed(2)}…${ratios.at(-1)?.toFixed(2)})`;
+  const goal =
+    target === undefined ? "reported" : `≤ ${target.toFixed(2)} ${median(ratios) <= target ? "met" : "MISSED"}`;
+  const memory = `${Math.round(peaks.own / mebibyte)} MB, ${Math.round(peaks.other / mebibyte)} MB, ${(peaks.own / peaks.other).toFixed(2)}`;
+  const [mine, peer] = [median(times.map((round) => round.own)), median(times.map((round) => round.other))];
   console.log(
-    `  ${name.padEnd(18)} ${median(list).toFixed(2)} ms   (${sorted[0]?.toFixed(2)} to ${sorted.at(-1)?.toFixed(2)})`,
+    `${name.padEnd(12)} ${mine.toFixed(2).padStart(8)} ${peer.toFixed(2).padStart(11)}   ${range.padEnd(21)}  ${goal.padEnd(16)} ${memory.padEnd(26)} ${own.said}`,
   );
+  if (other === undefined) console.log("  PyTorch was not measured: no Python with torch found (--python)");
 }
-const ratio = (a: readonly number[], b: readonly number[]) =>
-  median(a.map((value, round) => value / (b[round] ?? Number.NaN))).toFixed(2);
-console.log(
-  `  step graph / products alone        ${ratio(times["step graph"], times["products alone"])}   (target: at most 1.3)`,
-);
-if (peer === undefined) console.log("  PyTorch was not measured: no Python with torch found (--python)");
-else
-  console.log(
-    `  step with update / PyTorch ${peer.version}   ${ratio(times["step with update"], times.PyTorch)}   (target: at most 1)`,
-  );

@@ -1,6 +1,6 @@
 /** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
-import { madeUpFeeds } from "../../src/cli/made-up.ts";
+import { madeUpFeeds } from "../../src/evaluate/made-up.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { backendTests } from "../../test/laws/archive.ts";

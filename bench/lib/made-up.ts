@@ -1,5 +1,5 @@
 /** Inputs made up for a model that comes without data: as large as it runs on, drawn from a seed. */
-import { guessedSizes, madeUp } from "../../src/cli/made-up.ts";
+import { guessedSizes, madeUp } from "../../src/evaluate/made-up.ts";
 import type { Session } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
 import type { Model } from "../../src/graph/model.ts";

@@ -1,0 +1,158 @@
+"""Steps of a network by PyTorch: reads a number of steps per line, prints milliseconds of the fastest, then the peak memory in bytes.
+
+    python train_networks.py NAME THREADS
+
+The networks, batches, optimizers and losses of bench/train/networks.ts, which runs it side by side.
+"""
+
+import re
+import sys
+import time
+
+import torch
+from torch import nn
+
+torch.set_num_threads(int(sys.argv[2]))
+torch.manual_seed(1)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=1e-4, momentum=0.9)
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, lr=1e-4)
+
+
+class Residual(nn.Module):
+    def __init__(self, block, shortcut=None):
+        super().__init__()
+        self.block = block
+        self.shortcut = shortcut
+
+    def forward(self, x):
+        return self.block(x) + (x if self.shortcut is None else self.shortcut(x))
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x):
+        b, t, w = x.shape
+        q, k, v = (f(x).view(b, t, self.heads, -1).transpose(1, 2) for f in (self.query, self.key, self.value))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.output(mixed.transpose(1, 2).reshape(b, t, w))
+
+
+class First(nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Linear(784, 1200), nn.ReLU(), nn.Linear(1200, 1200), nn.ReLU(), nn.Linear(1200, 10)
+    )
+
+
+def encoder():
+    layers = []
+    for _ in range(6):
+        layers += [
+            Residual(nn.Sequential(nn.LayerNorm(384), Attention(384, 6))),
+            Residual(nn.Sequential(nn.LayerNorm(384), nn.Linear(384, 1536), nn.GELU(), nn.Linear(1536, 384))),
+        ]
+    return nn.Sequential(*layers, First(), nn.Linear(384, 2))
+
+
+def conv(a, b, k, **more):
+    return nn.Conv2d(a, b, k, bias=False, **more)
+
+
+def resnet20():
+    def block(a, b, stride):
+        main = nn.Sequential(
+            conv(a, b, 3, stride=stride, padding=1), nn.BatchNorm2d(b), nn.ReLU(), conv(b, b, 3, padding=1), nn.BatchNorm2d(b)
+        )
+        shortcut = None if a == b else nn.Sequential(conv(a, b, 1, stride=stride), nn.BatchNorm2d(b))
+        return nn.Sequential(Residual(main, shortcut), nn.ReLU())
+
+    layers = [conv(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
+    a = 16
+    for stage, b in enumerate((16, 32, 64)):
+        for at in range(3):
+            layers.append(block(a, b, 2 if at == 0 and stage > 0 else 1))
+            a = b
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def lenet5():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )
+
+
+def mobilenetv2():
+    def block(a, b, stride, expansion):
+        inside = a * expansion
+        layers = [] if expansion == 1 else [conv(a, inside, 1), nn.BatchNorm2d(inside), nn.ReLU()]
+        layers += [
+            conv(inside, inside, 3, stride=stride, padding=1, groups=inside), nn.BatchNorm2d(inside), nn.ReLU(),
+            conv(inside, b, 1), nn.BatchNorm2d(b),
+        ]
+        body = nn.Sequential(*layers)
+        return Residual(body) if stride == 1 and a == b else body
+
+    layers = [conv(3, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()]
+    a = 32
+    for expansion, b, count, stride in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+    ):
+        for at in range(count):
+            layers.append(block(a, b, stride if at == 0 else 1, expansion))
+            a = b
+    layers += [conv(320, 1280, 1), nn.BatchNorm2d(1280), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(1280, 1000))
+
+
+table = {
+    "mlp": (mlp, (128, 784), 10, sgd),
+    "mlp-adam": (mlp, (128, 784), 10, adam),
+    "encoder": (encoder, (16, 64, 384), 2, adam),
+    "lenet5": (lenet5, (128, 1, 28, 28), 10, sgd),
+    "resnet20": (resnet20, (128, 3, 32, 32), 10, sgd),
+    "mobilenetv2": (mobilenetv2, (16, 3, 96, 96), 1000, sgd),
+}
+build, shape, classes, optimizer_of = table[sys.argv[1]]
+net = build().train()
+x = torch.randn(*shape)
+if len(shape) == 4:
+    # Faster on a CPU than the default order.
+    net = net.to(memory_format=torch.channels_last)
+    x = x.to(memory_format=torch.channels_last)
+y = torch.randint(0, classes, (shape[0],))
+optimizer = optimizer_of(net.parameters())
+loss_of = nn.CrossEntropyLoss()
+
+
+def step():
+    optimizer.zero_grad()
+    loss_of(net(x), y).backward()
+    optimizer.step()
+
+
+for _ in range(3):
+    step()
+print(f"ready {torch.__version__}", flush=True)
+for line in sys.stdin:
+    fastest = float("inf")
+    for _ in range(int(line)):
+        start = time.perf_counter()
+        step()
+        fastest = min(fastest, (time.perf_counter() - start) * 1000)
+    peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())
+    print(fastest, int(peak.group(1)) * 1024, flush=True)

@@ -1,0 +1,162 @@
+/** The networks that steps are timed on, as `peers/train_networks.py` writes them with PyTorch: same layers, batch, optimizer, loss. */
+import type { Model } from "pith/graph";
+import {
+  attention,
+  averagePool,
+  batchNorm,
+  conv2d,
+  flatten,
+  gelu,
+  globalAveragePool,
+  layerNorm,
+  linear,
+  type Module,
+  type Modules,
+  maxPool,
+  network,
+  relu,
+  residual,
+  select,
+  sequential,
+} from "pith/nn";
+import { adam, type Optimizer, sgd } from "pith/train";
+
+export interface Network {
+  readonly name: string;
+  /** Sizes of the input, the batch first. */
+  readonly input: readonly number[];
+  readonly classes: number;
+  readonly optimizer: () => Optimizer;
+  /** At most this share of PyTorch's time; undefined where it is only reported. */
+  readonly target: number | undefined;
+  readonly build: () => Model;
+}
+
+const momentum = (): Optimizer => sgd({ momentum: 0.9 });
+
+function built(modules: Modules, input: readonly number[]): Model {
+  return network(modules, { input, seed: 1 });
+}
+
+function mlp(name: string, optimizer: () => Optimizer, target: number): Network {
+  const input = [128, 784];
+  const build = () =>
+    built({ fc1: linear(784, 1200), a: relu(), fc2: linear(1200, 1200), b: relu(), fc3: linear(1200, 10) }, input);
+  return { name, input, classes: 10, optimizer, target, build };
+}
+
+/** Six layers of width 384, six heads, 1536 inside, normalized first; the class from the first token. */
+function encoder(): Network {
+  const input = [16, 64, 384];
+  const layer = (): Module =>
+    sequential({
+      mix: residual({ norm: layerNorm(384), attention: attention(384, 6) }),
+      think: residual({ norm: layerNorm(384), fc1: linear(384, 1536), act: gelu(), fc2: linear(1536, 384) }),
+    });
+  const layers = Object.fromEntries(Array.from({ length: 6 }, (_, at) => [`layer${at}`, layer()]));
+  const build = () => built({ ...layers, first: select(1, 0), head: linear(384, 2) }, input);
+  return { name: "encoder", input, classes: 2, optimizer: () => adam(), target: 1 / 1.4, build };
+}
+
+const unbiased = { bias: false } as const;
+
+/** ResNet-20 of He et al. 2016 with 1×1 shortcuts. */
+function resnet20(): Network {
+  const input = [128, 3, 32, 32];
+  const block = (from: number, to: number, stride: number): Module => {
+    const main = {
+      conv1: conv2d(from, to, 3, { stride, padding: 1, ...unbiased }),
+      bn1: batchNorm(to),
+      relu: relu(),
+      conv2: conv2d(to, to, 3, { padding: 1, ...unbiased }),
+      bn2: batchNorm(to),
+    };
+    const shortcut = sequential({ conv: conv2d(from, to, 1, { stride, ...unbiased }), bn: batchNorm(to) });
+    return sequential({ sum: residual(main, from === to ? {} : { shortcut }), relu: relu() });
+  };
+  const widths = [16, 32, 64];
+  const blocks = widths.flatMap((to, stage) =>
+    [0, 1, 2].map((at): [string, Module] => {
+      const from = at === 0 ? (widths[stage - 1] ?? 16) : to;
+      return [`block${stage}${at}`, block(from, to, at === 0 && stage > 0 ? 2 : 1)];
+    }),
+  );
+  const stem = { conv: conv2d(3, 16, 3, { padding: 1, ...unbiased }), bn: batchNorm(16), relu: relu() };
+  const end = { pool: globalAveragePool(), flat: flatten(), fc: linear(64, 10) };
+  const build = () => built({ ...stem, ...Object.fromEntries(blocks), ...end }, input);
+  return { name: "resnet20", input, classes: 10, optimizer: momentum, target: 1.5, build };
+}
+
+/** LeNet-5 (LeCun et al. 1998) with rectifiers and maximum pooling. */
+function lenet5(): Network {
+  const input = [128, 1, 28, 28];
+  const build = () =>
+    built(
+      {
+        conv1: conv2d(1, 6, 5, { padding: 2 }),
+        relu1: relu(),
+        pool1: maxPool(2),
+        conv2: conv2d(6, 16, 5),
+        relu2: relu(),
+        pool2: averagePool(2),
+        flat: flatten(),
+        fc1: linear(400, 120),
+        relu3: relu(),
+        fc2: linear(120, 84),
+        relu4: relu(),
+        fc3: linear(84, 10),
+      },
+      input,
+    );
+  return { name: "lenet5", input, classes: 10, optimizer: momentum, target: 1.5, build };
+}
+
+/** MobileNetV2 (Sandler et al. 2018): what bounds it are the gradients of depthwise kernels. */
+function mobilenetv2(): Network {
+  const input = [16, 3, 96, 96];
+  const block = (from: number, to: number, stride: number, expansion: number): Module => {
+    const inside = from * expansion;
+    const expand =
+      expansion === 1 ? {} : { expand: conv2d(from, inside, 1, unbiased), bn0: batchNorm(inside), relu0: relu() };
+    const rest = {
+      depthwise: conv2d(inside, inside, 3, { stride, padding: 1, groups: inside, ...unbiased }),
+      bn1: batchNorm(inside),
+      relu1: relu(),
+      project: conv2d(inside, to, 1, unbiased),
+      bn2: batchNorm(to),
+    };
+    const body = { ...expand, ...rest };
+    return stride === 1 && from === to ? residual(body) : sequential(body);
+  };
+  const stages = [
+    [1, 16, 1, 1],
+    [6, 24, 2, 2],
+    [6, 32, 3, 2],
+    [6, 64, 4, 2],
+    [6, 96, 3, 1],
+    [6, 160, 3, 2],
+    [6, 320, 1, 1],
+  ] as const;
+  let from = 32;
+  const blocks = stages.flatMap(([expansion, to, count, stride], stage) =>
+    Array.from({ length: count }, (_, at): [string, Module] => {
+      const made = block(from, to, at === 0 ? stride : 1, expansion);
+      from = to;
+      return [`stage${stage}block${at}`, made];
+    }),
+  );
+  const stem = { conv: conv2d(3, 32, 3, { stride: 2, padding: 1, ...unbiased }), bn: batchNorm(32), relu: relu() };
+  const last = { last: conv2d(320, 1280, 1, unbiased), lastbn: batchNorm(1280), lastrelu: relu() };
+  const end = { pool: globalAveragePool(), flat: flatten(), fc: linear(1280, 1000) };
+  const build = () => built({ ...stem, ...Object.fromEntries(blocks), ...last, ...end }, input);
+  return { name: "mobilenetv2", input, classes: 1000, optimizer: momentum, target: undefined, build };
+}
+
+export const networks: readonly Network[] = [
+  mlp("mlp", momentum, 1),
+  mlp("mlp-adam", () => adam(), 1.4),
+  encoder(),
+  lenet5(),
+  resnet20(),
+  mobilenetv2(),
+];

@@ -1,0 +1,48 @@
+/** Steps of a network by Pith: reads a number of steps per line, prints milliseconds of the fastest, then the process's peak memory in bytes. */
+import { createInterface } from "node:readline";
+import { float32, int64, random } from "pith/tensor";
+import { createStep, crossEntropy } from "pith/train";
+import { peakMemory } from "../lib/peak.ts";
+import { networks } from "./networks.ts";
+
+const [name, threads] = process.argv.slice(2);
+const chosen = networks.find((each) => each.name === name);
+if (chosen === undefined) throw new Error(`There is no network ${name}.`);
+const numbers = random(1, "bench");
+const [batch = 1] = chosen.input;
+const count = chosen.input.reduce((product, size) => product * size, 1);
+const data = {
+  input: float32(
+    chosen.input,
+    Float32Array.from({ length: count }, () => numbers.normal()),
+  ),
+  label: int64(
+    [batch],
+    Array.from({ length: batch }, () => numbers.integer(chosen.classes)),
+  ),
+};
+const optimizer = chosen.optimizer();
+const began = performance.now();
+const step = await createStep(chosen.build(), data, {
+  loss: crossEntropy(),
+  threads: Number(threads),
+  carry: optimizer.carry,
+});
+const built = performance.now() - began;
+const one = async (): Promise<void> => {
+  await step.run(data);
+  optimizer.update(step.parameters, 1e-4);
+};
+await one();
+await one();
+console.log(`ready ${Math.round(built)}`);
+for await (const line of createInterface({ input: process.stdin })) {
+  let fastest = Number.POSITIVE_INFINITY;
+  for (let at = 0; at < Number(line); at++) {
+    const start = performance.now();
+    await one();
+    fastest = Math.min(fastest, performance.now() - start);
+  }
+  console.log(`${fastest} ${peakMemory()}`);
+}
+await step.release();
