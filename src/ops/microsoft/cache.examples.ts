@@ -36,10 +36,24 @@ export const microsoftCacheExamples: readonly Example[] = [
     `y, k2, v2 = com.microsoft.GroupQueryAttention(q, k, v, pk, pv, last, total) {${heads}}`,
   ),
   grouped(
+    "of samples of their own lengths, turned by their places",
+    `q: float32[batch, 3, 64], k: float32[batch, 3, 32], v: float32[batch, 3, 32], last: int32[batch]`,
+    "total: int32[] = 3; cos: float32[6, 8] = random(seed 1); sin: float32[6, 8] = random(seed 2);",
+    `y, pk, pv = com.microsoft.GroupQueryAttention(q, k, v, _, _, last, total, cos, sin) {${heads}, do_rotary=1}`,
+    { feeds: { last: [2, 1] } },
+  ),
+  grouped(
+    "of capped scores and a bias, scaled",
+    `${prompt}, added: float32[1, 4, 3, 3]`,
+    three,
+    `y, pk, pv = com.microsoft.GroupQueryAttention(q, k, v, _, _, last, total, _, _, _, added) {${heads}, softcap=1.5, scale=0.5}`,
+  ),
+  grouped(
     "of a step in a longer buffer",
     `${step}, pk: float32[batch, 2, 9, 8], pv: float32[batch, 2, 9, 8]`,
     "last: int32[2] = [5, 5]; total: int32[] = 6;",
     `y, k2, v2 = com.microsoft.GroupQueryAttention(q, k, v, pk, pv, last, total) {${heads}}`,
+    { misses: { lower: "its cache is a buffer", gradient: "is lowered first" } },
   ),
   grouped(
     "of as many tokens as are fed",

@@ -1,81 +1,15 @@
 /**
- * Attention over a cache, as generators of text have it: GroupQueryAttention (several heads of queries share one of keys), its sparse form,
- * DecoderMaskedMultiHeadAttention (one token a step), and attention over tokens without padding (packed). How long the cache is stands in
- * integers that are fed, so they are typed, counted where lengths are known, and left alone.
+ * Attention over a cache, as generators of text have it: SparseAttention (GroupQueryAttention of chosen blocks), DecoderMaskedMultiHeadAttention
+ * (one token a step), and attention over tokens without padding (packed). How long the cache is stands in integers that are fed, so they are
+ * typed, counted where lengths are known, and left alone.
  */
 import { Miss } from "../../errors.ts";
-import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
-import type { Inferred, Op, Operand, Site } from "../define.ts";
+import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import type { Inferred, Op, Site } from "../define.ts";
 import { constantIntegers, integer, integers } from "../shared/attributes.ts";
 import { dimsAt, need } from "../shared/rules.ts";
-import { attentionMacs } from "./attend.ts";
+import { type Grouped, GroupQueryAttention, readGrouped, shapeOf, totalLength } from "./grouped.ts";
 import { typed } from "./typed.ts";
-
-interface Grouped {
-  readonly heads: number;
-  readonly keyHeads: number;
-}
-
-const readGrouped = (site: Site): Grouped => ({
-  heads: integer(site, "num_heads", 1),
-  keyHeads: integer(site, "kv_num_heads", 1),
-});
-
-interface Shape {
-  readonly batch: Dim;
-  readonly length: Dim;
-  /** Of one head. */
-  readonly width: number;
-}
-
-/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
-function shapeOf(s: Grouped, site: Site): Shape | Miss {
-  const q = dimsAt(site, 0);
-  if (q instanceof Miss) return q;
-  const [batch, length, last] = q;
-  if (batch === undefined || length === undefined || typeof last !== "number")
-    return new Miss("the width of its queries is not known");
-  const packed = site.inputs[1] === undefined;
-  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
-}
-
-/** Total length, where the integers that are fed are known before the run. */
-function totalLength(operand: Operand | undefined): Dim | undefined {
-  return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
-}
-
-/** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
-function cached(site: Site): Dim | undefined {
-  const total = totalLength(site.inputs[6]);
-  const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
-  return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
-}
-
-const GroupQueryAttention = typed<Grouped>({
-  name: "GroupQueryAttention",
-  read: readGrouped,
-  infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
-    const shape = shapeOf(s, site);
-    if (shape instanceof Miss) return shape;
-    const { batch, length, width } = shape;
-    const dims = [batch, s.keyHeads, cached(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
-    const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
-    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
-    const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
-    return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
-  },
-  why: "attends over a cache whose length is fed",
-  cost: (s, site) => {
-    const shape = shapeOf(s, site);
-    const total = totalLength(site.inputs[6]);
-    if (shape instanceof Miss) return shape;
-    if (total === undefined) return new Miss("how many keys there are is fed");
-    const { batch, length, width } = shape;
-    const all = width * s.heads;
-    return { macs: attentionMacs({ batch, length, width: all }, total, all).reduce(addDims, 0) };
-  },
-});
 
 const SparseAttention = typed<Grouped>({
   name: "SparseAttention",

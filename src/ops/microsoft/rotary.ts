@@ -55,16 +55,37 @@ function angles(emit: Emit, table: Value, places: Value, length: Value): Value {
 }
 
 /** The pairs of channels, as two tensors, and back. */
-function turn(s: Settings, emit: Emit, x: Value, turned: number, cos: Value, sin: Value): Value {
+function turn(interleaved: boolean, emit: Emit, x: Value, turned: number, cos: Value, sin: Value): Value {
   const shape = (list: readonly number[]): Value => integersConstant(emit, list);
   const pick = (index: number): Value =>
     emit.Squeeze([part(emit, emit.Reshape([x, shape([0, 0, 0, turned / 2, 2])]), index, index + 1), shape([-1])]);
-  const [a, b] = s.interleaved ? [pick(0), pick(1)] : [part(emit, x, 0, turned / 2), part(emit, x, turned / 2, turned)];
+  const [a, b] = interleaved ? [pick(0), pick(1)] : [part(emit, x, 0, turned / 2), part(emit, x, turned / 2, turned)];
   const first = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
   const second = emit.Add([emit.Mul([b, cos]), emit.Mul([a, sin])]);
-  if (!s.interleaved) return emit.Concat([first, second], { axis: -1 });
+  if (!interleaved) return emit.Concat([first, second], { axis: -1 });
   const raised = [first, second].map((half) => emit.Unsqueeze([half, shape([-1])]));
   return emit.Reshape([emit.Concat(raised, { axis: -1 }), shape([0, 0, 0, turned])]);
+}
+
+/** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */
+export function rotated(
+  emit: Emit,
+  x: Value,
+  places: Value,
+  {
+    cos,
+    sin,
+    interleaved,
+    width,
+  }: { readonly cos: Value; readonly sin: Value; readonly interleaved: boolean; readonly width: number },
+): Value | Miss {
+  const half = cos.type?.dims?.[1];
+  if (typeof half !== "number") return new Miss("how many channels it turns is not known");
+  const length = emit.Shape([x], { start: 2, end: 3 });
+  const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
+  const whole = 2 * half === width;
+  const y = turn(interleaved, emit, whole ? x : part(emit, x, 0, 2 * half), 2 * half, c, s);
+  return whole ? y : emit.Concat([y, part(emit, x, 2 * half, width)], { axis: -1 });
 }
 
 const RotaryEmbedding = defineOp<Settings>({
@@ -101,11 +122,9 @@ const RotaryEmbedding = defineOp<Settings>({
     const last = x.type?.dims?.at(-1);
     const heads = rank === 4 || typeof last !== "number" ? undefined : last / s.width;
     const apart = heads === undefined ? x : toHeads(emit, x, heads);
-    const length = emit.Shape([apart], { start: 2, end: 3 });
-    const [cos, sin] = [angles(emit, cosTable, places, length), angles(emit, sinTable, places, length)];
-    const whole = s.turned === s.width;
-    const y = turn(s, emit, whole ? apart : part(emit, apart, 0, s.turned), s.turned, cos, sin);
-    const all = whole ? y : emit.Concat([y, part(emit, apart, s.turned, s.width)], { axis: -1 });
+    const tables = { cos: cosTable, sin: sinTable, interleaved: s.interleaved, width: s.width };
+    const all = rotated(emit, apart, places, tables);
+    if (all instanceof Miss) return all;
     return [heads === undefined ? all : fromHeads(emit, all)];
   },
   gradient: loweredFirst,

@@ -1,0 +1,207 @@
+/**
+ * GroupQueryAttention: several heads of queries share one of keys and values. Queries see the keys up to their own place, as far as the sample
+ * is long (`last` is its last place), within a window if there is one.
+ *
+ *     softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V      c: softcap, left out where it is 0
+ *
+ * It is lowered for whole sequences, as in training, and for steps after a past of a length that is known; a buffer that is longer than what it
+ * holds is left alone.
+ */
+import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
+import { typeCodes } from "../../tensor/type-codes.ts";
+import { alwaysChanges, defineOp, type Inferred, noParameters, type Operand, type Site } from "../define.ts";
+import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
+import { loweredFirst } from "../shared/misses.ts";
+import { dimsAt, integersConstant, need, scalar, typeOf } from "../shared/rules.ts";
+import { attentionMacs, fromHeads, toHeads } from "./attend.ts";
+import { rotated } from "./rotary.ts";
+
+export interface Grouped {
+  readonly heads: number;
+  readonly keyHeads: number;
+}
+
+export const readGrouped = (site: Site): Grouped => ({
+  heads: integer(site, "num_heads", 1),
+  keyHeads: integer(site, "kv_num_heads", 1),
+});
+
+interface Shape {
+  readonly batch: Dim;
+  readonly length: Dim;
+  /** Of one head. */
+  readonly width: number;
+}
+
+/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
+export function shapeOf(s: Grouped, site: Site): Shape | Miss {
+  const q = dimsAt(site, 0);
+  if (q instanceof Miss) return q;
+  const [batch, length, last] = q;
+  if (batch === undefined || length === undefined || typeof last !== "number")
+    return new Miss("the width of its queries is not known");
+  const packed = site.inputs[1] === undefined;
+  return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
+}
+
+/** Total length, where the integers that are fed are known before the run. */
+export function totalLength(operand: Operand | undefined): Dim | undefined {
+  return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
+}
+
+/** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
+function cached(site: Site): Dim | undefined {
+  const total = totalLength(site.inputs[6]);
+  const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
+  return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
+}
+
+interface Settings extends Grouped {
+  readonly scale: number;
+  readonly softcap: number;
+  /** How many keys a query sees, its own included; below 0: all. */
+  readonly window: number;
+  readonly rotary: "halves" | "neighbours" | undefined;
+  /** The length of the past; undefined where the cache is a buffer, or not known. */
+  readonly past: number | undefined;
+  readonly outputs: number;
+  /** What it does besides that is not lowered. */
+  readonly strange: string | undefined;
+}
+
+function readSettings(site: Site): Settings {
+  const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
+  const total = totalLength(site.inputs[6]);
+  const last = constantIntegers(site.inputs[5]);
+  const held = site.inputs[3] === undefined ? 0 : buffer;
+  // A past that is full: all samples end with the last of the new tokens.
+  const full =
+    typeof held === "number" && typeof length === "number" && total === held + length
+      ? last?.every((place) => place + 1 === held + length)
+      : false;
+  const extras = site.inputs.slice(11).some((operand) => operand !== undefined);
+  return {
+    ...readGrouped(site),
+    scale: decimal(site, "scale", 0),
+    softcap: decimal(site, "softcap", 0),
+    window: integer(site, "local_window_size", -1),
+    rotary:
+      integer(site, "do_rotary", 0) === 0
+        ? undefined
+        : integer(site, "rotary_interleaved", 0) === 0
+          ? "halves"
+          : "neighbours",
+    past: held === 0 || (typeof held === "number" && full === true) ? held : undefined,
+    outputs: site.outputs,
+    strange:
+      integer(site, "smooth_softmax", 0) > 0 || extras
+        ? "adds to its softmax, or holds its cache quantized"
+        : site.outputs > 3
+          ? "gives its scores out"
+          : undefined,
+  };
+}
+
+const cachedWhy = new Miss("attends over a cache whose length is fed");
+
+export const GroupQueryAttention = defineOp<Settings>({
+  name: "GroupQueryAttention",
+  domain: "com.microsoft",
+  read: readSettings,
+  infer: (s, site): readonly Inferred[] | Miss => {
+    const { type } = need(site, 0);
+    const shape = shapeOf(s, site);
+    if (shape instanceof Miss) return shape;
+    const { batch, length, width } = shape;
+    const dims = [batch, s.keyHeads, cached(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
+    const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
+    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
+    const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
+    return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
+  },
+  unchanged: alwaysChanges,
+  parameters: noParameters,
+  weight: cachedWhy,
+  axes: cachedWhy,
+  lower: (s, emit, inputs) => {
+    const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
+    const width = q?.type?.dims?.[2];
+    if (q === undefined || last === undefined || typeof width !== "number") return new Miss("an operand is not known");
+    if (s.past === undefined) return new Miss("its cache is a buffer, of which what is fed says how much it holds");
+    if (s.strange !== undefined) return new Miss(s.strange);
+    const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
+    const widths = [s.heads * size, s.keyHeads * size, s.keyHeads * size];
+    const split = (): readonly Value[] => emit.many("Split", [q, integersConstant(emit, widths)], { axis: 2 }, 3);
+    const [query, key, value] = k === undefined || v === undefined ? split() : [q, k, v];
+    if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
+    const turned = (x: Value): Value | Miss => {
+      if (s.rotary === undefined) return x;
+      if (cos === undefined || sin === undefined) return new Miss("turns by angles that are not given");
+      const places = positions ?? integersConstant(emit, [s.past ?? 0]);
+      return rotated(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
+    };
+    const queries = turned(toHeads(emit, query, s.heads));
+    const newKeys = turned(toHeads(emit, key, s.keyHeads));
+    if (queries instanceof Miss) return queries;
+    if (newKeys instanceof Miss) return newKeys;
+    const newValues = toHeads(emit, value, s.keyHeads);
+    const join = (past: Value | undefined, added: Value): Value =>
+      past === undefined || s.past === 0 ? added : emit.Concat([past, added], { axis: 2 });
+    const [keys, values] = [join(pastKey, newKeys), join(pastValue, newValues)];
+    // The heads that share a key lie below each other, as rows of one matrix.
+    const shape = emit.Shape([queries]);
+    const rows = emit.Reshape([queries, integersConstant(emit, [0, s.keyHeads, -1, size])]);
+    const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
+    const lengths = emit.Concat(
+      [emit.Slice([shape, ...[0, 3].map((at) => integersConstant(emit, [at]))]), minusOne(emit)],
+      {
+        axis: 0,
+      },
+    );
+    const number = (one: number): Value => scalar(emit, typeOf(q), one);
+    const scaled = emit.Mul([emit.Reshape([products, lengths]), number(s.scale === 0 ? 1 / Math.sqrt(size) : s.scale)]);
+    const capped =
+      s.softcap === 0 ? scaled : emit.Mul([emit.Tanh([emit.Div([scaled, number(s.softcap)])]), number(s.softcap)]);
+    const scores = bias === undefined ? capped : emit.Add([capped, bias]);
+    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), number(lowest(typeOf(q))), scores]);
+    const weights = emit.Softmax([hidden], { axis: -1 });
+    const grouped = emit.Reshape([weights, emit.Shape([products])]);
+    const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
+    return [fromHeads(emit, y), keys, values].slice(0, s.outputs);
+  },
+  gradient: loweredFirst,
+  cost: (s, site) => {
+    const shape = shapeOf(s, site);
+    const total = totalLength(site.inputs[6]);
+    if (shape instanceof Miss) return shape;
+    if (total === undefined) return new Miss("how many keys there are is fed");
+    const { batch, length, width } = shape;
+    const all = width * s.heads;
+    return { macs: attentionMacs({ batch, length, width: all }, total, all).reduce(addDims, 0) };
+  },
+  quantize: cachedWhy,
+});
+
+const minusOne = (emit: Emit): Value => integersConstant(emit, [-1]);
+
+const lowest = (type: string): number =>
+  type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
+
+/** N × 1 × queries × keys: which keys a query does not see. */
+function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
+  const whole = (value: number): Value => scalar(emit, "int64", value);
+  const count = (x: Value): Value => emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), integersConstant(emit, [0])]);
+  const past = whole(s.past ?? 0);
+  const own = emit.Unsqueeze([
+    emit.Range([past, emit.Add([past, count(queries)]), whole(1)]),
+    integersConstant(emit, [1]),
+  ]);
+  const places = emit.Range([whole(0), count(keys), whole(1)]);
+  const later = emit.Greater([places, own]);
+  const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, whole(s.window)])])]);
+  const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), integersConstant(emit, [-1, 1, 1, 1])]);
+  return emit.Or([far, emit.Greater([places, ends])]);
+}

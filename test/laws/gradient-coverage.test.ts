@@ -1,0 +1,98 @@
+/**
+ * Whatever others differentiate, we do, or say why not:
+ * - every operator for which onnxruntime-training has a gradient builder (`orttraining/core/graph/gradient_builder_registry.cc` of
+ *   github.com/microsoft/onnxruntime, read in the state of its last release, with the additions since 2021);
+ * - every rule of onnxsim's `graph_grad` (`docs/graph_grad-ops.md` of github.com/onnxsim/onnxsim);
+ * - what issue 4 lists besides.
+ */
+import { describe, expect, it } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Node } from "../../src/graph/graph.ts";
+import { examples } from "../../src/ops/index.examples.ts";
+import { operators } from "../../src/ops/index.ts";
+import { removeUnused } from "../../src/passes/remove-unused.ts";
+import { isFloat } from "../../src/tensor/convert.ts";
+import { lastNode, loweredModel, symbolicModel } from "./harness.ts";
+
+const words = (text: string): readonly string[] => text.trim().split(/\s+/);
+
+const onnxruntime = words(`
+  Cast Sin Log Tanh Sqrt Erf MatMul com.microsoft.FusedMatMul Split Relu Pow ReduceMean ReduceSum ReduceLogSumExp ReduceL2 Add Sub Mul Div Neg
+  Concat Reshape Transpose Gemm MaxPool Gather Conv Squeeze Unsqueeze Sigmoid Softmax LogSoftmax SoftmaxCrossEntropyLoss GlobalAveragePool
+  AveragePool Dropout GatherND GatherElements com.microsoft.Gelu com.microsoft.BiasGelu com.microsoft.FastGelu LayerNormalization
+  SimplifiedLayerNormalization Slice Where Expand Exp Flatten TopK Clip Abs Min Max Tile Pad Identity ScatterND`);
+
+/** In its registry, and no operators of a model: the training build writes them itself, or they send tensors to other machines and languages. */
+const internal = words(`
+  ConcatTraining SoftmaxCrossEntropy SparseSoftmaxCrossEntropy SoftmaxCrossEntropyLossInternal BatchNormInternal MegatronF MegatronG Send Recv
+  ATenOp PythonOp ExternalGradient`);
+
+const onnxsim = words(`
+  Add AveragePool BatchNormalization Clip Conv Div Erf Exp Gather Gemm Identity InstanceNormalization LayerNormalization Log MatMul MaxPool Mul Neg
+  ReduceMean ReduceSum Relu Reshape Sigmoid Softmax Sqrt Sub Tanh Transpose Concat DepthToSpace Elu Expand GlobalAveragePool LeakyRelu Pad PRelu
+  Slice Softplus Squeeze Unsqueeze Where Split Dropout`);
+
+/** It takes rounding for the identity. We do so where a role says it, on the nodes that write rounding in float. */
+const straightThrough = {
+  QuantizeLinear: "train with arithmetic fake quantization",
+  DequantizeLinear: "starts from integers",
+};
+
+const asked = words(`
+  ConvTranspose GroupNormalization RMSNormalization HardSigmoid HardSwish Selu Celu Mish Gelu Softsign ThresholdedRelu Einsum ScatterElements
+  Resize CumSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceSumSquare ReduceLogSum LSTM GRU RNN RotaryEmbedding Attention
+  com.microsoft.Attention com.microsoft.MultiHeadAttention com.microsoft.GroupQueryAttention com.microsoft.RotaryEmbedding
+  com.microsoft.SkipLayerNormalization com.microsoft.SkipSimplifiedLayerNormalization Trilu Sign Floor Ceil Round Hardmax GridSample RoiAlign
+  MaxRoiPool DeformConv SequenceAt SplitToSequence ConcatFromSequence`);
+
+function facetsOf(name: string) {
+  const dot = name.lastIndexOf(".");
+  const op = operators.find(dot < 0 ? "" : name.slice(0, dot), name.slice(dot + 1));
+  if (op === undefined) throw new Error(`there is no entry for ${name}`);
+  return op.facets;
+}
+
+const isMissing = (node: Node): boolean => {
+  const { gradient, lower } = facetsOf(node.domain === "" ? node.op : `${node.domain}.${node.op}`);
+  return gradient instanceof Miss && lower instanceof Miss;
+};
+
+const floats = (values: Node["inputs"]): boolean => values.some((value) => value?.type && isFloat(value.type.type));
+
+/** What an operator is lowered to in its examples: the nodes that take floats and make floats. */
+function partsOf(name: string): readonly Node[] {
+  return examples.flatMap((example) => {
+    const refused = example.except.sequence ?? example.misses.read;
+    if (refused !== undefined || example.opset < 18 || !example.text.includes(`${name}(`)) return [];
+    const model = symbolicModel(example);
+    const { op, domain } = lastNode(model);
+    const lowered = (domain === "" ? op : `${domain}.${op}`) === name ? loweredModel(model) : undefined;
+    if (lowered === undefined) return [];
+    removeUnused(lowered.graph);
+    infer(lowered);
+    return [...lowered.graph.nodes()].filter(({ inputs, outputs }) => floats(inputs) && floats(outputs));
+  });
+}
+
+describe("operators that others differentiate", () => {
+  it.each([...new Set([...onnxruntime, ...onnxsim, ...asked])])("%s is trained through", (name) => {
+    const { gradient, lower } = facetsOf(name);
+    expect(gradient instanceof Miss && lower instanceof Miss, "neither a gradient nor a lowering").toBe(false);
+    if (!(gradient instanceof Miss)) return;
+    const parts = partsOf(name);
+    // A sequence is taken apart: what is left of SequenceAt is the tensor itself.
+    if (!name.startsWith("Sequence") && name !== "SplitToSequence") expect(parts.length).toBeGreaterThan(0);
+    expect(parts.filter(isMissing).map(({ op }) => op)).toEqual([]);
+  });
+
+  it.each(Object.entries(straightThrough))("%s is not, and says why", (name, reason) => {
+    const { gradient } = facetsOf(name);
+    expect(gradient instanceof Miss ? gradient.reason : "").toContain(reason);
+  });
+
+  it("what only a training build has is no operator of a model", () => {
+    for (const name of internal)
+      expect(operators.find("com.microsoft", name) ?? operators.find("", name)).toBeUndefined();
+  });
+});
