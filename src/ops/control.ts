@@ -30,7 +30,7 @@ const rest = {
   weight: noWeight,
   axes: new Miss("holds graphs"),
   lower: primitive,
-  gradient: new Miss("not yet: gradients through graphs in nodes"),
+  gradient: new Miss("runs the graph that it holds by itself, which is not unrolled"),
   quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 

@@ -95,7 +95,7 @@ const TopK = defineOp<Choice>({
     return { links };
   },
   lower: primitive,
-  // The values that were picked are single elements of x.
+  // The values that were picked are single elements of x; of equal ones, those that the runtime picked, which are the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     if (positions === undefined) return new Miss("the positions of what it picks are not an output");

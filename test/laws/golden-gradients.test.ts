@@ -48,8 +48,9 @@ function attributeOf(value: unknown): Attribute {
 /** Attributes that are floats though they may look whole. */
 const decimals = new Set(["alpha", "beta", "epsilon", "momentum", "gamma", "min", "max", "value"]);
 
-/** ONNX stores attributes in float32; PyTorch computed with them in float64. */
+/** ONNX stores attributes in float32, and ONNX Runtime resizes at float32 coordinates; PyTorch computed in float64. */
 const exactSettings = (given: GoldenCase): boolean =>
+  given.op !== "Resize" &&
   Object.values(given.attributes).every((value) => typeof value !== "number" || Math.fround(value) === value);
 
 async function check(given: GoldenCase, floats: "float32" | "float64"): Promise<ReadonlyMap<string, number> | Miss> {
@@ -111,7 +112,7 @@ function stored(dense: Dense) {
 
 const ours = (file?.cases ?? []).filter((given) => {
   const op = given.op === null ? undefined : operators.find(given.domain ?? "", given.op);
-  return op !== undefined && !(op.facets.gradient instanceof Miss);
+  return op !== undefined && !(op.facets.gradient instanceof Miss && op.facets.lower instanceof Miss);
 });
 
 describe.skipIf(file === undefined)("gradients equal PyTorch's", () => {
