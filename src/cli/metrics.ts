@@ -1,5 +1,6 @@
 /** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
+import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import {
@@ -85,10 +86,9 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
  * what its answer is: boxes, vectors, or scores of classes.
  */
 export function judgedBy(model: Model, name: MetricName, output: string | undefined, labelled: boolean): Metric {
-  const options = output === undefined ? {} : { output };
-  const metric = named[name](options);
+  const metric = named[name](readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
-  const [first = agreement(options)] = heldAgainst(model, output);
+  const [first = agreement(output === undefined ? {} : { output })] = heldAgainst(model, output);
   return first;
 }
 
@@ -98,7 +98,7 @@ export function heldAgainst(
   output: string | undefined,
   samples = Number.POSITIVE_INFINITY,
 ): readonly Metric[] {
-  const options = output === undefined ? {} : { output };
+  const options = readingOf(model, output);
   switch (answerKind(model, output)) {
     case "boxes":
       return [boxOverlap(), signalToNoise({ output: output ?? "boxes" })];
@@ -113,6 +113,17 @@ export function heldAgainst(
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
   }
+}
+
+/**
+ * Which output counts, and what it is: probabilities where the graph says so, even if their sum is not 1 any more after they were rounded.
+ * Elsewhere the numbers tell.
+ */
+export function readingOf(model: Model, output: string | undefined): MetricOptions {
+  const asked = output === undefined ? {} : { output };
+  const value = model.graph.outputs.find(({ name }) => name === answerOutput(model, output));
+  const form = value === undefined ? undefined : distributionOf(value, infer(model));
+  return form === "probabilities" ? { ...asked, from: form } : asked;
 }
 
 /** @throws PithError E_USAGE for a demand on a figure that will not be measured against this original, as its outputs tell. */
@@ -140,11 +151,15 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 export function answerKind(model: Model, output: string | undefined): "boxes" | "vector" | "classes" | "number" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
-  const answer = output ?? (names.includes("logits") ? "logits" : names[0]);
+  const answer = answerOutput(model, output);
   if (answer === undefined) return "classes";
   if (vectorNames.test(answer)) return "vector";
   const found = model.graph.outputs.find(({ name }) => name === answer);
   const known = found === undefined ? undefined : infer(model).operand(found)?.dims;
   // One score a sample is a number: nothing is chosen among classes.
   return known?.slice(1).every((dim) => dim === 1) === true ? "number" : "classes";
+}
+
+function answerOutput({ graph }: Model, output: string | undefined): string | undefined {
+  return output ?? (graph.outputs.find(({ name }) => name === "logits") ?? graph.outputs[0])?.name;
 }

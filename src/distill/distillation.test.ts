@@ -103,6 +103,26 @@ describe("training with a teacher", () => {
     expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
   });
 
+  it("scores, probabilities and their logarithms teach and learn the same", async () => {
+    const ending = (model: Model, op: "Softmax" | "LogSoftmax"): Model => {
+      const ended = model.clone();
+      const [scores] = ended.graph.outputs;
+      if (scores === undefined) throw new Error("the network has no output");
+      ended.graph.setOutputs([emitInto(ended)[op]([scores], { axis: -1 })]);
+      return ended;
+    };
+    const historyOf = async (learns: Model, teaches: Model): Promise<number[]> => {
+      const loss = distillation({ teacher: teaches, temperature: 3 });
+      const { history } = await train(learns, { data, loss, epochs: 3, batch: 20, learningRate: 0.05 }, { seed: 4 });
+      return history.map((epoch) => epoch.loss);
+    };
+    const expected = await historyOf(student(), teacher);
+    for (const op of ["Softmax", "LogSoftmax"] as const) {
+      const found = await historyOf(ending(student(), op), ending(teacher, op));
+      for (const [epoch, loss] of expected.entries()) expect(found[epoch]).toBeCloseTo(loss, 5);
+    }
+  });
+
   it("different numbers of classes are refused", async () => {
     const other = network({ fc: linear(6, 4) }, { input: ["batch", 6], seed: 2 });
     await expect(train(student(), { data, loss: distillation({ teacher: other }), epochs: 1 })).rejects.toMatchObject({

@@ -4,7 +4,7 @@
  *
  *   loss = α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
  *
- * where s and t are the logits of student and teacher. T² keeps the size of the soft gradient as T grows.
+ * where s and t are the logits of student and teacher, or the logarithms of their probabilities, which differ from them by a number a row. T² keeps the size of the soft gradient as T grows.
  *
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.
@@ -20,6 +20,7 @@ import { float32 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
 import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
+import { scoreRows } from "../train/losses/scores.ts";
 
 export interface DistillationOptions {
   /** The model to learn from, or a reference that the context opens: a path. */
@@ -45,8 +46,10 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
   const soft: Loss = {
     name: "teacher",
     build: async (scope) => {
-      const logits = await teacherOutput(scope, teacher);
-      return { value: softLoss(scope.emit, outputOf(scope), logits, temperature), feeds: () => ({}) };
+      const theirs = await teacherOutput(scope, teacher);
+      // Scores of both, whether they end in a softmax or not: of log p, divided by T, it gives what it gives of the scores behind p.
+      const [own, other] = [scoreRows(scope, outputOf(scope)), scoreRows(scope, theirs)];
+      return { value: softLoss(scope.emit, own.rows, other.rows, temperature), feeds: () => ({}) };
     },
   };
   const parts = [
@@ -56,7 +59,7 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
   return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation" };
 }
 
-/** T² · mean over rows of KL(teacher ‖ student): Σ p (log p - log q), summed over classes. */
+/** T² · mean over rows of KL(teacher ‖ student), of the scores of both: Σ p (log p - log q), summed over classes. */
 export function softLoss(emit: Emit, student: Value, teacher: Value, temperature: number): Value {
   const [own, other] = [asRows(emit, student), asRows(emit, teacher)];
   if (own.classes !== other.classes || own.count !== other.count) {

@@ -9,7 +9,17 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
-import { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+import {
+  answer,
+  answerName,
+  bestClass,
+  formOf,
+  logScores,
+  logSumExp,
+  type ScoreForm,
+  type Scores,
+  scoresFor,
+} from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** The share of samples to which both give the same answer (the class with the greatest score). */
@@ -28,14 +38,43 @@ export function agreement(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Mean KL divergence of the original's class probabilities from the model's, in nats; outputs are taken as logits. */
+/**
+ * Mean KL divergence of the original's class probabilities from the model's, in nats. What the original's outputs are, scores or
+ * probabilities, the model's are too.
+ */
 export function meanKl(options: MetricOptions = {}): Metric {
   return averaged({
     name: "KL divergence",
     unit: "nats",
     better: "lower",
     truth: "original",
-    rows: (outputs, original) => perSample(outputs, original, options, divergence),
+    rows: (outputs, original) =>
+      perSample(outputs, original, options, divergence, (scores, theirs) =>
+        logScores(scores, options.from ?? formOf(theirs)),
+      ),
+  });
+}
+
+/** The share of samples whose answers are probabilities already, as the numbers tell: what figures in nats then take the logarithm of. */
+export function saysProbabilities(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "probabilities",
+    unit: "share",
+    better: "higher",
+    interval: "proportion",
+    rows: (outputs) => {
+      let form: ScoreForm = options.from ?? "logits";
+      return perSample(
+        outputs,
+        outputs,
+        options,
+        () => Number(form === "probabilities"),
+        (scores) => {
+          form = options.from ?? formOf(scores);
+          return scores;
+        },
+      );
+    },
   });
 }
 
@@ -139,6 +178,7 @@ function perSample(
   original: Batch,
   options: MetricOptions,
   measure: (own: Scores, original: Scores, position: number) => number,
+  prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
   const { name, samples, width, classes } = pair(outputs, original, options);
   // Of one number there is nothing to choose: any two models would agree.
@@ -149,8 +189,9 @@ function perSample(
   }
   // Without a class axis to speak of, all elements of a sample are its scores.
   const whole = classes > 1 ? width / classes : 1;
-  const own = scoresFor(answer(outputs, name), samples, samples * whole);
-  const other = scoresFor(answer(original, name), samples, samples * whole);
+  const theirs = scoresFor(answer(original, name), samples, samples * whole);
+  const own = prepared(scoresFor(answer(outputs, name), samples, samples * whole), theirs);
+  const other = prepared(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
     for (let position = sample * whole; position < (sample + 1) * whole; position++)

@@ -15,6 +15,7 @@ import {
   guessPreprocessing,
   latency,
   type Metric,
+  meanKl,
   meanSquaredError,
   peakSignalToNoise,
   perplexity,
@@ -76,10 +77,16 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
 
   it("measures several metrics in one pass, and reports progress", async () => {
     const done: [number, number | undefined][] = [];
-    const [right, loss] = await evaluateAll(engine, identity("batch, 3"), points(10), [accuracy(), crossEntropy()], {
-      batch: 4,
-      progress: (...args) => done.push([args[0], args[1]]),
-    });
+    const [right, loss] = await evaluateAll(
+      engine,
+      identity("batch, 3"),
+      points(10),
+      [accuracy(), crossEntropy({ from: "logits" })],
+      {
+        batch: 4,
+        progress: (...args) => done.push([args[0], args[1]]),
+      },
+    );
     expect(right?.estimate.value).toBe(0.8);
     // Right: log(e + 2) − 1; wrong: log(e + 2).
     expect(loss?.estimate.value).toBeCloseTo(Math.log(Math.E + 2) - 0.8, 6);
@@ -220,6 +227,63 @@ describe("metrics", () => {
     const outputs: Batch = { hidden: scores([1, 2], [1, 0]).y as Dense, logits: scores([1, 2], [0, 1]).y as Dense };
     expect(Array.from(accuracy().rows(outputs, truth([1], 1)))).toEqual([1]);
     expect(Array.from(accuracy({ output: "hidden" }).rows(outputs, truth([1], 1)))).toEqual([0]);
+  });
+
+  it("figures in nats take the logarithm of probabilities, and no second softmax", () => {
+    const shares = [0.5, 0.25, 0.25, 0.1, 0.1, 0.8];
+    const expected = [-Math.log(0.5), -Math.log(0.8)];
+    const close = (found: Float64Array, wanted: readonly number[]): void => {
+      expect(found).toHaveLength(wanted.length);
+      for (const [at, value] of wanted.entries()) expect(found[at]).toBeCloseTo(value, 5);
+    };
+    const logs = shares.map(Math.log);
+    for (const values of [shares, logs, logs.map((log) => log + 7)]) {
+      close(crossEntropy().rows(scores([2, 3], values), truth([2], 0, 2)), expected);
+      close(perplexity().rows(scores([2, 3], values), truth([2], 0, 2)), [expected[0] ?? 0, 1, expected[1] ?? 0, 1]);
+    }
+    // Class planes of 1×2 pixels, and a class that was rounded to nothing.
+    const planes = scores([1, 2, 1, 2], [0.25, 1, 0.75, 0]);
+    close(crossEntropy().rows(planes, truth([1, 1, 2], 0, 0)), [-Math.log(0.25) / 2]);
+    close(crossEntropy().rows(planes, truth([1, 1, 2], 0, 1)), [(149 * Math.LN2 - Math.log(0.25)) / 2]);
+    const other = [0.4, 0.4, 0.2, 0.3, 0.3, 0.4];
+    const divergences = [0, 3].map((row) =>
+      [0, 1, 2].reduce((sum, at) => {
+        const [p = 0, q = 0] = [shares[row + at], other[row + at]];
+        return sum + p * Math.log(p / q);
+      }, 0),
+    );
+    close(meanKl().rows(scores([2, 3], other), scores([2, 3], shares)), divergences);
+    // What was rounded to 8 bits does not sum to 1, and is what the original's are.
+    close(
+      meanKl().rows(
+        scores(
+          [2, 3],
+          other.map((share) => 0.9 * share),
+        ),
+        scores([2, 3], shares),
+      ),
+      divergences,
+    );
+  });
+
+  it("scores stay scores where a row alone sums to 1, one is negative, or somebody says so", () => {
+    const nats = (row: readonly number[]): number => Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+    for (const second of [
+      [0.5, 0.25, 0.26],
+      [1.5, -0.25, -0.25],
+      [3, 1, 0],
+    ]) {
+      const [first, other] = crossEntropy().rows(scores([2, 3], [0.5, 0.25, 0.25, ...second]), truth([2], 0, 0));
+      expect(first).toBeCloseTo(nats([0.5, 0.25, 0.25]) - 0.5, 5);
+      expect(other).toBeCloseTo(nats(second) - (second[0] ?? 0), 5);
+    }
+    const [said] = crossEntropy({ from: "logits" }).rows(scores([1, 3], [0.5, 0.25, 0.25]), truth([1], 0));
+    expect(said).toBeCloseTo(nats([0.5, 0.25, 0.25]) - 0.5, 5);
+    const [rounded] = crossEntropy({ from: "probabilities" }).rows(scores([1, 3], [0.4, 0.2, 0.2]), truth([1], 0));
+    expect(rounded).toBeCloseTo(-Math.log(0.5), 5);
+    const [lost, kept] = crossEntropy().rows(scores([2, 2], [Number.NaN, 1, 0.25, 0.75]), truth([2], 0, 0));
+    expect(lost).toBeNaN();
+    expect(kept).toBeCloseTo(-Math.log(0.25), 6);
   });
 
   it("cross-entropy does not overflow, and mean squared error reads numbers", () => {

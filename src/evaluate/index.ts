@@ -1,5 +1,13 @@
 /** Measuring: figures with intervals, paired comparison, speed, size. */
-export { agreement, decibels, meanKl, meanSquaredChange, signalToNoise, similarity } from "./against.ts";
+export {
+  agreement,
+  decibels,
+  meanKl,
+  meanSquaredChange,
+  saysProbabilities,
+  signalToNoise,
+  similarity,
+} from "./against.ts";
 export {
   type Box,
   type BoxMatch,
@@ -60,7 +68,17 @@ export {
   type ValueRange,
 } from "./observe.ts";
 export { type ObservedTypes, observeTypes } from "./observe-types.ts";
-export { answer, answerName, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+export {
+  answer,
+  answerName,
+  bestClass,
+  formOf,
+  logScores,
+  logSumExp,
+  type ScoreForm,
+  type Scores,
+  scoresFor,
+} from "./output.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner } from "./run.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";

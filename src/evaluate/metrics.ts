@@ -8,12 +8,14 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
-import { answer, bestClass, logSumExp, type Scores, scoresFor } from "./output.ts";
+import { answer, bestClass, logScores, logSumExp, type ScoreForm, type Scores, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 export interface MetricOptions {
   /** The output that counts: "logits", else the first of floats, unless said. */
   readonly output?: string;
+  /** What figures in nats take it for: scores, or probabilities after a softmax. The numbers tell (default). */
+  readonly from?: ScoreForm;
 }
 
 /**
@@ -41,17 +43,26 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
   });
 }
 
-/** Mean cross-entropy of logits, in nats: log Σ exp(scores) − score of the label, averaged over the labels of a sample, then over samples. */
+/**
+ * Mean cross-entropy, in nats: log Σ exp(scores) − score of the label, averaged over the labels of a sample, then over samples. Of outputs that
+ * are probabilities already it is −log of the label's.
+ */
 export function crossEntropy(options: MetricOptions = {}): Metric {
   return averaged({
     name: "cross-entropy",
     unit: "nats",
     better: "lower",
     rows: (outputs, batch) =>
-      perSample(outputs, batch, options, (scores, labels, sample) => {
-        const [sum, counted] = surprise(scores, labels, sample);
-        return sum / counted;
-      }),
+      perSample(
+        outputs,
+        batch,
+        options,
+        (scores, labels, sample) => {
+          const [sum, counted] = surprise(scores, labels, sample);
+          return sum / counted;
+        },
+        (scores) => logScores(scores, options.from),
+      ),
   });
 }
 
@@ -63,7 +74,8 @@ export function perplexity(options: MetricOptions = {}): Metric {
     better: "lower",
     columns: 2,
     rows(outputs, batch) {
-      const { scores, labels } = read(outputs, batch, options);
+      const { scores: given, labels } = read(outputs, batch, options);
+      const scores = logScores(given, options.from);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++) rows.set(surprise(scores, labels, sample), 2 * sample);
       return rows;
@@ -191,8 +203,10 @@ function perSample(
   batch: Batch,
   options: MetricOptions,
   measure: (scores: Scores, labels: Float64Array, sample: number) => number,
+  prepared: (scores: Scores) => Scores = (scores) => scores,
 ): Float64Array {
-  const { scores, labels } = read(outputs, batch, options);
+  const { scores: given, labels } = read(outputs, batch, options);
+  const scores = prepared(given);
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
     const own = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
     if (own.every((label) => label < 0))

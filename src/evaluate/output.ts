@@ -110,3 +110,45 @@ export function logSumExp(scores: Scores, position: number): number {
   }
   return greatest + Math.log(sum);
 }
+
+/** What scores are: of any size, or shares that sum to one already. Logarithms of shares are scores like any others. */
+export type ScoreForm = "logits" | "probabilities";
+
+/** How far from 1 the sum of a row may be: float16 rounds a thousand shares to less. */
+const sumTolerance = 1e-3;
+
+/** The least number above 0 that float32 has: a share that was rounded to 0 was below it. */
+const leastShare = 2 ** -149;
+
+/**
+ * What the numbers say that they are: probabilities if at every position all are at least 0 and their sum is 1. Scores of several classes
+ * do not sum to 1 in every row unless something made them. Positions with a NaN say nothing.
+ */
+export function formOf(scores: Scores): ScoreForm {
+  if (scores.classes < 2) return "logits";
+  let said = false;
+  for (let position = 0; position < scores.samples * scores.positions; position++) {
+    const start = scores.at(position);
+    let sum = 0;
+    for (let index = 0; index < scores.classes; index++) {
+      const score = scores.values[start + index * scores.step] ?? Number.NaN;
+      if (score < 0) return "logits";
+      sum += score;
+    }
+    if (Number.isNaN(sum)) continue;
+    if (Math.abs(sum - 1) > sumTolerance) return "logits";
+    said = true;
+  }
+  return said ? "probabilities" : "logits";
+}
+
+/** Scores of which a softmax is the model's distribution: of probabilities their logarithms, else what is given. */
+export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
+  if (form === "logits") return scores;
+  return { ...scores, values: scores.values.map((share) => (share > leastShare ? Math.log(share) : floorOf(share))) };
+}
+
+/** log of what was rounded to 0, or a little below it; of NaN nothing. */
+function floorOf(share: number): number {
+  return Number.isNaN(share) ? Number.NaN : Math.log(leastShare);
+}

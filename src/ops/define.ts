@@ -231,6 +231,13 @@ export interface Traits {
   readonly typeOnly?: number;
 }
 
+/** What an operator normalizes: output 0 sums to one, or its exponentials do. */
+export interface Distribution {
+  readonly form: "probabilities" | "logarithms";
+  /** The axes that are summed over together; undefined where they are not known. */
+  readonly axes: readonly number[] | undefined;
+}
+
 /** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
 export interface OpDef<S> extends Traits {
   readonly name: string;
@@ -248,6 +255,8 @@ export interface OpDef<S> extends Traits {
   readonly affine?: (s: S, site: Site) => Affine | Miss;
   /** Left out by those that compute the same in training. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
+  /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
+  readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
   /** Several for an operator that holds several matrices. */
@@ -283,6 +292,7 @@ export interface Bound {
   unchanged(): number | undefined;
   affine(): Affine | Miss;
   training(): TrainingForm | undefined;
+  distribution(): Distribution | undefined;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
@@ -318,6 +328,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         unchanged: () => def.unchanged(s, site),
         affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
         training: () => def.training?.(s, site),
+        distribution: () => def.distribution?.(s, site),
         parameters: () => def.parameters(s, site),
         weights: () => {
           const roles = ask(def.weight, site);

@@ -8,7 +8,15 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import {
+  type AxisLink,
+  alwaysChanges,
+  type Distribution,
+  defineOp,
+  noParameters,
+  type Op,
+  type Site,
+} from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts";
@@ -24,6 +32,7 @@ interface Row {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
   readonly rule: Rule;
   readonly quantized: boolean;
+  readonly form: Distribution["form"];
 }
 
 const noRank = new Miss("the rank of its input is not known");
@@ -39,13 +48,14 @@ function read(site: Site): Settings {
   return { axes: long.length > 0 ? long : [first] };
 }
 
-function softmax({ name, rule, quantized }: Row): Op {
+function softmax({ name, rule, quantized, form }: Row): Op {
   return defineOp<Settings>({
     name,
     sameType: 0,
     read,
     infer: (_, site) => sameAsInput(site),
     unchanged: alwaysChanges,
+    distribution: ({ axes }) => ({ form, axes }),
     parameters: noParameters,
     weight: noWeight,
     axes: ({ axes }, site) => {
@@ -83,11 +93,13 @@ export const softmaxOperators: readonly Op[] = [
     name: "Softmax",
     rule: (emit, y, up, sum) => emit.Mul([y, emit.Sub([up, sum(emit.Mul([up, y]))])]),
     quantized: true,
+    form: "probabilities",
   }),
   softmax({
     name: "LogSoftmax",
     rule: (emit, y, up, sum) => emit.Sub([up, emit.Mul([emit.Exp([y]), sum(up)])]),
     quantized: false,
+    form: "logarithms",
   }),
-  softmax({ name: "Hardmax", rule: () => undefined, quantized: false }),
+  softmax({ name: "Hardmax", rule: () => undefined, quantized: false, form: "probabilities" }),
 ];

@@ -138,6 +138,7 @@ export default defineCommand({
           [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
           rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
+        if (measured?.probabilities === true) terminal.line(probabilitiesText);
         const layers = measured === undefined ? undefined : layersText(measured);
         if (layers !== undefined) terminal.line(layers);
         for (const { text } of goals) terminal.line(text);
@@ -145,6 +146,10 @@ export default defineCommand({
     };
   },
 });
+
+/** Why figures in nats differ from those of a tool that takes every output for scores. */
+const probabilitiesText =
+  "The outputs are probabilities already: figures in nats take their logarithm, and no second softmax.";
 
 /** What was demanded, and whether it holds. */
 interface Goal {
@@ -249,6 +254,7 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     "| --- | ---: | --- |",
     ...rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`),
     "",
+    ...(measured?.probabilities === true ? [probabilitiesText, ""] : []),
     ...(layers === undefined ? [] : [layers, ""]),
     ...goals.map(({ text }) => `- ${text}`),
     ...(goals.length === 0 ? [] : [""]),

@@ -14,6 +14,7 @@ import {
   judge,
   type LayerDifference,
   measure,
+  saysProbabilities,
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
@@ -22,7 +23,7 @@ import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { answers } from "../../recipe/answers.ts";
 import type { DataRequest } from "../data.ts";
-import { answerKind, heldAgainst, judgedBy, type MetricName, requireMeasured } from "../metrics.ts";
+import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
@@ -71,6 +72,8 @@ export interface Measurement {
   readonly samples: number;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
+  /** The outputs are probabilities already, and figures in nats take their logarithm. */
+  readonly probabilities: boolean;
   /** What the first figure holds the model against. */
   readonly truth: "labels" | "original";
   readonly comparison: Comparison | undefined;
@@ -126,10 +129,12 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);
+  const nats = metrics.some(({ unit, name }) => unit === "nats" || name === "perplexity");
+  const normalized = nats ? [saysProbabilities(readingOf(known, output))] : [];
   const ready = preparation.ready(dataset);
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const rows = await measure(engine, models, ready, [...metrics, said], {
+  const rows = await measure(engine, models, ready, [...metrics, said, ...normalized], {
     batch: data.batch,
     held: original !== undefined,
     signal: context.signal,
@@ -165,6 +170,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     samples: figures[0]?.estimate.count ?? 0,
     preprocessing: preparation.name,
     figures,
+    probabilities: nats && (rows[0]?.[metrics.length + 1]?.every((is) => is === 1) ?? false),
     truth: wanted.truth ?? "labels",
     comparison,
     verdict:

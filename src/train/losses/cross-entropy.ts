@@ -3,11 +3,12 @@ import { PithError } from "../../errors.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { dimsText } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { asRows, type Loss, type LossOptions, outputOf, requireColumn, scalar } from "../loss.ts";
+import { type Loss, type LossOptions, outputOf, requireColumn } from "../loss.ts";
+import { type OutputForm, scoreRows } from "./scores.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
-  /** What the model's output is: unnormalized scores (default), or probabilities after a softmax. */
-  readonly from?: "logits" | "probabilities" | undefined;
+  /** What the model's output is: scores, or probabilities after a softmax, or their logarithms. The graph tells (default). */
+  readonly from?: OutputForm | undefined;
   /** The column with classes (integers; a row with `ignored` counts for nothing), or with a distribution over classes per row. */
   readonly label?: string | undefined;
   /** The share of a target that is spread evenly over all classes (Szegedy et al. 2016), 0 unless told. */
@@ -17,33 +18,28 @@ export interface CrossEntropyOptions extends LossOptions {
 /** The class of a row that is left out, as in PyTorch: padding of a text. */
 const ignored = -100;
 
-/** Keeps log(0) finite where a model ends in probabilities. */
-const smallestProbability = 1e-12;
-
 /**
  * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
+ * A model that ends in a softmax itself gets no second one: of its probabilities the logarithm is taken.
  * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA where a label lies outside the classes, or the batch has none.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
-  const { from = "logits", label = "label", smoothing = 0, output } = options;
+  const { from, label = "label", smoothing = 0, output } = options;
   if (!(smoothing >= 0 && smoothing < 1))
     throw new PithError("E_OPTION", `The smoothing must be at least 0 and below 1, got ${smoothing}.`);
   return {
     name: "cross-entropy",
     build(scope) {
       const { emit, model } = scope;
-      const { rows, count, classes } = asRows(emit, outputOf(scope, output));
+      const { rows, count, classes } = scoreRows(scope, outputOf(scope, output), from);
       // A distribution over classes for each row.
       const type = { type: "float32", dims: [count, classes] } as const;
       const target = model.graph.addInput(model.graph.freshName("target"), type);
       // -1 / rows that count.
       const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
-      const logs =
-        from === "logits"
-          ? emit.LogSoftmax([rows], { axis: -1 })
-          : emit.Log([emit.Max([rows, scalar(emit, smallestProbability)])]);
+      const logs = emit.LogSoftmax([rows], { axis: -1 });
       const total = emit.ReduceSum([emit.Mul([target, logs])], { keepdims: 0 });
       return {
         value: emit.Mul([total, factor]),

@@ -32,12 +32,19 @@ interface Case {
 
 const cases = (golden("gradients") as { cases: readonly Case[] } | undefined)?.cases;
 
-/** Loss and gradient of a model whose output is a stored tensor. */
-async function lossOf(loss: Loss, rows: number, columns: number, values: ArrayLike<number>, more: Batch) {
+/** Loss and gradient of a model whose output is a stored tensor, or what `last` makes of it. */
+async function lossOf(
+  loss: Loss,
+  rows: number,
+  columns: number,
+  values: ArrayLike<number>,
+  more: Batch,
+  last = "y = Add(x, nothing)",
+) {
   const model = parseModel(`opset 18
 graph (nothing: float32[batch, ${columns}]) -> (y: float32[batch, ${columns}], twice: float32[batch, ${columns}]) {
   x: float32[${rows}, ${columns}] parameter = zeros
-  y = Add(x, nothing)
+  ${last}
   twice = Add(y, y)
 }
 `);
@@ -155,5 +162,49 @@ describe("losses", () => {
     await expect(lossOf(meanSquaredError(), 2, 3, vectors, {})).rejects.toThrow('The data has no "label".');
     const output = lossOf(meanSquaredError({ output: "z" }), 2, 3, vectors, { label });
     await expect(output).rejects.toThrow('The loss is about the output "z"; the model has "y", "twice".');
+  });
+});
+
+describe("a model that ends in a softmax", () => {
+  const scores = [3, 0, -4, 0.5, 5, 1];
+  const classes = { label: int64([2], [0, 2]) };
+  const shares = { label: float32([2, 3], Float32Array.of(0.7, 0.2, 0.1, 0, 0, 1)) };
+  const endings = [
+    ["Softmax", "s = Add(x, nothing)\n  p = Softmax(s)\n  y = Identity(p)"],
+    ["LogSoftmax", "s = Add(x, nothing)\n  p = LogSoftmax(s)\n  y = Identity(p)"],
+  ] as const;
+  const losses = [
+    ["cross-entropy", crossEntropy(), classes],
+    ["cross-entropy, smoothed", crossEntropy({ smoothing: 0.1 }), classes],
+    ["divergence", divergence(), shares],
+  ] as const;
+
+  test.each(
+    endings.flatMap(([ending, last]) =>
+      losses.map(([name, loss, batch]) => [ending, name, last, loss, batch] as const),
+    ),
+  )(
+    "(%s) gets no second one: %s and its gradient are those of the scores behind it",
+    async (_, __, last, loss, batch) => {
+      const expected = await lossOf(loss, 2, 3, scores, batch);
+      const found = await lossOf(loss, 2, 3, scores, batch, last);
+      expect(found.value).toBeCloseTo(expected.value, 5);
+      for (const [at, entry] of expected.gradient.entries()) expect(found.gradient[at]).toBeCloseTo(entry, 5);
+    },
+  );
+
+  test("is corrected where it is wrong and all but sure", async () => {
+    // p of the right class is e^-40: the gradient is that of the scores, -1 and 1 by row.
+    const [, last] = endings[0];
+    const { value, gradient } = await lossOf(crossEntropy(), 1, 2, [40, 0], { label: int64([1], [1]) }, last);
+    expect(value).toBeCloseTo(40, 3);
+    expect(gradient[0]).toBeCloseTo(1, 4);
+    expect(gradient[1]).toBeCloseTo(-1, 4);
+  });
+
+  test("and scores that are called probabilities are taken as such", async () => {
+    const values = [0.5, 0.25, 0.25, 0.1, 0.1, 0.8];
+    const { value } = await lossOf(crossEntropy({ from: "probabilities" }), 2, 3, values, classes);
+    expect(value).toBeCloseTo((-Math.log(0.5) - Math.log(0.8)) / 2, 5);
   });
 });

@@ -27,7 +27,7 @@ function named<const Entries extends v.ObjectEntries>(
 
 const losses: Readonly<Record<string, { readonly settings: readonly string[]; make(given: unknown): Loss }>> = {
   "cross-entropy": named(
-    { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities"])) },
+    { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
     crossEntropy,
   ),
   binary: named(about, binaryCrossEntropy),
