@@ -71,6 +71,17 @@ export const passCommands: readonly PassCommand[] = [
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
     load: async () => (await import("../distill/index.ts")).distill,
   },
+  {
+    name: "recover",
+    summary: "bring a model that was made smaller near its original again",
+    suffix: () => "recovered",
+    takes: "the model that was made smaller",
+    examples: [
+      "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
+      "recover small.onnx --original large.onnx --data photos/ --minutes 10",
+    ],
+    load: async () => (await import("../recover/index.ts")).recover,
+  },
 ];
 
 export function passCommandNamed(name: string): PassCommand {

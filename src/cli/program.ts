@@ -71,6 +71,11 @@ export const commands: readonly Listed[] = [
     summary: "train a small model to answer as a larger one does",
     load: () => loadPass("distill"),
   },
+  {
+    name: "recover",
+    summary: "bring a model that was made smaller near its original again",
+    load: () => loadPass("recover"),
+  },
 ];
 
 async function loadPass(name: string): ReturnType<Listed["load"]> {

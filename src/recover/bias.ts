@@ -9,6 +9,7 @@ Where batch normalization follows, it takes the mean out.
  */
 import { infer } from "../analysis/infer.ts";
 import { observe } from "../evaluate/observe.ts";
+import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
 import { type Moments, momentsOf } from "./moments.ts";
 import { shiftOutputs } from "./shift.ts";
@@ -43,10 +44,11 @@ export const correctBiases: Stage = {
 };
 
 async function momentsAt(way: Walk, matched: Matched): Promise<Moments | undefined> {
-  const node = layerIn(way.model, infer(way.model), matched)?.node;
-  const output = node?.outputs[0];
-  if (node === undefined || output === undefined) return undefined;
-  await way.reach(node);
+  const inference = infer(way.model);
+  const layer = layerIn(way.model, inference, matched);
+  const output = layer === undefined ? undefined : biased(layer, inference)?.output;
+  if (layer === undefined || output === undefined) return undefined;
+  await way.reach(layer.node);
   return statisticAt(way, output.name, momentsOf(matched.axis));
 }
 

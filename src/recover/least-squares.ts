@@ -16,6 +16,7 @@ import { type Matrix, type Multiply, matrix } from "../math/index.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { recalibrateBehind } from "./batch-norm.ts";
+import { biased } from "./biased.ts";
 import { featuresOf, type LinearLayer, linearLayer, putWeights, rowsAt } from "./linear-layer.ts";
 import { channelsOf, layerIn, type Matched } from "./match.ts";
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "./normal-equations.ts";
@@ -67,9 +68,10 @@ async function solveLayer(
   multiply: Multiply,
 ): Promise<readonly Edit[] | Miss> {
   const trial = ways.trial.model;
-  const layer = layerIn(trial, infer(trial), matched);
+  const inference = infer(trial);
+  const layer = layerIn(trial, inference, matched);
   if (layer === undefined) return new Miss("it is gone", matched.name);
-  const linear = await linearLayer(trial, layer, scope.context.engine);
+  const linear = await linearLayer(trial, layer, inference, scope.context.engine);
   if (linear instanceof Miss) return linear;
   const sums = await sumsOf(layer.node, matched, linear, ways, scope, multiply);
   if (sums instanceof Miss) return sums;
@@ -94,7 +96,7 @@ async function solveLayer(
   const edits = [putWeights(matched, weights)];
   if (linear.takesBias && !matched.normalized) edits.push(shiftOutputs(matched, shift, scope.context.engine));
   for (const edit of edits) await edit(trial);
-  const [output] = layer.node.outputs;
+  const output = biased(layer, inference)?.output;
   return output === undefined ? edits : [...edits, ...(await recalibrateBehind(output, ways.trial))];
 }
 

@@ -7,7 +7,7 @@
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  */
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -19,6 +19,7 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
+import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
 import type { Edit } from "./stage.ts";
 
@@ -31,7 +32,7 @@ export interface LinearLayer {
   readonly weights: readonly Matrix[];
   /** The bias of each output channel. */
   readonly bias: Float64Array;
-  /** Whether the bias may change: it is stored as floats, or there is an input for one. */
+  /** Whether the bias may change: it is stored as floats, or there is a place for one. */
   readonly takesBias: boolean;
 }
 
@@ -39,8 +40,15 @@ export interface LinearLayer {
 const mostFeatures = 2304;
 
 /** The layer as matrices, or why it has none. */
-export async function linearLayer(model: Model, layer: Layer, engine: Engine): Promise<LinearLayer | Miss> {
-  const { role, weight, effective, bias, name } = layer;
+export async function linearLayer(
+  model: Model,
+  layer: Layer,
+  inference: Inference,
+  engine: Engine,
+): Promise<LinearLayer | Miss> {
+  const { role, weight, effective, name } = layer;
+  const sum = biased(layer, inference)?.sum;
+  const bias = sum?.vector ?? layer.bias;
   const no = (reason: string): Miss => new Miss(reason, name);
   if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return no(`its weight is ${weight.tensor?.type}`);
   if (role.packed !== undefined) return no("its weight is packed");
@@ -64,7 +72,10 @@ export async function linearLayer(model: Model, layer: Layer, engine: Engine): P
   return {
     ...{ groups: role.groups, features, outputs, weights },
     bias: Float64Array.from({ length: layer.outputs }, (_, channel) => known[known.length === 1 ? 0 : channel] ?? 0),
-    takesBias: role.biasInput !== undefined && stored && (known.length === 1 || known.length === layer.outputs),
+    takesBias:
+      (role.biasInput !== undefined || sum !== undefined) &&
+      stored &&
+      (known.length === 1 || known.length === layer.outputs),
   };
 }
 

@@ -17,12 +17,13 @@ import { readStoredValue } from "../passes/stored.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
+import { biased } from "./biased.ts";
 
 export interface Matched {
   readonly name: string;
   /** Its place among the layers of the changed model, which holds whatever is added around them. */
   readonly place: number;
-  /** The name of the original layer's output. */
+  /** The name of what the original's layer answers, bias included. */
   readonly original: string;
   readonly channels: number;
   /** The axis of both outputs that counts them. */
@@ -47,12 +48,13 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
   const inference = infer(model);
   const found = layersOf(model, inference);
   const reference = await foldedLike(original, found, inference);
-  const known = layersOf(reference, infer(reference));
+  const known = infer(reference);
+  const candidates = layersOf(reference, known);
   const misses: Miss[] = [];
   const matched: Matched[] = [];
   const used = new Set<Layer>();
   for (const [place, layer] of found.entries()) {
-    const same = counterpart(layer, known, used);
+    const same = counterpart(layer, candidates, used);
     const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
       misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart", layer.name));
@@ -62,7 +64,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     matched.push({
       name: layer.name,
       place,
-      original: same.node.outputs[0]?.name ?? "",
+      original: biased(same, known)?.output.name ?? "",
       channels: layer.outputs,
       axis: layer.role.outputAxis,
       kept,
@@ -84,8 +86,8 @@ async function foldedLike(original: Model, changed: readonly Layer[], inference:
   return reference;
 }
 
-function isNormalized({ node }: Layer, inference: Inference): boolean {
-  return [...(node.outputs[0]?.uses ?? [])].some((use) => {
+function isNormalized(layer: Layer, inference: Inference): boolean {
+  return [...(biased(layer, inference)?.output.uses ?? [])].some((use) => {
     const bound = inference.at(use.node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     return !(affine instanceof Miss) && affine.kind === "normalization";

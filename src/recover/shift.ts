@@ -9,7 +9,6 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
 import type { Engine } from "../engine/engine.ts";
-import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,7 +16,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
 import type { Edit } from "./stage.ts";
 
@@ -75,13 +74,8 @@ async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine
 async function behind(model: Model, layer: Layer, shift: Float64Array, inference: Inference): Promise<void> {
   const [output] = layer.node.outputs;
   if (output === undefined) return;
-  const [use, ...others] = [...output.uses];
-  const isOutput = model.graph.outputs.includes(output);
-  if (use !== undefined && others.length === 0 && !isOutput && use.node.graph === model.graph) {
-    const input = await sumWith(use.node, layer, shift.length, inference);
-    const vector = input === undefined ? undefined : use.node.inputs[input];
-    if (input !== undefined && vector !== undefined) return raise(model, use.node, input, vector, shift);
-  }
+  const sum = biased(layer, inference)?.sum;
+  if (sum !== undefined) return raise(model, sum.node, sum.input, sum.vector, shift);
   const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;
   const dims = [shift.length, ...new Array<number>(rank - layer.role.outputAxis - 1).fill(1)];
   const type = output.type?.type;
@@ -90,29 +84,8 @@ async function behind(model: Model, layer: Layer, shift: Float64Array, inference
     fromNumbers(type !== undefined && isFloat(type) ? type : "float32", dims, shift),
     `${layer.name}.bias`,
   );
-  const sum = emit.Add([output, vector]);
-  sum.type = output.type;
-  replaceUses(output, sum, sum.producer);
+  const added = emit.Add([output, vector]);
+  added.type = output.type;
+  replaceUses(output, added, added.producer);
   model.graph.sort();
-}
-
-/** The input of a node with a stored vector that it adds to each channel of a layer, if that is what it does. */
-async function sumWith(
-  node: Node,
-  { role }: Layer,
-  channels: number,
-  inference: Inference,
-): Promise<number | undefined> {
-  const bound = inference.at(node);
-  const affine = bound instanceof Miss ? bound : bound.affine();
-  if (affine instanceof Miss || affine.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
-  const [input = 0] = affine.inputs;
-  const value = node.inputs[input];
-  const dims = fixedDims(value?.type?.dims);
-  if (value?.tensor === undefined || !isFloat(value.tensor.type) || dims === undefined) return undefined;
-  if (elementCount(dims) !== channels) return undefined;
-  const vector = toFloat64(await value.tensor.read());
-  const { scale, shift } = affine.of([vector]);
-  const adds = scale.every((one) => one === 1) && shift.every((own, channel) => own === vector[channel]);
-  return adds ? input : undefined;
 }

@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { verdictSentence } from "../../report/verdict.ts";
+import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
@@ -12,7 +13,7 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
-import { keysOf, requiredKeys, requireFitting } from "../options.ts";
+import { inFlags, keysOf, requiredKeys, requireFitting } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -47,8 +48,8 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
     arguments: [{ name: "model.onnx", description: entry.takes ?? "the model" }],
     options: stepFlags(entry.results ?? outputName("model.onnx", entry.suffix({}))),
     passed: pass.options,
-    // The job opens the data, prepares it, and gives the pass its part.
-    reserved: ["data", "samples"],
+    // The job opens the data, prepares it, and gives the pass its part, and what to judge by.
+    reserved: ["data", "samples", "metric"],
     examples: entry.examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;
@@ -77,6 +78,10 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       await requireWritable(out);
       const { checkpoint } = session.passed;
       if (typeof checkpoint === "string") {
+        const free = requireFreeFolder(checkpoint, session.passed.resume === true);
+        await free.catch((error: unknown) => {
+          throw asFlags(error, pass.options);
+        });
         for (const name of ["last.onnx", "best.onnx"]) {
           await requireOther(join(checkpoint, name), [
             ["the model itself", model],
@@ -88,10 +93,28 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const module = moduleBeside(import.meta.url, "../jobs/pass");
-      const result = await withoutLeftovers(out, () => session.job<typeof passJob>(module, input, `${name} ${model}`));
+      const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
+      const result = await withoutLeftovers(out, work).catch((error: unknown) => {
+        const nothingKept = checkpoint === undefined && keysOf(pass.options).has("checkpoint");
+        throw asFlags(nothingKept ? unkept(error) : error, pass.options);
+      });
       const zerosStored = name === "prune" && (session.passed.structured ?? false) === false;
       return show(model, result, { maxDrop, replaced, zerosStored });
     },
+  });
+}
+
+function asFlags(error: unknown, schema: v.GenericSchema): unknown {
+  return error instanceof PithError ? inFlags(error, schema) : error;
+}
+
+/** A training that was stopped, and had no folder to keep what it learnt. */
+function unkept(error: unknown): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const said = error.message.endsWith("Nothing was written.") ? "" : " Nothing was kept.";
+  return new PithError(error.code, `${error.message}${said}`, {
+    hint: "With `checkpoint` <folder> what is learnt is kept as training goes on, and `resume` continues it.",
+    cause: error.cause,
   });
 }
 

@@ -1,0 +1,40 @@
+/** A layer with its bias: exporters write the bias of a product as a sum behind it, which is part of what the layer answers. */
+import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { Miss } from "../errors.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+
+export interface Biased {
+  /** What the layer answers, bias included. */
+  readonly output: Value;
+  /** The sum behind the layer, and the input with the stored vector that it adds to the channels. */
+  readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
+}
+
+/** A layer's answer; undefined where the node has no output. */
+export function biased(layer: Layer, inference: Inference): Biased | undefined {
+  const [output] = layer.node.outputs;
+  if (output === undefined) return undefined;
+  const [use, ...others] = output.uses;
+  const isRead = others.length > 0 || output.graph.outputs.includes(output);
+  if (layer.role.biasInput !== undefined || use === undefined || isRead) return { output, sum: undefined };
+  const sum = sumAt(use.node, layer, inference);
+  const [result] = use.node.outputs;
+  return sum === undefined || result === undefined ? { output, sum: undefined } : { output: result, sum };
+}
+
+function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): Biased["sum"] {
+  const bound = inference.at(node);
+  const affine = bound instanceof Miss ? bound : bound.affine();
+  if (affine instanceof Miss || affine.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
+  const [input = 0] = affine.inputs;
+  const vector = node.inputs[input];
+  const dims = fixedDims(vector?.type?.dims);
+  if (vector?.tensor === undefined || !isFloat(vector.tensor.type) || dims === undefined) return undefined;
+  if (elementCount(dims) !== outputs) return undefined;
+  // What it does to a number tells a sum from a difference and a product.
+  const { scale, shift } = affine.of([Float64Array.of(3)]);
+  return scale[0] === 1 && shift[0] === 3 ? { node, input, vector } : undefined;
+}

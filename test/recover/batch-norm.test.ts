@@ -1,0 +1,118 @@
+/** Statistics of batch normalization are those of what comes in, one norm behind the other. */
+import { expect, test } from "vitest";
+import { observe } from "../../src/evaluate/observe.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { recalibrateNorms } from "../../src/recover/batch-norm.ts";
+import { momentsOf } from "../../src/recover/moments.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { change, engine, network, numbers, samples, scopeOf } from "./networks.ts";
+
+const norm = (name: string, channels: number) => ({
+  [`${name}.scale`]: [channels],
+  [`${name}.bias`]: [channels],
+  [`${name}.mean`]: [channels],
+  [`${name}.variance`]: [channels],
+});
+const inputs = (name: string): string =>
+  ["scale", "bias", "mean", "variance"].map((part) => `${name}.${part}`).join(", ");
+const deep = () =>
+  network(
+    "x: float32[n, 3, 6, 6]",
+    "y: float32[n, 2, 4, 4]",
+    { "a.weight": [4, 3, 3, 3], ...norm("an", 4), "b.weight": [2, 4, 1, 1], ...norm("bn", 2) },
+    `  h = Conv(x, a.weight)\n  g = BatchNormalization(h, ${inputs("an")})\n  r = Relu(g)
+  c = Conv(r, b.weight)\n  y = BatchNormalization(c, ${inputs("bn")})`,
+  );
+
+test("the outputs of every norm have its bias as mean and its scale as deviation", async () => {
+  const model = deep();
+  const data = samples([40, 3, 6, 6]);
+  const { edits } = await recalibrateNorms.run(model, await scopeOf(model, model.clone(), data));
+  expect(edits).toHaveLength(2);
+  const found = await observe(engine, model, data, ["g", "y"], () => momentsOf(1));
+  for (const [value, name] of [
+    ["g", "an"],
+    ["y", "bn"],
+  ] as const) {
+    const [scale, bias] = [await numbers(model, `${name}.scale`), await numbers(model, `${name}.bias`)];
+    const { mean, variance } = found.get(value) ?? { mean: [], variance: [] };
+    bias.forEach((own, channel) => {
+      expect(mean[channel]).toBeCloseTo(own, 4);
+      expect(Math.sqrt(variance[channel] ?? 0)).toBeCloseTo(scale[channel] ?? 0, 3);
+    });
+  }
+});
+
+test("statistics that were right come back, whatever was put in their place", async () => {
+  const original = deep();
+  const data = samples([40, 3, 6, 6]);
+  await recalibrateNorms.run(original, await scopeOf(original, original.clone(), data));
+  const changed = original.clone();
+  for (const name of ["an.mean", "bn.variance"]) await change(changed, name, (one) => 3 * one + 1);
+  await recalibrateNorms.run(changed, await scopeOf(changed, original, data));
+  for (const name of ["an.mean", "an.variance", "bn.mean", "bn.variance"]) {
+    const wanted = await numbers(original, name);
+    (await numbers(changed, name)).forEach((own, channel) => {
+      expect(own).toBeCloseTo(wanted[channel] ?? 0, 4);
+    });
+  }
+});
+
+test("without norms nothing is done; of norms that share statistics it is said", async () => {
+  const data = samples([8, 2, 2, 2]);
+  const without = network(
+    "x: float32[n, 2, 2, 2]",
+    "y: float32[n, 2, 2, 2]",
+    { "a.weight": [2, 2, 1, 1] },
+    "  y = Conv(x, a.weight)",
+  );
+  expect(await recalibrateNorms.run(without, await scopeOf(without, without, data))).toMatchObject({
+    edits: [],
+    misses: [],
+  });
+  const shared = parseModel(`opset 17
+graph (x: float32[n, 2, 2, 2]) -> (y: float32[n, 2, 2, 2]) {
+  s: float32[2] = [1, 1]
+  b: float32[2] = [0, 0]
+  m: float32[2] = [0, 0]
+  v: float32[2] = [1, 1]
+  h = BatchNormalization(x, s, b, m, v)
+  y = BatchNormalization(h, s, b, m, v)
+}`);
+  const found = await recalibrateNorms.run(shared, await scopeOf(shared, shared, data));
+  expect(found.edits).toEqual([]);
+  expect(found.misses).toHaveLength(2);
+});
+
+test("moments do not depend on the batches, and lose no digits where means are large", () => {
+  const all = float32(
+    [6, 2, 2],
+    Float32Array.from({ length: 24 }, (_, at) => 4096 + ((at * 7) % 5) / 4),
+  );
+  const statistic = (parts: readonly number[]) => {
+    const own = momentsOf(1);
+    let start = 0;
+    for (const size of parts) {
+      own.add(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))));
+      start += size;
+    }
+    return own.result();
+  };
+  const whole = statistic([6]);
+  for (const parts of [
+    [1, 2, 3],
+    [1, 1, 1, 1, 1, 1],
+  ]) {
+    const { count, mean, variance } = statistic(parts);
+    expect(count).toBe(12);
+    mean.forEach((own, channel) => {
+      expect(own).toBeCloseTo(whole.mean[channel] ?? 0, 10);
+      expect(variance[channel]).toBeCloseTo(whole.variance[channel] ?? 0, 10);
+    });
+  }
+  // Of channel 0: 0, 7, 28, 35, … mod 5.
+  const own = [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21].map((at) => ((at * 7) % 5) / 4);
+  const mean = own.reduce((sum, one) => sum + one, 0) / 12;
+  expect(whole.mean[0]).toBeCloseTo(4096 + mean, 10);
+  expect(whole.variance[0]).toBeCloseTo(own.reduce((sum, one) => sum + (one - mean) ** 2, 0) / 12, 10);
+});

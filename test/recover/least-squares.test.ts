@@ -1,0 +1,224 @@
+/** Least squares find the weights that make of a layer's inputs what the original answered, where there are such weights. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { mask } from "../../src/graph/role.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { matrixOf, multiplyHere } from "../../src/math/index.ts";
+import { solveLayers } from "../../src/recover/least-squares.ts";
+import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/recover/normal-equations.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { value } from "../find.ts";
+import { apart, change, network, noise, numbers, samples, scopeOf } from "./networks.ts";
+
+const solve = async (changed: Model, original: Model, data: IndexedDataset) =>
+  solveLayers.run(changed, await scopeOf(changed, original, data));
+
+describe("weights that were disturbed come back where the inputs tell them", () => {
+  const image = "x: float32[n, 4, 6, 6]";
+  const images = samples([32, 4, 6, 6]);
+  test.each([
+    [
+      "a product and its bias",
+      network(
+        "x: float32[n, 5]",
+        "y: float32[n, 3]",
+        { "a.weight": [3, 5], "a.bias": [3] },
+        "  y = Gemm(x, a.weight, a.bias) {transB=1}",
+      ),
+      samples([200, 5]),
+    ],
+    [
+      "a product over positions, a sum behind it",
+      network(
+        "x: float32[n, 7, 5]",
+        "y: float32[n, 7, 3]",
+        { "a.weight": [5, 3], "a.bias": [3] },
+        "  h = MatMul(x, a.weight)\n  y = Add(h, a.bias)",
+      ),
+      samples([40, 7, 5]),
+    ],
+    [
+      "a convolution with strides and padding",
+      network(
+        image,
+        "y: float32[n, 3, 3, 3]",
+        { "a.weight": [3, 4, 3, 3], "a.bias": [3] },
+        "  y = Conv(x, a.weight, a.bias) {strides=[2, 2], pads=[1, 1, 1, 1]}",
+      ),
+      images,
+    ],
+    [
+      "a convolution in groups",
+      network(image, "y: float32[n, 6, 4, 4]", { "a.weight": [6, 2, 3, 3] }, "  y = Conv(x, a.weight) {group=2}"),
+      images,
+    ],
+    [
+      "a transposed convolution",
+      network(
+        image,
+        "y: float32[n, 3, 12, 12]",
+        { "a.weight": [4, 3, 2, 2], "a.bias": [3] },
+        "  y = ConvTranspose(x, a.weight, a.bias) {strides=[2, 2]}",
+      ),
+      images,
+    ],
+  ])("%s", async (_, original, data) => {
+    const changed = original.clone();
+    await change(changed, "a.weight", (one, index) => one * (1 + (index % 3)) + 0.5);
+    if (value(original, "a.weight").graph.value("a.bias") !== undefined)
+      await change(changed, "a.bias", (one) => one - 2);
+    expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
+    const { edits, misses } = await solve(changed, original, data);
+    expect(misses).toEqual([]);
+    expect(edits.length).toBeGreaterThan(0);
+    expect(await apart(original, changed, data)).toBeLessThan(1e-4);
+    expect(verify(changed)).toEqual([]);
+  });
+});
+
+test("channels that were cut and are said by others cost nothing: the layer behind takes it on", async () => {
+  const weights = { "a.weight": [4, 3, 1, 1], "a.bias": [4], "b.weight": [2, 4, 3, 3], "b.bias": [2] };
+  const nodes = "  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  y = Conv(r, b.weight, b.bias)";
+  const original = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", weights, nodes);
+  // Channel 3 says what channel 1 says.
+  const [w, b] = [await numbers(original, "a.weight"), await numbers(original, "a.bias")];
+  const twice = [...w.subarray(0, 9), ...w.subarray(3, 6)];
+  value(original, "a.weight").tensor = inMemory(float32([4, 3, 1, 1], twice));
+  value(original, "a.bias").tensor = inMemory(float32([4], [...b.subarray(0, 3), b[1] ?? 0]));
+  const left = { "a.weight": [3, 3, 1, 1], "a.bias": [3], "b.weight": [2, 3, 3, 3], "b.bias": [2] };
+  const changed = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", left, nodes);
+  const wide = await numbers(original, "b.weight");
+  const narrow = [0, 1].flatMap((output) => [...wide.subarray(36 * output, 36 * output + 27)]);
+  value(changed, "a.weight").tensor = inMemory(float32([3, 3, 1, 1], twice.slice(0, 9)));
+  value(changed, "a.bias").tensor = inMemory(float32([3], [...b.subarray(0, 3)]));
+  value(changed, "b.weight").tensor = inMemory(float32([2, 3, 3, 3], narrow));
+  value(changed, "b.bias").tensor = inMemory(float32([2], [...(await numbers(original, "b.bias"))]));
+  const data = samples([64, 3, 5, 5]);
+  expect(await apart(original, changed, data)).toBeGreaterThan(0.05);
+  await solve(changed, original, data);
+  expect(await apart(original, changed, data)).toBeLessThan(1e-3);
+});
+
+describe("what is pruned stays pruned", () => {
+  const build = () =>
+    network("x: float32[n, 6]", "y: float32[n, 4]", { "a.weight": [6, 4] }, "  y = MatMul(x, a.weight)");
+  /** Inputs that say much of each other: others can take on what is gone. */
+  const drawn = noise([240, 6], 3).data;
+  const alike = drawn.map((one, at) => one * 0.3 + (drawn[6 * Math.floor(at / 6)] ?? 0));
+  const rows = memory("rows", { x: float32([240, 6], alike) });
+  const kept = (_: number, at: number): number => Number(at % 3 !== 0 && at !== 7);
+
+  test.each(["a mask", "zeros"])("%s", async (how) => {
+    const original = build();
+    const changed =
+      how === "zeros"
+        ? build()
+        : network(
+            "x: float32[n, 6]",
+            "y: float32[n, 4]",
+            { "a.weight_orig": [6, 4], "a.weight_mask": [6, 4] },
+            "  a.weight = Mul(a.weight_orig, a.weight_mask)\n  y = MatMul(x, a.weight)",
+          );
+    if (how === "zeros") await change(changed, "a.weight", (one, at) => one * kept(one, at));
+    else {
+      value(changed, "a.weight_orig").tensor = value(original, "a.weight").tensor;
+      value(changed, "a.weight_mask").role = mask;
+      await change(changed, "a.weight_mask", kept);
+    }
+    const before = await apart(original, changed, rows);
+    const weight = how === "zeros" ? "a.weight" : "a.weight_orig";
+    const was = await numbers(changed, weight);
+    const { edits } = await solve(changed, original, rows);
+    expect(edits).toHaveLength(1);
+    expect(await apart(original, changed, rows)).toBeLessThan(before);
+    const now = await numbers(changed, weight);
+    now.forEach((one, at) => {
+      if (kept(one, at) === 0) expect(one === was[at]).toBe(true);
+    });
+    expect(now.filter((one, at) => one !== was[at]).length).toBeGreaterThan(5);
+  });
+});
+
+describe("layers that are left alone, with the reason", () => {
+  const data = samples([64, 4]);
+  const feed = "x: float32[n, 4]";
+  test("weights that are no floats, and weights that two layers share", async () => {
+    const text =
+      "  s: float32[] = 0.5\n  z: int8[] = 0\n  a.weight = DequantizeLinear(q, s, z)\n  y = MatMul(x, a.weight)";
+    const codes = network(feed, "y: float32[n, 4]", {}, `  q: int8[4, 4] = [${new Array(16).fill(1)}]\n${text}`);
+    const found = await solve(codes, codes.clone(), data);
+    expect(found).toMatchObject({ edits: [], misses: [{ reason: "its weight is int8" }] });
+    const shared = network(feed, "y: float32[n, 4]", { w: [4, 4] }, "  h = MatMul(x, w)\n  y = MatMul(h, w)");
+    const { edits, misses } = await solve(shared, shared.clone(), data);
+    expect(edits).toEqual([]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["its weight is shared", "its weight is shared"]);
+  });
+
+  test("a layer that answers as the original's does keeps its weights to the bit", async () => {
+    const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
+    expect(await solve(model, model.clone(), data)).toMatchObject({ edits: [], misses: [] });
+  });
+
+  test("a layer that the original does not have", async () => {
+    const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
+    const other = network(feed, "z: float32[n, 3]", { "b.weight": [4, 3] }, "  z = MatMul(x, b.weight)");
+    const { edits, misses } = await solve(model, other, data);
+    expect(edits).toEqual([]);
+    expect(misses).toMatchObject([{ at: "a", reason: "the original has no such layer" }]);
+  });
+});
+
+describe("the systems", () => {
+  const rows = matrixOf([
+    [1, 2, 1],
+    [0, 1, 1],
+    [2, -1, 1],
+    [1, 1, 1],
+  ]);
+  const targets = matrixOf([[5], [2], [1], [4]]);
+
+  test("no damping: the normal equations hold, and the residual is that of the rows", async () => {
+    const sums = emptySums(3, 1);
+    await addRows(sums, rows, targets, multiplyHere);
+    const start = matrixOf([[0], [0], [0]]);
+    const step = solveRidge(sums, await gradientAt(sums, start, multiplyHere), {
+      damping: 1e-15,
+      free: undefined,
+      ones: 2,
+    });
+    if (step instanceof Miss) throw new Error(step.reason);
+    for (const one of (await gradientAt(sums, step, multiplyHere)).data) expect(one).toBeCloseTo(0, 10);
+    const direct = [0, 1, 2, 3].reduce((sum, row) => {
+      const found = [0, 1, 2].reduce((own, at) => own + (rows.data[3 * row + at] ?? 0) * (step.data[at] ?? 0), 0);
+      return sum + ((targets.data[row] ?? 0) - found) ** 2;
+    }, 0);
+    expect(await residual(sums, step, multiplyHere)).toBeCloseTo(direct, 10);
+  });
+
+  test("an infinite damping leaves weights, not the bias, as they are", async () => {
+    const sums = emptySums(3, 1);
+    await addRows(sums, rows, targets, multiplyHere);
+    const start = matrixOf([[0], [0], [0]]);
+    const step = solveRidge(sums, await gradientAt(sums, start, multiplyHere), {
+      damping: 1e12,
+      free: undefined,
+      ones: 2,
+    });
+    if (step instanceof Miss) throw new Error(step.reason);
+    expect(step.data[0]).toBeCloseTo(0, 8);
+    expect(step.data[2]).toBeCloseTo(3, 8);
+  });
+
+  test("entries that are not free do not move, and the others are solved without them", async () => {
+    const sums = emptySums(3, 1);
+    await addRows(sums, rows, targets, multiplyHere);
+    const gradient = await gradientAt(sums, matrixOf([[0], [0], [0]]), multiplyHere);
+    const step = solveRidge(sums, gradient, { damping: 1e-15, free: Uint8Array.of(0, 1, 0), ones: undefined });
+    if (step instanceof Miss) throw new Error(step.reason);
+    // One unknown: Σ x y / Σ x².
+    expect([...step.data]).toEqual([0, expect.closeTo((10 + 2 - 1 + 4) / 7, 10), 0]);
+  });
+});

@@ -1,0 +1,57 @@
+/** A real network of which channels were cut, or whose weights were rounded to few bits, gets much of its accuracy back without a label. */
+import { describe, expect, test } from "vitest";
+import { openParts, preprocess, presets, take } from "../../src/data/index.ts";
+import { accuracy, evaluate } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { recover } from "../../src/recover/index.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { shared } from "../shared.ts";
+import { engine } from "./networks.ts";
+
+const path = shared("data/models/resnet20.onnx");
+const images = shared("data/cifar10");
+
+/** Every kernel rounded to so many bits, with one scale. */
+async function round(model: Model, bits: number): Promise<void> {
+  for (const stored of model.graph.values()) {
+    if (stored.tensor?.dims.length !== 4) continue;
+    const dense = await stored.tensor.read();
+    if (dense.type !== "float32") continue;
+    const step = dense.data.reduce((most, one) => Math.max(most, Math.abs(one)), 0) / (2 ** (bits - 1) - 1);
+    stored.tensor = inMemory(
+      float32(
+        dense.dims,
+        dense.data.map((one) => Math.round(one / step) * step),
+      ),
+    );
+  }
+}
+
+describe.skipIf(path === undefined || images === undefined)("ResNet-20", () => {
+  const opened = async () => {
+    const original = await open(path ?? "");
+    const parts = await openParts(images ?? "");
+    const [input] = original.graph.feeds;
+    if (input === undefined || parts.train === undefined) throw new Error("no input, or nothing to fit on");
+    const test = preprocess(take(parts.test, 500), input, presets.imagenet);
+    const figure = async (model: Model): Promise<number> =>
+      (await evaluate(engine, model, test, accuracy())).estimate.value;
+    // Another model than the one that is judged by: labels are taken away.
+    const train = preprocess(take(parts.train, 2000), input, presets.imagenet);
+    return { original, train, figure };
+  };
+
+  test.each([
+    ["30 % of its channels cut", (model: Model) => prune(model, { amount: 0.3, structured: true }), 0.4],
+    ["its weights rounded to 3 bits", (model: Model) => round(model, 3), 0.05],
+  ] as const)("%s", async (_, spoil, gain) => {
+    const { original, train, figure } = await opened();
+    const model = original.clone();
+    await spoil(model);
+    const before = await figure(model);
+    await recover(model, { original, data: train });
+    expect((await figure(model)) - before).toBeGreaterThan(gain);
+  });
+});

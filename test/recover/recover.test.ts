@@ -1,0 +1,144 @@
+/** Recovery as a pass: stages are kept where they help on samples that they were not fitted on. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { evaluate, signalToNoise } from "../../src/evaluate/index.ts";
+import { structureHash } from "../../src/graph/hash.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { prune } from "../../src/prune/index.ts";
+import { recover } from "../../src/recover/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { change, engine, network, numbers, samples } from "./networks.ts";
+
+const data = samples([160, 3, 6, 6]);
+const unseen = samples([64, 3, 6, 6], 2);
+const build = (): Model =>
+  network(
+    "x: float32[n, 3, 6, 6]",
+    "y: float32[n, 5]",
+    {
+      "a.weight": [12, 3, 3, 3],
+      "a.bias": [12],
+      "b.weight": [8, 12, 3, 3],
+      "b.bias": [8],
+      "fc.weight": [5, 8],
+      "fc.bias": [5],
+    },
+    `  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  g = Conv(r, b.weight, b.bias)\n  s = Relu(g)
+  p = GlobalAveragePool(s)\n  f = Flatten(p)\n  y = Gemm(f, fc.weight, fc.bias) {transB=1}`,
+  );
+const noiseOf = async (model: Model, original: Model): Promise<number> =>
+  (await evaluate(engine, model, unseen, signalToNoise(), { original })).estimate.value;
+
+test("channels that were cut: the answers come nearer on samples that were never seen, and each stage says by how much", async () => {
+  const original = build();
+  const model = original.clone();
+  await prune(model, { amount: 0.3, structured: true });
+  const before = await noiseOf(model, original);
+  const { changes, misses } = await recover(model, { original, data });
+  expect(await noiseOf(model, original)).toBeGreaterThan(before + 3);
+  expect(changes.map(({ at }) => at)).toEqual(["bias", "least-squares"]);
+  for (const { what } of changes)
+    expect(what).toMatch(/^\d+ layers?, signal to noise -?[\d.]+ → [\d.]+ dB, agreement /);
+  expect(misses).toEqual([]);
+});
+
+test("the same seed gives the same weights", async () => {
+  const original = build();
+  const [first, second] = [original.clone(), original.clone()];
+  for (const model of [first, second]) {
+    await change(model, "b.weight", (one, at) => (at % 3 === 0 ? 0 : one));
+    await recover(model, { original, data }, { seed: 3 });
+  }
+  for (const name of ["b.weight", "fc.weight", "fc.bias"])
+    expect(await numbers(first, name)).toEqual(await numbers(second, name));
+});
+
+test("stages go as far as they are asked to", async () => {
+  const original = build();
+  const model = original.clone();
+  await change(model, "fc.weight", (one) => one * 0.8);
+  await change(model, "fc.bias", (one) => one + 1);
+  const { changes } = await recover(model, { original, data, until: "bias" });
+  expect(changes.map(({ at }) => at)).toEqual(["bias"]);
+  expect(await numbers(model, "a.weight")).toEqual(await numbers(original, "a.weight"));
+});
+
+test("training towards the original needs no labels, and helps where layers are not alike", async () => {
+  const original = build();
+  const narrow = network(
+    "x: float32[n, 3, 6, 6]",
+    "y: float32[n, 5]",
+    { "c.weight": [6, 3, 3, 3], "c.bias": [6], "d.weight": [5, 6], "d.bias": [5] },
+    "  h = Conv(x, c.weight, c.bias)\n  r = Relu(h)\n  p = GlobalAveragePool(r)\n  f = Flatten(p)\n  y = Gemm(f, d.weight, d.bias) {transB=1}",
+    2,
+  );
+  const before = await noiseOf(narrow, original);
+  const options = { original, data, until: "end-to-end", epochs: 20, batch: 20, learningRate: 0.01 } as const;
+  const { changes, misses } = await recover(narrow, options);
+  expect(changes.at(-1)).toMatchObject({ at: "end-to-end" });
+  expect(misses.map(({ at }) => at)).toEqual(["c"]);
+  expect(await noiseOf(narrow, original)).toBeGreaterThan(before + 3);
+});
+
+test("the time that is given ends training, which keeps what it learnt", async () => {
+  const original = build();
+  const model = original.clone();
+  await change(model, "fc.weight", (one, at) => (at % 2 === 0 ? one : 0));
+  const started = performance.now();
+  const { changes } = await recover(model, { original, data, minutes: 0.05, epochs: 1_000_000, batch: 20 });
+  expect(performance.now() - started).toBeLessThan(60_000);
+  expect(changes.length).toBeGreaterThan(0);
+});
+
+describe("nothing is changed", () => {
+  test("where the model answers as its original does", async () => {
+    const original = build();
+    const model = original.clone();
+    const before = structureHash(model);
+    const { changes, misses } = await recover(model, { original, data });
+    expect(changes).toEqual([]);
+    expect(misses).toMatchObject([{ reason: expect.stringContaining("nothing to recover") }]);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("where a stage does not help on samples that it was not fitted on: it is undone, and says so", async () => {
+    const norm = { "n.scale": [4], "n.bias": [4], "n.mean": [4], "n.variance": [4] };
+    const original = network(
+      "x: float32[n, 3, 6, 6]",
+      "y: float32[n, 4, 6, 6]",
+      { "a.weight": [4, 3, 1, 1], ...norm },
+      "  h = Conv(x, a.weight)\n  y = BatchNormalization(h, n.scale, n.bias, n.mean, n.variance)",
+    );
+    const model = original.clone();
+    await change(model, "a.weight", (one) => one * 1.01);
+    const before = structureHash(model);
+    // The original's own statistics are not those of these samples.
+    const { changes, misses } = await recover(model, { original, data, until: "batch-norm" });
+    expect(changes).toEqual([]);
+    expect(misses).toMatchObject([{ at: "batch-norm", reason: expect.stringContaining("it did not help: ") }]);
+    expect(structureHash(model)).toBe(before);
+  });
+
+  test("before the options and the data are right", async () => {
+    const original = build();
+    const model = original.clone();
+    await change(model, "fc.bias", (one) => one + 1);
+    const before = structureHash(model);
+    const other = network("x: float32[n, 3, 6, 6]", "z: float32[n, 3, 6, 6]", {}, "  z = Relu(x)");
+    await expect(recover(model, { original: other, data })).rejects.toMatchObject({ code: "E_DATA" });
+    const few = memory("few", { x: float32([3, 3, 6, 6], new Float32Array(324)) });
+    await expect(recover(model, { original, data: few })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining("few has 3 samples"),
+    });
+    await expect(recover(model, { data })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("the model as it was before is needed"),
+    });
+    await expect(recover(model, { original, data: samples([16, 4]) })).rejects.toMatchObject({ code: "E_DATA" });
+    await expect(recover(model, { original, data }, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+    expect(structureHash(model)).toBe(before);
+  });
+});
