@@ -4,16 +4,12 @@
  * distribution, nearly the even one, while softmax of their logarithms gives them back.
  *
  *     z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
- *
- * What is rounded to codes and back is told by types, and by what it is read with: stored numbers.
  */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { bitsOf } from "../tensor/dense.ts";
-import type { DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
+import { retypes } from "./retyped.ts";
 
 /** The form in which a value is a distribution; undefined where the graph does not say that it is one. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
@@ -29,7 +25,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
     if (distribution !== undefined) return overClasses(distribution, current, value, inference);
     const rule = bound.quantize();
     const moves = !(rule instanceof Miss) && rule.kind === "transparent";
-    if (!moves && bound.unchanged() === undefined && !changesType(node, inference)) return undefined;
+    if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;
     current = node.inputs[bound.unchanged() ?? 0];
   }
   return undefined;
@@ -50,20 +46,4 @@ function overClasses(
   const summed = sizes.reduce((product, size) => product * size, 1);
   const classes = [dims.at(-1), dims.length > 2 ? dims[1] : undefined];
   return classes.some((size) => size === summed || (size !== undefined && typeof size !== "number")) ? form : undefined;
-}
-
-/** Another type of the same numbers: floats of another width, codes of floats, floats of codes, by nothing that is computed. */
-function changesType({ inputs, outputs }: Node, inference: Inference): boolean {
-  const [input, ...rest] = inputs;
-  const [output] = outputs;
-  if (input === undefined || output === undefined) return false;
-  const [from, to] = [input, output].map((value) => inference.operand(value)?.type);
-  if (!isNumber(from) || !isNumber(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
-  return rest.every((value) => value === undefined || inference.operand(value)?.stored === true);
-}
-
-/** A float or a code. Wider integers count or point at something. */
-function isNumber(type: DataType | undefined): type is DataType {
-  if (type === undefined || type === "string" || type === "bool") return false;
-  return isFloat(type) || bitsOf[type] <= 16;
 }

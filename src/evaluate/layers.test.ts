@@ -82,6 +82,39 @@ graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
   expect(layers[0]?.signalToNoise).toBeGreaterThan(100);
 });
 
+test.each(["Relu(h)", "Clip(h, low, high)"])(
+  "of a layer whose %s went into its codes the codes' floats are compared",
+  async (last) => {
+    const limits = last.startsWith("Clip") ? "low: float32[] = 0\n  high: float32[] = 1\n  " : "";
+    const before = parseModel(network.replace("r = Relu(h)", `${limits}r = ${last}`));
+    const after = before.clone();
+    await quantize(after, { scheme: "static", data });
+    const names = [...after.graph.nodes()].map(({ op }) => op);
+    expect(names).not.toContain(last.slice(0, 4));
+    const { layers, misses } = await compareLayers(engine, before, after, data);
+    expect(misses).toEqual([]);
+    expect(layers.map(({ layer }) => layer)).toEqual(["a", "b"]);
+    // 8 bits are some 40 dB; the value before its negative half was cut off is some 0.
+    for (const { signalToNoise } of layers) expect(signalToNoise).toBeGreaterThan(25);
+  },
+);
+
+test("a layer of which codes alone are read is left out, with the reason", async () => {
+  const codes = parseModel(
+    network.replace(
+      "r = Relu(h)",
+      `s: float32[] = 0.05
+  z: uint8[] = 0
+  q = QuantizeLinear(h, s, z)
+  m = Max(q)
+  r = DequantizeLinear(m, s, z)`,
+    ),
+  );
+  const { layers, misses } = await compareLayers(engine, parseModel(network), codes, data);
+  expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
+  expect(misses).toMatchObject([{ at: "a", reason: "what follows computes on codes of it" }]);
+});
+
 test("values of the same name at other layers are no pairs", async () => {
   const renamed = parseModel(network.replaceAll(/\bh\b/g, "q").replaceAll(/\by\b/g, "h").replaceAll(/\bq\b/g, "y"));
   const { layers, misses } = await compareLayers(engine, parseModel(network), renamed, data);

@@ -3,11 +3,14 @@
  *
  * What is compared is a value that has the same name in both models and lies at the layer of that name or shortly behind it: its output; or,
  * where a clean-up put what follows into the layer, the output of what followed; or, where a layer became several nodes, the output of the last.
+ * Of what is rounded to codes right there it is what its consumers see, the rounded value: quantization leaves an activation out where the ends
+ * of the codes do the same, and the value before them is not what the original's name meant.
  * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on: the
  * first layer with few decibels is to blame, not those after it. Sums are in float64.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { asSeen } from "../analysis/retyped.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
@@ -56,12 +59,12 @@ export async function compareLayers(
   if (pairs.length === 0) return { layers: [], misses };
   const sums = new Map(pairs.map(({ layer }) => [layer, new Difference()]));
   const models = [
-    withOutputs(original, [...new Set(pairs.map(({ name }) => name))]),
-    withOutputs(candidate, [...new Set(pairs.map(({ name }) => name))]),
+    withOutputs(original, [...new Set(pairs.map(({ before }) => before))]),
+    withOutputs(candidate, [...new Set(pairs.map(({ after }) => after))]),
   ];
   await overSamples(engine, models, dataset, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { layer, name } of pairs) {
-      const [reference, other] = [first[name], second[name]];
+    for (const { layer, before, after } of pairs) {
+      const [reference, other] = [first[before], second[after]];
       if (reference !== undefined && other !== undefined) sums.get(layer)?.add(reference, other);
     }
   });
@@ -75,8 +78,9 @@ export async function compareLayers(
 
 interface Pair {
   readonly layer: string;
-  /** The value's name in both. */
-  readonly name: string;
+  /** The value's name in the original, and in the model. */
+  readonly before: string;
+  readonly after: string;
 }
 
 /** Nodes that a layer may have become, or that may have gone into it: scales, casts, a bias, normalization, an activation. */
@@ -97,7 +101,12 @@ function pairsOf(original: Model, candidate: Model, misses: Miss[]): readonly Pa
     // The nearest to the layer in the model as it is now.
     for (const [name, value] of ours) {
       const same = theirs.get(name);
-      if (same !== undefined && isFloat(value, after) && isFloat(same, before)) return [{ layer: layer.name, name }];
+      if (same === undefined || !isFloat(value, after) || !isFloat(same, before)) continue;
+      const seen = [asSeen(same, before), asSeen(value, after)] as const;
+      if (seen[0] !== undefined && seen[1] !== undefined)
+        return [{ layer: layer.name, before: seen[0].name, after: seen[1].name }];
+      misses.push(new Miss("what follows computes on codes of it", layer.name));
+      return [];
     }
     misses.push(new Miss("no value at it has the same name in both models, and is a float", layer.name));
     return [];
