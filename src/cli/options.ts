@@ -101,6 +101,16 @@ function refusal(code: ErrorCode, schema: v.GenericSchema, issue: v.BaseIssue<un
   return new PithError(code, `${place}.`, { hint });
 }
 
+/** An error of a pass in the words of flags: what it calls `` `learningRate` `` is --learning-rate here. */
+export function inFlags(error: PithError, schema: v.GenericSchema): PithError {
+  // Options of every command, which passes know by these names.
+  const keys = new Set([...keysOf(schema), "seed"]);
+  const said = (text: string): string =>
+    text.replace(/`(\w+)`/g, (whole, word: string) => (keys.has(word) ? `--${kebab(word)}` : whole));
+  const hint = error.hint === undefined ? {} : { hint: said(error.hint) };
+  return new PithError(error.code, said(error.message), { ...hint, cause: error.cause });
+}
+
 const bounds = new Map([
   ["min_value", "at least"],
   ["max_value", "at most"],
@@ -351,7 +361,7 @@ function isWord(value: unknown): value is Word {
 function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
   let facts: FlagMetadata & { readonly description: string } = { description: "" };
   for (let node: SchemaNode | undefined = schema; node !== undefined; node = node.wrapped) {
-    for (const item of node.pipe ?? []) {
+    for (const item of pipeOf(node)) {
       if (item.type === "metadata") facts = { ...item.metadata, ...facts };
       if (item.type === "description" && facts.description === "") {
         facts = { ...facts, description: item.description ?? "" };

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { train } from "../train/index.ts";
+import { unmet } from "../train/train.ts";
 import { distillation } from "./distillation.ts";
 
 const { loss: _, ...training } = train.options.entries;
@@ -16,22 +17,28 @@ const { loss: _, ...training } = train.options.entries;
 export const distill = definePass({
   id: "distill",
   summary: "Train a small model to answer as a larger one does",
-  options: v.strictObject({
-    teacher: v.pipe(
-      v.union([v.string(), v.instance(Model)], "takes a model or the path of one"),
-      v.description("the model to learn from"),
-      v.metadata({ value: "teacher.onnx" }),
+  options: v.pipe(
+    v.strictObject({
+      teacher: v.pipe(
+        v.union([v.string(), v.instance(Model)], "takes a model or the path of one"),
+        v.description("the model to learn from"),
+        v.metadata({ value: "teacher.onnx" }),
+      ),
+      temperature: v.pipe(
+        v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
+        v.description("larger shows more of what the teacher thinks of the wrong classes"),
+      ),
+      alpha: v.pipe(
+        v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.7),
+        v.description("weight of the teacher; the labels have the rest"),
+      ),
+      ...training,
+    }),
+    v.check(
+      (given) => unmet(given) === undefined,
+      ({ input }) => unmet(input) ?? "",
     ),
-    temperature: v.pipe(
-      v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
-      v.description("larger shows more of what the teacher thinks of the wrong classes"),
-    ),
-    alpha: v.pipe(
-      v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.7),
-      v.description("weight of the teacher; the labels have the rest"),
-    ),
-    ...training,
-  }),
+  ),
   run(model, { teacher, temperature, alpha, ...options }, context) {
     return train(model, { ...options, loss: distillation({ teacher, temperature, alpha }) }, context);
   },

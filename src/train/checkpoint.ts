@@ -5,6 +5,7 @@
  * role `state` (optimizer moments, averages), and as one entry of its metadata (counters, history). One file is replaced in one step: a
  * process that is killed leaves the checkpoint before or the new one.
  */
+import { fileKind, joinPath } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
@@ -16,6 +17,24 @@ export interface Checkpoint {
   readonly state: Batch;
   /** Counters and history: plain data. */
   readonly progress: unknown;
+}
+
+/** The checkpoint in a folder, and the model whose weights were best. */
+export const lastFile = (folder: string): string => joinPath(folder, "last.onnx");
+export const bestFile = (folder: string): string => joinPath(folder, "best.onnx");
+
+/** @throws PithError E_FILE where a folder for checkpoints is a file, or holds a training that would be overwritten. */
+export async function requireFreeFolder(folder: string, resume: boolean): Promise<void> {
+  const kind = await fileKind(folder);
+  if (kind !== undefined && kind !== "folder") {
+    throw new PithError("E_FILE", `"${folder}" is a file: \`checkpoint\` is a folder.`, {
+      hint: "Two files are kept in it: last.onnx and best.onnx.",
+    });
+  }
+  if (resume || (await fileKind(lastFile(folder))) === undefined) return;
+  throw new PithError("E_FILE", `"${folder}" has the checkpoint of an earlier training, which would be overwritten.`, {
+    hint: "`resume` continues it; another folder begins anew.",
+  });
 }
 
 /** The key of a file's metadata under which the counters of a training stand. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { fileKind, joinPath } from "#platform";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
@@ -84,10 +85,69 @@ describe("checkpoints", () => {
     const again = trained({ checkpoint, resume: true, batch: 12 });
     await expect(again).rejects.toMatchObject({
       code: "E_OPTION",
-      message: `"${checkpoint}/last.onnx" was trained with batch 24, not 12.`,
+      message: `"${checkpoint}/last.onnx" was trained with \`batch\` 24, not 12.`,
     });
     const other = trained({ checkpoint, resume: true, optimizer: "sgd" });
-    await expect(other).rejects.toThrow("was trained with optimizer adam, not sgd.");
+    await expect(other).rejects.toThrow("was trained with `optimizer` adam, not sgd.");
+  });
+
+  test.each<[Settings, string]>([
+    [{ learningRate: 0.01 }, "with `learningRate` 0.001, not 0.01."],
+    [{ clip: 1 }, "without `clip`, not with 1."],
+    [{ loss: "mse" }, "with `loss` cross-entropy, not mse."],
+    [{ average: 0.9 }, "without `average`, not with 0.9."],
+    [{ layers: "fc1" }, "without `layers`, not with fc1."],
+    [{ validation: 0.25 }, "without `validation`, not with 0.25."],
+    [{ data: corners(120, 1) }, "on 240 samples, not 120."],
+    [{ data: corners(240, 3) }, "on other samples than these: the first is another one."],
+  ])("are not continued with %j", async (settings, difference) => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const said: string[] = [];
+    const again = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => said.push(text) });
+    await expect(again).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" was trained ${difference}`,
+    });
+    expect(said).toEqual([]);
+  });
+
+  test("of another model are said to be so", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const wider = network({ fc1: linear(3, 9), relu: relu(), fc2: linear(9, 3) }, { input: ["batch", 3], seed: 1 });
+    const other = network({ first: linear(3, 3) }, { input: ["batch", 3], seed: 1 });
+    const options = { data, epochs: 3, batch: 24, checkpoint, resume: true };
+    const message = (why: string) => ({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" is a checkpoint of another model: ${why}.`,
+    });
+    await expect(train(wider, options, { seed: 1 })).rejects.toMatchObject(
+      message('"fc1.weight" was [8, 3] there, and is [9, 3] here'),
+    );
+    await expect(train(other, options, { seed: 1 })).rejects.toMatchObject(
+      message('it trained "fc1.weight", which this model does not have'),
+    );
+  });
+
+  test("are not overwritten by a training that does not continue them", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const before = await weights(await open(`${checkpoint}/last.onnx`));
+    await expect(trained({ checkpoint, epochs: 2 })).rejects.toMatchObject({
+      code: "E_FILE",
+      message: `"${checkpoint}" has the checkpoint of an earlier training, which would be overwritten.`,
+    });
+    expect(await weights(await open(`${checkpoint}/last.onnx`))).toEqual(before);
+  });
+
+  test("a start that fails makes no folder for them", async () => {
+    const checkpoint = joinPath(temporaryFolder(), "later");
+    const short = memory("short", { input: float32([4, 2], new Float32Array(8)), label: int64([4], [0, 1, 2, 0]) });
+    await expect(trained({ checkpoint, data: short })).rejects.toThrow();
+    expect(await fileKind(checkpoint)).toBeUndefined();
+    await trained({ checkpoint, epochs: 1 });
+    expect(await fileKind(checkpoint)).toBe("folder");
   });
 
   test("that are not there yet are begun, which is said", async () => {

@@ -4,17 +4,26 @@
  * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
-import { fileKind, joinPath, makeFolder } from "#platform";
+import { fileKind, makeFolder } from "#platform";
+import { firstBatch } from "../data/select.ts";
 import { PithError } from "../errors.ts";
 import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
-import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { bestFile, lastFile, readCheckpoint, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Course, restoreCourse, setAll, startCourse, stateOf, withWeights } from "./course.ts";
 import type { Floats } from "./floats.ts";
+import {
+  type Beginning,
+  fingerprint,
+  type Identity,
+  requireSameTensors,
+  requireSameTraining,
+  trainedOf,
+} from "./identity.ts";
 import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf, type Training } from "./plan.ts";
 import { validationLoss } from "./validation.ts";
 
@@ -45,11 +54,12 @@ export interface LoopOutcome {
 /**
  * Trains a model in place by a plan. On the context's signal the model keeps what it has learnt, and so does the checkpoint.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a parameter stopped
- * being a number (the checkpoint is from before), E_STOPPED on the signal, E_OPTION where a checkpoint is of other settings.
+ * being a number (the checkpoint is from before), E_STOPPED on the signal, E_OPTION where a checkpoint is of another training,
+ * E_FILE where one would be overwritten.
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
-  if (plan.checkpoint !== undefined) await makeFolder(plan.checkpoint);
-  const before = await checkpointBefore(plan, context);
+  if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
+  const before = await checkpointBefore(model, plan, context);
   const run = new Run(model, plan, context, before);
   try {
     await run.train();
@@ -73,6 +83,7 @@ class Run {
   readonly #counters: Counters;
   #course: Course | undefined;
   #best: readonly Floats[] | undefined;
+  #identity: Identity | undefined;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before) {
     this.#model = model;
@@ -146,7 +157,7 @@ class Run {
     await writeCheckpoint(lastFile(checkpoint), {
       model: withWeights(this.#model, course),
       state: stateOf(course, this.#plan, this.#model),
-      progress: { counters: this.#counters, settings: settingsOf(this.#plan, this.#context.seed) },
+      progress: { counters: this.#counters, identity: this.#identity },
     });
   }
 
@@ -158,9 +169,17 @@ class Run {
     if (this.#course !== undefined) return;
     const course = await startCourse(this.#model, batch, this.#plan, this.#context);
     this.#course = course;
+    if (this.#plan.checkpoint === undefined) return;
+    const names = course.step.parameters.map(({ name }) => name);
+    const trained = trainedOf(this.#model, names);
+    this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context.seed)) };
+    // Not before it is known that training begins.
+    await makeFolder(this.#plan.checkpoint);
     const before = this.#before;
     if (before === undefined) return;
+    requireSameTensors(before.path, before.identity, trained);
     await restoreCourse(course, this.#plan, before.model, before.state);
+    this.#context.log({ id: "resume", text: `continued after ${before.counters.steps} steps` });
     if (before.best === undefined) return;
     this.#best = course.weights.map((values) => values.slice());
     const { parameters, states } = course.step;
@@ -205,8 +224,9 @@ class Run {
         : (await evaluate(engine, candidate, data, metric, { signal })).estimate.value;
     const found = { step: counters.steps, figure };
     counters.evaluations.push(found);
-    const name = metric?.name ?? "loss";
-    this.#context.log({ id: "evaluation", text: `after ${counters.steps} steps: ${name} ${figure.toPrecision(4)}` });
+    const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
+    const text = `after ${counters.steps} steps: validation ${metric?.name ?? "loss"} ${shown}`;
+    this.#context.log({ id: "evaluation", text });
     const sign = metric?.better === "higher" ? 1 : -1;
     if (counters.best !== undefined && !(sign * (figure - counters.best.figure) > 0)) {
       counters.worse++;
@@ -228,7 +248,7 @@ class Run {
     const loss = sum / batches;
     counters.history.push({ epoch, loss, steps: Math.floor(batches / accumulate), seconds, evaluations });
     Object.assign(counters, { ...fresh(), ...kept(counters), epoch: epoch + 1 });
-    const text = `epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
+    const text = `epoch ${epoch}/${epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
     await this.keep();
   }
@@ -256,16 +276,8 @@ function fresh(): Counters {
 /** What is not about one epoch. */
 const kept = ({ steps, history, best, worse }: Counters) => ({ steps, history, best, worse });
 
-const lastFile = (folder: string): string => joinPath(folder, "last.onnx");
-const bestFile = (folder: string): string => joinPath(folder, "best.onnx");
-
-/** What must be the same where a training is continued. */
-function settingsOf({ size, accumulate, optimizer, data }: Plan, seed: number): Readonly<Record<string, unknown>> {
-  return { seed, batch: size, accumulate, optimizer: optimizer.name, samples: data.count ?? null };
-}
-
-/** The checkpoint to continue with. @throws PithError E_OPTION where it is of other settings. */
-async function checkpointBefore(plan: Plan, context: Context) {
+/** The checkpoint to continue with. @throws PithError E_OPTION where it is of another training. */
+async function checkpointBefore(trained: Model, plan: Plan, context: Context) {
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
   if ((await fileKind(path)) === undefined) {
@@ -273,16 +285,20 @@ async function checkpointBefore(plan: Plan, context: Context) {
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
-  const { counters, settings } = progress as { counters: Counters; settings: Record<string, unknown> };
-  for (const [name, value] of Object.entries(settingsOf(plan, context.seed))) {
-    if (settings[name] === value) continue;
-    throw new PithError("E_OPTION", `"${path}" was trained with ${name} ${settings[name]}, not ${value}.`, {
-      hint: "A training is continued with the settings that it was begun with.",
-    });
-  }
-  context.log({ id: "resume", text: `continued after ${counters.steps} steps` });
+  const { counters, identity } = progress as { counters: Counters; identity?: Partial<Identity> };
+  requireSameTraining(path, identity ?? {}, await beginningOf(trained, plan, context.seed), trained);
   const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
-  return { model, state, counters, best };
+  return { path, model, state, counters, identity: identity ?? {}, best };
+}
+
+async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
+  const { data, settings, size } = plan;
+  return {
+    nodes: [...model.graph.nodes()].length,
+    settings: { seed, batch: size, ...settings },
+    samples: data.count ?? null,
+    first: fingerprint(await firstBatch(data)),
+  };
 }
 
 function diverged(what: string, step: number): PithError {
@@ -293,6 +309,6 @@ function diverged(what: string, step: number): PithError {
 
 function stopped(steps: number, { checkpoint }: Plan): PithError {
   const hint =
-    checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: --resume continues.` };
+    checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: \`resume\` continues.` };
   return new PithError("E_STOPPED", `Training was stopped after ${steps} steps.`, hint);
 }

@@ -19,6 +19,8 @@ export interface LossScope {
 
 export interface Loss {
   readonly name: string;
+  /** What it was made of, by the names of options, as plain data: a training is continued with the same. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** Writes the loss on top of a model; the same loss may be built on several. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
 }
@@ -72,9 +74,11 @@ function column(batch: Batch, label: string, dims: readonly number[]): Dense {
   const found = requireColumn(batch, label);
   if (found.type === "string" || found.data.length !== elementCount(dims)) {
     const got = `${found.type}${dimsText(found.dims)}`;
+    const areClasses = /^u?int/.test(found.type) && found.data.length === dims[0];
     throw new PithError(
       "E_DATA",
       `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
+      areClasses ? { hint: "Labels are classes: take cross-entropy, or give one number for each output." } : {},
     );
   }
   return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));

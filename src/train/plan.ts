@@ -71,6 +71,8 @@ export interface Plan extends StepOptions {
   /** The decay of a moving average, which takes the place of the last weights. */
   readonly average: number | undefined;
   readonly validation: Validation | undefined;
+  /** What was told, by the names of options, as plain data: what a training must share with the one it continues. */
+  readonly settings: Readonly<Record<string, unknown>>;
   /** The folder of the checkpoints. */
   readonly checkpoint: string | undefined;
   /** Continue with the checkpoint in that folder, if there is one. */

@@ -21,6 +21,7 @@ import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { adam, adamW } from "./adam.ts";
+import { ownBatch, usualBatch } from "./batch-size.ts";
 import { lion } from "./lion.ts";
 import { runLoop } from "./loop.ts";
 import type { Loss } from "./loss.ts";
@@ -68,14 +69,34 @@ const schedules = {
 } as const;
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
-export const trainOptions = v.strictObject({
+interface Checked {
+  readonly checkpoint?: string | undefined;
+  readonly resume: boolean;
+  readonly validation?: unknown;
+  readonly every?: number | undefined;
+  readonly patience?: number | undefined;
+}
+
+/** What an option asks of another that was not given; undefined where all fit. For whoever has these options among others. */
+export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
+  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
+  if (validation !== undefined) return undefined;
+  if (every !== undefined) return "every needs validation, samples that are kept apart to evaluate by: 10%";
+  if (patience !== undefined) return "patience needs validation, samples that are kept apart to evaluate by: 10%";
+  return undefined;
+}
+
+const trainEntries = v.strictObject({
   data: described(datasetOption, "what to train on"),
   augment: described(
     v.optional(v.union([v.string(), augmentationSchema])),
     'what is done to pictures, each time anew: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
   epochs: described(v.optional(count, 5), "passes over the data"),
-  batch: described(v.optional(count, 128), "samples in a batch"),
+  batch: described(
+    v.optional(count),
+    `samples in a batch (default: ${usualBatch}, or what the model was exported for if it takes no other)`,
+  ),
   accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
   optimizer: described(
     v.optional(
@@ -88,7 +109,10 @@ export const trainOptions = v.strictObject({
     v.optional(positive),
     `step size (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
-  rates: v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
+  rates: described(
+    v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
+    'factors of the learning rate for layers or tensors, by names or patterns: {"conv1": 0, "layer4*": 0.1}',
+  ),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
   nesterov: described(v.optional(v.boolean(), false), "let the momentum of sgd look ahead"),
   weightDecay: described(
@@ -117,7 +141,7 @@ export const trainOptions = v.strictObject({
   ),
   ...selectionOptions("train"),
   validation: described(
-    v.optional(v.union([share, datasetOption])),
+    v.pipe(v.optional(v.union([share, datasetOption])), v.metadata({ value: "share" })),
     "share of the samples that is kept apart to evaluate by: 10%; the best weights are the result",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
@@ -130,6 +154,14 @@ export const trainOptions = v.strictObject({
   ),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
 });
+
+export const trainOptions = v.pipe(
+  trainEntries,
+  v.check(
+    (given) => unmet(given) === undefined,
+    ({ input }) => unmet(input) ?? "",
+  ),
+);
 
 /**
  * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result.
@@ -156,29 +188,52 @@ export const train = definePass({
     }),
 });
 
-async function planOf(model: Model, options: v.InferOutput<typeof trainOptions>, { seed }: Context): Promise<Plan> {
+async function planOf(model: Model, options: v.InferOutput<typeof trainOptions>, context: Context): Promise<Plan> {
+  const { seed } = context;
   const { loss, schedule, warmup, metric, every, patience, clip, average, checkpoint, augment } = options;
-  if (options.resume && checkpoint === undefined)
-    throw new PithError("E_OPTION", "Training is continued with a checkpoint, and none is named.", {
-      hint: "Name its folder: checkpoint.",
-    });
-  if (options.validation === undefined && (every ?? patience) !== undefined)
-    throw new PithError("E_OPTION", "There is nothing to evaluate by.", {
-      hint: "Keep samples apart: validation, 10% for instance.",
-    });
   const { data: samples, validation } = await openData(options, seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, seed);
   const optimizer = optimizerOf(options);
+  const learningRate = options.learningRate ?? usualRate(optimizer.name);
+  const objective = typeof loss === "string" ? parseLoss(loss) : loss;
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
   return {
-    ...{ data, epochs: options.epochs, size: Math.min(options.batch, data.count ?? options.batch) },
+    ...{ data, epochs: options.epochs, size: batchOf(model, options.batch, data, context) },
     ...{ accumulate: options.accumulate, optimizer, clip, average, checkpoint, resume: options.resume },
-    learningRate: options.learningRate ?? usualRate(optimizer.name),
     schedule: warmup === 0 ? shape : warmUp(shape, warmup),
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
-    loss: typeof loss === "string" ? parseLoss(loss) : loss,
+    ...{ learningRate, loss: objective, settings: settingsOf(options, { learningRate, optimizer, loss: objective }) },
     ...{ layers: options.layers, except: options.except, rates: options.rates, threads: options.threads },
   };
+}
+
+/** Samples in a batch: what was said, or what is usual, or what the model cannot do without. */
+function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): number {
+  const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  const own = given === undefined ? ownBatch(model, wanted) : undefined;
+  if (own === undefined) return wanted;
+  context.log({ id: "batch", text: `batches of ${own}: the model was exported for them, and takes no others` });
+  return own;
+}
+
+/** What tells one training from another; what was not said is null, and what only code can make goes by its name. */
+function settingsOf(
+  options: v.InferOutput<typeof trainOptions>,
+  { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
+): Plan["settings"] {
+  const { schedule, validation, metric, augment } = options;
+  const { accumulate, rates, momentum, nesterov, weightDecay, warmup, clip, average, layers, except } = options;
+  const plain = { augment, rates, momentum, nesterov, weightDecay, warmup, clip, average, layers, except };
+  const settings: Readonly<Record<string, unknown>> = {
+    loss: typeof options.loss === "string" ? options.loss : loss.name,
+    ...loss.settings,
+    ...{ accumulate, optimizer: optimizer.name, learningRate },
+    schedule: typeof schedule === "string" ? schedule : "a function",
+    ...plain,
+    validation: typeof validation === "object" ? "data of its own" : validation,
+    metric: metric?.name,
+  };
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? null]));
 }
 
 /** The samples that are trained on, changed at random; not those that are evaluated by. */

@@ -188,7 +188,7 @@ describe("train", () => {
     });
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect(code).toBe(1);
-    expect(err).toMatch(/\nE_STOPPED: [^\n]+\n$/);
+    expect(err).toMatch(/\nE_STOPPED: [^\n]+ Nothing was kept\.\nhint: With --checkpoint <folder> [^\n]+\n$/);
     expect(readdirSync(folder)).toEqual(names);
   });
 

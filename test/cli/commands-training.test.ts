@@ -1,7 +1,10 @@
 /** What `pith train` and `pith distill` say and refuse, on models small enough to know every answer. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { at } from "./small-models.ts";
+import { at, hidden } from "./small-models.ts";
 
 const data = ["--data", at("points.csv")];
 const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];
@@ -21,5 +24,84 @@ describe("--samples", () => {
   test("more than there are is all there are", async () => {
     const result = await json("train", at("zero.onnx"), ...data, ...quick, "--samples", "1000");
     expect(result).toMatchObject({ training: { samples: 320 } });
+  });
+});
+
+describe("--checkpoint", () => {
+  test("begins in an empty place, is continued with --resume alone, by the same training alone", async () => {
+    const folder = at("kept");
+    const words = ["train", at("hidden.onnx"), ...data, ...quick, "--checkpoint", folder];
+    expect((await pith(...words)).code).toBe(0);
+    const before = readFileSync(`${folder}/last.onnx`);
+    const again = await pith(...words);
+    expect(again.err).toMatch(
+      /^E_FILE: ".*kept" has the checkpoint of an earlier .*\.\nhint: --resume continues it; another folder begins anew\.\n$/,
+    );
+    expect(again.code).toBe(1);
+    const other = await pith(...words, "--resume", "--weight-decay", "0.1");
+    expect(other.err).toContain('last.onnx" was trained without --weight-decay, not with 0.1.');
+    expect(other.err).toContain("; --epochs may be more.");
+    expect(other.err).not.toContain("continued after");
+    const model = await pith("train", at("zero.onnx"), ...data, ...quick, "--checkpoint", folder, "--resume");
+    expect(model.err).toContain("is a checkpoint of another model: it trained ");
+    expect(readFileSync(`${folder}/last.onnx`)).toEqual(before);
+    const longer = await pith(...words, "--epochs", "3", "--resume");
+    expect(longer.err).toMatch(/^.*continued after 40 steps$/m);
+    expect(longer.code).toBe(0);
+  });
+
+  test.each([
+    [["--resume"], "E_OPTION: --resume needs --checkpoint, the folder to continue from.\n", 2],
+    [["--patience", "1"], "E_OPTION: --patience needs --validation, samples that are kept apart", 2],
+    [["--every", "1"], "E_OPTION: --every needs --validation, samples that are kept apart", 2],
+    [["--checkpoint", at("file.onnx")], 'file.onnx" is a file: --checkpoint is a folder.', 1],
+  ])("%j is refused before any data is read", async (words, message, expected) => {
+    writeFileSync(at("file.onnx"), "");
+    for (const command of [["train"], ["distill", "--teacher", at("none.onnx")]]) {
+      const { code, err } = await pith(...command, at("none.onnx"), "--data", at("none"), ...words);
+      expect({ code, err }).toEqual({ code: expected, err: expect.stringContaining(message) });
+    }
+  });
+});
+
+describe("progress and result", () => {
+  test("say what each figure is, and which evaluation decided", async () => {
+    const words = [at("zero.onnx"), ...data, ...quick, "--validation", "10%"];
+    const { err, out } = await pith("train", ...words);
+    expect(err).toMatch(/after 18 steps: validation accuracy \d+\.\d\d %/);
+    expect(err).toMatch(/epoch 1\/2 {2}training loss 0\.\d{4}/);
+    expect(out).toMatch(
+      /^trained: on 288 samples; the weights are those after \d+ steps: validation accuracy .+ on 32 samples, the best of 2 evaluations$/m,
+    );
+    const chosen = await json("train", ...words, "--metric", "cross-entropy", "--average", "0.9");
+    expect(chosen).toMatchObject({ training: { average: 0.9, chosen: { by: "cross-entropy", evaluations: 2 } } });
+  });
+
+  test("classes where a loss takes numbers are said to be classes", async () => {
+    const { code, err } = await pith("train", at("zero.onnx"), ...data, ...quick, "--loss", "mse");
+    expect(code).toBe(1);
+    expect(err).toContain("hint: Labels are classes: take cross-entropy, or give one number for each output.");
+  });
+
+  test("a model that only takes its own batch is trained with it", async () => {
+    const fixed = hidden
+      .replaceAll("batch", "8")
+      .replace("  between", "  to: int64[2] = [8, 2]\n  same = Reshape(features, to)\n  between")
+      .replace("(features, fc1", "(same, fc1");
+    await save(parseModel(fixed), at("fixed.onnx"));
+    const { code, err } = await pith("train", at("fixed.onnx"), ...data, "--epochs", "1", "-o", at("trained.onnx"));
+    expect(err).toContain("batches of 8: the model was exported for them, and takes no others");
+    expect(code).toBe(0);
+    const asked = ["--epochs", "1", "--batch", "16", "--checkpoint", at("never")];
+    expect(await pith("train", at("fixed.onnx"), ...data, ...asked)).toMatchObject({ code: 1 });
+    expect(existsSync(at("never"))).toBe(false);
+  });
+
+  test("help names what each flag takes", async () => {
+    const { out } = await pith("train", "--help");
+    expect(out).toMatch(/--checkpoint <folder>/);
+    expect(out).toMatch(/--validation <share>/);
+    expect(out).toMatch(/--rates <json> +factors of the learning rate/);
+    expect(out).toMatch(/--metric <choice>/);
   });
 });

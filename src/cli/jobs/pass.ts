@@ -19,6 +19,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
+import { keysOf } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { openData, prepare } from "./prepare.ts";
 
@@ -75,7 +76,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     input.data === undefined ? undefined : await openJudging(kind, original, input, input.data, passContext, context);
 
   context.stage(input.command);
-  const outcome = await runStep(kind, model, input.options, judging?.task ?? {}, passContext);
+  const outcome = await runStep(kind, model, optionsOf(kind, input, judging), judging?.task ?? {}, passContext);
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -117,6 +118,13 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return { ...nothing, after, comparison, verdict, likeness, lost, written: input.out };
+}
+
+/** Weights are chosen by what the result is judged by, where labels can tell it. */
+function optionsOf(kind: StepKind, { options }: PassInput, judging: Judging | undefined): PassInput["options"] {
+  const metric = judging?.task.metric;
+  const chooses = options.validation !== undefined && keysOf(kind.pass.options).has("metric");
+  return chooses && metric !== undefined && metric.truth !== "original" ? { ...options, metric } : options;
 }
 
 /** Without data there is still the original: what it says to made-up inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
