@@ -1,7 +1,8 @@
 /** Inputs made up for a model that comes without data: as large as it runs on, drawn from a seed. */
-import { guessedSizes, madeUp } from "../../src/evaluate/made-up.ts";
+
 import type { Session } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
+import { guessedSizes, madeUp } from "../../src/evaluate/made-up.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";

@@ -1,6 +1,7 @@
 /** Numbers as people read them: three significant digits, units that say what they count. */
+
+import { integer, percent } from "../evaluate/numbers.ts";
 import type { Estimate } from "../evaluate/types.ts";
-import { integer, percent } from "../report/numbers.ts";
 
 export {
   allowance,
@@ -12,7 +13,7 @@ export {
   integer,
   percent,
   times,
-} from "../report/numbers.ts";
+} from "../evaluate/numbers.ts";
 
 /** 91.5 % (89.6 … 93.1, n = 1,000): a fraction with its 95 % interval. */
 export function estimate({ value, low, high, count: samples }: Estimate): string {

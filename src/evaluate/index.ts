@@ -8,6 +8,7 @@ export {
   signalToNoise,
   similarity,
 } from "./against.ts";
+export { type AlikeOptions, compareFunction, type Likeness } from "./alike.ts";
 export {
   type Box,
   type BoxMatch,
@@ -81,5 +82,6 @@ export {
 } from "./output.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner } from "./run.ts";
+export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./same.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

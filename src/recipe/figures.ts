@@ -7,6 +7,7 @@
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
+import { answers } from "../evaluate/answers.ts";
 import {
   type Comparison,
   type Goal,
@@ -17,14 +18,13 @@ import {
   type Unit,
   type Verdict,
 } from "../evaluate/index.ts";
+import { type Knowledge, lostKnowledge } from "../evaluate/knowledge.ts";
+import { allowance, change, figure, integer, unitOfChange } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Choosing } from "../report/data.ts";
-import { allowance, change, figure, integer, unitOfChange } from "../report/numbers.ts";
 import { wouldShow } from "../report/verdict.ts";
-import { answers } from "./answers.ts";
 import { type Compared, divide, Jury, type Rows } from "./jury.ts";
-import { type Knowledge, lostKnowledge } from "./knowledge.ts";
 
 export interface FiguresOptions {
   /** Samples a run (64). */

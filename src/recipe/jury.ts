@@ -3,10 +3,10 @@
  * so what is chosen by is measured on samples of their own, and what is reported on the others.
  */
 import { range } from "../data/indexed.ts";
+import { type Answers, sameAnswers } from "../evaluate/answers.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
+import { type Knowledge, knowledgeOf } from "../evaluate/knowledge.ts";
 import { random } from "../tensor/random.ts";
-import { type Answers, sameAnswers } from "./answers.ts";
-import { type Knowledge, knowledgeOf } from "./knowledge.ts";
 
 /** What one run over all samples collected, by sample. */
 export interface Rows {

@@ -6,6 +6,7 @@
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
+import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import {
@@ -18,7 +19,6 @@ import {
   type Variant,
 } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { bytes, integer, times } from "../report/numbers.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";

@@ -3,9 +3,9 @@
  * the thick one that of its paired difference from the original, which is what tells the two apart.
  */
 import type { Unit } from "../evaluate/index.ts";
+import { bytes, figure } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { bytes, figure } from "./numbers.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 
 export interface ChartSize {

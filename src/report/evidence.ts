@@ -1,7 +1,8 @@
 /** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
+
+import { integer } from "../evaluate/numbers.ts";
 import type { Disagreement, LayerNoise, Run, SampleView } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { integer } from "./numbers.ts";
 
 /** Layers that are shown, and reasons why others are not. */
 const mostLayers = 10;

@@ -1,6 +1,7 @@
 /** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
+
+import { bytes, differenceWithInterval, figure, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
-import { bytes, differenceWithInterval, figure, times } from "./numbers.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence } from "./verdict.ts";
 
 /**

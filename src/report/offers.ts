@@ -4,11 +4,11 @@ import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { whyNotMaskable } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
+import { integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { largestRankThatSaves } from "../math/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/dense.ts";
-import { integer } from "./numbers.ts";
 
 /** A technique, by the words of the command line, and what it could do here. */
 export interface Offer {

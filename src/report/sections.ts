@@ -1,8 +1,9 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
+
+import { bytes, count, figure, integer, percent, times } from "../evaluate/numbers.ts";
 import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { bytes, count, figure, integer, percent, times } from "./numbers.ts";
 import { chosenOf } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */

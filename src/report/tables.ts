@@ -1,8 +1,18 @@
 /** The report's tables: variants, layers. */
 import type { Goal, Verdict } from "../evaluate/index.ts";
+import {
+  bytes,
+  change,
+  changeInterval,
+  count,
+  figure,
+  integer,
+  percent,
+  times,
+  unitOfChange,
+} from "../evaluate/numbers.ts";
 import type { LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { bytes, change, changeInterval, count, figure, integer, percent, times, unitOfChange } from "./numbers.ts";
 import { passedOver } from "./verdict.ts";
 
 /** Rows of layers in a page; a page must open on a phone. */

@@ -1,7 +1,15 @@
 /** What a run found, as sentences. */
 import type { Goal, Spread, Unit, Verdict } from "../evaluate/index.ts";
+import {
+  allowance,
+  change,
+  differenceWithInterval,
+  figure,
+  integer,
+  times,
+  unitOfChange,
+} from "../evaluate/numbers.ts";
 import type { Measured, Run, Variant } from "./data.ts";
-import { allowance, change, differenceWithInterval, figure, integer, times, unitOfChange } from "./numbers.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {

@@ -2,10 +2,10 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { compareOutputs } from "../../src/cli/same.ts";
-import { difference } from "../../src/cli/tensor-difference.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
+import { compareOutputs } from "../../src/evaluate/same.ts";
+import { difference } from "../../src/evaluate/tensor-difference.ts";
 import { allGraphs } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";

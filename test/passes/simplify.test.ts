@@ -1,8 +1,8 @@
 /** Simplified networks compute what they computed: all topologies, and what each clean-up is for and must leave alone. */
 import { describe, expect, test } from "vitest";
-import { compareOutputs } from "../../src/cli/same.ts";
-import { difference } from "../../src/cli/tensor-difference.ts";
 import { createEngine } from "../../src/engine/index.ts";
+import { compareOutputs } from "../../src/evaluate/same.ts";
+import { difference } from "../../src/evaluate/tensor-difference.ts";
 import { allGraphs } from "../../src/graph/graph.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";

@@ -1,9 +1,10 @@
 /** Runs in a browser: times models as `bench` does in Node, and tells the server that sent it. */
 import { createEngine } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/latency.ts";
+import { madeUpFeeds } from "../../evaluate/made-up.ts";
 import { open } from "../../onnx/index.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { madeUpFeeds, namedSizes } from "../made-up.ts";
+import { namedSizes } from "../sizes.ts";
 
 /** What the page is asked for. */
 export interface PageRequest {

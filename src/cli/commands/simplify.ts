@@ -7,8 +7,8 @@ import { defineCommand, type Result } from "../command.ts";
 import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { namedSizes } from "../made-up.ts";
 import { bytes, integer, times } from "../numbers.ts";
+import { namedSizes } from "../sizes.ts";
 
 const words = (text: string, value: string) =>
   v.optional(v.pipe(v.array(v.string()), v.description(text), v.metadata({ value })), []);

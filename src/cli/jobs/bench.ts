@@ -1,11 +1,12 @@
 /** Job of `pith bench`: models timed against the first, interleaved, on the same made-up inputs. */
 import { createEngine, type RuntimeName, runtimeName } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/index.ts";
+import { madeUpFeeds } from "../../evaluate/made-up.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { isSymbolic } from "../../tensor/dims.ts";
-import { madeUpFeeds, namedSizes } from "../made-up.ts";
+import { namedSizes } from "../sizes.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 
 export interface BenchInput {

@@ -2,6 +2,7 @@
 import { collect, type Dataset, draw } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
+import { answers } from "../../evaluate/answers.ts";
 import { commonestShare } from "../../evaluate/chance.ts";
 import {
   batchInvariance,
@@ -21,7 +22,6 @@ import {
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { answers } from "../../recipe/answers.ts";
 import type { DataRequest } from "../data.ts";
 import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";

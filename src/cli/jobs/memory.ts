@@ -1,8 +1,9 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
 import { createEngine } from "../../engine/index.ts";
+import { madeUpFeeds } from "../../evaluate/made-up.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { madeUpFeeds, namedSizes } from "../made-up.ts";
+import { namedSizes } from "../sizes.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 

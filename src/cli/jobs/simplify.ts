@@ -1,6 +1,7 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
+import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/same.ts";
 import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -8,7 +9,6 @@ import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { codesTolerance, compareOutputs, type Sameness } from "../same.ts";
 
 export interface SimplifyInput {
   readonly model: string;

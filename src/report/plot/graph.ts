@@ -7,13 +7,13 @@ import type { Inference } from "../../analysis/infer.ts";
 import { moduleOf } from "../../analysis/layer-names.ts";
 import { type Layer, layerAt } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
+import { count } from "../../evaluate/numbers.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphs, usedValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { bitsOf } from "../../tensor/dense.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { count } from "../numbers.ts";
 import { weightBits } from "../offers.ts";
 import { attributeText } from "./attributes.ts";
 

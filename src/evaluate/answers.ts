@@ -1,8 +1,9 @@
 /** Which class a model names for each sample: from that follow agreement, chance, and where two models differ. */
-import { answer, bestClass, type Metric, scoresFor } from "../evaluate/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { answer, bestClass, scoresFor } from "./output.ts";
+import type { Metric } from "./types.ts";
 
 /** By sample; −1 where there is none: no class, no label, or several of them. */
 export interface Answers {

@@ -48,29 +48,36 @@ export interface Sameness {
 
 export interface SameOptions {
   /** Sizes of named dimensions that are known. */
-  readonly sizes: ReadonlyMap<string, number>;
+  readonly sizes?: ReadonlyMap<string, number>;
   /** What inputs of the original that the other no longer has are fed. */
-  readonly set: Batch;
-  readonly seed: number;
-  readonly signal: AbortSignal;
-  readonly progress: (done: number, total: number) => void;
+  readonly set?: Batch;
+  /** What the inputs are made up from (0). */
+  readonly seed?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: (done: number, total: number) => void;
 }
 
 /** On so many inputs models are compared. */
 const wanted = 4;
 
 /**
- * The largest difference between the outputs that both models have.
- * @throws PithError E_ENGINE or E_UNSUPPORTED, with the model that does not run: the original, or the other where the original does.
+ * The largest difference between the outputs that both models have, on four made-up inputs: for rewrites that may change nothing but rounding.
  * @returns a sentence if they cannot be compared.
+ * @throws PithError E_ENGINE or E_UNSUPPORTED, with the model that does not run: the original, or the other where the original does; the
+ * signal's reason once that is aborted.
+ * @example
+ * const same = await compareOutputs(createEngine(), await open("model.onnx"), await open("model.simplified.onnx"));
+ * if (typeof same === "object" && same.difference > same.tolerance) console.warn(same.at, same.difference);
  */
 export async function compareOutputs(
   engine: Engine,
   original: Model,
   other: Model,
-  options: SameOptions,
+  options: SameOptions = {},
 ): Promise<Sameness | string> {
-  const strange = original.graph.feeds.find(({ name, type }) => options.set[name] === undefined && !canBeMadeUp(type));
+  const strange = original.graph.feeds.find(
+    ({ name, type }) => options.set?.[name] === undefined && !canBeMadeUp(type),
+  );
   if (strange !== undefined) return `nothing can be made up for input "${strange.name}"`;
   const copy = original.clone();
   if (!roundsToCodes(copy, infer(copy))) return runBoth(engine, original, other, options, "fused", false);
@@ -85,7 +92,7 @@ async function runBoth(
   engine: Engine,
   original: Model,
   other: Model,
-  { sizes, set, seed, signal, progress }: SameOptions,
+  { sizes = new Map(), set = {}, seed = 0, signal, progress }: SameOptions,
   run: Sameness["run"],
   codes: boolean,
 ): Promise<Sameness | string> {
@@ -96,7 +103,7 @@ async function runBoth(
     let found: Sameness = { inputs: 0, difference: 0, at: undefined, tolerance, run };
     let refused = "it runs on no input that was made up";
     for (const [attempt, assignment] of assignments(original, sizes).entries()) {
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       if (found.inputs === wanted) break;
       const feeds = { ...madeUp(original.graph.feeds, assignment, random(seed, `compare ${attempt}`)), ...set };
       const expected = await runIfItDoes(first, feeds, names);
@@ -110,7 +117,7 @@ async function runBoth(
       );
       const got = await second.run(given as Batch, names);
       found = worse(found, expected, got, codes);
-      progress(found.inputs, wanted);
+      progress?.(found.inputs, wanted);
     }
     return found.inputs === 0 ? refused : found;
   } finally {

@@ -80,18 +80,6 @@ export function madeUpFeeds(model: Model, sizes: ReadonlyMap<string, number>, se
   return Object.fromEntries(feeds);
 }
 
-/** `batch=8` as a name and a size. @throws PithError E_USAGE, with the flag that was wrong. */
-export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
-  return new Map(
-    words.map((word) => {
-      const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];
-      if (name === undefined || Number(digits) < 1)
-        throw new PithError("E_USAGE", `${flag}: expected name=size, got "${word}".`);
-      return [name, Number(digits)];
-    }),
-  );
-}
-
 /** Floats from a normal distribution, halves 1 or -1; integers and booleans as told. */
 function fill(tensor: Dense, numbers: Random, whole: () => number): Dense {
   const count = elementCount(tensor.dims);

@@ -3,20 +3,21 @@
  *
  * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if a constant would be
  * nearer to the original: with outputs x of the original, y of the result and the mean m of x over the samples, Σ (x − y)² ≥ Σ (x − m)²,
- * rounding aside. Of models that name classes it is lost too if it names others (`recipe/knowledge.ts`) and explains less than half of how
+ * rounding aside. Of models that name classes it is lost too if it names others (`knowledge.ts`) and explains less than half of how
  * the scores vary.
  */
 import type { Engine, Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
-import { answerName, decibels } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
-import { answers } from "../recipe/answers.ts";
-import { knowledgeOf, lostKnowledge } from "../recipe/knowledge.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { decibels } from "./against.ts";
+import { answers } from "./answers.ts";
+import { knowledgeOf, lostKnowledge } from "./knowledge.ts";
 import { guessedSizes, madeUp } from "./made-up.ts";
+import { answerName } from "./output.ts";
 import { difference, endless } from "./tensor-difference.ts";
 
 export interface Likeness {
@@ -30,10 +31,11 @@ export interface Likeness {
 
 export interface AlikeOptions {
   /** The output that is the answer; else "logits", or the first of floats. */
-  readonly output: string | undefined;
-  readonly seed: number;
-  readonly signal: AbortSignal;
-  readonly progress: (done: number, total: number) => void;
+  readonly output?: string | undefined;
+  /** What the inputs are made up from (0). */
+  readonly seed?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: (done: number, total: number) => void;
 }
 
 /** Made-up samples that are wanted, and the runs that they may take at least and at most. */
@@ -49,15 +51,19 @@ interface Run {
 }
 
 /**
- * Holds a result against its original.
+ * Whether a changed model still does what its original does, where there are no samples: 32 made-up inputs or more, and both models' answers.
+ * Source: the header of this file.
  * @returns a sentence if they cannot be compared.
- * @throws PithError E_ENGINE if the runtime refuses the original, E_DATA if it has no such output, E_STOPPED on the signal.
+ * @throws PithError E_ENGINE if the runtime refuses the original, E_DATA if it has no such output; the signal's reason once that is aborted.
+ * @example
+ * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
+ * if (typeof likeness === "object" && likeness.lost !== undefined) console.warn(likeness.lost);
  */
 export async function compareFunction(
   engine: Engine,
   original: Model,
   result: Model,
-  options: AlikeOptions,
+  options: AlikeOptions = {},
 ): Promise<Likeness | string> {
   const runs = await withSession(engine, original, (session) => runsOf(session, original, options)).catch((error) => {
     if (error instanceof PithError && error.code === "E_ENGINE_MISSING") return bare(error.message);
@@ -69,9 +75,9 @@ export async function compareFunction(
     got = await withSession(engine, result, async (session) => {
       const found: Batch[] = [];
       for (const { feeds } of runs) {
-        options.signal.throwIfAborted();
+        options.signal?.throwIfAborted();
         found.push(await session.run(feeds));
-        options.progress(found.length, runs.length);
+        options.progress?.(found.length, runs.length);
       }
       return found;
     });
@@ -95,13 +101,13 @@ async function withSession<T>(engine: Engine, model: Model, body: (session: Sess
 async function runsOf(
   session: Session,
   original: Model,
-  { output, seed, signal }: AlikeOptions,
+  { output, seed = 0, signal }: AlikeOptions,
 ): Promise<readonly Run[] | string> {
   const numbers = random(seed, "made up");
   let refused = "";
   for (const length of lengths) {
     for (const batch of [8, 2, 1]) {
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       const draw = (): Batch => madeUp(original.graph.feeds, guessedSizes(original, new Map(), batch, length), numbers);
       const feeds = draw();
       const strange = original.graph.feeds.find(({ name }) => feeds[name] === undefined);
@@ -117,7 +123,7 @@ async function runsOf(
       const runs: Run[] = [{ feeds, outputs }];
       const wanted = Math.ceil(samplesWanted / samplesIn(feeds, answerOf(outputs, output)));
       for (let left = Math.min(mostRuns, Math.max(fewestRuns, wanted)) - 1; left > 0; left--) {
-        signal.throwIfAborted();
+        signal?.throwIfAborted();
         const more = draw();
         const said = await runOrReason(session, more);
         if (typeof said !== "string") runs.push({ feeds: more, outputs: said });

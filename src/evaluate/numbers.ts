@@ -1,5 +1,5 @@
 /** Numbers as people read them: three significant digits, units that say what they count, a real minus sign. */
-import type { Estimate, Unit } from "../evaluate/types.ts";
+import type { Estimate, Unit } from "./types.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
 export function bytes(value: number): string {

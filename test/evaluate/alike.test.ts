@@ -1,7 +1,7 @@
 /** A changed model beside its original on made-up inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { type AlikeOptions, compareFunction } from "../../src/cli/alike.ts";
 import { createEngine } from "../../src/engine/index.ts";
+import { type AlikeOptions, compareFunction } from "../../src/evaluate/alike.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";

@@ -3,10 +3,11 @@
  *
  * Of what the original knows above chance, at least half must be left; it is lost only where the samples show that answers got worse.
  */
-import { commonestShare } from "../evaluate/chance.ts";
-import { mcnemarExact } from "../evaluate/index.ts";
-import { figure, integer } from "../report/numbers.ts";
+
 import type { Answers } from "./answers.ts";
+import { commonestShare } from "./chance.ts";
+import { mcnemarExact } from "./interval.ts";
+import { figure, integer } from "./numbers.ts";
 
 /** A share that lost more than half of what it was above chance is not the same function any more. */
 const lostShare = 0.5;
