@@ -38,6 +38,9 @@ export interface AlikeOptions {
   readonly progress?: (done: number, total: number) => void;
 }
 
+/** Fewer samples of data may all be answered wrong by chance, or right: made-up inputs are asked as well. */
+export const fewSamples = 30;
+
 /** Made-up samples that are wanted, and the runs that they may take at least and at most. */
 const [samplesWanted, fewestRuns, mostRuns] = [32, 4, 32];
 /** What open dimensions other than the batch are taken as, from what runs most often: sequences and small pictures. */

@@ -41,6 +41,8 @@ export class Judge {
   readonly original: Standing;
   readonly figures: Figures;
   readonly #test: Dataset;
+  /** The output that is the answer, where that was said. */
+  readonly output: string | undefined;
   readonly #threads: number | undefined;
   readonly #context: Context;
 
@@ -48,13 +50,14 @@ export class Judge {
     original: Standing,
     figures: Figures,
     test: Dataset,
-    threads: number | undefined,
+    { threads, output }: FiguresOptions,
     context: Context,
   ) {
     this.original = original;
     this.figures = figures;
     this.#test = test;
     this.#threads = threads;
+    this.output = output;
     this.#context = context;
   }
 
@@ -66,7 +69,7 @@ export class Judge {
     const facts = await factsOf(shipped, name, task.test);
     const measured = { ...facts, estimate: figures.original.comparison.original };
     const standing = { measured, ...figures.original, choosing: undefined, ...shipped };
-    return new Judge(standing, figures, task.test, options.threads, context);
+    return new Judge(standing, figures, task.test, options, context);
   }
 
   async measure(model: Model, name: string): Promise<Standing> {

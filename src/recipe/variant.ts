@@ -1,6 +1,7 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { PithError } from "../errors.ts";
-import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
+import { compareFunction, fewSamples } from "../evaluate/alike.ts";
+import { type Goal, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
@@ -53,6 +54,8 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
   const { comparison, agreement, measured } = standing;
   const unchanged = judge.isChanged(standing) ? undefined : nothingChanged(records);
+  const likeness = await likenessOf(standing, candidate, scene);
+  const unlike = typeof likeness === "object" ? likeness.lost : undefined;
   const larger =
     goesOn && measured.bytes >= judge.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {
@@ -62,10 +65,28 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? judge.figures.lost(standing) ?? larger,
+    refused: unchanged ?? judge.figures.lost(standing) ?? unlike ?? larger,
     choosing: judge.figures.choose(standing, goal),
+    ...(likeness === undefined ? {} : { likeness }),
   };
   return { variant, usable: unchanged === undefined && larger === undefined, standing };
+}
+
+/** Next to no samples tell little, unless it was trained: then it may be another function. */
+async function likenessOf(
+  standing: Standing,
+  { recipe }: Candidate,
+  { judge, context, onStage }: Scene,
+): Promise<Likeness | string | undefined> {
+  const trained = recipe.steps.some(({ id }) => steps.get(id)?.data === "train");
+  if (trained || standing.answers.given.length >= fewSamples || !judge.isChanged(standing)) return undefined;
+  onStage("compare");
+  return compareFunction(context.engine, judge.original.model, standing.model, {
+    output: judge.output,
+    seed: context.seed,
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  });
 }
 
 async function takeStep(

@@ -3,7 +3,7 @@
  *
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
-import type { Comparison, Estimate, Goal, Latency, LatencyReport, Unit, Verdict } from "../evaluate/index.ts";
+import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
 import type { Change } from "../passes/index.ts";
 import type { TrainedEpoch } from "./curve.ts";
 
@@ -114,6 +114,8 @@ export interface Variant {
   readonly refused: string | undefined;
   /** Undefined where there was no choice, or too few samples to set some aside. */
   readonly choosing?: Choosing | undefined;
+  /** Where there were next to no samples: held against the original on made-up inputs too, or why it was not. */
+  readonly likeness?: Likeness | string;
 }
 
 /** What a variant was chosen by, on samples that do not judge it. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Verdict } from "../evaluate/index.ts";
+import type { Likeness, Verdict } from "../evaluate/index.ts";
 import { exampleRun } from "./run.examples.ts";
-import { goalSentence, verdictSentence } from "./verdict.ts";
+import { accuracySentence, goalSentence, verdictSentence } from "./verdict.ts";
 
 const open: Verdict = {
   verdict: "not shown",
@@ -20,4 +20,22 @@ test("the samples that would show a goal are those that judge; of the whole part
 test("the sentence of a run counts what the run set aside", () => {
   const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
   expect(goalSentence(run)).toMatch(/samples to judge by would show it, of [\d,]+ in all\.$/);
+});
+
+test("where samples were few, the figure says what made-up inputs say", () => {
+  const said = (likeness: Likeness | string | undefined) => {
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      ...(likeness === undefined ? {} : { likeness }),
+    }));
+    return accuracySentence({ ...exampleRun, variants });
+  };
+  const figure = said(undefined);
+  expect(said({ samples: 32, signalToNoise: 40, lost: undefined })).toBe(
+    `${figure} The samples are few; on 32 made-up inputs it still does what the original does.`,
+  );
+  expect(said({ samples: 32, signalToNoise: -1, lost: "on made-up inputs all is lost" })).toContain(
+    "few, and on made-up",
+  );
+  expect(said("it draws random numbers")).toContain("cannot be asked: it draws random numbers.");
 });

@@ -86,13 +86,23 @@ export function passedOver({ choosing, refused, verdict }: Variant): string | un
 
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
-  const comparison = chosenOf(run)?.comparison;
+  const chosen = chosenOf(run);
+  const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
   const { metric, unit, original, candidate, difference } = comparison;
   return (
     `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(unit, original.value)} to ` +
-    `${figure(unit, candidate.value)}: ${differenceWithInterval(unit, difference)}.`
+    `${figure(unit, candidate.value)}: ${differenceWithInterval(unit, difference)}.` +
+    alikeSentence(chosen?.likeness)
   );
+}
+
+/** So few samples say little: what was asked beside them. */
+function alikeSentence(likeness: Variant["likeness"]): string {
+  if (likeness === undefined) return "";
+  if (typeof likeness === "string") return ` The samples are few, and made-up inputs cannot be asked: ${likeness}.`;
+  if (likeness.lost !== undefined) return ` The samples are few, and ${likeness.lost}.`;
+  return ` The samples are few; on ${integer(likeness.samples)} made-up inputs it still does what the original does.`;
 }
 
 /** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */

@@ -184,6 +184,20 @@ describe("refused:", () => {
     expect(bytes.length).toBe(run.variants[0]?.result?.bytes);
   });
 
+  test("a result that so few samples do not tell from the original, where made-up inputs do", async () => {
+    const few = { ...task, test: take(task.test, 4) };
+    await expect(runRecipe(net, tooMuch, few, quick)).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringMatching(/^On made-up inputs the result agrees with the original on \d+ of 32 samples/),
+    });
+    const { run } = await runRecipe(net, tooMuch, few, { ...quick, force: true });
+    expect(run.variants[0]?.likeness).toMatchObject({ samples: 32, lost: expect.any(String) });
+    const fine = await runRecipe(net, recipe({ quantize: { scheme: "weights" } }), few, quick);
+    expect(fine.run.variants[0]?.likeness).toMatchObject({ samples: 32, lost: undefined });
+    const enough = await runRecipe(net, recipe({ quantize: { scheme: "weights" } }), task, quick);
+    expect(enough.run.variants[0]?.likeness).toBeUndefined();
+  });
+
   test("a result that misses the goal, unless by force", async () => {
     const some = recipe({ prune: { structured: true, amount: 0.4 } });
     await expect(runRecipe(net, some, task, quick)).resolves.toMatchObject({ run: { chosen: 0 } });

@@ -4,7 +4,7 @@ import { infer } from "../../analysis/infer.ts";
 import { draw } from "../../data/select.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
-import { compareFunction, type Likeness } from "../../evaluate/alike.ts";
+import { compareFunction, fewSamples, type Likeness } from "../../evaluate/alike.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -62,9 +62,6 @@ export interface PassOutput {
   /** Undefined where nothing changed: then nothing is written. */
   readonly written: string | undefined;
 }
-
-/** Fewer may all be answered wrong by chance, or right: made-up inputs are asked as well. */
-const fewSamples = 30;
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const [kind, model] = await Promise.all([kindOf(input.command), open(input.model)]);
