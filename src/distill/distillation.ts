@@ -17,7 +17,7 @@ import { mergeGraph } from "../graph/merge.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
 import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
 import { scoreRows } from "../train/losses/scores.ts";
@@ -56,7 +56,8 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
     { loss: soft, weight: alpha },
     { loss: crossEntropy({ label }), weight: 1 - alpha },
   ];
-  return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation" };
+  const settings = { temperature, alpha, teacher: typeof teacher === "string" ? teacher : "a model" };
+  return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation", settings };
 }
 
 /** T² · mean over rows of KL(teacher ‖ student), of the scores of both: Σ p (log p - log q), summed over classes. */
@@ -112,14 +113,36 @@ export async function teacherOutput(scope: LossScope, reference: Model | string,
   return found;
 }
 
+/**
+ * Whether a teacher can be given the student's samples, as far as the sizes of inputs tell before any is read.
+ * @throws PithError E_SHAPE_MISMATCH with the sizes of both.
+ */
+export function requireFittingTeacher(student: Model, teacher: Model): void {
+  const { feeds } = teacher.graph;
+  const [first] = student.graph.feeds;
+  for (const wanted of feeds) {
+    const own =
+      student.graph.feeds.find(({ name }) => name === wanted.name) ?? (feeds.length === 1 ? first : undefined);
+    if (own === undefined) continue;
+    const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
+    if (from !== undefined && to !== undefined && elementCount(from) !== elementCount(to)) throw misfit(own, wanted);
+  }
+}
+
+function misfit(own: Value, wanted: Value): PithError {
+  const said = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+  return new PithError(
+    "E_SHAPE_MISMATCH",
+    `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
+    { hint: "Both are given the same samples: take a teacher for the same inputs." },
+  );
+}
+
 /** The student's input in the shape that the teacher wants: the same numbers, perhaps in other dimensions (784 and 1×28×28). */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
   if (from === undefined || to === undefined || elementCount(from) !== elementCount(to)) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `The teacher's input "${wanted.name}" does not fit the student's "${own.name}".`,
-    );
+    throw misfit(own, wanted);
   }
   if (from.length === to.length && from.every((dim, axis) => dim === to[axis])) return own;
   return emit.Reshape([own, emit.constant({ type: "int64", dims: [to.length], data: BigInt64Array.from(to, BigInt) })]);

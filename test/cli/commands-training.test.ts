@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { open, save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
 import { at, hidden } from "./small-models.ts";
 
@@ -61,6 +61,53 @@ describe("--checkpoint", () => {
       const { code, err } = await pith(...command, at("none.onnx"), "--data", at("none"), ...words);
       expect({ code, err }).toEqual({ code: expected, err: expect.stringContaining(message) });
     }
+  });
+});
+
+describe("distill", () => {
+  test("refuses a teacher of other inputs before it measures anything", async () => {
+    const wide = `opset 21
+graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[48, 2] parameter = zeros
+  flat = Flatten(picture)
+  logits = MatMul(flat, fc.weight)
+}
+`;
+    await save(parseModel(wide), at("wide.onnx"));
+    const { code, out, err } = await pith("distill", at("zero.onnx"), "--teacher", at("wide.onnx"), ...data, ...quick);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toBe(
+      `E_SHAPE_MISMATCH: The teacher's input "picture" [batch, 3, 4, 4] does not fit the student's "features" [batch, 2].\n` +
+        "hint: Both are given the same samples: take a teacher for the same inputs.\n",
+    );
+  });
+
+  test("is not continued with another temperature", async () => {
+    const words = ["distill", at("zero.onnx"), "--teacher", at("right.onnx"), ...data, ...quick];
+    expect((await pith(...words, "--checkpoint", at("student"))).code).toBe(0);
+    const { code, err } = await pith(...words, "--checkpoint", at("student"), "--resume", "--temperature", "8");
+    expect(code).toBe(2);
+    expect(err).toContain("was trained with --temperature 4, not 8.");
+  });
+});
+
+describe("techniques of training", () => {
+  test("together learn as well: rates of layers, accumulation, average, warm-up, one cycle, clipping", async () => {
+    const out = at("all.onnx");
+    const words = ["--epochs", "12", "--batch", "8", "--accumulate", "2", "--average", "0.9", "--clip", "1"];
+    const shape = ["--schedule", "one-cycle", "--warmup", "10%", "--learning-rate", "0.1", "--optimizer", "adamw"];
+    const rates = ["--rates", '{"fc1": 0}'];
+    await save(parseModel(hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros")), at("empty.onnx"));
+    const result = await json("train", at("empty.onnx"), ...data, ...words, ...shape, ...rates, "-o", out);
+    expect(result).toMatchObject({ code: 0, written: out, training: { samples: 320, average: 0.9 } });
+    const { original, candidate } = result.comparison as Record<string, { value: number }>;
+    expect(original?.value).toBeLessThan(0.7);
+    expect(candidate?.value).toBeGreaterThan(0.9);
+    const tensor = async (file: string, name: string) =>
+      (await (await open(file)).graph.value(name)?.tensor?.read())?.data;
+    // A rate of 0 leaves a layer as it is; the other one has learnt.
+    expect(await tensor(out, "fc1.weight")).toEqual(await tensor(at("empty.onnx"), "fc1.weight"));
+    expect(await tensor(out, "fc2.weight")).not.toEqual(await tensor(at("empty.onnx"), "fc2.weight"));
   });
 });
 

@@ -2,6 +2,7 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { draw } from "../../data/select.ts";
+import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { compareFunction, fewSamples, type Likeness } from "../../evaluate/alike.ts";
@@ -67,6 +68,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const [kind, model] = await Promise.all([kindOf(input.command), open(input.model)]);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
+  // Before anything is measured: that takes its time.
+  if (typeof input.options.teacher === "string") requireFittingTeacher(model, await open(input.options.teacher));
   const original = model.clone();
   const passContext = contextOf(createEngine(), input, context);
   const judging =

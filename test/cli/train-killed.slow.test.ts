@@ -1,0 +1,70 @@
+/** `pith train --checkpoint`, killed at any moment and continued, ends where it would have ended. */
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { open } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { program } from "./run.ts";
+import { at } from "./small-models.ts";
+
+const settings = ["--epochs", "300", "--batch", "16", "--learning-rate", "0.01", "--average", "0.99", "--clip", "1"];
+const words = (out: string, folder: string): string[] => [
+  ...["train", at("hidden.onnx"), "--data", at("points.csv"), "--validation", "10%", "--every", "7"],
+  ...[...settings, "-o", out, "--checkpoint", folder, "--resume"],
+];
+
+interface Ended {
+  /** Whether it was killed before it was through. */
+  readonly killed: boolean;
+  readonly err: string;
+}
+
+/** Runs the program in a group of its own, of which nothing is left once `delay` milliseconds have passed since training began. */
+async function run(line: readonly string[], delay?: number): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...line], { detached: true, stdio: ["ignore", "ignore", "pipe"] });
+  let [err, timer]: [string, NodeJS.Timeout | undefined] = ["", undefined];
+  child.stderr.on("data", (text) => {
+    err += text;
+    if (delay === undefined || timer !== undefined || !/epoch \d+\/|continued after/.test(err)) return;
+    timer = setTimeout(() => {
+      // A group: the job runs in a process of its own.
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+    }, delay);
+  });
+  const signal = await new Promise<string | null>((resolve) => child.on("close", (_, by) => resolve(by)));
+  clearTimeout(timer);
+  return { killed: signal === "SIGKILL", err };
+}
+
+async function weights(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const found: Record<string, unknown> = {};
+  for (const value of (await open(path)).graph.values())
+    if (value.tensor !== undefined) found[value.name] = (await value.tensor.read()).data;
+  return found;
+}
+
+describe("a training that is killed", () => {
+  test.each([1, 2, 3])("several times and continued ends as one that was not, to the bit (seed %i)", async (seed) => {
+    const [whole, out] = [at(`whole${seed}.onnx`), at(`continued${seed}.onnx`)];
+    await run(words(whole, at(`whole${seed}`)));
+    expect(existsSync(whole)).toBe(true);
+
+    const numbers = random(seed, "kill");
+    const folder = at(`continued${seed}`);
+    let kills = 0;
+    for (let round = 0; round < 5; round++) {
+      const { killed, err } = await run(words(out, folder), numbers.integer(400));
+      if (!killed) break;
+      kills++;
+      expect(err).not.toMatch(/E_|internal/);
+      expect(existsSync(out)).toBe(false);
+      // Whatever was being written: the checkpoint is a whole one.
+      await open(`${folder}/last.onnx`);
+    }
+    expect(kills).toBeGreaterThan(1);
+    if (!existsSync(out)) await run(words(out, folder));
+    expect(await weights(out)).toEqual(await weights(whole));
+    expect(readFileSync(out)).toEqual(readFileSync(whole));
+    expect(readdirSync(folder)).toContain("last.onnx");
+  });
+});
