@@ -87,7 +87,15 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   throw new PithError(
     "E_DATA",
     `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
+    dense.type === "string" ? textHint(input) : {},
   );
+}
+
+/** Where texts meet an input that takes something else. */
+function textHint({ type }: ModelInput): { readonly hint?: string } {
+  if (type?.type === "string") return {};
+  const what = `The column holds texts, and the input takes numbers (${type?.type ?? "of some type"})`;
+  return { hint: `${what}: is this the data for this model? Texts go to models that take tokens.` };
 }
 
 function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
@@ -115,7 +123,11 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
     type === "complex128" ||
     type === "float8e8m0"
   ) {
-    throw new PithError("E_DATA", `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`);
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`,
+      dense.type === "string" ? textHint(input) : {},
+    );
   }
   const numbers = toFloat64(dense);
   if (!isFloat(type) && !numbers.every(Number.isInteger)) {

@@ -7,7 +7,7 @@ import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";
-import { classNumber, labelName } from "./labels.ts";
+import { classNumber, labelName, requireDistinct } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png"];
@@ -107,6 +107,7 @@ async function fromTable(
   if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
   const titles = first.fields.map((title) => title.trim().toLowerCase());
   const titled = !first.fields.some((field) => isImageFile(field.trim()));
+  if (titled) requireDistinct(first.fields, path);
   const fileAt = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
   const label = labelName(titles);
   const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;

@@ -12,6 +12,7 @@ export { idx, parseIdx } from "./idx.ts";
 export { type ImagesOptions, imageFiles, images } from "./images.ts";
 export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
 export { jsonl } from "./jsonl.ts";
+export { labelNames } from "./labels.ts";
 export { textLines } from "./lines.ts";
 export { fromModule, type ModuleOptions } from "./module.ts";
 export { parseNpy, parseNpz } from "./npy.ts";

@@ -90,3 +90,20 @@ function npy(values: readonly number[]): Uint8Array {
   const header = new TextEncoder().encode(`{'descr': '|u1', 'fortran_order': False, 'shape': (${values.length},), }\n`);
   return Uint8Array.of(0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, header.length, 0, ...header, ...values);
 }
+
+describe("columns of one name", () => {
+  test("are refused by their name and places, in tables of texts, of numbers and of pictures", async () => {
+    const twice = 't.csv: the columns 1 and 3 are both called "label".';
+    expect(() => csv("t.csv", "label,text,label\n1,good,0\n")).toThrow(twice);
+    expect(() => csv("t.csv", "Label,text, LABEL \n1,good,0\n")).toThrow(twice);
+    expect(() => csv("t.csv", "a,a,y\n1,2,0\n")).toThrow('the columns 1 and 2 are both called "a"');
+    await writeFile(join(root, "labels.csv"), "file,label,label\na.png,1,0\n");
+    await writeFile(join(root, "a.png"), "");
+    await expect(openDataset(root)).rejects.toThrow('the columns 2 and 3 are both called "label"');
+  });
+
+  test("that differ in their letters are two, unless they mean the label", () => {
+    expect(() => csv("t.csv", "a,A,y\n1,2,0\n")).not.toThrow();
+    expect(() => csv("t.csv", "label,target\n1,2\n")).not.toThrow();
+  });
+});

@@ -4,7 +4,39 @@ import { toFloat64, toInt64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /** Column names that mean the label, in the order in which they are believed. */
-const names = ["label", "labels", "target", "targets", "class", "score", "sentiment", "similarity", "y"];
+export const labelNames: readonly string[] = [
+  "label",
+  "labels",
+  "target",
+  "targets",
+  "class",
+  "score",
+  "sentiment",
+  "similarity",
+  "y",
+];
+
+/**
+ * No two columns of a table may have one name, and none that means a label twice, in whatever letters: one of them would be taken, and nobody
+ * would know which.
+ * @throws PithError E_DATA naming the column.
+ */
+export function requireDistinct(titles: readonly string[], owner: string): void {
+  const read = titles.map((title) => {
+    const lower = title.trim().toLowerCase();
+    return labelNames.includes(lower) ? lower : title.trim();
+  });
+  const second = read.findIndex((title, column) => read.indexOf(title) !== column);
+  if (second < 0) return;
+  const first = read.indexOf(read[second] ?? "");
+  throw new PithError(
+    "E_DATA",
+    `${owner}: the columns ${first + 1} and ${second + 1} are both called "${read[second]}".`,
+    {
+      hint: "Rename one of them, or leave it out.",
+    },
+  );
+}
 
 /**
  * Whole numbers as int64 classes.
@@ -25,12 +57,12 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
  * @param inputs what the model is fed with: a column of such a name is an input, whatever it is called.
  */
 export function labelName(columns: readonly string[], inputs: readonly Named[] = []): string | undefined {
-  return names.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
+  return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
 /** Names of a model's inputs that would be labels, were they not its inputs. */
 export function inputsLikeLabels(inputs: readonly Named[]): readonly string[] {
-  return inputs.flatMap(({ name }) => (names.includes(name) ? [name] : []));
+  return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }
 
 interface Named {

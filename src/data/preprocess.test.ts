@@ -263,3 +263,31 @@ describe("bindInputs", () => {
     expect(() => bindInputs([input([n, 2])], text, "d").feeds(text)).toThrow('"x" is string, input "x" takes float32');
   });
 });
+
+describe("data of another kind than the model's", () => {
+  it("is told with what to look at: texts where numbers are taken", () => {
+    const text: Batch = { text: { type: "string", dims: [2], data: ["a", "b"] } };
+    for (const dims of [[1, 784, 1], [n, 3, 8, 8], [n]])
+      expect(() => bindInputs([input(dims)], text, "d").feeds(text)).toThrow(
+        expect.objectContaining({
+          hint: expect.stringContaining("The column holds texts, and the input takes numbers"),
+        }),
+      );
+    const numbers: Batch = { a: { type: "float32", dims: [2, 5], data: new Float32Array(10) } };
+    expect(() => bindInputs([input([n, 3])], numbers, "d")).toThrow(expect.objectContaining({ hint: undefined }));
+  });
+
+  it("is told with what to look at: pictures of three channels where one is taken", () => {
+    const colour: Batch = { image: { type: "uint8", dims: [1, 3, 6, 6], data: new Uint8Array(108) } };
+    for (const dims of [
+      [n, 1, 28, 28],
+      [n, 28, 28, 1],
+    ])
+      expect(() => preprocessBatch(colour, input(dims), presets.unit, "d")).toThrow(
+        expect.objectContaining({
+          message: expect.stringMatching(/pictures of one channel; the images are 6×6 with 3 channels/),
+          hint: expect.stringContaining("Is this the data for this model?"),
+        }),
+      );
+  });
+});

@@ -159,9 +159,25 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       },
     );
   }
+  const place = (how.layout ?? (isChannelCount(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
+  const wantedChannels = declared.at(place);
+  if (declared.length > 2 && isChannelCount(wantedChannels) && wantedChannels !== channels) {
+    const takes = wantedChannels === 1 ? "one channel" : `${wantedChannels} channels`;
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" takes ${dimsText(declared)}, pictures of ${takes}; the images are ${size}.`,
+      {
+        hint: "Is this the data for this model? Pictures in files (.png, .jpg) are made grey or coloured as a model takes them; stored ones are not.",
+      },
+    );
+  }
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
     hint: `Resize or crop them: --preprocess "${how.name} resize=…", or preprocess(dataset, input, { …, resize, crop }).`,
   });
+}
+
+function isChannelCount(dim: Dim | undefined): dim is 1 | 3 {
+  return dim === 1 || dim === 3;
 }
 
 function matches(declared: readonly Dim[], dims: readonly number[]): boolean {

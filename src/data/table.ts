@@ -4,7 +4,7 @@ import type { Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";
-import { classNumbers, labelName, withLabel } from "./labels.ts";
+import { classNumbers, labelName, requireDistinct, withLabel } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 export interface TableOptions {
@@ -19,7 +19,7 @@ export interface TableOptions {
  * table of numbers the other columns, in order, are "features", float32 N×F, but for those that the model has inputs for; where some hold
  * text, each is a column of its own.
  * The first line names the columns, unless a number stands in it beside text: then they are "text", "text_pair" and the label.
- * @throws PithError E_DATA with line and column of what is missing or does not fit.
+ * @throws PithError E_DATA with line and column of what is missing or does not fit, and for two columns of one name.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   const { titles, rows } = table(name, text);
@@ -92,6 +92,7 @@ function table(
       hint: 'Add a header line; call the label column "label".',
     });
   }
+  requireDistinct(header.fields, name);
   return { titles: header.fields.map((title) => title.trim()), rows: below };
 }
 

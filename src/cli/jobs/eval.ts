@@ -1,5 +1,5 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
-import { collect, type Dataset, draw } from "../../data/index.ts";
+import { collect, type Dataset, draw, labelNames, textColumns } from "../../data/index.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
 import { answers } from "../../evaluate/answers.ts";
@@ -119,8 +119,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const { labelled } = preparation;
   if (!labelled && original === undefined) {
     const stated = preparation.name === undefined ? "" : ` (${preparation.name})`;
-    throw new PithError("E_DATA", `${dataset.name} has no labels${stated}.`, {
-      hint: "Without labels a model can be compared with its original: --against original.onnx.",
+    throw new PithError("E_DATA", `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`, {
+      hint: `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}. Without labels a model can be compared with its original: --against original.onnx.`,
     });
   }
   const wanted = judgedBy(original ?? candidate, input.metric, output, labelled);
@@ -181,6 +181,18 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
     alone: alone instanceof Miss ? undefined : alone,
     atChance,
   };
+}
+
+/** Which columns there are instead, and which of them were taken for the text. */
+async function columnsText(dataset: Dataset): Promise<string> {
+  for await (const batch of dataset.batches({ size: 1 })) {
+    const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" and ");
+    const names = Object.keys(batch);
+    const texts = textColumns(batch, dataset.name);
+    const taken = texts === undefined ? "" : `, and ${listed(texts)} was taken as the text`;
+    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
+  }
+  return "";
 }
 
 /** The part that all commands judge by, and the one that was asked for. */
