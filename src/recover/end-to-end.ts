@@ -8,11 +8,11 @@
  */
 import type { Dataset } from "../data/types.ts";
 import { teacherOutput } from "../distill/distillation.ts";
-import { Miss, PithError } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 import { train } from "../train/train.ts";
-import type { Edit, Stage } from "./stage.ts";
+import { type Edit, type Stage, tensorsOf, untrainable } from "./stage.ts";
 
 /** The noise in an output beside its signal, for `train`: no labels are needed. */
 export function imitation(original: Model, output?: string): Loss {
@@ -56,8 +56,10 @@ export function endToEnd(options: EndToEndOptions): Stage {
         const settings = { data, epochs, batch, learningRate, loss: loss ?? imitation(scope.original, output) };
         await train(trial, settings, { ...scope.context, signal });
       } catch (error) {
-        const refused = refusal(error, timer.signal.aborted && !scope.context.signal.aborted);
-        if (refused instanceof Miss) return { edits: [], what: "", misses: [refused] };
+        // Where the time was over, what was learnt until then counts.
+        const overdue = timer.signal.aborted && !scope.context.signal.aborted;
+        if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
+          return { edits: [], what: "", misses: [untrainable(error, "end-to-end")] };
       } finally {
         clearTimeout(alarm);
       }
@@ -73,19 +75,4 @@ export function endToEnd(options: EndToEndOptions): Stage {
       return { edits, what: `${edits.length} tensors trained`, misses: [] };
     },
   };
-}
-
-/** Why nothing can be trained, or undefined where the time was over: what was learnt until then counts. */
-function refusal(error: unknown, overdue: boolean): Miss | undefined {
-  if (!(error instanceof PithError)) throw error;
-  if (error.code === "E_STOPPED" && overdue) return undefined;
-  if (error.code === "E_NOT_DIFFERENTIABLE" || error.code === "E_UNSUPPORTED" || error.code === "E_DIVERGED")
-    return new Miss(error.message, "end-to-end");
-  throw error;
-}
-
-function tensorsOf({ graph }: Model): Map<string, NonNullable<ReturnType<Model["graph"]["value"]>>["tensor"]> {
-  return new Map(
-    [...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value.name, value.tensor]])),
-  );
 }

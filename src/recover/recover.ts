@@ -1,7 +1,7 @@
 /**
  * Recovery: what a technique made worse is brought near its original again, with samples that need no labels.
  *
- *     batch-norm → bias → least-squares → end-to-end
+ *     batch-norm → bias → least-squares → blocks → end-to-end
  *
  * Stages go from the cheapest to the dearest, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
  * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
@@ -20,6 +20,7 @@ import { type Change, type Context, definePass, type Outcome } from "../passes/p
 import type { Loss } from "../train/loss.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { correctBiases } from "./bias.ts";
+import { blockWise } from "./block-wise.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
 import { matchLayers } from "./match.ts";
@@ -28,7 +29,7 @@ import type { Scope, Stage } from "./stage.ts";
 
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
-const stageNames = ["batch-norm", "bias", "least-squares", "end-to-end"] as const;
+const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
 const recoverOptions = v.strictObject({
   original: v.pipe(
@@ -47,8 +48,8 @@ const recoverOptions = v.strictObject({
     "samples that the stages before training are fitted on",
   ),
   epochs: described(v.optional(count, 1), "end-to-end: passes over the data at most"),
-  batch: described(v.optional(count, 64), "end-to-end: samples in a batch"),
-  learningRate: described(v.optional(positive, 0.0005), "end-to-end: step size of Adam"),
+  batch: described(v.optional(count, 64), "blocks and end-to-end: samples in a batch"),
+  learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: step size of Adam"),
   loss: described(
     v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")])),
     "end-to-end: a loss with labels (cross-entropy), in place of the original's answers",
@@ -93,6 +94,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     recalibrateNorms,
     correctBiases,
     solveLayers,
+    blockWise({ batch, learningRate }),
     endToEnd({ data: all, epochs, batch, learningRate, loss, output, left }),
   ];
   const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");

@@ -1,9 +1,10 @@
 /** What the stages of a recovery share: where they look, and what they hand back. */
 import type { IndexedDataset } from "../data/types.ts";
-import type { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Statistic } from "../evaluate/observe.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
+import type { Tensor } from "../tensor/types.ts";
 import type { Match } from "./match.ts";
 import { Walk } from "./walk.ts";
 
@@ -55,3 +56,17 @@ export async function statisticAt<R>(way: Walk, name: string, statistic: Statist
 }
 
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** The stored tensors of a model, by name: which of them a training replaced is told by holding two of these against each other. */
+export function tensorsOf({ graph }: Model): ReadonlyMap<string, Tensor> {
+  return new Map(
+    [...graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor] as const])),
+  );
+}
+
+/** Why something cannot be trained. @throws whatever else it was that failed. */
+export function untrainable(error: unknown, at: string): Miss {
+  const reasons = ["E_NOT_DIFFERENTIABLE", "E_UNSUPPORTED", "E_DIVERGED"];
+  if (error instanceof PithError && reasons.includes(error.code)) return new Miss(error.message, at);
+  throw error;
+}

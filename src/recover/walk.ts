@@ -56,7 +56,8 @@ export class Walk {
   /** What some values of the model, or of a copy that differs behind what is kept, are for each batch. */
   async *values(names: readonly string[], model: Model = this.model): AsyncGenerator<Batch> {
     const { engine, signal } = this.#options;
-    const missing = names.filter((name) => !this.#kept.includes(name));
+    const [known = {}] = this.#batches;
+    const missing = names.filter((name) => known[name] === undefined);
     const runner =
       missing.length === 0
         ? undefined

@@ -4,6 +4,7 @@ import { openParts, preprocess, presets, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { open } from "../../src/onnx/index.ts";
+import { storeWeights } from "../../src/passes/lift-constants.ts";
 import { prune } from "../../src/prune/index.ts";
 import { recover } from "../../src/recover/index.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
@@ -15,6 +16,7 @@ const images = shared("data/cifar10");
 
 /** Every kernel rounded to so many bits, with one scale. */
 async function round(model: Model, bits: number): Promise<void> {
+  storeWeights(model);
   for (const stored of model.graph.values()) {
     if (stored.tensor?.dims.length !== 4) continue;
     const dense = await stored.tensor.read();

@@ -1,0 +1,55 @@
+/** `pith recover`, and the step of a recipe. */
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { agreement } from "../../src/evaluate/index.ts";
+import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
+import { json, pith } from "../cli/run.ts";
+import { at, folder } from "../cli/small-models.ts";
+import { network, noise } from "./networks.ts";
+
+const data = ["--data", at("points.csv")];
+
+test("brings a model near its original, and measures it on samples that nothing was fitted on", async () => {
+  const out = at("near.recovered.onnx");
+  const result = await json("recover", at("near.onnx"), "--original", at("right.onnx"), ...data, "-o", out);
+  expect(result).toMatchObject({ code: 0, written: out });
+  const { original, candidate } = result.comparison as Record<string, { value: number }>;
+  expect(original?.value).toBeLessThan(0.97);
+  expect(candidate?.value).toBeGreaterThan(0.98);
+});
+
+test("writes nothing where there is nothing to recover", async () => {
+  const names = readdirSync(folder);
+  const { code, out } = await pith("recover", at("right.onnx"), "--original", at("right.onnx"), ...data);
+  expect(code).toBe(1);
+  expect(out).toContain("there is nothing to recover");
+  expect(readdirSync(folder)).toEqual(names);
+});
+
+test("without data or the original it is wrong usage, and the original is never written over", async () => {
+  expect(await pith("recover", at("near.onnx"))).toMatchObject({ code: 2, err: "E_USAGE: recover needs --data.\n" });
+  const without = await pith("recover", at("near.onnx"), ...data);
+  expect(without.code).not.toBe(0);
+  expect(without.err).toContain("the model as it was before is needed");
+  const over = ["--original", at("right.onnx"), ...data, "-o", at("right.onnx")];
+  expect(await pith("recover", at("near.onnx"), ...over)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("the original"),
+  });
+});
+
+test("in a recipe the original is the model that the recipe began with", async () => {
+  const weights = { "a.weight": [12, 6], "a.bias": [12], "b.weight": [4, 12], "b.bias": [4] };
+  const nodes = "  h = Gemm(x, a.weight, a.bias) {transB=1}\n  r = Relu(h)\n  y = Gemm(r, b.weight, b.bias) {transB=1}";
+  const model = network("x: float32[n, 6]", "y: float32[n, 4]", weights, nodes);
+  const task = {
+    train: memory("train", { x: noise([400, 6], 1) }),
+    test: memory("test", { x: noise([200, 6], 2) }),
+    metric: agreement(),
+  };
+  const recipe = recipeFrom({ steps: [{ prune: { amount: 0.4, structured: true } }, { recover: {} }] });
+  const { run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
+  const [pruned, recovered] = run.variants[0]?.steps ?? [];
+  expect(recovered?.agreement?.value).toBeGreaterThan((pruned?.agreement?.value ?? 1) + 0.03);
+});
