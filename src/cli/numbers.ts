@@ -34,6 +34,9 @@ export function chanceQuestion(
   return `${how} model does no better than always answering the commonest class (${scores}). ${suspects} wrong?`;
 }
 
+/** Behind a comparison in which the original said nothing. */
+export const constantNote = "; all outputs are constant there: this shows little";
+
 /** 41 ms, 2.3 s, 4:42, 1:02:05 */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;

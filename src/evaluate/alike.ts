@@ -19,6 +19,7 @@ import { knowledgeOf, lostKnowledge } from "./knowledge.ts";
 import { guessedSizes, madeUp } from "./made-up.ts";
 import { answerName } from "./output.ts";
 import { difference, endless } from "./tensor-difference.ts";
+import { Variety } from "./variety.ts";
 
 export interface Likeness {
   /** Made-up inputs that both ran on. */
@@ -27,6 +28,8 @@ export interface Likeness {
   readonly signalToNoise: number;
   /** Why the result is no longer the same function. */
   readonly lost: string | undefined;
+  /** The original's outputs say the same to every input: that the result's do shows little. */
+  readonly constant?: true;
 }
 
 export interface AlikeOptions {
@@ -165,9 +168,11 @@ function samplesIn(feeds: Batch, answer: Dense | undefined): number {
 
 function judge(runs: readonly Run[], got: readonly Batch[], output: string | undefined): Likeness | string {
   const powers = new Powers();
+  const variety = new Variety();
   const said = answers(output);
   const named: [before: number[], after: number[]] = [[], []];
   for (const [index, { feeds, outputs }] of runs.entries()) {
+    variety.add(outputs);
     const [x, result] = [answerOf(outputs, output), got[index] ?? {}];
     if (x === undefined) return "it has no output of floats";
     const y = answerOf(result, output);
@@ -184,7 +189,12 @@ function judge(runs: readonly Run[], got: readonly Batch[], output: string | und
     }
   }
   if (powers.finite === 0) return "its output is no number on made-up inputs";
-  return { samples: powers.samples, signalToNoise: powers.decibels, lost: lostOf(powers, named) };
+  return {
+    samples: powers.samples,
+    signalToNoise: powers.decibels,
+    lost: lostOf(powers, named),
+    ...(variety.constant ? { constant: true } : {}),
+  };
 }
 
 function lostOf(powers: Powers, [before, after]: readonly [number[], number[]]): string | undefined {

@@ -26,6 +26,17 @@ describe("compareOutputs", () => {
     });
   });
 
+  it.each([
+    ["the same to every input", "  z: float32[] = 0\n  w: float32[3] = [1, 2, 3]\n  h = Mul(x, z)\n  y = Add(h, w)\n"],
+    ["NaN alone", "  z = Sub(x, x)\n  y = Div(z, z)\n"],
+  ])("tells that models which say %s were compared on nothing", async (_, body) => {
+    const text = `(x: float32[n, 3]) -> (y: float32[n, 3]) {\n${body}}`;
+    expect(await compare(text, text)).toMatchObject({ difference: 0, constant: true });
+    expect(await compare(text.replaceAll("n, 3", "2, 3"), text.replaceAll("n, 3", "2, 3"))).toMatchObject({
+      constant: true,
+    });
+  });
+
   it("says how far and where functions are apart that are not equal", async () => {
     const other = doubled.replace("= 2", "= 2.5");
     expect(await compare(doubled, other)).toMatchObject({ at: "y", difference: expect.closeTo(0.25, 5) });

@@ -17,6 +17,7 @@ import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { type Assignment, guessedSizes, madeUp } from "./made-up.ts";
 import { difference as tensorDifference } from "./tensor-difference.ts";
+import { Variety } from "./variety.ts";
 
 /**
  * What rounding may make of sums that are added up in another order, by the shortest floats in the model: eight times their unit roundoff
@@ -44,6 +45,8 @@ export interface Sameness {
   readonly run: "as written" | "fused";
   /** Of models that round to codes and are the same as written: the largest difference when fused. */
   readonly fused?: number;
+  /** All outputs say the same to every input, or are NaN: that both are equal shows little. */
+  readonly constant?: true;
 }
 
 export interface SameOptions {
@@ -101,6 +104,7 @@ async function runBoth(
   try {
     const tolerance = codes ? codesTolerance : toleranceOf(original);
     let found: Sameness = { inputs: 0, difference: 0, at: undefined, tolerance, run };
+    const variety = new Variety();
     let refused = "it runs on no input that was made up";
     for (const [attempt, assignment] of assignments(original, sizes).entries()) {
       signal?.throwIfAborted();
@@ -116,10 +120,12 @@ async function runBoth(
         other.graph.feeds.flatMap(({ name }) => (feeds[name] === undefined ? [] : [[name, feeds[name]]])),
       );
       const got = await second.run(given as Batch, names);
+      variety.add(expected);
       found = worse(found, expected, got, codes);
       progress?.(found.inputs, wanted);
     }
-    return found.inputs === 0 ? refused : found;
+    if (found.inputs === 0) return refused;
+    return variety.constant && original.graph.feeds.length > 0 ? { ...found, constant: true } : found;
   } finally {
     await first.release();
     await second.release();

@@ -86,6 +86,8 @@ describe("a model of numbers", () => {
     const original = line("tiny: float32[] = 1e-7\n  one: float32[] = 1\n  z = Mul(x, tiny)\n  y = Add(z, one)", field);
     const result = line("zero: float32[] = 0\n  one: float32[] = 1\n  z = Mul(x, zero)\n  y = Add(z, one)", field);
     expect(await lostOf(original, result)).toBeUndefined();
+    expect(await compare(original, result)).not.toHaveProperty("constant");
+    expect(await compare(result, original)).toMatchObject({ lost: undefined, constant: true });
   });
 
   test("is lost where its output has other dimensions", async () => {

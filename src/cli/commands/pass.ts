@@ -12,7 +12,7 @@ import { outputName, requireOther, requireWritable, withoutLeftovers } from "../
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { bytes, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
+import { bytes, constantNote, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
 import { inFlags, keysOf, requiredKeys, requireFitting } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
@@ -187,9 +187,9 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const { samples, signalToNoise } = likeness;
+  const { samples, signalToNoise, constant = false } = likeness;
   const found = signalToNoise === Number.POSITIVE_INFINITY ? "equal" : `signal to noise ${figure("dB", signalToNoise)}`;
-  return `outputs: ${found}, on ${integer(samples)} made-up inputs`;
+  return `outputs: ${found}, on ${integer(samples)} made-up inputs${constant ? constantNote : ""}`;
 }
 
 /** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */

@@ -7,7 +7,7 @@ import { defineCommand, type Result } from "../command.ts";
 import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { bytes, integer, times } from "../numbers.ts";
+import { bytes, constantNote, integer, times } from "../numbers.ts";
 import { namedSizes } from "../sizes.ts";
 
 const words = (text: string, value: string) =>
@@ -107,7 +107,7 @@ const kind = (what: string): string => what.replace(/, as .*/s, "").replace(/^\d
 
 function compared(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
-  const { inputs, difference, tolerance, fused } = comparison;
+  const { inputs, difference, tolerance, fused, constant = false } = comparison;
   const found =
     difference === 0
       ? "equal"
@@ -115,5 +115,5 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
   const asWritten = fused === undefined ? "" : ", run node by node";
   const codes =
     fused === undefined || fused <= tolerance ? "" : `; fused by the runtime ${fused.toExponential(1)}, single codes`;
-  return `outputs: ${found}, on ${inputs} made-up inputs${asWritten}${codes}`;
+  return `outputs: ${found}, on ${inputs} made-up inputs${asWritten}${codes}${constant ? constantNote : ""}`;
 }
