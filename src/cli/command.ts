@@ -3,6 +3,7 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import type { PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
+import { modelAt, modelsOfFlags } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -105,6 +106,12 @@ export function buildCommand<S extends v.GenericSchema>(
     const { json = false, seed } = readFlags(command, common);
     const given = passed === undefined ? {} : givenFlags(command, passed);
     for (const key of reserved) delete given[key];
-    await execute({ json, seed, passed: given }, (session) => definition.run(words, readFlags(command, own), session));
+    await execute({ json, seed, passed: given }, async (session) => {
+      const taken = (file: string): void => session.terminal.note("model", `a folder: the model in it is ${file}`);
+      const models: string[] = [];
+      for (const word of words) models.push(await modelAt(word, taken));
+      const options = await modelsOfFlags(readFlags(command, own), taken);
+      return definition.run(models, options, { ...session, passed: await modelsOfFlags(session.passed, taken) });
+    });
   });
 }

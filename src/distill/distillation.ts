@@ -4,7 +4,8 @@
  *
  *   loss = α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
  *
- * where s and t are the logits of student and teacher, or the logarithms of their probabilities, which differ from them by a number a row. T² keeps the size of the soft gradient as T grows.
+ * where s and t are the logits of student and teacher, or the logarithms of their probabilities, which differ from them by a number a row. T²
+ * keeps the size of the soft gradient as T grows.
  *
  * The teacher is put beside the student in the very graph that is differentiated. No parameter of the student influences it, so the
  * differentiator cuts it off again: it runs optimized, with its weights stored, once per batch.

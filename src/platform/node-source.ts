@@ -111,14 +111,18 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
 /** A folder may well hold what is meant. */
 async function isFolder(path: string): Promise<PithError> {
   const names: readonly string[] = await readdir(path).catch(() => []);
-  const models = names.filter((name) => name.endsWith(".onnx")).sort();
-  const [model] = models;
+  // Where exporters for transformers.js put models.
+  const within: readonly string[] = await readdir(join(path, "onnx")).catch(() => []);
+  const models = [...names, ...within.map((name) => join("onnx", name))]
+    .filter((name) => name.endsWith(".onnx"))
+    .sort();
+  const listed = models.slice(0, 8).join(", ");
   const isSavedModel = names.includes("saved_model.pb");
   const hint = isSavedModel
     ? "It is a TensorFlow SavedModel: convert it with python -m tf2onnx.convert --saved-model <folder> --output model.onnx."
-    : model === undefined
+    : models.length === 0
       ? undefined
-      : `It holds ${models.length > 1 ? `${models.length} models, among them ` : ""}${join(path, model)}.`;
+      : `It holds ${models.length > 1 ? `${models.length} models: ` : ""}${listed}${models.length > 8 ? ", …" : ""}. Name one.`;
   return new PithError("E_FILE", `"${path}" is not a file but a folder.`, hint === undefined ? {} : { hint });
 }
 
