@@ -3,8 +3,8 @@
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
  *
  * Gradients. With respect to the data, a convolution with stride 1 and one group is a convolution with the flipped, transposed kernel;
- * otherwise ConvTranspose. With respect to the weight: one matrix product per kernel tap between the upstream gradient and the strided
- * slice of the padded data that the tap saw (measured as the best single form on CPU).
+ * otherwise ConvTranspose. With respect to the weight: products of what came back with what each tap of the kernel saw
+ * (`shared/weight-gradient.ts`).
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -14,7 +14,8 @@ import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./de
 import { integers } from "./shared/attributes.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
 import { primitive, quantizedAlready } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, fixed, integersConstant, need } from "./shared/rules.ts";
+import { weightGradient } from "./shared/weight-gradient.ts";
 import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 function slice(
@@ -49,57 +50,6 @@ function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Valu
   }
   const spread = spreadSettings(s, spatial, fixed(up).slice(2));
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
-}
-
-function weightGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
-  const [batch = 1, channels = 1, ...spatial] = fixed(x);
-  const [, outputs = 1, ...out] = fixed(up);
-  const pads = explicitPads(s, spatial);
-  const { kernel, strides, dilations, group } = s;
-  const places = out.reduce((count, size) => count * size, 1);
-  const padded = pads.every((pad) => pad === 0)
-    ? x
-    : emit.Pad([
-        x,
-        integersConstant(emit, [0, 0, ...pads.slice(0, spatial.length), 0, 0, ...pads.slice(spatial.length)]),
-        scalar(emit, typeOf(x), 0),
-      ]);
-  const grouped = (value: Value, count: number): Value => reshapeTo(emit, value, [batch, group, count / group, places]);
-  const upGroups = grouped(up, outputs);
-  const taps = kernel.reduce((count, size) => count * size, 1);
-  const products = Array.from({ length: taps }, (_, tap) => {
-    const offsets = coordinates(tap, kernel);
-    const whole = taps === 1 && strides.every((stride) => stride === 1);
-    const seen = whole
-      ? padded
-      : slice(
-          emit,
-          padded,
-          offsets.map((offset, axis) => {
-            const start = offset * (dilations[axis] ?? 1);
-            const step = strides[axis] ?? 1;
-            return { axis: axis + 2, start, end: start + ((out[axis] ?? 1) - 1) * step + 1, step };
-          }),
-        );
-    // batch × group × M/g × places times its transpose partner: M/g × C/g for each sample, then summed over samples.
-    const perSample = emit["com.microsoft.FusedMatMul"]([upGroups, grouped(seen, channels)], { transB: 1 });
-    return emit.ReduceSum([perSample, integersConstant(emit, [0])], { keepdims: 0 });
-  });
-  const tapLast = (value: Value): Value => reshapeTo(emit, value, [outputs, channels / group, 1]);
-  const [only] = products;
-  const stacked = products.length === 1 && only !== undefined ? only : emit.Concat(products.map(tapLast), { axis: 2 });
-  return reshapeTo(emit, stacked, fixed(w));
-}
-
-/** The position of a tap in the kernel, row-major. */
-function coordinates(tap: number, kernel: readonly number[]): number[] {
-  const position: number[] = [];
-  let rest = tap;
-  for (const size of kernel.toReversed()) {
-    position.unshift(rest % size);
-    rest = Math.floor(rest / size);
-  }
-  return position;
 }
 
 const Conv = defineOp<ConvSettings>({

@@ -1,0 +1,61 @@
+/** Law: all forms of a convolution's gradient by its kernel give the same numbers, whatever shape they are the fastest for. */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import { emitInto } from "../../src/graph/emit.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { readConv } from "../../src/ops/shared/convolution.ts";
+import { formsFor, weightGradient } from "../../src/ops/shared/weight-gradient.ts";
+import { fromNumbers } from "../../src/tensor/convert.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+import { difference, engine } from "./harness.ts";
+
+const shapes = [
+  { x: [2, 3, 7, 6], w: [4, 3, 3, 3], settings: "pads=[1, 1, 1, 1]" },
+  { x: [3, 2, 8, 8], w: [2, 2, 3, 2], settings: "strides=[2, 3], pads=[0, 1, 2, 0]" },
+  { x: [2, 4, 6, 6], w: [3, 4, 1, 1], settings: "strides=[2, 2]" },
+  { x: [2, 2, 9, 7], w: [3, 2, 2, 3], settings: "dilations=[3, 2], strides=[1, 2]" },
+  { x: [1, 3, 5, 5], w: [2, 3, 5, 5], settings: "" },
+  { x: [2, 3, 11], w: [2, 3, 4], settings: 'auto_pad="SAME_LOWER", strides=[3]' },
+  { x: [2, 2, 4, 3, 5], w: [3, 2, 2, 2, 2], settings: "pads=[1, 0, 1, 0, 1, 0]" },
+  { x: [2, 4, 7, 7], w: [4, 1, 3, 3], settings: "group=4, strides=[2, 2], pads=[1, 1, 1, 1]" },
+  { x: [2, 4, 5], w: [4, 1, 3], settings: "group=4, dilations=[2]" },
+];
+
+const dense = (dims: readonly number[], seed: string): Dense => {
+  const numbers = random(1, seed);
+  const count = dims.reduce((product, size) => product * size, 1);
+  return fromNumbers(
+    "float32",
+    dims,
+    Array.from({ length: count }, () => numbers.uniform(-1, 1)),
+  );
+};
+
+test.each(shapes)("$x by $w with $settings", async ({ x, w, settings }) => {
+  const model = parseModel(`opset 18, com.microsoft 1
+graph (x: float32[${x}], w: float32[${w}]) -> (y) {
+  y = Conv (x, w) {${settings}}
+}`);
+  const inference = infer(model);
+  const [node] = [...model.graph.nodes()];
+  const y = node?.outputs[0];
+  const [data, kernel] = node?.inputs ?? [];
+  if (node === undefined || y === undefined || data === undefined || kernel === undefined) throw new Error("no node");
+  const s = readConv(inference.site(node));
+  if (s instanceof Miss) throw new Error(s.reason);
+  const dims = y.type?.dims?.map(Number) ?? [];
+  const up = model.graph.addInput("up", { type: "float32", dims });
+  const emit = emitInto(model, { onNode: inference.visit });
+  const forms = formsFor(s, data, up);
+  expect(forms.length).toBeGreaterThan(1);
+  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, data, kernel, up, form)]));
+  model.graph.setOutputs(results);
+  const session = await engine.load(model, { optimize: false, threads: 1 });
+  const outputs = await session.run({ x: dense(x, "x"), w: dense(w, "w"), up: dense(dims, "up") });
+  await session.release();
+  const [first, ...others] = results.map(({ name }) => outputs[name] as Dense);
+  expect(first?.dims).toEqual(w);
+  for (const other of others) expect(difference(other, first as Dense)).toBeLessThan(1e-5);
+});
