@@ -11,6 +11,7 @@ import { PithError } from "../errors.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Engine, LoadOptions, Session } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
+import { saidPlainly } from "./said.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
@@ -146,8 +147,7 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
 }
 
 function failure(what: string, cause: unknown): PithError {
-  const said = messageOf(cause).replace(/\s+/g, " ").trim().replace(/\.$/, "");
-  return new PithError("E_ENGINE", `${what}: ${said}.`, { cause });
+  return new PithError("E_ENGINE", `${what}: ${saidPlainly(messageOf(cause))}.`, { cause });
 }
 
 function messageOf(cause: unknown): string {

@@ -1,0 +1,34 @@
+/**
+ * What ONNX Runtime says when it refuses, as a sentence: without the place in its own source, the signature of the function that says it and
+ * the condition that failed there. The text as it was stays the cause of the error.
+ */
+
+/** Longer texts end with the last sentence that fits. */
+const longest = 300;
+
+/** What is around the words, from outside to inside. Function signatures may hold one level of brackets. */
+const around: readonly (readonly [RegExp, string])[] = [
+  [/^Non-zero status code returned while running (\S+) node\. Name:'' Status Message: /, "$1: "],
+  [/^Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": '],
+  [/^(?:Fatal error|Type Error|This is an invalid model\.(?: Type Error:| Error:)?):? /, ""],
+  [/\bIn Node, \(.*\) ?, Error (?=No Op registered)/, ""],
+  [/\bNode \(\) Op \(([^)]*)\) /, "$1: "],
+  [/\bNode \(([^)]*)\) Op \(([^)]*)\) /, '$2 "$1": '],
+  [/\[\w+Error\] /g, ""],
+  // /…/reshape_helper.h:91 onnxruntime::ReshapeHelper::ReshapeHelper(const TensorShape&, bool) size == wanted was false. What follows is meant.
+  [
+    /\S+\.(?:h|hpp|cc|cpp):\d+ (?:[\w:~<>*&,\s]*?\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|\w+) (?:.{1,200}? was false\. (?=\S))?/g,
+    "",
+  ],
+];
+
+/** "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
+export function saidPlainly(message: string): string {
+  let text = message.replace(/\s+/g, " ").trim();
+  for (const [what, instead] of around) text = text.replace(what, instead);
+  const [, opset, domain, newest] =
+    /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
+  if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;
+  if (text.length > longest) text = text.slice(0, text.lastIndexOf(". ", longest) + 1 || longest);
+  return text.trim().replace(/\.$/, "");
+}
