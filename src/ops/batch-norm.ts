@@ -2,12 +2,15 @@
  * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
  * Opset history: `spatial` 0 (before 9) normalizes per element: written as primitives. Before 14 more than one output, since then `training_mode`, uses the
  * batch's own statistics (the old outputs end with its mean and 1 / √(variance + ε)): that form is lowered, since ONNX Runtime's kernel writes
- * into the statistics it is fed. The gradient here is that of the frozen form.
+ * into the statistics it is fed. Training steps give it others to write into (`writeTraining`), and have its gradient; otherwise the gradient here
+ * is that of the frozen form.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op } from "./define.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type AxisLink, alwaysChanges, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { loweredFirst, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
@@ -18,6 +21,8 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
+  /** What `writeTraining` writes: nothing of the statistics before is left in those after. */
+  readonly ownForm: boolean;
   /** Scale, bias and statistics have an entry for each element of a sample, not for each channel. */
   readonly perElement: boolean;
 }
@@ -53,6 +58,65 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   return [y, ...running, vector(batchMean), vector(emit.Reciprocal([deviation]))];
 }
 
+/**
+ * The training form: ONNX Runtime's kernel with a momentum of 0, whose other outputs are the statistics of the batch then, and with numbers of its
+ * own to write into. Types for which there is no such kernel are lowered.
+ */
+function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
+  const [x, scale, bias, mean, variance] = inputs;
+  const [channels] = fixedDims(mean?.type?.dims) ?? [];
+  const type = x?.type?.type;
+  const same = [scale, bias, mean, variance].every((value) => value?.type?.type === type);
+  if ((type !== "float32" && type !== "float64") || !same || channels === undefined)
+    return lowerTraining(s, emit, inputs);
+  const filled = (value: number): Value =>
+    emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
+  const [y, batchMean, batchVariance] = emit.many(
+    "BatchNormalization",
+    [x, scale, bias, filled(0), filled(1)],
+    { epsilon: s.epsilon, momentum: 0, training_mode: 1 },
+    3,
+  );
+  const blend = (old: Value | undefined, fresh: Value): Value =>
+    emit.Add([emit.Mul([old, scalar(emit, type, s.momentum)]), emit.Mul([fresh, scalar(emit, type, 1 - s.momentum)])]);
+  return [y, blend(mean, batchMean), blend(variance, batchVariance)];
+}
+
+/**
+ * With x̂ = (x - mean) / √(variance + ε) over n numbers a channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), in three passes
+ * over memory, two of them the kernel of batch normalization as one that scales and shifts.
+ */
+function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
+  const { emit, inputs, outputs, upstream, wanted } = scope;
+  const [x, scale] = inputs;
+  const [up, ...more] = upstream;
+  const [, mean, variance] = outputs;
+  if (x === undefined || scale === undefined || up === undefined || mean === undefined || variance === undefined)
+    return loweredFirst;
+  if (more.some((value) => value !== undefined)) return new Miss("something depends on the statistics of the batch");
+  const dims = fixed(x);
+  const [channels = 1] = dims.slice(1);
+  const type = typeOf(x) === "float64" ? "float64" : "float32";
+  const count = elementCount(dims) / Math.max(1, channels);
+  const filled = (value: number): Value =>
+    emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
+  const rest = integersConstant(
+    emit,
+    dims.map((_, axis) => axis).filter((axis) => axis !== 1),
+  );
+  const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
+  const [zeros, ones] = [filled(0), filled(1)];
+  const normalized = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
+  const [shift, factor] = [perChannelSum(up), perChannelSum(emit.Mul([up, normalized]))];
+  if (!wanted(0)) return [undefined, factor, shift];
+  const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, scalar(emit, type, s.epsilon)])])]);
+  const share = emit.Mul([slope, scalar(emit, type, -1 / count)]);
+  const straight = emit.BatchNormalization([up, slope, emit.Mul([share, shift]), zeros, ones], { epsilon: 0 });
+  const perChannel = integersConstant(emit, [channels, ...dims.slice(2).map(() => 1)]);
+  const back = emit.Mul([normalized, emit.Reshape([emit.Mul([share, factor]), perChannel])]);
+  return [emit.Add([straight, back]), factor, shift];
+}
+
 /** Scale, bias, mean and variance broadcast over the samples. */
 function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
   const [x, scale, bias, mean, variance] = inputs;
@@ -64,12 +128,17 @@ const perElement = new Miss("normalizes per element (spatial 0)");
 
 const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
-  read: (site) => ({
-    epsilon: decimal(site, "epsilon", 1e-5),
-    momentum: decimal(site, "momentum", 0.9),
-    training: site.version < 14 ? site.outputs > 1 : integer(site, "training_mode", 0) !== 0,
-    perElement: site.version < 9 && integer(site, "spatial", 1) === 0,
-  }),
+  read: (site) => {
+    const momentum = decimal(site, "momentum", 0.9);
+    const training = site.version < 14 ? site.outputs > 1 : integer(site, "training_mode", 0) !== 0;
+    return {
+      epsilon: decimal(site, "epsilon", 1e-5),
+      momentum,
+      training,
+      ownForm: training && momentum === 0 && site.outputs === 3,
+      perElement: site.version < 9 && integer(site, "spatial", 1) === 0,
+    };
+  },
   infer: (_, site) => {
     const { type, dims } = need(site, 0);
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
@@ -100,7 +169,7 @@ const BatchNormalization = defineOp<Settings>({
       states: [3, 4],
       declared: s.training,
       write: (emit, inputs) => {
-        const found = lowerTraining(s, emit, inputs);
+        const found = writeTraining(s, emit, inputs);
         if (found instanceof Miss) return found;
         const [, mean, variance] = found;
         const next = new Map<number, Value>();
@@ -130,14 +199,16 @@ const BatchNormalization = defineOp<Settings>({
     return { links: [...same, ...vectors, ...statistics] };
   },
   lower: (s, emit, inputs) => {
-    if (s.training) return lowerTraining(s, emit, inputs);
+    if (s.training) return s.ownForm ? primitive : lowerTraining(s, emit, inputs);
     return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
   },
-  gradient: (s, { emit, inputs, upstream: [up], wanted }) => {
+  gradient: (s, scope) => {
+    const { emit, inputs, wanted } = scope;
+    const [up] = scope.upstream;
     const [x, scale, , mean, variance] = inputs;
     if (up === undefined || x === undefined || scale === undefined || mean === undefined || variance === undefined)
       return [];
-    if (s.training) return loweredFirst;
+    if (s.training) return s.ownForm ? trainingGradient(s, scope) : loweredFirst;
     if (s.perElement) return perElement;
     const dims = fixed(x);
     const perChannel = integersConstant(emit, [dims[1] ?? 1, ...dims.slice(2).map(() => 1)]);
