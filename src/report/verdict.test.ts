@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
-import type { Likeness, Verdict } from "../evaluate/index.ts";
+import { describe, expect, test } from "vitest";
+import { accuracy, compareRows, crossEntropy, type Likeness, type Verdict } from "../evaluate/index.ts";
 import { exampleRun } from "./run.examples.ts";
-import { accuracySentence, goalSentence, verdictSentence } from "./verdict.ts";
+import { accuracySentence, goalSentence, openSentence, verdictSentence } from "./verdict.ts";
 
 const open: Verdict = {
   verdict: "not shown",
@@ -38,4 +38,41 @@ test("where samples were few, the figure says what made-up inputs say", () => {
     "few, and on made-up",
   );
   expect(said("it draws random numbers")).toContain("cannot be asked: it draws random numbers.");
+});
+
+/** So many samples, of which the candidate loses some that the original has right, and gains others. */
+function compared(count: number, lost: number, gained: number) {
+  const original = Float64Array.from({ length: count }, (_, sample) => Number(sample >= gained));
+  const candidate = Float64Array.from({ length: count }, (_, sample) => Number(sample < count - lost));
+  return compareRows(accuracy(), original, candidate);
+}
+
+describe("of a result that no goal judged it is said what the samples leave open", () => {
+  test("how many would tell a loss that may be chance", () => {
+    const found = openSentence(compared(60, 3, 1));
+    expect(found).toMatch(
+      /^60 samples do not show that nothing is lost \(1\.0 points at most\): about ([\d,]+) samples would tell the loss they estimate from chance\.$/,
+    );
+    // N = 3.84 d / m², of 4 in 60 that are disputed, and a loss of 2 in 60.
+    expect(found).toContain(`about ${Math.ceil((3.84 * (4 / 60)) / (2 / 60) ** 2)} samples`);
+  });
+
+  test("how many would show a point at most, where none was lost on these", () => {
+    expect(openSentence(compared(60, 0, 0))).toMatch(
+      /^60 samples do not show that nothing is lost \(1\.0 points at most\): about \d+ samples would show it\.$/,
+    );
+  });
+
+  test("nothing where it is shown, or a loss is", () => {
+    expect(openSentence(compared(2000, 1, 1))).toBeUndefined();
+    expect(openSentence(compared(500, 60, 2))).toBeUndefined();
+  });
+
+  test("of a figure without a natural size where there seems to be a loss alone", () => {
+    const original = Float64Array.of(0.1, 0.4, 0.2, 0.3);
+    const worse = openSentence(compareRows(crossEntropy(), original, Float64Array.of(0.3, 0.35, 0.4, 0.25)));
+    expect(worse).toMatch(/^4 samples do not show that nothing is lost: about \d+ samples would tell/);
+    const better = compareRows(crossEntropy(), original, Float64Array.of(0.05, 0.45, 0.1, 0.25));
+    expect(openSentence(better)).toBeUndefined();
+  });
 });

@@ -1,5 +1,13 @@
 /** What a run found, as sentences. */
-import type { Goal, Spread, Unit, Verdict } from "../evaluate/index.ts";
+import {
+  type Comparison,
+  type Goal,
+  judge,
+  neededSamples,
+  type Spread,
+  type Unit,
+  type Verdict,
+} from "../evaluate/index.ts";
 import {
   allowance,
   change,
@@ -120,6 +128,30 @@ export function verdictSentence(
 ): string {
   const text = `The goal of losing at most ${allowance(unit, maxDrop)}`;
   return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict, choosing)}.`;
+}
+
+/** Where nobody says what may be lost, a point of a share is what counts as something. */
+const somePoint = 0.01;
+
+/**
+ * What samples leave open of a result that no goal judged: "60 samples do not show that nothing is lost (a point at most): about 381 would show
+ * it." Undefined where they show it, or show that something is.
+ */
+export function openSentence(comparison: Comparison): string | undefined {
+  const { unit, difference, variance } = comparison;
+  const limit = unit === "share" ? somePoint : 0;
+  const { drop, verdict, samples } = judge(comparison, { maxDrop: limit });
+  if (verdict !== "not shown" || drop.low > 0) return undefined;
+  // Figures without a size that means something everywhere: only where there seems to be a loss is there anything to show.
+  if (unit !== "share" && !(drop.value > 0)) return undefined;
+  const some = `${integer(difference.count)} samples do not show`;
+  const atMost = unit === "share" ? ` (${allowance(unit, somePoint)} at most)` : "";
+  if (samples !== undefined && drop.value < limit)
+    return `${some} that nothing is lost${atMost}: ${wouldShow(samples, difference.count, 0)}.`;
+  const needed = neededSamples(variance, drop.value);
+  const more = Number.isFinite(needed) && needed > difference.count;
+  const told = more ? `: about ${integer(needed)} samples would tell the loss they estimate from chance` : "";
+  return `${some} that nothing is lost${atMost}${told}.`;
 }
 
 /** "is kept", "is lost by the estimate, not shown: about 900 samples would show it". */
