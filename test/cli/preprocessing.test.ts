@@ -25,10 +25,13 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
 });
 
 /** An MNIST folder of pictures of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */
-function onePixel(name: string, parts: Readonly<Record<"train" | "t10k", readonly [number, number]>>): string {
+function onePixel(
+  name: string,
+  parts: Readonly<Record<"train" | "t10k", readonly [number, number]>>,
+  count = 80,
+): string {
   const folder = join(temporaryFolder(), name);
   mkdirSync(folder);
-  const count = 80;
   for (const [part, bytes] of Object.entries(parts)) {
     const labels = Array.from({ length: count }, (_, sample) => sample % 2);
     const pixels = labels.map((label) => bytes[label] ?? 0);
@@ -73,6 +76,18 @@ test("a doubt about preprocessing says how many samples it comes from", async ()
   expect(err).toMatch(/^chance: .*\(50\.0 % against 50\.0 % on \d+ samples tried\)\. .*\n$/);
 });
 
+test("so few samples that they do not tell presets apart are warned of, unless it is stated", async () => {
+  const model = await aboveHalf();
+  const pixels = { train: [0, 255], t10k: [0, 255] } as const;
+  const few = await pith("eval", model, "--data", onePixel("few", pixels, 8));
+  expect(few.err).toMatch(
+    /preprocessing: 8 samples do not tell preprocessing "\w+" from ".*: state it with --preprocess\.\n$/,
+  );
+  const stated = await pith("eval", model, "--data", onePixel("stated", pixels, 8), "--preprocess", "unit");
+  expect(stated).toMatchObject({ code: 0, err: "" });
+  expect((await pith("eval", model, "--data", onePixel("enough", pixels))).err).toBe("");
+});
+
 test('a column called "y" feeds the input of that name, which is said; of another model it is the label', async () => {
   const folder = temporaryFolder();
   const text = (inputs: string, joined: string) => `opset 21
@@ -95,5 +110,5 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   expect({ preprocessing, figures }).toMatchObject({ figures: right });
   expect(preprocessing).toBeUndefined();
   const { code, err } = await pith("eval", two, "--data", unlabelled);
-  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said}).`) });
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said})`) });
 });

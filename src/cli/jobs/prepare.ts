@@ -32,6 +32,7 @@ import { firstBatch } from "../../data/select.ts";
 import { unknownShare } from "../../data/unknown.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
+import { fewSamples } from "../../evaluate/alike.ts";
 import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -235,6 +236,12 @@ async function prepareImages(
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }
+  const { count = 0 } = scores[0]?.accuracy ?? {};
+  if (declared === undefined && indistinct.length > 0 && count < fewSamples) {
+    const text = undecidedText(chosen.name, indistinct, count);
+    warnings.push(text);
+    context.log({ id: "preprocessing", text, level: "warning" });
+  }
   const name = declared === undefined ? guessText(chosen.name, indistinct) : full(chosen);
   return { name, preset: chosen.name, warnings, atChance: !trusted, labelled: true, ready: use(chosen) };
 }
@@ -245,6 +252,13 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
   const word = name.includes(" ") ? `"${name}"` : name;
   return `guessed "${name}"${doubt}. Set it with --preprocess ${word}.`;
+}
+
+/** `5 samples do not tell preprocessing "unit" from "raw", and figures depend on which is right: state it with --preprocess.` */
+function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const samples = count === 1 ? "1 sample does" : `${count} samples do`;
+  return `${samples} not tell preprocessing "${name}" from ${others}, and figures depend on which is right: state it with --preprocess.`;
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";
