@@ -49,7 +49,7 @@ const net = nn.network(
       input_ids: { type: "int64", dims: ["batch", tokens] },
       attention_mask: { type: "int64", dims: ["batch", tokens] },
     },
-    seed: Number(process.env.SEED ?? 1),
+    seed: 1,
   },
 );
 
@@ -58,7 +58,7 @@ const sentences = async (part: string) =>
 await train(
   net,
   { data: await sentences("train"), epochs: 4, batch: 32, optimizer: "adamw", warmup: 0.1, clip: 1 },
-  { seed: Number(process.env.SEED ?? 1), log: ({ text }) => console.log(text) },
+  { seed: 1, log: ({ text }) => console.log(text) },
 );
 
 await mkdir("out", { recursive: true });
