@@ -146,7 +146,8 @@ export function rowsAt(
   channels: readonly number[],
   extra = 0,
 ): Matrix {
-  const values = toFloat64(dense);
+  // Few of many numbers are taken: they are not all converted for that.
+  const values = dense.type === "float32" ? dense.data : toFloat64(dense);
   const { size, inner } = layout;
   const width = channels.length + extra;
   const rows = matrix(places.length, width);

@@ -28,7 +28,7 @@ export function momentsOf(axis: number): Statistic<Moments> {
       const layout = channelsOf(batch, axis);
       if (layout instanceof Miss) throw new PithError("E_DATA", `A value has no channels: ${layout.reason}.`);
       const { outer, size, inner } = layout;
-      const values = toFloat64(batch);
+      const values = batch.type === "float32" ? batch.data : toFloat64(batch);
       const own = outer * inner;
       if (own === 0) return;
       if (count === 0) [mean, squares] = [new Float64Array(size), new Float64Array(size)];
