@@ -57,7 +57,9 @@ export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "l
     { loss: soft, weight: alpha },
     { loss: crossEntropy({ label }), weight: 1 - alpha },
   ];
-  const settings = { temperature, alpha, teacher: typeof teacher === "string" ? teacher : "a model" };
+  // By its file, wherever that is called from.
+  const name = typeof teacher === "string" ? teacher.slice(teacher.search(/[^\\/]*$/)) : "a model";
+  const settings = { temperature, alpha, teacher: name };
   return { ...sumOfLosses(parts.filter(({ weight }) => weight > 0)), name: "distillation", settings };
 }
 

@@ -65,7 +65,7 @@ describe("a recipe", () => {
     const kind = steps.get("train");
     if (kind === undefined) throw new Error("There is no step train.");
     const complete = completeOptions(kind, { epochs: 2 });
-    expect(complete).toMatchObject({ epochs: 2, batch: 128, optimizer: "adam", schedule: "cosine" });
+    expect(complete).toMatchObject({ epochs: 2, accumulate: 1, optimizer: "adam", schedule: "cosine" });
     expect(complete).not.toHaveProperty("data");
   });
 });

@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { type Beginning, fingerprint, requireSameTensors, requireSameTraining, trainedOf } from "./identity.ts";
+
+const model = parseModel(`opset 21
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  w: float32[2, 2] parameter = [[1, 2], [3, 4]]
+  y = MatMul(x, w)
+}
+`);
+const now: Beginning = { nodes: 1, settings: { clip: null, rates: { w: 0.5 } }, samples: null, first: "00000000" };
+const trained = trainedOf(model, ["w", "made on the way"]);
+
+describe("what identifies a training", () => {
+  test("the same is the same, and what an older checkpoint does not say is not asked", () => {
+    expect(trained).toEqual({ w: "[2, 2]" });
+    const written: unknown = JSON.parse(JSON.stringify({ ...now, trained }));
+    expect(() => requireSameTraining("last.onnx", written as Beginning, now, model)).not.toThrow();
+    expect(() => requireSameTraining("last.onnx", {}, now, model)).not.toThrow();
+    expect(() => requireSameTensors("last.onnx", {}, trained)).not.toThrow();
+  });
+
+  test.each<[Partial<Beginning>, string]>([
+    [{ nodes: 2 }, "is a checkpoint of another model: it has 2 nodes, not 1."],
+    [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
+    [{ settings: { rates: null } }, 'was trained without `rates`, not with {"w":0.5}.'],
+    [{ samples: 20 }, "was trained on 20 samples, not a stream."],
+    [{ first: "ffffffff" }, "was trained on other samples than these"],
+  ])("%j is another training", (before, message) => {
+    expect(() => requireSameTraining("last.onnx", before, now, model)).toThrow(message);
+  });
+
+  test("more tensors, or fewer, are another training", () => {
+    expect(() => requireSameTensors("last.onnx", { trained: {} }, trained)).toThrow(
+      'without "w", which is trained now',
+    );
+    expect(() => requireSameTensors("last.onnx", { trained }, {})).toThrow('with "w", which is not trained now');
+  });
+
+  test("samples of other numbers, types or names have another fingerprint", () => {
+    const prints = [
+      fingerprint({ x: float32([2], [1, 2]) }),
+      fingerprint({ x: float32([2], [2, 1]) }),
+      fingerprint({ x: float32([1, 2], [1, 2]) }),
+      fingerprint({ y: float32([2], [1, 2]) }),
+      fingerprint({ x: int64([2], [1, 2]) }),
+    ];
+    expect(new Set(prints).size).toBe(prints.length);
+    expect(fingerprint({ x: float32([2], [1, 2]) })).toBe(prints[0]);
+  });
+});
