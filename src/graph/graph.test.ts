@@ -431,6 +431,30 @@ describe("sort", () => {
   });
 });
 
+describe("moveToEnd", () => {
+  const source = `opset 21
+graph (x: float32[2]) -> (a, c, d) {
+  a = Neg(x)
+  b = Abs(x)
+  c = Exp(b)
+  d = Sqrt(b)
+}`;
+  const order = (model: Model): readonly string[] => Array.from(model.graph.nodes(), ({ op }) => op);
+
+  test("puts nodes behind all others, in the order told", () => {
+    const model = parseModel(source);
+    model.graph.moveToEnd([producer(model, "c"), producer(model, "a")]);
+    expect(order(model)).toEqual(["Abs", "Sqrt", "Exp", "Neg"]);
+    expect(verify(model)).toEqual([]);
+  });
+
+  test("refuses a node that another reads, and changes nothing", () => {
+    const model = parseModel(source);
+    expect(() => model.graph.moveToEnd([producer(model, "b")])).toThrow('Exp "c" would stand before what it reads.');
+    expect(order(model)).toEqual(["Neg", "Abs", "Exp", "Sqrt"]);
+  });
+});
+
 describe("walks", () => {
   test("a node is described by its name, else by what it produces", () => {
     const { graph } = parseModel(

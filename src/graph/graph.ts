@@ -231,6 +231,21 @@ export class Graph implements Carried {
     this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs));
   }
 
+  /**
+   * Puts nodes at the end, in this order.
+   * @throws PithError E_MODEL if another node reads what one of them makes.
+   */
+  moveToEnd(nodes: readonly Node[]): void {
+    const last = nodes.map((node) => this.#ownNode(node));
+    const moved = new Set(last);
+    const rest = [...this.#nodes.forwards()].filter((node) => !moved.has(node));
+    const reader = rest.find((node) =>
+      usedValues(node).some(({ producer }) => moved.has(producer as NodeImplementation)),
+    );
+    if (reader !== undefined) throw new PithError("E_MODEL", `${describe(reader)} would stand before what it reads.`);
+    this.#nodes.reorder([...rest, ...last]);
+  }
+
   #retie(target: Value, before: string): void {
     for (const value of this.#values.values()) {
       const { role } = value;

@@ -10,6 +10,8 @@
  *   4. cut off what no parameter influences (a teacher, a frozen backbone) as a graph of its own, if it multiplies matrices: there it runs
  *      optimized, with its weights stored, and its results can be kept.
  *
+ * Where asked (`checkpoint`), what the backward pass reads of the forward pass is computed again instead of kept (`recompute.ts`).
+ *
  * A value with the role `straight-through` passes its gradient on unchanged.
  * Dimensions must be fixed: gradients are written for one batch size.
  */
@@ -26,6 +28,9 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
+import { chooseBoundaries } from "./memory-plan.ts";
+import { recompute } from "./recompute.ts";
+import { runInOrder } from "./run-order.ts";
 
 export interface DifferentiateOptions {
   /** The scalar to differentiate. */
@@ -37,6 +42,11 @@ export interface DifferentiateOptions {
    * as its bias.
    */
   readonly carry?: number;
+  /**
+   * Values that are kept for the backward pass, while what lies between them is computed again there: less memory for the time of a second
+   * forward pass. `true` chooses among the cut points those that need least memory.
+   */
+  readonly checkpoint?: readonly string[] | boolean;
   /** Stored tensor → the value that takes its place in the next step: an input and an output of the step. */
   readonly states?: ReadonlyMap<string, string>;
 }
@@ -103,7 +113,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   });
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
-  const ends = backwards(graph, loss, varying, emit, inference, sums);
+  const arriving = new Map<Node, Value>();
+  const ends = backwards(graph, loss, varying, emit, inference, sums, arriving);
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
@@ -133,6 +144,13 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   }
   graph.setOutputs(outputs);
   removeUnused(graph);
+  const { checkpoint = false } = options;
+  if (checkpoint !== false) {
+    const differentiated = { model: step, inference, forward: new Set(remaining(graph, forward)), varying, arriving };
+    const kept = checkpoint === true ? chooseBoundaries(differentiated, parameters) : named(graph, checkpoint);
+    recompute(differentiated, kept);
+    removeUnused(graph);
+  }
 
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   const fed = [...trained, ...states.map(([state]) => state)];
@@ -141,7 +159,24 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, fed, inference);
+  runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
+}
+
+function remaining(graph: Graph, nodes: ReadonlySet<Node>): readonly Node[] {
+  return [...graph.nodes()].filter((node) => nodes.has(node));
+}
+
+/** @throws PithError E_NAME for a value that the loss does not depend on, or that there is not. */
+function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
+  return new Set(
+    names.map((name) => {
+      const value = graph.value(name);
+      if (value?.producer === undefined)
+        throw new PithError("E_NAME", `There is no value "${name}" on the way to the loss that could be kept.`);
+      return value;
+    }),
+  );
 }
 
 /** @throws PithError E_NAME if there is none. */
@@ -237,7 +272,7 @@ function carriedInputs(
   return inputs;
 }
 
-/** Adds up all gradients; returns the nodes that hand none on to an input that varies. */
+/** Adds up all gradients, notes the first that arrives at each node; returns the nodes that hand none on to an input that varies. */
 function backwards(
   graph: Graph,
   loss: Value,
@@ -245,6 +280,7 @@ function backwards(
   emit: Emit,
   inference: Inference,
   sums: Contributions,
+  arriving: Map<Node, Value>,
 ): readonly Node[] {
   const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
@@ -257,7 +293,9 @@ function backwards(
       const value = node.inputs[input];
       return value !== undefined && varying.has(value);
     };
-    if (!upstream.some((up) => up !== undefined)) continue;
+    const arrived = upstream.find((up) => up !== undefined);
+    if (arrived === undefined) continue;
+    arriving.set(node, arrived);
     // Entries give gradients of inputs; what a graph inside takes from outside is none.
     const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
     if (taken !== undefined) {

@@ -39,6 +39,8 @@ export interface StepOptions extends Selection {
   readonly threads?: number | undefined;
   /** Let the graph add this factor of the gradient before to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
+  /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */
+  readonly checkpointing?: boolean | undefined;
 }
 
 export interface Step {
@@ -184,7 +186,7 @@ async function compile(
   prepared: Model,
   example: Batch,
   wanted: ReadonlySet<string>,
-  { loss, carry, threads }: StepOptions,
+  { loss, carry, threads, checkpointing = false }: StepOptions,
   context: Context,
 ): Promise<Compiled> {
   const working = prepared.clone();
@@ -196,6 +198,7 @@ async function compile(
     loss: written.value.name,
     wrt: (candidate) => wanted.has(candidate.name),
     states,
+    checkpoint: checkpointing,
     ...(carry === undefined ? {} : { carry }),
   });
   const limit = threads === undefined ? {} : { threads };

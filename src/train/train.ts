@@ -148,6 +148,10 @@ const trainEntries = v.strictObject({
   every: described(v.optional(count), "steps between two evaluations (an epoch)"),
   patience: described(v.optional(count), "evaluations without a better one after which training ends"),
   threads: described(v.optional(count), "threads of the runtime"),
+  checkpointing: described(
+    v.optional(v.boolean(), false),
+    "compute activations again for the gradients instead of keeping them: less memory, a third more time",
+  ),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
     "write last.onnx and best.onnx into this folder as training goes on",
@@ -204,6 +208,7 @@ async function planOf(model: Model, options: v.InferOutput<typeof trainOptions>,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     ...{ learningRate, loss: objective, settings: settingsOf(options, { learningRate, optimizer, loss: objective }) },
     ...{ layers: options.layers, except: options.except, rates: options.rates, threads: options.threads },
+    checkpointing: options.checkpointing,
   };
 }
 

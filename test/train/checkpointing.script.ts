@@ -1,0 +1,44 @@
+/**
+ * Trains a deep network for a few steps, and prints the peak of resident memory in bytes, that before the steps, and a fingerprint of the
+ * gradients. Arguments: "true" to compute activations again.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { parseModel } from "../../src/graph/text.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+import { meanSquaredError } from "../../src/train/index.ts";
+import { createStep } from "../../src/train/step.ts";
+
+const [depth, width, rows] = [48, 128, 4096];
+const layers = Array.from({ length: depth }, (_, n) => n);
+const model = parseModel(`opset 18
+graph (x: float32[N, ${width}]) -> (y) {
+${layers.map((n) => `  w${n}: float32[${width}, ${width}] = random(seed ${n})`).join("\n")}
+${layers
+  .map((n) => {
+    const before = n === 0 ? "x" : `c${n - 1}`;
+    return `  a${n} = MatMul (${before}, w${n})\n  b${n} = Tanh (a${n})\n  c${n} = Add (b${n}, ${before})`;
+  })
+  .join("\n")}
+  y = Identity (c${depth - 1})
+}`);
+
+const draw = random(1);
+const noise = (): Float32Array => Float32Array.from({ length: rows * width }, () => draw.uniform() - 0.5);
+const batch = { x: float32([rows, width], noise()), label: float32([rows, width], noise()) };
+const checkpointing = process.argv[2] === "true";
+const step = await createStep(model, batch, { loss: meanSquaredError({ label: "label" }), checkpointing, threads: 1 });
+const before = peak();
+for (let run = 0; run < 2; run++) await step.run(batch);
+const hash = createHash("sha256");
+for (const { gradient } of step.parameters)
+  hash.update(Uint8Array.from(new Uint8Array(Float64Array.from(gradient).buffer)));
+process.stdout.write(JSON.stringify({ before, peak: peak(), gradients: hash.digest("hex") }));
+
+/** The system counts a process's own peak as VmHWM; what getrusage reports may be that of the process that started it. */
+function peak(): number {
+  const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
+  const own = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];
+  return (own === undefined ? process.resourceUsage().maxRSS : Number(own)) * 1024;
+}
