@@ -8,7 +8,7 @@ import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
-import { batchInvariance } from "./invariance.ts";
+import { batchInvariance, batchNote } from "./invariance.ts";
 
 const engine = createEngine();
 const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);
@@ -117,6 +117,22 @@ describe("alone and in a batch", () => {
 }`);
     const found = await batchInvariance(engine, model, tokens, { batch: 4 });
     expect(found instanceof Miss ? 1 : found.worst).toBeLessThan(0.9);
+  });
+
+  test("figures of a model that depends on its batch say of which batch they are", async () => {
+    const model = (nodes: string) => parseModel(`opset 21 graph (x: float32[n, 4]) -> (y: float32[n, 4]) { ${nodes} }`);
+    const data = memory("x", {
+      x: float32(
+        [4, 4],
+        Array.from({ length: 16 }, (_, at) => Math.sin(at)),
+      ),
+    });
+    const mean = "a: int64[1] = [0]\n c = ReduceMean(x, a)\n y = Sub(x, c)";
+    expect(await batchNote(engine, model(mean), data, "accuracy")).toMatch(
+      /^accuracy was measured in batches of 64, .* alone is answered otherwise \(cosine .*, 4 samples\)/,
+    );
+    expect(await batchNote(engine, model(mean), data, "accuracy", { batch: 1 })).toBeUndefined();
+    expect(await batchNote(engine, model("y = Relu(x)"), data, "accuracy")).toBeUndefined();
   });
 
   test("a model for one sample at a time has no batch to depend on", async () => {

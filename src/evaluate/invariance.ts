@@ -77,6 +77,32 @@ export async function batchInvariance(
   return { samples: done, worst, mean: sum / done };
 }
 
+/** The cosine below which an answer counts as another one: rounding alone stays far above. */
+export const sameDirection = 0.9999;
+/** So few samples show ranges that are taken from the batch. */
+const noteSamples = 16;
+
+/**
+ * "accuracy was measured in batches of 64, and …": a figure that is of such a batch alone, in words. Undefined where answers do not depend on
+ * their company, or where that cannot be told.
+ */
+export async function batchNote(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  metric: string,
+  { batch = 64, ...options }: InvarianceOptions = {},
+): Promise<string | undefined> {
+  if (batch < 2) return undefined;
+  const found = await batchInvariance(engine, model, dataset, { ...options, samples: noteSamples }).catch((error) => {
+    if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
+    throw error;
+  });
+  if (found === undefined || found instanceof Miss || !(found.worst < sameDirection)) return undefined;
+  const alone = `a sample alone is answered otherwise (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
+  return `${metric} was measured in batches of ${batch}, and the answers depend on the batch: ${alone}. Where samples come alone, measure with a batch of 1.`;
+}
+
 /** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */
 function isSequence({ type, dims }: Dense): boolean {
   return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));

@@ -6,6 +6,7 @@
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
+import { batchNote } from "../evaluate/invariance.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
@@ -148,6 +149,12 @@ export async function compress(
   const standing = kept?.standing;
   if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
     context.log({ id: "size", text: notSmaller(judge.original.measured, standing.measured), level: "warning" });
+  if (standing !== undefined) {
+    const { batch = 64, output } = options;
+    const asked = { batch, signal: context.signal, ...(output === undefined ? {} : { output }) };
+    const text = await batchNote(context.engine, standing.model, task.test, task.metric.name, asked);
+    if (text !== undefined) context.log({ id: "batch", text, level: "warning" });
+  }
   const run: Run = {
     format: runFormat,
     version: options.about?.version,

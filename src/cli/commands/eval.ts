@@ -1,6 +1,7 @@
 /** `pith eval`: a model's figure on data, with its interval; and against the original, sample by sample. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
+import { sameDirection } from "../../evaluate/invariance.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { verdictSentence } from "../../report/verdict.ts";
@@ -11,9 +12,6 @@ import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { difference, estimate, figure, integer, percent } from "../numbers.ts";
-
-/** The cosine below which an answer counts as another one: rounding alone stays far above. */
-const sameDirection = 0.9999;
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 

@@ -19,6 +19,7 @@ import {
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
+import { batchNote } from "../../evaluate/invariance.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -76,6 +77,8 @@ export interface Measurement {
   readonly probabilities: boolean;
   /** What the first figure holds the model against. */
   readonly truth: "labels" | "original";
+  /** Where answers depend on the other samples of a batch: which batch the figures are of. */
+  readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
   /** Against the original, layer by layer, on the first samples. */
@@ -164,6 +167,10 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const options = output === undefined ? some : { ...some, output };
   const isVector = answerKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, options) : undefined;
+  const note = isVector
+    ? undefined
+    : await batchNote(engine, candidate, ready, wanted.name, { ...options, batch: data.batch });
+  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
   return {
     dataset: dataset.name,
     part: input.part,
@@ -179,6 +186,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
     layers,
     alone: alone instanceof Miss ? undefined : alone,
+    note,
     atChance,
   };
 }
