@@ -1,0 +1,41 @@
+/** Law: what an entry calls a distribution sums to one along the axes that it names, or its exponentials do. */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { Miss } from "../../src/errors.ts";
+import { examples } from "../../src/ops/index.examples.ts";
+import { toFloat64 } from "../../src/tensor/convert.ts";
+import { feedsOf, fixedModel, lastNode, run } from "./harness.ts";
+
+const found = examples.flatMap((example) => {
+  const model = fixedModel(example);
+  const node = lastNode(model);
+  const bound = infer(model).at(node);
+  const distribution = bound instanceof Miss ? undefined : bound.distribution();
+  return distribution === undefined ? [] : [[example.title, { example, model, node, distribution }] as const];
+});
+
+test("there are some of both forms", () => {
+  expect(new Set(found.map(([, { distribution }]) => distribution.form))).toEqual(
+    new Set(["probabilities", "logarithms"]),
+  );
+});
+
+test.each(found)("%s", async (_, { example, model, node, distribution: { form, axes } }) => {
+  const [output] = node.outputs;
+  const dense = (await run(model, feedsOf(model, example)))[output?.name ?? ""];
+  if (dense === undefined || axes === undefined) throw new Error("there is no such output, or its axes are not known");
+  const values = toFloat64(dense).map((value) => (form === "logarithms" ? Math.exp(value) : value));
+  // Sums by the place along all other axes.
+  const sums = new Map<string, number>();
+  values.forEach((value, at) => {
+    let rest = at;
+    const place = dense.dims.map((_size, axis) => {
+      const inner = dense.dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+      const index = Math.floor(rest / inner);
+      rest %= inner;
+      return axes.includes(axis) ? 0 : index;
+    });
+    sums.set(place.join(), (sums.get(place.join()) ?? 0) + value);
+  });
+  for (const sum of sums.values()) expect(sum).toBeCloseTo(1, 5);
+});
