@@ -66,7 +66,8 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<string, Tensor> {
 
 /** Why something cannot be trained. @throws whatever else it was that failed. */
 export function untrainable(error: unknown, at: string): Miss {
-  const reasons = ["E_NOT_DIFFERENTIABLE", "E_UNSUPPORTED", "E_DIVERGED"];
+  // Of another type are weights that are stored as integers.
+  const reasons = ["E_NOT_DIFFERENTIABLE", "E_TYPE_MISMATCH", "E_UNSUPPORTED", "E_DIVERGED"];
   if (error instanceof PithError && reasons.includes(error.code)) return new Miss(error.message, at);
   throw error;
 }
