@@ -19,15 +19,15 @@ import { downstream } from "../analysis/downstream.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
-import { extract } from "../graph/extract.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceNode, replaceUses } from "../graph/replace.ts";
+import { replaceNode } from "../graph/replace.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
+import { cutFrozen } from "./frozen.ts";
 import { chooseBoundaries } from "./memory-plan.ts";
 import { recompute } from "./recompute.ts";
 import { runInOrder } from "./run-order.ts";
@@ -356,47 +356,4 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   return lead === 0 && repeated.length > 0
     ? summed
     : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
-}
-
-/** Splits off the nodes of the forward pass that no parameter or state (`trained`) reaches but some input does. */
-function cutFrozen(
-  step: Model,
-  forward: ReadonlySet<Node>,
-  trained: readonly Value[],
-  inference: Inference,
-): Model | undefined {
-  const { graph } = step;
-  const varying = downstream(graph, trained, inference);
-  const fed = downstream(graph, graph.feeds, inference);
-  const isFrozen = (node: Node): boolean =>
-    forward.has(node) &&
-    node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
-  const nodes = [...graph.nodes()].filter(isFrozen);
-  const multiplies = nodes.some((node) => {
-    const bound = inference.at(node);
-    const cost = bound instanceof Miss ? bound : bound.cost();
-    return !(cost instanceof Miss) && cost.macs !== 0;
-  });
-  if (!multiplies) return undefined;
-  const frozenNodes = new Set(nodes);
-  const boundary = nodes
-    .flatMap((node) => node.outputs)
-    .filter(
-      (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
-    );
-
-  const frozen = extract(step, boundary);
-
-  const outputs = graph.outputs;
-  for (const value of boundary) {
-    const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);
-    const { name } = value;
-    replaceUses(value, input);
-    graph.rename(value, graph.freshName(`${name}.replaced`));
-    graph.rename(input, name);
-  }
-  graph.setOutputs(outputs);
-  removeUnused(graph);
-  graph.setInputs(graph.inputs.filter((input) => input.uses.size > 0));
-  return frozen;
 }
