@@ -1,0 +1,34 @@
+/** Sequences of known tensors go when a model is simplified: pieces become outputs of one Split, lists that are joined a Concat. */
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { completeContext, simplify } from "../../src/passes/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { run } from "./harness.ts";
+
+const x = float32([2, 4], [1, 2, 3, 4, 5, 6, 7, 8]);
+
+async function simplified(body: string) {
+  const model = parseModel(`opset 18\ngraph (x: float32[2, 4]) -> (y) {\n${body}\n}`);
+  const before = await run(model, { x });
+  await simplify(model, {}, completeContext());
+  expect(await run(model, { x })).toEqual(before);
+  return [...model.graph.nodes()].map(({ op }) => op);
+}
+
+test("torch.chunk is one Split", async () => {
+  const body = `  n: int64[] = [2]\n  first: int64[] = [0]\n  last: int64[] = [-1]
+  s = SplitToSequence (x, n) {axis=1}\n  a = SequenceAt (s, first)\n  b = SequenceAt (s, last)\n  y = Sub (a, b)`;
+  expect(await simplified(body)).toEqual(["Split", "Sub"]);
+});
+
+test("a list that is joined is a Concat, and what is taken from it the tensor itself", async () => {
+  const body = `  first: int64[] = [0]\n  r = Neg (x)\n  s = SequenceConstruct (r, x)\n  a = SequenceAt (s, first)
+  b = ConcatFromSequence (s) {axis=0}\n  z = ReduceSum (a) {keepdims=0}\n  y = Mul (b, z)`;
+  expect((await simplified(body)).sort()).toEqual(["Concat", "Mul", "Neg", "ReduceSum"]);
+});
+
+test("a piece at a place that is computed stays in its sequence", async () => {
+  const body = `  n: int64[] = [2]\n  zero: float32[] = [0]\n  top = ReduceMax (x) {keepdims=0}\n  one = Greater (top, zero)\n  at = Cast (one) {to=7}
+  s = SplitToSequence (x, n) {axis=1}\n  y = SequenceAt (s, at)`;
+  expect(await simplified(body)).toContain("SequenceAt");
+});
