@@ -1,4 +1,5 @@
 /** Walkers over a graph, which ask operators' entries and never look at names: types, layers, costs, channels that go together. */
+export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";
 export { cut, type Removal, refusesCut } from "./cut.ts";

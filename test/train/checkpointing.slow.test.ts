@@ -1,7 +1,14 @@
 /** Memory of training steps, measured as the peak of processes of their own. */
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { parseNpz } from "../../src/data/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import { completeContext } from "../../src/passes/index.ts";
+import { meanSquaredError } from "../../src/train/index.ts";
+import { createStep } from "../../src/train/step.ts";
+import { shared } from "../shared.ts";
 
 interface Measured {
   readonly before: number;
@@ -21,3 +28,34 @@ test("48 layers need less than half of the memory for activations, and their gra
   const [kept, recomputed] = [plain, again].map(({ peak, before }) => peak - before);
   expect(recomputed).toBeLessThan(0.5 * (kept ?? 0));
 });
+
+const folder = shared("data/zoo");
+
+test
+  .skipIf(folder === undefined)
+  .each(["resnet_a", "mobilenet_v2", "hf_bert", "hf_llama_gqa", "clip", "unet_bilinear"])(
+  "exported networks have the same gradients to the bit: %s",
+  async (name) => {
+    const model = await open(`${folder}/${name}.onnx`);
+    const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const output = model.graph.outputs[0]?.name ?? "";
+    const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
+    const label = arrays[`output.${output}`];
+    if (label === undefined) throw new Error(`${name} has no ${output}`);
+    // The outputs turned round, so that the loss is not zero.
+    const batch = { ...feeds, label: { ...label, data: label.data.slice().reverse() } as typeof label };
+    const gradients: unknown[] = [];
+    for (const checkpointing of [false, true]) {
+      const step = await createStep(
+        model,
+        batch,
+        { loss: meanSquaredError({ output, label: "label" }), checkpointing },
+        completeContext(),
+      );
+      await step.run(batch);
+      gradients.push(step.parameters.map((parameter) => [parameter.name, Array.from(parameter.gradient)]));
+      await step.release();
+    }
+    expect(gradients[1]).toEqual(gradients[0]);
+  },
+);
