@@ -62,7 +62,8 @@ type Options = v.InferOutput<typeof recoverOptions>;
 /**
  * Brings a model that was pruned, rounded or factorized near its original again, in place. `changes` has a line for each stage that helped,
  * with the signal to noise (and where there are classes the agreement) of the answers before and after, on samples that nothing was fitted
- * on; stages that did not help, and layers that could not be compared, are misses.
+ * on; stages that did not help, and layers that could not be compared, are misses. Weights that were rounded but are stored as floats leave
+ * their grid in least squares and in training: `until: "bias"` keeps them.
  *
  * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the original answers in other outputs, E_STOPPED on the signal.
  * @example

@@ -45,15 +45,21 @@ describe.skipIf(path === undefined || images === undefined)("ResNet-20", () => {
     return { original, train, figure };
   };
 
+  // Least squares would take rounded weights off their grid.
   test.each([
-    ["30 % of its channels cut", (model: Model) => prune(model, { amount: 0.3, structured: true }), 0.4],
-    ["its weights rounded to 3 bits", (model: Model) => round(model, 3), 0.05],
-  ] as const)("%s", async (_, spoil, gain) => {
+    [
+      "30 % of its channels cut",
+      (model: Model) => prune(model, { amount: 0.3, structured: true }),
+      "least-squares",
+      0.4,
+    ],
+    ["its weights rounded to 3 bits", (model: Model) => round(model, 3), "bias", 0.2],
+  ] as const)("%s", async (_, spoil, until, gain) => {
     const { original, train, figure } = await opened();
     const model = original.clone();
     await spoil(model);
     const before = await figure(model);
-    await recover(model, { original, data: train });
+    await recover(model, { original, data: train, until });
     expect((await figure(model)) - before).toBeGreaterThan(gain);
   });
 });
