@@ -31,13 +31,6 @@ const table = [
   { model: "vnncomp_cifar_base_kw", data: "cifar10", preprocessing: "mean=.485,.456,.406 std=.225", right: 611 },
   { model: "vnncomp_cifar10_small", data: "cifar10", preprocessing: "unit", right: 630 },
   { model: "vnncomp_cifar10_medium", data: "cifar10", preprocessing: "unit", right: 706 },
-  { model: "cct_cifar10", data: "cifar10", preprocessing: "cifar10", right: 714 },
-  {
-    model: "mobilenetv3_cifar10",
-    data: "cifar10",
-    preprocessing: "mean=.4914,.4822,.4465 std=.2470,.2435,.2616",
-    right: 789,
-  },
 ];
 
 describe.each(table)("$model with $preprocessing", ({ model, data, preprocessing, right }) => {
