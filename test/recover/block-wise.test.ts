@@ -2,25 +2,11 @@
 import { expect, test } from "vitest";
 import { evaluate, signalToNoise } from "../../src/evaluate/index.ts";
 import { blockWise } from "../../src/recover/block-wise.ts";
-import { change, engine, network, samples, scopeOf } from "./networks.ts";
+import { change, convolutions, engine, network, samples, scopeOf } from "./networks.ts";
 
 const data = samples([64, 3, 6, 6]);
 const unseen = samples([32, 3, 6, 6], 2);
-const build = () =>
-  network(
-    "x: float32[n, 3, 6, 6]",
-    "y: float32[n, 4]",
-    {
-      "a.weight": [6, 3, 3, 3],
-      "a.bias": [6],
-      "b.weight": [6, 6, 3, 3],
-      "b.bias": [6],
-      "fc.weight": [4, 6],
-      "fc.bias": [4],
-    },
-    `  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  g = Conv(r, b.weight, b.bias)\n  s = Relu(g)
-  p = GlobalAveragePool(s)\n  f = Flatten(p)\n  y = Gemm(f, fc.weight, fc.bias) {transB=1}`,
-  );
+const build = () => convolutions(6, 6, 4);
 const stage = blockWise({ batch: 16, learningRate: 0.003 });
 
 test("the answers come nearer, without labels, and the edits made to a copy make the same model", async () => {

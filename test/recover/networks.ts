@@ -84,3 +84,21 @@ export async function apart(one: Model, other: Model, data: IndexedDataset): Pro
   const size = a.reduce((most, own) => Math.max(most, Math.abs(own)), 0);
   return a.reduce((most, own, at) => Math.max(most, Math.abs(own - (b[at] ?? 0))), 0) / size;
 }
+
+/** Two convolutions of so many channels and a layer of so many outputs, on pictures of three channels. */
+export function convolutions(first: number, second: number, outputs: number): Model {
+  return network(
+    "x: float32[n, 3, 6, 6]",
+    `y: float32[n, ${outputs}]`,
+    {
+      "a.weight": [first, 3, 3, 3],
+      "a.bias": [first],
+      "b.weight": [second, first, 3, 3],
+      "b.bias": [second],
+      "fc.weight": [outputs, second],
+      "fc.bias": [outputs],
+    },
+    `  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  g = Conv(r, b.weight, b.bias)\n  s = Relu(g)
+  p = GlobalAveragePool(s)\n  f = Flatten(p)\n  y = Gemm(f, fc.weight, fc.bias) {transB=1}`,
+  );
+}

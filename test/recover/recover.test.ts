@@ -9,25 +9,11 @@ import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { recover } from "../../src/recover/index.ts";
 import { float32 } from "../../src/tensor/dense.ts";
-import { change, engine, network, numbers, samples } from "./networks.ts";
+import { change, convolutions, engine, network, numbers, samples } from "./networks.ts";
 
 const data = samples([160, 3, 6, 6]);
 const unseen = samples([64, 3, 6, 6], 2);
-const build = (): Model =>
-  network(
-    "x: float32[n, 3, 6, 6]",
-    "y: float32[n, 5]",
-    {
-      "a.weight": [12, 3, 3, 3],
-      "a.bias": [12],
-      "b.weight": [8, 12, 3, 3],
-      "b.bias": [8],
-      "fc.weight": [5, 8],
-      "fc.bias": [5],
-    },
-    `  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  g = Conv(r, b.weight, b.bias)\n  s = Relu(g)
-  p = GlobalAveragePool(s)\n  f = Flatten(p)\n  y = Gemm(f, fc.weight, fc.bias) {transB=1}`,
-  );
+const build = () => convolutions(12, 8, 5);
 const noiseOf = async (model: Model, original: Model): Promise<number> =>
   (await evaluate(engine, model, unseen, signalToNoise(), { original })).estimate.value;
 
