@@ -5,6 +5,7 @@
  * for each cotangent, what the entry emits, and sums over the axes that were broadcast.
  */
 import { infer } from "../../src/analysis/infer.ts";
+import type { Session } from "../../src/engine/engine.ts";
 import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
@@ -14,7 +15,7 @@ import { inMemory } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
 import { differentiate, sumTo } from "../../src/train/differentiate.ts";
-import { engine, lastNode, loweredModel, numeric, run } from "./harness.ts";
+import { lastNode, loweredModel, numeric, run } from "./harness.ts";
 
 /** Lets stored floating tensors be fed, so that they can be varied. Returns what to feed for them. */
 export async function feedStored(model: Model): Promise<Batch> {
@@ -138,60 +139,58 @@ function zerosLike(dense: Dense | undefined): Dense {
   return fromNumbers(numeric(dense.type), dense.dims, new Float64Array(dense.data.length));
 }
 
-/** dLoss/dx for each floating input, by central differences with each of the steps. */
-export async function differences(
-  model: Model,
+/**
+ * How far gradients lie from central differences: for each entry the gap to the nearest of several steps, relative to the greatest entry of
+ * its tensor (to 1 if that is smaller); the greatest of these. A step is tried only for entries that those before it left `tolerance` apart.
+ */
+export async function worstGap(
+  session: Session,
   feeds: Batch,
   given: Batch,
-  steps: readonly number[],
-): Promise<ReadonlyMap<string, readonly Float64Array[]>> {
-  const session = await engine.load(model, { optimize: false, threads: 1 });
+  gradients: Batch,
+  { steps, tolerance }: { readonly steps: readonly number[]; readonly tolerance: number },
+): Promise<number> {
+  const weights = Object.entries(given).map(([name, cotangent]) => [name, toFloat64(cotangent)] as const);
   const loss = async (changed: Batch): Promise<number> => {
     const outputs = await session.run(changed);
     let sum = 0;
-    for (const [name, cotangent] of Object.entries(given)) {
-      const [y, c] = [toFloat64(outputs[name] as Dense), toFloat64(cotangent)];
-      y.forEach((value, index) => {
-        sum += value * (c[index] ?? 0);
+    for (const [name, cotangent] of weights) {
+      toFloat64(outputs[name] as Dense).forEach((value, index) => {
+        sum += value * (cotangent[index] ?? 0);
       });
     }
     return sum;
   };
-  const result = new Map<string, readonly Float64Array[]>();
-  for (const input of model.graph.inputs.filter(isFloat)) {
-    const dense = feeds[input.name];
-    if (dense?.type !== "float32" && dense?.type !== "float64") continue;
-    const perStep = steps.map(() => new Float64Array(dense.data.length));
-    for (let index = 0; index < dense.data.length; index++) {
-      for (const [which, step] of steps.entries()) {
-        // The step that was really taken, after rounding.
-        const [up, down] = [dense.data.slice(), dense.data.slice()];
-        up[index] = (dense.data[index] ?? 0) + step;
-        down[index] = (dense.data[index] ?? 0) - step;
-        const at = (data: Float32Array | Float64Array): Batch => ({
-          ...feeds,
-          [input.name]: { ...dense, data } as Dense,
-        });
-        const change = (await loss(at(up))) - (await loss(at(down)));
-        const slopes = perStep[which];
-        if (slopes !== undefined) slopes[index] = change / ((up[index] ?? 0) - (down[index] ?? 0));
+  let worst = 0;
+  for (const [name, gradient] of Object.entries(gradients)) {
+    const dense = feeds[name];
+    if ((dense?.type !== "float32" && dense?.type !== "float64") || dense.data.length !== gradient.data.length)
+      return Number.POSITIVE_INFINITY;
+    const got = toFloat64(gradient);
+    const scale = got.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
+    const slope = async (index: number, step: number): Promise<number> => {
+      const data = dense.data.slice();
+      const changed: Batch = { ...feeds, [name]: { ...dense, data } as Dense };
+      const lossAt = (place: number): Promise<number> => {
+        data[index] = place;
+        return loss(changed);
+      };
+      const middle = dense.data[index] ?? 0;
+      const up = await lossAt(middle + step);
+      // The step that was really taken, after rounding.
+      const upper = data[index] ?? 0;
+      const down = await lossAt(middle - step);
+      return (up - down) / (upper - (data[index] ?? 0));
+    };
+    for (const [index, value] of got.entries()) {
+      let gap = Number.POSITIVE_INFINITY;
+      for (const step of steps) {
+        const found = Math.abs(value - (await slope(index, step))) / scale;
+        if (found < gap) gap = found;
+        if (gap < tolerance) break;
       }
+      worst = Math.max(worst, gap);
     }
-    result.set(input.name, perStep);
   }
-  await session.release();
-  return result;
-}
-
-/** For each entry the difference to the best step, relative to the greatest entry (to 1 if that is smaller); the greatest of these. */
-export function bestDifference(actual: Dense, perStep: readonly Float64Array[]): number {
-  const got = toFloat64(actual);
-  let [worst, scale] = [0, 1];
-  got.forEach((value, index) => {
-    const gaps = perStep.map((slopes) => Math.abs(value - (slopes[index] ?? Number.NaN)));
-    const finite = gaps.filter((gap) => !Number.isNaN(gap));
-    worst = Math.max(worst, finite.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...finite));
-    scale = Math.max(scale, Math.abs(value));
-  });
-  return perStep.some((slopes) => slopes.length !== got.length) ? Number.POSITIVE_INFINITY : worst / scale;
+  return worst;
 }

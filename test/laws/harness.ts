@@ -1,6 +1,7 @@
 /** Examples of operators made into models, fed and run. */
 import { expect } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
+import type { Session } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
@@ -128,17 +129,24 @@ export function loweredModel(original: Model): Model | undefined {
   return model;
 }
 
-/** Loads, runs once, releases. What is fed must not be changed by that, which is a law of its own. */
-export async function run(model: Model, feeds: Batch): Promise<Batch> {
-  const before = structuredClone(feeds);
+/** Loads as training does, releases whatever happens. */
+export async function withSession<T>(model: Model, use: (session: Session) => Promise<T>): Promise<T> {
   const session = await engine.load(model, { optimize: false, threads: 1 });
   try {
-    const results = await session.run(feeds);
-    expect(feeds, "fed buffers").toEqual(before);
-    return results;
+    return await use(session);
   } finally {
     await session.release();
   }
+}
+
+/** Loads, runs once, releases. What is fed must not be changed by that, which is a law of its own. */
+export async function run(model: Model, feeds: Batch): Promise<Batch> {
+  return withSession(model, async (session) => {
+    const before = structuredClone(feeds);
+    const results = await session.run(feeds);
+    expect(feeds, "fed buffers").toEqual(before);
+    return results;
+  });
 }
 
 /** The greatest difference between two tensors, relative to the greatest entry of the second (to 1 if that is smaller). */
