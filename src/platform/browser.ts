@@ -60,6 +60,19 @@ export function temporaryFolder(): Promise<{ readonly path: string; remove(): Pr
   return refuse("A temporary folder cannot be made in a browser.", "Keep the result in memory.");
 }
 
+export interface ScratchFile {
+  append(bytes: Uint8Array): Promise<number>;
+  fill(bytes: Uint8Array, start: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function scratchFile(): Promise<ScratchFile> {
+  return refuse(
+    "What does not fit in memory cannot be kept in a file in a browser.",
+    "Use fewer samples, or run it in Node.",
+  );
+}
+
 export function realPath(path: string): Promise<string> {
   return Promise.resolve(absolute(path));
 }
@@ -120,6 +133,11 @@ export async function importModule(path: string): Promise<Readonly<Record<string
 
 export function threadCount(): number {
   return navigator.hardwareConcurrency;
+}
+
+/** Browsers do not say; what a tab may take is mostly some gigabytes. */
+export function availableMemory(): number {
+  return 4 * 2 ** 30;
 }
 
 export function brotliSize(_chunks: Chunks, _quality: number): Promise<number> {

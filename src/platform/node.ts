@@ -9,6 +9,7 @@ import { failure } from "./node-failure.ts";
 export type { Pixels } from "./image.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
+export { type ScratchFile, scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { type Chunks, type Parts, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
@@ -104,4 +105,10 @@ export async function importModule(path: string): Promise<Readonly<Record<string
 /** How many threads are worth starting. */
 export function threadCount(): number {
   return availableParallelism();
+}
+
+/** Bytes of memory that this process may still take, as far as the system and its container say. */
+export function availableMemory(): number {
+  // Marked experimental, and the only one that knows of containers.
+  return process.availableMemory();
 }

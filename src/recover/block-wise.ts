@@ -6,16 +6,18 @@
  *
  * without labels (as AdaRound and BRECQ do it for rounding, Li et al. 2021, arXiv 2102.05426; here for all parameters). Blocks are those that
  * `analysis/blocks.ts` finds; they are taken in order. A block that is no better for it, on samples that it was not trained on, stays.
+ * What lies between blocks is kept in memory, or where that is short on disk (`data/store.ts`).
  */
 import { type Block, blocks, extractBlock } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
-import { memory, view } from "../data/indexed.ts";
-import { joinRows } from "../data/rows.ts";
+import { indexed, view } from "../data/indexed.ts";
+import type { BatchStore } from "../data/store.ts";
 import type { IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import { createRunner } from "../evaluate/run.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import { sameDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
 import { train } from "../train/train.ts";
@@ -62,7 +64,7 @@ async function trainBlock(
   own: Walk,
   theirs: Walk,
   scope: Scope,
-  { batch, learningRate }: BlockWiseOptions,
+  options: BlockWiseOptions,
 ): Promise<readonly Edit[] | Miss> {
   const [output, ...others] = block.outputs;
   const target = scope.match.original.graph.value(output?.name ?? "");
@@ -72,14 +74,32 @@ async function trainBlock(
   if (first !== undefined) await own.reach(first);
   await theirs.reach(target.producer);
   const inputs = [...block.inputs, ...block.sides].map(({ name }) => name);
-  const data = await samplesOf(own, inputs, theirs, target.name);
-  if (data === undefined) return new Miss("what it reads, or what it answers, is not counted by samples", block.name);
-  const part = extractBlock(own.model, block);
+  const store = scope.storage.store("a block");
+  try {
+    const missing = await fillSamples(store, own, inputs, theirs, target.name);
+    if (missing !== undefined) return new Miss(missing, block.name);
+    const data = indexed(store.name, store.count, (positions) => store.gather(positions));
+    return await fitBlock(block, output.name, own.model, data, scope, options);
+  } finally {
+    await store.release();
+  }
+}
+
+/** Trains a block on the samples that were put together for it. */
+async function fitBlock(
+  block: Block,
+  output: string,
+  model: Model,
+  data: IndexedDataset,
+  scope: Scope,
+  { batch, learningRate }: BlockWiseOptions,
+): Promise<readonly Edit[] | Miss> {
+  const part = extractBlock(model, block);
   const places = Array.from({ length: data.count }, (_, at) => at);
   const pick = (isCheck: boolean): IndexedDataset =>
     view(data, block.name, Uint32Array.from(places.filter((at) => (at % checkEvery === checkEvery - 1) === isCheck)));
   const [fit, check] = [pick(false), pick(true)];
-  const before = await errorOf(part, check, output.name, scope);
+  const before = await errorOf(part, check, output, scope);
   if (before === undefined) return new Miss("its answers have other dimensions than the original's", block.name);
   const known = tensorsOf(part);
   const size = Math.min(batch, fit.count);
@@ -90,7 +110,7 @@ async function trainBlock(
   } catch (error) {
     return untrainable(error, block.name);
   }
-  const after = await errorOf(part, check, output.name, scope);
+  const after = await errorOf(part, check, output, scope);
   if (after === undefined || !(after < before)) return [];
   const edits = [...tensorsOf(part)].flatMap(([name, tensor]): Edit[] =>
     known.get(name) === tensor
@@ -102,35 +122,38 @@ async function trainBlock(
           },
         ],
   );
-  for (const edit of edits) await edit(own.model);
+  for (const edit of edits) await edit(model);
   return edits;
 }
 
-/** What a block reads, and what it should answer, for all samples. */
-async function samplesOf(
+/** Puts together what a block reads, and what it should answer, for all samples; or says why it cannot. */
+async function fillSamples(
+  store: BatchStore,
   own: Walk,
   inputs: readonly string[],
   theirs: Walk,
   target: string,
-): Promise<IndexedDataset | undefined> {
-  const read: Batch[] = [];
+): Promise<string | undefined> {
   const answers = theirs.values([target]);
-  for await (const batch of own.values(inputs)) {
-    const answer = await answers.next();
-    const dense = answer.done === true ? undefined : answer.value[target];
-    if (dense === undefined) return undefined;
-    const row = { ...Object.fromEntries(inputs.map((name) => [name, batch[name] ?? dense])), [wanted]: dense };
-    const [count] = dense.dims;
-    if (Object.values(row).some(({ dims }) => dims[0] !== count)) return undefined;
-    read.push(row);
+  let first: Batch | undefined;
+  try {
+    for await (const batch of own.values(inputs)) {
+      const answer = await answers.next();
+      const dense = answer.done === true ? undefined : answer.value[target];
+      if (dense === undefined) return "the original does not answer";
+      const row = { ...Object.fromEntries(inputs.map((name) => [name, batch[name] ?? dense])), [wanted]: dense };
+      first ??= row;
+      for (const [name, { dims }] of Object.entries(row)) {
+        if (dims[0] !== dense.dims[0]) return "what it reads, or what it answers, is not counted by samples";
+        const sizes = first[name]?.dims.slice(1) ?? [];
+        if (!sameDims(dims.slice(1), sizes)) return "its values are of other sizes from batch to batch";
+      }
+      await store.add(row);
+    }
+  } finally {
+    await answers.return(undefined);
   }
-  await answers.return(undefined);
-  const names = [...inputs, wanted];
-  const joined = names.map((name) => {
-    const parts = read.map((batch) => batch[name]);
-    return [name, joinRows(name, parts, "A block")] as const;
-  });
-  return memory("a block", Object.fromEntries(joined));
+  return undefined;
 }
 
 /** Σ (answer - wanted)² over samples; undefined where they cannot be compared. */

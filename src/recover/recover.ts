@@ -11,6 +11,7 @@ import { isIndexed } from "../data/indexed.ts";
 import { openDataset } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
 import { collect, draw, setAside } from "../data/select.ts";
+import { openStorage } from "../data/store.ts";
 import type { Dataset, IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
@@ -25,7 +26,7 @@ import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
 import { matchLayers } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
-import type { Scope, Stage } from "./stage.ts";
+import type { Scope, Stage, Staged } from "./stage.ts";
 
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
@@ -89,7 +90,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
   const match = await matchLayers(model, original, context.engine);
-  const scope: Scope = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
+  const scope: Sight = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
   const { epochs, batch, learningRate, loss, output } = options;
   const stages = [
     recalibrateNorms,
@@ -114,17 +115,30 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   return { changes, misses: [...misses.values()] };
 }
 
+/** What all stages are given. */
+type Sight = Omit<Scope, "storage">;
+
+/** What a stage keeps goes with it, also where it fails or is stopped. */
+async function inRoomOfItsOwn(stage: Stage, trial: Model, scope: Sight): Promise<Staged> {
+  const storage = openStorage();
+  try {
+    return await stage.run(trial, { ...scope, storage });
+  } finally {
+    await storage.release();
+  }
+}
+
 /** Tries a stage on a copy, and makes its edits to the model if they helped. */
 async function attempt(
   model: Model,
   stage: Stage,
   before: Score,
   score: (model: Model) => Promise<Score>,
-  scope: Scope,
+  scope: Sight,
   misses: Map<string, Miss>,
 ): Promise<{ readonly change: Change; readonly standing: Score } | undefined> {
   const trial = model.clone();
-  const { edits, what, misses: found } = await stage.run(trial, scope);
+  const { edits, what, misses: found } = await inRoomOfItsOwn(stage, trial, scope);
   for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
   if (edits.length === 0) return undefined;
   const after = await score(trial);

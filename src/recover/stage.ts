@@ -1,4 +1,5 @@
 /** What the stages of a recovery share: where they look, and what they hand back. */
+import type { Storage } from "../data/store.ts";
 import type { IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Statistic } from "../evaluate/observe.ts";
@@ -28,6 +29,8 @@ export interface Scope {
   /** What stages are fitted on. */
   readonly data: IndexedDataset;
   readonly context: Context;
+  /** Where values between layers are kept while a stage runs. */
+  readonly storage: Storage;
   /** Whether the time that was given is over: a stage ends with what it has. */
   overdue(): boolean;
 }
@@ -42,8 +45,8 @@ export interface Stage {
 export const samplesAtOnce = 16;
 
 /** A walk through a model with the samples that stages are fitted on. */
-export function walk(model: Model, { data, context }: Scope, batch = samplesAtOnce): Promise<Walk> {
-  return Walk.through(model, data, { engine: context.engine, signal: context.signal, batch });
+export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Walk> {
+  return Walk.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
 /** A statistic of the channels of one value. */

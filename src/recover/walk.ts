@@ -4,11 +4,12 @@
  *
  *     x → a → b → c → …          at b: the values of a are kept, and only b runs
  *
- * Kept are the values that are computed before the node and used from it on, as far as they count samples and there is room; whatever else is
- * needed (sizes, masks) is computed again.
+ * Kept are the values that are computed before the node and used from it on, as far as they count samples, in memory or, where that is short,
+ * on disk; whatever else is needed (sizes, masks) is computed again.
  */
 import { infer } from "../analysis/infer.ts";
 import { sampleCount } from "../data/rows.ts";
+import type { BatchStore, Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -18,56 +19,65 @@ import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isStored } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
+import type { Dim } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-
-/** Bytes that are kept of a model. */
-const mostBytes = 512 * 2 ** 20;
 
 export interface WalkOptions {
   readonly engine: Engine;
   readonly signal: AbortSignal;
   /** Samples at a time. */
   readonly batch: number;
+  /** Where values are kept; whoever opened it releases it. */
+  readonly storage: Storage;
 }
 
 export class Walk {
   readonly model: Model;
   readonly #owner: string;
   readonly #options: WalkOptions;
-  #batches: readonly Batch[];
-  /** Names of values in `#batches` that are not the model's inputs. */
+  #store: BatchStore;
+  /** Names of values in the store that are not the model's inputs. */
   #kept: readonly string[] = [];
 
-  private constructor(model: Model, owner: string, batches: readonly Batch[], options: WalkOptions) {
+  private constructor(model: Model, owner: string, store: BatchStore, options: WalkOptions) {
     this.model = model;
     this.#owner = owner;
-    this.#batches = batches;
+    this.#store = store;
     this.#options = options;
   }
 
-  /** Reads the samples into memory. The model may change at nodes that the walk has not passed. */
+  /** Reads the samples. The model may change at nodes that the walk has not passed. */
   static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Walk> {
-    const batches: Batch[] = [];
-    for await (const batch of data.batches({ size: options.batch })) batches.push(named(batch, model));
-    return new Walk(model, data.name, batches, options);
+    const store = options.storage.store(data.name);
+    for await (const batch of data.batches({ size: options.batch })) await store.add(named(batch, model));
+    return new Walk(model, data.name, store, options);
   }
 
   /** What some values of the model, or of a copy that differs behind what is kept, are for each batch. */
   async *values(names: readonly string[], model: Model = this.model): AsyncGenerator<Batch> {
+    for await (const { before, found } of this.#run(names, model)) {
+      const kept = Object.entries(before).filter(([name]) => names.includes(name));
+      yield { ...Object.fromEntries(kept), ...found };
+    }
+  }
+
+  /** For each batch what is kept of it, and those of some values that are not, computed. */
+  async *#run(
+    names: readonly string[],
+    model: Model,
+  ): AsyncGenerator<{ readonly before: Batch; readonly found: Batch }> {
     const { engine, signal } = this.#options;
-    const [known = {}] = this.#batches;
-    const missing = names.filter((name) => known[name] === undefined);
-    const runner =
-      missing.length === 0
-        ? undefined
-        : await createRunner(engine, this.#part(model, missing), this.#owner, { optimize: false });
+    const { columns } = this.#store;
+    const missing = names.filter((name) => !columns.includes(name));
+    const part = missing.length === 0 ? undefined : this.#part(model, missing);
+    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, { optimize: false });
+    // Of what is kept only what is needed is read.
+    const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
+    const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
-      for (const batch of this.#batches) {
+      for await (const before of this.#store.batches(wanted)) {
         if (signal.aborted) throw new PithError("E_STOPPED", "Recovery was stopped.", { cause: signal.reason });
-        const found = await runner?.run(batch);
-        const kept = Object.entries(batch).filter(([name]) => names.includes(name));
-        yield { ...Object.fromEntries(kept), ...found };
+        yield { before, found: (await runner?.run(before)) ?? {} };
       }
     } finally {
       await runner?.release();
@@ -83,22 +93,20 @@ export class Walk {
 
   /** Keeps what is known before a node, from which on everything may change. */
   async reach(node: Node): Promise<void> {
-    const wanted = liveAt(this.model, node).filter((name) => !this.#kept.includes(name));
-    const still = new Set(liveAt(this.model, node));
+    const still = liveAt(this.model, node);
+    const wanted = still.filter((name) => !this.#kept.includes(name));
     if (wanted.length === 0) return;
-    const next: Batch[] = [];
-    let [bytes, at] = [0, 0];
-    for await (const found of this.values(wanted)) {
-      const before = this.#batches[at++] ?? {};
-      const count = sampleCount(before, this.#owner);
-      if (Object.values(found).some(({ dims }) => dims[0] !== count)) return;
-      const kept = Object.entries(before).filter(([name]) => !this.#kept.includes(name) || still.has(name));
-      for (const { dims } of Object.values(found)) bytes += 4 * elementCount(dims);
-      if (bytes > mostBytes) return;
-      next.push({ ...Object.fromEntries(kept), ...found });
+    const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
+    const kept = before.columns.filter((name) => !this.#kept.includes(name) || still.includes(name));
+    for await (const { before: known, found } of this.#run([...kept, ...wanted], this.model)) {
+      const count = sampleCount(known, this.#owner);
+      if (Object.values(found).some(({ dims }) => dims[0] !== count)) return next.release();
+      const lasting = Object.entries(known).filter(([name]) => kept.includes(name));
+      await next.add({ ...Object.fromEntries(lasting), ...found });
     }
-    this.#batches = next;
-    this.#kept = [...this.#kept.filter((name) => still.has(name)), ...wanted];
+    await before.release();
+    this.#store = next;
+    this.#kept = [...this.#kept.filter((name) => still.includes(name)), ...wanted];
   }
 }
 

@@ -1,5 +1,6 @@
 /** Networks with random weights, data to run them on, and what a stage of a recovery is given. */
 import { memory } from "../../src/data/index.ts";
+import { openStorage } from "../../src/data/store.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -61,9 +62,14 @@ export async function numbers(model: Model, name: string): Promise<Float32Array>
   return dense.data;
 }
 
-export async function scopeOf(changed: Model, original: Model, data: IndexedDataset): Promise<Scope> {
+export async function scopeOf(
+  changed: Model,
+  original: Model,
+  data: IndexedDataset,
+  storage = openStorage(),
+): Promise<Scope> {
   const match = await matchLayers(changed, original, engine);
-  return { match, original, data, context: completeContext({ engine }), overdue: () => false };
+  return { match, original, data, context: completeContext({ engine }), storage, overdue: () => false };
 }
 
 /** The greatest difference between what two models answer, beside the greatest answer. */

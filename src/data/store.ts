@@ -1,0 +1,217 @@
+/**
+ * Batches that are written once and read in order, or sample by sample, as often as wanted: in memory while there is room, the rest in a
+ * temporary file. What is read back is what was written, to the bit.
+ */
+import { availableMemory, type ScratchFile, scratchFile } from "#platform";
+import { PithError } from "../errors.ts";
+import { bytesOf, viewBytes, zeros } from "../tensor/dense.ts";
+import { dimsText, sameDims } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { rowLength, sampleCount } from "./rows.ts";
+
+export interface BatchStore {
+  readonly name: string;
+  /** Samples of all batches. */
+  readonly count: number;
+  /** Names of the columns: those of the first batch. */
+  readonly columns: readonly string[];
+  /** The batch must not change afterwards. @throws PithError E_FILE if the disk is full, E_UNSUPPORTED in a browser without room */
+  add(batch: Batch): Promise<void>;
+  /** All batches, in order. @param columns The ones that are read (all) */
+  batches(columns?: readonly string[]): AsyncGenerator<Batch>;
+  /** The samples at some positions, as one batch. @throws PithError E_DATA where they are of several sizes */
+  gather(positions: Uint32Array): Promise<Batch>;
+  /** Gives memory and disk back. */
+  release(): Promise<void>;
+}
+
+/** Room that stores share. */
+export interface Storage {
+  store(name: string): BatchStore;
+  /** Releases all of its stores. */
+  release(): Promise<void>;
+}
+
+export interface StorageOptions {
+  /** Bytes in memory, of all stores together (a quarter of what is available). */
+  readonly memory?: number;
+  /** Where the rest goes. */
+  readonly file?: () => Promise<ScratchFile>;
+}
+
+/** Other things need memory, too: the model, the runtime, a batch on its way through it. */
+const shareOfMemory = 1 / 4;
+
+/**
+ * Room for batches that do not fit in memory. Whoever opens it releases it, also where something failed.
+ * @example
+ * const storage = openStorage();
+ * const store = storage.store("activations");
+ * for await (const batch of data.batches({ size: 16 })) await store.add(batch);
+ * for await (const batch of store.batches()) console.log(batch);
+ * await storage.release();
+ */
+export function openStorage(options: StorageOptions = {}): Storage {
+  const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };
+  const stores = new Set<Store>();
+  return {
+    store(name) {
+      const store = new Store(name, room, options.file ?? scratchFile);
+      stores.add(store);
+      return store;
+    },
+    async release() {
+      for (const store of stores) await store.release();
+      stores.clear();
+    },
+  };
+}
+
+interface Room {
+  /** Bytes that may still be kept in memory. */
+  left: number;
+}
+
+type Numeric = Exclude<Dense, Dense<"string">>;
+
+/** A tensor in the file. */
+interface OnDisk {
+  readonly type: Numeric["type"];
+  readonly dims: readonly number[];
+  readonly start: number;
+  readonly bytes: number;
+}
+
+interface Written {
+  /** Samples of the batches before it. */
+  readonly first: number;
+  readonly count: number;
+  readonly columns: ReadonlyMap<string, Dense | OnDisk>;
+}
+
+class Store implements BatchStore {
+  readonly name: string;
+  readonly #room: Room;
+  readonly #make: () => Promise<ScratchFile>;
+  #written: Written[] = [];
+  #file: ScratchFile | undefined;
+  #taken = 0;
+  count = 0;
+
+  constructor(name: string, room: Room, make: () => Promise<ScratchFile>) {
+    this.name = name;
+    this.#room = room;
+    this.#make = make;
+  }
+
+  get columns(): readonly string[] {
+    return [...(this.#written[0]?.columns.keys() ?? [])];
+  }
+
+  async add(batch: Batch): Promise<void> {
+    const count = sampleCount(batch, this.name);
+    const columns = new Map<string, Dense | OnDisk>();
+    for (const [name, dense] of Object.entries(batch)) columns.set(name, await this.#keep(dense));
+    this.#written.push({ first: this.count, count, columns });
+    this.count += count;
+  }
+
+  async *batches(columns = this.columns): AsyncGenerator<Batch> {
+    for (const written of this.#written) {
+      const batch: Record<string, Dense> = {};
+      for (const name of columns) {
+        const kept = written.columns.get(name);
+        if (kept !== undefined) batch[name] = "data" in kept ? kept : await this.#read(kept);
+      }
+      yield batch;
+    }
+  }
+
+  async gather(positions: Uint32Array): Promise<Batch> {
+    const places = Array.from(positions, (position) => this.#place(position));
+    const batch: Record<string, Dense> = {};
+    for (const name of this.columns) batch[name] = await this.#rows(name, places);
+    return batch;
+  }
+
+  async release(): Promise<void> {
+    this.#room.left += this.#taken;
+    [this.#written, this.#taken, this.count] = [[], 0, 0];
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  /** In memory, if there is room. */
+  async #keep(dense: Dense): Promise<Dense | OnDisk> {
+    // Text is small beside numbers, and has no bytes to write.
+    if (dense.type === "string") return dense;
+    const bytes = bytesOf(dense);
+    if (bytes.byteLength <= this.#room.left) {
+      this.#room.left -= bytes.byteLength;
+      this.#taken += bytes.byteLength;
+      return dense;
+    }
+    this.#file ??= await this.#make();
+    const start = await this.#file.append(bytes);
+    return { type: dense.type, dims: dense.dims, start, bytes: bytes.byteLength };
+  }
+
+  async #read({ type, dims, start, bytes }: OnDisk): Promise<Dense> {
+    const read = new Uint8Array(bytes);
+    await this.#file?.fill(read, start);
+    return viewBytes(type, dims, read);
+  }
+
+  #place(position: number): Place {
+    let [low, high] = [0, this.#written.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#written[middle]?.first ?? 0) <= position) low = middle;
+      else high = middle - 1;
+    }
+    const written = this.#written[low];
+    const row = position - (written?.first ?? 0);
+    if (written === undefined || row >= written.count)
+      throw new PithError("E_DATA", `${this.name} has ${this.count} samples: there is none at ${position}.`);
+    return { written, row };
+  }
+
+  async #rows(name: string, places: readonly Place[]): Promise<Dense> {
+    const kept = places.map(({ written }) => written.columns.get(name));
+    const [like = this.#written[0]?.columns.get(name)] = kept;
+    const sizes = like?.dims.slice(1) ?? [];
+    const strange = kept.find((each) => each?.type !== like?.type || !sameDims(each?.dims.slice(1) ?? [], sizes));
+    if (like === undefined || (strange !== undefined && places.length > 0)) {
+      const [expected, got] = [like, strange].map((each) => `${each?.type}${dimsText(each?.dims.slice(1))}`);
+      throw new PithError("E_DATA", `${this.name}: "${name}" is ${expected} for one sample and ${got} for another.`);
+    }
+    const dims = [places.length, ...sizes];
+    if (like.type === "string") {
+      const width = rowLength({ type: "string", dims: like.dims, data: [] });
+      const data = places.flatMap(({ row }, at) => {
+        const own = kept[at];
+        return own?.type === "string" ? own.data.slice(row * width, (row + 1) * width) : [];
+      });
+      return { type: "string", dims, data };
+    }
+    const gathered = zeros(like.type, dims) as Numeric;
+    const target = bytesOf(gathered);
+    const width = rowLength(gathered) * gathered.data.BYTES_PER_ELEMENT;
+    await Promise.all(
+      places.map(async ({ row }, at) => {
+        const own = kept[at];
+        const room = target.subarray(at * width, (at + 1) * width);
+        if (own === undefined || own.type === "string") return;
+        if ("data" in own) room.set(bytesOf(own).subarray(row * width, (row + 1) * width));
+        else await this.#file?.fill(room, own.start + row * width);
+      }),
+    );
+    return gathered;
+  }
+}
+
+interface Place {
+  readonly written: Written;
+  readonly row: number;
+}

@@ -1,0 +1,44 @@
+/** What is kept on disk for a while leaves nothing behind, whatever happens to the process or the disk. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../temporary.ts";
+
+const program = fileURLToPath(new URL("spill.script.ts", import.meta.url));
+
+/** The program in a shell that sets limits first, with a folder of its own for temporary files. */
+function start(limits: string) {
+  const folder = temporaryFolder();
+  const run = `${limits} exec "$0" --conditions=pith-source --import tsx "$1"`;
+  const child = spawn("sh", ["-c", run, process.execPath, program], {
+    stdio: ["ignore", "pipe", "inherit"],
+    // The loader keeps compiled files there, too, unless told otherwise.
+    env: { ...process.env, TMPDIR: folder, TSX_DISABLE_CACHE: "1" },
+  });
+  return { child, gone: once(child, "exit"), left: () => readdirSync(folder).filter((name) => /^pith/.test(name)) };
+}
+
+test.skipIf(process.platform === "win32")("kill -9 leaves no file", async () => {
+  const { child, gone, left } = start("");
+  await once(child.stdout, "data");
+  expect(left()).toEqual([]);
+  child.kill("SIGKILL");
+  const [, signal] = await gone;
+  expect([signal, left()]).toEqual(["SIGKILL", []]);
+});
+
+test.skipIf(process.platform === "win32")("a disk without room is a sentence, and leaves no file", async () => {
+  // Blocks of 512 bytes: files may grow to a megabyte.
+  const { child, gone, left } = start("ulimit -f 2048;");
+  let said = "";
+  child.stdout.on("data", (text) => {
+    said += text;
+  });
+  const [code] = await gone;
+  expect([code, left()]).toEqual([0, []]);
+  expect(said).toMatch(
+    /E_FILE: A temporary file in ".*" cannot be written: files may not grow that large here\. Let TMPDIR/,
+  );
+});
