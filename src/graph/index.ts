@@ -18,7 +18,17 @@ export { Graph } from "./graph.ts";
 export { structureHash } from "./hash.ts";
 export { Model, type ModelHeader } from "./model.ts";
 export { canTakeName, replaceNode, replaceUses, substitute } from "./replace.ts";
-export { buffer, mask, parameter, parseRole, type Role, roleKey, roleText, straightThrough } from "./role.ts";
+export {
+  buffer,
+  mask,
+  parameter,
+  parseRole,
+  type Role,
+  roleKey,
+  roleText,
+  type StraightThrough,
+  straightThrough,
+} from "./role.ts";
 export {
   type Arity,
   checkForm,

@@ -36,6 +36,40 @@ test("tied roles are read as they were written, whatever the name", () => {
   }
 });
 
+test("a surrogate stands in the text of straight-through, each setting at most once", () => {
+  expect(roleText({ kind: "straight-through", low: -1, high: 1 })).toBe("straight-through(low=-1, high=1)");
+  expect(parseRole("straight-through( slope=1e-3 , low=-2.5)")).toEqual({
+    kind: "straight-through",
+    slope: 0.001,
+    low: -2.5,
+  });
+  const setting = fc.option(
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+    { nil: undefined },
+  );
+  fc.assert(
+    fc.property(setting, setting, setting, (slope, low, high) => {
+      const said = Object.entries({ slope, low, high }).filter(([, value]) => value !== undefined);
+      const role: Role = { kind: "straight-through", ...Object.fromEntries(said) };
+      expect(parseRole(roleText(role))).toEqual(role);
+    }),
+  );
+});
+
+test.each([
+  "straight-through()",
+  "straight-through(low)",
+  "straight-through(low=)",
+  "straight-through(low=nan)",
+  "straight-through(low=1e999)",
+  "straight-through(low=1, low=2)",
+  "straight-through(width=1)",
+  "straight-through(low=-1 high=1)",
+  "straight-through(low=-1",
+])("%j is no role", (text) => {
+  expect(parseRole(text)).toBeUndefined();
+});
+
 test.each(["", "Parameter", "masked", "tied", "tied(", "tied(a", " mask", "mask ", "toString"])(
   "%j is no role",
   (text) => {

@@ -4,7 +4,7 @@ import type { Tensor } from "../tensor/types.ts";
 import { Graph, type ValueType } from "./graph.ts";
 import { Model } from "./model.ts";
 import type { Role } from "./role.ts";
-import { parseRole } from "./role.ts";
+import { parseRole, straightThrough } from "./role.ts";
 import type { AttributeSyntax, Declaration, GraphSyntax, Name, NodeSyntax } from "./text-build.ts";
 import { GraphBuilder } from "./text-build.ts";
 import { Scanner } from "./text-scan.ts";
@@ -162,6 +162,7 @@ function parseDim(scanner: Scanner): Dim {
 function parseRoleWord(scanner: Scanner): Role | undefined {
   const next = scanner.peekWord();
   if (next === undefined) return undefined;
+  if (next === "straight-through") return parseStraightThrough(scanner);
   if (next !== "tied") {
     const role = parseRole(next);
     if (role !== undefined) scanner.word();
@@ -174,6 +175,19 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   if (transposed) scanner.expect("transposed");
   scanner.expect(")");
   return { kind: "tied", name, transposed };
+}
+
+/** `straight-through`, perhaps with a surrogate: `straight-through(low=-1, high=1)`. */
+function parseStraightThrough(scanner: Scanner): Role {
+  scanner.word();
+  const start = scanner.position;
+  if (!scanner.take("(")) return straightThrough;
+  const settings = scanner.until(")\n");
+  scanner.expect(")");
+  return (
+    parseRole(`straight-through(${settings})`) ??
+    scanner.fail(`"${settings}" is no surrogate: low, high and slope are finite numbers`, start)
+  );
 }
 
 function parseAttribute(scanner: Scanner): AttributeSyntax {

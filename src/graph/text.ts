@@ -26,7 +26,7 @@ import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
 import { allGraphs, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
 import type { Model } from "./model.ts";
-import type { Role } from "./role.ts";
+import { roleText as plainRoleText, type Role } from "./role.ts";
 import { quoteName } from "./text-scan.ts";
 import { elementsText, float32Text, recipeOf } from "./text-tensor.ts";
 
@@ -215,7 +215,7 @@ function dimension(dim: Dim): string {
 }
 
 function roleText(role: Role): string {
-  if (role.kind !== "tied") return role.kind;
+  if (role.kind !== "tied") return plainRoleText(role);
   return `tied(${quoteName(role.name)}${role.transposed ? ", transposed" : ""})`;
 }
 

@@ -212,6 +212,11 @@ describe("roles", () => {
     expect(verify(model)).toEqual([]);
     value(model.graph, "x").role = straightThrough;
     expect(verify(model)).toEqual(['"x" is straight-through, but no node makes it.']);
+    value(model.graph, "x").role = undefined;
+    value(model.graph, "h").role = { kind: "straight-through", low: 1, high: -1 };
+    expect(verify(model)).toEqual([
+      '"h" is straight-through(low=1, high=-1): gradients pass between two bounds of which the lower is above the upper.',
+    ]);
   });
 
   test("a tied value is tied to one that exists, is not tied itself, and fits", () => {

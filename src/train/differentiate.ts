@@ -12,7 +12,7 @@
  *
  * Where asked (`checkpoint`), what the backward pass reads of the forward pass is computed again instead of kept (`recompute.ts`).
  *
- * A value with the role `straight-through` passes its gradient on unchanged.
+ * A value with the role `straight-through` passes its gradient on as the surrogate does that the role declares (`straight-through.ts`).
  * Dimensions must be fixed: gradients are written for one batch size.
  */
 import { downstream } from "../analysis/downstream.ts";
@@ -22,6 +22,7 @@ import { type Emit, emitInto } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
+import type { StraightThrough } from "../graph/role.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
@@ -31,6 +32,7 @@ import { cutFrozen } from "./frozen.ts";
 import { chooseBoundaries } from "./memory-plan.ts";
 import { recompute } from "./recompute.ts";
 import { runInOrder } from "./run-order.ts";
+import { straightThroughAt, surrogateGradient } from "./straight-through.ts";
 
 export interface DifferentiateOptions {
   /** The scalar to differentiate. */
@@ -192,7 +194,7 @@ function lowerFused(model: Model): Inference {
   const { graph } = model;
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
-    if (bound instanceof Miss) continue;
+    if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
     const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
     const lowered = bound.lower(emit, node.inputs);
     if (lowered instanceof Miss) continue;
@@ -309,10 +311,9 @@ function backwards(
       const value = node.inputs[input];
       return value === undefined || !wanted(input) ? undefined : sums.take(value);
     };
-    const found =
-      node.outputs[0]?.role?.kind === "straight-through"
-        ? upstream.slice(0, 1)
-        : ask(node, { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take }, inference);
+    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take };
+    const role = straightThroughAt(node);
+    const found = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
     found.forEach((gradient, input) => {
       const operand = node.inputs[input];
       if (gradient !== undefined && operand !== undefined && varying.has(operand))
@@ -321,6 +322,29 @@ function backwards(
     if (node.inputs.some((_, input) => wanted(input) && found[input] === undefined)) ends.push(node);
   }
   return ends;
+}
+
+/** The declared gradient by the first input; by others the operator's own. */
+function throughSurrogate(
+  node: Node,
+  role: StraightThrough,
+  scope: GradientScope,
+  inference: Inference,
+): readonly (Value | undefined)[] {
+  const [up, ...more] = scope.upstream;
+  if (up === undefined || more.some((other) => other !== undefined)) {
+    throw withoutGradient(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
+  }
+  const wanted = (input: number): boolean => input > 0 && scope.wanted(input);
+  const others = node.inputs.some((_, input) => wanted(input)) ? ask(node, { ...scope, wanted }, inference) : [];
+  if (!scope.wanted(0)) return others;
+  const first = surrogateGradient(scope.emit, node, role, up);
+  if (first instanceof Miss) throw withoutGradient(node, first);
+  return [first, ...others.slice(1)];
+}
+
+function withoutGradient(node: Node, { reason }: Miss): PithError {
+  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
 }
 
 function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
@@ -335,11 +359,7 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
   }
   const bound = inference.at(node);
   const found = bound instanceof Miss ? bound : bound.gradient(scope);
-  if (found instanceof Miss) {
-    throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${found.reason}.`, {
-      hint: trainTheRest,
-    });
-  }
+  if (found instanceof Miss) throw withoutGradient(node, found);
   return found;
 }
 
