@@ -30,7 +30,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
           },
         },
       ],
-      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts"],
+      setupFiles: ["test/setup/console.ts", "test/setup/contract.ts", "test/setup/equality.ts"],
       pool: "forks",
     },
   });
