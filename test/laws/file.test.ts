@@ -1,14 +1,18 @@
-/** Law: what is saved, opened and saved again is byte for byte the same, and still computes the same. */
+/** Law: what is saved and opened is the model that it was, and saved again it is the same, byte for byte. */
 import { describe, expect, test } from "vitest";
+import { printWholeModel } from "../../src/graph/text.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { examplesFor, feedsOf, fixedModel, run, symbolicModel } from "./harness.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { examplesFor, symbolicModel } from "./harness.ts";
 
-describe("saved, opened and saved again, the bytes are the same", () => {
+describe("saved and opened, a model is the same, and saved again so are the bytes", () => {
   test.each(examplesFor("file"))("%s", async (_, example) => {
-    const first = await encodeToBytes(symbolicModel(example));
+    const model = symbolicModel(example);
+    // As numbers; an example may have said how to draw them.
+    for (const value of model.graph.values()) if (value.tensor) value.tensor = inMemory(await value.tensor.read());
+    const first = await encodeToBytes(model);
     const opened = await open(first.slice());
+    expect(await printWholeModel(opened)).toBe(await printWholeModel(model));
     expect(await encodeToBytes(opened)).toEqual(first);
-    const feeds = feedsOf(opened, example);
-    expect(await run(opened, feeds)).toEqual(await run(fixedModel(example), feeds));
   });
 });
