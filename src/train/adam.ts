@@ -65,10 +65,45 @@ interface Move {
   readonly kept: number;
 }
 
+// Four elements at a time, as in sgd.ts: roots and quotients of neighbours overlap.
 function move(values: Floats, gradient: Floats, first: Floats, second: Floats, settings: Move): void {
   const { beta1, beta2, epsilon, rate, spread, added, kept } = settings;
   const [rest1, rest2] = [1 - beta1, 1 - beta2];
-  for (let i = 0; i < values.length; i++) {
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    const j = i + 1;
+    const k = i + 2;
+    const l = i + 3;
+    const w0 = values[i] as number;
+    const w1 = values[j] as number;
+    const w2 = values[k] as number;
+    const w3 = values[l] as number;
+    const g0 = (gradient[i] as number) + added * w0;
+    const g1 = (gradient[j] as number) + added * w1;
+    const g2 = (gradient[k] as number) + added * w2;
+    const g3 = (gradient[l] as number) + added * w3;
+    const m0 = beta1 * (first[i] as number) + rest1 * g0;
+    const m1 = beta1 * (first[j] as number) + rest1 * g1;
+    const m2 = beta1 * (first[k] as number) + rest1 * g2;
+    const m3 = beta1 * (first[l] as number) + rest1 * g3;
+    const v0 = beta2 * (second[i] as number) + rest2 * g0 * g0;
+    const v1 = beta2 * (second[j] as number) + rest2 * g1 * g1;
+    const v2 = beta2 * (second[k] as number) + rest2 * g2 * g2;
+    const v3 = beta2 * (second[l] as number) + rest2 * g3 * g3;
+    first[i] = m0;
+    first[j] = m1;
+    first[k] = m2;
+    first[l] = m3;
+    second[i] = v0;
+    second[j] = v1;
+    second[k] = v2;
+    second[l] = v3;
+    values[i] = kept * w0 - (rate * m0) / (Math.sqrt(v0) * spread + epsilon);
+    values[j] = kept * w1 - (rate * m1) / (Math.sqrt(v1) * spread + epsilon);
+    values[k] = kept * w2 - (rate * m2) / (Math.sqrt(v2) * spread + epsilon);
+    values[l] = kept * w3 - (rate * m3) / (Math.sqrt(v3) * spread + epsilon);
+  }
+  for (let i = whole; i < values.length; i++) {
     const w = values[i] as number;
     const g = (gradient[i] as number) + added * w;
     const m = beta1 * (first[i] as number) + rest1 * g;

@@ -103,9 +103,8 @@ export async function createStep(
   const arrays: Arrays[] = [];
   for (const name of first.gradients.keys()) {
     const values = copyOf(await tensorOf(working, name).read(), name);
-    const empty = (): Floating => denseOf(zerosLike(values.data), values.dims);
-    const before = first.carried.has(name) ? empty() : undefined;
-    arrays.push({ name, ...groups(name, values.dims), values, gradient: empty(), before });
+    const gradient = denseOf(zerosLike(values.data), values.dims);
+    arrays.push({ name, ...groups(name, values.dims), values, gradient, carried: first.carried.has(name) });
   }
   const states: Stored[] = [];
   for (const name of first.states.keys())
@@ -128,14 +127,14 @@ export async function createStep(
         compiled.delete(oldest[0]);
         await release(oldest[1]);
       }
-      // What is carried is the gradient before; the two buffers of a parameter take turns.
-      for (const one of arrays) if (one.before !== undefined) [one.gradient, one.before] = [one.before, one.gradient];
+      // What is carried is the gradient before, and the next takes its place in the same buffer: one node reads it, and what that makes, or
+      // is made of it, is the next.
       const carriedFeeds: Record<string, Dense> = {};
       const buffers: Record<string, Dense> = { [graph.loss]: lossBuffer };
-      for (const { name, gradient, before } of arrays) {
+      for (const { name, gradient } of arrays) {
         const [output, input] = [graph.gradients.get(name), graph.carried.get(name)];
         if (output !== undefined) buffers[output] = gradient;
-        if (input !== undefined && before !== undefined) carriedFeeds[input] = before;
+        if (input !== undefined) carriedFeeds[input] = gradient;
       }
       const next = states.map(({ values }) => denseOf(zerosLike(values.data), values.dims));
       states.forEach(({ name }, at) => {
@@ -248,21 +247,18 @@ interface Stored {
 
 /** The arrays of a parameter. */
 interface Arrays extends Stored, Group {
-  gradient: Floating;
-  /** Where something is carried: the gradient before. */
-  before: Floating | undefined;
+  readonly gradient: Floating;
+  readonly carried: boolean;
 }
 
 function trainedView(arrays: Arrays): Trained {
   return {
     name: arrays.name,
     values: arrays.values.data,
-    carried: arrays.before !== undefined,
+    gradient: arrays.gradient.data,
+    carried: arrays.carried,
     decays: arrays.decays,
     rate: arrays.rate,
-    get gradient() {
-      return arrays.gradient.data;
-    },
   };
 }
 
