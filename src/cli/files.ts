@@ -41,7 +41,7 @@ export async function requireWritable(path: string): Promise<void> {
 
 /**
  * @param inputs what is read, by what it is: "the model itself". Links are followed.
- * @throws PithError E_USAGE if what is written would take the place of what is read.
+ * @throws PithError E_OPTION if what is written would take the place of what is read.
  */
 export async function requireOther(
   out: string,
@@ -49,7 +49,7 @@ export async function requireOther(
 ): Promise<void> {
   for (const [what, path] of inputs) {
     if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
-    throw new PithError("E_USAGE", `"${out}" is ${what}: the result would take its place.`, {
+    throw new PithError("E_OPTION", `"${out}" is ${what}: the result would take its place.`, {
       hint: "Name another file.",
     });
   }
@@ -63,7 +63,7 @@ export function requireOutputs(model: Model, path: string): void {
   });
 }
 
-/** @throws PithError E_USAGE if what is written would take the place of a file that holds weights of the model. */
+/** @throws PithError E_OPTION if what is written would take the place of a file that holds weights of the model. */
 export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
   const [, ...weights] = filesOf(model, path);
   await requireOther(

@@ -71,12 +71,12 @@ export function isShare(metric: MetricName): boolean {
   return named[metric]({}).unit === "share";
 }
 
-/** @throws PithError E_USAGE for a drop that would allow any loss: of a share, 1 is all there is. */
+/** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
   if (maxDrop === undefined || maxDrop < 1 || !isShare(metric)) return;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
   throw new PithError(
-    "E_USAGE",
+    "E_OPTION",
     `--max-drop ${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}.`,
   );
 }
@@ -126,7 +126,7 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   return form === "probabilities" ? { ...asked, from: form } : asked;
 }
 
-/** @throws PithError E_USAGE for a demand on a figure that will not be measured against this original, as its outputs tell. */
+/** @throws PithError E_OPTION for a demand on a figure that will not be measured against this original, as its outputs tell. */
 export function requireMeasured(
   original: Model,
   path: string,
@@ -138,7 +138,7 @@ export function requireMeasured(
     const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
     if (measured) continue;
     const names = held.map(({ name }) => name).join(", ");
-    throw new PithError("E_USAGE", `--min-${kind} cannot be judged: what "${path}" answers is measured by ${names}.`, {
+    throw new PithError("E_OPTION", `--min-${kind} cannot be judged: what "${path}" answers is measured by ${names}.`, {
       hint: `--metric ${kind} measures it, whatever the output is called.`,
     });
   }

@@ -148,12 +148,12 @@ describe("flags that do not fit are refused with their name", () => {
     [["--rank", "full"], '--rank: expected auto or an integer, got "full".'],
     [["--overrides", "{"], '--overrides: expected JSON, got "{".'],
   ])("%j", (words, message) => {
-    expect(refusal(words)).toMatchObject({ code: "E_USAGE", message });
+    expect(refusal(words)).toMatchObject({ code: "E_OPTION", message });
   });
 
   test("a value outside its range", () => {
     const error = refusal(["--max-drop", "-1"]);
-    expect(error.code).toBe("E_USAGE");
+    expect(error.code).toBe("E_OPTION");
     expect(error.message).toBe("--max-drop: expected at least 0, got -1.");
     expect(error.hint).toBe("See step --help.");
   });

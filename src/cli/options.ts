@@ -7,7 +7,7 @@
  */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { type ErrorCode, PithError } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 
 /** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
@@ -80,25 +80,25 @@ export function givenFlags(command: Command, schema: v.GenericSchema): Record<st
 
 /**
  * The options that were given on the command line, checked and completed by the schema.
- * @throws PithError E_USAGE naming the flag that does not fit.
+ * @throws PithError E_OPTION naming the flag that does not fit.
  */
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
   const result = v.safeParse(schema, givenFlags(command, schema));
   if (result.success) return result.output;
-  throw refusal("E_USAGE", schema, result.issues[0], helpHint(command));
+  throw refusal(schema, result.issues[0], helpHint(command));
 }
 
 /** Checks the options of a pass. @throws PithError E_OPTION in the words of flags. */
 export function requireFitting(schema: v.GenericSchema, options: unknown, hint: string): void {
   const result = v.safeParse(schema, options);
-  if (!result.success) throw refusal("E_OPTION", schema, result.issues[0], hint);
+  if (!result.success) throw refusal(schema, result.issues[0], hint);
 }
 
-function refusal(code: ErrorCode, schema: v.GenericSchema, issue: v.BaseIssue<unknown>, hint: string): PithError {
+function refusal(schema: v.GenericSchema, issue: v.BaseIssue<unknown>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
   const said = sentenceOf(issue, keysOf(schema)).replace(/\.$/, "");
   const place = typeof key === "string" ? `--${kebab(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
-  return new PithError(code, `${place}.`, { hint });
+  return new PithError("E_OPTION", `${place}.`, { hint });
 }
 
 /** An error of a pass in the words of flags: what it calls `` `learningRate` `` is --learning-rate here. */
@@ -231,7 +231,7 @@ function readWord(flag: string, text: string, accepted: Accepted): unknown {
   if (choice !== undefined) return choice;
   const number = readNumber(text);
   if (accepted.share && number !== undefined && number > 1 && !text.endsWith("%")) {
-    throw new PithError("E_USAGE", `${flag}: ${text} is more than all: write ${text}% or ${number / 100}.`);
+    throw new PithError("E_OPTION", `${flag}: ${text} is more than all: write ${text}% or ${number / 100}.`);
   }
   if (accepted.number !== undefined && number !== undefined) {
     if (accepted.number === "any" || Number.isInteger(number)) return number;
@@ -241,12 +241,12 @@ function readWord(flag: string, text: string, accepted: Accepted): unknown {
     try {
       return JSON.parse(text);
     } catch {
-      if (!accepted.text) throw new PithError("E_USAGE", `${flag}: expected JSON, got "${text}".`);
+      if (!accepted.text) throw new PithError("E_OPTION", `${flag}: expected JSON, got "${text}".`);
     }
   }
   if (accepted.text) return text;
   const meant = nearest(text, [...accepted.choices].map(String));
-  throw new PithError("E_USAGE", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
+  throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
     ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
   });
 }
@@ -254,7 +254,7 @@ function readWord(flag: string, text: string, accepted: Accepted): unknown {
 function requirePercent(flag: string, text: string): void {
   const number = readNumber(text);
   if (number !== 1 || text.endsWith("%")) return;
-  throw new PithError("E_USAGE", `${flag}: 1 could be 1 % or all: write 1%, 0.01 or 100%.`);
+  throw new PithError("E_OPTION", `${flag}: 1 could be 1 % or all: write 1%, 0.01 or 100%.`);
 }
 
 /** 8, 1e-3, .5, 50%. */

@@ -6,7 +6,7 @@ import { PithError } from "../errors.ts";
 /**
  * What the module's default export, `(model file) => number`, says of a model. It may be a promise. The module runs in the process of the
  * job, with everything that Node allows.
- * @throws PithError E_USAGE if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
+ * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {
   const own = await load(module);
@@ -22,10 +22,10 @@ export async function scoreOf(module: string, model: string): Promise<number> {
 
 async function load(module: string): Promise<(model: string) => unknown> {
   const found: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
-    throw new PithError("E_USAGE", `--score ${module} cannot be loaded: ${text(cause)}`, { cause });
+    throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${text(cause)}`, { cause });
   });
   if (isFunction(found.default)) return found.default;
-  throw new PithError("E_USAGE", `--score ${module} exports no function as its default.`, {
+  throw new PithError("E_OPTION", `--score ${module} exports no function as its default.`, {
     hint: "export default async (modelFile) => 0.93;",
   });
 }

@@ -7,7 +7,7 @@ import type { Dense } from "../tensor/types.ts";
 
 /**
  * The columns that give inputs their values: for so many samples. A number stands for all elements of an input.
- * @throws PithError E_USAGE for a word that is no assignment, or an input that is not there or has no fixed shape.
+ * @throws PithError E_OPTION for a word that is no assignment, or an input that is not there or has no fixed shape.
  */
 export function constants(
   model: Model,
@@ -21,13 +21,13 @@ function constant(model: Model, word: string): readonly [name: string, repeat: (
   const [name, text] = [word.slice(0, at), word.slice(at + 1)];
   const value = text === "true" ? 1 : text === "false" ? 0 : Number(text);
   if (at < 1 || text.trim() === "" || !Number.isFinite(value)) {
-    throw new PithError("E_USAGE", `--set ${word}: expected input=value, like sr=16000.`);
+    throw new PithError("E_OPTION", `--set ${word}: expected input=value, like sr=16000.`);
   }
   const { feeds } = model.graph;
   const input = feeds.find((feed) => feed.name === name);
   if (input === undefined) {
     throw new PithError(
-      "E_USAGE",
+      "E_OPTION",
       `--set ${word}: there is no input "${name}", only ${feeds.map((feed) => feed.name).join(", ")}.`,
     );
   }
@@ -41,7 +41,7 @@ function constant(model: Model, word: string): readonly [name: string, repeat: (
     type === "float8e8m0" ||
     (!Number.isInteger(value) && !/float/.test(type))
   ) {
-    throw new PithError("E_USAGE", `--set ${word}: input "${name}" is ${type} of a shape that is not fixed.`);
+    throw new PithError("E_OPTION", `--set ${word}: input "${name}" is ${type} of a shape that is not fixed.`);
   }
   const elements = elementCount(dims);
   return [name, (samples) => fromNumbers(type, [samples, ...dims], new Float64Array(samples * elements).fill(value))];

@@ -36,14 +36,14 @@ export interface DistillationOptions {
 
 /**
  * The loss of a student beside its teacher, for `train`.
- * @throws PithError E_USAGE for a temperature or weight out of range; when training starts E_SHAPE_MISMATCH if teacher and student have
+ * @throws PithError E_OPTION for a temperature or weight out of range; when training starts E_SHAPE_MISMATCH if teacher and student have
  * different classes or inputs.
  * @example
  * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
  */
 export function distillation({ teacher, temperature = 4, alpha = 0.7, label = "label" }: DistillationOptions): Loss {
-  if (!(temperature > 0)) throw new PithError("E_USAGE", `The temperature must be above 0, got ${temperature}.`);
-  if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_USAGE", `alpha must lie between 0 and 1, got ${alpha}.`);
+  if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
+  if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
   const soft: Loss = {
     name: "teacher",
     build: async (scope) => {

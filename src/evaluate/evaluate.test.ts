@@ -131,7 +131,7 @@ graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
 
   it("needs an original for agreement, and finds a model in full agreement with itself", async () => {
     const model = identity("batch, 3");
-    await expect(evaluate(engine, model, points(10), agreement())).rejects.toMatchObject({ code: "E_USAGE" });
+    await expect(evaluate(engine, model, points(10), agreement())).rejects.toMatchObject({ code: "E_OPTION" });
     const { estimate } = await evaluate(engine, model, points(10), agreement(), { original: identity("1, 3") });
     expect([estimate.value, estimate.high]).toEqual([1, 1]);
     expect((await evaluate(engine, model, points(10), signalToNoise(), { original: model })).estimate.value).toBe(
@@ -420,7 +420,7 @@ describe("latency", () => {
   });
 
   it("refuses no models, and stops on the signal", async () => {
-    await expect(latency(engine, [], {})).rejects.toMatchObject({ code: "E_USAGE" });
+    await expect(latency(engine, [], {})).rejects.toMatchObject({ code: "E_OPTION" });
     await expect(latency(engine, [identity("1, 3")], {}, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: "E_STOPPED",
     });

@@ -1,5 +1,5 @@
 /** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
-import { prefetched } from "../data/prefetch.ts";
+import { prefetched } from "../data/feed.ts";
 import { sampleCount } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -29,7 +29,7 @@ export interface Evaluation {
 
 /**
  * Measures a model on a data set: the figure with its 95 % interval, and the rows behind it.
- * @throws PithError E_DATA if the data does not fit the model, E_USAGE if the metric needs an original and none is given, E_STOPPED on the signal.
+ * @throws PithError E_DATA if the data does not fit the model, E_OPTION if the metric needs an original and none is given, E_STOPPED on the signal.
  * @example
  * const { estimate } = await evaluate(createEngine(), model, preprocess(data, input, presets.unit), accuracy());
  * console.log(`${estimate.value} (${estimate.low} to ${estimate.high}, ${estimate.count} samples)`);
@@ -42,7 +42,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const [evaluation] = await evaluateAll(engine, model, dataset, [metric], options);
-  if (evaluation === undefined) throw new PithError("E_USAGE", "There is no metric to measure.");
+  if (evaluation === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
   return evaluation;
 }
 
@@ -74,7 +74,7 @@ export async function measure(
   const needsOriginal = metrics.find((metric) => metric.truth === "original");
   if (needsOriginal !== undefined && options.held === false) {
     throw new PithError(
-      "E_USAGE",
+      "E_OPTION",
       `"${needsOriginal.name}" holds a model against its original, and no original is given.`,
       {
         hint: "Give the original: { original } or --against original.onnx.",
@@ -89,7 +89,7 @@ export async function measure(
   let done = 0;
   try {
     for (const model of models) runners.push(await createRunner(engine, model, dataset.name, load));
-    for await (const batch of prefetched(dataset.batches({ size: options.batch ?? 64 }))) {
+    for await (const batch of prefetched(dataset, { size: options.batch ?? 64 })) {
       const { label: _, ...unlabelled } = batch;
       const judged = inputLabel ? unlabelled : batch;
       let original: Batch | undefined;
@@ -140,7 +140,7 @@ function within({ unit }: Metric, { value, low, high, count }: Estimate): Estima
 
 function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Array): Estimate {
   const metric = metrics[index];
-  if (metric === undefined) throw new PithError("E_USAGE", `There is no metric ${index}.`);
+  if (metric === undefined) throw new PithError("E_OPTION", `There is no metric ${index}.`);
   return estimate(metric, rows);
 }
 

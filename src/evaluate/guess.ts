@@ -84,7 +84,7 @@ export async function guessPreprocessing(
   const score = async (how: Preprocessing, samples: Dataset): Promise<Trial> => {
     const metrics = [accuracy(), crossEntropy()];
     const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, how), metrics, rest);
-    if (right === undefined || loss === undefined) throw new PithError("E_USAGE", "There is no metric to measure.");
+    if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
     return { preprocessing: how, accuracy: right.estimate, loss: loss.estimate.value, right: right.rows };
   };
   /** Scores of all on the same samples, whose pictures are read once for each geometry. */
@@ -127,7 +127,7 @@ export async function guessPreprocessing(
   contenders.sort((a, b) => lossOf(a) - lossOf(b));
   trials = [...contenders, ...trials.filter((trial) => !contenders.includes(trial))];
   const [best] = trials;
-  if (best === undefined) throw new PithError("E_USAGE", "There is no preprocessing to try.");
+  if (best === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
   const all = await sample.gather(Uint32Array.from({ length: best.right.length }, (_, index) => index));
   const chance = commonestShare(toFloat64(all.label ?? batch.label)) ?? 0;
   return {

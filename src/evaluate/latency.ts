@@ -62,7 +62,7 @@ export interface LatencyReport {
 /**
  * Times models against the first of them, interleaved.
  * @param feeds the inputs by name: one batch for all models, or one for each.
- * @throws PithError E_USAGE without models, E_STOPPED on the signal.
+ * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
  * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
  * console.log(models[1].speedup.median); // 1.7
@@ -75,7 +75,7 @@ export async function latency(
 ): Promise<LatencyReport> {
   const { rounds = 30, warmUp = 5, signal } = options;
   if (models.length === 0 || !(rounds >= 1))
-    throw new PithError("E_USAGE", "Timing needs at least one model and one round.");
+    throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
   const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
   const sessions: Session[] = [];

@@ -53,7 +53,7 @@ export function madeUp(feeds: readonly Pick<Value, "name" | "type">[], assignmen
 /**
  * One batch: floats from a normal distribution, integers and booleans 1 (a token, a mask that hides nothing).
  * @param sizes what named dimensions are taken as; 1 for those not named.
- * @throws PithError E_USAGE for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known.
+ * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known.
  */
 export function madeUpFeeds(model: Model, sizes: ReadonlyMap<string, number>, seed: number): Batch {
   const used = new Set<string>();
@@ -75,7 +75,7 @@ export function madeUpFeeds(model: Model, sizes: ReadonlyMap<string, number>, se
   });
   for (const name of sizes.keys()) {
     if (used.has(name)) continue;
-    throw new PithError("E_USAGE", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
+    throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
   }
   return Object.fromEntries(feeds);
 }

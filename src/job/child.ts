@@ -31,7 +31,7 @@ async function start(module: string, input: unknown, temporary: string): Promise
   });
   try {
     const { default: job }: { default?: unknown } = await import(module);
-    if (!isJob(job)) throw new PithError("E_USAGE", `${module} exports no function as its default: it is no job.`);
+    if (!isJob(job)) throw new PithError("E_OPTION", `${module} exports no function as its default: it is no job.`);
     const output = await job(input as never, context(temporary));
     finish({ pith: "result", output });
   } catch (error) {

@@ -29,13 +29,13 @@ export interface PaletteOptions {
  * Clusters of numbers on a line.
  *
  * An empty cluster keeps its centroid. The linear start serves weights best: it keeps the rare large ones (Han et al. 2016).
- * @throws PithError E_USAGE if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
+ * @throws PithError E_OPTION if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
  * @example
  * const { centroids, assignment } = kmeans(weights, 16); // 4 bits per weight
  */
 export function kmeans(numbers: ArrayLike<number>, clusters: number, options: PaletteOptions = {}): Palette {
   if (!Number.isInteger(clusters) || clusters < 1) {
-    throw new PithError("E_USAGE", `Clustering needs a positive number of clusters, got ${clusters}.`);
+    throw new PithError("E_OPTION", `Clustering needs a positive number of clusters, got ${clusters}.`);
   }
   const sorted = Float64Array.from(numbers).sort();
   if (sorted.length === 0 || !Number.isFinite(sorted[0]) || !Number.isFinite(sorted.at(-1))) {

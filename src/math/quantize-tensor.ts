@@ -44,7 +44,7 @@ export interface QuantizeWeightsOptions {
 /**
  * Weights quantized over the range from their smallest to their largest element, as ONNX Runtime does.
  *
- * @throws PithError E_USAGE if there is no such axis, E_DATA if an element is not finite, E_TYPE_MISMATCH if they are not real numbers.
+ * @throws PithError E_OPTION if there is no such axis, E_DATA if an element is not finite, E_TYPE_MISMATCH if they are not real numbers.
  * @example
  * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
  */
@@ -161,7 +161,7 @@ function slices(
   const at = axis < 0 ? axis + dense.dims.length : axis;
   const channels = dense.dims[at];
   if (!Number.isInteger(at) || channels === undefined) {
-    throw new PithError("E_USAGE", `${dense.type}${dimsText(dense.dims)} has no axis ${axis}.`);
+    throw new PithError("E_OPTION", `${dense.type}${dimsText(dense.dims)} has no axis ${axis}.`);
   }
   return {
     axis: at,

@@ -35,11 +35,11 @@ export function rankTolerance(
 
 /**
  * The smallest rank whose singular values hold at least the share `energy` of the sum of all squares; 0 for a zero matrix.
- * @throws PithError E_USAGE if `energy` is not above 0 and at most 1.
+ * @throws PithError E_OPTION if `energy` is not above 0 and at most 1.
  */
 export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1))
-    throw new PithError("E_USAGE", `An energy is above 0 and at most 1, got ${energy}.`);
+    throw new PithError("E_OPTION", `An energy is above 0 and at most 1, got ${energy}.`);
   const largest = s[0] ?? 0;
   if (largest === 0) return 0;
   // Summed from the small end, relative to the largest: neither overflow nor lost tails.
@@ -56,10 +56,10 @@ export function rankForEnergy(s: ArrayLike<number>, energy: number): number {
 
 /**
  * The rank at which two factors hold `ratio` of the numbers of an m × n matrix: ⌊ratio · m · n / (m + n)⌋; may be 0.
- * @throws PithError E_USAGE if `ratio` is not above 0 and at most 1.
+ * @throws PithError E_OPTION if `ratio` is not above 0 and at most 1.
  */
 export function rankForRatio(rows: number, columns: number, ratio: number): number {
-  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_USAGE", `A ratio is above 0 and at most 1, got ${ratio}.`);
+  if (!(ratio > 0 && ratio <= 1)) throw new PithError("E_OPTION", `A ratio is above 0 and at most 1, got ${ratio}.`);
   return Math.floor((ratio * rows * columns) / (rows + columns));
 }
 

@@ -50,7 +50,7 @@ export interface TruncationOptions {
 /**
  * The best approximation of rank `rank`, as thin singular factors: U m × rank, V n × rank.
  *
- * @throws PithError E_USAGE if the rank is not an integer from 0 to min(m, n), E_DATA if an entry is NaN or infinite.
+ * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n), E_DATA if an entry is NaN or infinite.
  * @example
  * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
  */
@@ -62,7 +62,7 @@ export async function truncatedSvd(
   const smaller = Math.min(source.rows, source.columns);
   if (!Number.isInteger(rank) || rank < 0 || rank > smaller) {
     throw new PithError(
-      "E_USAGE",
+      "E_OPTION",
       `The rank of a ${source.rows} × ${source.columns} matrix is from 0 to ${smaller}, got ${rank}.`,
     );
   }

@@ -32,7 +32,7 @@ export interface Tucker2Options extends TruncationOptions {
 /**
  * The Tucker-2 decomposition of a weight [out, in, …kernel], given as an out × (in · kernel) matrix with its number of input channels.
  *
- * @throws PithError E_SHAPE_MISMATCH if the columns are not a multiple of the input channels, E_USAGE if a rank is out of range.
+ * @throws PithError E_SHAPE_MISMATCH if the columns are not a multiple of the input channels, E_OPTION if a rank is out of range.
  * @example
  * await tucker2(fromDense(weight), weight.dims[1], { rankOut: 16, rankIn: 16, multiply });
  */
@@ -47,7 +47,7 @@ export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Op
     [rankIn, inputs, "input"],
   ] as const) {
     if (!Number.isInteger(rank) || rank < 1 || rank > most) {
-      throw new PithError("E_USAGE", `The rank on the ${side} side is from 1 to ${most}, got ${rank}.`);
+      throw new PithError("E_OPTION", `The rank on the ${side} side is from 1 to ${most}, got ${rank}.`);
     }
   }
   const byInput = swapChannels(weight, inputs);

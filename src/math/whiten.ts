@@ -21,7 +21,7 @@ export interface WeightFactors {
 /**
  * Factors of a weight (out × in) that keep its outputs, given the lower Cholesky factor of the inputs' Gram matrix (in × in).
  *
- * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_USAGE if the rank is out of range.
+ * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
  * @example
  * const factor = cholesky(gram);
  * if (!(factor instanceof Miss)) await whitenedSvd(fromDense(weight), factor, 32, { multiply });

@@ -207,7 +207,7 @@ graph (x: float32[1, 2]) -> (y) {
   test("removing what is not there: an error where it was named, a miss where everything was meant", async () => {
     const net = parseModel(gemm);
     expect(await failure(remove(net, { layers: "fc1", parameter: "weight" }))).toBe(
-      'E_USAGE Nothing to remove: the weight of "fc1" is not pruned.',
+      'E_OPTION Nothing to remove: the weight of "fc1" is not pruned.',
     );
     expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["nothing is pruned"]);
   });

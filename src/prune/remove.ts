@@ -12,7 +12,7 @@ const schema = v.strictObject(targetEntries);
 /**
  * Makes pruning permanent: parameter = parameter × mask, under the old name, and the mask is gone. All masks of the model, or those of the
  * layers and the parameter that are named. Semantics of PyTorch's `prune.remove`.
- * @throws PithError E_USAGE if a layer is named that is not pruned.
+ * @throws PithError E_OPTION if a layer is named that is not pruned.
  * @example
  * await remove(net);
  */
@@ -21,7 +21,7 @@ export async function remove(model: Model, options: ParameterSelection = {}): Pr
   const named = options.layers !== undefined || options.parameter !== undefined;
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
-    if (named) throw new PithError("E_USAGE", `Nothing to remove: ${place(options)} is not pruned.`);
+    if (named) throw new PithError("E_OPTION", `Nothing to remove: ${place(options)} is not pruned.`);
     return { changes: [], misses: [new Miss("nothing is pruned")] };
   }
   const changes: Outcome["changes"][number][] = [];

@@ -212,7 +212,7 @@ export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Ask for less, train longer, or force it.";
   const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
-  if (only === undefined) return new PithError("E_USAGE", "There was nothing to try.");
+  if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
   if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");

@@ -72,7 +72,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
 
   function integer(count: number): number {
     if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
-      throw new PithError("E_USAGE", `A random integer needs a count from 1 to 2^32, got ${count}.`);
+      throw new PithError("E_OPTION", `A random integer needs a count from 1 to 2^32, got ${count}.`);
     }
     // What lies above the last whole multiple of `count` is drawn again; else small results would be likelier.
     const limit = 0x100000000 - (0x100000000 % count);

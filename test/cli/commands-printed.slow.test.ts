@@ -29,7 +29,7 @@ describe("bench", () => {
   test("refuses a dimension that no input has", async () => {
     expect(await pith("bench", at("right.onnx"), "--dim", "seq=4")).toMatchObject({
       code: 2,
-      err: 'E_USAGE: No input has a dimension "seq", only batch.\n',
+      err: 'E_NAME: No input has a dimension "seq", only batch.\n',
     });
   });
 });

@@ -104,7 +104,7 @@ describe("a job", () => {
 
   test("whose module has no job in it is refused", async () => {
     const error = await runJob(new URL("../../src/errors.ts", import.meta.url), {} as never).catch((thrown) => thrown);
-    expect(error).toMatchObject({ code: "E_USAGE" });
+    expect(error).toMatchObject({ code: "E_OPTION" });
   });
 });
 

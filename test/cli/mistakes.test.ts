@@ -64,7 +64,7 @@ describe("flags", () => {
 
   test.each([
     [["factorize"], "E_OPTION: Give exactly one of --rank, --energy and --ratio."],
-    [["quantize", "--scheme", "weights", "--batch", "0"], "E_USAGE: --batch: expected at least 1, got 0."],
+    [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
   ])("%j: %s", async ([command = "", ...words], sentence) => {
     const { code, err } = await pith(command, at("net.onnx"), ...words);
@@ -98,7 +98,7 @@ describe("what is read is never written over:", () => {
     expect(await pith(...given)).toEqual({
       code: 2,
       out: "",
-      err: `E_USAGE: "${given.at(-1)}" is ${what}: the result would take its place.\nhint: Name another file.\n`,
+      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would take its place.\nhint: Name another file.\n`,
     });
   });
 
@@ -122,7 +122,7 @@ describe("what is read is never written over:", () => {
     const stored = { source: { name: at("big.data") }, offset: 0, length: 32 };
     Object.assign(weight ?? {}, { tensor: { ...weight?.tensor, stored } });
     await expect(requireOtherThanWeights(at("big.data"), model, at("net.onnx"))).rejects.toMatchObject({
-      code: "E_USAGE",
+      code: "E_OPTION",
       message: expect.stringContaining("is a file of the model's weights"),
     });
     await expect(requireOtherThanWeights(at("new.onnx"), model, at("net.onnx"))).resolves.toBeUndefined();

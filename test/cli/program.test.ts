@@ -1,4 +1,5 @@
 /** The program from words to exit code, with commands of our own in it. */
+import { readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
@@ -117,10 +118,10 @@ describe("a command", () => {
 describe("wrong usage exits with 2, prints no result, and says what was meant", () => {
   test.each([
     ["scale 1 --bts 4", "E_USAGE: Unknown option '--bts'.\nhint: Did you mean --bits?\n"],
-    ["scale 1 --bits 5", 'E_USAGE: --bits: expected 4, 8, got "5".\n'],
+    ["scale 1 --bits 5", 'E_OPTION: --bits: expected 4, 8, got "5".\n'],
     ["scale 1 --bits", "E_USAGE: Option '--bits <choice>' argument missing.\nhint: See pith scale --help.\n"],
     ["scale", "E_USAGE: Missing required argument 'numbers'.\nhint: See pith scale --help.\n"],
-    ["scale 1 --seed -3", "E_USAGE: --seed: "],
+    ["scale 1 --seed -3", "E_OPTION: --seed: "],
     ["fail a b", "E_USAGE: Too many arguments for 'fail'. Expected 1 argument but got 2.\n"],
     ["scal 1", "E_USAGE: Unknown command 'scal'.\nhint: Did you mean scale?\n"],
     ["--jason", "E_USAGE: Unknown option '--jason'.\n"],
@@ -200,4 +201,11 @@ test("the list of commands says what each command says of itself", async () => {
     expect({ name: definition.name, summary: definition.summary }).toEqual({ name, summary });
     expect(definition.examples.every((line) => line.startsWith(`${name} `))).toBe(true);
   }
+});
+
+test("E_USAGE is of the command line: the library, which has none, does not throw it", () => {
+  const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const throwing = sources.filter((file) => readFileSync(`src/${file}`, "utf8").includes('PithError("E_USAGE"'));
+  expect(throwing.length).toBeGreaterThan(0);
+  expect(throwing.filter((file) => !file.startsWith("cli/"))).toEqual([]);
 });

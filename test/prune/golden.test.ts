@@ -287,7 +287,7 @@ describe.skipIf(path === undefined)("what torch.nn.utils.prune refuses", () => {
     "dim out of range": ["E_OPTION", () => lnStructured(matrix(), { layers, amount: 0.5, n: 2, dim: 2 })],
     "dim below range": ["E_OPTION", () => randomStructured(matrix(), { layers, amount: 0.5, dim: -3 })],
     "no such tensor": ["E_NAME", () => l1Unstructured(matrix(), { layers, parameter: "bias", amount: 0.5 })],
-    "remove without pruning": ["E_USAGE", () => remove(matrix(), { layers })],
+    "remove without pruning": ["E_OPTION", () => remove(matrix(), { layers })],
     "scores of another shape": [
       "E_SHAPE_MISMATCH",
       () => l1Unstructured(matrix(), { layers, amount: 0.5, importanceScores: dense(tensor(2, 2)) }),

@@ -108,7 +108,7 @@ const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "reci
 async function requireFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
     throw new PithError(
-      "E_USAGE",
+      "E_OPTION",
       `"${model}" is what the result in "${out}" would be called: it would take its place.`,
       {
         hint: "Name another folder with -o.",

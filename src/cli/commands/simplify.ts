@@ -70,7 +70,7 @@ function setting(word: string): readonly [string, number | number[]] {
     ?.split(/[,;]/)
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part || "none")));
   if (name === undefined || numbers === undefined || numbers.some(Number.isNaN))
-    throw new PithError("E_USAGE", `--set: expected input=value, got "${word}".`);
+    throw new PithError("E_OPTION", `--set: expected input=value, got "${word}".`);
   const [only = 0] = numbers;
   return [name, numbers.length === 1 ? only : numbers];
 }

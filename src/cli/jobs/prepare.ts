@@ -126,7 +126,7 @@ async function prepareFor(
   const kind = kindOf(model, first, dataset.name);
   const stated = statedOf(request);
   if (kind !== "images" && stated.images !== undefined) {
-    throw new PithError("E_USAGE", `--preprocess is for stored images, and ${dataset.name} has none.`);
+    throw new PithError("E_OPTION", `--preprocess is for stored images, and ${dataset.name} has none.`);
   }
   switch (kind) {
     case "images":
