@@ -229,6 +229,8 @@ export interface Traits {
   readonly holds?: string;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
+  /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
+  readonly differentiatedWhole?: true;
 }
 
 /** What an operator normalizes: output 0 sums to one, or its exponentials do. */
@@ -344,13 +346,14 @@ export function defineOp<S>(def: OpDef<S>): Op {
   };
 }
 
-function traitsOf({ sameType, containers, random, holds, typeOnly }: Traits): Traits {
+function traitsOf({ sameType, containers, random, holds, typeOnly, differentiatedWhole }: Traits): Traits {
   return {
     ...(sameType === undefined ? {} : { sameType }),
     ...(containers === undefined ? {} : { containers }),
     ...(random === undefined ? {} : { random }),
     ...(holds === undefined ? {} : { holds }),
     ...(typeOnly === undefined ? {} : { typeOnly }),
+    ...(differentiatedWhole === undefined ? {} : { differentiatedWhole }),
   };
 }
 

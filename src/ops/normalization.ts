@@ -11,7 +11,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType } from "../tensor/types.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type AxisRule,
   alwaysChanges,
   defineOp,
+  type GradientScope,
   type Inferred,
   noParameters,
   type Op,
@@ -28,9 +29,12 @@ import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attr
 import { loweredFirst, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
+  filled,
+  fixed,
   integersConstant,
   need,
   noMacs,
+  reshapeTo,
   sameAsInput,
   sameAxesBut,
   scalar,
@@ -107,10 +111,67 @@ function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | M
   };
 }
 
+/**
+ * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Its primitives need twice
+ * as many passes over memory. The two means are products with the scale as a column. What arrives at the mean and at r is part of
+ * the means: d mean / dx = 1/n, dr/dx = -r² · x̂ / n.
+ */
+function layerGradient(
+  s: LayerSettings,
+  { emit, inputs: [x, scale, bias], upstream: [up, upMean, upInverse], wanted }: GradientScope,
+): readonly (Value | undefined)[] {
+  if (x === undefined || scale === undefined) return [];
+  const dims = fixed(x);
+  const normalizedDims = dims.slice(s.axis);
+  const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
+  const wide = stashed(emit, x, s.stash);
+  const type = typeOf(wide);
+  const flat = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
+  const inType = (value: Value, wanted: DataType): Value =>
+    typeOf(value) === wanted ? value : emit.Cast([value], { to: typeCodes[wanted] });
+  const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
+  const dy = up === undefined ? filled(emit, type, [rows, count], 0) : flat(inType(up, type));
+  const full = sameDims(fixed(scale), normalizedDims)
+    ? scale
+    : emit.Expand([scale, integersConstant(emit, normalizedDims)]);
+  const factors = inType(full, type);
+  const products = emit.Mul([dy, normalized]);
+  const overRows = (value: Value): Value =>
+    reshapeTo(emit, emit.ReduceSum([value, integersConstant(emit, [0])], { keepdims: 0 }), normalizedDims);
+  const dScale = wanted(1) ? inType(overRows(products), typeOf(scale)) : undefined;
+  const dBias = bias !== undefined && wanted(2) ? inType(overRows(dy), typeOf(bias)) : undefined;
+  if (!wanted(0)) return [undefined, dScale, dBias];
+  const nth = scalar(emit, type, 1 / count);
+  const column = reshapeTo(emit, emit.Mul([factors, nth]), [count, 1]);
+  const share = (value: Value): Value => emit.Mul([reshapeTo(emit, inType(value, type), [rows, 1]), nth]);
+  let mean = emit.MatMul([dy, column]);
+  let along = emit.MatMul([products, column]);
+  if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([share(upMean), inverse])]);
+  if (upInverse !== undefined) along = emit.Add([along, emit.Mul([share(upInverse), inverse])]);
+  const row = reshapeTo(emit, factors, [1, count]);
+  const centred = emit.Sub([emit.Sub([emit.Mul([dy, row]), emit.Mul([normalized, along])]), mean]);
+  const dx = reshapeTo(emit, emit.Mul([centred, inverse]), dims);
+  return [inType(dx, typeOf(x)), dScale, dBias];
+}
+
+/** x̂ and r of rows. In float64 the operator would round r to its `stash_type`. */
+function layerStatistics(
+  emit: Emit,
+  { epsilon }: LayerSettings,
+  rows: Value,
+  type: DataType,
+): Pick<Statistics, "normalized" | "inverse"> {
+  if (type !== "float32") return normalize(emit, rows, [1], epsilon);
+  const ones = filled(emit, type, [fixed(rows)[1] ?? 1], 1);
+  const [normalized, , inverse] = emit.many("LayerNormalization", [rows, ones], { axis: 1, epsilon }, 3);
+  return { normalized, inverse };
+}
+
 const from = (axis: number, rank: number): number[] => Array.from({ length: rank - axis }, (_, index) => axis + index);
 
 const LayerNormalization = defineOp<LayerSettings>({
   name: "LayerNormalization",
+  differentiatedWhole: true,
   read: readLayer,
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
@@ -133,7 +194,7 @@ const LayerNormalization = defineOp<LayerSettings>({
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
     return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
   },
-  gradient: loweredFirst,
+  gradient: layerGradient,
   cost: noMacs,
   quantize: runsInFloat,
 });

@@ -23,7 +23,7 @@ import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import type { StraightThrough } from "../graph/role.ts";
-import type { Contribution, GradientScope } from "../ops/index.ts";
+import { type Contribution, type GradientScope, operators } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -188,13 +188,14 @@ function carriedValue(graph: Graph, name: string): Value {
   return value;
 }
 
-/** Replaces nodes without a gradient by their primitives, until there are none. */
+/** Replaces nodes by their primitives, until there are none: all but those whose own gradient is the shorter one. */
 function lowerFused(model: Model): Inference {
   const inference = infer(model);
   const { graph } = model;
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
+    if (operators.find(node.domain, node.op)?.differentiatedWhole === true) continue;
     const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
     const lowered = bound.lower(emit, node.inputs);
     if (lowered instanceof Miss) continue;
