@@ -10,9 +10,10 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 import { type PictureShape, viewOf } from "./augment-picture.ts";
-import { indexed, isIndexed } from "./indexed.ts";
+import { mapBatches } from "./indexed.ts";
 import { rowLength } from "./rows.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
+import type { BatchChange } from "./unfinished.ts";
 
 export interface AugmentedOptions {
   readonly seed: number;
@@ -35,37 +36,28 @@ export function augmented(dataset: IndexedDataset, how: Augmentation, options: A
 export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
 export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
   const how = parseAugmentation(given);
-  const { mixup = 0 } = how;
-  if (mixup > 0 && options.classes === undefined)
+  if ((how.mixup ?? 0) > 0 && options.classes === undefined)
     throw new PithError(
       "E_OPTION",
       "augment, mixup: labels are mixed as shares of classes, and their number is not known.",
     );
-  const seen = (batch: Batch, samples: Uint32Array, epoch: number): Batch => {
-    const draws = (sample: number, what: string): Random => random(options.seed, "augment", epoch, sample, what);
-    const views = seenBatch(batch, samples, how, draws, dataset.name);
-    return mixup > 0 ? mixed(views, samples, mixup, options.classes ?? 0, draws, dataset.name) : views.batch;
-  };
-  if (isIndexed(dataset))
-    return indexed(dataset.name, dataset.count, async (positions, epoch = 0) =>
-      seen(await dataset.gather(positions, epoch), positions, epoch),
-    );
-  return {
-    name: dataset.name,
-    count: dataset.count,
-    async *batches(wanted) {
-      let before = 0;
-      for await (const batch of dataset.batches(wanted)) {
-        const count = findPictures(batch, dataset.name).pictures.dims[0] ?? 0;
-        const first = before;
-        before += count;
-        yield seen(
-          batch,
-          Uint32Array.from({ length: count }, (_, row) => first + row),
-          wanted.shuffle ?? 0,
-        );
-      }
-    },
+  const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
+  return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
+}
+
+/** What `augmented` does to a batch, as plain data. */
+export interface AugmentationSettings extends AugmentedOptions {
+  /** The name of the data set, for messages. */
+  readonly owner: string;
+  readonly how: Augmentation;
+}
+
+export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSettings): BatchChange {
+  const { mixup = 0 } = how;
+  return (batch, { samples, epoch }) => {
+    const draws = (sample: number, what: string): Random => random(seed, "augment", epoch, sample, what);
+    const views = seenBatch(batch, samples, how, draws, owner);
+    return mixup > 0 ? mixed(views, samples, mixup, classes, draws, owner) : views.batch;
   };
 }
 

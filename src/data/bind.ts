@@ -18,6 +18,11 @@ export interface ModelInput {
   readonly type: ValueType | undefined;
 }
 
+/** What is known of an input as plain data, as it is now. */
+export function plainInput({ name, type }: ModelInput): ModelInput {
+  return { name, type };
+}
+
 export interface Binding {
   /** How many samples every run takes, where the model fixes it. */
   readonly size: number | undefined;

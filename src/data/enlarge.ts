@@ -4,13 +4,14 @@
  */
 import type { ValueType } from "../graph/graph.ts";
 import type { Batch } from "../tensor/types.ts";
-import type { ModelInput } from "./bind.ts";
+import { type ModelInput, plainInput } from "./bind.ts";
 import { type Extent, geometryText } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
 import { fitStored, pictureTarget } from "./pictures.ts";
 import { findImages, preprocessBatch, storedImages } from "./preprocess.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset } from "./types.ts";
+import type { BatchChange } from "./unfinished.ts";
 
 export interface Enlargement {
   readonly input: ModelInput;
@@ -40,19 +41,33 @@ export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined 
 }
 
 /** The data set as `enlargement` describes it: the model's input, and "label" in the shape of its output. */
-export function enlarged(dataset: Dataset, found: Enlargement, how: Preprocessing): Dataset {
+export function enlarged(dataset: Dataset, { input, output, small, large }: Enlargement, how: Preprocessing): Dataset {
+  const found = { input: plainInput(input), output: plainInput(output), small, large };
+  const settings = { owner: dataset.name, found, how };
+  return mapBatches(dataset, enlarging(settings), { kind: "enlarge", settings });
+}
+
+/** What `enlarged` does to a batch, as plain data. */
+export interface EnlargeSettings {
+  /** The name of the data set, for messages. */
+  readonly owner: string;
+  readonly found: Enlargement;
+  readonly how: Preprocessing;
+}
+
+export function enlarging({ owner, found, how }: EnlargeSettings): BatchChange {
   const { input, output, small, large } = found;
   const { resize: _, crop: __, filter: ___, ...values } = how;
   const given = how.resize === undefined && how.crop === undefined;
   const geometry = given ? { resize: Math.min(large.height, large.width), crop: large } : how;
-  return mapBatches(dataset, async (batch) => {
+  return async (batch) => {
     const { label: ____, ...pictures } = batch;
     const high = await storedImages(pictures, output, { ...values, ...geometry });
-    const label = preprocessBatch(high, { name: "label", type: output.type }, values, dataset.name).label;
+    const label = preprocessBatch(high, { name: "label", type: output.type }, values, owner).label;
     const low = smaller(high, { resize: small, filter: "bicubic" });
-    const fed = preprocessBatch(low, input, values, dataset.name);
+    const fed = preprocessBatch(low, input, values, owner);
     return label === undefined ? fed : { ...fed, label };
-  });
+  };
 }
 
 function smaller(batch: Batch, geometry: { readonly resize: Extent; readonly filter: "bicubic" }): Batch {

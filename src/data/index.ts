@@ -5,6 +5,7 @@ export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrame
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
+export { createFeed, type Feed, type FeedOptions, type Pass, prefetched } from "./feed.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
 export { parseStated, type Stated } from "./how.ts";
@@ -19,7 +20,6 @@ export { parseNpy, parseNpz } from "./npy.ts";
 export { type OpenDatasetOptions, openDataset } from "./open.ts";
 export type { Reading } from "./open-file.ts";
 export { openParts, type Parts, type PartsOptions } from "./parts.ts";
-export { prefetched } from "./prefetch.ts";
 export {
   findImages,
   geometryUsed,

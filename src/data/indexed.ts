@@ -3,24 +3,52 @@ import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
-import type { Dataset, IndexedDataset } from "./types.ts";
+import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
+import {
+  andThen,
+  type BatchChange,
+  changedStream,
+  finished,
+  gatherUnfinished,
+  type Portable,
+  register,
+  registerGather,
+  type Unfinished,
+} from "./unfinished.ts";
 
 /** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
 export function indexed(name: string, count: number, gather: IndexedDataset["gather"]): IndexedDataset {
-  return {
+  const dataset: IndexedDataset = {
     name,
     count,
     gather,
-    async *batches({ size, shuffle, dropLast }) {
-      requireSize(size, name);
-      const order = shuffle === undefined ? range(count) : random(shuffle, "shuffle").permutation(count);
-      for (let start = 0; start < count; start += size) {
-        const positions = order.subarray(start, start + size);
-        if (positions.length < size && dropLast === true) return;
-        yield await gather(positions, shuffle);
-      }
+    async *batches(options) {
+      for (const positions of parts(options)) yield await gather(positions, options.shuffle);
     },
   };
+  function* parts({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
+    requireSize(size, name);
+    const order = shuffle === undefined ? range(count) : random(shuffle, "shuffle").permutation(count);
+    for (let start = skip * size; start < count; start += size) {
+      const positions = order.subarray(start, start + size);
+      if (positions.length < size && dropLast === true) return;
+      yield positions;
+    }
+  }
+  return register(dataset, async function* (options, skip) {
+    for (const positions of parts(options, skip)) yield await gatherUnfinished(dataset, positions, options.shuffle);
+  });
+}
+
+/** The same, where samples can be had before they are prepared. */
+function indexedUnfinished(
+  name: string,
+  count: number,
+  gather: (positions: Uint32Array, shuffle?: number) => Promise<Unfinished>,
+): IndexedDataset {
+  const dataset = indexed(name, count, async (positions, shuffle) => finished(await gather(positions, shuffle)));
+  registerGather(dataset, gather);
+  return dataset;
 }
 
 /**
@@ -40,33 +68,39 @@ export function memory(name: string, columns: Batch): IndexedDataset {
 
 /** The samples at some positions of a data set, as one of its own. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  return indexed(name, positions.length, (wanted, shuffle) =>
-    dataset.gather(
+  return indexedUnfinished(name, positions.length, (wanted, shuffle) =>
+    gatherUnfinished(
+      dataset,
       wanted.map((at) => positions[at] ?? 0),
       shuffle,
     ),
   );
 }
 
-/** What becomes of a batch: the same samples, prepared. */
-export type BatchChange = (batch: Batch) => Batch | Promise<Batch>;
-
-/** The same samples, each batch changed by a function that keeps their number. */
-export function mapBatches(dataset: IndexedDataset, change: BatchChange): IndexedDataset;
-export function mapBatches(dataset: Dataset, change: BatchChange): Dataset;
-export function mapBatches(dataset: Dataset, change: BatchChange): Dataset {
+/**
+ * The same samples, each batch changed by a function that keeps their number.
+ * @param portable How another thread makes the same of a batch; absent where only this one can.
+ */
+export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
+export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
+export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
+  const { name, count } = dataset;
   if (isIndexed(dataset)) {
-    return indexed(dataset.name, dataset.count, async (positions, shuffle) =>
-      change(await dataset.gather(positions, shuffle)),
-    );
+    return indexedUnfinished(name, dataset.count, async (positions, shuffle) => {
+      const place = { samples: positions, epoch: shuffle ?? 0 };
+      return andThen(await gatherUnfinished(dataset, positions, shuffle), { change, place, portable });
+    });
   }
-  return {
-    name: dataset.name,
-    count: dataset.count,
+  const unfinished = (options: BatchOptions, skip: number): AsyncIterable<Unfinished> =>
+    changedStream(dataset, options, skip, change, portable);
+  const changed: Dataset = {
+    name,
+    count,
     async *batches(options) {
-      for await (const batch of dataset.batches(options)) yield await change(batch);
+      for await (const one of unfinished(options, 0)) yield await finished(one);
     },
   };
+  return register(changed, unfinished);
 }
 
 export function isIndexed(dataset: Dataset): dataset is IndexedDataset {

@@ -8,11 +8,13 @@ import type { ValueType } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { plainInput } from "./bind.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
 import { fitStored, geometryFor, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
+import type { BatchChange } from "./unfinished.ts";
 
 /** The declared input of a model that takes the images. */
 export interface ImageInput {
@@ -41,10 +43,20 @@ export interface StoredImages {
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
-  return mapBatches(dataset, async (batch) => {
-    const stored = await storedImages(batch, input, how);
-    return preprocessBatch(stored, input, how, dataset.name);
-  });
+  const settings = { owner: dataset.name, input: plainInput(input), how };
+  return mapBatches(dataset, preprocessing(settings), { kind: "preprocess", settings });
+}
+
+/** What `preprocess` does to a batch, as plain data. */
+export interface PreprocessSettings {
+  /** The name of the data set, for messages. */
+  readonly owner: string;
+  readonly input: ImageInput;
+  readonly how: Preprocessing;
+}
+
+export function preprocessing({ owner, input, how }: PreprocessSettings): BatchChange {
+  return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
 }
 
 /** The batch with its images as bytes, in the model's size: read from their files, or brought to another size where that is asked for. */

@@ -9,10 +9,11 @@ import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
-import type { ModelInput } from "./bind.ts";
+import { type ModelInput, plainInput } from "./bind.ts";
 import { mapBatches } from "./indexed.ts";
-import type { Encoding, TextTokenizer } from "./tokenizer.ts";
+import { createTokenizer, type Encoding, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
+import type { BatchChange } from "./unfinished.ts";
 
 export interface SequenceOptions {
   /** Undefined for data that is tokens already. */
@@ -38,7 +39,28 @@ export function tokenize(
 ): IndexedDataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset {
-  return mapBatches(dataset, (batch) => tokenizeBatch(batch, inputs, options, dataset.name));
+  const { tokenizer, ...others } = options;
+  const settings = { owner: dataset.name, inputs: inputs.map(plainInput), others, files: tokenizer?.files };
+  const portable = tokenizer !== undefined && settings.files === undefined ? undefined : { kind: "tokenize", settings };
+  return mapBatches(dataset, tokenization(settings, tokenizer), portable);
+}
+
+/** What `tokenize` does to a batch, as plain data. */
+export interface TokenizeSettings {
+  /** The name of the data set, for messages. */
+  readonly owner: string;
+  readonly inputs: readonly ModelInput[];
+  readonly others: Omit<SequenceOptions, "tokenizer">;
+  /** What the tokenizer is made of. */
+  readonly files: TokenizerFiles | undefined;
+}
+
+export function tokenization(
+  { owner, inputs, others, files }: TokenizeSettings,
+  tokenizer = files && createTokenizer(...files),
+): BatchChange {
+  const options = tokenizer === undefined ? others : { ...others, tokenizer };
+  return (batch) => tokenizeBatch(batch, inputs, options, owner);
 }
 
 /** Pairs of columns that are two texts of one sample, as public data sets call them. */

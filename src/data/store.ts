@@ -19,6 +19,8 @@ export interface BatchStore {
   add(batch: Batch): Promise<void>;
   /** All batches, in order. @param columns The ones that are read (all) */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
+  /** The batch that was added at this place. @throws PithError E_DATA if there is none */
+  batch(place: number): Promise<Batch>;
   /** The samples at some positions, as one batch. @throws PithError E_DATA where they are of several sizes */
   gather(positions: Uint32Array): Promise<Batch>;
   /** Gives memory and disk back. */
@@ -117,14 +119,19 @@ class Store implements BatchStore {
   }
 
   async *batches(columns = this.columns): AsyncGenerator<Batch> {
-    for (const written of this.#written) {
-      const batch: Record<string, Dense> = {};
-      for (const name of columns) {
-        const kept = written.columns.get(name);
-        if (kept !== undefined) batch[name] = "data" in kept ? kept : await this.#read(kept);
-      }
-      yield batch;
+    for (let place = 0; place < this.#written.length; place++) yield await this.batch(place, columns);
+  }
+
+  async batch(place: number, columns = this.columns): Promise<Batch> {
+    const written = this.#written[place];
+    if (written === undefined)
+      throw new PithError("E_DATA", `${this.name} has ${this.#written.length} batches: there is none at ${place}.`);
+    const batch: Record<string, Dense> = {};
+    for (const name of columns) {
+      const kept = written.columns.get(name);
+      if (kept !== undefined) batch[name] = "data" in kept ? kept : await this.#read(kept);
     }
+    return batch;
   }
 
   async gather(positions: Uint32Array): Promise<Batch> {

@@ -25,6 +25,8 @@ export interface TextTokenizer {
   readonly paddingSide: "left" | "right";
   /** The id of what is not in the vocabulary; undefined where everything can be said by the tokens that there are. */
   readonly unknown?: number | undefined;
+  /** What `createTokenizer` made it of; absent for a tokenizer of another making, which stays in its thread. */
+  readonly files?: TokenizerFiles;
   /** One text or two, with the marks around them, at most `longest` tokens if that is given. */
   encode(text: string, pair?: string, longest?: number): Encoding;
   /** The tokens of a text alone, without marks. */
@@ -32,6 +34,9 @@ export interface TextTokenizer {
 }
 
 type Settings = Readonly<Record<string, unknown>>;
+
+/** The name of tokenizer.json, what it holds, and what tokenizer_config.json and config.json hold. */
+export type TokenizerFiles = readonly [name: string, file: Settings, settings: Settings, model: Settings];
 
 /** transformers writes 10^30 where nothing limits the length. */
 const noLimit = 1e6;
@@ -106,6 +111,7 @@ export function createTokenizer(name: string, file: Settings, settings: Settings
     padding: paddingId(library, settings, model),
     paddingSide: settings.padding_side === "left" ? "left" : "right",
     unknown,
+    files: [name, file, settings, model],
     plain,
     encode(text, pair, longest) {
       const encoding = whole(text, pair);

@@ -1,8 +1,9 @@
 /** The first module of a job's process: takes the order, runs the job, sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../errors.ts";
+import { toFault } from "../platform/fault.ts";
 import type { Job, JobContext, JobEvent } from "./job.ts";
-import { isOurs, type ToChild, type ToParent, toFault } from "./messages.ts";
+import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 
 /** Milliseconds between two messages of progress: a terminal shows no more, and messages are not free. */
 const progressInterval = 50;

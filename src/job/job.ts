@@ -5,6 +5,8 @@
  * and native memory comes back only when a process ends. The module of a job has the function as its default export.
  */
 
+export { moduleBeside } from "../platform/module-beside.ts";
+
 /** What a job is given to talk to whoever started it. */
 export interface JobContext {
   /** Aborts when the job should stop. It then has a few seconds to end by itself, with a result or without. */
@@ -28,12 +30,3 @@ export type JobEvent =
   | { readonly kind: "log"; readonly id: string; readonly text: string; readonly level: "note" | "warning" }
   /** A line that the job, or native code inside it, wrote to its standard output or error. */
   | { readonly kind: "output"; readonly text: string };
-
-/**
- * The address of a module beside this one, named without its extension: `.ts` when running from source, `.js` when compiled.
- *
- * @example const entry = moduleBeside(import.meta.url, "./jobs/inspect");
- */
-export function moduleBeside(here: string, path: string): URL {
-  return new URL(`${path}${here.endsWith(".ts") ? ".ts" : ".js"}`, here);
-}

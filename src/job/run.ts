@@ -5,15 +5,16 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
+import { fromFault } from "../platform/fault.ts";
+import { loaderOfSources, sourceCondition } from "../platform/source-modules.ts";
 import { type Job, type JobEvent, moduleBeside } from "./job.ts";
-import { fromFault, isOurs, type ToChild, type ToParent } from "./messages.ts";
+import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 
 export interface RunOptions {
   /** What runs, as a message calls it: `quantize model.onnx`. */
@@ -122,16 +123,10 @@ function start(module: URL): ChildProcess {
   const boot = moduleBeside(import.meta.url, "./child");
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
   return fork(fileURLToPath(boot), [], {
-    execArgv: source ? sourceFlags() : [],
+    execArgv: source ? ["--import", loaderOfSources(), sourceCondition] : [],
     serialization: "advanced",
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
-}
-
-/** Node 20 reads no TypeScript: in the repository, tsx teaches it to. */
-function sourceFlags(): string[] {
-  const loader = createRequire(import.meta.url).resolve("tsx");
-  return ["--import", pathToFileURL(loader).href, "--conditions=pith-source"];
 }
 
 function send(child: ChildProcess, message: ToChild): void {

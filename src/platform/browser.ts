@@ -3,9 +3,12 @@ import { PithError } from "../errors.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import { damaged, imageFormat, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
+import type { Thread } from "./threads.ts";
 
 export type { Pixels } from "./image.ts";
+export { moduleBeside } from "./module-beside.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
+export type { Answered, Thread } from "./threads.ts";
 
 /**
  * A Blob or File, or a URL (relative ones are resolved against the page): read in ranges where the server offers them.
@@ -133,6 +136,11 @@ export async function importModule(path: string): Promise<Readonly<Record<string
 
 export function threadCount(): number {
   return navigator.hardwareConcurrency;
+}
+
+/** None: where the modules of a page lie, and under what names, is known to its bundler alone. */
+export function startThread(_module: URL): Thread | undefined {
+  return undefined;
 }
 
 /** Browsers do not say; what a tab may take is mostly some gigabytes. */

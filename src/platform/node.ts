@@ -7,13 +7,16 @@ import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
 
 export type { Pixels } from "./image.ts";
+export { moduleBeside } from "./module-beside.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
 export { type ScratchFile, scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
+export { startThread } from "./node-threads.ts";
 export { type Chunks, type Parts, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
+export type { Answered, Thread } from "./threads.ts";
 
 /** A whole file. @throws PithError E_FILE */
 export async function readFile(path: string): Promise<Uint8Array> {

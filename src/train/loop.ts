@@ -5,6 +5,7 @@
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
 import { fileKind, makeFolder } from "#platform";
+import { createFeed, type Feed, type Pass } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError } from "../errors.ts";
 import { evaluate } from "../evaluate/evaluate.ts";
@@ -94,15 +95,31 @@ class Run {
   }
 
   async train(): Promise<void> {
+    const feed = createFeed(this.#plan.data, this.#passes());
+    try {
+      await this.#epochs(feed);
+    } finally {
+      await feed.close();
+    }
+  }
+
+  /** What is left of each epoch. */
+  *#passes(): Iterable<Pass> {
+    const { size, epochs } = this.#plan;
+    const { epoch: first, batches: done } = this.#counters;
+    for (let epoch = first; epoch <= epochs; epoch++) {
+      const shuffle = epochSeed(this.#context.seed, epoch);
+      yield { size, shuffle, dropLast: true, skip: epoch === first ? done : 0 };
+    }
+  }
+
+  async #epochs(feed: Feed): Promise<void> {
     const { data, size, epochs, accumulate } = this.#plan;
     const counters = this.#counters;
     while (counters.epoch <= epochs && !this.#isDone()) {
-      const order = epochSeed(this.#context.seed, counters.epoch);
       const [began, seconds] = [performance.now(), counters.seconds];
-      let place = 0;
-      for await (const batch of data.batches({ size, shuffle: order, dropLast: true })) {
+      for await (const batch of feed.batches()) {
         await this.#begin(batch);
-        if (place++ < counters.batches) continue;
         if (counters.batches % accumulate === 0) {
           if (this.#context.signal.aborted) throw stopped(counters.steps, this.#plan);
           await this.#evaluateIfDue();
@@ -113,10 +130,15 @@ class Run {
       }
       if (counters.steps === 0)
         throw new PithError("E_DATA", `${data.name} has no ${size * accumulate} samples, which a step takes.`);
+      await this.#beginAnyhow();
       await this.#endEpoch();
     }
-    // A training that was through already has no batch to begin with.
-    if (this.#course === undefined) for await (const batch of data.batches({ size })) return this.#begin(batch);
+    await this.#beginAnyhow();
+  }
+
+  /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
+  async #beginAnyhow(): Promise<void> {
+    if (this.#course === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
   }
 
   outcome(): LoopOutcome {

@@ -1,4 +1,5 @@
 /** The loss of a model on samples that it is not trained on: the loss graph, run forward. */
+import { prefetched } from "../data/feed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -28,7 +29,7 @@ export async function validationLoss(
   let [sum, samples] = [0, 0];
   let loaded: Loaded | undefined;
   try {
-    for await (const batch of data.batches({ size })) {
+    for await (const batch of prefetched(data, { size })) {
       if (context.signal.aborted) throw new PithError("E_STOPPED", "Training was stopped while it was evaluated.");
       const count = samplesOf(batch);
       // The last batch may be smaller than the others.

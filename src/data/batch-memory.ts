@@ -1,0 +1,28 @@
+/** The memory of batches, where they go from one thread to another. */
+import type { Batch, Dense } from "../tensor/types.ts";
+
+/** A batch with its memory, which goes with it: an array that is a part of a larger one is copied out of it. */
+export function handedOver(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
+  const memory = new Set<ArrayBuffer>();
+  const columns = Object.entries(batch).map(([name, dense]): [string, Dense] => {
+    if (dense.type === "string") return [name, dense];
+    const whole = dense.data.byteLength === dense.data.buffer.byteLength;
+    const data = whole ? dense.data : dense.data.slice();
+    if (data.buffer instanceof ArrayBuffer) memory.add(data.buffer);
+    return [name, { ...dense, data } as Dense];
+  });
+  return { batch: Object.fromEntries(columns), memory: [...memory] };
+}
+
+/** A batch in arrays of its own. */
+export function copied(batch: Batch): Batch {
+  const columns = Object.entries(batch).map(([name, dense]): [string, Dense] =>
+    dense.type === "string" ? [name, dense] : [name, { ...dense, data: dense.data.slice() } as Dense],
+  );
+  return Object.fromEntries(columns);
+}
+
+/** Bytes that the arrays of a batch take. */
+export function bytesOfBatch(batch: Batch): number {
+  return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
+}

@@ -1,0 +1,201 @@
+/**
+ * Batches as who uses them wants them: there when they are asked for.
+ *
+ * A runtime in JavaScript blocks its thread while it runs a model, so nothing is prepared beside it in the same thread. Whether more threads
+ * pay is measured, by one rule. The first batches are prepared when they are asked for. Where that makes the user wait for more than 2 %
+ * of the time, and has cost what starting a thread costs, there are threads: with w of waiting and u of use a batch, w/u of them keep up, and
+ * n threads that keep who uses them waiting are n·(w + u)/u too few; never more than the machine has cores. At most two batches a thread are
+ * under way.
+ *
+ * Batches come in their order, and are the same to the bit whoever prepares them (see `unfinished.ts`). What threads cannot do (a change that
+ * is a function, a browser) is done here.
+ */
+import { threadCount } from "#platform";
+import type { Batch } from "../tensor/types.ts";
+import { bytesOfBatch } from "./batch-memory.ts";
+import { isIndexed } from "./indexed.ts";
+import { arePreparersStarting, holdPreparers, preparedElsewhere, readyPreparers, startPreparers } from "./preparers.ts";
+import type { BatchOptions, Dataset } from "./types.ts";
+import { finished, type Step, type Unfinished, unfinishedBatches } from "./unfinished.ts";
+
+/** One time through a data set. */
+export interface Pass extends BatchOptions {
+  /** Batches at the beginning that are left out: they are not prepared, and not read where they need not be. */
+  readonly skip?: number;
+}
+
+export interface FeedOptions {
+  /** Threads beside this one that prepare batches; unless said, as many as pay. */
+  readonly threads?: number;
+}
+
+export interface Feed {
+  /** The batches of the next pass; the ones after are begun before it ends. */
+  batches(): AsyncGenerator<Batch>;
+  /** Ends what is under way. */
+  close(): Promise<void>;
+}
+
+/** A share of the time: less is not worth a thread. */
+const mostWaiting = 0.02;
+/** Milliseconds that starting a thread costs, about. */
+const costOfStarting = 200;
+/** Batches that are measured, at least; the first is not, in whose time a model is built. */
+const measured = 2;
+/** Bytes of batches under way: beyond it there are two, as many as it takes to prepare beside who uses them. */
+const mostBytes = 2 ** 29;
+
+/**
+ * Reads passes over a data set ahead of who uses their batches. Whoever makes a feed closes it.
+ * @throws PithError on reading, what the data set throws, where the batch would have come.
+ * @example
+ * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
+ * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
+ * await feed.close();
+ */
+export function createFeed(dataset: Dataset, passes: Iterable<Pass>, options: FeedOptions = {}): Feed {
+  return new ReadAhead(dataset, passes, options);
+}
+
+/**
+ * The batches of one pass, read ahead of who uses them.
+ * @throws PithError on reading, what the data set throws, where the batch would have come.
+ * @example
+ * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
+ */
+export async function* prefetched(dataset: Dataset, pass: Pass, options: FeedOptions = {}): AsyncGenerator<Batch> {
+  const feed = createFeed(dataset, [pass], options);
+  try {
+    yield* feed.batches();
+  } finally {
+    await feed.close();
+  }
+}
+
+/** What is read: a batch, or the end of a pass. */
+type Read = Unfinished | "end of pass";
+
+async function* readAll(dataset: Dataset, passes: Iterable<Pass>): AsyncGenerator<Read> {
+  for (const { skip = 0, ...options } of passes) {
+    yield* unfinishedBatches(dataset, options, skip);
+    yield "end of pass";
+  }
+}
+
+type Coming = Promise<Batch | "end of pass">;
+
+class ReadAhead implements Feed {
+  readonly #source: AsyncGenerator<Read>;
+  readonly #indexed: boolean;
+  readonly #fixed: number | undefined;
+  readonly #held = holdPreparers();
+  /** Batches under way, in their order. */
+  readonly #queue: Coming[] = [];
+  #reading: Promise<unknown> = Promise.resolve();
+  #exhausted = false;
+  /** Whether other threads can do a part: seen from the first batch. */
+  #portable = false;
+  /** Whether the rule said that what is done when it is asked for comes too late. */
+  #late = false;
+  #bytes = 1;
+  #given = 0;
+  #window = { count: 0, waited: 0, used: 0 };
+  /** Batches to come that tell nothing: they were begun before the last change. */
+  #settling = 0;
+
+  constructor(dataset: Dataset, passes: Iterable<Pass>, { threads }: FeedOptions) {
+    this.#source = readAll(dataset, passes);
+    this.#indexed = isIndexed(dataset);
+    this.#fixed = threads;
+  }
+
+  async *batches(): AsyncGenerator<Batch> {
+    if (this.#fixed !== undefined) await startPreparers(this.#fixed);
+    while (true) {
+      const asked = performance.now();
+      const batch = await this.#next();
+      if (batch === "end of pass") return;
+      const given = performance.now();
+      this.#bytes = Math.max(this.#bytes, bytesOfBatch(batch));
+      yield batch;
+      if (this.#given++ > 0 && this.#fixed === undefined) this.#measure(given - asked, performance.now() - given);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#exhausted = true;
+    this.#held.release();
+    await this.#source.return(undefined);
+  }
+
+  #next(): Coming {
+    while (this.#queue.length <= this.#ahead() && !this.#exhausted) this.#queue.push(this.#begin());
+    return this.#queue.shift() ?? Promise.resolve("end of pass");
+  }
+
+  /** Batches that are under way while another one is used. */
+  #ahead(): number {
+    const threads = this.#threads();
+    if (threads > 0) return Math.max(2, Math.min(2 * threads, Math.floor(mostBytes / this.#bytes)));
+    // Reading files, or over a network, needs no thread. A stream may use its arrays again for the next batch.
+    return this.#late && this.#indexed && !arePreparersStarting() ? 1 : 0;
+  }
+
+  /** Threads that prepare batches of this data set. */
+  #threads(): number {
+    if (!this.#portable) return 0;
+    return Math.min(readyPreparers(), this.#fixed ?? (this.#late ? Number.POSITIVE_INFINITY : 0));
+  }
+
+  #begin(): Coming {
+    const read = this.#reading.then(() => this.#source.next());
+    const coming = read.then(({ done, value }): Batch | "end of pass" | Coming => {
+      if (done === true) this.#exhausted = true;
+      return done === true || value === "end of pass" ? "end of pass" : this.#prepare(value);
+    });
+    // A failure belongs to who asks for the batch; until then it is nobody's.
+    coming.catch(() => {});
+    // What waits for `read` after `coming` does finds the batch sent off: a stream may use its arrays again then.
+    this.#reading = read.catch(() => {});
+    return coming;
+  }
+
+  async #prepare({ batch, steps }: Unfinished): Promise<Batch> {
+    this.#portable ||= this.#indexed ? steps.some(isPortable) : steps.slice(0, 1).some(isPortable);
+    const threads = this.#threads();
+    if (threads === 0) return finished({ batch, steps });
+    let made = batch;
+    let left = steps;
+    while (left.length > 0) {
+      const here = left.findIndex((step) => !isPortable(step));
+      const there = here < 0 ? left.length : here;
+      const prepared = there === 0 ? undefined : await preparedElsewhere(made, left.slice(0, there), threads);
+      made = prepared ?? (await finished({ batch: made, steps: left.slice(0, Math.max(1, there)) }));
+      left = left.slice(Math.max(1, there));
+    }
+    return made;
+  }
+
+  #measure(waited: number, used: number): void {
+    if (arePreparersStarting()) this.#settling = 2 * threadCount();
+    if (this.#settling-- > 0) return;
+    this.#settling = 0;
+    const now = this.#window;
+    now.count++;
+    now.waited += waited;
+    now.used += used;
+    const isLate = now.waited > mostWaiting * (now.waited + now.used);
+    if (!isLate || now.count < measured || now.waited < costOfStarting) return;
+    this.#window = { count: 0, waited: 0, used: 0 };
+    this.#late = true;
+    if (!this.#portable) return;
+    const threads = this.#threads();
+    const wanted = threads === 0 ? now.waited / now.used : (threads * (now.waited + now.used)) / now.used;
+    this.#settling = 2 * threadCount();
+    void startPreparers(Math.min(threadCount(), Math.max(threads + 1, Math.ceil(wanted))));
+  }
+}
+
+function isPortable({ portable }: Step): boolean {
+  return portable !== undefined;
+}

@@ -1,0 +1,137 @@
+/** The threads that prepare batches: those of the process, which all data sets share. */
+import { moduleBeside, startThread, type Thread } from "#platform";
+import type { Batch } from "../tensor/types.ts";
+import { copied, handedOver } from "./batch-memory.ts";
+import type { PreparingQuestion } from "./preparing.ts";
+import type { Portable, Step } from "./unfinished.ts";
+
+interface Preparer {
+  readonly thread: Thread;
+  /** Changes that it has learnt. */
+  readonly told: Set<number>;
+  ready: boolean;
+}
+
+/** Milliseconds that threads without work are kept: between two epochs, or two figures of one data set, they are not started anew. */
+const kept = 10_000;
+
+let preparers: Preparer[] = [];
+/** A thread ended that nobody ended: there are none here, or they are short of memory. */
+let failed = false;
+let users = 0;
+let ending: ReturnType<typeof setTimeout> | undefined;
+
+/** How many threads there are to prepare batches. */
+export function readyPreparers(): number {
+  return present().filter(({ ready }) => ready).length;
+}
+
+/** Whether threads are being started. */
+export function arePreparersStarting(): boolean {
+  return present().some(({ ready }) => !ready);
+}
+
+/** Threads as far as they still live. */
+function present(): readonly Preparer[] {
+  if (preparers.some(({ thread }) => thread.ended)) {
+    failed = true;
+    preparers = preparers.filter(({ thread }) => !thread.ended);
+  }
+  return preparers;
+}
+
+/** Sees to it that there are so many threads, where there can be; what comes back is there when all have begun, or failed to. */
+export async function startPreparers(count: number): Promise<void> {
+  const starting: Promise<void>[] = [];
+  while (present().length < count && !failed) {
+    const thread = begun();
+    if (thread === undefined) failed = true;
+    else starting.push(added(thread));
+  }
+  await Promise.all(starting);
+}
+
+function begun(): Thread | undefined {
+  try {
+    return startThread(moduleBeside(import.meta.url, "./preparing"));
+  } catch {
+    // Bundlers that know no addresses of modules leave none.
+    return undefined;
+  }
+}
+
+async function added(thread: Thread): Promise<void> {
+  const preparer: Preparer = { thread, told: new Set(), ready: false };
+  preparers.push(preparer);
+  const nothing: PreparingQuestion = { learn: [], batch: {}, steps: [] };
+  preparer.ready = (await thread.ask(nothing).catch(() => undefined)) !== undefined;
+  if (!preparer.ready) failed = true;
+}
+
+/** Threads are kept for as long as somebody holds them. */
+export function holdPreparers(): { release(): void } {
+  users++;
+  clearTimeout(ending);
+  return {
+    release() {
+      users--;
+      if (users > 0) return;
+      clearTimeout(ending);
+      ending = setTimeout(endPreparers, kept);
+      // No program waits for this.
+      if (typeof ending === "object") ending.unref();
+    },
+  };
+}
+
+function endPreparers(): void {
+  for (const { thread } of preparers.splice(0)) thread.end();
+}
+
+const numbers = new WeakMap<Portable, number>();
+let last = 0;
+
+function numberOf(portable: Portable): number {
+  const number = numbers.get(portable) ?? ++last;
+  numbers.set(portable, number);
+  return number;
+}
+
+/**
+ * Steps that are all portable, done by the thread, of the first `threads`, that has least to do. Undefined where there is none, or it ended.
+ * @throws what the change throws.
+ */
+export async function preparedElsewhere(
+  batch: Batch,
+  steps: readonly Step[],
+  threads: number,
+): Promise<Batch | undefined> {
+  const [preparer] = present()
+    .filter(({ ready }) => ready)
+    .slice(0, threads)
+    .sort((a, b) => a.thread.busy - b.thread.busy);
+  if (preparer === undefined) return undefined;
+  const { thread, told } = preparer;
+  const learn: PreparingQuestion["learn"][number][] = [];
+  const wanted = steps.flatMap(({ portable, place }) => {
+    if (portable === undefined) return [];
+    const change = numberOf(portable);
+    if (!told.has(change)) learn.push({ ...portable, change });
+    return [{ change, place }];
+  });
+  // The arrays may be those of the data set: what is handed over is a copy.
+  const { batch: own, memory } = handedOver(copied(batch));
+  const asking = thread.ask({ learn, batch: own, steps: wanted } satisfies PreparingQuestion, memory);
+  for (const { change } of learn) told.add(change);
+  try {
+    const answered = await asking;
+    return answered?.answer as Batch | undefined;
+  } catch (error) {
+    // Settings that cannot be copied hold something of this thread's.
+    if (error instanceof DOMException && error.name === "DataCloneError") {
+      for (const { change } of learn) told.delete(change);
+      return undefined;
+    }
+    throw error;
+  }
+}

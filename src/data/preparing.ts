@@ -1,0 +1,46 @@
+/**
+ * Preparing batches in another thread: what is asked of it, and its module.
+ *
+ * Arrays that come back are handed over, not copied. Settings are sent once to each thread.
+ */
+import type { Answered } from "#platform";
+import { PithError } from "../errors.ts";
+import type { Batch } from "../tensor/types.ts";
+import { augmentation } from "./augment.ts";
+import { handedOver } from "./batch-memory.ts";
+import { enlarging } from "./enlarge.ts";
+import { preprocessing } from "./preprocess.ts";
+import { tokenization } from "./sequences.ts";
+import type { BatchChange, Place, Portable } from "./unfinished.ts";
+
+export interface PreparingQuestion {
+  /** Changes that the thread does not know yet, under numbers of their own. */
+  readonly learn: readonly (Portable & { readonly change: number })[];
+  readonly batch: Batch;
+  readonly steps: readonly { readonly change: number; readonly place: Place }[];
+}
+
+/** What makes changes of settings: `Portable` names its entry. */
+const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
+  preprocess: preprocessing,
+  augment: augmentation,
+  tokenize: tokenization,
+  enlarge: enlarging,
+};
+
+const known = new Map<number, BatchChange>();
+
+export default async function prepare({ learn, batch, steps }: PreparingQuestion): Promise<Answered> {
+  for (const { change, kind, settings } of learn) {
+    const make = kinds[kind];
+    if (make !== undefined) known.set(change, make(settings as never));
+  }
+  let made = batch;
+  for (const { change, place } of steps) {
+    const apply = known.get(change);
+    if (apply === undefined) throw new PithError("E_OPTION", `No thread can make the change ${change}.`);
+    made = await apply(made, place);
+  }
+  const { batch: answer, memory } = handedOver(made);
+  return { answer, transfer: memory };
+}

@@ -1,0 +1,116 @@
+/**
+ * Batches before they are prepared: what was read, and what is to be done to it.
+ *
+ * What is done to a batch (decoding, resizing, normalizing, tokenizing, augmenting) follows from plain settings, the batch, and where its samples
+ * stand, and from nothing else. So it may be done anywhere, in any order, with the same result: in another thread, or not at all where a
+ * batch is left out.
+ */
+import type { Batch } from "../tensor/types.ts";
+import { sampleCount } from "./rows.ts";
+import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
+
+/** Where the samples of a batch stand. */
+export interface Place {
+  /** Their positions in the data set that is changed. */
+  readonly samples: Uint32Array;
+  /** The seed that their order was drawn by, 0 where it was not: another one in each epoch. */
+  readonly epoch: number;
+}
+
+/** What becomes of a batch: the same samples, prepared. */
+export type BatchChange = (batch: Batch, place: Place) => Batch | Promise<Batch>;
+
+/** A change that another thread can make as well: its kind, of those in `preparing.ts`, and its settings, which are plain data. */
+export interface Portable {
+  readonly kind: string;
+  readonly settings: unknown;
+}
+
+export interface Step {
+  readonly change: BatchChange;
+  readonly place: Place;
+  /** Undefined for what only this thread can do. */
+  readonly portable: Portable | undefined;
+}
+
+export interface Unfinished {
+  readonly batch: Batch;
+  readonly steps: readonly Step[];
+}
+
+/** Does what is to be done, here. */
+export async function finished({ batch, steps }: Unfinished): Promise<Batch> {
+  let made = batch;
+  for (const { change, place } of steps) made = await change(made, place);
+  return made;
+}
+
+/** The batch with one thing more to be done. */
+export function andThen({ batch, steps }: Unfinished, step: Step): Unfinished {
+  return { batch, steps: [...steps, step] };
+}
+
+type Gather = (positions: Uint32Array, shuffle?: number) => Unfinished | Promise<Unfinished>;
+/** @param skip Batches at the beginning that are left out. */
+type Batches = (options: BatchOptions, skip: number) => AsyncIterable<Unfinished>;
+
+// Known by the functions that give finished batches: a data set made of another one, with a function of its own, gives what that function gives.
+const gathers = new WeakMap<IndexedDataset["gather"], Gather>();
+const batchesBefore = new WeakMap<Dataset["batches"], Batches>();
+
+/** Makes known what the batches of a data set are before they are prepared. */
+export function register<D extends Dataset>(dataset: D, batches: Batches): D {
+  batchesBefore.set(dataset.batches, batches);
+  return dataset;
+}
+
+export function registerGather(dataset: IndexedDataset, gather: Gather): void {
+  gathers.set(dataset.gather, gather);
+}
+
+/** The samples at some positions, as far as they can be left unfinished. */
+export async function gatherUnfinished(
+  dataset: IndexedDataset,
+  positions: Uint32Array,
+  shuffle?: number,
+): Promise<Unfinished> {
+  const gather = gathers.get(dataset.gather);
+  if (gather !== undefined) return gather(positions, shuffle);
+  return { batch: await dataset.gather(positions, shuffle), steps: [] };
+}
+
+/** The batches of a data set, as far as they can be left unfinished, without the first `skip`, which are read only where they must be. */
+export async function* unfinishedBatches(
+  dataset: Dataset,
+  options: BatchOptions,
+  skip = 0,
+): AsyncGenerator<Unfinished> {
+  const own = batchesBefore.get(dataset.batches);
+  if (own !== undefined) {
+    yield* own(options, skip);
+    return;
+  }
+  let left = skip;
+  for await (const batch of dataset.batches(options)) if (left-- <= 0) yield { batch, steps: [] };
+}
+
+/** The batches of a stream, each with one thing more to be done. */
+export async function* changedStream(
+  dataset: Dataset,
+  options: BatchOptions,
+  skip: number,
+  change: BatchChange,
+  portable: Portable | undefined,
+): AsyncGenerator<Unfinished> {
+  const epoch = options.shuffle ?? 0;
+  let [before, left] = [0, skip];
+  // Those that are left out are counted: where a sample stands follows from those before it.
+  for await (const unfinished of unfinishedBatches(dataset, options)) {
+    const first = before;
+    const count = sampleCount(unfinished.batch, dataset.name);
+    before += count;
+    if (left-- > 0) continue;
+    const samples = Uint32Array.from({ length: count }, (_, row) => first + row);
+    yield andThen(unfinished, { change, place: { samples, epoch }, portable });
+  }
+}

@@ -1,0 +1,32 @@
+/** How failures cross from one process or thread to another: an exception as data, and back. */
+import { type ErrorCode, errorCodes, PithError } from "../errors.ts";
+
+/** An exception as data. `code` is there for a `PithError`; anything else is a fault in the code. */
+export interface Fault {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly code: ErrorCode | undefined;
+  readonly hint: string | undefined;
+}
+
+export function toFault(error: unknown): Fault {
+  if (!(error instanceof Error)) {
+    return { name: "Error", message: String(error), stack: undefined, code: undefined, hint: undefined };
+  }
+  const { name, message, stack } = error;
+  if (error instanceof PithError) return { name, message, stack, code: error.code, hint: error.hint };
+  // `signal.throwIfAborted()` throws this: the job stopped because it was told to.
+  if (name === "AbortError") return { name, message: "Stopped on request.", stack, code: "E_STOPPED", hint: undefined };
+  return { name, message, stack, code: undefined, hint: undefined };
+}
+
+export function fromFault(fault: Fault): Error {
+  const code = errorCodes.find((known) => known === fault.code);
+  const error =
+    code === undefined
+      ? Object.assign(new Error(fault.message), { name: fault.name })
+      : new PithError(code, fault.message, fault.hint === undefined ? {} : { hint: fault.hint });
+  if (fault.stack !== undefined) error.stack = fault.stack;
+  return error;
+}

@@ -1,0 +1,77 @@
+/**
+ * Threads in Node. A thread shares no memory with others but can be handed some, which costs nothing, and it goes with the process that
+ * started it, however that ends: there are no orphans. The loop that a model runs in may be blocked meanwhile.
+ */
+import { Worker } from "node:worker_threads";
+import { fromFault } from "./fault.ts";
+import { moduleBeside } from "./module-beside.ts";
+import { loaderOfSources, sourceCondition } from "./source-modules.ts";
+import type { FromThread } from "./thread-entry.ts";
+import type { Answered, Thread } from "./threads.ts";
+
+interface Asked {
+  resolve(answered: Answered | undefined): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Starts a thread around the default export of a module (`Answering`). It keeps the process from ending only while it is asked something.
+ * Undefined where there can be no threads.
+ */
+export function startThread(module: URL): Thread | undefined {
+  const asked = new Map<number, Asked>();
+  let [ended, questions] = [false, 0];
+  let worker: Worker;
+  try {
+    worker = start(module);
+  } catch {
+    return undefined;
+  }
+  worker.unref();
+  const close = (): void => {
+    ended = true;
+    for (const { resolve } of asked.values()) resolve(undefined);
+    asked.clear();
+  };
+  // Why it failed does not matter: whoever asked does the work, and meets the reason if it is one of the work.
+  worker.on("error", close);
+  worker.on("exit", close);
+  worker.on("message", (message: FromThread) => {
+    const question = asked.get(message.question);
+    asked.delete(message.question);
+    if (asked.size === 0) worker.unref();
+    if (message.kind === "fault") question?.reject(fromFault(message.fault));
+    else question?.resolve({ answer: message.answer });
+  });
+  return {
+    get ended() {
+      return ended;
+    },
+    get busy() {
+      return asked.size;
+    },
+    ask(content, transfer = []) {
+      if (ended) return Promise.resolve(undefined);
+      const question = questions++;
+      return new Promise((resolve, reject) => {
+        worker.postMessage({ question, content }, [...transfer]);
+        asked.set(question, { resolve, reject });
+        worker.ref();
+      });
+    },
+    end() {
+      void worker.terminate();
+    },
+  };
+}
+
+function start(module: URL): Worker {
+  const entry = moduleBeside(import.meta.url, "./thread-entry");
+  const options = { name: "pith", workerData: module.href };
+  if (!entry.pathname.endsWith(".ts")) return new Worker(entry, options);
+  // Node 20 does not let loaders read the first module of a thread.
+  const loader = JSON.stringify(loaderOfSources("esm/api/index.mjs"));
+  const code = `import { register } from ${loader}; register(); await import(${JSON.stringify(entry.href)});`;
+  const first = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+  return new Worker(first, { ...options, execArgv: [sourceCondition] });
+}

@@ -1,0 +1,26 @@
+/** The first module of a thread: loads the module that answers, then puts it one question after the other. */
+import { parentPort, workerData } from "node:worker_threads";
+import { type Fault, toFault } from "./fault.ts";
+import type { Answering } from "./threads.ts";
+
+export type FromThread =
+  | { readonly kind: "answer"; readonly question: number; readonly answer: unknown }
+  | { readonly kind: "fault"; readonly question: number; readonly fault: Fault };
+
+const tell = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void =>
+  parentPort?.postMessage(message, [...transfer]);
+
+const { default: answering }: { default: Answering } = await import(workerData);
+let before: Promise<void> = Promise.resolve();
+
+parentPort?.on("message", ({ question, content }: { question: number; content: unknown }) => {
+  // At once, each would be done later: the answer that is waited for is the first.
+  before = before.then(async () => {
+    try {
+      const { answer, transfer } = await answering(content as never);
+      tell({ kind: "answer", question, answer }, transfer);
+    } catch (error) {
+      tell({ kind: "fault", question, fault: toFault(error) });
+    }
+  });
+});
