@@ -1,0 +1,45 @@
+/**
+ * Networks trained to the end: what is learnt, with its interval, and what PyTorch learns by the same recipe.
+ *
+ *     npm run bench -- learn [names…] [--python path] [--threads 2] [--only ours|theirs] [--epochs n] [--resume] [--folder out/learn]
+ *
+ * Takes minutes to an hour each: logs of whole runs are in bench/logs. PyTorch takes part where --python or PITH_PYTHON says which Python has
+ * it. `--epochs` makes a trial of a run. `--resume` keeps a checkpoint in the folder, and continues with it.
+ */
+import { parseArgs } from "node:util";
+import { lenet5 } from "./learn/lenet5.ts";
+import { resnet20 } from "./learn/resnet20.ts";
+import { fromScratch, type Settings } from "./learn/scratch.ts";
+import { line } from "./lib/print.ts";
+
+const { values: options, positionals } = parseArgs({
+  options: {
+    python: { type: "string" },
+    threads: { type: "string", default: "2" },
+    only: { type: "string" },
+    epochs: { type: "string" },
+    resume: { type: "boolean", default: false },
+    folder: { type: "string", default: "out/learn" },
+  },
+  allowPositionals: true,
+});
+const runs: Readonly<Record<string, (settings: Settings) => Promise<void>>> = Object.fromEntries(
+  [lenet5, resnet20].map((task) => [task.name, (settings: Settings) => fromScratch(task, settings)]),
+);
+const unknown = positionals.find((name) => runs[name] === undefined);
+const { only } = options;
+if (unknown !== undefined || (only !== undefined && only !== "ours" && only !== "theirs")) {
+  line(`There is no ${unknown ?? `--only ${only}`}: ${Object.keys(runs).join(", ")}; --only ours, --only theirs.`);
+  process.exit(2);
+}
+for (const [name, run] of Object.entries(runs)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  await run({
+    threads: Number(options.threads),
+    folder: options.folder,
+    python: options.python ?? process.env.PITH_PYTHON,
+    resume: options.resume,
+    epochs: options.epochs === undefined ? undefined : Number(options.epochs),
+    only: only === "ours" || only === "theirs" ? only : undefined,
+  });
+}

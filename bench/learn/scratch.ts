@@ -1,0 +1,193 @@
+/**
+ * A network trained from nothing with the public interface, and PyTorch's counterpart (bench/peers/learn_networks.py): the same initial
+ * weights, samples and recipe, an order of the samples of its own. Both are judged on the same samples, one by one.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { type ImageInput, isIndexed, type Preprocessing, preprocess } from "pith/data";
+import { createEngine } from "pith/engine";
+import { accuracy, compareRows, estimate, evaluate } from "pith/evaluate";
+import type { Model } from "pith/graph";
+import type { Batch } from "pith/tensor";
+import { train } from "pith/train";
+import type { Dataset } from "../../src/data/types.ts";
+import { writeNpz } from "../lib/npz.ts";
+import { line, points, share } from "../lib/print.ts";
+
+/** What `train` is told, as plain data, so that PyTorch can be told the same. */
+export type Recipe = Omit<
+  Parameters<typeof train>[1],
+  "data" | "loss" | "validation" | "metric" | "schedule" | "optimizer"
+> & {
+  readonly optimizer: "sgd" | "adam" | "adamw";
+  readonly schedule: "cosine" | "one-cycle";
+};
+
+/** A network, its samples, how it is trained, and what it must reach. */
+export interface FromScratch {
+  readonly name: string;
+  /** In a few words: "LeNet-5 on MNIST". */
+  readonly what: string;
+  readonly recipe: Recipe;
+  readonly seeds: readonly number[];
+  build(seed: number): Model;
+  /** Samples as they are stored; undefined where they are not at hand. */
+  data(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset } | undefined>;
+  /** How stored pictures become numbers. */
+  readonly preprocessing?: Preprocessing;
+  /** The least accuracy; undefined where PyTorch's is the measure. */
+  readonly least?: number;
+  /** The most points that ours may be below PyTorch's, as a share: of the means over the seeds. */
+  readonly within?: number;
+}
+
+export interface Settings {
+  readonly threads: number;
+  /** Files for PyTorch, checkpoints: one folder a run. */
+  readonly folder: string;
+  readonly python: string | undefined;
+  readonly resume: boolean;
+  /** Instead of the recipe's: for a trial. */
+  readonly epochs: number | undefined;
+  readonly only: "ours" | "theirs" | undefined;
+}
+
+export async function fromScratch(task: FromScratch, settings: Settings): Promise<void> {
+  const recipe = settings.epochs === undefined ? task.recipe : { ...task.recipe, epochs: settings.epochs };
+  line(`${task.name}: ${task.what}, ${settings.threads} threads, ${settingsText(recipe)}`);
+  const figures: { readonly own: number; readonly other: number | undefined }[] = [];
+  for (const seed of task.seeds) {
+    const model = task.build(seed);
+    const data = await task.data(model);
+    if (data === undefined) return line("  skipped: its data is not at hand");
+    const files = join(settings.folder, `${task.name}-${seed}`);
+    mkdirSync(files, { recursive: true });
+    const before = await storedNumbers(model);
+    const own =
+      settings.only === "theirs"
+        ? undefined
+        : await ours(task, recipe, seed, model, data, { ...settings, folder: files });
+    if (settings.python === undefined || settings.only === "ours") {
+      if (own !== undefined) figures.push({ own: own.value, other: undefined });
+      continue;
+    }
+    writeNpz(join(files, "weights.npz"), before);
+    writeNpz(join(files, "data.npz"), {
+      ...(await columns(data.train, "train.")),
+      ...(await columns(data.test, "test.")),
+    });
+    const { mean, std, scale } = task.preprocessing ?? { mean: [0], std: [1], scale: 1 };
+    const told = { ...recipe, network: task.name, seed, threads: settings.threads, mean, std, scale };
+    writeFileSync(join(files, "recipe.json"), JSON.stringify(told));
+    const other = await theirs(settings.python, files, seed);
+    if (own === undefined) continue;
+    figures.push({ own: own.value, other: other.value });
+    const { difference } = compareRows(accuracy(), other.rows, own.rows);
+    line(`  seed ${seed}: ours is PyTorch's ${points(difference)} points, paired by sample`);
+  }
+  conclude(task, figures);
+}
+
+interface Reached {
+  readonly value: number;
+  readonly rows: Float64Array;
+}
+
+async function ours(
+  task: FromScratch,
+  recipe: Recipe,
+  seed: number,
+  model: Model,
+  stored: { readonly train: Dataset; readonly test: Dataset },
+  { threads, folder, resume }: Settings,
+): Promise<Reached> {
+  const [input] = model.graph.feeds;
+  const { preprocessing } = task;
+  const ready = (data: Dataset): Dataset =>
+    preprocessing === undefined || input === undefined
+      ? data
+      : preprocess(data, input satisfies ImageInput, preprocessing);
+  const kept = resume ? { checkpoint: join(folder, "checkpoint"), resume: true } : {};
+  const { history } = await train(
+    model,
+    { ...recipe, ...kept, data: ready(stored.train), threads },
+    { seed, log: ({ text }) => line(`  Pith, seed ${seed}: ${text}`) },
+  );
+  const { estimate: figure, rows } = await evaluate(createEngine(), model, ready(stored.test), accuracy(), {
+    batch: 100,
+  });
+  const minutes = history.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
+  line(`  Pith, seed ${seed}: accuracy ${share(figure)}, n = ${figure.count}, ${minutes.toFixed(1)} minutes`);
+  return { value: figure.value, rows };
+}
+
+/** PyTorch's side: its lines, and at last a 1 or 0 for each test sample, and seconds. */
+async function theirs(python: string, folder: string, seed: number): Promise<Reached> {
+  const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
+  // Threads that spin while they wait take the time of all others on a machine that is shared.
+  const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
+  const child = spawn(python, [program, folder], { stdio: ["ignore", "pipe", "inherit"], env });
+  let last = "";
+  for await (const text of createInterface({ input: child.stdout })) {
+    if (text.startsWith("result ")) last = text;
+    else line(`  PyTorch, seed ${seed}: ${text}`);
+  }
+  const [, seconds = "", right = ""] = last.split(" ");
+  if (right === "") throw new Error(`${python} came to no result.`);
+  const rows = Float64Array.from(right, Number);
+  const figure = estimate(accuracy(), rows);
+  line(
+    `  PyTorch, seed ${seed}: accuracy ${share(figure)}, n = ${figure.count}, ${(Number(seconds) / 60).toFixed(1)} minutes`,
+  );
+  return { value: figure.value, rows };
+}
+
+function conclude(
+  { name, seeds, least, within }: FromScratch,
+  figures: readonly { own: number; other: number | undefined }[],
+): void {
+  const [first] = figures;
+  if (first === undefined) return;
+  const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
+  const own = mean(figures.map((each) => each.own));
+  const of = seeds.length === 1 ? "" : `, mean over ${figures.length} seeds`;
+  const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
+  if (least !== undefined)
+    line(`${name}: ${percent(own)}${of}; at least ${percent(least)}: ${own >= least ? "met" : "MISSED"}`);
+  const others = figures.flatMap(({ other }) => other ?? []);
+  if (within === undefined || others.length < figures.length) return;
+  const difference = own - mean(others);
+  line(
+    `${name}: ${percent(own)}, PyTorch ${percent(mean(others))}${of}: ${(100 * difference).toFixed(2)} points; ` +
+      `within ${(100 * within).toFixed(1)}: ${Math.abs(difference) <= within ? "met" : difference > 0 ? "met, better" : "MISSED"}`,
+  );
+}
+
+function settingsText(recipe: Recipe): string {
+  return Object.entries(recipe)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
+}
+
+/** The stored tensors that are trained or carried, in the order in which modules made them. */
+async function storedNumbers(model: Model): Promise<Batch> {
+  const found: [string, Awaited<ReturnType<typeof readTensor>>][] = [];
+  for (const value of model.graph.values())
+    if (value.role?.kind === "parameter" && value.tensor !== undefined)
+      found.push([value.name, await readTensor(value.tensor)]);
+  return Object.fromEntries(found);
+}
+
+function readTensor(tensor: { read(): Promise<Batch[string]> }): Promise<Batch[string]> {
+  return tensor.read();
+}
+
+/** All samples of a data set, in their order. */
+async function columns(data: Dataset, prefix: string): Promise<Batch> {
+  if (!isIndexed(data)) throw new Error(`${data.name} is a stream.`);
+  for await (const batch of data.batches({ size: data.count }))
+    return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [`${prefix}${name}`, dense]));
+  throw new Error(`${data.name} has no samples.`);
+}
