@@ -113,7 +113,7 @@ function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | M
 
 /**
  * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Its primitives need twice
- * as many passes over memory. The two means are products with the scale as a column. What arrives at the mean and at r is part of
+ * as many passes over memory. The second mean is a product with the scale as a column. What arrives at the mean and at r is part of
  * the means: d mean / dx = 1/n, dr/dx = -r² · x̂ / n.
  */
 function layerGradient(
@@ -142,14 +142,13 @@ function layerGradient(
   const dBias = bias !== undefined && wanted(2) ? inType(overRows(dy), typeOf(bias)) : undefined;
   if (!wanted(0)) return [undefined, dScale, dBias];
   const nth = scalar(emit, type, 1 / count);
-  const column = reshapeTo(emit, emit.Mul([factors, nth]), [count, 1]);
   const share = (value: Value): Value => emit.Mul([reshapeTo(emit, inType(value, type), [rows, 1]), nth]);
-  let mean = emit.MatMul([dy, column]);
-  let along = emit.MatMul([products, column]);
+  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [1, count])]);
+  let mean = emit.ReduceMean([scaled, integersConstant(emit, [1])], { keepdims: 1 });
+  let along = emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, nth]), [count, 1])]);
   if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([share(upMean), inverse])]);
   if (upInverse !== undefined) along = emit.Add([along, emit.Mul([share(upInverse), inverse])]);
-  const row = reshapeTo(emit, factors, [1, count]);
-  const centred = emit.Sub([emit.Sub([emit.Mul([dy, row]), emit.Mul([normalized, along])]), mean]);
+  const centred = emit.Sub([emit.Sub([scaled, emit.Mul([normalized, along])]), mean]);
   const dx = reshapeTo(emit, emit.Mul([centred, inverse]), dims);
   return [inType(dx, typeOf(x)), dScale, dBias];
 }

@@ -15,13 +15,21 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
-import { type Pair, type PairResult, pairs } from "../ops/pairs/index.ts";
+import { type Pair, type PairResult, pairs, stepPairs } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-unused.ts";
 
-const bySecond = new Map<string, Pair[]>();
-for (const pair of pairs) for (const name of pair.second) bySecond.set(name, [...(bySecond.get(name) ?? []), pair]);
+type Rules = ReadonlyMap<string, readonly Pair[]>;
+
+function bySecond(rules: readonly Pair[]): Rules {
+  const found = new Map<string, Pair[]>();
+  for (const rule of rules) for (const name of rule.second) found.set(name, [...(found.get(name) ?? []), rule]);
+  return found;
+}
+
+const allRules = bySecond(pairs);
+const stepRules = stepPairs.map(bySecond);
 
 export const fusePairs = definePass({
   id: "fuse-pairs",
@@ -29,31 +37,40 @@ export const fusePairs = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    const known = { inference, isHeld: heldValues(model, inference), isRounded: leadsToCodes(model, inference) };
-    const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      for (const node of graph.nodes()) {
-        // What a node has become may be part of the next pair.
-        for (let what = fuseAt(model, node, known); what !== undefined; ) {
-          changes.push({ at: describe(node), what, decidedBy: "global" });
-          what =
-            graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
-        }
-      }
-    }
-    return { changes, misses: [] };
+    return { changes: walk(model, allRules, inference, heldValues(model, inference)), misses: [] };
   },
 });
 
+/** Fuses, in place, what is fastest so in the graph of a training step: in a copy of a model, where a parameter may be read in another form. */
+export function fuseForStep(model: Model): void {
+  for (const rules of stepRules) walk(model, rules, infer(model), () => false);
+}
+
+function walk(model: Model, rules: Rules, inference: Inference, isHeld: Known["isHeld"]): readonly Change[] {
+  const known = { rules, inference, isHeld, isRounded: leadsToCodes(model, inference) };
+  const changes: Change[] = [];
+  for (const graph of allGraphs(model.graph)) {
+    for (const node of graph.nodes()) {
+      // What a node has become may be part of the next pair.
+      for (let what = fuseAt(model, node, known); what !== undefined; ) {
+        changes.push({ at: describe(node), what, decidedBy: "global" });
+        what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
+      }
+    }
+  }
+  return changes;
+}
+
 interface Known {
+  readonly rules: Rules;
   readonly inference: Inference;
   readonly isHeld: (value: Value) => boolean;
   readonly isRounded: (node: Node) => boolean;
 }
 
 /** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
-function fuseAt(model: Model, second: Node, { inference, isHeld, isRounded }: Known): string | undefined {
-  const rules = bySecond.get(nameOf(second));
+function fuseAt(model: Model, second: Node, { rules: all, inference, isHeld, isRounded }: Known): string | undefined {
+  const rules = all.get(nameOf(second));
   if (rules === undefined || inference.at(second) instanceof Miss) return undefined;
   if (second.outputs.some((output) => output?.role !== undefined)) return undefined;
   const { graph } = second;

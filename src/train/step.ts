@@ -14,13 +14,14 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { parameter } from "../graph/role.ts";
-import { type Context, completeContext, foldConstants, raiseOpset } from "../passes/index.ts";
+import { type Context, completeContext, foldConstants, fuseForStep, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory, int64 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { runtimeBlock } from "./blocks.ts";
 import { differentiate, gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, zerosLike } from "./floats.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
@@ -193,11 +194,14 @@ async function compile(
   const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
   const { states, draw } = writeTrainingForms(working, own, wanted);
+  const block = await runtimeBlock(context.engine);
+  fuseForStep(working);
   const { frozen, step, gradients, carried, stopped } = differentiate(working, {
     loss: written.value.name,
     wrt: (candidate) => wanted.has(candidate.name),
     states,
     checkpoint: checkpointing,
+    block,
     ...(carry === undefined ? {} : { carry }),
   });
   const limit = threads === undefined ? {} : { threads };

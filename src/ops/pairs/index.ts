@@ -9,6 +9,7 @@ import type { Pair } from "./pair.ts";
 import { sequencePairs } from "./sequence.ts";
 
 export type { Pair, PairResult } from "./pair.ts";
+export { stepPairs } from "./step.ts";
 
 /** All rules. The first that answers is taken. */
 export const pairs: readonly Pair[] = [...layoutPairs, ...mathPairs, ...sequencePairs];

@@ -35,7 +35,7 @@ const gemm: Pair = {
 };
 
 /** Gemm transposes its operands for free. */
-const transposedGemm: Pair = {
+export const transposedGemm: Pair = {
   what: "Gemm transposes by itself",
   first: ["Transpose"],
   second: ["Gemm"],

@@ -1,0 +1,75 @@
+/**
+ * Products as a training step computes them fastest: a stack of rows times one matrix as a Gemm over all rows, which adds the bias and
+ * transposes the matrix as it goes.
+ *
+ *     t = Transpose(w)           r = Reshape(x) [rows, inputs]
+ *     p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
+ *     y = Add(p, b)              y = Reshape(g) [stack…, outputs]
+ *
+ * In a file these are more nodes, and where weights are constants they gain nothing: the runtime turns and packs those once.
+ */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
+import { integers } from "../shared/attributes.ts";
+import { reshapeTo } from "../shared/rules.ts";
+import { transposedGemm } from "./math.ts";
+import type { Pair, PairScope } from "./pair.ts";
+
+/** The rows of a stack as one matrix, what `product` makes of them, as a stack again. */
+function overRows(
+  emit: Emit,
+  x: Value,
+  dims: readonly number[],
+  outputs: number,
+  product: (rows: Value) => Value,
+): Value {
+  const stack = dims.slice(0, -1);
+  const rows = reshapeTo(emit, x, [elementCount(stack), dims.at(-1) ?? 0]);
+  return reshapeTo(emit, product(rows), [...stack, outputs]);
+}
+
+/** The dimensions of a left operand of more than two axes, all known, beside a matrix of float32. */
+function stackOf({ firstSite, secondSite }: PairScope, of: "first" | "second"): readonly number[] | undefined {
+  const [left, right] = (of === "first" ? firstSite : secondSite).inputs;
+  const dims = fixedDims(left?.dims);
+  if (dims === undefined || dims.length < 3 || right?.dims?.length !== 2 || left?.type !== "float32") return undefined;
+  return dims;
+}
+
+const biased: Pair = {
+  what: "a stack times a matrix and its bias are a Gemm over all rows",
+  first: ["MatMul"],
+  second: ["Add"],
+  reorders: true,
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, alone, emit } = scope;
+    const dims = stackOf(scope, "first");
+    const [x, w] = first.inputs;
+    const bias = second.inputs[1 - input];
+    const outputs = firstSite.inputs[1]?.dims?.[1];
+    if (!alone || dims === undefined || x === undefined || w === undefined || bias === undefined) return undefined;
+    if (typeof outputs !== "number" || !sameDims(secondSite.inputs[1 - input]?.dims ?? [], [outputs])) return undefined;
+    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w, bias])) };
+  },
+};
+
+const transposed: Pair = {
+  what: "a stack times a transposed matrix is a Gemm over all rows",
+  first: ["Transpose"],
+  second: ["MatMul"],
+  reorders: true,
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, emit } = scope;
+    const dims = stackOf(scope, "second");
+    const [x] = second.inputs;
+    const [w] = first.inputs;
+    const outputs = secondSite.inputs[1]?.dims?.[1];
+    if (input !== 1 || dims === undefined || x === undefined || w === undefined) return undefined;
+    if (typeof outputs !== "number" || (integers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
+    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
+  },
+};
+
+/** Rules for training steps, one walk after the other: a bias goes in before what is left of the product is taken. */
+export const stepPairs: readonly (readonly Pair[])[] = [[biased], [transposedGemm, transposed]];
