@@ -1,10 +1,11 @@
 /**
  * Training steps beside PyTorch: the same networks, batches, optimizers and threads, each side in a process of its own.
  *
- *     npm run bench -- train [names…] [--rounds 8] [--seconds 2] [--threads 2] [--python path]
+ *     npm run bench -- train [names…] [--rounds 6] [--seconds 2] [--threads 2] [--python path]
  *
  * Rounds alternate, so that both meet the same machine; a figure is the median over rounds of the ratio of each side's fastest step in the
  * round, its range in brackets. Memory is the most that each process has held.
+ * A session is a step's graph written, differentiated and loaded. All of it takes about five minutes.
  * PyTorch takes part where a Python with torch is found: --python, PITH_PYTHON, bench/peers/venv, or python3.
  */
 import { spawn } from "node:child_process";
@@ -15,7 +16,7 @@ import { networks } from "./train/networks.ts";
 
 const { values: options, positionals } = parseArgs({
   options: {
-    rounds: { type: "string", default: "8" },
+    rounds: { type: "string", default: "6" },
     seconds: { type: "string", default: "2" },
     threads: { type: "string", default: "2" },
     python: { type: "string" },

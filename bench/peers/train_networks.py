@@ -72,7 +72,7 @@ def conv(a, b, k, **more):
     return nn.Conv2d(a, b, k, bias=False, **more)
 
 
-def resnet20():
+def resnet(blocks):
     def block(a, b, stride):
         main = nn.Sequential(
             conv(a, b, 3, stride=stride, padding=1), nn.BatchNorm2d(b), nn.ReLU(), conv(b, b, 3, padding=1), nn.BatchNorm2d(b)
@@ -83,7 +83,7 @@ def resnet20():
     layers = [conv(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
     a = 16
     for stage, b in enumerate((16, 32, 64)):
-        for at in range(3):
+        for at in range(blocks):
             layers.append(block(a, b, 2 if at == 0 and stage > 0 else 1))
             a = b
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
@@ -124,7 +124,8 @@ table = {
     "mlp-adam": (mlp, (128, 784), 10, adam),
     "encoder": (encoder, (16, 64, 384), 2, adam),
     "lenet5": (lenet5, (128, 1, 28, 28), 10, sgd),
-    "resnet20": (resnet20, (128, 3, 32, 32), 10, sgd),
+    "resnet20": (lambda: resnet(3), (128, 3, 32, 32), 10, sgd),
+    "resnet56": (lambda: resnet(9), (128, 3, 32, 32), 10, sgd),
     "mobilenetv2": (mobilenetv2, (16, 3, 96, 96), 1000, sgd),
 }
 build, shape, classes, optimizer_of = table[sys.argv[1]]

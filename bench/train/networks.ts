@@ -60,8 +60,8 @@ function encoder(): Network {
 
 const unbiased = { bias: false } as const;
 
-/** ResNet-20 of He et al. 2016 with 1×1 shortcuts. */
-function resnet20(): Network {
+/** ResNet-20 and -56 of He et al. 2016 with 1×1 shortcuts: three stages of so many blocks. */
+function resnet(name: string, blocksOfStage: number, target: number | undefined): Network {
   const input = [128, 3, 32, 32];
   const block = (from: number, to: number, stride: number): Module => {
     const main = {
@@ -76,15 +76,15 @@ function resnet20(): Network {
   };
   const widths = [16, 32, 64];
   const blocks = widths.flatMap((to, stage) =>
-    [0, 1, 2].map((at): [string, Module] => {
+    Array.from({ length: blocksOfStage }, (_, at): [string, Module] => {
       const from = at === 0 ? (widths[stage - 1] ?? 16) : to;
-      return [`block${stage}${at}`, block(from, to, at === 0 && stage > 0 ? 2 : 1)];
+      return [`block${stage}_${at}`, block(from, to, at === 0 && stage > 0 ? 2 : 1)];
     }),
   );
   const stem = { conv: conv2d(3, 16, 3, { padding: 1, ...unbiased }), bn: batchNorm(16), relu: relu() };
   const end = { pool: globalAveragePool(), flat: flatten(), fc: linear(64, 10) };
   const build = () => built({ ...stem, ...Object.fromEntries(blocks), ...end }, input);
-  return { name: "resnet20", input, classes: 10, optimizer: momentum, target: 1.5, build };
+  return { name, input, classes: 10, optimizer: momentum, target, build };
 }
 
 /** LeNet-5 (LeCun et al. 1998) with rectifiers and maximum pooling. */
@@ -157,6 +157,7 @@ export const networks: readonly Network[] = [
   mlp("mlp-adam", () => adam(), 1.4),
   encoder(),
   lenet5(),
-  resnet20(),
+  resnet("resnet20", 3, 1.5),
+  resnet("resnet56", 9, undefined),
   mobilenetv2(),
 ];

@@ -22,8 +22,9 @@ const data = {
   ),
 };
 const optimizer = chosen.optimizer();
+const model = chosen.build();
 const began = performance.now();
-const step = await createStep(chosen.build(), data, {
+const step = await createStep(model, data, {
   loss: crossEntropy(),
   threads: Number(threads),
   carry: optimizer.carry,
