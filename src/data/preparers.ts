@@ -84,7 +84,8 @@ export function holdPreparers(): { release(): void } {
   };
 }
 
-function endPreparers(): void {
+/** Ends all threads: what they were asked is done by who asked. */
+export function endPreparers(): void {
   for (const { thread } of preparers.splice(0)) thread.end();
 }
 

@@ -1,0 +1,56 @@
+/** Trains on one data set for some steps and prints how long each waited for its batch. Arguments: name, threads to prepare in or "auto", steps, threads of the runtime, seed. */
+import { createFeed } from "pith/data";
+import { createStep, crossEntropy, type Step, sgd } from "pith/train";
+import { readyPreparers } from "../../src/data/preparers.ts";
+import { sets } from "./sets.ts";
+
+export interface FeedingTimes {
+  /** Milliseconds that each step but the first waited, and those that it took. */
+  readonly waited: readonly number[];
+  readonly used: readonly number[];
+  /** Threads that prepared batches in the end. */
+  readonly threads: number;
+  /** All losses in one number. */
+  readonly losses: number;
+}
+
+const [name, preparing = "auto", steps = "30", runtime = "1", seed = "1"] = process.argv.slice(2);
+const set = sets.find((each) => each.name === name);
+if (set === undefined) throw new Error(`There is no data set ${name}.`);
+const { model, data, size } = await set.load(Number(seed));
+const optimizer = sgd({ momentum: 0.9 });
+let step: Step | undefined;
+const [waited, used]: [number[], number[]] = [[], []];
+let losses = 0;
+
+/** Epochs as training has them, for as long as steps are wanted. */
+function* passes() {
+  for (let epoch = 1; ; epoch++) yield { size, shuffle: Number(seed) + epoch, dropLast: true };
+}
+
+const feed = createFeed(data, passes(), preparing === "auto" ? {} : { threads: Number(preparing) });
+while (waited.length < Number(steps)) {
+  let asked = performance.now();
+  for await (const batch of feed.batches()) {
+    const given = performance.now();
+    const isFirst = step === undefined;
+    step ??= await createStep(model, batch, {
+      loss: crossEntropy(),
+      threads: Number(runtime),
+      carry: optimizer.carry,
+    });
+    losses += await step.run(batch);
+    optimizer.update(step.parameters, 1e-3);
+    const done = performance.now();
+    if (!isFirst) {
+      waited.push(given - asked);
+      used.push(done - given);
+    }
+    if (waited.length >= Number(steps)) break;
+    asked = done;
+  }
+}
+const times: FeedingTimes = { waited, used, threads: readyPreparers(), losses };
+process.stdout.write(`${JSON.stringify(times)}\n`);
+await feed.close();
+await step?.release();

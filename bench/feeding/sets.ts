@@ -1,0 +1,113 @@
+/** What is trained on what: real data, and networks from small (a step is soon done) to ordinary. */
+import { open } from "pith";
+import {
+  augmented,
+  type Dataset,
+  openDataset,
+  openTokenizer,
+  type Preprocessing,
+  parseAugmentation,
+  preprocess,
+  presets,
+  tokenize,
+} from "pith/data";
+import type { Model } from "pith/graph";
+import { conv2d, flatten, globalAveragePool, linear, network, relu } from "pith/nn";
+import { shared } from "../../test/shared.ts";
+import { networks } from "../train/networks.ts";
+
+export interface Fed {
+  readonly model: Model;
+  readonly data: Dataset;
+  /** Samples in a batch. */
+  readonly size: number;
+}
+
+export interface FeedingSet {
+  readonly name: string;
+  /** Pictures in files, which sharp decodes where it is installed. */
+  readonly inFiles: boolean;
+  load(seed: number): Promise<Fed>;
+}
+
+/** @throws Error where the shared folder is not there. */
+function place(path: string): string {
+  const found = shared(`data/${path}`);
+  if (found === undefined) throw new Error(`There is no ${path} in the shared folder (PITH_SHARED).`);
+  return found;
+}
+
+function built(name: string): Model {
+  const found = networks.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`There is no network ${name}.`);
+  return found.build();
+}
+
+/** Two convolutions: a step that costs little beside the reading of its batch. */
+function small(input: readonly number[], classes: number): Model {
+  const modules = {
+    conv1: conv2d(3, 16, 3, { stride: 2, padding: 1 }),
+    relu1: relu(),
+    conv2: conv2d(16, 32, 3, { stride: 2, padding: 1 }),
+    relu2: relu(),
+    pool: globalAveragePool(),
+    flat: flatten(),
+    fc: linear(32, classes),
+  };
+  return network(modules, { input, seed: 1 });
+}
+
+async function pictures(path: string, model: Model, how: Preprocessing, size: number): Promise<Fed> {
+  const [input] = model.graph.feeds;
+  if (input === undefined) throw new Error("The network has no input.");
+  const part = path === "images/imagenet" ? {} : { part: "train" as const };
+  return { model, data: preprocess(await openDataset(place(path), part), input, how), size };
+}
+
+async function seen(from: Promise<Fed>, how: string, seed: number): Promise<Fed> {
+  const fed = await from;
+  return { ...fed, data: augmented(fed.data, parseAugmentation(how), { seed }) };
+}
+
+const photo = { ...presets.imagenet, resize: 96 };
+const everything = "crop=4 flip jitter=0.2 noise=0.05 erase=0.25";
+
+export const sets: readonly FeedingSet[] = [
+  {
+    name: "photos 96×96, MobileNetV2",
+    inFiles: true,
+    load: () => pictures("images/imagenet", built("mobilenetv2"), photo, 16),
+  },
+  {
+    name: "photos 96×96, small CNN",
+    inFiles: true,
+    load: () => pictures("images/imagenet", small([16, 3, 96, 96], 1000), photo, 16),
+  },
+  {
+    name: "CIFAR-10 crop flip, ResNet-20",
+    inFiles: false,
+    load: (seed) => seen(pictures("cifar10", built("resnet20"), presets.cifar10, 128), "crop=4 flip", seed),
+  },
+  {
+    name: "CIFAR-10 all augmentation, small CNN",
+    inFiles: false,
+    load: (seed) => seen(pictures("cifar10", small([128, 3, 32, 32], 10), presets.cifar10, 128), everything, seed),
+  },
+  {
+    name: "MNIST, LeNet-5",
+    inFiles: false,
+    load: () => pictures("mnist", built("lenet5"), presets.unit, 128),
+  },
+  { name: "MNIST, MLP", inFiles: false, load: () => pictures("mnist", built("mlp"), presets.unit, 128) },
+  {
+    name: "SST-2 tokenized, BERT d=128",
+    inFiles: false,
+    async load() {
+      const folder = place("models/bert_sst2");
+      const [model, tokenizer] = await Promise.all([open(`${folder}/onnx/model.onnx`), openTokenizer(folder)]);
+      if (tokenizer === undefined) throw new Error(`${folder} has no tokenizer.json.`);
+      const texts = await openDataset(place("text/sst2_train.tsv"));
+      return { model, data: tokenize(texts, model.graph.feeds, { tokenizer }), size: 32 };
+    },
+  },
+];
