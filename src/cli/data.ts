@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { parseState, parseStated, type Stated } from "../data/index.ts";
 import { PithError } from "../errors.ts";
+import { type Settings, settings } from "./set.ts";
 
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {
@@ -66,7 +67,7 @@ export interface DataRequest {
   /** In the words of `parseStated`; undefined: found out. */
   readonly preprocess: string | undefined;
   /** Inputs with a value of their own, "sr=16000". */
-  readonly set: readonly string[];
+  readonly set: Settings;
   /** Outputs that are fed as inputs at the next step, "stateN=state". */
   readonly states: readonly string[];
   readonly samples: number | undefined;
@@ -91,7 +92,7 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   // A wrong word is refused here, before anything is read.
   if (text !== undefined) parseStated(text);
   for (const state of states ?? []) parseState(state);
-  return { path: data, preprocess: text, set: set ?? [], states: states ?? [], samples, batch };
+  return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
 }
 
 /** What was said of how data is prepared. */

@@ -17,7 +17,7 @@ import { definePass } from "./pass.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
-/** What inputs may be set to: one number, or those of a tensor in row-major order. */
+/** What inputs may be set to: one number for all elements, or each of them in row-major order. */
 export const setOption = described(
   v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
   "inputs that always have the same value",
@@ -37,8 +37,9 @@ export const setInputs = definePass({
   summary: "Store what inputs always are",
   options: v.strictObject({ set: setOption }),
   async run(model, { set }) {
-    const contents = Object.entries(set).map(([name, given]) => [inputNamed(model, name), given] as const);
-    const filled = contents.map(([input, given]) => [input, tensorFor(input, given)] as const);
+    const filled = Object.entries(set).map(
+      ([name, given]) => [inputNamed(model, name), contentOf(model, name, given)] as const,
+    );
     const { graph } = model;
     for (const [input, dense] of filled) {
       graph.setInputs(graph.inputs.filter((other) => other !== input));
@@ -61,10 +62,12 @@ function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number]
   });
 }
 
-function tensorFor(
-  { name, type }: Model["graph"]["feeds"][number],
-  given: number | boolean | readonly (number | boolean)[],
-): Dense {
+/**
+ * What an input is set to, as a tensor: one number for all elements, or each of them in row-major order.
+ * @throws PithError as `setInputs`.
+ */
+export function contentOf(model: Model, name: string, given: number | boolean | readonly (number | boolean)[]): Dense {
+  const { type } = inputNamed(model, name);
   const numbers = [given].flat().map(Number);
   const kind = type?.type;
   if (kind === undefined || kind === "string" || kind === "complex64" || kind === "complex128" || kind === "float8e8m0")
@@ -76,13 +79,16 @@ function tensorFor(
   const odd = whole ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
   if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" is ${kind}, got ${odd}.`);
   const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
-  if (dims === undefined || elementCount(dims) !== numbers.length) {
+  const count = dims === undefined ? Number.NaN : elementCount(dims);
+  // One number that is no list is what all elements are.
+  const filled = Array.isArray(given) ? numbers : Array.from({ length: count || 0 }, () => Number(given));
+  if (dims === undefined || count !== filled.length) {
     const shape = dimsText(type?.dims);
     throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
       hint: fixHint(type?.dims),
     });
   }
-  return fromNumbers(kind, dims, numbers);
+  return fromNumbers(kind, dims, filled);
 }
 
 /** Of several open dimensions the list cannot tell the sizes: all but the last are to be fixed. */

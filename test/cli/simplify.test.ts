@@ -2,7 +2,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { settings } from "../../src/cli/commands/simplify.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -47,17 +46,6 @@ describe("pith simplify", () => {
     const { err } = await pith(...words);
     expect(err).toContain("hint: Fix named dimensions as well: --fix s77=1.");
     expect(await pith(...words, "--fix", "s77=1")).toMatchObject({ code: 0, err: "" });
-  });
-
-  test("--set takes several numbers by commas, or by semicolons in quotes", () => {
-    expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual([
-      ["rate", 16000],
-      ["mask", [1, 0, 1]],
-      ["use_cache", 1],
-    ]);
-    expect(settings(["mask=1;0;1"])).toEqual([["mask", [1, 0, 1]]]);
-    expect(() => settings(["mask"])).toThrow('--set: expected input=value, got "mask".');
-    expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=value, got "mask=1,0,x".');
   });
 
   test("fixes dimensions and keeps outputs", async () => {

@@ -482,6 +482,7 @@ describe("what is asked for", () => {
     ["a text for a number", { set: { mode: "one" } }, "E_OPTION"],
     ["half an integer", { set: { mode: 0.5 } }, "E_TYPE_MISMATCH"],
     ["too many numbers", { set: { mode: [1, 2] } }, "E_SHAPE_MISMATCH"],
+    ["one number where a dimension is open", { set: { x: 1 } }, "E_SHAPE_MISMATCH"],
     ["numbers for two open dimensions", { set: { x: [1, 2] } }, "E_SHAPE_MISMATCH"],
     ["a dimension that is not there", { fix: { height: 1 } }, "E_NAME"],
     ["a size that is none", { fix: { batch: 0.5 } }, "E_OPTION"],
@@ -491,6 +492,11 @@ describe("what is asked for", () => {
     const before = structureHash(model);
     await expect(simplify(model, options as never, { engine })).rejects.toMatchObject({ code });
     expect(structureHash(model)).toBe(before);
+  });
+
+  test("one number is that of all elements of an input", async () => {
+    const text = "graph (x: float32[n, 3], gain: float32[3]) -> (y: float32[n, 3]) {\n  y = Mul(x, gain)\n}";
+    expect(printModel(await simplified(text, { set: { gain: 2 } }))).toContain("gain: float32[3] = [2, 2, 2]");
   });
 
   test("numbers for two open dimensions are taken when the first is fixed, which the refusal says by its name", async () => {

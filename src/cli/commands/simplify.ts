@@ -1,13 +1,13 @@
 /** `pith simplify`: the same function in fewer nodes. */
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, constantNote, integer, times } from "../numbers.ts";
+import { settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
 
 const words = (text: string, value: string) =>
@@ -51,29 +51,6 @@ export default defineCommand({
     return show(model, await withoutLeftovers(out, job), replaced);
   },
 });
-
-/** A word without a name goes on with the numbers of the one before: flags are split at commas. */
-export function settings(words: readonly string[]): readonly (readonly [string, number | number[]])[] {
-  const joined: string[] = [];
-  for (const word of words) {
-    const before = joined.at(-1);
-    if (before === undefined || word.includes("=")) joined.push(word);
-    else joined[joined.length - 1] = `${before},${word}`;
-  }
-  return joined.map(setting);
-}
-
-/** `sr=16000`, `mask=1,0,1`, `use_cache=true` */
-function setting(word: string): readonly [string, number | number[]] {
-  const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
-  const numbers = given
-    ?.split(/[,;]/)
-    .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part || "none")));
-  if (name === undefined || numbers === undefined || numbers.some(Number.isNaN))
-    throw new PithError("E_OPTION", `--set: expected input=value, got "${word}".`);
-  const [only = 0] = numbers;
-  return [name, numbers.length === 1 ? only : numbers];
-}
 
 function show(model: string, result: SimplifyOutput, replaced: boolean): Result {
   const { before, after, changes, comparison, written } = result;

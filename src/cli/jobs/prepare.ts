@@ -40,7 +40,7 @@ import { dimsText } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, statedOf } from "../data.ts";
 import { chanceQuestion, percent } from "../numbers.ts";
-import { constants } from "../set.ts";
+import { contents, withContents } from "./set.ts";
 
 export interface Preparation {
   /** What reports say: "imagenet", or that it was guessed; undefined where the data is fed as it is. */
@@ -120,9 +120,9 @@ async function prepareFor(
   judged: Dataset,
 ): Promise<Preparation> {
   const beside = await filesBeside(modelPath);
-  const fixed = constants(model, request.set);
+  const fixed = contents(model, request.set);
   const labelled = first.label !== undefined && model.graph.feeds.every(({ name }) => name !== "label");
-  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withConstants(change(part), fixed);
+  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
   const stated = statedOf(request);
   if (kind !== "images" && stated.images !== undefined) {
@@ -171,7 +171,7 @@ async function prepareFor(
       };
     }
     default: {
-      const states = statesStated(model, [...Object.keys(first), ...Object.keys(fixed)]);
+      const states = statesStated(model, [...Object.keys(first), ...fixed.keys()]);
       const name = states === "" ? undefined : states.slice("; ".length);
       return { name, preset: undefined, warnings: [], labelled, ready: ready((part) => part) };
     }
@@ -317,14 +317,4 @@ function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: st
     ...(audio === undefined ? {} : { [input]: audio }),
     ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
   };
-}
-
-/** Each sample with the values of inputs that are the same for all. */
-function withConstants(dataset: Dataset, fixed: ReturnType<typeof constants>): Dataset {
-  if (Object.keys(fixed).length === 0) return dataset;
-  return mapBatches(dataset, (batch) => {
-    const count = Object.values(batch)[0]?.dims[0] ?? 0;
-    const columns = Object.entries(fixed).map(([name, repeat]) => [name, repeat(count)] as const);
-    return { ...batch, ...Object.fromEntries(columns) };
-  });
 }
