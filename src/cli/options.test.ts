@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
-import { addFlags, inFlags, readFlags, requireFitting, settleFlags } from "./options.ts";
+import { addFlags, fitting, readFlags, settleFlags } from "./options.ts";
 import { pruneCommand } from "./prune.ts";
 
 const schema = v.object({
@@ -107,6 +107,13 @@ describe("flags from a schema", () => {
     expect(text).not.toContain("score");
     expect(text).not.toContain("tensors");
   });
+
+  test("a flag keeps the name of its value, however deep it was given", () => {
+    const folder = v.pipe(v.optional(v.string()), v.metadata({ value: "folder" }));
+    const command = new Command();
+    addFlags(command, v.object({ checkpoint: v.pipe(folder, v.description("where")) }));
+    expect(command.helpInformation()).toMatch(/--checkpoint <folder> +where/);
+  });
 });
 
 describe("a flag that may stand alone", () => {
@@ -198,38 +205,12 @@ describe("flags that do not fit are refused with their name", () => {
       "--amount: is given twice: by itself and with --structured.",
     ],
   ])("options of a pass, in the words of flags: %#", (of, options, message) => {
-    expect(() => requireFitting(of, options, "See --help.")).toThrow(
+    expect(() => fitting(of, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),
     );
   });
 
   test("options of a pass that fit are let through", () => {
-    expect(() => requireFitting(factorize.options, { rank: 1 }, "")).not.toThrow();
-  });
-});
-
-describe("errors of passes in the words of flags", () => {
-  const schema = v.strictObject({ learningRate: v.optional(v.number()), resume: v.optional(v.boolean()) });
-
-  test("what stands between backquotes and is an option is its flag; other words are as they were", () => {
-    const cause = new Error("because");
-    const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
-      hint: "`resume` continues.",
-      cause,
-    });
-    expect(inFlags(error, schema)).toMatchObject({
-      code: "E_OPTION",
-      message: "With --learning-rate and --seed, not `rate` or resume.",
-      hint: "--resume continues.",
-      cause,
-    });
-    expect(inFlags(new PithError("E_DATA", "None."), schema).hint).toBeUndefined();
-  });
-
-  test("a flag keeps the name of its value, however deep it was given", () => {
-    const folder = v.pipe(v.optional(v.string()), v.metadata({ value: "folder" }));
-    const command = new Command();
-    addFlags(command, v.object({ checkpoint: v.pipe(folder, v.description("where")) }));
-    expect(command.helpInformation()).toMatch(/--checkpoint <folder> +where/);
+    expect(() => fitting(factorize.options, { rank: 1 }, "")).not.toThrow();
   });
 });

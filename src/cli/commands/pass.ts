@@ -13,8 +13,9 @@ import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, constantNote, count, differenceWithInterval, figure, integer, times } from "../numbers.ts";
-import { inFlags, keysOf, requiredKeys, requireFitting } from "../options.ts";
+import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
+import { inFlags } from "../refusals.ts";
 import type { Terminal } from "../terminal.ts";
 
 const stepFlags = (fallback: string) =>
@@ -67,7 +68,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
       // Wrong settings are refused before any data is read.
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
-      requireFitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
+      fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
       const out = options.out ?? outputName(model, entry.suffix(session.passed));
       await requireOther(out, [
         ["the model itself", model],
@@ -105,7 +106,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
 }
 
 function asFlags(error: unknown, schema: v.GenericSchema): unknown {
-  return error instanceof PithError ? inFlags(error, schema) : error;
+  return error instanceof PithError ? inFlags(error, keysOf(schema)) : error;
 }
 
 /** A training that was stopped, and had no folder to keep what it learnt. */

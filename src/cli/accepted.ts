@@ -1,0 +1,196 @@
+/**
+ * What a flag takes, as far as words can say it: read off the option's schema, and a word of the command line read as such.
+ *
+ * 50% is 0.5; a list is given by commas; what no plain word can express (objects) is given as JSON.
+ */
+import { PithError } from "../errors.ts";
+import { nearest } from "../graph/nearest.ts";
+
+/** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
+export interface FlagMetadata {
+  /** A one-letter flag. */
+  readonly short?: string;
+  /** What to call the value in the help. */
+  readonly value?: string;
+  /** 1 is refused without a percent sign: nobody can tell whether 1 is meant as 1 % or as all. */
+  readonly percent?: boolean;
+}
+
+/** What this file reads of a schema: valibot keeps it as plain properties. */
+export interface SchemaNode {
+  readonly type: string;
+  readonly wrapped?: SchemaNode;
+  readonly default?: unknown;
+  readonly entries?: Readonly<Record<string, SchemaNode>>;
+  readonly options?: readonly unknown[];
+  readonly item?: SchemaNode;
+  readonly items?: readonly SchemaNode[];
+  readonly literal?: unknown;
+  readonly value?: SchemaNode;
+  readonly pipe?: readonly PipeItem[];
+}
+
+interface PipeItem {
+  readonly kind: string;
+  readonly type: string;
+  readonly description?: string;
+  readonly requirement?: unknown;
+  readonly pipe?: readonly PipeItem[];
+  readonly metadata?: FlagMetadata;
+}
+
+type Word = string | number | boolean;
+
+/** What a flag's value may be. */
+interface Accepted {
+  readonly choices: Set<Word>;
+  number: "any" | "integer" | undefined;
+  /** The number is a share: at most 1. */
+  share: boolean;
+  text: boolean;
+  toggle: boolean;
+  list: Accepted | undefined;
+  json: boolean;
+}
+
+export function choicesNote(accepted: Accepted): string {
+  return [...(accepted.list?.choices ?? []), ...accepted.choices].join(", ");
+}
+
+export function valueName(accepted: Accepted): string {
+  if (accepted.list !== undefined) return `${valueName(accepted.list)},…`;
+  if (accepted.text) return "text";
+  if (accepted.number !== undefined) return accepted.choices.size > 0 ? "value" : "n";
+  return accepted.json ? "json" : "choice";
+}
+
+export function readWord(flag: string, text: string, accepted: Accepted): unknown {
+  const choice = [...accepted.choices].find((candidate) => String(candidate) === text);
+  if (choice !== undefined) return choice;
+  const number = readNumber(text);
+  if (accepted.share && number !== undefined && number > 1 && !text.endsWith("%")) {
+    throw new PithError("E_OPTION", `${flag}: ${text} is more than all: write ${text}% or ${number / 100}.`);
+  }
+  if (accepted.number !== undefined && number !== undefined) {
+    if (accepted.number === "any" || Number.isInteger(number)) return number;
+  }
+  if (accepted.toggle && (text === "true" || text === "false")) return text === "true";
+  if (accepted.json) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      if (!accepted.text) throw new PithError("E_OPTION", `${flag}: expected JSON, got "${text}".`);
+    }
+  }
+  if (accepted.text) return text;
+  const meant = nearest(text, [...accepted.choices].map(String));
+  throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
+    ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
+  });
+}
+
+export function requirePercent(flag: string, text: string): void {
+  const number = readNumber(text);
+  if (number !== 1 || text.endsWith("%")) return;
+  throw new PithError("E_OPTION", `${flag}: 1 could be 1 % or all: write 1%, 0.01 or 100%.`);
+}
+
+/** 8, 1e-3, .5, 50%. */
+export function readNumber(text: string): number | undefined {
+  const percent = text.endsWith("%");
+  const digits = percent ? text.slice(0, -1).trim() : text.trim();
+  const value = digits === "" ? Number.NaN : Number(digits);
+  if (!Number.isFinite(value)) return undefined;
+  return percent ? value / 100 : value;
+}
+
+function expectation(accepted: Accepted): string {
+  const parts: string[] = [];
+  if (accepted.choices.size > 0) parts.push([...accepted.choices].join(", "));
+  if (accepted.toggle) parts.push("true, false");
+  if (accepted.number !== undefined) parts.push(accepted.number === "integer" ? "an integer" : "a number");
+  return parts.join(" or ");
+}
+
+export function nothing(): Accepted {
+  return {
+    choices: new Set(),
+    number: undefined,
+    share: false,
+    text: false,
+    toggle: false,
+    list: undefined,
+    json: false,
+  };
+}
+
+export function isExpressible(accepted: Accepted): boolean {
+  const { choices, number, text, toggle, list, json } = accepted;
+  return (
+    choices.size > 0 || number !== undefined || text || toggle || json || (list !== undefined && isExpressible(list))
+  );
+}
+
+/** Adds to `accepted` what a schema accepts. Types that only code can make (instances, functions) add nothing. */
+export function accept(schema: SchemaNode, accepted: Accepted): void {
+  if (schema.wrapped !== undefined) accept(schema.wrapped, accepted);
+  switch (schema.type) {
+    case "string":
+      accepted.text = true;
+      break;
+    case "number":
+      if (pipeOf(schema).some(({ type }) => type === "integer" || type === "safe_integer")) {
+        accepted.number ??= "integer";
+      } else {
+        accepted.number = "any";
+        if (pipeOf(schema).some(({ type, requirement }) => type === "max_value" && requirement === 1))
+          accepted.share = true;
+      }
+      break;
+    case "boolean":
+      accepted.toggle = true;
+      break;
+    case "picklist":
+    case "enum":
+      for (const option of schema.options ?? []) if (isWord(option)) accepted.choices.add(option);
+      break;
+    case "literal":
+      if (isWord(schema.literal)) accepted.choices.add(schema.literal);
+      break;
+    case "union":
+    case "variant":
+      for (const member of schema.options ?? []) if (isSchema(member)) accept(member, accepted);
+      break;
+    case "array":
+    case "tuple":
+    case "strict_tuple":
+      accepted.list ??= nothing();
+      for (const item of schema.items ?? [schema.item]) if (item !== undefined) accept(item, accepted.list);
+      break;
+    case "object":
+    case "strict_object":
+    case "loose_object":
+      accepted.json = true;
+      break;
+    case "record": {
+      const values = nothing();
+      if (schema.value !== undefined) accept(schema.value, values);
+      if (isExpressible(values)) accepted.json = true;
+      break;
+    }
+  }
+}
+
+/** All that a value goes through: a pipe may begin with a schema that is one itself. */
+export function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
+  const [first, ...rest] = pipe;
+  return first === undefined ? [] : [...pipeOf(first), ...rest];
+}
+
+export function isSchema(value: unknown): value is SchemaNode {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "schema";
+}
+
+export function isWord(value: unknown): value is Word {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}

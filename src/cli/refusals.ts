@@ -1,0 +1,45 @@
+/** How what does not fit is said on the command line: options are called there by their flags. */
+import type * as v from "valibot";
+import { PithError } from "../errors.ts";
+
+/** `learningRate` as `--learning-rate`. */
+export function flagName(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** E_OPTION for what a schema with these keys finds wrong. */
+export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
+  const key = issue.path?.[0]?.key;
+  const said = sentenceOf(issue, keys).replace(/\.$/, "");
+  const place = typeof key === "string" ? `${flagName(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
+  return new PithError("E_OPTION", `${place}.`, { hint });
+}
+
+/** An error of a pass with these options: what it calls `` `learningRate` `` is --learning-rate here. */
+export function inFlags(error: PithError, options: ReadonlySet<string>): PithError {
+  // Options of every command, which passes know by these names.
+  const keys = new Set([...options, "seed"]);
+  const said = (text: string): string =>
+    text.replace(/`(\w+)`/g, (whole, word: string) => (keys.has(word) ? flagName(word) : whole));
+  const hint = error.hint === undefined ? {} : { hint: said(error.hint) };
+  return new PithError(error.code, said(error.message), { ...hint, cause: error.cause });
+}
+
+const bounds = new Map([
+  ["min_value", "at least"],
+  ["max_value", "at most"],
+  ["gt_value", "more than"],
+  ["lt_value", "less than"],
+]);
+
+/** What a check says: of several options together by the names of their flags, and of a bound in words. */
+function sentenceOf({ type, message, requirement, received }: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
+  if (type === "check" || type === "raw_check")
+    return message.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word));
+  if (!message.startsWith("Invalid ")) return message;
+  const bound = bounds.get(type);
+  if (bound !== undefined) return `expected ${bound} ${String(requirement)}, got ${received}`;
+  if (type === "integer") return `expected an integer, got ${message.slice(message.lastIndexOf(" ") + 1)}`;
+  if (type === "non_empty") return "expected at least one";
+  return message;
+}
