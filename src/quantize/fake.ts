@@ -5,7 +5,8 @@
  *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
  *
- * Scales stay as they are while weights are trained; `quantize` turns the roundings into codes with the very same scales.
+ * Scales stay as they are while weights are trained, or are trained with them (`learnScales`); `quantize` turns the roundings into codes with
+ * the very same scales. Codes of a weight in fewer bits than 8 are those of ONNX Runtime for so many, -2ᵇ⁻¹ … 2ᵇ⁻¹ - 1.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -25,12 +26,14 @@ import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { featuresOf } from "./features.ts";
 import { nothingLearned, round, roundingAt } from "./learned.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { forLayer, weightMiss, weightRule } from "./weight.ts";
+import { forLayer, type WeightRule, weightMiss, weightRule } from "./weight.ts";
 
 const { perChannel, activations, data, samples } = quantizeOptions.entries;
 
@@ -38,6 +41,14 @@ const fakeQuantizeOptions = v.strictObject({
   scheme: v.pipe(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     v.description("weights: round weights; static: activations too, with ranges measured on data"),
+  ),
+  bits: v.pipe(
+    v.optional(v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8)), 8),
+    v.description("bits of a weight, 2 to 8; activations have 8"),
+  ),
+  learnScales: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description("let training move the scales too (learned step sizes), instead of weights alone"),
   ),
   perChannel,
   ...selectionOptions("round"),
@@ -52,10 +63,12 @@ type FakeQuantizeOptions = v.InferOutput<typeof fakeQuantizeOptions>;
 const opset = 13;
 
 /**
- * Rounds weights, and activations if asked, to 8 bits in float arithmetic, for training that takes rounding into account.
+ * Rounds weights to 2 … 8 bits, and activations to 8 if asked, in float arithmetic, for training that takes rounding into account. With
+ * `learnScales` their scales are parameters of the model, which training moves as well and `quantize` finds.
  *
  * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if numbers are not finite.
- * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018).
+ * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018); learned step size
+ * quantization (Esser et al. 2020).
  * @example
  * ```ts
  * await fakeQuantize(model, { scheme: "static", data: calibration });
@@ -102,19 +115,26 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const inference = infer(model);
   const placement = place(model, inference, selectLayers(layers(model, inference), options));
   const scales = await measure(model, placement, measuring, context, nothingLearned);
+  const own = ownScales(placement);
+  const features =
+    options.learnScales && measuring.data !== undefined
+      ? await featuresOf(model, own, measuring.data)
+      : new Map<Value, number>();
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
   for (const layer of chosen) keepLayerName(layer);
   const changes = await roundWeights(model, emit, chosen, options, context);
   const { low, high } = fullRange(options.activations);
-  for (const value of ownScales(placement)) {
+  for (const value of own) {
     const found = scales.get(value);
     if (found === undefined) continue;
     const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
     const { name } = value;
-    const { result, division } = round(emit, name, value, { scale: [found.scale], ...range }, []);
+    const rounding = { scale: [found.scale], ...range, ...trainedFor(options, features.get(value)) };
+    const { result, division } = round(emit, name, value, rounding, []);
     replaceUses(value, result, division);
-    changes.push({ at: name, what: `rounded as ${options.activations}`, decidedBy: "global" });
+    const what = `rounded as ${options.activations}${options.learnScales ? ", a scale to train" : ""}`;
+    changes.push({ at: name, what, decidedBy: "global" });
   }
   model.graph.sort();
   return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
@@ -134,14 +154,18 @@ async function roundWeights(
   context: Context,
 ): Promise<Change[]> {
   const made = new Map<Value, Value>();
-  const kind = options.perChannel ? "a scale per channel" : "one scale";
+  const kind = `${options.perChannel ? "a scale per channel" : "one scale"}${options.learnScales ? ", to train" : ""}`;
   for (const layer of chosen) {
     const { effective, node, role } = layer;
     const rounded = made.get(effective) ?? (await roundWeight(model, emit, layer, options, context));
     made.set(effective, rounded);
     model.graph.setInput(node, role.input, rounded);
   }
-  return chosen.map((layer) => ({ at: layer.name, what: `weight rounded as int8, ${kind}`, decidedBy: "global" }));
+  return chosen.map((layer) => ({
+    at: layer.name,
+    what: `weight rounded as int${options.bits}, ${kind}`,
+    decidedBy: "global",
+  }));
 }
 
 async function roundWeight(
@@ -153,9 +177,23 @@ async function roundWeight(
 ): Promise<Value> {
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const { scale, range, axis } = forLayer(layer, () =>
-    weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }),
+    narrowed(weightRule(layer, dense, { type: "int8", perChannel: options.perChannel }), options.bits),
   );
   const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
-  return round(emit, plainName(layer.weight), layer.effective, { scale, low: range.low, high: range.high }, dims)
-    .result;
+  const sharing = elementCount(dense.dims) / scale.length;
+  const rounding = { scale, low: range.low, high: range.high, ...trainedFor(options, sharing) };
+  return round(emit, plainName(layer.weight), layer.effective, rounding, dims).result;
+}
+
+/** The same stretch of numbers in fewer bits. Eight leave out the most negative code, fewer have none to spare, as in ONNX Runtime. */
+function narrowed(rule: WeightRule, bits: number): Pick<WeightRule, "scale" | "range" | "axis"> {
+  if (bits === 8) return rule;
+  const { low, high } = rule.range;
+  const range = { low: -(2 ** (bits - 1)), high: 2 ** (bits - 1) - 1 };
+  const factor = (high - low) / (range.high - range.low);
+  return { axis: rule.axis, range, scale: rule.scale.map((scale) => Math.fround(scale * factor)) };
+}
+
+function trainedFor({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {
+  return learnScales ? { trainedFor: sharing } : {};
 }

@@ -1,11 +1,27 @@
 /**
  * Fake quantization: rounding written as float arithmetic, so that it can be trained through.
  *
- *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)
+ *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)                                   the scale s is fixed
+ *
+ *     s  = Mul(Max(r, least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)               the scale s is trained, as r
+ *     w' = Mul(Round(Clip(Div(w, s), low, high)), s)
  *
  * `Round` has the role `straight-through`: its gradient passes, that of `Clip` is 0 outside the range. Codes count from the zero point:
  * uint8 with zero point z is low = -z, high = 255 - z, so no addition is needed and w' = 0 where w = 0. Round is half to even, as in
  * QuantizeLinear: what is trained is what is exported.
+ *
+ * The second form is that of learned step sizes (Esser et al. 2020). Its gradients are theirs, by the rules of its nodes alone:
+ *
+ *     ∂w'/∂w = 1 inside the range, else 0          ∂w'/∂s = round(w/s) - w/s inside;  low below;  high above
+ *
+ * They scale the gradient of s by g = 1/√(N · high), for N numbers that share it, so that steps of a scale and of weights are alike, each
+ * measured by its own size. That is so for gradient descent. Adam moves everything by about the learning rate, and a scale, a hundredth of a
+ * weight, would be gone in a few steps. So what is stored is the range r = 2ᵏ s, as large as the numbers that it is for (2ᵏ⁻¹ < high ≤ 2ᵏ),
+ * with 4ᵏ times their gradient by s: descent then moves s exactly as theirs, and Adam moves r as it moves a weight.
+ *
+ * A scale stays positive: `least` is a thousandth of where r began. The gradient passes `Max` on either side, so a range that fell below
+ * comes back. What is rounded before it is cut off goes on learning until it has left the range by half a step (as in PyTorch), which
+ * suits a scale that begins at the largest number and stays there; theirs, cut off first, does not.
  */
 
 import type { Layer } from "../analysis/layers.ts";
@@ -14,7 +30,7 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Operands, pattern } from "../graph/pattern.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { buffer, straightThrough } from "../graph/role.ts";
+import { buffer, parameter, type Role, straightThrough } from "../graph/role.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { isStored } from "../passes/stored.ts";
 import { toNumbers } from "../tensor/convert.ts";
@@ -26,6 +42,8 @@ export interface Rounding {
   readonly scale: readonly number[];
   readonly low: number;
   readonly high: number;
+  /** How many numbers share a scale, where it is to be trained. */
+  readonly trainedFor?: number;
 }
 
 /** Scales that came with a model. */
@@ -39,14 +57,36 @@ export interface Learned {
 
 export const nothingLearned: Learned = { weights: new Map(), activations: new Map(), roundings: [] };
 
-const names = ["value", "scale", "low", "high"] as const;
+const fixedNames = ["value", "scale", "low", "high"] as const;
+const trainedNames = ["value", "range", "least", "unit", "low", "high"] as const;
 
 /** The rounding itself. `name` is what it is called after. */
-function write(emit: Emit, { value, scale, low, high }: Operands<(typeof names)[number]>, name = value.name): Written {
+function writeFixed(
+  emit: Emit,
+  { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
+  name = value.name,
+): Written {
   const divided = emit.Div([value, scale]);
   const rounded = emit.named(`${name}_rounded`).Round([divided]);
   rounded.role = straightThrough;
   const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([rounded, low, high]), scale]);
+  return { result, division: divided.producer };
+}
+
+/** The same with a scale that is trained. */
+function writeTrained(
+  emit: Emit,
+  { value, range, least, unit, low, high }: Operands<(typeof trainedNames)[number]>,
+  name = value.name,
+  slope = 1,
+): Written {
+  const positive = emit.Max([range, least]);
+  positive.role = { ...straightThrough, slope };
+  const scale = emit.named(`${name}_trained_scale`).Mul([positive, unit]);
+  const divided = emit.Div([value, scale]);
+  const rounded = emit.named(`${name}_rounded`).Round([emit.Clip([divided, low, high])]);
+  rounded.role = straightThrough;
+  const result = emit.named(`${name}_fake_quantized`).Mul([rounded, scale]);
   return { result, division: divided.producer };
 }
 
@@ -56,14 +96,34 @@ interface Written {
   readonly division: Node | undefined;
 }
 
-const operandsOf = pattern(names, (emit, operands) => write(emit, operands).result);
+const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
+const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
+
+/** The share of where it began below which a trained range does not fall. */
+const leastShare = 2 ** -10;
 
 /** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. */
 export function round(emit: Emit, name: string, value: Value, rounding: Rounding, dims: readonly number[]): Written {
-  const scale = emit.constant(float32(dims, rounding.scale), `${name}_scale`, buffer);
-  const low = emit.constant(float32([], [rounding.low]), `${name}_low`, buffer);
-  const high = emit.constant(float32([], [rounding.high]), `${name}_high`, buffer);
-  return write(emit, { value, scale, low, high }, name);
+  const { trainedFor } = rounding;
+  const store = (numbers: readonly number[], part: string, role: Role = buffer, of: readonly number[] = []): Value =>
+    emit.constant(float32(of, numbers), `${name}_${part}`, role);
+  const bounds = { low: store([rounding.low], "low"), high: store([rounding.high], "high") };
+  if (trainedFor === undefined)
+    return writeFixed(emit, { value, scale: store(rounding.scale, "scale", buffer, dims), ...bounds }, name);
+  const levels = rounding.high > 0 ? rounding.high : -rounding.low;
+  const factor = 2 ** Math.ceil(Math.log2(Math.max(rounding.high, -rounding.low)));
+  const ranges = rounding.scale.map((scale) => scale * factor);
+  const operands = {
+    range: store(ranges, "range", parameter, dims),
+    least: store(
+      ranges.map((range) => range * leastShare),
+      "range_least",
+      buffer,
+      dims,
+    ),
+    unit: store([1 / factor], "range_unit"),
+  };
+  return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
 /** The roundings of a model; it is not changed. */
@@ -71,8 +131,9 @@ export async function learnedScales(model: Model): Promise<Learned> {
   const weights = new Map<Value, Rounding>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
   const roundings = roundingsOf(model);
-  for (const [, { value, scale: stored, low, high }] of roundings) {
-    const scale = toNumbers(await stored.read());
+  for (const [, found] of roundings) {
+    const { value, low, high } = found;
+    const scale = await found.scales();
     if (isStored(value)) weights.set(value, { scale, low, high });
     else activations.set(value, { scale: scale[0] ?? 1, low });
   }
@@ -116,16 +177,33 @@ function roundingsOf(model: Model): readonly (readonly [rounded: Value, found: F
 
 interface Found {
   readonly value: Value;
-  readonly scale: Tensor;
   readonly low: number;
   readonly high: number;
+  /** What it computes with. */
+  scales(): Promise<readonly number[]>;
 }
 
 /** The rounding that a value is the result of, if it is one. */
 export function roundingAt(result: Value): Found | undefined {
-  const { value, scale, low, high } = operandsOf(result) ?? {};
-  const [lowest, highest] = [low?.tensor?.small, high?.tensor?.small];
-  if (value === undefined || scale?.tensor === undefined || lowest === undefined || highest === undefined)
-    return undefined;
-  return { value, scale: scale.tensor, low: toNumbers(lowest)[0] ?? 0, high: toNumbers(highest)[0] ?? 0 };
+  const fixed = fixedAt(result);
+  const trained = fixed === undefined ? trainedAt(result) : undefined;
+  const { value, low, high } = fixed ?? trained ?? {};
+  const [lowest, highest] = [numberAt(low), numberAt(high)];
+  if (value === undefined || lowest === undefined || highest === undefined) return undefined;
+  const found = { value, low: lowest, high: highest };
+  const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
+  const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
+  const unit = numberAt(trained?.unit);
+  if (scale !== undefined) return { ...found, scales: () => read(scale) };
+  if (range === undefined || least === undefined || unit === undefined) return undefined;
+  const scales = async (): Promise<readonly number[]> => {
+    const smallest = await read(least);
+    return (await read(range)).map((one, at) => unit * Math.max(one, smallest[at] ?? one));
+  };
+  return { ...found, scales };
+}
+
+function numberAt(value: Value | undefined): number | undefined {
+  const small = value?.tensor?.small;
+  return small === undefined ? undefined : toNumbers(small)[0];
 }

@@ -1,18 +1,21 @@
-/** Which stored tensors are trained, and what their steps depend on besides their gradients. */
+/**
+ * Which stored tensors are trained, and what their steps depend on besides their gradients. To a layer belong its weight and bias, and what
+ * else they are computed of: the scales of a rounding that are trained.
+ */
 import { buffersAmong } from "../analysis/buffers.ts";
 import { infer } from "../analysis/infer.ts";
-import { layers as layersOf } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
-import { storedRoot } from "../analysis/stored-root.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isStored } from "../passes/stored.ts";
 import type { Trained } from "./optimizer.ts";
 
 /**
- * Names of the stored tensors to train. `layers` narrows to the weights and biases of those layers; `except` takes the weights and biases
- * of layers out of what is trained, normalization stays.
+ * Names of the stored tensors to train. `layers` narrows to what belongs to those layers; `except` takes what belongs to layers out of
+ * what is trained, normalization stays.
  * @throws PithError E_TYPE_MISMATCH where there is nothing to train, E_NAME for layers that do not exist.
  */
 export async function trainedValues(model: Model, { layers, except }: Selection): Promise<ReadonlySet<string>> {
@@ -21,8 +24,7 @@ export async function trainedValues(model: Model, { layers, except }: Selection)
   const buffers = await buffersAmong([...candidates].filter(({ role }) => role?.kind !== "parameter"));
   const parameters = new Set([...candidates].filter((value) => !buffers.has(value)));
   const all = layersOf(model, inference);
-  const of = (selection: Selection): ReadonlySet<Value> =>
-    new Set(selectLayers(all, selection).flatMap(({ weight, bias }) => [weight, ...rootOf(bias)]));
+  const of = (selection: Selection): ReadonlySet<Value> => new Set(selectLayers(all, selection).flatMap(tensorsOf));
   if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
   const chosen = layers === undefined ? undefined : of({ layers });
   const left = except === undefined ? undefined : of({ layers: except });
@@ -47,9 +49,7 @@ export function groupsOf(
   rates: Readonly<Record<string, number>> = {},
 ): (name: string, dims: readonly number[]) => Group {
   const all = layersOf(model, infer(model));
-  const layerOf = new Map(
-    all.flatMap(({ name, weight, bias }) => [weight, ...rootOf(bias)].map((value) => [value.name, name] as const)),
-  );
+  const layerOf = new Map(all.flatMap((layer) => tensorsOf(layer).map((value) => [value.name, layer.name] as const)));
   const weights = new Set(all.map(({ weight }) => weight.name));
   const stored = [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
   const known = [...layerOf.values(), ...stored.map(({ name }) => name)];
@@ -71,8 +71,13 @@ function nothingToTrain(weights: readonly Value[]): PithError {
   return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
 }
 
-/** The stored tensor behind a bias, which may be masked. */
-function rootOf(bias: Value | undefined): readonly Value[] {
-  const root = bias === undefined ? undefined : storedRoot(bias);
-  return root === undefined ? [] : [root];
+/** The stored tensors that a layer's weight and bias are computed of: themselves, or what masks and roundings work on. */
+function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
+  const found = new Set([weight]);
+  const visit = (value: Value): void => {
+    if (value.tensor !== undefined) found.add(value);
+    else for (const input of value.producer?.inputs ?? []) if (input !== undefined) visit(input);
+  };
+  for (const value of [effective, bias]) if (value !== undefined && isStored(value)) visit(value);
+  return [...found];
 }

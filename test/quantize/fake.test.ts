@@ -6,9 +6,11 @@ import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
+import { prune } from "../../src/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { random } from "../../src/tensor/random.ts";
+import { roundHalfEven } from "../../src/tensor/round.ts";
 import { parametersOf, train } from "../../src/train/index.ts";
 import {
   calibration,
@@ -168,7 +170,10 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
 test.each([
   [{ scheme: "static" }, '"data"'],
   [{ scheme: "dynamic" }, '"scheme"'],
-  [{ scheme: "weights", bits: 4 }, '"bits"'],
+  [{ scheme: "weights", bits: 1 }, '"bits"'],
+  [{ scheme: "weights", bits: 9 }, '"bits"'],
+  [{ scheme: "weights", bits: 3.5 }, '"bits"'],
+  [{ scheme: "weights", learnScales: "yes" }, '"learnScales"'],
 ])("options that do not fit are refused: %j", async (options, words) => {
   const model = mlp();
   const before = structureHash(model);
@@ -177,4 +182,129 @@ test.each([
     message: expect.stringContaining(words),
   });
   expect(structureHash(model)).toBe(before);
+});
+
+describe("scales that are trained", () => {
+  /** Points whose class is the largest of three coordinates. */
+  const points = () => {
+    const x = numbersFor([96, 12], 11);
+    const largest = (row: number): number => {
+      const scores = [0, 1, 2].map((column) => x.data[row * 12 + column] ?? 0);
+      return scores.indexOf(Math.max(...scores));
+    };
+    const label = fromNumbers(
+      "int64",
+      [96],
+      Array.from({ length: 96 }, (_, row) => largest(row)),
+    );
+    return { x, label };
+  };
+  const numbersOf = async (model: Model, name: string) => toNumbers(await stored(model, name));
+  const rangesOf = (model: Model) =>
+    [...model.graph.values()].map(({ name }) => name).filter((name) => name.endsWith("_range"));
+  const fitted = (model: Model, options = {}) =>
+    train(
+      model,
+      { data: memory("points", points()), epochs: 3, batch: 32, learningRate: 0.01, ...options },
+      { seed: 3 },
+    );
+
+  test("are parameters of the model, and compute what fixed ones compute", async () => {
+    const [learned, fixed] = [cnn(), cnn()];
+    const before = [...parametersOf(learned, infer(learned))].map(({ name }) => name);
+    const { changes } = await fakeQuantize(learned, { scheme: "static", data: data("cnn"), learnScales: true });
+    await fakeQuantize(fixed, { scheme: "static", data: data("cnn") });
+    assertValid(learned);
+    const x = calibration("cnn");
+    expect([...(await run(learned, { x }))]).toEqual([...(await run(fixed, { x }))]);
+    const ranges = rangesOf(learned);
+    expect(ranges).toContain("conv1.weight_range");
+    expect(ranges).toContain("x_range");
+    const now = [...parametersOf(learned, infer(learned))].map(({ name }) => name);
+    expect(now.sort()).toEqual([...before, ...ranges].sort());
+    expect(changes.map(({ what }) => what)).toContain("weight rounded as int8, a scale per channel, to train");
+    expect(layerNames(learned)).toEqual(layerNames(cnn()));
+  });
+
+  test("have a slope for the numbers that share one, and the codes that there are", async () => {
+    const model = cnn();
+    await fakeQuantize(model, { scheme: "static", bits: 3, data: data("cnn"), learnScales: true });
+    const slopeOf = (name: string) => {
+      const reader = [...(model.graph.value(`${name}_range`)?.uses ?? [])][0]?.node;
+      const role = reader?.outputs[0]?.role;
+      return role?.kind === "straight-through" ? role.slope : undefined;
+    };
+    // 6 × 3 × 3 numbers in each channel, codes -4 … 3.
+    expect(slopeOf("conv2.weight")).toBeCloseTo(4 ** 2 / Math.sqrt(6 * 9 * 3), 12);
+    // 6 × 8 × 8 numbers in each sample, none negative: codes 0 … 255.
+    expect(slopeOf("a1")).toBeCloseTo(256 ** 2 / Math.sqrt(6 * 64 * 255), 9);
+  });
+
+  test.each([
+    { scheme: "static", bits: 8, factors: [128, 256] },
+    { scheme: "weights", bits: 4, factors: [8, 256] },
+  ] as const)(
+    "$scheme, $bits bits: move in training, and are those of the codes",
+    async ({ scheme, bits, factors }) => {
+      const model = mlp();
+      const given = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
+      await fakeQuantize(model, { scheme, bits, learnScales: true, ...given });
+      const names = rangesOf(model);
+      expect(names).toHaveLength(scheme === "static" ? 6 : 2);
+      const before = await Promise.all(names.map((name) => numbersOf(model, name)));
+      const { history } = await fitted(model);
+      expect(history.at(-1)?.loss ?? Number.NaN).toBeLessThan(history[0]?.loss ?? 0);
+      const after = await Promise.all(names.map((name) => numbersOf(model, name)));
+      for (const [at, numbers] of after.entries()) {
+        expect(numbers).not.toEqual(before[at]);
+        expect(Math.min(...numbers)).toBeGreaterThan(0);
+      }
+
+      const read = await reopened(model);
+      const { x } = points();
+      const computed = await run(read, { x });
+      const weight = await numbersOf(read, "fc1.weight");
+      await quantize(read, { scheme });
+      assertValid(read);
+      for (const [at, name] of names.entries()) {
+        const factor = factors[name.includes("weight") ? 0 : 1];
+        const scale = await numbersOf(read, name.replace(/_range$/, "_scale"));
+        expect(scale).toEqual(after[at]?.map((range) => range / factor));
+      }
+      const scale = await numbersOf(read, "fc1.weight_scale");
+      const [low, high] = bits === 8 ? [-127, 127] : [-8, 7];
+      const codes = weight.map((value, at) => {
+        const code = roundHalfEven(Math.fround(value / (scale[Math.floor(at / 12)] ?? 1)));
+        return Math.min(high, Math.max(low, code)) + 0;
+      });
+      expect(await numbersOf(read, "fc1.weight_quantized")).toEqual(codes);
+      const tolerance = scheme === "static" ? 0.02 : 1e-6;
+      expect(difference(computed, await run(read, { x }, { optimize: false }))).toBeLessThan(tolerance);
+    },
+  );
+
+  test("are those of the layers that are trained, and follow their rate", async () => {
+    const model = mlp();
+    await fakeQuantize(model, { learnScales: true });
+    const before = await tensors(model);
+    await fitted(model, { layers: "fc1" });
+    const after = await tensors(model);
+    const moved = Object.keys(before).filter((name) => `${before[name]}` !== `${after[name]}`);
+    expect(moved.sort()).toEqual(["fc1.bias", "fc1.weight", "fc1.weight_range"]);
+    await fitted(model, { except: "fc1", rates: { fc2: 0 } });
+    expect(await numbersOf(model, "fc1.weight_range")).toEqual(after["fc1.weight_range"]);
+    expect(await numbersOf(model, "fc2.weight_range")).toEqual(after["fc2.weight_range"]);
+  });
+
+  test("go with the channels that are cut", async () => {
+    const model = cnn();
+    await fakeQuantize(model, { learnScales: true });
+    const { misses } = await prune(model, { structured: true, amount: 0.5, layers: "conv1" });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect(model.graph.value("conv1.weight_range")?.tensor?.dims).toEqual([3, 1, 1, 1]);
+    expect(model.graph.value("conv1.weight_range_least")?.tensor?.dims).toEqual([3, 1, 1, 1]);
+    await quantize(model, { scheme: "weights" });
+    assertValid(model);
+  });
 });
