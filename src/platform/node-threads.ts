@@ -68,7 +68,8 @@ export function startThread(module: URL): Thread | undefined {
 function start(module: URL): Worker {
   const entry = moduleBeside(import.meta.url, "./thread-entry");
   const options = { name: "pith", workerData: module.href };
-  if (!entry.pathname.endsWith(".ts")) return new Worker(entry, options);
+  // What the program was started with is about its own first module.
+  if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { ...options, execArgv: [] });
   // Node 20 does not let loaders read the first module of a thread.
   const loader = JSON.stringify(loaderOfSources("esm/api/index.mjs"));
   const code = `import { register } from ${loader}; register(); await import(${JSON.stringify(entry.href)});`;

@@ -1,0 +1,93 @@
+/** Threads that prepare batches, as the package has them: in a program of its own, and where there are none. */
+import { execFile, spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { expect, inject, onTestFinished, test } from "vitest";
+import type * as data from "../../src/data/index.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+
+const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/data/${name}.js`).href);
+
+/** Reads more and more noise through two threads, and says after the first batch how many there are. */
+const program = `
+  const { augmented, memory, createFeed, preprocess, presets } = await import(${module("index")});
+  const { readyPreparers } = await import(${module("preparers")});
+  const images = memory("images", { image: { type: "uint8", dims: [64, 3, 32, 32], data: new Uint8Array(64 * 3072) } });
+  const input = { name: "x", type: { type: "float32", dims: [16, 3, 32, 32] } };
+  const seen = augmented(preprocess(images, input, presets.unit), { noise: 0.1 }, { seed: 1 });
+  const feed = createFeed(seen, Array.from({ length: 1000 }, (_, epoch) => ({ size: 16, shuffle: epoch })), { threads: 2 });
+  for (let used = 0; used < Number(process.argv[1]); )
+    for await (const batch of feed.batches()) if (used++ === 0) console.log(readyPreparers());
+  process.exitCode = 7;
+`;
+const words = (batches: number): readonly string[] => ["--input-type=module", "--eval", program, String(batches)];
+
+test("a program that uses no more batches ends by itself, although threads are at work", async () => {
+  const ended = promisify(execFile)(process.execPath, words(5));
+  await expect(ended).rejects.toMatchObject({ code: 7, stdout: "2\n", stderr: "" });
+});
+
+test.skipIf(process.platform !== "linux")(
+  "threads are no processes: nothing is left of a program that is killed",
+  async () => {
+    const child = spawn(process.execPath, words(1_000_000), { stdio: ["ignore", "pipe", "inherit"] });
+    onTestFinished(() => {
+      child.kill("SIGKILL");
+    });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    expect(await lines.next()).toMatchObject({ value: "2" });
+    const { pid } = child;
+    expect(childrenOf(pid)).toEqual([]);
+    child.kill("SIGKILL");
+    await new Promise((resolve) => child.on("exit", resolve));
+    expect(() => readFileSync(`/proc/${pid}/stat`)).toThrow("ENOENT");
+  },
+);
+
+/** Processes whose parent a process is. */
+function childrenOf(parent: number | undefined): readonly string[] {
+  return readdirSync("/proc").filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      // The name of the program, in brackets, may hold anything; behind it stand the state and the parent.
+      const [, after = ""] = /\) . (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8")) ?? [];
+      return Number(after) === parent;
+    } catch {
+      return false;
+    }
+  });
+}
+
+test("in a bundle for browsers there are no threads, and the batches are the same", async () => {
+  const bundled = await build({
+    entryPoints: [fileURLToPath(new URL("../../src/data/index.ts", import.meta.url))],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "browser",
+    conditions: ["pith-source"],
+    logLevel: "silent",
+  });
+  expect(bundled.errors).toEqual([]);
+  expect(Object.keys(bundled.metafile.inputs).filter((name) => /node-|thread-entry/.test(name))).toEqual([]);
+  const [file] = bundled.outputFiles;
+  const loaded: typeof data = await import(
+    `data:text/javascript;base64,${Buffer.from(file?.contents ?? []).toString("base64")}`
+  );
+  const read = async (threads: number): Promise<Batch[]> => {
+    const images = loaded.memory("images", {
+      image: { type: "uint8", dims: [6, 3, 4, 4], data: Uint8Array.from({ length: 288 }, (_, at) => at % 251) },
+    });
+    const input = { name: "x", type: { type: "float32" as const, dims: [2, 3, 4, 4] } };
+    const ready = loaded.preprocess(images, input, loaded.presets.imagenet);
+    const found: Batch[] = [];
+    for await (const batch of loaded.prefetched(ready, { size: 2, shuffle: 4 }, { threads })) found.push(batch);
+    return found;
+  };
+  expect(await read(0)).toHaveLength(3);
+  expect(await read(2)).toEqual(await read(0));
+});
