@@ -10,9 +10,12 @@ import { mistakes } from "./types.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
 
-const readme = codeBlocks(readFileSync(join(root, "README.md"), "utf8"), "In code").flatMap(({ language, text }) =>
-  language === "ts" ? [{ file: "README.md", of: "the program", code: text }] : [],
-);
+/** The programs that a page shows. */
+const programs = (page: string): readonly Example[] =>
+  codeBlocks(readFileSync(join(root, page), "utf8"), "In code").flatMap(({ language, text }) =>
+    language === "ts" ? [{ file: page, of: "a program", code: text }] : [],
+  );
+const shown = [...programs("README.md"), ...programs("docs/training.md")];
 
 const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });
 /** What must be noticed, and what it is noticed as. */
@@ -31,7 +34,7 @@ const wrong = [
   ["a name in two entry points", { ...written("crossEntropy();"), file: "src/prune/rules.ts" }, /crossEntropy/],
 ] as const;
 
-const found = mistakes(root, [...examples, ...readme, ...wrong.map(([, example]) => example)]);
+const found = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);
 
 describe("examples in docstrings", () => {
   test("all are found", () => {
@@ -46,8 +49,8 @@ describe("examples in docstrings", () => {
   });
 });
 
-test("the program of the read-me type-checks strictly", () => {
-  expect(readme.map((example) => found.get(example))).toEqual([[]]);
+test("the programs of the pages type-check strictly", () => {
+  expect(shown.map((example) => found.get(example))).toEqual([[], [], []]);
 });
 
 test.each(wrong)("%s is a mistake", (_, example, sentence) => {
