@@ -15,21 +15,10 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
-import { type Pair, type PairResult, pairs, stepPairs } from "../ops/pairs/index.ts";
+import { fasterSteps, fewerNodes, type PairResult, type PairRules } from "../ops/pairs/index.ts";
 import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
 import { isUsed } from "./remove-unused.ts";
-
-type Rules = ReadonlyMap<string, readonly Pair[]>;
-
-function bySecond(rules: readonly Pair[]): Rules {
-  const found = new Map<string, Pair[]>();
-  for (const rule of rules) for (const name of rule.second) found.set(name, [...(found.get(name) ?? []), rule]);
-  return found;
-}
-
-const allRules = bySecond(pairs);
-const stepRules = stepPairs.map(bySecond);
 
 export const fusePairs = definePass({
   id: "fuse-pairs",
@@ -37,16 +26,16 @@ export const fusePairs = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    return { changes: walk(model, allRules, inference, heldValues(model, inference)), misses: [] };
+    return { changes: walk(model, fewerNodes, inference, heldValues(model, inference)), misses: [] };
   },
 });
 
 /** Fuses, in place, what is fastest so in the graph of a training step: in a copy of a model, where a parameter may be read in another form. */
 export function fuseForStep(model: Model): void {
-  for (const rules of stepRules) walk(model, rules, infer(model), () => false);
+  for (const rules of fasterSteps) walk(model, rules, infer(model), () => false);
 }
 
-function walk(model: Model, rules: Rules, inference: Inference, isHeld: Known["isHeld"]): readonly Change[] {
+function walk(model: Model, rules: PairRules, inference: Inference, isHeld: Known["isHeld"]): readonly Change[] {
   const known = { rules, inference, isHeld, isRounded: leadsToCodes(model, inference) };
   const changes: Change[] = [];
   for (const graph of allGraphs(model.graph)) {
@@ -62,25 +51,22 @@ function walk(model: Model, rules: Rules, inference: Inference, isHeld: Known["i
 }
 
 interface Known {
-  readonly rules: Rules;
+  readonly rules: PairRules;
   readonly inference: Inference;
   readonly isHeld: (value: Value) => boolean;
   readonly isRounded: (node: Node) => boolean;
 }
 
 /** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
-function fuseAt(model: Model, second: Node, { rules: all, inference, isHeld, isRounded }: Known): string | undefined {
-  const rules = all.get(nameOf(second));
-  if (rules === undefined || inference.at(second) instanceof Miss) return undefined;
-  if (second.outputs.some((output) => output?.role !== undefined)) return undefined;
+function fuseAt(model: Model, second: Node, { rules, inference, isHeld, isRounded }: Known): string | undefined {
+  if (inference.at(second) instanceof Miss || second.outputs.some((output) => output?.role !== undefined))
+    return undefined;
   const { graph } = second;
   for (const [input, value] of second.inputs.entries()) {
     const first = value?.producer;
     if (value === undefined || first === undefined || first.graph !== graph || first.outputs[0] !== value) continue;
     if (value.role !== undefined || isHeld(value) || inference.at(first) instanceof Miss) continue;
-    const name = nameOf(first);
-    for (const rule of rules) {
-      if (!rule.first.includes(name) || (rule.same === true && first.op !== second.op)) continue;
+    for (const rule of rules(first, second)) {
       if (rule.reorders === true && isRounded(second)) continue;
       const emit = emitter(graph, {
         before: second,
@@ -106,8 +92,6 @@ function fuseAt(model: Model, second: Node, { rules: all, inference, isHeld, isR
   }
   return undefined;
 }
-
-const nameOf = ({ domain, op }: Node): string => (domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`);
 
 function isAlone(first: Node, value: Value): boolean {
   const { graph } = value;

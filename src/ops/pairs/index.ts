@@ -5,11 +5,14 @@
 
 import { layoutPairs } from "./layout.ts";
 import { mathPairs } from "./math.ts";
-import type { Pair } from "./pair.ts";
+import { type PairRules, rulesOf } from "./pair.ts";
 import { sequencePairs } from "./sequence.ts";
+import { stepPairs } from "./step.ts";
 
-export type { Pair, PairResult } from "./pair.ts";
-export { stepPairs } from "./step.ts";
+export type { PairResult, PairRules } from "./pair.ts";
 
-/** All rules. The first that answers is taken. */
-export const pairs: readonly Pair[] = [...layoutPairs, ...mathPairs, ...sequencePairs];
+/** Rules that leave fewer nodes. */
+export const fewerNodes: PairRules = rulesOf([...layoutPairs, ...mathPairs, ...sequencePairs]);
+
+/** Rules for training steps, one walk after the other. */
+export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);

@@ -45,6 +45,25 @@ export interface Pair {
   fuse(scope: PairScope): PairResult;
 }
 
+/** The rules for two nodes in a row, none for most. */
+export type PairRules = (first: Node, second: Node) => readonly Pair[];
+
+/** Finds rules by the operators of both nodes; in the order given, of which the first that answers is taken. */
+export function rulesOf(pairs: readonly Pair[]): PairRules {
+  const found = new Map<string, Pair[]>();
+  for (const pair of pairs) {
+    for (const first of pair.first) {
+      for (const second of pair.same === true ? [first] : pair.second) {
+        const key = `${first} ${second}`;
+        found.set(key, [...(found.get(key) ?? []), pair]);
+      }
+    }
+  }
+  return (first, second) => found.get(`${nameOf(first)} ${nameOf(second)}`) ?? [];
+}
+
+const nameOf = ({ domain, op }: Node): string => (domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`);
+
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 
 /** The dimensions of an input, or of output 0. */
