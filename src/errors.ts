@@ -41,6 +41,18 @@ export class PithError extends Error {
   }
 }
 
+/**
+ * For loops that take long: nothing, as long as nobody asked to stop.
+ * @throws PithError E_STOPPED with this sentence
+ */
+export function stopIfAsked(
+  signal: AbortSignal | undefined,
+  sentence = "Stopped on request.",
+  options: { readonly hint?: string } = {},
+): void {
+  if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { ...options, cause: signal.reason });
+}
+
 /** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */
 export class Miss {
   readonly reason: string;

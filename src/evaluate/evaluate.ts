@@ -3,7 +3,7 @@ import { prefetched } from "../data/feed.ts";
 import { sampleCount } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
@@ -94,7 +94,7 @@ export async function measure(
       const judged = inputLabel ? unlabelled : batch;
       let original: Batch | undefined;
       for (const [index, runner] of runners.entries()) {
-        requireGoing(options.signal);
+        stopIfAsked(options.signal, "The evaluation was stopped.");
         const outputs = await runner.run(batch);
         original ??= outputs;
         for (const [at, metric] of metrics.entries()) {
@@ -142,11 +142,6 @@ function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Arra
   const metric = metrics[index];
   if (metric === undefined) throw new PithError("E_OPTION", `There is no metric ${index}.`);
   return estimate(metric, rows);
-}
-
-function requireGoing(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true)
-    throw new PithError("E_STOPPED", "The evaluation was stopped.", { cause: signal.reason });
 }
 
 function concatenate(parts: readonly Float64Array[]): Float64Array {

@@ -8,7 +8,7 @@
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { takeIndices } from "../tensor/take.ts";
@@ -52,8 +52,7 @@ export async function batchInvariance(
   let [done, sum, worst, largest] = [0, 0, 1, 0];
   try {
     for await (const read of dataset.batches({ size: batch })) {
-      if (signal?.aborted === true)
-        throw new PithError("E_STOPPED", "The evaluation was stopped.", { cause: signal.reason });
+      stopIfAsked(signal, "The evaluation was stopped.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
       largest = Math.max(largest, sampleCount(read, dataset.name));

@@ -7,7 +7,7 @@
  */
 import { threadCount } from "#platform";
 import type { Engine, Session } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { quantile } from "./interval.ts";
@@ -104,7 +104,7 @@ export async function latency(
     for (let index = 0; index < models.length; index++) {
       const start = performance.now();
       for (let run = 0; run < Math.max(1, warmUp); run++) {
-        requireGoing(signal);
+        stopIfAsked(signal, "The timing was stopped.");
         if (run >= leastWarmUp && performance.now() - start > longestWarmUp) break;
         fastest = Math.min(fastest, await once(index, 1));
       }
@@ -113,7 +113,7 @@ export async function latency(
     const times = models.map(() => new Float64Array(rounds));
     for (let round = 0; round < rounds; round++) {
       for (let place = 0; place < models.length; place++) {
-        requireGoing(signal);
+        stopIfAsked(signal, "The timing was stopped.");
         const index = (round + place) % models.length;
         const own = times[index];
         if (own !== undefined) own[round] = await once(index, repeats, singles[index]);
@@ -155,8 +155,4 @@ function percentiles(times: readonly number[]): RunTimes["runs"] {
 
 function isList(feeds: Batch | readonly Batch[]): feeds is readonly Batch[] {
   return Array.isArray(feeds);
-}
-
-function requireGoing(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new PithError("E_STOPPED", "The timing was stopped.", { cause: signal.reason });
 }

@@ -6,10 +6,11 @@
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.smallest = ReduceMin(h);  h.largest = ReduceMax(h)
  */
+import { prefetched } from "../data/feed.ts";
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -166,9 +167,8 @@ export async function overSamples(
   try {
     for (const model of models) runners.push(await createRunner(engine, model, dataset.name, { optimize: false }));
     const order = shuffle === undefined ? {} : { shuffle };
-    for await (const read of dataset.batches({ size: Math.min(batch, samples), ...order })) {
-      if (signal?.aborted === true)
-        throw new PithError("E_STOPPED", "Observing values was stopped.", { cause: signal.reason });
+    for await (const read of prefetched(dataset, { size: Math.min(batch, samples), ...order })) {
+      stopIfAsked(signal, "Observing values was stopped.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
       const results: Batch[] = [];

@@ -16,7 +16,7 @@ import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { engineMultiply } from "../engine/multiply.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss, stopIfAsked } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -106,7 +106,7 @@ async function factorizeLayers(
   // Layers may share a weight, and lay it out differently.
   const known = new Map<string, Factors>();
   for (const [index, layer] of chosen.entries()) {
-    if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
+    stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(index, chosen.length);
     const key = `${layer.role.out} ${layer.effective.name}`;
     const factored = factoredOf(layer);

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import { fromFault } from "../platform/fault.ts";
 import { loaderOfSources, sourceCondition } from "../platform/source-modules.ts";
 import { type Job, type JobEvent, moduleBeside } from "./job.ts";
@@ -45,8 +45,7 @@ export async function runJob<J extends Job>(
   options: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, grace = defaultGrace, name = "The job" } = options;
-  const isStopped = (): boolean => signal?.aborted ?? false;
-  if (isStopped()) throw stopped();
+  stopIfAsked(signal);
   const temporary = mkdtempSync(join(tmpdir(), "pith-"));
   const child = start(module);
   const cleanUp = (): void => {
@@ -100,7 +99,7 @@ export async function runJob<J extends Job>(
     if (answer.pith !== "ended") flush();
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
-    if (isStopped()) throw stopped();
+    stopIfAsked(signal);
     throw crash(name, answer, lines);
   } finally {
     clearTimeout(killer);
@@ -137,10 +136,6 @@ function send(child: ChildProcess, message: ToChild): void {
 async function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
   if (stream === null) return;
   for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) onLine(line);
-}
-
-function stopped(): PithError {
-  return new PithError("E_STOPPED", "Stopped on request.");
 }
 
 /** The sentence for a process that ended without an answer. A shell's exit code 128 + n stands for signal n. */

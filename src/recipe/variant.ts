@@ -1,5 +1,5 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import { compareFunction, fewSamples } from "../evaluate/alike.ts";
 import { type Goal, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
@@ -97,7 +97,7 @@ async function takeStep(
 ): Promise<{ readonly record: StepRecord; readonly standing: Standing }> {
   const kind = steps.get(step.id);
   if (kind === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
-  if (context.signal.aborted) throw new PithError("E_STOPPED", `Stopped before ${step.id}.`);
+  stopIfAsked(context.signal, `Stopped before ${step.id}.`);
   onStage(step.id);
   const started = performance.now();
   const outcome = await runStep(kind, model, step.options, task, context);

@@ -12,7 +12,7 @@ import { sampleCount } from "../data/rows.ts";
 import type { BatchStore, Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { stopIfAsked } from "../errors.ts";
 import { createRunner } from "../evaluate/run.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -76,7 +76,7 @@ export class Walk {
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
       for await (const before of this.#store.batches(wanted)) {
-        if (signal.aborted) throw new PithError("E_STOPPED", "Recovery was stopped.", { cause: signal.reason });
+        stopIfAsked(signal, "Recovery was stopped.");
         yield { before, found: (await runner?.run(before)) ?? {} };
       }
     } finally {

@@ -7,7 +7,7 @@
 import { fileKind, makeFolder } from "#platform";
 import { createFeed, type Feed, type Pass } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
@@ -121,7 +121,7 @@ class Run {
       for await (const batch of feed.batches()) {
         await this.#begin(batch);
         if (counters.batches % accumulate === 0) {
-          if (this.#context.signal.aborted) throw stopped(counters.steps, this.#plan);
+          this.#stopIfAsked();
           await this.#evaluateIfDue();
           if (this.#isDone()) break;
         }
@@ -275,6 +275,13 @@ class Run {
     await this.keep();
   }
 
+  #stopIfAsked(): void {
+    const { checkpoint } = this.#plan;
+    const hint =
+      checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: \`resume\` continues.` };
+    stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, hint);
+  }
+
   #isDone(): boolean {
     const patience = this.#plan.validation?.patience;
     return patience !== undefined && this.#counters.worse >= patience;
@@ -327,10 +334,4 @@ function diverged(what: string, step: number): PithError {
   return new PithError("E_DIVERGED", `${what} at step ${step}.`, {
     hint: "Try a smaller learning rate, or clip the gradients, and check that the inputs are of ordinary size.",
   });
-}
-
-function stopped(steps: number, { checkpoint }: Plan): PithError {
-  const hint =
-    checkpoint === undefined ? {} : { hint: `${lastFile(checkpoint)} has what was learnt: \`resume\` continues.` };
-  return new PithError("E_STOPPED", `Training was stopped after ${steps} steps.`, hint);
 }

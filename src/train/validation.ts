@@ -2,7 +2,7 @@
 import { prefetched } from "../data/feed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Session } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -30,7 +30,7 @@ export async function validationLoss(
   let loaded: Loaded | undefined;
   try {
     for await (const batch of prefetched(data, { size })) {
-      if (context.signal.aborted) throw new PithError("E_STOPPED", "Training was stopped while it was evaluated.");
+      stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
       const count = samplesOf(batch);
       // The last batch may be smaller than the others.
       if (loaded?.count !== count) {

@@ -6,7 +6,7 @@ import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { createEngine } from "../../engine/index.ts";
-import { type ErrorCode, PithError } from "../../errors.ts";
+import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -148,7 +148,7 @@ async function write(
     ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
     ["recipe.yaml", text(recipeText(recipe))],
   ];
-  if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped before anything was written.");
+  stopIfAsked(context.signal, "Stopped before anything was written.");
   await makeFolder(out);
   await writeFilesAtomically(files.map(([name, chunks]) => [join(out, name), chunks]));
   return files.map(([name]) => joinPath(out, name));

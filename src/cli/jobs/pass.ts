@@ -4,7 +4,7 @@ import { infer } from "../../analysis/infer.ts";
 import { draw } from "../../data/select.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError } from "../../errors.ts";
+import { PithError, stopIfAsked } from "../../errors.ts";
 import { compareFunction, fewSamples, type Likeness } from "../../evaluate/alike.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
@@ -111,7 +111,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       hint: trains(kind) ? trainedHint : lostHint(input),
     });
   }
-  if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request. Nothing was written.");
+  stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
   if (comparison !== undefined && goal === undefined && lost === undefined) warnIfWorse(comparison, context);
   context.stage("write");
   await save(model, input.out);

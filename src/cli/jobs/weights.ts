@@ -2,7 +2,7 @@
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { createEngine } from "../../engine/index.ts";
-import { PithError } from "../../errors.ts";
+import { stopIfAsked } from "../../errors.ts";
 import type { JobContext } from "../../job/job.ts";
 import { fromDense, type Matrix, rankForEnergy, singularValues } from "../../math/index.ts";
 import { open } from "../../onnx/index.ts";
@@ -37,7 +37,7 @@ export default async function weightsJob(
   context.stage("weights");
   const rows: WeightNumbers[] = [];
   for (const [index, { name, effective, role }] of found.entries()) {
-    if (context.signal.aborted) throw new PithError("E_STOPPED", "Stopped on request.");
+    stopIfAsked(context.signal);
     context.progress(index, found.length);
     // Codes that are packed in blocks are no numbers of their own.
     if (role.packed !== undefined) continue;

@@ -11,7 +11,7 @@ import { cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { whyNotMaskable } from "../../analysis/masks.ts";
-import { Miss, PithError } from "../../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -123,7 +123,7 @@ async function plotLayers(
   const seen = new Map<Value, PlottedLayer>();
   const plotted = new Map<Layer, PlottedLayer>();
   for (const layer of shown) {
-    if (signal?.aborted === true) throw new PithError("E_STOPPED", `Stopped before layer "${layer.name}".`);
+    stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
     const before = seen.get(layer.weight);
     const refused = whyNotMaskable(model, layer.weight);
     const one =
