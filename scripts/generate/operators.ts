@@ -25,14 +25,6 @@ export const operatorPage: Generator = {
 export function renderOperators(operators: readonly Op[]): string {
   const sorted = [...operators].sort((a, b) => compare(a.domain, b.domain) || compare(a.name, b.name));
   const count = (facet: FacetName): number => sorted.filter((op) => op.facets[facet] === true).length;
-  const missing = sorted.flatMap((op) =>
-    names.flatMap((facet) => {
-      const answer = op.facets[facet];
-      return answer !== true && answer.reason.startsWith("not yet")
-        ? [`- ${fullName(op)}, ${facet}: ${answer.reason}`]
-        : [];
-    }),
-  );
   return `${generatedFrom(source)}
 
 # Operators
@@ -43,26 +35,16 @@ ${sorted.length} operators. An operator that is not listed is carried through un
 | --- | --- | --- |
 ${names.map((facet) => `| ${facet} | ${facets[facet]} | ${count(facet)} |`).join("\n")}
 
-✓ yes · – does not apply · ○ not yet
+✓ yes · – does not apply
 
 | operator | ${names.join(" | ")} |
 | --- |${" :-: |".repeat(names.length)}
-${sorted.map((op) => `| ${fullName(op)} | ${names.map((facet) => mark(op, facet)).join(" | ")} |`).join("\n")}
-
-## Not yet
-
-${missing.length === 0 ? "Nothing: every facet of every operator is there, or does not apply." : missing.join("\n")}
+${sorted.map((op) => `| ${fullName(op)} | ${names.map((facet) => (op.facets[facet] === true ? "✓" : "–")).join(" | ")} |`).join("\n")}
 
 ## Why not
 
 ${reasons(sorted)}
 `;
-}
-
-function mark(op: Op, facet: FacetName): string {
-  const answer = op.facets[facet];
-  if (answer === true) return "✓";
-  return answer.reason.startsWith("not yet") ? "○" : "–";
 }
 
 /** Operators gathered by facet and reason: one line says why for all of them. */
@@ -71,7 +53,7 @@ function reasons(operators: readonly Op[]): string {
     const byReason = new Map<string, string[]>();
     for (const op of operators) {
       const answer = op.facets[facet];
-      if (answer === true || answer.reason.startsWith("not yet")) continue;
+      if (answer === true) continue;
       byReason.set(answer.reason, [...(byReason.get(answer.reason) ?? []), fullName(op)]);
     }
     return [...byReason].map(([reason, list]) => `- **${facet}**, ${reason}: ${list.join(", ")}`);

@@ -357,11 +357,6 @@ function traitsOf({ sameType, containers, random, holds, typeOnly, differentiate
   };
 }
 
-/** A facet that is still to come: compiles, and is counted in the generated overview. */
-export function notYet(what: string): Miss {
-  return new Miss(`not yet: ${what}`);
-}
-
 /** `Array.isArray` does not narrow readonly arrays. */
 function isList(roles: WeightRole | readonly WeightRole[]): roles is readonly WeightRole[] {
   return Array.isArray(roles);

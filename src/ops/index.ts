@@ -143,4 +143,4 @@ export type {
   Site,
   WeightRole,
 } from "./define.ts";
-export { alwaysChanges, defineOp, noParameters, notYet, Registry } from "./define.ts";
+export { alwaysChanges, defineOp, noParameters, Registry } from "./define.ts";
