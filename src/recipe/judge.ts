@@ -9,11 +9,12 @@ import { infer } from "../analysis/infer.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Dataset } from "../data/index.ts";
 import { firstBatch } from "../data/select.ts";
+import { PithError } from "../errors.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
-import type { Context } from "../passes/index.ts";
+import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
@@ -128,36 +129,37 @@ async function factsOf(
   const copy = model.clone();
   // A weight is a weight, wherever the exporter put it.
   storeWeights(copy);
-  const { parameters, macs } = cost(copy, infer(copy));
+  const { parameters } = cost(copy, infer(copy));
   return {
     name,
     sha256: await sha256(bytes),
     bytes: weight.bytes,
     brotli: weight.brotli,
     parameters,
-    macs:
-      typeof macs === "number" ? macs / ((await oneRun(model, samples)).size ?? 1) : await macsOfOne(model, samples),
+    macs: macsOfOne(copy, await oneRun(model, samples)),
   };
 }
 
-/** The batch is the only dimension left open, mostly: with one sample in hand it can be filled in. */
-async function macsOfOne(model: Model, samples: Dataset): Promise<number | undefined> {
-  const { feeds } = await oneRun(model, samples);
-  const copy = model.clone();
-  for (const input of copy.graph.feeds) {
-    const given = feeds[input.name];
-    if (given !== undefined) input.type = { type: given.type, dims: given.dims };
+/** Multiply-accumulates of one sample of a run; undefined where they cannot be counted. Gives the model's inputs the sizes of the run. */
+export function macsOfOne(model: Model, { feeds, size: batch = 1 }: Run): number | undefined {
+  try {
+    fixInputs(model, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
+  } catch (error) {
+    if (error instanceof PithError) return undefined;
+    throw error;
   }
-  for (const value of copy.graph.values()) if (value.producer !== undefined) value.type = undefined;
-  const { macs } = cost(copy, infer(copy));
-  return typeof macs === "number" ? macs : undefined;
+  const { macs } = cost(model, infer(model));
+  return typeof macs === "number" ? macs / batch : undefined;
+}
+
+interface Run {
+  readonly feeds: Batch;
+  /** The samples that the model fixes, where it does. */
+  readonly size: number | undefined;
 }
 
 /** What one run is fed with: the first sample, or as many as the model fixes. */
-async function oneRun(
-  model: Model,
-  samples: Dataset,
-): Promise<{ readonly feeds: Batch; readonly size: number | undefined }> {
+async function oneRun(model: Model, samples: Dataset): Promise<Run> {
   const first = await firstBatch(samples);
   const { size } = bindInputs(model.graph.feeds, first, samples.name);
   const batch = size === undefined || size === 1 ? first : await firstBatch(samples, size);
