@@ -22,7 +22,7 @@ export function partName(place: string, part: string | undefined): string {
 }
 
 /** Under this key PyTorch lists the modules around a node, outermost first, and the node last: "['', 'bert', 'bert.pooler', 'linear']". */
-const scopesKey = "pkg.torch.onnx.name_scopes";
+export const scopesKey = "pkg.torch.onnx.name_scopes";
 
 /**
  * The path of the module that a node was exported from, where the exporter wrote it down: parameters that it rearranged have no names of

@@ -1,4 +1,5 @@
 export { deduplicate } from "./deduplicate.ts";
+export { dropNotes } from "./drop-notes.ts";
 export { dropUnused } from "./drop-unused.ts";
 export { finalize } from "./finalize.ts";
 export { fixDimensions } from "./fix-dimensions.ts";

@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { deduplicate } from "./deduplicate.ts";
+import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { fixDimensions, fixOption } from "./fix-dimensions.ts";
 import { foldConstants } from "./fold-constants.ts";
@@ -35,14 +36,15 @@ const cleanUps = [
   deduplicate,
   mergeInitializers,
   dropUnused,
+  dropNotes,
 ];
 
 /** Rounds after which something undoes what something else does: a fault. */
 const most = 50;
 
 /**
- * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do. First sets inputs, fixes
- * dimensions and keeps outputs, where asked.
+ * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do; of what is written
+ * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions and keeps outputs, where asked.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there.
  * @example
  * ```ts
