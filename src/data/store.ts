@@ -46,12 +46,6 @@ const shareOfMemory = 1 / 4;
 
 /**
  * Room for batches that do not fit in memory. Whoever opens it releases it, also where something failed.
- * @example
- * const storage = openStorage();
- * const store = storage.store("activations");
- * for await (const batch of data.batches({ size: 16 })) await store.add(batch);
- * for await (const batch of store.batches()) console.log(batch);
- * await storage.release();
  */
 export function openStorage(options: StorageOptions = {}): Storage {
   const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };

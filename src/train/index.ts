@@ -2,10 +2,12 @@ export { parametersOf } from "../analysis/parameters.ts";
 export { type AdamOptions, adam, adamW } from "./adam.ts";
 export { clipByNorm } from "./clip.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
+export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
 export { type LionOptions, lion } from "./lion.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
+export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export type { Epoch, Evaluated } from "./plan.ts";
 export {
   constantRate,

@@ -48,6 +48,8 @@ export interface Step {
   readonly parameters: readonly Trained[];
   /** What is carried from step to step without gradients: running statistics. */
   readonly states: readonly State[];
+  /** Whether something is drawn anew in each run (dropout). */
+  readonly draws: boolean;
   /**
    * The loss on a batch; the gradients are in the parameters' arrays afterwards, and the states are those of the next step.
    * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
@@ -117,6 +119,7 @@ export async function createStep(
   return {
     parameters: arrays.map(trainedView),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
+    draws: first.draws,
     async run(batch, place = [runs++]) {
       const sizes = sizesOf(batch);
       const graph = compiled.get(sizes) ?? (await compile(working, batch, wanted, options, context));
@@ -176,6 +179,7 @@ interface Compiled {
   readonly stopped: ReadonlyMap<string, Node>;
   /** State → name of the output with the next. */
   readonly states: ReadonlyMap<string, string>;
+  readonly draws: boolean;
   readonly session: Session;
   readonly frozen: Session | undefined;
   /** What the session is fed with for a batch, besides the parameters; `drawn` is the step's random number. */
@@ -221,6 +225,7 @@ async function compile(
     carried,
     stopped,
     states,
+    draws: draw !== undefined,
     session,
     frozen: frozenSession,
     async feeds(batch, drawn) {

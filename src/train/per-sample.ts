@@ -1,0 +1,88 @@
+/**
+ * The gradient of each sample by itself, g_i = ∂loss_i/∂w, where a step of training has their mean only: for clipping sample by sample (Abadi
+ * et al. 2016, "Deep learning with differential privacy"), the empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017).
+ *
+ * One step graph for one sample, run for each: as exact as any step, in the memory of one sample. It takes longer than a batch, of which the
+ * products are larger.
+ *
+ * A sample has a gradient of its own only where the loss of several is the mean of theirs, Σ g_i / n = g. Batch normalization by the statistics
+ * of the batch, contrast between samples and the like mix them, and are refused: by the state that they carry, or because the loss of the first
+ * two samples together is another than the mean of theirs. What is drawn at random (dropout) is drawn for each sample, by the seed and its
+ * place.
+ */
+import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import type { Batch } from "../tensor/types.ts";
+import type { Floats } from "./floats.ts";
+import { createStep, type Step, type StepOptions } from "./step.ts";
+
+export interface SampleGradient {
+  /** Its place in the batch. */
+  readonly sample: number;
+  readonly loss: number;
+  /** Parameter → its gradient, as many numbers as it has, row-major. The arrays are the caller's. */
+  readonly gradients: ReadonlyMap<string, Floats>;
+}
+
+/** Beside the greater loss: sums in float32 come out in another order in a batch. */
+const tolerance = 1e-4;
+
+/**
+ * The gradients of the samples of a batch, one sample after the other. The model is not changed.
+ *
+ * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, E_OPTION for `carry`, and what `createStep` throws.
+ * @example
+ * for await (const batch of data.batches({ size: 64 })) {
+ *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
+ *     console.log(sample, gradients.get("fc1.weight"));
+ * }
+ */
+export async function* perSampleGradients(
+  model: Model,
+  batch: Batch,
+  options: StepOptions,
+  context: Partial<Context> = {},
+): AsyncGenerator<SampleGradient> {
+  if (options.carry !== undefined)
+    throw new PithError(
+      "E_OPTION",
+      "perSampleGradients: the gradient of a sample carries nothing of the one before it.",
+    );
+  const count = sampleCount(batch, "The batch");
+  const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
+  if (count === 0) return;
+  const step = await createStep(model, rows(0, 1), options, context);
+  try {
+    await requireApart(step, rows, count);
+    for (let sample = 0; sample < count; sample++) {
+      const loss = await step.run(rows(sample, sample + 1), [sample]);
+      const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
+      yield { sample, loss, gradients };
+    }
+  } finally {
+    await step.release();
+  }
+}
+
+/** @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs. */
+async function requireApart(step: Step, rows: (start: number, end: number) => Batch, count: number): Promise<void> {
+  const [state] = step.states;
+  if (state !== undefined) {
+    const place = `"${state.name}" is computed from all samples of a batch`;
+    throw new PithError("E_UNSUPPORTED", `A sample has no gradient of its own: ${place}.`, {
+      hint: "Take the role `state` away: batch normalization then computes as it does in inference.",
+    });
+  }
+  if (count < 2 || step.draws) return;
+  const [first, second] = [await step.run(rows(0, 1)), await step.run(rows(1, 2))];
+  const both = await step.run(rows(0, 2));
+  if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
+  const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `A sample has no gradient of its own: the loss of the first two together is ${figures}, of which it is not the mean.`,
+    { hint: "The model or the loss compares samples, or counts their labels together." },
+  );
+}
