@@ -18,6 +18,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 OLDEST = 7
 MICROSOFT = "com.microsoft"
+# Its operators on channels in blocks: what level "all" of graph optimization writes, and gradients of convolutions.
+BLOCKS = "com.microsoft.nchwc"
 # ONNX Runtime writes these into the default domain: the first stands in no specification, the second only since 17.
 OWN_IN_DEFAULT = {"SimplifiedLayerNormalization", "LayerNormalization"}
 LETTER = {"INT": "i", "FLOAT": "f", "STRING": "s", "INTS": "I", "FLOATS": "F", "STRINGS": "S", "TENSOR": "t", "GRAPH": "g"}
@@ -118,8 +120,8 @@ def main():
         if schema.domain == "":
             operators[schema.name].append(schema)
     for schema in get_all_operator_schema():
-        if schema.domain == MICROSOFT:
-            operators[f"{MICROSOFT}.{schema.name}"].append(schema)
+        if schema.domain in (MICROSOFT, BLOCKS):
+            operators[f"{schema.domain}.{schema.name}"].append(schema)
         elif schema.domain == "" and schema.name in OWN_IN_DEFAULT and schema.since_version == 1:
             operators[schema.name].append(schema)
     for versions in operators.values():

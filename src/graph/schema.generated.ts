@@ -337,6 +337,14 @@ export interface EmitAttributes {
   "com.microsoft.VarlenCausalConvWithState": { activation?: string; dilation?: number; state_update_capacity?: number };
   "com.microsoft.WhisperBeamSearch": { decoder: Subgraph; eos_token_id: number; pad_token_id: number; beginning_timestamp_token_id?: number; decoder_output_cross_qk?: number; decoder_start_token_id?: number; early_stopping?: number; encoder?: Subgraph; init_decoder?: Subgraph; model_type?: number; no_repeat_ngram_size?: number; no_speech_token_id?: number; no_timestamps_token_id?: number; start_of_lm_token_id?: number; transcribe_token_id?: number; translate_token_id?: number; vocab_size?: number };
   "com.microsoft.WordConvEmbedding": { char_embedding_size?: number; conv_window_size?: number; embedding_size?: number };
+  "com.microsoft.nchwc.AveragePool": { kernel_shape: readonly number[]; auto_pad?: string; ceil_mode?: number; count_include_pad?: number; dilations?: readonly number[]; pads?: readonly number[]; strides?: readonly number[] };
+  "com.microsoft.nchwc.Conv": { activation?: string; activation_params?: readonly number[]; auto_pad?: string; dilations?: readonly number[]; group?: number; kernel_shape?: readonly number[]; pads?: readonly number[]; strides?: readonly number[] };
+  "com.microsoft.nchwc.GlobalAveragePool": None;
+  "com.microsoft.nchwc.GlobalMaxPool": None;
+  "com.microsoft.nchwc.MaxPool": { kernel_shape: readonly number[]; auto_pad?: string; ceil_mode?: number; dilations?: readonly number[]; pads?: readonly number[]; storage_order?: number; strides?: readonly number[] };
+  "com.microsoft.nchwc.ReorderInput": { channels_last?: number };
+  "com.microsoft.nchwc.ReorderOutput": { channels?: number; channels_last?: number };
+  "com.microsoft.nchwc.Upsample": { coordinate_transformation_mode?: string; mode?: string; scales?: readonly number[] };
 }
 
 /** The newest operator sets known here, by domain. */
@@ -675,6 +683,14 @@ export const schema: Readonly<Record<string, string>> = {
   "com.microsoft.VarlenCausalConvWithState": "1 5?3-6 2-3 i=dilation,state_update_capacity s=activation",
   "com.microsoft.WhisperBeamSearch": "1 5?2-15 1-5 g=decoder!,encoder,init_decoder i=beginning_timestamp_token_id,decoder_output_cross_qk,decoder_start_token_id,early_stopping,eos_token_id!,model_type,no_repeat_ngram_size,no_speech_token_id,no_timestamps_token_id,pad_token_id!,start_of_lm_token_id,transcribe_token_id,translate_token_id,vocab_size",
   "com.microsoft.WordConvEmbedding": "1 4-4 1-1 i=char_embedding_size,conv_window_size,embedding_size",
+  "com.microsoft.nchwc.AveragePool": "1 1-1 1-1 I=dilations,kernel_shape!,pads,strides i=ceil_mode,count_include_pad s=auto_pad",
+  "com.microsoft.nchwc.Conv": "1 2-4 1-1 F=activation_params I=dilations,kernel_shape,pads,strides i=group s=activation,auto_pad",
+  "com.microsoft.nchwc.GlobalAveragePool": "1 1-1 1-1",
+  "com.microsoft.nchwc.GlobalMaxPool": "1 1-1 1-1",
+  "com.microsoft.nchwc.MaxPool": "1 1-1 1-1 I=dilations,kernel_shape!,pads,strides i=ceil_mode,storage_order s=auto_pad",
+  "com.microsoft.nchwc.ReorderInput": "1 1-1 1-1 i=channels_last",
+  "com.microsoft.nchwc.ReorderOutput": "1 1-1 1-1 i=channels,channels_last",
+  "com.microsoft.nchwc.Upsample": "1 1-1 1-1 I=scales s=coordinate_transformation_mode,mode",
 };
 
 /** Attributes that later versions take as an input: operator → `attribute:input`, in the order of the inputs. */

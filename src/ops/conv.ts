@@ -12,9 +12,10 @@ import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { integers } from "./shared/attributes.ts";
+import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
 import { primitive, quantizedAlready } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need } from "./shared/rules.ts";
+import { dimsAt, fixed, integersConstant, need, typeOf } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
@@ -27,16 +28,29 @@ function slice(
   return emit.Slice([x, list((r) => r.start), list((r) => r.end), list((r) => r.axis), list((r) => r.step)]);
 }
 
-function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Value): Value {
-  const spatial = fixed(x).slice(2);
+function inputGradient(
+  s: ConvSettings,
+  emit: Emit,
+  [x, w, up]: readonly [Value, Value, Value],
+  blocks: Blocks | undefined,
+): Value {
+  const [, channels = 1, ...spatial] = fixed(x);
+  const [, outputs = 1, ...out] = fixed(up);
   const rank = spatial.length;
   const pads = explicitPads(s, spatial);
   const reach = spatial.map((_, axis) => extent(s, axis));
   const { kernel, strides, dilations, group } = s;
+  const strided = strides.some((stride) => stride !== 1);
+  // Zeros between the places cost a whole kernel as much as it gains; a depthwise one has nothing better.
+  if (blocks !== undefined && (!strided || group > 1) && outputs >= blocks.size) {
+    const fits = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
+    const found = fits ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks) : undefined;
+    if (found !== undefined) return found;
+  }
   const flipPads = [0, 1].flatMap((side) =>
     spatial.map((_, axis) => (reach[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
   );
-  if (group === 1 && strides.every((stride) => stride === 1) && flipPads.every((pad) => pad >= 0)) {
+  if (group === 1 && channels >= fewest && !strided && flipPads.every((pad) => pad >= 0)) {
     const axes = spatial.map((_, axis) => axis + 2);
     const flipped = kernel.every((size) => size === 1)
       ? w
@@ -48,9 +62,12 @@ function inputGradient(s: ConvSettings, emit: Emit, x: Value, w: Value, up: Valu
     const turned = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
     return emit.Conv([up, turned], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
-  const spread = spreadSettings(s, spatial, fixed(up).slice(2));
+  const spread = spreadSettings(s, spatial, out);
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
 }
+
+/** As many outputs as Conv needs to be faster than ConvTranspose: with 6 it takes four times as long. */
+const fewest = 12;
 
 const Conv = defineOp<ConvSettings>({
   name: "Conv",
@@ -69,14 +86,22 @@ const Conv = defineOp<ConvSettings>({
   },
   axes: convAxes,
   lower: primitive,
-  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
+  inBlocks: (s, emit, [x, w, bias], block) => {
+    if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
+    const [, channels = 1, ...spatial] = fixed(x);
+    const [outputs = 1] = fixed(w);
+    if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
+    return convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block));
+  },
+  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, block }) => {
     if (x === undefined || w === undefined || up === undefined) return [];
     const places = fixed(up)
       .map((_, axis) => axis)
       .filter((axis) => axis !== 1);
+    const blocks = block === undefined ? undefined : blocksOf(emit, block);
     return [
-      wanted(0) ? inputGradient(s, emit, x, w, up) : undefined,
-      wanted(1) ? weightGradient(s, emit, x, w, up) : undefined,
+      wanted(0) ? inputGradient(s, emit, [x, w, up], blocks) : undefined,
+      wanted(1) ? weightGradient(s, emit, [x, w, up], blocks) : undefined,
       wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
     ];
   },
@@ -205,7 +230,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
       .filter((axis) => axis !== 1);
     return [
       wanted(0) ? emit.Conv([up, w], { kernel_shape: kernel, strides, dilations, pads, group }) : undefined,
-      wanted(1) ? weightGradient(full, emit, up, w, x) : undefined,
+      wanted(1) ? weightGradient(full, emit, [up, w, x], undefined) : undefined,
       wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
     ];
   },

@@ -72,6 +72,8 @@ export interface GradientScope {
    * product) returns the sum. Undefined if there is nothing to add to.
    */
   take(input: number): Contribution | undefined;
+  /** How many channels a block has, where convolutions over blocks are faster; undefined where there are none. */
+  readonly block?: number | undefined;
 }
 
 /** factor · value */
@@ -257,6 +259,11 @@ export interface OpDef<S> extends Traits {
   readonly affine?: (s: S, site: Site) => Affine | Miss;
   /** Left out by those that compute the same in training. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
+  /**
+   * Output 0 by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
+   * those that have no such form.
+   */
+  readonly inBlocks?: (s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => Value | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The inputs that hold trained numbers if they are stored. */
@@ -294,6 +301,7 @@ export interface Bound {
   unchanged(): number | undefined;
   affine(): Affine | Miss;
   training(): TrainingForm | undefined;
+  inBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
   distribution(): Distribution | undefined;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
@@ -330,6 +338,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         unchanged: () => def.unchanged(s, site),
         affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
         training: () => def.training?.(s, site),
+        inBlocks: (emit, inputs, block) => def.inBlocks?.(s, emit, inputs, block),
         distribution: () => def.distribution?.(s, site),
         parameters: () => def.parameters(s, site),
         weights: () => {

@@ -28,6 +28,7 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
+import { writeInBlocks } from "./blocks.ts";
 import { cutFrozen } from "./frozen.ts";
 import { chooseBoundaries } from "./memory-plan.ts";
 import { recompute } from "./recompute.ts";
@@ -51,6 +52,8 @@ export interface DifferentiateOptions {
   readonly checkpoint?: readonly string[] | boolean;
   /** Stored tensor → the value that takes its place in the next step: an input and an output of the step. */
   readonly states?: ReadonlyMap<string, string>;
+  /** How many channels a block has where the runtime convolves over blocks of them (`runtimeBlock`). */
+  readonly block?: number | undefined;
 }
 
 export interface Training {
@@ -116,7 +119,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
   const arriving = new Map<Node, Value>();
-  const ends = backwards(graph, loss, varying, emit, inference, sums, arriving);
+  const ends = backwards(graph, loss, varying, emit, inference, sums, arriving, options.block);
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
@@ -161,6 +164,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, fed, inference);
+  if (options.block !== undefined) writeInBlocks(step, inference, options.block);
   runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
 }
@@ -284,6 +288,7 @@ function backwards(
   inference: Inference,
   sums: Contributions,
   arriving: Map<Node, Value>,
+  block: number | undefined,
 ): readonly Node[] {
   const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
@@ -312,7 +317,7 @@ function backwards(
       const value = node.inputs[input];
       return value === undefined || !wanted(input) ? undefined : sums.take(value);
     };
-    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take };
+    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take, block };
     const role = straightThroughAt(node);
     const found = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
     found.forEach((gradient, input) => {

@@ -4,11 +4,13 @@ import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import { parseModel } from "../../src/graph/text.ts";
+import { blocksOf } from "../../src/ops/shared/channel-blocks.ts";
 import { readConv } from "../../src/ops/shared/convolution.ts";
 import { formsFor, weightGradient } from "../../src/ops/shared/weight-gradient.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Dense } from "../../src/tensor/types.ts";
+import { runtimeBlock } from "../../src/train/blocks.ts";
 import { difference, engine } from "./harness.ts";
 
 const shapes = [
@@ -21,7 +23,17 @@ const shapes = [
   { x: [2, 2, 4, 3, 5], w: [3, 2, 2, 2, 2], settings: "pads=[1, 0, 1, 0, 1, 0]" },
   { x: [2, 4, 7, 7], w: [4, 1, 3, 3], settings: "group=4, strides=[2, 2], pads=[1, 1, 1, 1]" },
   { x: [2, 4, 5], w: [4, 1, 3], settings: "group=4, dilations=[2]" },
+  // Whole blocks of samples, and of channels.
+  { x: [16, 3, 7, 6], w: [4, 3, 3, 3], settings: "pads=[1, 1, 1, 1]" },
+  { x: [32, 5, 8, 9], w: [33, 5, 3, 2], settings: "strides=[2, 3], pads=[0, 1, 2, 0]" },
+  { x: [16, 2, 9, 8], w: [16, 2, 3, 3], settings: "strides=[2, 2], pads=[1, 1, 1, 1]" },
+  { x: [16, 2, 9, 7], w: [3, 2, 2, 3], settings: "dilations=[3, 2], strides=[1, 2]" },
+  { x: [16, 3, 6, 6], w: [6, 3, 1, 1], settings: "strides=[2, 2]" },
+  { x: [3, 16, 7, 6], w: [16, 1, 3, 3], settings: "group=16, strides=[2, 2], pads=[1, 1, 1, 1]" },
+  { x: [2, 18, 7, 9], w: [18, 1, 2, 3], settings: "group=18, dilations=[2, 1], pads=[0, 2, 1, 0]" },
 ];
+
+const block = await runtimeBlock(engine);
 
 const dense = (dims: readonly number[], seed: string): Dense => {
   const numbers = random(1, seed);
@@ -48,9 +60,10 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const dims = y.type?.dims?.map(Number) ?? [];
   const up = model.graph.addInput("up", { type: "float32", dims });
   const emit = emitInto(model, { onNode: inference.visit });
-  const forms = formsFor(s, data, up);
+  const forms = formsFor(s, data, up, block);
   expect(forms.length).toBeGreaterThan(1);
-  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, data, kernel, up, form)]));
+  const blocks = block === undefined ? undefined : blocksOf(emit, block);
+  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, [data, kernel, up], blocks, form)]));
   model.graph.setOutputs(results);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const outputs = await session.run({ x: dense(x, "x"), w: dense(w, "w"), up: dense(dims, "up") });

@@ -1,0 +1,188 @@
+/**
+ * Convolutions over blocks of channels (`com.microsoft.nchwc`): ONNX Runtime's own form for a CPU, which its optimizer writes for stored kernels
+ * only. A block has as many channels as a register of the processor holds numbers (16 or 8), and the kernels multiply whole registers with
+ * nothing to gather before:
+ *
+ *     data    N × C × H × W     lies as  N × C/b × H × W × b        (ReorderInput there, ReorderOutput back)
+ *     kernel  M × C × h × w     lies as  M/b × C/b × h × w × b (of C) × b (of M)
+ *     depthwise  C × 1 × h × w  lies as  C/b × h × w × b
+ *
+ * Measured on one core of x64 with AVX-512, reordering included, against Conv: 1.5 times as fast for 3 × 3 kernels of 16 to 64 channels; 2 to
+ * 20 times for depthwise kernels, the most on small pictures. Kernels of 1 × 1 are as fast as they are.
+ */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { elementCount } from "../../tensor/dims.ts";
+import type { ConvSettings } from "./convolution.ts";
+import { filled, fixed, integersConstant, reshapeTo, typeOf } from "./rules.ts";
+
+/** Writes values in blocks, each once. */
+export interface Blocks {
+  /** Channels in a block. */
+  readonly size: number;
+  of(x: Value): Value;
+}
+
+/** How many channels whole blocks hold. */
+export const whole = (channels: number, size: number): number => Math.ceil(channels / size) * size;
+
+export function blocksOf(emit: Emit, size: number): Blocks {
+  const written = new Map<Value, Value>();
+  return {
+    size,
+    of(x) {
+      const known = written.get(x);
+      if (known !== undefined) return known;
+      const [batch = 1, channels = 1, ...spatial] = fixed(x);
+      // The kernel takes channels by fours, and fills up blocks with zeros itself.
+      const missing = (4 - (channels % 4)) % 4;
+      const fours =
+        missing === 0 ? x : emit.Concat([x, filled(emit, typeOf(x), [batch, missing, ...spatial], 0)], { axis: 1 });
+      const reordered = emit["com.microsoft.nchwc.ReorderInput"]([fours]);
+      const dims = [batch, whole(channels, size), ...spatial];
+      const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
+      written.set(x, typed);
+      return typed;
+    },
+  };
+}
+
+/** Whether a convolution between these numbers of channels is faster in blocks. */
+export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
+  if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
+  if (s.group > 1) return s.group === channels && channels === outputs;
+  // Few channels are read one by one.
+  if (channels < size) return outputs % size === 0;
+  return whole(channels, size) * whole(outputs, size) <= (4 / 3) * channels * outputs;
+}
+
+/** A kernel M × C × h × w in blocks; `turned` is that of the gradient by the data: C × M, its taps in the opposite order. */
+function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turned: boolean): Value {
+  const [outputs = 1, inputs = 1, ...kernel] = fixed(w);
+  const taps = elementCount(kernel);
+  const opposite = (value: Value, axis: number): Value =>
+    turned && taps > 1
+      ? emit.Slice([value, ...[-1, Number.MIN_SAFE_INTEGER, axis, -1].map((n) => integersConstant(emit, [n]))])
+      : value;
+  if (group > 1) {
+    const all = whole(outputs, size);
+    const blocks = reshapeTo(emit, filledUp(emit, w, [all, 1]), [all / size, size, taps]);
+    return reshapeTo(emit, opposite(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [all, 1, ...kernel]);
+  }
+  const few = !turned && inputs < size;
+  const [m, c] = [whole(outputs, size), few ? inputs : whole(inputs, size)];
+  const block = few ? 1 : size;
+  const parts = reshapeTo(emit, filledUp(emit, w, [m, c]), [m / size, size, c / block, block, taps]);
+  const order = turned ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
+  const blocks = opposite(emit.Transpose([parts], { perm: order }), 2);
+  return reshapeTo(emit, blocks, [...(turned ? [c, m] : [m, c]), ...kernel]);
+}
+
+/** With zeros behind, so that the first axes have these sizes. */
+function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
+  return sizes.reduce((value, size, axis) => {
+    const dims = fixed(value);
+    const missing = size - (dims[axis] ?? size);
+    if (missing === 0) return value;
+    const zeros = filled(
+      emit,
+      typeOf(value),
+      dims.map((dim, at) => (at === axis ? missing : dim)),
+      0,
+    );
+    return emit.Concat([value, zeros], { axis });
+  }, w);
+}
+
+/** The convolution by blocks; `pads` are numbers here. */
+export function convolveInBlocks(
+  s: ConvSettings,
+  emit: Emit,
+  [x, w, bias]: readonly [Value, Value, Value | undefined],
+  blocks: Blocks,
+): Value {
+  const { kernel, strides, dilations, pads, group } = s;
+  const [outputs = 1] = fixed(w);
+  const [, channels = 1] = fixed(x);
+  const few = group === 1 && channels < blocks.size;
+  const y = emit["com.microsoft.nchwc.Conv"](
+    [
+      few ? x : blocks.of(x),
+      kernelInBlocks(emit, w, group, blocks.size, false),
+      bias === undefined ? undefined : filledUp(emit, bias, [whole(outputs, blocks.size)]),
+    ],
+    { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : whole(group, blocks.size) },
+  );
+  return emit["com.microsoft.nchwc.ReorderOutput"]([y], { channels: outputs });
+}
+
+/**
+ * The gradient by the data: dY spread out by the strides, convolved with the kernel turned round.
+ * @param sizes Of the data, along its spatial axes.
+ * @returns Undefined where places at the end would have to be cut off.
+ */
+export function spreadInBlocks(
+  s: ConvSettings,
+  emit: Emit,
+  { up, w, sizes, pads }: { up: Value; w: Value; sizes: readonly number[]; pads: readonly number[] },
+  blocks: Blocks,
+): Value | undefined {
+  const { kernel, dilations, strides, group } = s;
+  const [batch = 1, outputs = 1, ...out] = fixed(up);
+  const before = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1) - (pads[axis] ?? 0));
+  const after = kernel.map(
+    (size, axis) =>
+      (sizes[axis] ?? 1) -
+      (out[axis] ?? 1) * (strides[axis] ?? 1) +
+      (size - 1) * (dilations[axis] ?? 1) -
+      (before[axis] ?? 0),
+  );
+  if ([...before, ...after].some((pad) => pad < 0)) return undefined;
+  const channels = group > 1 ? group : (fixed(w)[1] ?? 1);
+  const dx = emit["com.microsoft.nchwc.Conv"](
+    [
+      spread(emit, blocks.of(up), [batch, whole(outputs, blocks.size), ...out], strides, blocks.size),
+      kernelInBlocks(emit, w, group, blocks.size, true),
+    ],
+    {
+      kernel_shape: kernel,
+      dilations,
+      pads: [...before, ...after],
+      group: group === 1 ? 1 : whole(group, blocks.size),
+    },
+  );
+  return emit["com.microsoft.nchwc.ReorderOutput"]([dx], { channels });
+}
+
+/** Zeros between the places of blocked data, and behind the last. */
+function spread(
+  emit: Emit,
+  blocked: Value,
+  [batch = 1, channels = 1, height = 1, width = 1]: readonly number[],
+  [down = 1, along = 1]: readonly number[],
+  size: number,
+): Value {
+  if (down === 1 && along === 1) return blocked;
+  const rows = (batch * channels * height) / size;
+  const wide = behind(emit, blocked, [rows * width, size], (along - 1) * size);
+  const spaced = behind(emit, wide, [rows, width * along * size], (down - 1) * width * along * size);
+  return reshapeTo(emit, spaced, [batch, channels, height * down, width * along]);
+}
+
+/** Numbers of a matrix, with zeros behind each row. */
+function behind(emit: Emit, value: Value, dims: readonly [number, number], zeros: number): Value {
+  const rows = reshapeTo(emit, value, dims);
+  return zeros === 0 ? rows : emit.Concat([rows, filled(emit, typeOf(value), [dims[0], zeros], 0)], { axis: 1 });
+}
+
+/** Blocked data with columns of zeros at the sides. */
+export function widenBlocks(emit: Emit, blocked: Value, before: number, after: number, size: number): Value {
+  if (before === 0 && after === 0) return blocked;
+  const [batch = 1, channels = 1, height = 1, width = 1] = fixed(blocked);
+  const rows = (batch * channels * height) / size;
+  const zeros = (columns: number): readonly Value[] =>
+    columns === 0 ? [] : [filled(emit, typeOf(blocked), [rows, columns * size], 0)];
+  const row = reshapeTo(emit, blocked, [rows, width * size]);
+  const wide = emit.Concat([...zeros(before), row, ...zeros(after)], { axis: 1 });
+  return reshapeTo(emit, wide, [batch, channels, height, before + width + after]);
+}
