@@ -1,15 +1,17 @@
 /**
  * Networks trained to the end: what is learnt, with its interval, and what PyTorch learns by the same recipe.
  *
- *     npm run bench -- learn [names…] [--python path] [--threads 2] [--only ours|theirs] [--epochs n] [--resume] [--folder out/learn]
+ *     npm run bench -- learn [names…] [--python path] [--threads 2] [--only ours|theirs] [--epochs n] [--noise 0.1] [--resume] [--folder out/learn]
  *
  * Takes minutes to an hour each: logs of whole runs are in bench/logs. PyTorch takes part where --python or PITH_PYTHON says which Python has
  * it. `--epochs` makes a trial of a run. `--resume` keeps a checkpoint in the folder, and continues with it.
  */
 import { parseArgs } from "node:util";
+import { disturbed, fromDisturbed } from "./learn/disturbed.ts";
 import { lenet5 } from "./learn/lenet5.ts";
 import { resnet20 } from "./learn/resnet20.ts";
 import { fromScratch, type Settings } from "./learn/scratch.ts";
+import { textClassifier } from "./learn/text-classifier.ts";
 import { line } from "./lib/print.ts";
 
 const { values: options, positionals } = parseArgs({
@@ -18,14 +20,20 @@ const { values: options, positionals } = parseArgs({
     threads: { type: "string", default: "2" },
     only: { type: "string" },
     epochs: { type: "string" },
+    noise: { type: "string", default: "0.1" },
     resume: { type: "boolean", default: false },
     folder: { type: "string", default: "out/learn" },
   },
   allowPositionals: true,
 });
-const runs: Readonly<Record<string, (settings: Settings) => Promise<void>>> = Object.fromEntries(
-  [lenet5, resnet20].map((task) => [task.name, (settings: Settings) => fromScratch(task, settings)]),
-);
+type Run = (settings: Settings) => Promise<void>;
+const runs: Readonly<Record<string, Run>> = Object.fromEntries([
+  ...[lenet5, resnet20, textClassifier].map((task): [string, Run] => [
+    task.name,
+    (settings) => fromScratch(task, settings),
+  ]),
+  ...disturbed.map((task): [string, Run] => [task.name, (settings) => fromDisturbed(task, settings)]),
+]);
 const unknown = positionals.find((name) => runs[name] === undefined);
 const { only } = options;
 if (unknown !== undefined || (only !== undefined && only !== "ours" && only !== "theirs")) {
@@ -38,6 +46,7 @@ for (const [name, run] of Object.entries(runs)) {
     threads: Number(options.threads),
     folder: options.folder,
     python: options.python ?? process.env.PITH_PYTHON,
+    noise: Number(options.noise),
     resume: options.resume,
     epochs: options.epochs === undefined ? undefined : Number(options.epochs),
     only: only === "ours" || only === "theirs" ? only : undefined,

@@ -51,6 +51,8 @@ export interface Settings {
   readonly resume: boolean;
   /** Instead of the recipe's: for a trial. */
   readonly epochs: number | undefined;
+  /** What is added to the parameters of trained networks: a share of a tensor's standard deviation. */
+  readonly noise: number;
   readonly only: "ours" | "theirs" | undefined;
 }
 

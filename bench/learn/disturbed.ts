@@ -1,0 +1,159 @@
+/**
+ * Trained networks that lost their way a little: noise of a tenth (--noise) of its standard deviation is added to each parameter, drawn by a seed, and
+ * two epochs of training lead back. The network is the exported file; its samples to train on are those that are at hand, and the figure is of
+ * others. Batch normalization keeps the statistics that the file has.
+ */
+import { readFileSync } from "node:fs";
+import { open } from "pith";
+import { openDataset, openTokenizer, preprocess, presets, tokenize, tokensOfText } from "pith/data";
+import { createEngine } from "pith/engine";
+import { accuracy, compareRows, crossEntropy, type Evaluation, evaluate, imageInput, type Metric } from "pith/evaluate";
+import type { Model } from "pith/graph";
+import { random } from "pith/tensor";
+import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
+import type { Dataset } from "../../src/data/types.ts";
+import { shared } from "../../test/shared.ts";
+import { line, points, share } from "../lib/print.ts";
+import type { Settings } from "./scratch.ts";
+
+export interface Disturbed {
+  readonly name: string;
+  /** Of the shared folder's models. */
+  readonly file: string;
+  readonly recipe: Omit<Parameters<typeof train>[1], "data">;
+  readonly metric: Metric;
+  data(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }>;
+}
+
+const seed = 1;
+
+async function pictures(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+  const ready = async (part: "train" | "test"): Promise<Dataset> =>
+    preprocess(await openDataset(path("cifar10"), { part }), imageInput(model), presets.cifar10);
+  return { train: await ready("train"), test: await ready("test") };
+}
+
+async function sentences(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+  const tokenizer = await openTokenizer(path("models/bert_sst2"));
+  if (tokenizer === undefined) throw new Error("bert_sst2 has no tokenizer.");
+  const ready = async (part: string): Promise<Dataset> =>
+    tokenize(await openDataset(path(`text/sst2_${part}.tsv`)), model.graph.feeds, { tokenizer });
+  return { train: await ready("train"), test: await ready("dev") };
+}
+
+/** The first nine tenths of the text, as the network was trained; the tokens of the last twentieth, which it was not chosen by. */
+async function shakespeare(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+  const folder = path("models/llama_shakespeare");
+  const tokenizer = await openTokenizer(folder);
+  if (tokenizer === undefined) throw new Error("llama_shakespeare has no tokenizer.");
+  const text = readFileSync(path("text/tinyshakespeare.txt"), "utf8");
+  const windows = tokensOfText("tinyshakespeare", text.slice(0, Math.floor(0.9 * text.length)), tokenizer, 128);
+  const ready = (data: Dataset): Dataset => tokenize(data, model.graph.feeds, { language: true });
+  return { train: ready(windows), test: ready(await openDataset(`${folder}/test_ids_u16le.bin`)) };
+}
+
+const pictureRecipe = { batch: 128, optimizer: "adamw", schedule: "cosine", augment: "crop=4 flip" } as const;
+
+export const disturbed: readonly Disturbed[] = [
+  {
+    ...{ name: "bert_sst2", file: "bert_sst2/onnx/model.onnx", metric: accuracy(), data: sentences },
+    recipe: {
+      epochs: 2,
+      batch: 32,
+      optimizer: "adamw",
+      learningRate: 0.0001,
+      schedule: "cosine",
+      warmup: 0.1,
+      clip: 1,
+    },
+  },
+  {
+    ...{ name: "llama_shakespeare", file: "llama_shakespeare/onnx/decoder_model.onnx" },
+    ...{ metric: crossEntropy(), data: shakespeare },
+    recipe: {
+      epochs: 2,
+      batch: 16,
+      optimizer: "adamw",
+      learningRate: 0.0003,
+      schedule: "cosine",
+      warmup: 0.1,
+      clip: 1,
+    },
+  },
+  {
+    ...{ name: "cct_cifar10", file: "cct_cifar10.onnx", metric: accuracy(), data: pictures },
+    recipe: { epochs: 2, ...pictureRecipe, learningRate: 0.0005, warmup: 0.1, clip: 1 },
+  },
+  {
+    ...{ name: "mobilenetv3_cifar10", file: "mobilenetv3_cifar10.onnx", metric: accuracy(), data: pictures },
+    recipe: { epochs: 2, ...pictureRecipe, learningRate: 0.0005, warmup: 0.1, clip: 1 },
+  },
+];
+
+export async function fromDisturbed(
+  { name, file, recipe, metric, data }: Disturbed,
+  settings: Settings,
+): Promise<void> {
+  const { threads, noise } = settings;
+  const told = settings.epochs === undefined ? recipe : { ...recipe, epochs: settings.epochs };
+  const options = Object.entries(told).map(([key, value]) => `${key} ${String(value)}`);
+  line(`${name}: disturbed by ${100 * noise} % noise, seed ${seed}, threads ${threads}, ${options.join(", ")}`);
+  if (shared(`data/models/${file}`) === undefined) return line("  skipped: the model is not at hand");
+  const model = await open(path(`models/${file}`));
+  const { train: samples, test } = await data(model);
+  const judge = (): Promise<Evaluation> => evaluate(createEngine(), model, test, metric, { threads });
+  const before = await judge();
+  line(`  published:  ${figure(before, metric)}`);
+  const changed = await disturb(model, samples, noise);
+  const lost = await judge();
+  line(`  disturbed:  ${figure(lost, metric)}  (${changed} tensors)`);
+  const { history } = await train(
+    model,
+    { ...told, data: samples, threads },
+    { seed, log: ({ text }) => line(`  ${text}`) },
+  );
+  const after = await judge();
+  const seconds = history.reduce((sum, epoch) => sum + epoch.seconds, 0);
+  line(`  after ${history.length} epochs: ${figure(after, metric)}, ${(seconds / 60).toFixed(1)} minutes`);
+  const { difference } = compareRows(metric, before.rows, after.rows);
+  const shown =
+    metric.unit === "share"
+      ? `${points(difference)} points`
+      : `${difference.value.toFixed(3)} (${difference.low.toFixed(3)} … ${difference.high.toFixed(3)}) ${metric.unit}`;
+  const sign = metric.better === "higher" ? 1 : -1;
+  const reached =
+    sign * difference.value >= 0
+      ? "met"
+      : difference.low <= 0 && difference.high >= 0
+        ? "met within the interval"
+        : "MISSED";
+  line(`${name}: ${shown} from the published figure, paired by sample: ${reached}`);
+}
+
+function figure({ estimate }: Evaluation, { unit, name }: Metric): string {
+  const { value, low, high, count } = estimate;
+  const shown =
+    unit === "share" ? share(estimate) : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)}) ${unit}`;
+  return `${name} ${shown}, n = ${count}`;
+}
+
+/** Adds the noise to each stored tensor that training would change, and says how many there are. */
+async function disturb(model: Model, samples: Dataset, noise: number): Promise<number> {
+  for await (const example of samples.batches({ size: 2 })) {
+    const step = await createStep(model, example, { loss: lossCrossEntropy() });
+    for (const { name, values } of step.parameters) {
+      const numbers = random(seed, "disturbance", name);
+      const mean = values.reduce((sum, entry) => sum + entry, 0) / values.length;
+      const deviation = Math.sqrt(values.reduce((sum, entry) => sum + (entry - mean) ** 2, 0) / values.length);
+      for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) + noise * deviation * numbers.normal();
+    }
+    step.store(model);
+    await step.release();
+    return step.parameters.length;
+  }
+  throw new Error(`${samples.name} has no samples.`);
+}
+
+function path(name: string): string {
+  return shared(`data/${name}`) ?? "";
+}

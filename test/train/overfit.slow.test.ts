@@ -1,0 +1,252 @@
+/**
+ * Published and trained networks learn 64 samples by heart. Labels are drawn by a seed, so that nothing that a network knows already helps it;
+ * what has no classes halves its loss: a language model on texts, the others on their own answers, after their weights were disturbed.
+ *
+ * Quantized networks are not here: what is trained are floats, and they have none.
+ */
+import { describe, expect, test } from "vitest";
+import {
+  isIndexed,
+  memory,
+  type OpenDatasetOptions,
+  openDataset,
+  openTokenizer,
+  parsePreprocessing,
+  preprocess,
+  take,
+  tokenize,
+} from "../../src/data/index.ts";
+import { firstBatch } from "../../src/data/select.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { accuracy, evaluate, imageInput } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import {
+  adam,
+  createStep,
+  crossEntropy,
+  type Loss,
+  meanSquaredError,
+  type Step,
+  sumOfLosses,
+} from "../../src/train/index.ts";
+import { shared } from "../shared.ts";
+
+const count = 64;
+
+interface Case {
+  readonly file: string;
+  readonly samples: (model: Model) => Promise<IndexedDataset>;
+  /** Samples in a batch: 16, or 1 of what was exported for one. */
+  readonly batch?: number;
+  readonly rate?: number;
+  readonly epochs?: number;
+}
+
+const classifiers: readonly Case[] = [
+  { file: "resnet20.onnx", samples: labelled("cifar10", "imagenet", 10) },
+  { file: "resnet56.onnx", samples: labelled("cifar10", "imagenet", 10) },
+  { file: "resnet8_cifar10.onnx", samples: labelled("cifar10", "raw", 10) },
+  { file: "vnncomp_resnet_2b.onnx", samples: labelled("cifar10", "cifar10", 10), batch: 1 },
+  { file: "vnncomp_cifar_base_kw.onnx", samples: labelled("cifar10", "mean=.485,.456,.406 std=.225", 10), batch: 1 },
+  { file: "vnncomp_cifar10_small.onnx", samples: labelled("cifar10", "unit", 10) },
+  { file: "vnncomp_cifar10_medium.onnx", samples: labelled("cifar10", "unit", 10) },
+  { file: "vnncomp_mnist-net_256x2.onnx", samples: labelled("mnist", "unit", 10) },
+  { file: "vnncomp_mnist-net_256x4.onnx", samples: labelled("mnist", "unit", 10) },
+  { file: "mnist_cntk.onnx", samples: labelled("mnist", "raw", 10), batch: 1 },
+  { file: "mobilenetv2.onnx", samples: labelled("images/imagenet", "scale=1 mean=127 std=127.5 crop=224", 1000) },
+  {
+    file: "squeezenet1.0_deepcompression.onnx",
+    samples: labelled("images/imagenet", "caffe crop=227", 1000),
+  },
+  { file: "vww_mobilenetv1_025.onnx", samples: labelled("images/imagenet", "unit resize=96 crop=96", 2) },
+  { file: "kws_dscnn.onnx", samples: async (model) => withLabels("noise", await normal(model), 12) },
+  { file: "cct_cifar10.onnx", samples: labelled("cifar10", "cifar10", 10) },
+  { file: "mobilenetv3_cifar10.onnx", samples: labelled("cifar10", "cifar10", 10) },
+  { file: "bert_sst2/onnx/model.onnx", samples: sentences },
+];
+
+const languages: readonly Case[] = [
+  { file: "llama260k.onnx", samples: tokens("text/llama260k_eval_64x120_u16le.bin", 120), rate: 3e-3 },
+  {
+    file: "llama_shakespeare/onnx/decoder_model.onnx",
+    samples: tokens("models/llama_shakespeare/valid_ids_u16le.bin", 32),
+  },
+];
+
+const others: readonly Case[] = [
+  { file: "ad01_autoencoder.onnx", samples: answers(normal) },
+  {
+    file: "ultraface_slim320.onnx",
+    samples: answers((model) => pictures(model, "images/imagenet", "mean=.498 std=.502 resize=240x320")),
+    batch: 1,
+  },
+  {
+    file: "fastestdet.onnx",
+    samples: answers((model) => pictures(model, "images/imagenet", "unit channels=BGR resize=352x352")),
+    batch: 1,
+  },
+  { file: "espcn_nn_resize.onnx", samples: answers(normal), batch: 1, rate: 2e-4 },
+  { file: "espcn_subpixel.onnx", samples: answers(normal), batch: 1, rate: 2e-4 },
+];
+
+const folder = shared("data/models");
+const engine = createEngine();
+
+/** All samples as one batch. */
+async function columnsOf(dataset: IndexedDataset): Promise<Batch> {
+  for await (const batch of dataset.batches({ size: count })) return batch;
+  throw new Error(`${dataset.name} has no samples`);
+}
+
+async function opened(path: string, reading: OpenDatasetOptions = {}): Promise<IndexedDataset> {
+  const dataset = await openDataset(shared(`data/${path}`) ?? "", reading);
+  if (!isIndexed(dataset)) throw new Error(`${path} is a stream`);
+  return take(dataset, count);
+}
+
+function withLabels(name: string, columns: Batch, classes: number): IndexedDataset {
+  const numbers = random(1, "labels");
+  const label = Array.from({ length: count }, () => numbers.integer(classes));
+  return memory(name, { ...columns, label: int64([count], label) });
+}
+
+async function pictures(model: Model, path: string, preprocessing: string): Promise<Batch> {
+  return columnsOf(preprocess(await opened(path), imageInput(model), parsePreprocessing(preprocessing)));
+}
+
+async function normal(model: Model): Promise<Batch> {
+  const { name, type } = imageInput(model);
+  const [, ...rest] = fixedDims(type?.dims?.map((dim, axis) => (axis === 0 ? count : dim))) ?? [];
+  const numbers = random(1, "inputs");
+  const dims = [count, ...rest];
+  return {
+    [name]: float32(
+      dims,
+      Float32Array.from({ length: elementCount(dims) }, () => numbers.normal()),
+    ),
+  };
+}
+
+function labelled(path: string, preprocessing: string, classes: number): Case["samples"] {
+  return async (model) => withLabels(path, await pictures(model, path, preprocessing), classes);
+}
+
+async function sentences(model: Model): Promise<IndexedDataset> {
+  const tokenizer = await openTokenizer(shared("data/models/bert_sst2") ?? "");
+  if (tokenizer === undefined) throw new Error("there is no tokenizer");
+  const texts = tokenize(await opened("text/sst2_dev.tsv"), model.graph.feeds, { tokenizer, length: 32 });
+  return withLabels("sentences", await columnsOf(texts), 2);
+}
+
+function tokens(path: string, length: number): Case["samples"] {
+  return async (model) =>
+    tokenize(await opened(path, { running: { tokenizer: undefined, length } }), model.graph.feeds, { language: true });
+}
+
+/** Inputs, and what the model says to them. */
+function answers(inputs: (model: Model) => Promise<Batch>): Case["samples"] {
+  return async (model) => {
+    const columns = await inputs(model);
+    const session = await engine.load(model);
+    const parts: Batch[] = [];
+    for await (const one of memory("inputs", columns).batches({ size: 1 })) parts.push(await session.run(one));
+    await session.release();
+    const said = Object.keys(parts[0] ?? {}).map((name) => {
+      const rows = parts.map((part) => Array.from(part[name]?.data ?? [], Number));
+      const dims = [count, ...(parts[0]?.[name]?.dims.slice(1) ?? [])];
+      return [`answer.${name}`, float32(dims, Float32Array.from(rows.flat()))] as const;
+    });
+    return memory("answers", { ...columns, ...Object.fromEntries(said) });
+  };
+}
+
+interface Course {
+  readonly step: Step;
+  /** The mean loss over the samples, before anything is learnt. */
+  readonly first: number;
+  /** Passes over the samples until `enough` says so of an epoch's mean loss; the mean loss of the last. */
+  learn(enough: (loss: number) => boolean | Promise<boolean>): Promise<number>;
+}
+
+async function begin(model: Model, data: IndexedDataset, loss: Loss, one: Case, disturbed: number): Promise<Course> {
+  const { batch: size = 16, rate = 1e-3, epochs = 60 } = one;
+  const step = await createStep(model, await firstBatch(data, size), { loss, threads: 1 });
+  const numbers = random(1, "disturbance");
+  for (const { values } of step.parameters) {
+    const deviation = disturbed * deviationOf(values);
+    for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) + deviation * numbers.normal();
+  }
+  const optimizer = adam();
+  const pass = async (shuffle: number, learns: boolean): Promise<number> => {
+    let sum = 0;
+    for await (const batch of data.batches({ size, shuffle })) {
+      sum += (await step.run(batch)) * size;
+      if (learns) optimizer.update(step.parameters, rate);
+    }
+    return sum / count;
+  };
+  return {
+    step,
+    first: await pass(0, false),
+    async learn(enough) {
+      let mean = Number.NaN;
+      for (let epoch = 1; epoch <= epochs; epoch++) {
+        mean = await pass(epoch, true);
+        if (await enough(mean)) break;
+      }
+      return mean;
+    },
+  };
+}
+
+function deviationOf(values: Float32Array | Float64Array): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+}
+
+const named = (cases: readonly Case[]) => cases.map((one) => [one.file, one] as const);
+
+describe.skipIf(folder === undefined)("a network learns 64 samples by heart", () => {
+  test.each(named(classifiers))("labels that it was not told before: %s", async (file, one) => {
+    const model = await open(`${folder}/${file}`);
+    const data = await one.samples(model);
+    const shareOfRight = async () => (await evaluate(engine, model, data, accuracy())).estimate.value;
+    expect(await shareOfRight()).toBeLessThan(0.8);
+    const { step, learn } = await begin(model, data, crossEntropy(), one, 0);
+    let right = 0;
+    await learn(async (loss) => {
+      if (loss > 0.7) return false;
+      step.store(model);
+      right = await shareOfRight();
+      return right >= 0.95;
+    });
+    await step.release();
+    expect(right).toBeGreaterThanOrEqual(0.95);
+  });
+
+  test.each(named(languages))("texts, to half the loss: %s", async (file, one) => {
+    const model = await open(`${folder}/${file}`);
+    const { step, first, learn } = await begin(model, await one.samples(model), crossEntropy(), one, 0);
+    const last = await learn((loss) => loss <= first / 2);
+    await step.release();
+    expect(last).toBeLessThanOrEqual(first / 2);
+  });
+
+  test.each(named(others))("what it said itself before it was disturbed, to half the loss: %s", async (file, one) => {
+    const model = await open(`${folder}/${file}`);
+    const parts = model.graph.outputs.map(({ name }) => ({
+      loss: meanSquaredError({ output: name, label: `answer.${name}` }),
+    }));
+    const { step, first, learn } = await begin(model, await one.samples(model), sumOfLosses(parts), one, 0.3);
+    expect(first).toBeGreaterThan(0);
+    const last = await learn((loss) => loss <= first / 2);
+    await step.release();
+    expect(last).toBeLessThanOrEqual(first / 2);
+  });
+});
