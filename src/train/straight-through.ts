@@ -14,7 +14,6 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { StraightThrough } from "../graph/role.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { dimsText, fixedDims } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
 
 /** The role of a node whose first output is straight-through. */
 export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
@@ -35,7 +34,7 @@ export function surrogateGradient(emit: Emit, node: Node, role: StraightThrough,
     const found = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
     return new Miss(`it is straight-through between bounds, which are for floats, and ${found}`);
   }
-  const number = (value: number, of: Value): Value => emit.constant(fromNumbers(typeOf(of), [], [value]));
+  const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
   const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
   const zero = bounded ? number(0, up) : undefined;
   const above = high === undefined ? passed : emit.Where([emit.LessOrEqual([x, number(high, x)]), passed, zero]);
@@ -48,6 +47,7 @@ function repeats(from: readonly number[] | undefined, to: readonly number[] | un
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);
 }
 
-function typeOf({ type }: Value): DataType {
-  return type?.type ?? "float32";
+function floatOf({ type }: Value): "float64" | "float32" | "float16" | "bfloat16" {
+  const found = type?.type;
+  return found === "float64" || found === "float16" || found === "bfloat16" ? found : "float32";
 }
