@@ -3,12 +3,12 @@
  * weights, samples and recipe, an order of the samples of its own. Both are judged on the same samples, one by one.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type ImageInput, isIndexed, type Preprocessing, preprocess } from "pith/data";
 import { createEngine } from "pith/engine";
-import { accuracy, compareRows, estimate, evaluate } from "pith/evaluate";
+import { accuracy, compareRows, type Estimate, estimate, evaluate } from "pith/evaluate";
 import type { Model } from "pith/graph";
 import type { Batch } from "pith/tensor";
 import { train } from "pith/train";
@@ -58,7 +58,7 @@ export interface Settings {
 
 export async function fromScratch(task: FromScratch, settings: Settings): Promise<void> {
   const recipe = settings.epochs === undefined ? task.recipe : { ...task.recipe, epochs: settings.epochs };
-  line(`${task.name}: ${task.what}, ${settings.threads} threads, ${settingsText(recipe)}`);
+  line(`${task.name}: ${task.what}, threads ${settings.threads}, ${settingsText(recipe)}`);
   const figures: { readonly own: number; readonly other: number | undefined }[] = [];
   for (const seed of task.seeds) {
     const model = task.build(seed);
@@ -83,7 +83,7 @@ export async function fromScratch(task: FromScratch, settings: Settings): Promis
     const { mean, std, scale } = task.preprocessing ?? { mean: [0], std: [1], scale: 1 };
     const told = { ...recipe, network: task.name, seed, threads: settings.threads, mean, std, scale };
     writeFileSync(join(files, "recipe.json"), JSON.stringify(told));
-    const other = await theirs(settings.python, files, seed);
+    const other = await theirs(settings.python, files, seed, settings.resume);
     if (own === undefined) continue;
     figures.push({ own: own.value, other: other.value });
     const { difference } = compareRows(accuracy(), other.rows, own.rows);
@@ -112,38 +112,62 @@ async function ours(
       ? data
       : preprocess(data, input satisfies ImageInput, preprocessing);
   const kept = resume ? { checkpoint: join(folder, "checkpoint"), resume: true } : {};
+  const said = journal(join(folder, "pith.log"), `  Pith, seed ${seed}: `, resume);
   const { history } = await train(
     model,
     { ...recipe, ...kept, data: ready(stored.train), threads },
-    { seed, log: ({ text }) => line(`  Pith, seed ${seed}: ${text}`) },
+    { seed, log: ({ id, text }) => (id === "epoch" ? said.say(text) : undefined) },
   );
-  const { estimate: figure, rows } = await evaluate(createEngine(), model, ready(stored.test), accuracy(), {
-    batch: 100,
-  });
-  const minutes = history.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
-  line(`  Pith, seed ${seed}: accuracy ${share(figure)}, n = ${figure.count}, ${minutes.toFixed(1)} minutes`);
+  const judged = await evaluate(createEngine(), model, ready(stored.test), accuracy(), { batch: 100, threads });
+  const seconds = history.reduce((sum, epoch) => sum + epoch.seconds, 0);
+  line(`  Pith, seed ${seed}: ${figureText(judged.estimate, seconds)}`);
+  return { value: judged.estimate.value, rows: judged.rows };
+}
+
+/** PyTorch's side: its lines, and at last "result", seconds, and a 1 or 0 for each test sample. */
+async function theirs(python: string, folder: string, seed: number, resume: boolean): Promise<Reached> {
+  const said = journal(join(folder, "pytorch.log"), `  PyTorch, seed ${seed}: `, resume);
+  let last = said.before.at(-1) ?? "";
+  if (!last.startsWith("result ")) {
+    const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
+    const words = [program, folder, ...(resume ? ["--resume"] : [])];
+    // Threads that spin while they wait take the time of all others on a machine that is shared.
+    const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
+    const child = spawn(python, words, { stdio: ["ignore", "pipe", "inherit"], env });
+    for await (const text of createInterface({ input: child.stdout })) {
+      last = text;
+      said.say(text);
+    }
+  }
+  const [, seconds = "", right = ""] = last.split(" ");
+  if (!last.startsWith("result ") || right === "") throw new Error("PyTorch came to no result.");
+  const rows = Float64Array.from(right, Number);
+  const figure = estimate(accuracy(), rows);
+  line(`  PyTorch, seed ${seed}: ${figureText(figure, Number(seconds))}`);
   return { value: figure.value, rows };
 }
 
-/** PyTorch's side: its lines, and at last a 1 or 0 for each test sample, and seconds. */
-async function theirs(python: string, folder: string, seed: number): Promise<Reached> {
-  const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
-  // Threads that spin while they wait take the time of all others on a machine that is shared.
-  const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
-  const child = spawn(python, [program, folder], { stdio: ["ignore", "pipe", "inherit"], env });
-  let last = "";
-  for await (const text of createInterface({ input: child.stdout })) {
-    if (text.startsWith("result ")) last = text;
-    else line(`  PyTorch, seed ${seed}: ${text}`);
-  }
-  const [, seconds = "", right = ""] = last.split(" ");
-  if (right === "") throw new Error(`${python} came to no result.`);
-  const rows = Float64Array.from(right, Number);
-  const figure = estimate(accuracy(), rows);
-  line(
-    `  PyTorch, seed ${seed}: accuracy ${share(figure)}, n = ${figure.count}, ${(Number(seconds) / 60).toFixed(1)} minutes`,
-  );
-  return { value: figure.value, rows };
+function figureText(figure: Estimate, seconds: number): string {
+  return `accuracy ${share(figure)}, n = ${figure.count}, ${(seconds / 60).toFixed(1)} minutes`;
+}
+
+/** Lines that are printed, and kept in a file, so that a run that is continued prints what it had printed before. */
+function journal(
+  path: string,
+  prefix: string,
+  resume: boolean,
+): { readonly before: readonly string[]; say(text: string): void } {
+  const before = resume && existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n") : [];
+  const print = (text: string): void => (text.startsWith("result ") ? undefined : line(prefix + text));
+  for (const text of before) print(text);
+  if (before.length === 0) writeFileSync(path, "");
+  return {
+    before,
+    say(text) {
+      appendFileSync(path, `${text}\n`);
+      print(text);
+    },
+  };
 }
 
 function conclude(

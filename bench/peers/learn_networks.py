@@ -1,9 +1,9 @@
 """A network trained by PyTorch, as bench/learn/scratch.ts trains it: same initial weights, samples and recipe, an own order of the samples.
 
-    python learn_networks.py FOLDER
+    python learn_networks.py FOLDER [--resume]
 
 FOLDER has recipe.json (the options of `train`), weights.npz (in the order of the modules) and data.npz (train.*, test.*). Prints a line for
-each epoch, and at last "result", the seconds and a 1 or 0 for each test sample.
+each epoch, and at last "result", the seconds and a 1 or 0 for each test sample. With --resume a checkpoint is kept there, and continued with.
 """
 
 import json
@@ -157,8 +157,16 @@ else:
     cosine = lambda k: 0.5 * (1 + math.cos(math.pi * (k - risen) / (total - risen)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: (k + 1) / risen if k < risen else cosine(k))
 
-seconds = 0.0
-for epoch in range(epochs):
+seconds, done = 0.0, 0
+checkpoint = folder / "pytorch.pt" if "--resume" in sys.argv else None
+parts_of_state = {"net": net, "optimizer": optimizer, "schedule": schedule}
+if checkpoint and checkpoint.exists():
+    kept = torch.load(checkpoint, weights_only=False)
+    for name, one in parts_of_state.items():
+        one.load_state_dict(kept[name])
+    torch.set_rng_state(kept["random"])
+    seconds, done = kept["seconds"], kept["done"]
+for epoch in range(done, epochs):
     began, summed = time.perf_counter(), 0.0
     order = torch.randperm(len(labels))
     net.train()
@@ -180,6 +188,10 @@ for epoch in range(epochs):
     took = time.perf_counter() - began
     seconds += took
     print(f"epoch {epoch + 1}/{epochs}  training loss {summed / steps:.4f}  {took:.1f} s", flush=True)
+    if checkpoint:
+        kept = {name: one.state_dict() for name, one in parts_of_state.items()}
+        torch.save({**kept, "random": torch.get_rng_state(), "seconds": seconds, "done": epoch + 1}, f"{checkpoint}.new")
+        Path(f"{checkpoint}.new").replace(checkpoint)
 
 net.eval()
 with torch.no_grad():
