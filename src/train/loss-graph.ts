@@ -5,6 +5,7 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, fixInputs } from "../passes/index.ts";
+import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Loss } from "./loss.ts";
 
@@ -18,6 +19,13 @@ export interface LossGraph {
 export function samplesOf(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
+}
+
+/** What a graph is written for: batches of other sizes need one of their own. */
+export function sizesOf(batch: Batch): string {
+  return Object.entries(batch)
+    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
+    .join();
 }
 
 /**

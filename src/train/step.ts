@@ -17,7 +17,6 @@ import { parameter } from "../graph/role.ts";
 import { type Context, completeContext, foldConstants, fuseForStep, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory, int64 } from "../tensor/dense.ts";
-import { dimsText } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
@@ -26,7 +25,7 @@ import { differentiate, gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, zerosLike } from "./floats.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { Loss } from "./loss.ts";
-import { writeLoss } from "./loss-graph.ts";
+import { sizesOf, writeLoss } from "./loss-graph.ts";
 import type { Trained } from "./optimizer.ts";
 import { copyOfTied, tie } from "./ties.ts";
 import { writeTrainingForms } from "./training-forms.ts";
@@ -239,12 +238,6 @@ async function compile(
 async function release({ session, frozen }: Compiled): Promise<void> {
   await session.release();
   await frozen?.release();
-}
-
-function sizesOf(batch: Batch): string {
-  return Object.entries(batch)
-    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
-    .join();
 }
 
 type Floating = Dense<"float32" | "float64">;

@@ -8,10 +8,10 @@ import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import { type LossGraph, samplesOf, writeLoss } from "./loss-graph.ts";
+import { type LossGraph, samplesOf, sizesOf, writeLoss } from "./loss-graph.ts";
 
 interface Loaded extends LossGraph {
-  readonly count: number;
+  readonly sizes: string;
   readonly session: Session;
 }
 
@@ -31,11 +31,11 @@ export async function validationLoss(
   try {
     for await (const batch of prefetched(data, { size })) {
       stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
-      const count = samplesOf(batch);
-      // The last batch may be smaller than the others.
-      if (loaded?.count !== count) {
+      const [count, sizes] = [samplesOf(batch), sizesOf(batch)];
+      // The last batch may be smaller than the others, and each of texts has a length of its own.
+      if (loaded?.sizes !== sizes) {
         await loaded?.session.release();
-        loaded = await load(model, batch, count, loss, context);
+        loaded = await load(model, batch, sizes, loss, context);
       }
       const { [loaded.value.name]: found } = await loaded.session.run(loaded.feeds(batch));
       sum += Number(found?.data[0]) * count;
@@ -48,10 +48,10 @@ export async function validationLoss(
   return sum / samples;
 }
 
-async function load(model: Model, example: Batch, count: number, loss: Loss, context: Context): Promise<Loaded> {
+async function load(model: Model, example: Batch, sizes: string, loss: Loss, context: Context): Promise<Loaded> {
   const working = model.clone();
   raiseOpset(working, gradientOpset);
   const written = await writeLoss(working, example, loss, context);
   working.graph.setOutputs([written.value]);
-  return { ...written, count, session: await context.engine.load(working) };
+  return { ...written, sizes, session: await context.engine.load(working) };
 }

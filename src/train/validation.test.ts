@@ -1,0 +1,33 @@
+/** The loss on samples that are kept apart. */
+import { expect, test } from "vitest";
+import type { Dataset } from "../data/types.ts";
+import { createEngine } from "../engine/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { completeContext } from "../passes/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { meanSquaredError } from "./losses/index.ts";
+import { validationLoss } from "./validation.ts";
+
+test("of batches of several lengths, as texts have, each counts by its samples", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, length]) -> (y) {
+  two: float32[] = 2
+  y = Mul(x, two)
+}`);
+  const batch = (rows: number, length: number, value: number) => ({
+    x: float32([rows, length], new Float32Array(rows * length).fill(value)),
+    label: float32([rows, length], new Float32Array(rows * length)),
+  });
+  const data: Dataset = {
+    name: "texts",
+    count: undefined,
+    async *batches() {
+      yield batch(2, 3, 1);
+      yield batch(2, 5, 2);
+      yield batch(1, 3, 3);
+    },
+  };
+  const context = completeContext({ engine: createEngine() });
+  // (2 · 2² + 2 · 4² + 1 · 6²) / 5
+  expect(await validationLoss(model, data, meanSquaredError(), 2, context)).toBeCloseTo(76 / 5, 6);
+});
