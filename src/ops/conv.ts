@@ -93,7 +93,7 @@ const Conv = defineOp<ConvSettings>({
     if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
     return convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block));
   },
-  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, block }) => {
+  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, take, block }) => {
     if (x === undefined || w === undefined || up === undefined) return [];
     const places = fixed(up)
       .map((_, axis) => axis)
@@ -101,7 +101,7 @@ const Conv = defineOp<ConvSettings>({
     const blocks = block === undefined ? undefined : blocksOf(emit, block);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks) : undefined,
-      wanted(1) ? weightGradient(s, emit, [x, w, up], blocks) : undefined,
+      wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
       wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
     ];
   },
@@ -230,7 +230,7 @@ const ConvTranspose = defineOp<TransposedSettings>({
       .filter((axis) => axis !== 1);
     return [
       wanted(0) ? emit.Conv([up, w], { kernel_shape: kernel, strides, dilations, pads, group }) : undefined,
-      wanted(1) ? weightGradient(full, emit, [up, w, x], undefined) : undefined,
+      wanted(1) ? weightGradient(full, emit, [up, w, x]) : undefined,
       wanted(2) ? emit.ReduceSum([up, integersConstant(emit, places)], { keepdims: 0 }) : undefined,
     ];
   },

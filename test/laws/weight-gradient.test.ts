@@ -23,6 +23,8 @@ const shapes = [
   { x: [2, 2, 4, 3, 5], w: [3, 2, 2, 2, 2], settings: "pads=[1, 0, 1, 0, 1, 0]" },
   { x: [2, 4, 7, 7], w: [4, 1, 3, 3], settings: "group=4, strides=[2, 2], pads=[1, 1, 1, 1]" },
   { x: [2, 4, 5], w: [4, 1, 3], settings: "group=4, dilations=[2]" },
+  { x: [3, 5, 4, 3], w: [7, 5, 1, 1], settings: "" },
+  { x: [2, 4, 6], w: [3, 4, 1], settings: "" },
   // Whole blocks of samples, and of channels.
   { x: [16, 3, 7, 6], w: [4, 3, 3, 3], settings: "pads=[1, 1, 1, 1]" },
   { x: [32, 5, 8, 9], w: [33, 5, 3, 2], settings: "strides=[2, 3], pads=[0, 1, 2, 0]" },
@@ -63,7 +65,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const forms = formsFor(s, data, up, block);
   expect(forms.length).toBeGreaterThan(1);
   const blocks = block === undefined ? undefined : blocksOf(emit, block);
-  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, [data, kernel, up], blocks, form)]));
+  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, [data, kernel, up], { blocks, form })]));
   model.graph.setOutputs(results);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const outputs = await session.run({ x: dense(x, "x"), w: dense(w, "w"), up: dense(dims, "up") });
@@ -71,4 +73,33 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const [first, ...others] = results.map(({ name }) => outputs[name] as Dense);
   expect(first?.dims).toEqual(w);
   for (const other of others) expect(difference(other, first as Dense)).toBeLessThan(1e-5);
+});
+
+test("one product adds what was contributed before, by its factor", async () => {
+  const model = parseModel(`opset 18
+graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 1]) -> (y) {
+  y = Conv (x, w)
+}`);
+  const inference = infer(model);
+  const [node] = [...model.graph.nodes()];
+  const [data, kernel] = node?.inputs ?? [];
+  const before = model.graph.value("before");
+  if (node === undefined || data === undefined || kernel === undefined || before === undefined) throw new Error("none");
+  const s = readConv(inference.site(node));
+  if (s instanceof Miss) throw new Error(s.reason);
+  const up = model.graph.addInput("up", { type: "float32", dims: [2, 4, 2, 2] });
+  const emit = emitInto(model, { onNode: inference.visit });
+  const take = () => ({ value: before, factor: 0.5 });
+  const operands = [data, kernel, up] as const;
+  const added = emit.Identity([weightGradient(s, emit, operands, { take, form: "one product" })]);
+  const apart = emit.Add([
+    weightGradient(s, emit, operands, { form: "taps" }),
+    emit.Mul([before, emit.constant(fromNumbers("float32", [], [0.5]))]),
+  ]);
+  model.graph.setOutputs([added, apart]);
+  const session = await engine.load(model, { optimize: false, threads: 1 });
+  const feeds = { x: dense([2, 3, 2, 2], "x"), w: dense([4, 3, 1, 1], "w"), up: dense([2, 4, 2, 2], "up") };
+  const outputs = await session.run({ ...feeds, before: dense([4, 3, 1, 1], "before") });
+  await session.release();
+  expect(difference(outputs[added.name] as Dense, outputs[apart.name] as Dense)).toBeLessThan(1e-5);
 });

@@ -12,6 +12,10 @@
  * - "channel by channel", for depthwise kernels: what the tap saw times what came back, added up. Two to five times as fast on small pictures,
  *   slower on large ones.
  *
+ * - "one product", for kernels of one tap: samples and places side by side in one sum, after a transposition, where that is less than a product
+ *   per sample that has to be added up. Two to eight times as fast for many channels on small pictures, and what momentum carries is added
+ *   by the product itself.
+ *
  * Where the runtime convolves over blocks of channels (`channel-blocks.ts`), the gradient is a convolution there too, of what the layer saw, by
  * what came back as the kernel, with stride and dilation in each other's place, and nothing is sliced:
  * - "samples in blocks": channels are the samples, and samples are the channels. Two to three times as fast as the forms above, and it runs in
@@ -21,6 +25,7 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
+import type { Contribution } from "../define.ts";
 import { type Blocks, whole, widenBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { fixed, integersConstant, reshapeTo, scalar, typeOf } from "./rules.ts";
@@ -31,6 +36,7 @@ export const forms = [
   "rows",
   "channels last",
   "channel by channel",
+  "one product",
   "samples in blocks",
   "depthwise in blocks",
 ] as const;
@@ -56,20 +62,31 @@ function shapeOf(x: Value, up: Value): Shape {
 const small = 256;
 
 /** The forms that can write it. */
-export function formsFor({ group, kernel }: ConvSettings, x: Value, up: Value, block?: number): readonly Form[] {
+export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): readonly Form[] {
+  const { group, kernel } = s;
   const { batch, channels, outputs } = shapeOf(x, up);
   const blocks = block !== undefined && kernel.length === 2 && typeOf(x) === "float32" ? block : undefined;
   if (group === 1) {
     const samples: readonly Form[] = blocks !== undefined && batch % blocks === 0 ? ["samples in blocks"] : [];
-    return ["taps", "rows", "channels last", ...samples];
+    const one: readonly Form[] = isProduct(s, x) ? ["one product"] : [];
+    return ["taps", "rows", "channels last", ...one, ...samples];
   }
   if (channels !== group || outputs !== group) return ["taps"];
   return ["taps", "channel by channel", ...(blocks === undefined ? [] : (["depthwise in blocks"] as const))];
 }
 
+/** Whether each place of the output saw the one place of the data that lies there. */
+function isProduct(s: ConvSettings, x: Value): boolean {
+  const still = elementCount(s.kernel) === 1 && s.strides.every((stride) => stride === 1);
+  return still && explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
+}
+
 function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
-  const { channels, places } = shapeOf(x, up);
-  if (elementCount(s.kernel) === 1) return "taps";
+  const { channels, outputs, places } = shapeOf(x, up);
+  if (elementCount(s.kernel) === 1) {
+    const fewPlaces = places * (channels + outputs) < channels * outputs;
+    return s.group === 1 && fewPlaces && isProduct(s, x) ? "one product" : "taps";
+  }
   const possible = formsFor(s, x, up, block);
   if (possible.includes("depthwise in blocks")) return "depthwise in blocks";
   if (possible.includes("samples in blocks")) return "samples in blocks";
@@ -79,15 +96,22 @@ function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined
   return (strided && channels >= 32) || (channels >= 64 && places <= small) ? "channels last" : "taps";
 }
 
+export interface WeightGradientOptions {
+  readonly blocks?: Blocks | undefined;
+  /** What was contributed so far, for a form that adds to it for free. */
+  readonly take?: () => Contribution | undefined;
+  readonly form?: Form;
+}
+
 /** dLoss/dW in the kernel's dimensions, from the data, the kernel and dLoss/dY. */
 export function weightGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
-  blocks: Blocks | undefined,
-  form: Form = fastest(s, x, up, blocks?.size),
+  { blocks, take = () => undefined, form = fastest(s, x, up, blocks?.size) }: WeightGradientOptions = {},
 ): Value {
   const shape = shapeOf(x, up);
+  if (form === "one product") return reshapeTo(emit, oneProduct(emit, x, up, shape, take()), fixed(w));
   if (blocks !== undefined && form === "samples in blocks")
     return reshapeTo(emit, samplesInBlocks(s, emit, x, up, shape, blocks), fixed(w));
   if (blocks !== undefined && form === "depthwise in blocks")
@@ -152,6 +176,23 @@ const channelByChannel: Writer = (s, emit, x, up, { outputs, out }) => {
   );
   return beside(emit, sums, [outputs, 1, 1], 2);
 };
+
+function oneProduct(
+  emit: Emit,
+  x: Value,
+  up: Value,
+  { batch, channels, outputs, places }: Shape,
+  before: Contribution | undefined,
+): Value {
+  const beside = (value: Value, count: number): Value => {
+    const turned = emit.Transpose([reshapeTo(emit, value, [batch, count, places])], { perm: [1, 0, 2] });
+    return reshapeTo(emit, turned, [count, batch * places]);
+  };
+  const factors = [beside(up, outputs), beside(x, channels)];
+  if (before === undefined) return emit.Gemm(factors, { transB: 1 });
+  const carried = reshapeTo(emit, before.value, [outputs, channels]);
+  return emit.Gemm([...factors, carried], { transB: 1, beta: before.factor });
+}
 
 /**
  * Channels × samples × H × W convolved with outputs × samples × the places of the output, which gives channels × outputs × taps. The kernel
