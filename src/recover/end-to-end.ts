@@ -10,6 +10,7 @@ import type { Dataset } from "../data/types.ts";
 import { teacherOutput } from "../distill/distillation.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { ownBatch } from "../train/batch-size.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 import { train } from "../train/train.ts";
 import { type Edit, type Stage, tensorsOf, untrainable } from "./stage.ts";
@@ -53,7 +54,8 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const alarm = left === undefined ? undefined : setTimeout(() => timer.abort(), Math.max(0, left));
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const settings = { data, epochs, batch, learningRate, loss: loss ?? imitation(scope.original, output) };
+        const size = ownBatch(trial, batch) ?? batch;
+        const settings = { data, epochs, batch: size, learningRate, loss: loss ?? imitation(scope.original, output) };
         await train(trial, settings, { ...scope.context, signal });
       } catch (error) {
         // Where the time was over, what was learnt until then counts.

@@ -23,6 +23,8 @@ export interface Matched {
   readonly name: string;
   /** Its place among the layers of the changed model, which holds whatever is added around them. */
   readonly place: number;
+  /** The place of its counterpart among the layers of the original. */
+  readonly counterpart: number;
   /** The name of what the original's layer answers, bias included. */
   readonly original: string;
   readonly channels: number;
@@ -64,6 +66,7 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
     matched.push({
       name: layer.name,
       place,
+      counterpart: candidates.indexOf(same),
       original: biased(same, known)?.output.name ?? "",
       channels: layer.outputs,
       axis: layer.role.outputAxis,

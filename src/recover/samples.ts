@@ -1,0 +1,102 @@
+/**
+ * What a part is trained with: what it reads in the changed model, and what it should answer, which is what the original answers there, of its
+ * channels those that are left. Kept by `data/store.ts`, in memory or on disk.
+ *
+ * Where samples are of several sizes (texts), they stay in the batches that they came in, since these are filled up to one size each.
+ */
+import { indexed, view } from "../data/indexed.ts";
+import type { BatchStore } from "../data/store.ts";
+import type { Dataset } from "../data/types.ts";
+import { Miss } from "../errors.ts";
+import { sameDims } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import { takeIndices } from "../tensor/take.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import type { Survivors } from "./survivors.ts";
+import type { Walk } from "./walk.ts";
+
+/** The column with what the original answers. */
+export const wanted = "recover.wanted";
+
+export interface Samples {
+  /** To train on, and to judge by. */
+  readonly fit: Dataset;
+  readonly check: Dataset;
+  /** Samples in a batch; 1 where batches have sizes of their own. */
+  readonly batch: number;
+  /** Batches of an epoch. */
+  readonly batches: number;
+}
+
+/** Every fourth sample, or batch, is left out of training. */
+const checkEvery = 4;
+const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
+
+export interface Source {
+  readonly own: Walk;
+  /** Values of the changed model. */
+  readonly inputs: readonly string[];
+  readonly theirs: Walk;
+  /** A value of the original. */
+  readonly target: string;
+  readonly survivors: Survivors;
+}
+
+/** Fills a store with the samples of a part; a Miss if they cannot be told from each other. */
+export async function samplesOf(
+  store: BatchStore,
+  { own, inputs, theirs, target, survivors }: Source,
+  name: string,
+  batch: number,
+): Promise<Samples | Miss> {
+  const answers = theirs.values([target]);
+  const sizes = new Map<string, readonly number[]>();
+  let even = true;
+  let count = 0;
+  try {
+    for await (const read of own.values(inputs)) {
+      const answer = await answers.next();
+      const whole = answer.done === true ? undefined : answer.value[target];
+      if (whole === undefined) return new Miss("the original does not answer", name);
+      const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
+      for (const [column, { dims }] of Object.entries(row)) {
+        if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" is not counted by samples`, name);
+        const own = dims.slice(1);
+        even &&= sameDims(own, sizes.get(column) ?? own);
+        sizes.set(column, own);
+      }
+      await store.add(row);
+      count++;
+    }
+  } finally {
+    await answers.return(undefined);
+  }
+  const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
+  const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
+  if (fit.length === 0 || check.length === 0) return new Miss("there are too few samples to judge by", name);
+  if (!even) return { fit: inBatches(store, fit), check: inBatches(store, check), batch: 1, batches: fit.length };
+  const data = indexed(name, store.count, (positions) => store.gather(positions));
+  const part = (positions: readonly number[]): Dataset => view(data, name, Uint32Array.from(positions));
+  const size = Math.min(batch, fit.length);
+  return { fit: part(fit), check: part(check), batch: size, batches: Math.floor(fit.length / size) };
+}
+
+function left(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
+  let result = dense;
+  for (const [axis, indices] of axes ?? [])
+    if (indices.length !== result.dims[axis]) result = takeIndices(result, axis, indices);
+  return result;
+}
+
+/** Batches as they were stored, in an order drawn from the seed. */
+function inBatches(store: BatchStore, places: readonly number[]): Dataset {
+  return {
+    name: store.name,
+    count: undefined,
+    async *batches({ shuffle }) {
+      const order =
+        shuffle === undefined ? places.keys() : random(shuffle, "shuffle").permutation(places.length).values();
+      for (const at of order) yield await store.batch(places[at] ?? 0);
+    },
+  };
+}
