@@ -143,15 +143,21 @@ async function disturb(model: Model, samples: Dataset, noise: number): Promise<n
     const step = await createStep(model, example, { loss: lossCrossEntropy() });
     for (const { name, values } of step.parameters) {
       const numbers = random(seed, "disturbance", name);
-      const mean = values.reduce((sum, entry) => sum + entry, 0) / values.length;
-      const deviation = Math.sqrt(values.reduce((sum, entry) => sum + (entry - mean) ** 2, 0) / values.length);
-      for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) + noise * deviation * numbers.normal();
+      const deviation = noise * deviationOf(values);
+      for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) + deviation * numbers.normal();
     }
     step.store(model);
     await step.release();
     return step.parameters.length;
   }
   throw new Error(`${samples.name} has no samples.`);
+}
+
+function deviationOf(values: ArrayLike<number>): number {
+  let [sum, squares] = [0, 0];
+  for (let at = 0; at < values.length; at++) sum += values[at] ?? 0;
+  for (let at = 0; at < values.length; at++) squares += ((values[at] ?? 0) - sum / values.length) ** 2;
+  return Math.sqrt(squares / values.length);
 }
 
 function path(name: string): string {

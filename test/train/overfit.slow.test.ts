@@ -56,8 +56,8 @@ const classifiers: readonly Case[] = [
   { file: "vnncomp_cifar_base_kw.onnx", samples: labelled("cifar10", "mean=.485,.456,.406 std=.225", 10), batch: 1 },
   { file: "vnncomp_cifar10_small.onnx", samples: labelled("cifar10", "unit", 10) },
   { file: "vnncomp_cifar10_medium.onnx", samples: labelled("cifar10", "unit", 10) },
-  { file: "vnncomp_mnist-net_256x2.onnx", samples: labelled("mnist", "unit", 10) },
-  { file: "vnncomp_mnist-net_256x4.onnx", samples: labelled("mnist", "unit", 10) },
+  { file: "vnncomp_mnist-net_256x2.onnx", samples: labelled("mnist", "unit", 10), epochs: 200 },
+  { file: "vnncomp_mnist-net_256x4.onnx", samples: labelled("mnist", "unit", 10), epochs: 400 },
   { file: "mnist_cntk.onnx", samples: labelled("mnist", "raw", 10), batch: 1 },
   { file: "mobilenetv2.onnx", samples: labelled("images/imagenet", "scale=1 mean=127 std=127.5 crop=224", 1000) },
   {
@@ -205,9 +205,11 @@ async function begin(model: Model, data: IndexedDataset, loss: Loss, one: Case, 
   };
 }
 
-function deviationOf(values: Float32Array | Float64Array): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+function deviationOf(values: ArrayLike<number>): number {
+  let [sum, squares] = [0, 0];
+  for (let at = 0; at < values.length; at++) sum += values[at] ?? 0;
+  for (let at = 0; at < values.length; at++) squares += ((values[at] ?? 0) - sum / values.length) ** 2;
+  return Math.sqrt(squares / values.length);
 }
 
 const named = (cases: readonly Case[]) => cases.map((one) => [one.file, one] as const);
