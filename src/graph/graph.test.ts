@@ -358,6 +358,20 @@ describe("names", () => {
     expect(value(graph, "u").role).toEqual({ kind: "tied", name: "other", transposed: false });
   });
 
+  test("of values tied to a tensor that goes the first takes its place", () => {
+    const { graph } = parseModel(
+      "opset 21\ngraph () -> () {\n  w: float32[2, 3] = ones\n  v: float32[3, 2] tied(w, transposed) = ones\n  u: float32[2, 3] tied(w) = ones\n  t: float32[3, 2] tied(w, transposed) = ones\n  s: float32[1] tied(other) = ones\n}\n",
+    );
+    graph.removeValue(value(graph, "w"));
+    expect(value(graph, "v").role).toBeUndefined();
+    expect(value(graph, "u").role).toEqual({ kind: "tied", name: "v", transposed: true });
+    expect(value(graph, "t").role).toEqual({ kind: "tied", name: "v", transposed: false });
+    expect(value(graph, "s").role).toEqual({ kind: "tied", name: "other", transposed: false });
+    graph.removeValue(value(graph, "u"));
+    graph.rename(value(graph, "v"), "first");
+    expect(value(graph, "t").role).toEqual({ kind: "tied", name: "first", transposed: false });
+  });
+
   test("a subgraph sees the values around it, the other way round not", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  y = If(flag) {then_branch=graph () -> (t) { t = Neg(x) }, else_branch=graph () -> (e) { e = Exp(x) }}\n}\n",

@@ -13,7 +13,7 @@ import { NodeImplementation, ValueImplementation } from "./implementation.ts";
 import { Names } from "./names.ts";
 import { NodeList } from "./node-list.ts";
 import { inOrder } from "./order.ts";
-import type { Role } from "./role.ts";
+import type { Role, Tied } from "./role.ts";
 import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
 export type { Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
@@ -33,6 +33,8 @@ export class Graph implements Carried {
   #inputs: ValueImplementation[] = [];
   /** The same, to be asked for each name that is produced. */
   #inputSet: ReadonlySet<ValueImplementation> | undefined;
+  /** Those of its values that have the role `tied`. */
+  readonly #tied = new Set<ValueImplementation>();
   #outputs: ValueImplementation[] = [];
 
   constructor(parent?: Node) {
@@ -176,7 +178,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Removes a stored tensor or input that nothing uses.
+   * Removes a stored tensor or input that nothing uses. Of those tied to it, the first takes its place.
    * @throws PithError E_MODEL if it is used or produced.
    */
   removeValue(value: Value): void {
@@ -187,6 +189,7 @@ export class Graph implements Carried {
     this.#inputs = this.#inputs.filter((input) => input !== own);
     this.#inputSet = undefined;
     this.#forget(own);
+    if (own.tensor !== undefined) this.#untie(own);
   }
 
   setInput(node: Node, input: number, value: Value | undefined): void {
@@ -220,7 +223,8 @@ export class Graph implements Carried {
     own.name = name;
     this.#values.set(name, own);
     this.#names.take(name);
-    if (own.tensor !== undefined) for (const graph of allGraphs(this)) graph.#retie(own, before);
+    if (own.tensor !== undefined)
+      for (const { value, role } of [...this.#tiedTo(before)]) value.role = { ...role, name };
   }
 
   /** Puts the nodes into an order in which every value is produced before it is used; equal choices keep their order. */
@@ -246,11 +250,21 @@ export class Graph implements Carried {
     this.#nodes.reorder([...rest, ...last]);
   }
 
-  #retie(target: Value, before: string): void {
-    for (const value of this.#values.values()) {
-      const { role } = value;
-      if (role?.kind === "tied" && role.name === before) value.role = { ...role, name: target.name };
+  *#tiedTo(name: string): Generator<{ readonly value: Value; readonly role: Tied }, void, undefined> {
+    for (const graph of allGraphs(this)) {
+      for (const value of [...graph.#tied]) {
+        if (value.role?.kind === "tied" && value.role.name === name && graph.#values.get(value.name) === value)
+          yield { value, role: value.role };
+      }
     }
+  }
+
+  #untie(gone: Value): void {
+    const [first, ...others] = this.#tiedTo(gone.name);
+    if (first === undefined) return;
+    first.value.role = undefined;
+    for (const { value, role } of others)
+      value.role = { ...role, name: first.value.name, transposed: role.transposed !== first.role.transposed };
   }
 
   /** Removes everything, in whatever order it stands. */
@@ -268,7 +282,7 @@ export class Graph implements Carried {
 
   #create(name: string, type: ValueType | undefined): ValueImplementation {
     if (this.#values.has(name)) throw new PithError("E_NAME", `"${name}" exists twice in graph "${this.name}".`);
-    const value = new ValueImplementation(this, name, type);
+    const value = new ValueImplementation(this, name, type, this.#tied);
     this.#values.set(name, value);
     this.#names.take(name);
     return value;

@@ -13,17 +13,31 @@ export class ValueImplementation implements Value {
   producer: Node | undefined = undefined;
   readonly uses = new Set<Use>();
   tensor: Tensor | undefined = undefined;
-  role: Role | undefined = undefined;
   declared = false;
   foreign: ForeignValue | undefined = undefined;
   doc: string | undefined = undefined;
   readonly metadata = new Map<string, string>();
   unknown: Uint8Array | undefined = undefined;
 
-  constructor(graph: Graph, name: string, type: ValueType | undefined) {
+  readonly #tied: Set<ValueImplementation>;
+  #role: Role | undefined = undefined;
+
+  /** @param tied Those of the graph's values that have the role `tied`; the value keeps itself in it. */
+  constructor(graph: Graph, name: string, type: ValueType | undefined, tied: Set<ValueImplementation>) {
     this.graph = graph;
     this.name = name;
     this.stated = type;
+    this.#tied = tied;
+  }
+
+  get role(): Role | undefined {
+    return this.#role;
+  }
+
+  set role(role: Role | undefined) {
+    this.#role = role;
+    if (role?.kind === "tied") this.#tied.add(this);
+    else this.#tied.delete(this);
   }
 
   get type(): ValueType | undefined {

@@ -13,12 +13,18 @@ export type Role =
   /** Carried from run to run: running statistics, optimizer moments. */
   | { readonly kind: "state" }
   /** The same parameter as `name`, perhaps transposed: trained as one. */
-  | { readonly kind: "tied"; readonly name: string; readonly transposed: boolean }
+  | Tied
   /**
    * Made by a node without a useful slope (a rounding, a sign, a comparison). Gradients pass to its first input x as if it computed a surrogate:
    * slope · clip(x, low, high), where what is absent does nothing; so by itself the identity.
    */
   | StraightThrough;
+
+export interface Tied {
+  readonly kind: "tied";
+  readonly name: string;
+  readonly transposed: boolean;
+}
 
 export interface StraightThrough {
   readonly kind: "straight-through";

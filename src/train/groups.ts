@@ -2,7 +2,6 @@
  * Which stored tensors are trained, and what their steps depend on besides their gradients. To a layer belong its weight and bias, and what
  * else they are computed of: the scales of a rounding that are trained.
  */
-import { buffersAmong } from "../analysis/buffers.ts";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -18,11 +17,9 @@ import type { Trained } from "./optimizer.ts";
  * what is trained, normalization stays.
  * @throws PithError E_TYPE_MISMATCH where there is nothing to train, E_NAME for layers that do not exist.
  */
-export async function trainedValues(model: Model, { layers, except }: Selection): Promise<ReadonlySet<string>> {
+export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
   const inference = infer(model);
-  const candidates = parametersOf(model, inference);
-  const buffers = await buffersAmong([...candidates].filter(({ role }) => role?.kind !== "parameter"));
-  const parameters = new Set([...candidates].filter((value) => !buffers.has(value)));
+  const parameters = parametersOf(model, inference);
   const all = layersOf(model, inference);
   const of = (selection: Selection): ReadonlySet<Value> => new Set(selectLayers(all, selection).flatMap(tensorsOf));
   if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
@@ -49,17 +46,19 @@ export function groupsOf(
   rates: Readonly<Record<string, number>> = {},
 ): (name: string, dims: readonly number[]) => Group {
   const all = layersOf(model, infer(model));
-  const layerOf = new Map(all.flatMap((layer) => tensorsOf(layer).map((value) => [value.name, layer.name] as const)));
+  const layerNames = new Map<string, string[]>();
+  for (const layer of all) {
+    for (const { name } of tensorsOf(layer)) layerNames.set(name, [...(layerNames.get(name) ?? []), layer.name]);
+  }
   const weights = new Set(all.map(({ weight }) => weight.name));
   const stored = [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
-  const known = [...layerOf.values(), ...stored.map(({ name }) => name)];
+  const known = [...[...layerNames.values()].flat(), ...stored.map(({ name }) => name)];
   const strange = Object.keys(rates).find((pattern) => !known.some((name) => isNamed(pattern, name)));
   if (strange !== undefined)
     throw new PithError("E_NAME", `No layer or tensor is called "${strange}", for which there is a rate.`);
   return (name, dims) => {
-    const layer = layerOf.get(name);
-    const fits = ([pattern]: readonly [string, number]): boolean =>
-      isNamed(pattern, name) || (layer !== undefined && isNamed(pattern, layer));
+    const names = [name, ...(layerNames.get(name) ?? [])];
+    const fits = ([pattern]: readonly [string, number]): boolean => names.some((one) => isNamed(pattern, one));
     const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
     return { decays: weights.has(name) || dims.filter((size) => size > 1).length > 1, rate };
   };
@@ -71,13 +70,19 @@ function nothingToTrain(weights: readonly Value[]): PithError {
   return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
 }
 
-/** The stored tensors that a layer's weight and bias are computed of: themselves, or what masks and roundings work on. */
+/**
+ * The stored tensors that a layer's weight and bias are computed of: themselves, or what masks and roundings work on. A copy of another
+ * tensor stands for that.
+ */
 function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
-  const found = new Set([weight]);
+  const found = new Set<Value>();
   const visit = (value: Value): void => {
-    if (value.tensor !== undefined) found.add(value);
-    else for (const input of value.producer?.inputs ?? []) if (input !== undefined) visit(input);
+    const { role, tensor, producer, graph } = value;
+    if (role?.kind === "tied") found.add(graph.value(role.name) ?? value);
+    else if (tensor !== undefined) found.add(value);
+    else for (const input of producer?.inputs ?? []) if (input !== undefined) visit(input);
   };
+  visit(weight);
   for (const value of [effective, bias]) if (value !== undefined && isStored(value)) visit(value);
   return [...found];
 }

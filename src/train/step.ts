@@ -27,6 +27,7 @@ import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { Loss } from "./loss.ts";
 import { sizesOf, writeLoss } from "./loss-graph.ts";
 import type { Trained } from "./optimizer.ts";
+import { declareRoles } from "./roles.ts";
 import { copyOfTied, tie } from "./ties.ts";
 import { writeTrainingForms } from "./training-forms.ts";
 
@@ -80,10 +81,10 @@ export async function createStep(
   const context = completeContext(given);
   const working = model.clone();
   raiseOpset(working, gradientOpset);
+  await declareRoles(working);
   const groups = groupsOf(working, options.rates);
-  const selected =
-    options.parameters === undefined ? await trainedValues(working, options) : new Set(options.parameters);
-  const ties = await tie(working, selected);
+  const selected = options.parameters === undefined ? trainedValues(working, options) : new Set(options.parameters);
+  const ties = tie(working, selected);
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" are one matrix, trained as one` });
   const copies = new Set(ties.map(({ name }) => name));

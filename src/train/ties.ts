@@ -3,7 +3,8 @@
  * into two tensors. Trained apart, the two drift into a network that its authors did not mean.
  *
  * Matrices with the same numbers are taken for one; that two were filled alike by chance is not to be expected of random numbers, so one of
- * equal entries throughout (zeros, ones) is not. What a file declares tied (`tied(embedding.weight, transposed)`) is so in any case.
+ * equal entries throughout (zeros, ones) is not. That is decided once and written into the model as the role `tied(embedding.weight, transposed)`
+ * (`roles.ts`); what has that role is tied, whatever its numbers.
  */
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -12,6 +13,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
+/** A copy as a training sees it. */
 export interface Tie {
   /** The copy. */
   readonly name: string;
@@ -19,34 +21,65 @@ export interface Tie {
   readonly transposed: boolean;
 }
 
-interface Stored {
-  readonly value: Value;
-  readonly dense: Dense;
+interface Copy {
+  readonly copy: Value;
+  readonly of: Value;
+  readonly transposed: boolean;
+}
+
+/** The matrices among these stored tensors that are copies of one before them. Only matrices whose sizes occur twice are read. */
+export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy[]> {
+  const ties: Copy[] = [];
+  const bySizes = new Map<string, Value[]>();
+  for (const value of values) {
+    const { type, dims } = value.tensor ?? { type: "", dims: [] };
+    if (dims.length !== 2 || Math.min(...dims) < 2) continue;
+    const key = `${type} ${dims.toSorted((a, b) => a - b)}`;
+    bySizes.set(key, [...(bySizes.get(key) ?? []), value]);
+  }
+  for (const alike of bySizes.values()) {
+    if (alike.length < 2) continue;
+    const firsts = new Map<number, Value[]>();
+    for (const value of alike) {
+      const dense = await value.tensor?.read();
+      if (dense === undefined || isUniform(dense)) continue;
+      const sum = sumOf(dense);
+      const known = firsts.get(sum) ?? [];
+      firsts.set(sum, known);
+      const found = await firstLike(known, dense);
+      if (found === undefined) known.push(value);
+      else ties.push({ copy: value, ...found });
+    }
+  }
+  return ties;
+}
+
+async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
+  for (const of of firsts) {
+    const first = await of.tensor?.read();
+    if (first === undefined) continue;
+    if (isSame(first, dense)) return { of, transposed: false };
+    if (isTransposed(first, dense)) return { of, transposed: true };
+  }
+  return undefined;
+}
+
+/** A number that is the same for the same entries in whatever order: their bytes, added up in words (which wrap around). */
+function sumOf({ data }: Dense): number {
+  if (!ArrayBuffer.isView(data)) return 0;
+  const width = Math.min(4, data.byteLength / Math.max(1, data.length));
+  const words = width === 4 ? Int32Array : width === 2 ? Int16Array : Int8Array;
+  return new words(data.buffer, data.byteOffset, data.byteLength / width).reduce((sum, word) => (sum + word) | 0, 0);
 }
 
 /**
  * Lets what reads a copy read the first instead, in place; returns the copies. `wanted` names the stored tensors that are trained.
  */
-export async function tie(model: Model, wanted: ReadonlySet<string>): Promise<readonly Tie[]> {
+export function tie(model: Model, wanted: ReadonlySet<string>): readonly Tie[] {
   const ties: Tie[] = [];
-  const firsts: Stored[] = [];
-  for (const value of [...model.graph.values()]) {
-    const { tensor, role } = value;
-    if (tensor === undefined) continue;
-    if (role?.kind === "tied") {
-      if (wanted.has(role.name)) ties.push({ name: value.name, of: role.name, transposed: role.transposed });
-      continue;
-    }
-    if (!wanted.has(value.name) || tensor.dims.length !== 2 || Math.min(...tensor.dims) < 2) continue;
-    const alike = firsts.filter(({ dense }) => dense.type === tensor.type && couldBe(dense.dims, tensor.dims));
-    const stored = { value, dense: await tensor.read() };
-    const found = alike.flatMap(({ value: { name }, dense }): Tie[] => {
-      if (isSame(dense, stored.dense)) return [{ name: value.name, of: name, transposed: false }];
-      return isTransposed(dense, stored.dense) ? [{ name: value.name, of: name, transposed: true }] : [];
-    });
-    const [first] = found;
-    if (first !== undefined) ties.push(first);
-    else if (!isUniform(stored.dense)) firsts.push(stored);
+  for (const { name, role, tensor } of model.graph.values()) {
+    if (tensor === undefined || role?.kind !== "tied" || !wanted.has(role.name)) continue;
+    ties.push({ name, of: role.name, transposed: role.transposed });
   }
   for (const { name, of, transposed } of ties) substituteCopy(model, name, of, transposed);
   return ties;
@@ -58,10 +91,6 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
   replaceUses(copy, transposed ? emit.Transpose([first], { perm: [1, 0] }) : first);
-}
-
-function couldBe(a: readonly number[], b: readonly number[]): boolean {
-  return sameDims(a, b) || sameDims(a, b.toReversed());
 }
 
 function isSame(a: Dense, b: Dense): boolean {

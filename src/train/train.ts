@@ -16,6 +16,7 @@ import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
+import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
@@ -28,6 +29,7 @@ import type { Loss } from "./loss.ts";
 import { lossNames, parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Epoch, Plan, Training } from "./plan.ts";
+import { type Declaration, declareRoles } from "./roles.ts";
 import { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 import { sgd } from "./sgd.ts";
 
@@ -147,6 +149,10 @@ const trainEntries = v.strictObject({
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   every: described(v.optional(count), "steps between two evaluations (an epoch)"),
   patience: described(v.optional(count), "evaluations without a better one after which training ends"),
+  batchStatistics: described(
+    v.optional(v.boolean(), false),
+    "normalize batches by their own statistics and let the running ones follow, as PyTorch trains; else those of the file stay as they are",
+  ),
   threads: described(v.optional(count), "threads of the runtime"),
   checkpointing: described(
     v.optional(v.boolean(), false),
@@ -181,16 +187,35 @@ export const train = definePass({
   options: trainOptions,
   run: (model, options, context) =>
     withStoredConstants(model, async (): Promise<TrainOutcome> => {
-      const { history, training, names } = await runLoop(model, await planOf(model, options, context), context);
+      const plan = await planOf(model, options, context);
+      const roles = await declareRoles(model, options);
+      report(roles, context);
+      const { history, training, names } = await runLoop(model, plan, context).catch((error: unknown) => {
+        // What was stopped keeps what it has learnt; what failed leaves the model as it was.
+        if (!(error instanceof PithError && error.code === "E_STOPPED")) roles.undo();
+        throw error;
+      });
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return {
         changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-        misses: [],
+        misses: roles.misses,
         history,
         training,
       };
     }),
 });
+
+function report({ declared }: Declaration, context: Context): void {
+  const of = (kind: Role["kind"]): readonly string[] =>
+    [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
+  const [[buffer, ...more], states] = [of("buffer"), of("state")];
+  if (buffer !== undefined) {
+    const text = more.length === 0 ? `${buffer} is a buffer` : `${buffer} and ${more.length} more are buffers`;
+    context.log({ id: "buffers", text: `${text}, by its numbers a mask or sinusoids: not trained` });
+  }
+  if (states.length > 0)
+    context.log({ id: "states", text: `${states.length} running statistics follow those of the batches` });
+}
 
 async function planOf(model: Model, options: v.InferOutput<typeof trainOptions>, context: Context): Promise<Plan> {
   const { seed } = context;
@@ -228,7 +253,20 @@ function settingsOf(
 ): Plan["settings"] {
   const { schedule, validation, metric, augment } = options;
   const { accumulate, rates, momentum, nesterov, weightDecay, warmup, clip, average, layers, except } = options;
-  const plain = { augment, rates, momentum, nesterov, weightDecay, warmup, clip, average, layers, except };
+  const { batchStatistics } = options;
+  const plain = {
+    augment,
+    rates,
+    momentum,
+    nesterov,
+    weightDecay,
+    warmup,
+    clip,
+    average,
+    layers,
+    except,
+    batchStatistics,
+  };
   const settings: Readonly<Record<string, unknown>> = {
     loss: typeof options.loss === "string" ? options.loss : loss.name,
     ...loss.settings,

@@ -1,0 +1,87 @@
+/**
+ * What the stored tensors of a model are in a training, decided once, where it starts, and written as roles: into the model itself, so that
+ * checkpoints, results and whatever is trained from them carry it. What has a role is believed; the rest is told by the graph and by its numbers.
+ *
+ * - `buffer`: masks and sinusoids (`buffers.ts`), which nobody trains.
+ * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
+ * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
+ *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
+ *   `train()` mode does (`training-forms.ts`).
+ */
+import { buffersAmong } from "../analysis/buffers.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { Miss } from "../errors.ts";
+import { describe, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { buffer, type Role } from "../graph/role.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { tiesAmong } from "./ties.ts";
+
+export interface Declaration {
+  /** What got a role. */
+  readonly declared: ReadonlyMap<Value, Role>;
+  /** Why what was asked for is not so. */
+  readonly misses: readonly Miss[];
+  /** Takes the roles back. */
+  undo(): void;
+}
+
+/** Writes the roles, in place. @param options `batchStatistics`: running statistics become states. */
+export async function declareRoles(
+  model: Model,
+  { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
+): Promise<Declaration> {
+  const inference = infer(model);
+  const declared = new Map<Value, Role>();
+  const trained = parametersOf(model, inference);
+  // In the order of the file: the first of two equal matrices is the one that is trained.
+  const parameters = [...model.graph.values()].filter((value) => trained.has(value));
+  for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
+    declared.set(value, buffer);
+  for (const { copy, of, transposed } of await tiesAmong(parameters.filter((value) => !declared.has(value))))
+    declared.set(copy, { kind: "tied", name: of.name, transposed });
+  const misses = batchStatistics ? declareStates(model, inference, declared) : [];
+  const before = new Map([...declared.keys()].map((value) => [value, value.role]));
+  for (const [value, role] of declared) value.role = role;
+  return {
+    declared,
+    misses,
+    undo() {
+      for (const [value, role] of before) value.role = role;
+    },
+  };
+}
+
+/** Running statistics: what nodes that compute something else in training carry on, in floats. A switch of theirs (dropout) is none. */
+function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
+  const misses: Miss[] = [];
+  let found = 0;
+  for (const node of model.graph.nodes()) {
+    const bound = inference.at(node);
+    const form = bound instanceof Miss ? undefined : bound.training();
+    const held = (form?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
+    if (held.length === 0 || !held.every(({ type }) => type === undefined || isFloat(type.type))) continue;
+    found++;
+    const reason = held.map(whyNotCarried).find((reason) => reason !== undefined);
+    if (reason !== undefined)
+      misses.push(new Miss(`keeps its running statistics as they are: ${reason}`, describe(node)));
+    else for (const value of held) declared.set(value, { kind: "state" });
+    const readers = new Set(held.flatMap(({ uses }) => [...uses].map((use) => use.node)));
+    if (reason === undefined && readers.size > 1) {
+      const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store what is equal once`;
+      misses.push(new Miss(text, describe(node)));
+    }
+  }
+  if (found === 0)
+    misses.push(
+      new Miss("it has no running statistics: normalizations may have been folded into the layers before them"),
+    );
+  return misses;
+}
+
+function whyNotCarried({ name, tensor, role }: Value): string | undefined {
+  if (tensor === undefined) return `"${name}" is computed`;
+  if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
+  return role === undefined || role.kind === "state" ? undefined : `"${name}" is a ${role.kind}`;
+}
