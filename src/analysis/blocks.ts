@@ -88,30 +88,6 @@ export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Bloc
   return extract(model, outputs, [...inputs, ...sides]);
 }
 
-/**
- * Blocks that follow each other as one: it reads what they read of others, and answers with what others, or whoever runs the model, read of
- * them.
- * @param all The blocks of the model, in their order.
- */
-export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
-  const own = new Set(run);
-  const readElsewhere = new Set(all.flatMap((block) => (own.has(block) ? [] : block.inputs)));
-  const made = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
-  const unique = (values: readonly Value[]): readonly Value[] => [...new Set(values)];
-  const named = run.flatMap(({ layers: names }) => names);
-  const outputs = run
-    .flatMap((block) => block.outputs)
-    .filter((value) => readElsewhere.has(value) || model.graph.outputs.includes(value));
-  return {
-    name: commonName(named) ?? fromTo(named) ?? run[0]?.name ?? "",
-    nodes: run.flatMap(({ nodes }) => nodes),
-    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !made.has(value)))),
-    sides: unique(run.flatMap(({ sides }) => sides)),
-    outputs,
-    layers: named,
-  };
-}
-
 interface Context {
   readonly graph: Graph;
   readonly inference: Inference;
@@ -310,14 +286,8 @@ function outermost(node: Node, graph: Graph): Node {
   return found;
 }
 
-/** "conv1 … layer1.0.conv2" */
-function fromTo(names: readonly string[]): string | undefined {
-  const [first, last] = [names[0], names.at(-1)];
-  return first === undefined || last === undefined ? undefined : `${first} … ${last}`;
-}
-
 /** The parts of names that all begin with: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
-function commonName(names: readonly string[]): string | undefined {
+export function commonName(names: readonly string[]): string | undefined {
   const [first, ...others] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;
   if (others.length === 0) return names[0];

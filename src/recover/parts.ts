@@ -5,7 +5,8 @@
  * A part ends where the original has a value of the same name, which says what it should answer. What it reads besides the parts before it
  * (masks, positions, sizes) is computed in it again, from what the model is fed with.
  */
-import { type Block, blocks, joinBlocks } from "../analysis/blocks.ts";
+import { joinBlocks } from "../analysis/block-use.ts";
+import { type Block, blocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";

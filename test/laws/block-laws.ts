@@ -1,6 +1,7 @@
 /** Blocks that are run one after another compute what the model does, to the bit. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
+import { joinBlocks } from "../../src/analysis/block-use.ts";
 import { type Block, blocks, extractBlock } from "../../src/analysis/blocks.ts";
 import { infer } from "../../src/analysis/infer.ts";
 import { parseNpz } from "../../src/data/index.ts";
@@ -19,7 +20,13 @@ export const folder = shared("data/zoo");
 export const networks =
   folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
 
-async function run(model: Model, known: Batch): Promise<Batch> {
+/** The inputs of a network that the folder gives. */
+export function inputsOf(name: string): Batch {
+  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  return Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
+}
+
+export async function run(model: Model, known: Batch): Promise<Batch> {
   if (model.graph.outputs.length === 0) return {};
   const session = await engine.load(model, { optimize: false });
   const feeds = Object.fromEntries(
@@ -37,7 +44,7 @@ async function run(model: Model, known: Batch): Promise<Batch> {
 }
 
 /** What is computed outside of blocks first, then one block after another. */
-async function inARow(model: Model, all: readonly Block[], feeds: Batch): Promise<Batch> {
+async function inARow(model: Model, all: readonly Omit<Block, "kind">[], feeds: Batch): Promise<Batch> {
   const made = new Set(all.flatMap(({ outputs }) => outputs));
   const outside = new Set<Value>([
     ...all.flatMap(({ sides }) => sides),
@@ -49,11 +56,15 @@ async function inARow(model: Model, all: readonly Block[], feeds: Batch): Promis
   return known;
 }
 
-export async function expectSameInARow(name: string): Promise<void> {
+/** @param together So many blocks in a row as one. */
+export async function expectSameInARow(name: string, together = 1): Promise<void> {
   const model = await open(`${folder}/${name}.onnx`);
-  const arrays = parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
-  const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
-  const known = await inARow(model, blocks(model, infer(model)).blocks, feeds);
+  const feeds = inputsOf(name);
+  const all = blocks(model, infer(model)).blocks;
+  const runs = Array.from({ length: Math.ceil(all.length / together) }, (_, at) =>
+    all.slice(at * together, (at + 1) * together),
+  );
+  const known = await inARow(model, together === 1 ? all : runs.map((run) => joinBlocks(model, run, all)), feeds);
   const whole = await run(model, feeds);
   for (const { name: output } of model.graph.outputs) {
     const [own, expected] = [known[output], whole[output]];

@@ -1,12 +1,16 @@
 /** Laws of blocks, on real exports: they are whole, they cover what depends on parameters, and in a row they compute what the model does. */
 import { describe, expect, it } from "vitest";
+import { passageOf } from "../../src/analysis/block-use.ts";
 import { blocks, extractBlock } from "../../src/analysis/blocks.ts";
 import { downstream } from "../../src/analysis/downstream.ts";
 import { infer } from "../../src/analysis/infer.ts";
 import { parametersOf } from "../../src/analysis/parameters.ts";
+import { Miss } from "../../src/errors.ts";
+import { replaceUses } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { open } from "../../src/onnx/index.ts";
-import { expectSameInARow, folder, networks } from "./block-laws.ts";
+import { removeUnused } from "../../src/passes/remove-unused.ts";
+import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Blocks of one kind that follow each other, where there are any. */
 const repeats: Readonly<Record<string, readonly (readonly [first: string, last: string, count: number])[]>> = {
@@ -49,7 +53,11 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
 
   it.each(["multi_output", "siamese", "hf_gpt2", "hf_t5_encoder", "clip", "whisper", "embedding_bag", "shufflenet"])(
     "%s in a row computes the same",
-    expectSameInARow,
+    (name) => expectSameInARow(name),
+  );
+
+  it.each(["multi_output", "siamese", "hf_bert", "hf_t5_encoder"])("%s by three blocks at a time as well", (name) =>
+    expectSameInARow(name, 3),
   );
 
   it.each(Object.entries(repeats))("what repeats in %s is found", async (name, expected) => {
@@ -60,5 +68,25 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
       expect(new Set(run.map(({ kind }) => kind)).size).toBe(1);
       expect(new Set(run.map(({ layers }) => layers.length)).size).toBe(1);
     }
+  });
+
+  it.each(Object.keys(repeats))("one of those that repeat in %s can be taken out", async (name) => {
+    const model = await open(`${folder}/${name}.onnx`);
+    const whole = await run(model, inputsOf(name));
+    const [repeated = []] = blocks(model, infer(model)).repeats;
+    const block = repeated.at(-1);
+    const way = block === undefined ? undefined : passageOf(block);
+    if (way === undefined || way instanceof Miss) throw new Error(way?.reason);
+    // What the layer before it answers.
+    expect(repeated.at(-2)?.outputs).toEqual([way.input]);
+    replaceUses(way.output, way.input);
+    const before = [...model.graph.nodes()].length;
+    removeUnused(model.graph);
+    expect([...model.graph.nodes()].length).toBeLessThan(before);
+    expect(verify(model)).toEqual([]);
+    const shorter = await run(model, inputsOf(name));
+    const sizes = (batch: typeof whole) => Object.entries(batch).map(([key, { dims }]) => [key, dims]);
+    expect(sizes(shorter)).toEqual(sizes(whole));
+    expect(shorter).not.toEqual(whole);
   });
 });
