@@ -154,7 +154,7 @@ async function takeStep(step: Step, doing: Doing): Promise<Found> {
     case "inspect": {
       const model = await open(input.path);
       const bytes = await fileBytes(filesOf(model, input.path));
-      const { layers, operators, notUnderstood } = describeModel(model, input.path, bytes);
+      const { layers, operators, notUnderstood } = await describeModel(model, input.path, bytes);
       const nodes = Object.values(operators).reduce((sum, count) => sum + count, 0);
       const reasons = notUnderstood.length === 0 ? "" : `; ${notUnderstood.length} not understood`;
       return {

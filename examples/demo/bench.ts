@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Model, open, save } from "pith";
-import { cost, infer } from "pith/analysis";
+import { cost, elementsIn, infer, learnedTensors } from "pith/analysis";
 import type { Dataset } from "pith/data";
 import type { Engine } from "pith/engine";
 import {
@@ -80,12 +80,13 @@ export async function saveAndMeasure(
       forOne.graph.feeds.map(({ name, type }) => [name, [1, ...(fixedDims(type?.dims?.slice(1)) ?? [])]]),
     ),
   );
-  const { parameters, macs } = cost(forOne, infer(forOne));
+  const inference = infer(forOne);
+  const { macs } = cost(forOne, inference);
   const measured: Measured = {
     name: basename(file),
     sha256: createHash("sha256").update(bytes).digest("hex"),
     ...(await size(file)),
-    parameters,
+    parameters: elementsIn(await learnedTensors(forOne, inference)),
     macs: typeof macs === "number" ? macs : undefined,
     estimate: comparison.candidate,
   };

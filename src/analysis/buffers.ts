@@ -3,7 +3,8 @@
  *
  * - Masks that are added to scores hold 0 where they let through and −∞ (or what stands for it) where they do not.
  * - Sinusoidal positions hold sin ωt and cos ωt side by side, in halves or in turns (Vaswani et al. 2017), or in two tables (rotary
- *   positions, Su et al. 2021): squares of pairs add up to 1. Nothing that was trained does that in each of its entries.
+ *   positions, Su et al. 2021): squares of pairs add up to 1. Nothing that was trained does that in each of its entries; a permutation does,
+ *   of which no number lies between 0 and 1.
  */
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -39,9 +40,14 @@ function isMask(numbers: Float64Array): boolean {
   return numbers.some((x) => x <= shuts) && numbers.every((x) => x === 0 || x <= shuts);
 }
 
-/** Sines and cosines of positions: at most 1, which the cosines of the first position are. */
+/** Sines and cosines of positions: at most 1, which the cosines of the first position are, and others not. */
 function isWithinOne(numbers: Float64Array): boolean {
-  return numbers.some((x) => Math.abs(x) > 1 - tolerance) && numbers.every((x) => Math.abs(x) <= 1 + tolerance);
+  const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;
+  return (
+    numbers.some(isOne) &&
+    numbers.some((x) => x !== 0 && !isOne(x)) &&
+    numbers.every((x) => Math.abs(x) <= 1 + tolerance)
+  );
 }
 
 function isSinusoids(numbers: Float64Array, columns: number): boolean {

@@ -1,9 +1,9 @@
-/** What a model costs: multiply-accumulates per node, parameters and bytes. */
+/** What a model costs: multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { addDims, type Dim, elementCount } from "../tensor/dims.ts";
+import { addDims, type Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
@@ -11,8 +11,6 @@ export interface Cost {
   /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */
   readonly macs: Dim | undefined;
   readonly perNode: ReadonlyMap<Node, Dim>;
-  /** Elements of stored tensors, without masks. */
-  readonly parameters: number;
   /** Bytes of stored tensors. */
   readonly bytes: number;
   /** Nodes whose cost is not known. */
@@ -35,15 +33,9 @@ export function cost(model: Model, inference: Inference): Cost {
     perNode.set(node, found.macs);
     macs = addDims(macs, found.macs);
   }
-  let [parameters, bytes] = [0, 0];
-  for (const graph of allGraphs(model.graph)) {
-    for (const value of graph.values()) {
-      if (value.tensor === undefined) continue;
-      bytes += value.tensor.bytes;
-      if (value.role?.kind !== "mask") parameters += elementCount(value.tensor.dims);
-    }
-  }
-  return { macs: complete ? macs : undefined, perNode, parameters, bytes, misses };
+  let bytes = 0;
+  for (const graph of allGraphs(model.graph)) for (const { tensor } of graph.values()) bytes += tensor?.bytes ?? 0;
+  return { macs: complete ? macs : undefined, perNode, bytes, misses };
 }
 
 /** A stored tensor of two or more axes: what reads it may multiply with it. */

@@ -1,9 +1,11 @@
 /** Walkers over a graph, which ask operators' entries and never look at names: types, layers, costs, channels that go together. */
+export { joinBlocks, type Passage, passageOf } from "./block-use.ts";
 export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";
 export { cut, type Removal, refusesCut } from "./cut.ts";
 export { type Inference, type InferOptions, infer } from "./infer.ts";
 export { type Layer, layerAt, layers } from "./layers.ts";
+export { elementsIn, learnedTensors } from "./learned.ts";
 export { contradicts, restate } from "./restate.ts";
 export { type Selection, selectLayers } from "./selection.ts";

@@ -7,6 +7,7 @@ import { parseModel } from "../graph/text.ts";
 import { open } from "../onnx/index.ts";
 import { buffersAmong } from "./buffers.ts";
 import { infer } from "./infer.ts";
+import { learnedTensors } from "./learned.ts";
 import { parametersOf } from "./parameters.ts";
 
 function found(text: string): readonly string[] {
@@ -116,6 +117,23 @@ graph (x: float32[N, T, 4]) -> (y) {
     ).toEqual(["positions", "qkv", "token"]);
   });
 
+  it("are bounds of channels, behind a layer, that are no sizes of pictures", () => {
+    const bounded = (low: string, high: string, data = "h"): readonly string[] =>
+      found(`opset 21
+graph (x: float32[N, 4]) -> (y, h) {
+  w: float32[4, 4] = random(seed 1)
+  low: float32[4] = ${low}
+  high: float32[4] = ${high}
+  h = MatMul (x, w)
+  m = Max (${data}, low)
+  y = Min (high, m)
+}`);
+    expect(bounded("[-0.1, 0, 0.25, -1]", "[1.5, 1.25, 2, 0.5]")).toEqual(["high", "low", "w"]);
+    expect(bounded("zeros", "[640, 480, 640, 480]")).toEqual(["w"]);
+    expect(bounded("[-inf, 0, -inf, 0]", "[1.5, 1.25, 2, 0.5]")).toEqual(["high", "w"]);
+    expect(bounded("[-0.1, 0, 0.25, -1]", "[1.5, 1.25, 2, 0.5]", "x")).toEqual(["w"]);
+  });
+
   it("a buffer by its role is none, a parameter by its role is one", () => {
     const model = parseModel(`opset 21
 graph (x: float32[N, 4]) -> (y) {
@@ -163,6 +181,14 @@ describe("numbers tell", () => {
       [0, 1, 0],
       [0, 0, 1],
     ],
+    kept: [
+      [1, 0],
+      [0, 1],
+    ],
+    turned: [
+      [0, -1],
+      [1, 0],
+    ],
     large: [
       [-20000, 3],
       [0, 1],
@@ -183,8 +209,10 @@ describe("numbers tell", () => {
     );
   });
 
-  it("nothing of one table of two, zeros, ones, the identity, or large numbers beside others", async () => {
-    expect(names(await buffersAmong(stored("cosines", "zeros", "ones", "identity", "large")))).toEqual([]);
+  it("nothing of one table of two, zeros, ones, permutations, or large numbers beside others", async () => {
+    expect(
+      names(await buffersAmong(stored("cosines", "zeros", "ones", "identity", "kept", "turned", "large"))),
+    ).toEqual([]);
   });
 });
 
@@ -195,12 +223,10 @@ interface Entry {
 const index =
   folder === undefined ? {} : (JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as Record<string, Entry>);
 
-/** Bounds that are vectors (Max, Min) are not taken for parameters: nothing tells them from constants. */
-const missed: Readonly<Record<string, readonly string[]>> = { where_clip: ["high", "low"] };
-
 describe.skipIf(folder === undefined)("of exported networks, what PyTorch trained is found, and nothing else", () => {
   it.each(Object.entries(index))("%s", async (name, entry) => {
     const model = await open(`${folder}/${name}.onnx`);
-    expect(await trainable(model)).toEqual(entry.trainable.filter((one) => !missed[name]?.includes(one)).sort());
+    const found = entry.trainable.toSorted();
+    expect(names(await learnedTensors(model, infer(model)))).toEqual(found);
   });
 });

@@ -22,6 +22,7 @@ import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { foldShapes } from "../passes/fold-shapes.ts";
+import { withFreeChannels } from "../passes/free-channels.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
@@ -99,15 +100,10 @@ function pruneUnstructured(model: Model, { amount, scope, layers, except }: Opti
   return rule(model, { layers, except, amount: { fraction: amount } });
 }
 
-/**
- * Exporters read sizes off the weights themselves, in front of a bias of zeros for instance, and what reads a size keeps it from changing. Sizes
- * that are known before the run are stored, and cut with the weights, where that frees channels; tried on a copy, since a model of which
- * nothing is cut stays as it is.
- */
+/** Tried on a copy first where sizes have to be stored for it. */
 async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
-  const trial = model.clone();
-  if ((await foldShapes(trial)).changes.length === 0 || freeUnits(trial, given) <= freeUnits(model, given))
-    return cutLeast(model, given, engine);
+  const trial = await withFreeChannels(model, (one) => freeUnits(one, given));
+  if (trial === model) return cutLeast(model, given, engine);
   const { changes } = await cutLeast(trial, given, engine);
   if (changes.length > 0) await foldShapes(model);
   return cutLeast(model, given, engine);

@@ -6,6 +6,7 @@
  */
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
+import { elementsIn, learnedTensors } from "../analysis/learned.ts";
 import { bindInputs } from "../data/bind.ts";
 import type { Dataset } from "../data/index.ts";
 import { firstBatch } from "../data/select.ts";
@@ -129,13 +130,12 @@ async function factsOf(
   const copy = model.clone();
   // A weight is a weight, wherever the exporter put it.
   storeWeights(copy);
-  const { parameters } = cost(copy, infer(copy));
   return {
     name,
     sha256: await sha256(bytes),
     bytes: weight.bytes,
     brotli: weight.brotli,
-    parameters,
+    parameters: elementsIn(await learnedTensors(copy, infer(copy))),
     macs: macsOfOne(copy, await oneRun(model, samples)),
   };
 }

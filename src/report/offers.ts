@@ -26,13 +26,13 @@ export function weightBits({ weight, role, outputs, inputs }: Layer): number | u
   return Math.round((8 * tensor.bytes) / Math.max(1, outputs * inputs));
 }
 
-/** Output channels of a layer that can be cut, and the first reason why others cannot. */
+/** Output channels of a layer that can be cut, and the first reason why others cannot; the groups may be those of a copy of its model. */
 export function channelsOf(
   layer: Layer,
   groups: readonly Group[],
 ): { readonly cuttable: number; readonly kept: string | undefined } {
   for (const { slices, refused } of groups) {
-    const slice = slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+    const slice = slices.find(({ value, axis }) => value.name === layer.effective.name && axis === layer.role.out);
     if (slice === undefined) continue;
     const units = [...slice.unitOf];
     const no = units.flatMap((unit) => refused.get(unit) ?? []);

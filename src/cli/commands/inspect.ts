@@ -24,7 +24,7 @@ export default defineCommand({
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([path = ""], { weights = false }, session) {
     const model = await open(path);
-    const description = describeModel(model, path, await fileBytes(filesOf(model, path)));
+    const description = await describeModel(model, path, await fileBytes(filesOf(model, path)));
     const module = moduleBeside(import.meta.url, "../jobs/weights");
     const numbers = weights
       ? await session.job<typeof weightsJob>(module, { model: path }, `inspect ${path}`)

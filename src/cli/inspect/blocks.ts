@@ -1,10 +1,9 @@
 /** Blocks that repeat in a network, as data and in a line each. */
-import { type Block, blocks, extractBlock } from "../../analysis/blocks.ts";
+import { blocks, extractBlock } from "../../analysis/blocks.ts";
 import type { Inference } from "../../analysis/infer.ts";
+import { elementsIn } from "../../analysis/learned.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { isFloat } from "../../tensor/convert.ts";
-import { elementCount } from "../../tensor/dims.ts";
 import { count, integer } from "../numbers.ts";
 
 export interface BlockRow {
@@ -13,7 +12,7 @@ export interface BlockRow {
   readonly kind: number;
   readonly nodes: number;
   readonly layers: readonly string[];
-  /** Stored numbers that it reads. */
+  /** Learned numbers that it reads. */
   readonly parameters: number;
   /** What it reads of the blocks before it or of the data, what else it reads, and what is read of it: names of values. */
   readonly inputs: readonly string[];
@@ -27,8 +26,9 @@ export interface BlocksFound {
   readonly repeats: readonly { readonly first: number; readonly count: number }[];
 }
 
-export function describeBlocks(model: Model, inference: Inference): BlocksFound {
+export function describeBlocks(model: Model, inference: Inference, learned: ReadonlySet<Value>): BlocksFound {
   const found = blocks(model, inference);
+  const counted = new Set([...learned].map(({ name }) => name));
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return {
     all: found.blocks.map((block) => ({
@@ -36,7 +36,7 @@ export function describeBlocks(model: Model, inference: Inference): BlocksFound 
       kind: block.kind,
       nodes: block.nodes.length,
       layers: block.layers,
-      parameters: parametersIn(model, block),
+      parameters: elementsIn([...extractBlock(model, block).graph.values()].filter(({ name }) => counted.has(name))),
       inputs: names(block.inputs),
       sides: names(block.sides),
       outputs: names(block.outputs),
@@ -45,13 +45,6 @@ export function describeBlocks(model: Model, inference: Inference): BlocksFound 
       block === undefined ? [] : [{ first: found.blocks.indexOf(block), count: 1 + others.length }],
     ),
   };
-}
-
-function parametersIn(model: Model, block: Block): number {
-  let sum = 0;
-  for (const { tensor } of extractBlock(model, block).graph.values())
-    if (tensor !== undefined && isFloat(tensor.type)) sum += elementCount(tensor.dims);
-  return sum;
 }
 
 /** "12 blocks of one kind: encoder.layer.0 … 11 (6 layers, 7.1 M parameters each)", for each stretch that holds layers. */

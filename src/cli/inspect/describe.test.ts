@@ -7,8 +7,8 @@ import { describeModel } from "./describe.ts";
 const look = (text: string) => describeModel(parseModel(text), "net.onnx", 1000);
 
 describe("layers in codes", () => {
-  test("say their bits and how many scales turn them back", () => {
-    const { layers } = look(`opset 21
+  test("say their bits and how many scales turn them back", async () => {
+    const { layers } = await look(`opset 21
 graph (x: float32[N, 2]) -> (y) {
   a_q: int8[2, 6] = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
   a_scale: float32[6] = random(seed 2)
@@ -29,8 +29,8 @@ graph (x: float32[N, 2]) -> (y) {
   });
 });
 
-test("a weight that several nodes read is said to be shared, by each of them", () => {
-  const { layers } = look(`opset 21
+test("a weight that several nodes read is said to be shared, by each of them", async () => {
+  const { layers } = await look(`opset 21
 graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   w: float32[4, 4] = random(seed 1)
   e = Gather "embed" (w, ids) {axis=0}
@@ -43,8 +43,8 @@ graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   ]);
 });
 
-test("what lies inside of nodes is counted, with its layers", () => {
-  const found = look(`opset 21
+test("what lies inside of nodes is counted, with its layers", async () => {
+  const found = await look(`opset 21
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
   y = If (flag) {then_branch=graph () -> (a) {
     w: float32[4, 4] = random(seed 1)
@@ -56,8 +56,8 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   expect(found.layers).toEqual([]);
 });
 
-test("what is not understood is listed once for a node, foreign operators with their domain", () => {
-  const { notUnderstood } = look(`opset 21, org.example 1
+test("what is not understood is listed once for a node, foreign operators with their domain", async () => {
+  const { notUnderstood } = await look(`opset 21, org.example 1
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
   h = org.example.Magic "trick" (x)
   y: float32[2, 4] = If "choice" (flag) {then_branch=graph () -> (a) { a = org.example.Magic "again" (h) }, else_branch=graph () -> (b) { b = Neg(x) }}
@@ -67,19 +67,19 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   expect(notUnderstood.filter(({ at }) => at === undefined)).toEqual([]);
 });
 
-test("weights that are inputs too are named", () => {
+test("weights that are inputs too are named", async () => {
   const model = parseModel(`opset 8
 graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
   y = MatMul (x, w)
 }`);
-  const found = describeModel(model, "old.onnx", 1);
+  const found = await describeModel(model, "old.onnx", 1);
   expect(found.replaceable).toEqual(["w"]);
   expect(found.inputs.map(({ name }) => name)).toEqual(["x"]);
   expect(found.layers).toHaveLength(1);
 });
 
-test("half precision is no candidate for 8 bits, and says its type", () => {
-  const { layers, savings } = look(`opset 21
+test("half precision is no candidate for 8 bits, and says its type", async () => {
+  const { layers, savings } = await look(`opset 21
 graph (x: float16[N, 4]) -> (y) {
   w: float16[4, 4] = random(seed 1)
   y = MatMul (x, w)
@@ -108,8 +108,8 @@ graph (x: float32[N, 3]) -> (y) {
 }`;
   };
 
-  test("that repeat are told with their names, layers and parameters", () => {
-    const { blocks } = look(network(3));
+  test("that repeat are told with their names, layers and parameters", async () => {
+    const { blocks } = await look(network(3));
     expect(blocks.repeats).toEqual([{ first: 1, count: 3 }]);
     expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "layers.1", "layers.2", "head"]);
     expect(blocks.all[2]).toMatchObject({
@@ -124,8 +124,8 @@ graph (x: float32[N, 3]) -> (y) {
     expect(blockLines(blocks)).toEqual(["3 blocks of one kind: layers.0 … 2 (2 layers, 64 parameters each)"]);
   });
 
-  test("that do not are told in --json alone", () => {
-    const { blocks } = look(network(1));
+  test("that do not are told in --json alone", async () => {
+    const { blocks } = await look(network(1));
     expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "head"]);
     expect(blockLines(blocks)).toEqual([]);
   });
@@ -147,4 +147,40 @@ describe("rows of layers", () => {
   test("a lone block keeps its name", () => {
     expect(alike([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
   });
+});
+
+test("tables of rotary positions are not counted as parameters, neither of the model nor of its blocks", async () => {
+  const angles = (wave: (angle: number) => number): string =>
+    `[${Array.from({ length: 12 }, (_, t) => `[${[wave(t), wave(t / 100)].join(", ")}]`).join(", ")}]`;
+  const found = await look(`opset 21
+graph (x: float32[N, 3], at: int64[N]) -> (y) {
+  w: float32[3, 2] = random(seed 1)
+  cos: float32[12, 2] = ${angles(Math.cos)}
+  sin: float32[12, 2] = ${angles(Math.sin)}
+  h = MatMul (x, w)
+  c = Gather (cos, at)
+  s = Gather (sin, at)
+  a = Mul (h, c)
+  b = Mul (h, s)
+  y = Add (a, b)
+}`);
+  expect(found.parameters).toBe(6);
+  expect(found.stored[0]?.elements).toBe(6 + 2 * 24);
+  expect(found.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
+});
+
+test("channels that prune can free, by storing a size that is read off a weight, can be cut", async () => {
+  const network = (size: string): string => `opset 21
+graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[4, 2, 1, 1] = random(seed 1)
+  c2.weight: float32[2, 4, 1, 1] = random(seed 2)
+  zero: float32[] = 0
+  own = Shape (c1.weight) {start=0, end=1}
+  bias = Expand (zero, ${size})
+  h = Conv "c1" (x, c1.weight, bias)
+  y = Conv "c2" (h, c2.weight)
+}`;
+  const cuttable = async (size: string) => (await look(network(size))).layers.map((layer) => layer.cuttable);
+  expect(await cuttable("own")).toEqual([4, 0]);
+  expect(await cuttable("n")).toEqual([0, 0]);
 });

@@ -1,11 +1,13 @@
-/** What is in a model, as data. Nothing is run, and no weight is read. */
+/** What is in a model, as data. Nothing is run, and no weight is read but those that could be tables and masks. */
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
+import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { channelsOf, payingRank, weightBits } from "../../report/offers.ts";
 import { isFloat } from "../../tensor/convert.ts";
@@ -57,10 +59,10 @@ export interface Multiple {
   readonly per: string | undefined;
 }
 
-export type Description = ReturnType<typeof describeModel>;
+export type Description = Awaited<ReturnType<typeof describeModel>>;
 
 /** @param model one that nobody saves: weights in Constant nodes become stored tensors. @param size bytes of its files. */
-export function describeModel(model: Model, path: string, size: number) {
+export async function describeModel(model: Model, path: string, size: number) {
   const { header, graph } = model;
   const operators = countOperators(graph);
   // A weight is a weight, wherever the exporter put it.
@@ -69,7 +71,10 @@ export function describeModel(model: Model, path: string, size: number) {
   const costs = cost(model, inference);
   const inner = [...allGraphs(graph)].slice(1);
   const found = layers(model, inference);
-  const groups = channelGroups(model, inference);
+  const learned = await learnedTensors(model, inference);
+  // As `prune` would find them.
+  const free = await withFreeChannels(model);
+  const groups = channelGroups(free, free === model ? inference : infer(free));
   return {
     file: path,
     bytes: size,
@@ -79,7 +84,7 @@ export function describeModel(model: Model, path: string, size: number) {
     inputs: graph.feeds.map(port),
     outputs: graph.outputs.map(port),
     operators,
-    parameters: costs.parameters,
+    parameters: elementsIn(learned),
     macs: multiple(costs.macs),
     layers: found.map((layer: Layer): LayerRow => {
       const { type, dims } = layer.weight.type ?? {};
@@ -98,7 +103,7 @@ export function describeModel(model: Model, path: string, size: number) {
         ...channelsOf(layer, groups),
       };
     }),
-    blocks: describeBlocks(model, inference),
+    blocks: describeBlocks(model, inference, learned),
     savings: estimateSavings(found, groups),
     notUnderstood: distinct([...inference.misses, ...costs.misses]),
     /** Graphs inside nodes: techniques leave what lies there alone. */

@@ -1,6 +1,7 @@
 /** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
+import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { draw } from "../../data/select.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -196,10 +197,11 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
   const copy = model.clone();
   // A weight is a weight, wherever the exporter put it.
   storeWeights(copy);
-  const { parameters, macs } = cost(copy, infer(copy));
+  const inference = infer(copy);
+  const { macs } = cost(copy, inference);
   return {
     ...(await size(...filesOf(model, path))),
-    parameters,
+    parameters: elementsIn(await learnedTensors(copy, inference)),
     macs: typeof macs === "number" ? String(macs) : macs?.text,
   };
 }

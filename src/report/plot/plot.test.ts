@@ -171,7 +171,7 @@ graph (x: float32[1, 4]) -> (y) {
     );
     expect(first?.map(([technique, , refused]) => [technique, refused])).toEqual([
       ["prune", false],
-      ["prune --structured", true],
+      ["prune --structured", false],
       ["quantize", false],
       ["factorize", false],
     ]);

@@ -8,13 +8,15 @@
 import { zlibSync } from "fflate";
 import { channelGroups, type Group } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
-import type { Inference } from "../../analysis/infer.ts";
+import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
+import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { whyNotMaskable } from "../../analysis/masks.ts";
 import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { withFreeChannels } from "../../passes/free-channels.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { html } from "../markup.ts";
 import { offersOf, weightBits } from "../offers.ts";
@@ -60,7 +62,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   for (const graph of allGraphs(model.graph)) graph.sort();
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
-  const groups = channelGroups(model, inference);
+  // As `prune` would find them.
+  const free = await withFreeChannels(model);
+  const groups = channelGroups(free, free === model ? inference : infer(free));
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, inference, pictures, options);
   const data = {
@@ -88,8 +92,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
       };
     }),
   };
+  const parameters = elementsIn(await learnedTensors(model, inference));
   const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
-  const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(costs.parameters)} parameters, ${bytes(costs.bytes)}`;
+  const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
   const packed = zlibSync(new TextEncoder().encode(JSON.stringify(data)), { level: 9 });
   const body = html`<header>
 <div class="about"><h1>${name}</h1><p>${summary}</p></div>

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { infer } from "./infer.ts";
+import { elementsIn, learnedTensors } from "./learned.ts";
+
+const learned = async (text: string) => {
+  const model = parseModel(`opset 21\n${text}`);
+  const found = await learnedTensors(model, infer(model));
+  return [
+    [...found]
+      .map(({ name }) => name)
+      .sort()
+      .join(" "),
+    elementsIn(found),
+  ];
+};
+
+test("weights and biases are counted in floats and as codes, embeddings too; scales, sizes and places are not", async () => {
+  expect(
+    await learned(`graph (ids: int64[N], x: float32[N, 2]) -> (y) {
+  table: int8[5, 2] = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 9]]
+  weight: int8[2, 3] = [[1, 2, 3], [4, 5, 6]]
+  bias: int32[3] = [1, 2, 3]
+  scale: float32[] = 0.5
+  places: int64[2] = [0, 1]
+  shape: int64[2] = [-1, 3]
+  factor: float32[3] = [1, 2, 3]
+  e = Gather (table, ids)
+  f = DequantizeLinear (e, scale)
+  w = DequantizeLinear (weight, scale)
+  b = DequantizeLinear (bias, scale)
+  p = Gather (places, ids)
+  q = Cast (p) {to=1}
+  s = Add (x, f)
+  g = Gemm (s, w, b)
+  r = Reshape (g, shape)
+  y = Mul (r, factor)
+}`),
+  ).toEqual(["bias factor table weight", 10 + 6 + 3 + 3]);
+});
+
+test("what has the role of a mask, a buffer or a state is not counted, a table of numbers to be trained is", async () => {
+  expect(
+    await learned(`graph (x: float32[N, 2]) -> (y) {
+  w: float32[2, 2] parameter = [[1, 0], [0, 1]]
+  m: float32[2, 2] mask = [[1, 0], [0, 1]]
+  k: float32[2] buffer = [1, 2]
+  t: float32[2, 2] parameter = [[0, 1], [1, 0]]
+  v = Mul (w, m)
+  h = MatMul (x, v)
+  i = MatMul (h, t)
+  y = Add (i, k)
+}`),
+  ).toEqual(["t w", 8]);
+});
+
+test("a mask that is added, and rows of sines, are told by their numbers, but for tensors too large to be such", async () => {
+  const text = `opset 21
+graph (x: float32[N, 2, 2]) -> (y) {
+  mask: float32[1, 2, 2] = [[[0, -1e9], [0, 0]]]
+  y = Add (x, mask)
+}`;
+  const model = parseModel(text);
+  expect(elementsIn(await learnedTensors(model, infer(model)))).toBe(0);
+  const large = parseModel(text);
+  const value = large.graph.value("mask");
+  const { small, ...rest } = value?.tensor ?? inMemory({ type: "float32", dims: [0], data: new Float32Array(0) });
+  if (value !== undefined)
+    value.tensor = { ...rest, small, bytes: 2 ** 30, read: () => Promise.reject(new Error("read")) };
+  expect(elementsIn(await learnedTensors(large, infer(large)))).toBe(4);
+});

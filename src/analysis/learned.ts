@@ -1,0 +1,52 @@
+/**
+ * The stored tensors that training made, in floats or as the codes that quantization left of them: what is counted as the parameters of a model.
+ *
+ * In floats they are those that `train` would train: `parametersOf`, without buffers that only their numbers tell. Codes cannot be trained, but
+ * stand for what was.
+ */
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import { buffersAmong } from "./buffers.ts";
+import type { Inference } from "./infer.ts";
+import { layers } from "./layers.ts";
+import { parameterRoots, parametersOf } from "./parameters.ts";
+import { storedRoot } from "./stored-root.ts";
+
+/** Masks and tables of positions have fewer bytes; a larger tensor is not read for the sake of a count. */
+const mostRead = 2 ** 24;
+
+/** Types that hold sizes, places and decisions; others may hold codes. */
+const uncounted: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
+
+/**
+ * The tensors that hold learned numbers, in all graphs. Reads those that could be tables of positions or masks.
+ * @example
+ * const parameters = elementsIn(await learnedTensors(model, infer(model)));
+ */
+export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlySet<Value>> {
+  const found = new Set(parametersOf(model, inference));
+  const consumed = [...parameterRoots(model, inference), ...layers(model, inference).flatMap(storedParts)];
+  for (const value of consumed) {
+    const { tensor, role } = value;
+    if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !uncounted.has(tensor.type))
+      found.add(value);
+  }
+  const doubtful = [...found].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead);
+  for (const buffer of await buffersAmong(doubtful)) found.delete(buffer);
+  return found;
+}
+
+function storedParts({ weight, bias }: ReturnType<typeof layers>[number]): readonly Value[] {
+  const root = bias === undefined ? undefined : storedRoot(bias);
+  return root === undefined ? [weight] : [weight, root];
+}
+
+/** How many numbers tensors hold. */
+export function elementsIn(values: Iterable<Value>): number {
+  let sum = 0;
+  for (const { tensor } of values) sum += tensor === undefined ? 0 : elementCount(tensor.dims);
+  return sum;
+}

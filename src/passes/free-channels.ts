@@ -1,0 +1,24 @@
+/**
+ * Exporters read sizes off the weights themselves, in front of a bias of zeros for instance, and what reads a size keeps it from changing. Sizes
+ * that are known before the run can be stored, and cut with the weights: that frees channels.
+ *
+ *     b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
+ */
+import { channelGroups, removable } from "../analysis/channels.ts";
+import { infer } from "../analysis/infer.ts";
+import type { Model } from "../graph/model.ts";
+import { foldShapes } from "./fold-shapes.ts";
+
+/**
+ * The model as channels are cut from it: a copy whose sizes are stored, where more is free in that by `count`; else the model itself, since one
+ * of which nothing is cut stays as it is.
+ */
+export async function withFreeChannels(model: Model, count: (model: Model) => number = freeUnits): Promise<Model> {
+  const copy = model.clone();
+  const { changes } = await foldShapes(copy);
+  return changes.length > 0 && count(copy) > count(model) ? copy : model;
+}
+
+function freeUnits(model: Model): number {
+  return channelGroups(model, infer(model)).reduce((sum, group) => sum + removable(group).length, 0);
+}
