@@ -7,7 +7,7 @@ import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, mult
 import type { Op, Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum } from "./shared/elements.ts";
-import { type BinaryDerivative, type BinaryRow, binary } from "./shared/elementwise.ts";
+import { type BinaryDerivative, type BinaryRow, binary, channelVectors } from "./shared/elementwise.ts";
 import { typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
@@ -21,19 +21,8 @@ function bias(_: unknown, site: Site): readonly number[] {
   );
 }
 
-/**
- * A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. Matrices are not: masks,
- * rotations; nor is what spreads one number over channels: the scales of codes.
- */
-function scale(_: unknown, site: Site): readonly number[] {
-  return [0, 1].filter((input) => {
-    const [own, other] = [site.inputs[input], site.inputs[1 - input]];
-    if (own?.stored !== true || other?.stored !== false || own.dims === undefined || other.dims === undefined)
-      return false;
-    const [first, ...more] = own.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis - (own.dims?.length ?? 0)]));
-    return first !== undefined && more.length === 0 && other.dims.at(first) === own.dims.at(first);
-  });
-}
+/** A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. */
+const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
 
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   binary({ name, derivatives: flat, type: "bool", ...more });

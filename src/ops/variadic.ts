@@ -1,14 +1,23 @@
 /** Any number of operands, element by element: Max, Min, Sum, Mean. */
-import { type Dim, extremeDims } from "../tensor/dims.ts";
-import type { Op } from "./define.ts";
-import { variadic } from "./shared/elementwise.ts";
 
-/** Operands that share the extremum share the gradient evenly. */
+import { toFloat64 } from "../tensor/convert.ts";
+import { type Dim, extremeDims } from "../tensor/dims.ts";
+import type { Op, Operand } from "./define.ts";
+import { channelVectors, variadic } from "./shared/elementwise.ts";
+import { need } from "./shared/rules.ts";
+
+/** Sizes of pictures, zeros, ones: bounds that nobody trained are whole. */
+function isWhole({ small }: Operand): boolean {
+  return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
+}
+
+/** Operands that share the extremum share the gradient evenly. A bound for each channel is a parameter, as PyTorch trains it. */
 function extremum(name: "Max" | "Min"): Op {
   const among = name === "Max" ? "max" : "min";
   return variadic({
     name,
     onDims: (...operands: readonly Dim[]) => extremeDims(among, operands),
+    parameters: (_, site) => channelVectors(site).filter((input) => !isWhole(need(site, input))),
     derivatives: ({ emit, up, y, operands }) => {
       const reached = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
       const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);

@@ -208,6 +208,21 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
   };
 }
 
+/**
+ * Of two operands the one that is a stored vector with an entry for each channel of the other, an activation. Matrices are none: masks,
+ * rotations; nor is what spreads one number over channels: the scales of codes.
+ */
+export function channelVectors({ inputs }: Site): readonly number[] {
+  if (inputs.length !== 2) return [];
+  return [0, 1].filter((input) => {
+    const [own, other] = [inputs[input], inputs[1 - input]];
+    if (own?.stored !== true || other?.stored !== false || own.dims === undefined || other.dims === undefined)
+      return false;
+    const [first, ...more] = own.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis - (own.dims?.length ?? 0)]));
+    return first !== undefined && more.length === 0 && other.dims.at(first) === own.dims.at(first);
+  });
+}
+
 interface VariadicRow extends Row<null> {
   /** dLoss/d(operand) for each operand, there being two or more. */
   readonly derivatives: (parts: Omit<Parts<null>, "s"> & { readonly operands: readonly Value[] }) => readonly Value[];
