@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { shared } from "../../test/shared.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { open } from "../onnx/index.ts";
 import { buffersAmong } from "./buffers.ts";
@@ -16,12 +15,6 @@ function found(text: string): readonly string[] {
 }
 
 const names = (values: Iterable<Value>): readonly string[] => [...values].map(({ name }) => name).sort();
-
-async function trainable(model: Model): Promise<readonly string[]> {
-  const candidates = parametersOf(model, infer(model));
-  const buffers = await buffersAmong(candidates);
-  return names([...candidates].filter((value) => !buffers.has(value)));
-}
 
 describe("parameters", () => {
   it("are scales of channels, but not matrices, scalars, or scales of codes", () => {
