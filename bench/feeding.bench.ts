@@ -1,7 +1,7 @@
 /**
  * How long training steps wait for their batches, without and with threads that prepare them, on real data.
  *
- *     npm run bench -- feeding [words of names…] [--steps 40] [--threads n] [--seed 1]
+ *     npm run bench -- feeding [words of names…] [--steps 40] [--threads n] [--seed 1] [--idle]
  *
  * Each line is one data set and one network, trained for some steps in a process of its own: once with all preparation in the thread of the
  * steps ("alone"), once with as many threads as the rule of `createFeed` starts. "waits" is the share of the time between steps that passed
@@ -10,7 +10,9 @@
  * time alone. The losses of both are the same numbers, which is checked.
  *
  * Preparing needs cores of its own: the runtime has one less than the machine, unless --threads says otherwise. Where preparing a batch takes
- * longer than its step on all other cores together, no arrangement makes the step wait for nothing: "needs" is how many threads would.
+ * longer than its step on all other cores together, no arrangement makes the step wait for nothing: "needs" is how many threads would. On a
+ * machine of two cores both are short of them. With --idle, steps block their thread for as long as the fastest of ten real ones and compute
+ * nothing: what is measured then is whether batches are there in time if cores are.
  */
 import { execFile } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -25,17 +27,26 @@ const { values: options, positionals } = parseArgs({
     steps: { type: "string", default: "40" },
     threads: { type: "string", default: String(Math.max(1, availableParallelism() - 1)) },
     seed: { type: "string", default: "1" },
+    idle: { type: "boolean", default: false },
   },
   allowPositionals: true,
 });
 
-async function run(name: string, threads: string, sharp: boolean): Promise<FeedingTimes> {
+interface Run {
+  readonly threads: string;
+  readonly sharp: boolean;
+  readonly steps?: string;
+  /** Milliseconds of a step that only blocks. */
+  readonly idle?: number;
+}
+
+async function run(name: string, { threads, sharp, steps = options.steps, idle = 0 }: Run): Promise<FeedingTimes> {
   const hidden = sharp ? {} : { NODE_OPTIONS: `--import ${new URL("feeding/without-sharp.mjs", import.meta.url)}` };
   const program = fileURLToPath(new URL("feeding/run.ts", import.meta.url));
   const words = ["--import", "tsx", "--conditions=pith-source", program];
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [...words, name, threads, options.steps, options.threads, options.seed],
+    [...words, name, threads, steps, options.threads, options.seed, String(idle)],
     { env: { ...process.env, ...hidden } },
   );
   return JSON.parse(stdout);
@@ -48,13 +59,15 @@ function waits({ waited, used }: FeedingTimes, from = 0): string {
   return `${((100 * lost) / (lost + worked)).toFixed(1)} %`;
 }
 
-heading(`Feeding: ${options.steps} steps each, ${options.threads} threads of the runtime`, Number(options.seed));
+const steps = options.idle ? "idle steps" : "steps";
+heading(`Feeding: ${options.steps} ${steps} each, ${options.threads} threads of the runtime`, Number(options.seed));
 const rows: string[][] = [];
 for (const { name, inFiles } of sets) {
   if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;
   for (const sharp of inFiles ? [true, false] : [true]) {
-    const alone = await run(name, "0", sharp);
-    const fed = await run(name, "auto", sharp);
+    const idle = options.idle ? Math.min(...(await run(name, { threads: "0", sharp, steps: "10" })).used) : 0;
+    const alone = await run(name, { threads: "0", sharp, idle });
+    const fed = await run(name, { threads: "auto", sharp, idle });
     if (alone.losses !== fed.losses) throw new Error(`${name}: the losses are ${alone.losses} and ${fed.losses}.`);
     const half = Math.floor(fed.waited.length / 2);
     const steps = alone.waited.length;

@@ -18,10 +18,10 @@ import {
   indexed,
   mapBatches,
   memory,
-  type Pass,
   prefetched,
   preprocess,
   presets,
+  type Round,
   split,
   take,
   tokenize,
@@ -70,12 +70,12 @@ const texts = memory("texts", {
 });
 const ids = { name: "input_ids", type: { type: "int64" as const, dims: [2, 6] } };
 
-/** All batches of some passes, pass by pass. */
-async function read(data: Dataset, passes: readonly Pass[], threads?: number): Promise<Batch[][]> {
-  const feed = createFeed(data, passes, threads === undefined ? {} : { threads });
+/** All batches of some rounds, round by round. */
+async function read(data: Dataset, rounds: readonly Round[], threads?: number): Promise<Batch[][]> {
+  const feed = createFeed(data, rounds, threads === undefined ? {} : { threads });
   const found: Batch[][] = [];
   try {
-    for (const _ of passes) {
+    for (const _ of rounds) {
       const batches: Batch[] = [];
       for await (const batch of feed.batches()) batches.push(batch);
       found.push(batches);
@@ -121,7 +121,7 @@ function enlargedPictures(): Dataset {
 }
 
 describe.each(cases)("%s", (_, data) => {
-  const passes: readonly Pass[] = [
+  const rounds: readonly Round[] = [
     { size: 4, shuffle: 1 },
     { size: 4, shuffle: 2, dropLast: true },
     { size: 4, shuffle: 2, skip: 1 },
@@ -129,14 +129,14 @@ describe.each(cases)("%s", (_, data) => {
 
   test("are the same to the bit with any number of threads, and as the data set gives them", async () => {
     const own: Batch[][] = [];
-    for (const { skip = 0, ...pass } of passes) {
+    for (const { skip = 0, ...round } of rounds) {
       const batches: Batch[] = [];
-      for await (const batch of data.batches(pass)) batches.push(batch);
+      for await (const batch of data.batches(round)) batches.push(batch);
       own.push(batches.slice(skip));
     }
     expect(own.flat().length).toBeGreaterThan(2);
     for (const threads of [0, 1, 2]) {
-      expect(await read(data, passes, threads), `${threads} threads`).toEqual(own);
+      expect(await read(data, rounds, threads), `${threads} threads`).toEqual(own);
       expect(readyPreparers()).toBeGreaterThanOrEqual(threads);
     }
   });

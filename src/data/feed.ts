@@ -19,7 +19,7 @@ import type { BatchOptions, Dataset } from "./types.ts";
 import { finished, type Step, type Unfinished, unfinishedBatches } from "./unfinished.ts";
 
 /** One time through a data set. */
-export interface Pass extends BatchOptions {
+export interface Round extends BatchOptions {
   /** Batches at the beginning that are left out: they are not prepared, and not read where they need not be. */
   readonly skip?: number;
 }
@@ -30,7 +30,7 @@ export interface FeedOptions {
 }
 
 export interface Feed {
-  /** The batches of the next pass; the ones after are begun before it ends. */
+  /** The batches of the next round; the ones after are begun before it ends. */
   batches(): AsyncGenerator<Batch>;
   /** Ends what is under way. */
   close(): Promise<void>;
@@ -46,25 +46,25 @@ const measured = 2;
 const mostBytes = 2 ** 29;
 
 /**
- * Reads passes over a data set ahead of who uses their batches. Whoever makes a feed closes it.
+ * Reads rounds over a data set ahead of who uses their batches. Whoever makes a feed closes it.
  * @throws PithError on reading, what the data set throws, where the batch would have come.
  * @example
  * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
  * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
  * await feed.close();
  */
-export function createFeed(dataset: Dataset, passes: Iterable<Pass>, options: FeedOptions = {}): Feed {
-  return new ReadAhead(dataset, passes, options);
+export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: FeedOptions = {}): Feed {
+  return new ReadAhead(dataset, rounds, options);
 }
 
 /**
- * The batches of one pass, read ahead of who uses them.
+ * The batches of one round, read ahead of who uses them.
  * @throws PithError on reading, what the data set throws, where the batch would have come.
  * @example
  * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
-export async function* prefetched(dataset: Dataset, pass: Pass, options: FeedOptions = {}): AsyncGenerator<Batch> {
-  const feed = createFeed(dataset, [pass], options);
+export async function* prefetched(dataset: Dataset, round: Round, options: FeedOptions = {}): AsyncGenerator<Batch> {
+  const feed = createFeed(dataset, [round], options);
   try {
     yield* feed.batches();
   } finally {
@@ -72,17 +72,17 @@ export async function* prefetched(dataset: Dataset, pass: Pass, options: FeedOpt
   }
 }
 
-/** What is read: a batch, or the end of a pass. */
-type Read = Unfinished | "end of pass";
+/** What is read: a batch, or the end of a round. */
+type Read = Unfinished | "end of round";
 
-async function* readAll(dataset: Dataset, passes: Iterable<Pass>): AsyncGenerator<Read> {
-  for (const { skip = 0, ...options } of passes) {
+async function* readAll(dataset: Dataset, rounds: Iterable<Round>): AsyncGenerator<Read> {
+  for (const { skip = 0, ...options } of rounds) {
     yield* unfinishedBatches(dataset, options, skip);
-    yield "end of pass";
+    yield "end of round";
   }
 }
 
-type Coming = Promise<Batch | "end of pass">;
+type Coming = Promise<Batch | "end of round">;
 
 class ReadAhead implements Feed {
   readonly #source: AsyncGenerator<Read>;
@@ -103,8 +103,8 @@ class ReadAhead implements Feed {
   /** Batches to come that tell nothing: they were begun before the last change. */
   #settling = 0;
 
-  constructor(dataset: Dataset, passes: Iterable<Pass>, { threads }: FeedOptions) {
-    this.#source = readAll(dataset, passes);
+  constructor(dataset: Dataset, rounds: Iterable<Round>, { threads }: FeedOptions) {
+    this.#source = readAll(dataset, rounds);
     this.#indexed = isIndexed(dataset);
     this.#fixed = threads;
   }
@@ -114,7 +114,7 @@ class ReadAhead implements Feed {
     while (true) {
       const asked = performance.now();
       const batch = await this.#next();
-      if (batch === "end of pass") return;
+      if (batch === "end of round") return;
       const given = performance.now();
       this.#bytes = Math.max(this.#bytes, bytesOfBatch(batch));
       yield batch;
@@ -130,7 +130,7 @@ class ReadAhead implements Feed {
 
   #next(): Coming {
     while (this.#queue.length <= this.#ahead() && !this.#exhausted) this.#queue.push(this.#begin());
-    return this.#queue.shift() ?? Promise.resolve("end of pass");
+    return this.#queue.shift() ?? Promise.resolve("end of round");
   }
 
   /** Batches that are under way while another one is used. */
@@ -149,9 +149,9 @@ class ReadAhead implements Feed {
 
   #begin(): Coming {
     const read = this.#reading.then(() => this.#source.next());
-    const coming = read.then(({ done, value }): Batch | "end of pass" | Coming => {
+    const coming = read.then(({ done, value }): Batch | "end of round" | Coming => {
       if (done === true) this.#exhausted = true;
-      return done === true || value === "end of pass" ? "end of pass" : this.#prepare(value);
+      return done === true || value === "end of round" ? "end of round" : this.#prepare(value);
     });
     // A failure belongs to who asks for the batch; until then it is nobody's.
     coming.catch(() => {});

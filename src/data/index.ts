@@ -5,7 +5,7 @@ export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrame
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
-export { createFeed, type Feed, type FeedOptions, type Pass, prefetched } from "./feed.ts";
+export { createFeed, type Feed, type FeedOptions, prefetched, type Round } from "./feed.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
 export { parseStated, type Stated } from "./how.ts";

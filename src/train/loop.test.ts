@@ -1,7 +1,8 @@
+import { cpSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fileKind, joinPath } from "#platform";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { memory } from "../data/index.ts";
+import { mapBatches, memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { linear, network, relu } from "../nn/index.ts";
@@ -68,6 +69,32 @@ describe("a training that was stopped and is continued ends where it would have 
       expect(figures(continued.history)).toEqual(figures(whole.history));
     }
   });
+});
+
+test("a training that was killed as an epoch was evaluated is continued with the next one, to the bit", async () => {
+  const [checkpoint, killed] = [temporaryFolder(), temporaryFolder()];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
+    if (id === "epoch" && text.startsWith("epoch 2/")) cpSync(checkpoint, killed, { recursive: true });
+  };
+  const whole = await trained({ checkpoint, validation }, { log });
+  const continued = await trained({ checkpoint: killed, validation, resume: true });
+  expect(continued.weights).toEqual(whole.weights);
+  expect(continued.history.map(({ epoch, loss }) => [epoch, loss])).toEqual(
+    whole.history.map(({ epoch, loss }) => [epoch, loss]),
+  );
+});
+
+test("of an epoch that is continued only those samples are read that were not trained on", async () => {
+  const checkpoint = temporaryFolder();
+  await expect(trained({ checkpoint }, stopAfter(14))).rejects.toMatchObject({ code: "E_STOPPED" });
+  const counts: number[] = [];
+  const counted = mapBatches(data, (batch, { samples }) => {
+    counts.push(samples.length);
+    return batch;
+  });
+  await trained({ checkpoint, resume: true, data: counted });
+  // A sample by itself tells that the data is the same; six batches of the second epoch and ten of the third were to be done.
+  expect(counts.filter((count) => count > 1)).toEqual(new Array(16).fill(24));
 });
 
 describe("checkpoints", () => {

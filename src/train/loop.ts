@@ -5,7 +5,7 @@
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
 import { fileKind, makeFolder } from "#platform";
-import { createFeed, type Feed, type Pass } from "../data/feed.ts";
+import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
 import { evaluate } from "../evaluate/evaluate.ts";
@@ -95,7 +95,7 @@ class Run {
   }
 
   async train(): Promise<void> {
-    const feed = createFeed(this.#plan.data, this.#passes());
+    const feed = createFeed(this.#plan.data, this.#rounds());
     try {
       await this.#epochs(feed);
     } finally {
@@ -104,7 +104,7 @@ class Run {
   }
 
   /** What is left of each epoch. */
-  *#passes(): Iterable<Pass> {
+  *#rounds(): Iterable<Round> {
     const { size, epochs } = this.#plan;
     const { epoch: first, batches: done } = this.#counters;
     for (let epoch = first; epoch <= epochs; epoch++) {
