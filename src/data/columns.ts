@@ -2,6 +2,7 @@
  * Columns of a data set: in memory, or as ranges of a file that are read when their samples are asked for. The latter take the same memory
  * whatever the file holds.
  */
+import { readRanges } from "#platform";
 import { viewBytes } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
@@ -70,18 +71,14 @@ export async function readRows(
   pitch: number,
   positions: Uint32Array,
 ): Promise<Uint8Array> {
-  const result = new Uint8Array(positions.length * pitch);
-  for (let at = 0; at < positions.length; ) {
-    const first = positions[at] ?? 0;
-    let end = at + 1;
-    while (end < positions.length && positions[end] === first + end - at) end++;
-    const from = start + first * pitch;
-    const bytes = await source.read(from, from + (end - at) * pitch);
-    if (at === 0 && end === positions.length) return bytes;
-    result.set(bytes, at * pitch);
-    at = end;
+  const ranges: { start: number; end: number }[] = [];
+  for (const position of positions) {
+    const from = start + position * pitch;
+    const last = ranges.at(-1);
+    if (last?.end === from) last.end += pitch;
+    else ranges.push({ start: from, end: from + pitch });
   }
-  return result;
+  return readRanges(source, ranges);
 }
 
 /** A data set of columns. @throws PithError E_DATA if their numbers of samples differ. */

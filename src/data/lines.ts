@@ -2,6 +2,7 @@
  * Text of one sample a line. Where the lines begin is found in one pass over the file; their text is read when it is asked for, so a file of
  * any size takes eight bytes a line.
  */
+import { readRanges } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { isGzip, readAll } from "./bytes.ts";
@@ -78,13 +79,19 @@ async function filedLines(source: ByteSource): Promise<Lines> {
   requireSome(count, source.name);
   return {
     count,
-    at: (positions) =>
-      Promise.all(
-        Array.from(positions, async (position) => {
-          const bytes = await source.read(bounds[2 * position] ?? 0, bounds[2 * position + 1] ?? 0);
-          return new TextDecoder().decode(bytes).replace(/\r$/, "");
-        }),
-      ),
+    async at(positions) {
+      const ranges = Array.from(positions, (position) => ({
+        start: bounds[2 * position] ?? 0,
+        end: bounds[2 * position + 1] ?? 0,
+      }));
+      const bytes = await readRanges(source, ranges);
+      let next = 0;
+      return ranges.map(({ start, end }) => {
+        const own = bytes.subarray(next, next + end - start);
+        next += end - start;
+        return new TextDecoder().decode(own).replace(/\r$/, "");
+      });
+    },
     place: (position) => numbers[position] ?? 0,
   };
 }

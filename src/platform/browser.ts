@@ -7,7 +7,7 @@ import type { Thread } from "./threads.ts";
 
 export type { Pixels } from "./image.ts";
 export { moduleBeside } from "./module-beside.ts";
-export { blobSource, bytesSource, urlSource } from "./sources.ts";
+export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 
 /**

@@ -59,6 +59,35 @@ describe("openFile", () => {
   });
 });
 
+describe("readRanges", () => {
+  const ranges = [
+    { start: 6, end: 8 },
+    { start: 0, end: 3 },
+    { start: 4, end: 4 },
+    { start: 7, end: 10 },
+  ];
+
+  test("gives ranges one behind the other, of files and of other sources, in Node and in a browser", async () => {
+    const path = join(folder, "ten.bin");
+    const bytes = Uint8Array.from({ length: 10 }, (_, at) => at);
+    await writeFile(path, bytes);
+    for (const source of [await node.openFile(path), node.bytesSource(bytes)])
+      for (const { readRanges } of [node, browser]) {
+        expect([...(await readRanges(source, ranges))]).toEqual([6, 7, 0, 1, 2, 7, 8, 9]);
+        expect(await readRanges(source, [])).toHaveLength(0);
+        await expect(readRanges(source, [...ranges, { start: 9, end: 11 }])).rejects.toMatchObject({ code: "E_FILE" });
+      }
+  });
+
+  test("refuses a file that was changed", async () => {
+    const path = join(folder, "changed.bin");
+    await writeFile(path, new Uint8Array(10));
+    const source = await node.openFile(path);
+    await writeFile(path, new Uint8Array(11));
+    await expect(node.readRanges(source, ranges)).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" });
+  });
+});
+
 describe("openBeside stays in the folder", () => {
   const owner = (): string => join(folder, "models", "model.onnx");
   beforeEach(async () => {

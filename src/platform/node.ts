@@ -11,7 +11,7 @@ export { moduleBeside } from "./module-beside.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
 export { type ScratchFile, scratchFile } from "./node-scratch.ts";
-export { openBeside, openFile, pathOf } from "./node-source.ts";
+export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";
 export { type Chunks, type Parts, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";

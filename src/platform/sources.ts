@@ -84,6 +84,25 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
   return urlSource(url);
 }
 
+/** From `start` to before `end`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Ranges of a source, one behind the other. */
+export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
+  const [only] = ranges;
+  if (only !== undefined && ranges.length === 1) return source.read(only.start, only.end);
+  const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
+  let at = 0;
+  for (const { start, end } of ranges) {
+    result.set(await source.read(start, end), at);
+    at += end - start;
+  }
+  return result;
+}
+
 /** @throws PithError E_FILE if the range is not inside the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {
