@@ -25,11 +25,13 @@ import type { Walk } from "./walk.ts";
 export interface BlockWiseOptions {
   readonly batch: number;
   readonly learningRate: number;
+  /** Steps for each part (200); the best weights on the way are taken. */
+  readonly steps?: number;
 }
 
-/** Steps for each part; the best weights on the way are taken. */
-const steps = 200;
-const stepsToCheck = 40;
+const usualSteps = 200;
+/** How often a part is looked at on its way. */
+const looks = 5;
 
 export function blockWise(options: BlockWiseOptions): Stage {
   return {
@@ -96,7 +98,7 @@ async function fitPart(
   output: string,
   { fit, check, batch, batches }: Samples,
   scope: Scope,
-  { learningRate }: BlockWiseOptions,
+  { learningRate, steps = usualSteps }: BlockWiseOptions,
 ): Promise<readonly Edit[] | Miss> {
   const before = await errorOf(model, check, output, scope);
   if (before === undefined) return new Miss("its answers have other dimensions than the original's", name);
@@ -105,7 +107,15 @@ async function fitPart(
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
     const loss = meanSquaredError({ label: wanted });
-    const settings = { data: fit, epochs, batch, learningRate, loss, validation: check, every: stepsToCheck };
+    const settings = {
+      data: fit,
+      epochs,
+      batch,
+      learningRate,
+      loss,
+      validation: check,
+      every: Math.ceil(steps / looks),
+    };
     await train(model, settings, { ...scope.context, log: () => {} });
   } catch (error) {
     return untrainable(error, name);

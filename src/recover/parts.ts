@@ -21,8 +21,11 @@ export interface Part {
   readonly inputs: readonly Value[];
 }
 
-/** Layers of a part at least, as far as there are so many: a residual block has two or three. */
-const fewestLayers = 3;
+/**
+ * Layers of a part at least: a residual block has two or three. A ResNet-20 with 30 % of its channels cut came from 15.8 % to 62 % of right
+ * answers with one layer in a part, 69 % with two, 66 % with three (1,000 images, so ± 1.5).
+ */
+const fewestLayers = 2;
 
 /** The parts of a model, in their order. Neither model is changed. */
 export function partsOf(model: Model, original: Model): readonly Part[] {

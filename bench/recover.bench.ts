@@ -1,0 +1,156 @@
+/**
+ * What each stage of recovery does for published networks that a technique made worse.
+ *
+ *     npm run bench -- recover [networks…] [--samples 2000] [--epochs 2] [--damage text]
+ *
+ * Each stage is tried alone, whether or not it helps, and then all of them as `recover` runs them, which keeps what helps, up to a last stage:
+ * without labels, and with them. Accuracy is of test samples that nothing was fitted on, with its 95 % interval; noise is that of the answers
+ * beside the original's. Lines are those of bench/logs/recover.md.
+ */
+import { parseArgs } from "node:util";
+import { isIndexed } from "../src/data/indexed.ts";
+import { draw } from "../src/data/select.ts";
+import { openStorage } from "../src/data/store.ts";
+import { createEngine } from "../src/engine/index.ts";
+import { accuracy, evaluateAll, signalToNoise } from "../src/evaluate/index.ts";
+import type { Model } from "../src/graph/model.ts";
+import { completeContext } from "../src/passes/index.ts";
+import { storeWeights } from "../src/passes/lift-constants.ts";
+import { recalibrateNorms } from "../src/recover/batch-norm.ts";
+import { correctBiases } from "../src/recover/bias.ts";
+import { blockWise } from "../src/recover/block-wise.ts";
+import { endToEnd } from "../src/recover/end-to-end.ts";
+import { recover } from "../src/recover/index.ts";
+import { solveLayers } from "../src/recover/least-squares.ts";
+import { matchLayers } from "../src/recover/match.ts";
+import type { Stage } from "../src/recover/stage.ts";
+import { line, share } from "./lib/print.ts";
+import { type Damage, type Network, networks } from "./recover/networks.ts";
+
+const { values: options, positionals } = parseArgs({
+  options: {
+    samples: { type: "string", default: "2000" },
+    epochs: { type: "string", default: "2" },
+    damage: { type: "string", default: "" },
+  },
+  allowPositionals: true,
+});
+const engine = createEngine();
+const seed = 1;
+const epochs = Number(options.epochs);
+/** What `recover` takes where nothing is said. */
+const fitted = 256;
+const training = { batch: 64, learningRate: 0.0005 };
+
+interface Row {
+  readonly what: string;
+  readonly minutes: number | undefined;
+  readonly said: string;
+}
+
+async function show(model: Model, { model: original, test }: Network, { what, minutes, said }: Row): Promise<void> {
+  const [right, noise] = await evaluateAll(engine, model, test, [accuracy(), signalToNoise()], { original });
+  const decibels = noise === undefined ? Number.NaN : noise.estimate.value;
+  const figures = [
+    right === undefined ? "" : share(right.estimate, 1),
+    Number.isFinite(decibels) ? decibels.toFixed(1) : "–",
+    minutes === undefined ? "" : minutes.toFixed(1),
+  ];
+  line(`| ${[what, ...figures, said].join(" | ")} |`);
+}
+
+/** A clock of the time that all threads of this process compute: on a machine that does other things besides, it goes as on an idle one. */
+function startClock(): () => number {
+  const began = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / 60e6;
+  };
+}
+
+/** One stage by itself, on a copy. */
+async function alone(stage: Stage, what: string, damaged: Model, network: Network): Promise<void> {
+  const trial = damaged.clone();
+  const context = completeContext({ engine, seed });
+  const data = draw(network.train, fitted, seed);
+  if (!isIndexed(data)) throw new Error("The samples are a stream.");
+  const storage = openStorage();
+  const minutes = startClock();
+  const { what: did, misses } = await (async () => {
+    try {
+      const match = await matchLayers(trial, network.model, engine);
+      const scope = { match, original: network.model, data, context, storage, overdue: () => false };
+      return await stage.run(trial, scope);
+    } finally {
+      await storage.release();
+    }
+  })();
+  const reasons = new Set(misses.map(({ reason }) => reason));
+  const missed =
+    misses.length === 0 ? "" : `${did === "" ? "" : "; "}not ${misses.length}: ${[...reasons].slice(0, 2).join(", ")}`;
+  await show(trial, network, { what, minutes: minutes(), said: `${did}${missed}` });
+}
+
+/** All stages as users run them, each kept if it helps; the model as it is after each that was tried. */
+async function together(until: "bias" | "end-to-end", damaged: Model, network: Network): Promise<Model | undefined> {
+  const model = damaged.clone();
+  const minutes = startClock();
+  const reached: { readonly stage: string; readonly model: Model; readonly minutes: number }[] = [];
+  let tried: string | undefined;
+  const reach = (): void => {
+    if (tried !== undefined) reached.push({ stage: tried, model: model.clone(), minutes: minutes() });
+  };
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
+    if (id !== "recover") return;
+    // It is told of a stage before its changes are made: the model is as the stages before it have left it.
+    reach();
+    tried = text.slice(0, text.indexOf(":"));
+  };
+  const settings = { original: network.model, data: network.train, until, epochs, ...training };
+  const { changes } = await recover(model, settings, { engine, seed, log });
+  reach();
+  const kept = new Map(changes.map(({ at, what }) => [at, what]));
+  for (const { stage, model: then, minutes } of reached) {
+    const said = kept.has(stage) ? "kept" : "did not help: undone";
+    await show(then, network, { what: `all up to ${stage}`, minutes, said });
+  }
+  return reached.findLast(({ stage }) => stage !== "end-to-end")?.model;
+}
+
+async function measure(damage: Damage, network: Network): Promise<void> {
+  const damaged = network.model.clone();
+  await damage.apply(damaged, draw(network.train, fitted, seed));
+  storeWeights(damaged);
+  line(`\n### ${network.name}: ${damage.name}\n`);
+  line("| | accuracy (95 %) | signal to noise, dB | CPU minutes | |");
+  line("| --- | --- | ---: | ---: | --- |");
+  const count = `${network.test.count} test samples`;
+  await show(network.model, network, { what: "original", minutes: undefined, said: count });
+  await show(damaged, network, { what: "made worse", minutes: undefined, said: "" });
+  await alone(recalibrateNorms, "batch-norm alone", damaged, network);
+  await alone(correctBiases, "bias alone", damaged, network);
+  if (damage.stages === "biases") {
+    await together("bias", damaged, network);
+    return;
+  }
+  await alone(solveLayers, "least-squares alone", damaged, network);
+  await alone(blockWise(training), "blocks alone", damaged, network);
+  const whole = { data: network.train, epochs, ...training, output: undefined, left: () => undefined };
+  const labelled = endToEnd({ ...whole, loss: "cross-entropy" });
+  await alone(endToEnd({ ...whole, loss: undefined }), "end-to-end alone", damaged, network);
+  await alone(labelled, "end-to-end with labels alone", damaged, network);
+  const before = await together("end-to-end", damaged, network);
+  if (before !== undefined) await alone(labelled, "all up to blocks, then end-to-end with labels", before, network);
+}
+
+const names = positionals.length === 0 ? Object.keys(networks) : positionals;
+const fit = `stages before training are fitted on ${fitted} training samples`;
+line(
+  `Seed ${seed}; ${fit}, end-to-end trains on ${options.samples} for ${epochs} epochs (Adam, ${training.learningRate}).`,
+);
+for (const name of names) {
+  const network = await networks[name]?.(Number(options.samples));
+  if (network === undefined) throw new Error(`There is no "${name}": ${Object.keys(networks).join(", ")}.`);
+  storeWeights(network.model);
+  for (const damage of network.damages) if (damage.name.includes(options.damage)) await measure(damage, network);
+}

@@ -1,0 +1,134 @@
+/** Published networks with the data that they were trained for, and what makes them worse. */
+import {
+  type Dataset,
+  isIndexed,
+  openDataset,
+  openTokenizer,
+  preprocess,
+  presets,
+  take,
+  tokenize,
+} from "../../src/data/index.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { storeWeights } from "../../src/passes/lift-constants.ts";
+import { prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { shared } from "../../test/shared.ts";
+
+export interface Network {
+  readonly name: string;
+  readonly model: Model;
+  /** Samples with labels to fit and train on. */
+  readonly train: IndexedDataset;
+  /** Other samples, to judge by. */
+  readonly test: IndexedDataset;
+  readonly damages: readonly Damage[];
+}
+
+export interface Damage {
+  readonly name: string;
+  /** Stages that a model keeps its form in: weights that were rounded leave their grid in all others. */
+  readonly stages: "all" | "biases";
+  apply(model: Model, calibration: Dataset): Promise<unknown>;
+}
+
+/** How much is taken away: enough to be seen. */
+interface Amounts {
+  readonly channels: number;
+  readonly rank: number;
+  readonly bits: number;
+}
+
+function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
+  const percent = (share: number): string => `${Math.round(100 * share)} %`;
+  return [
+    {
+      name: `${percent(channels)} of channels cut`,
+      stages: "all",
+      apply: (model) => prune(model, { amount: channels, structured: true }),
+    },
+    {
+      name: `matrices at low rank, ${percent(rank)} of their weights`,
+      stages: "all",
+      apply: (model) => factorize(model, { ratio: rank }),
+    },
+    { name: `${bits}-bit weights, a scale per channel`, stages: "biases", apply: (model) => roundWeights(model, bits) },
+    {
+      name: "static int8, one scale per weight",
+      stages: "biases",
+      apply: (model, data) => quantize(model, { scheme: "static", data, perChannel: false }),
+    },
+  ];
+}
+
+/** Weights of layers rounded to so many bits, with one scale for each index of axis 0, stored as floats. */
+async function roundWeights(model: Model, bits: number): Promise<void> {
+  storeWeights(model);
+  for (const value of model.graph.values()) {
+    const { tensor } = value;
+    if (tensor === undefined || tensor.type !== "float32" || tensor.dims.filter((dim) => dim > 1).length < 2) continue;
+    const dense = await tensor.read();
+    if (dense.type !== "float32") continue;
+    const width = elementCount(dense.dims.slice(1));
+    const rounded = dense.data.slice();
+    for (let start = 0; start < rounded.length; start += width) {
+      const row = rounded.subarray(start, start + width);
+      const step = row.reduce((most, one) => Math.max(most, Math.abs(one)), 0) / (2 ** (bits - 1) - 1) || 1;
+      row.forEach((one, at) => {
+        row[at] = Math.round(one / step) * step;
+      });
+    }
+    value.tensor = inMemory(float32(dense.dims, rounded));
+  }
+}
+
+/** A file of `../shared`. @throws Error if it is not there */
+function needed(name: string): string {
+  const path = shared(name);
+  if (path === undefined) throw new Error(`${name} is not there: this bench needs the published models and data.`);
+  return path;
+}
+
+async function onImages(file: string, preset: "imagenet" | "cifar10", samples: number): Promise<Network> {
+  const model = await open(needed(`data/models/${file}.onnx`));
+  const [input] = model.graph.feeds;
+  if (input === undefined) throw new Error(`${file} has no input.`);
+  const [train, test] = await Promise.all(
+    (["train", "test"] as const).map(async (part) => {
+      const data = await openDataset(needed("data/cifar10"), { part });
+      if (!isIndexed(data)) throw new Error("The images are a stream.");
+      return preprocess(data, input, presets[preset]);
+    }),
+  );
+  if (train === undefined || test === undefined) throw new Error("There are no images.");
+  const damages = damagesOf({ channels: 0.3, rank: 0.5, bits: 3 });
+  return { name: file, model, train: take(train, samples), test: take(test, 1000), damages };
+}
+
+async function onSentences(samples: number): Promise<Network> {
+  const model = await open(needed("data/models/bert_sst2/onnx/model.onnx"));
+  const tokenizer = await openTokenizer(needed("data/models/bert_sst2"));
+  if (tokenizer === undefined) throw new Error("bert_sst2 has no tokenizer.");
+  const [train, test] = await Promise.all(
+    (["train", "test"] as const).map(async (part) => {
+      const data = await openDataset(needed("data/text/sst2_dev.tsv"), { part });
+      if (!isIndexed(data)) throw new Error("The sentences are a stream.");
+      return tokenize(data, model.graph.feeds, { tokenizer });
+    }),
+  );
+  if (train === undefined || test === undefined) throw new Error("There are no sentences.");
+  const damages = damagesOf({ channels: 0.6, rank: 0.15, bits: 3 });
+  return { name: "bert_sst2", model, train: take(train, samples), test, damages };
+}
+
+export const networks: Readonly<Record<string, (samples: number) => Promise<Network>>> = {
+  resnet20: (samples) => onImages("resnet20", "imagenet", samples),
+  mobilenetv3_cifar10: (samples) => onImages("mobilenetv3_cifar10", "cifar10", samples),
+  cct_cifar10: (samples) => onImages("cct_cifar10", "cifar10", samples),
+  bert_sst2: onSentences,
+};
