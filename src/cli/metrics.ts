@@ -24,6 +24,7 @@ import {
   topK,
 } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
+import type { Dim } from "../tensor/dims.ts";
 
 const named = {
   accuracy,
@@ -109,6 +110,7 @@ export function heldAgainst(
         signalToNoise(options),
       ];
     case "number":
+    case "picture":
       return [signalToNoise(options)];
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
@@ -147,17 +149,32 @@ export function requireMeasured(
 /** Names that exporters give to vectors of meaning. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
-/** What a model answers with, as far as the names of its outputs tell. */
-export function answerKind(model: Model, output: string | undefined): "boxes" | "vector" | "classes" | "number" {
+/** What a model answers with, as far as the names and dimensions of its outputs tell. */
+export function answerKind(
+  model: Model,
+  output: string | undefined,
+): "boxes" | "vector" | "classes" | "number" | "picture" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
   const answer = answerOutput(model, output);
   if (answer === undefined) return "classes";
   if (vectorNames.test(answer)) return "vector";
   const found = model.graph.outputs.find(({ name }) => name === answer);
-  const known = found === undefined ? undefined : infer(model).operand(found)?.dims;
+  const inference = infer(model);
+  const known = found === undefined ? undefined : inference.operand(found)?.dims;
   // One score a sample is a number: nothing is chosen among classes.
-  return known?.slice(1).every((dim) => dim === 1) === true ? "number" : "classes";
+  if (found === undefined || known === undefined) return "classes";
+  if (known.slice(1).every((dim) => dim === 1)) return "number";
+  return isPicture(known) && distributionOf(found, inference) === undefined ? "picture" : "classes";
+}
+
+/** Planes of grey or of three colours, first or last. Scores of classes for each pixel have as many planes as classes. */
+function isPicture([, ...dims]: readonly Dim[]): boolean {
+  const [first, ...others] = dims;
+  const last = dims.at(-1);
+  const colours = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>
+    (planes === 1 || planes === 3) && extent.every((dim) => dim !== 1);
+  return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
 }
 
 function answerOutput({ graph }: Model, output: string | undefined): string | undefined {

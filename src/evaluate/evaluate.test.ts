@@ -210,6 +210,13 @@ describe("metrics", () => {
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
       "A label is 3, and the model tells 3 classes (0 to 2).",
     );
+    const numbers = expect.objectContaining({ hint: expect.stringContaining("--metric mean-squared-error") });
+    expect(() =>
+      accuracy().rows(scores([1, 3], [1, 0, 0]), { label: { type: "float32", dims: [1], data: Float32Array.of(2.5) } }),
+    ).toThrow(numbers);
+    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 1))).toThrow(numbers);
+    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1, 2], 1, 2))).toThrow(numbers);
+    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).not.toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), { x: scores([1, 3], [1, 0, 0]).y as Dense })).toThrow(
       'no column "label", only x',
     );

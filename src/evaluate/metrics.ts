@@ -8,7 +8,16 @@ import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
-import { answer, bestClass, logScores, logSumExp, type ScoreForm, type Scores, scoresFor } from "./output.ts";
+import {
+  answer,
+  bestClass,
+  logScores,
+  logSumExp,
+  numbersHint,
+  type ScoreForm,
+  type Scores,
+  scoresFor,
+} from "./output.ts";
 import type { Metric } from "./types.ts";
 
 export interface MetricOptions {
@@ -152,7 +161,10 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       "E_DATA",
       `A label is ${value}, and the model tells ${scores.classes} classes (0 to ${scores.classes - 1}).`,
       {
-        hint: "The labels may be of another data set, or the model's output another one.",
+        hint:
+          Number.isInteger(value) && scores.classes > 1
+            ? "The labels may be of another data set, or the model's output another one."
+            : numbersHint,
       },
     );
   }

@@ -41,6 +41,10 @@ export interface Scores {
   at(position: number): number;
 }
 
+/** For whoever asked what classes were named of answers that name none. */
+export const numbersHint =
+  "Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: --metric mean-squared-error, rank-correlation or psnr.";
+
 /** @throws PithError E_DATA if the elements do not divide into scores for the labels. */
 export function scoresFor(dense: Dense, samples: number, labels: number): Scores {
   const values = toFloat64(dense);
@@ -50,6 +54,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number): Scores
     throw new PithError(
       "E_DATA",
       `An output of ${dimsText(dense.dims)} gives no scores of classes for ${labels} labels of ${samples} samples.`,
+      { hint: numbersHint },
     );
   }
   const [first] = dense.dims;

@@ -131,6 +131,25 @@ describe("eval", () => {
     expect(err).toMatch(/^E_DATA: --min-accuracy cannot be judged: it is not measured on .*unlabelled\.csv.*\.\n/);
   });
 
+  test("a model of numbers is told which metrics are for those, and judged by one of them", async () => {
+    const sum = `opset 21
+graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
+  fc.weight: float32[1, 2] = [[1, 0.5]]
+  sum = Gemm "fc" (features, fc.weight) {transB=1}
+}`;
+    await save(parseModel(sum), at("sum.onnx"));
+    const rows = Array.from({ length: 40 }, (_, row) => `${row},${row % 7},${row + (row % 7) / 2}`);
+    writeFileSync(at("sums.csv"), `a,b,label\n${rows.join("\n")}\n`);
+    const words = ["eval", at("sum.onnx"), "--data", at("sums.csv")];
+    const { code, err } = await pith(...words);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^E_DATA: A label is [\d.]+, .*\nhint: .*--metric mean-squared-error, rank-correlation/);
+    expect(await json(...words, "--metric", "mean-squared-error")).toMatchObject({
+      code: 0,
+      figures: [{ estimate: { value: 0 } }],
+    });
+  });
+
   test("an original that takes something else is named as the reason", async () => {
     await save(
       parseModel(
