@@ -81,7 +81,8 @@ function isProduct(s: ConvSettings, x: Value): boolean {
   return still && explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
 }
 
-function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
+/** The form that is written unless another is asked for. */
+export function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
   const { channels, outputs, places } = shapeOf(x, up);
   if (elementCount(s.kernel) === 1) {
     const fewPlaces = places * (channels + outputs) < channels * outputs;
