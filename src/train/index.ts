@@ -9,6 +9,7 @@ export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export type { Epoch, Evaluated } from "./plan.ts";
+export { type Declaration, declareRoles } from "./roles.ts";
 export {
   constantRate,
   cosineDecay,
@@ -21,5 +22,6 @@ export {
   warmUp,
 } from "./schedule.ts";
 export { type SgdOptions, sgd } from "./sgd.ts";
-export { createStep, type Step, type StepOptions } from "./step.ts";
+export { createStep, type Step } from "./step.ts";
+export type { StepOptions } from "./step-options.ts";
 export { type TrainOutcome, train } from "./train.ts";

@@ -27,7 +27,15 @@ export interface Declaration {
   undo(): void;
 }
 
-/** Writes the roles, in place. @param options `batchStatistics`: running statistics become states. */
+/**
+ * Writes roles into a model, in place: buffers and ties that its numbers tell, and with `batchStatistics` its running statistics as states. `train`
+ * does so where it starts; a step of your own is created from what it leaves.
+ * @example
+ * ```ts
+ * const { misses } = await declareRoles(model, { batchStatistics: true });
+ * for (const miss of misses) console.warn(miss.at, miss.reason);
+ * ```
+ */
 export async function declareRoles(
   model: Model,
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},

@@ -1,0 +1,49 @@
+/** A published network on published data at 3 bits: what it gains when training moves its scales too, where the shared folder is present. */
+import { describe, expect, test } from "vitest";
+import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { accuracy, compare, crossEntropy, imageInput } from "../../src/evaluate/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { open } from "../../src/onnx/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { train } from "../../src/train/index.ts";
+import { shared } from "../shared.ts";
+
+const file = shared("data/models/vnncomp_mnist-net_256x2.onnx");
+const folder = shared("data/mnist");
+
+async function digits(model: Model, part: "train" | "test"): Promise<Dataset> {
+  const input = imageInput(model);
+  if (input === undefined) throw new Error("it takes no images");
+  return preprocess(await openDataset(folder ?? "", { part }), input, parsePreprocessing("unit"));
+}
+
+/** Fine-tuned on 6,000 digits with 3-bit weights, and exported. */
+async function exported(learnScales: boolean, perChannel: boolean): Promise<{ model: Model; loss: number }> {
+  const model = await open(file ?? "");
+  const data = take(await digits(model, "train"), 6000);
+  await fakeQuantize(model, { bits: 3, perChannel, learnScales });
+  const options = { data, epochs: 2, batch: 64, optimizer: "sgd", learningRate: 0.01 } as const;
+  const { history } = await train(model, options, { seed: 2 });
+  await quantize(model, { scheme: "weights" });
+  return { model, loss: history.at(-1)?.loss ?? Number.NaN };
+}
+
+describe.skipIf(file === undefined || folder === undefined)("3-bit weights of an MNIST classifier", () => {
+  // Both begin with the same scales and see the same batches. Measured: cross-entropy 0.125 → 0.112 nats with a scale per channel,
+  // 0.164 → 0.143 with one; accuracy 97.3 % → 97.5 %, 96.6 % → 96.9 %.
+  test.each([
+    ["a scale per channel", true],
+    ["one scale a weight", false],
+  ])("%s: trained scales are better than fixed ones, sample by sample", async (_, perChannel) => {
+    const [fixed, learned] = [await exported(false, perChannel), await exported(true, perChannel)];
+    expect(learned.loss).toBeLessThan(0.9 * fixed.loss);
+    const test = await digits(fixed.model, "test");
+    const engine = createEngine();
+    const nats = await compare(engine, fixed.model, learned.model, test, crossEntropy());
+    expect(nats.difference.count).toBe(10_000);
+    expect(nats.difference.high).toBeLessThan(-0.005);
+    const right = await compare(engine, fixed.model, learned.model, test, accuracy());
+    expect(right.difference.value).toBeGreaterThan(0);
+  });
+});
