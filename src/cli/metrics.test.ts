@@ -26,10 +26,10 @@ describe("what a model answers with", () => {
     expect(kindOf("batch, 3, 32, 32", "y = Softmax(x) {axis=1}")).toBe("classes");
   });
 
-  test("pictures are held against the original's by signal to noise alone; same classes mean nothing in them", () => {
+  test("pictures are held against the original's by their numbers; same classes mean nothing in them", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
-    expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["signal to noise"]);
-    expect(judgedBy(model, "accuracy", undefined, false).name).toBe("signal to noise");
+    expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
+    expect(judgedBy(model, "accuracy", undefined, false).name).toBe("R²");
     expect(judgedBy(model, "agreement", undefined, false).name).toBe("agreement");
   });
 });

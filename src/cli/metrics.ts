@@ -9,6 +9,7 @@ import {
   boxOverlap,
   cosine,
   crossEntropy,
+  determination,
   leastSamples,
   type Metric,
   type MetricOptions,
@@ -111,7 +112,7 @@ export function heldAgainst(
       ];
     case "number":
     case "picture":
-      return [signalToNoise(options)];
+      return [determination(options), signalToNoise(options)];
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
   }

@@ -119,6 +119,35 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
   };
 }
 
+/**
+ * The share of the variance of the original's numbers that the model's account for: R² = 1 − Σ (x − y)² / Σ (x − mean)² over all samples, 1 where
+ * nothing changed, 0 for what a constant would do. Of an original that is constant it is 1 or 0. Rows hold the four sums.
+ */
+export function determination(options: MetricOptions = {}): Metric {
+  return {
+    name: "R²",
+    unit: "",
+    better: "higher",
+    columns: 4,
+    truth: "original",
+    rows(outputs, original) {
+      const { ours, theirs, samples, width } = pair(outputs, original, options);
+      const rows = new Float64Array(4 * samples);
+      for (let sample = 0; sample < samples; sample++) {
+        const { signal, noise } = power(ours, theirs, sample * width, width);
+        const sum = theirs.subarray(sample * width, (sample + 1) * width).reduce((total, x) => total + x, 0);
+        rows.set([noise, signal, sum, width], 4 * sample);
+      }
+      return rows;
+    },
+    reduce(rows) {
+      const [noise = 0, squares = 0, sum = 0, count = 0] = columnSums(rows, 4);
+      const variance = squares - (sum * sum) / count;
+      return variance > 0 ? 1 - noise / variance : Number(noise === 0);
+    },
+  };
+}
+
 /** 10 log10(signal / noise); infinite without noise. NaN where either is. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);

@@ -10,6 +10,7 @@ import {
   agreement,
   compare,
   crossEntropy,
+  determination,
   evaluate,
   evaluateAll,
   guessPreprocessing,
@@ -308,6 +309,19 @@ describe("metrics", () => {
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
     expect(Array.from(meanSquaredError().rows(scores([2, 2], [1, 4, 3, 5]), { label }))).toEqual([2, 0.5]);
     expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("differ in number");
+  });
+
+  it("R² is the share of the original's variance that is left, over all samples", () => {
+    const of = (ours: readonly number[], theirs: readonly number[], samples = 2): number => {
+      const dims = [samples, theirs.length / samples];
+      return determination().reduce(determination().rows(scores(dims, ours), scores(dims, theirs)));
+    };
+    expect(of([1, 2, 3, 4], [1, 2, 3, 4])).toBe(1);
+    // Mean 2.5, Σ (x − 2.5)² = 5, Σ (x − y)² = 1.
+    expect(of([1, 2, 3, 5], [1, 2, 3, 4])).toBeCloseTo(0.8);
+    expect(of([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
+    expect(of([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
+    expect([of([7, 7], [7, 7]), of([7, 8], [7, 7])]).toEqual([1, 0]);
   });
 
   it("peak signal to noise takes pixels as they are shown", () => {

@@ -2,6 +2,7 @@
 export {
   agreement,
   decibels,
+  determination,
   meanKl,
   meanSquaredChange,
   saysProbabilities,
