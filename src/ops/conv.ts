@@ -86,19 +86,19 @@ const Conv = defineOp<ConvSettings>({
   },
   axes: convAxes,
   lower: primitive,
-  inBlocks: (s, emit, [x, w, bias], block) => {
+  inChannelBlocks: (s, emit, [x, w, bias], block) => {
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
     const [, channels = 1, ...spatial] = fixed(x);
     const [outputs = 1] = fixed(w);
     if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
     return convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block));
   },
-  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, take, block }) => {
+  gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted, take, channelBlock }) => {
     if (x === undefined || w === undefined || up === undefined) return [];
     const places = fixed(up)
       .map((_, axis) => axis)
       .filter((axis) => axis !== 1);
-    const blocks = block === undefined ? undefined : blocksOf(emit, block);
+    const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks) : undefined,
       wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,

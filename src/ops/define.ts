@@ -73,7 +73,7 @@ export interface GradientScope {
    */
   take(input: number): Contribution | undefined;
   /** How many channels a block has, where convolutions over blocks are faster; undefined where there are none. */
-  readonly block?: number | undefined;
+  readonly channelBlock?: number | undefined;
 }
 
 /** factor · value */
@@ -263,7 +263,12 @@ export interface OpDef<S> extends Traits {
    * Output 0 by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
    * those that have no such form.
    */
-  readonly inBlocks?: (s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => Value | undefined;
+  readonly inChannelBlocks?: (
+    s: S,
+    emit: Emit,
+    inputs: readonly (Value | undefined)[],
+    block: number,
+  ) => Value | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The inputs that hold trained numbers if they are stored. */
@@ -301,7 +306,7 @@ export interface Bound {
   unchanged(): number | undefined;
   affine(): Affine | Miss;
   training(): TrainingForm | undefined;
-  inBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
+  inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
   distribution(): Distribution | undefined;
   parameters(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
@@ -338,7 +343,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         unchanged: () => def.unchanged(s, site),
         affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
         training: () => def.training?.(s, site),
-        inBlocks: (emit, inputs, block) => def.inBlocks?.(s, emit, inputs, block),
+        inChannelBlocks: (emit, inputs, block) => def.inChannelBlocks?.(s, emit, inputs, block),
         distribution: () => def.distribution?.(s, site),
         parameters: () => def.parameters(s, site),
         weights: () => {

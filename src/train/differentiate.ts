@@ -16,24 +16,21 @@
  * Dimensions must be fixed: gradients are written for one batch size.
  */
 import { downstream } from "../analysis/downstream.ts";
-import { type Inference, infer } from "../analysis/infer.ts";
-import { Miss, PithError } from "../errors.ts";
-import { type Emit, emitInto } from "../graph/emit.ts";
-import { allGraphs, describe, type Graph, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
+import { PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceNode } from "../graph/replace.ts";
-import type { StraightThrough } from "../graph/role.ts";
-import { type Contribution, type GradientScope, operators } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
-import { writeInBlocks } from "./blocks.ts";
+import { dimsText, fixedDims } from "../tensor/dims.ts";
+import { backwards, trainTheRest } from "./backwards.ts";
+import { writeInChannelBlocks } from "./channel-blocks.ts";
+import { carriedInputs, contributions } from "./contributions.ts";
 import { cutFrozen } from "./frozen.ts";
+import { lowerForGradients } from "./lower-for-gradients.ts";
 import { chooseBoundaries } from "./memory-plan.ts";
 import { recompute } from "./recompute.ts";
 import { runInOrder } from "./run-order.ts";
-import { straightThroughAt, surrogateGradient } from "./straight-through.ts";
 
 export interface DifferentiateOptions {
   /** The scalar to differentiate. */
@@ -52,8 +49,8 @@ export interface DifferentiateOptions {
   readonly checkpoint?: readonly string[] | boolean;
   /** Stored tensor → the value that takes its place in the next step: an input and an output of the step. */
   readonly states?: ReadonlyMap<string, string>;
-  /** How many channels a block has where the runtime convolves over blocks of them (`runtimeBlock`). */
-  readonly block?: number | undefined;
+  /** Convolutions over blocks of so many channels, as `channelBlock` says of an engine: the step runs there only. */
+  readonly channelBlock?: number | undefined;
 }
 
 export interface Training {
@@ -93,7 +90,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   );
   graph.setOutputs([loss, ...states.map(([, next]) => next)]);
   removeUnused(graph);
-  const inference = lowerFused(step);
+  const inference = lowerForGradients(step);
   const dims = fixedDims(loss.type?.dims);
   if (dims === undefined || dims.some((dim) => dim !== 1)) {
     throw new PithError(
@@ -118,8 +115,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   });
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
-  const arriving = new Map<Node, Value>();
-  const ends = backwards(graph, loss, varying, emit, inference, sums, arriving, options.block);
+  const { channelBlock } = options;
+  const { arriving, ends } = backwards({ graph, loss, varying, inference, emit, sums, channelBlock });
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
@@ -164,7 +161,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, fed, inference);
-  if (options.block !== undefined) writeInBlocks(step, inference, options.block);
+  if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
 }
@@ -192,24 +189,6 @@ function carriedValue(graph: Graph, name: string): Value {
   return value;
 }
 
-/** Replaces nodes by their primitives, until there are none: all but those whose own gradient is the shorter one. */
-function lowerFused(model: Model): Inference {
-  const inference = infer(model);
-  const { graph } = model;
-  for (const node of graph.nodes()) {
-    const bound = inference.at(node);
-    if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
-    if (operators.find(node.domain, node.op)?.differentiatedWhole === true) continue;
-    const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
-    const lowered = bound.lower(emit, node.inputs);
-    if (lowered instanceof Miss) continue;
-    replaceNode(node, lowered);
-  }
-  return inference;
-}
-
-const trainTheRest = "Train only the layers after it (layers), or leave it out of the loss.";
-
 /** What is to be trained and stands in a graph inside a node, and the node of the main graph that holds it. */
 function storedInside(
   graph: Graph,
@@ -223,163 +202,4 @@ function storedInside(
     }
   }
   return undefined;
-}
-
-interface Contributions {
-  add(value: Value, gradient: Value, factor?: number): void;
-  /** The sum of what was added. */
-  sum(value: Value): Value | undefined;
-  /** Whether the sum is this one contribution. */
-  isOnly(value: Value, contribution: Value | undefined): boolean;
-  /** Hands over what was added so far, to whoever returns it with more. */
-  take(value: Value): Contribution | undefined;
-}
-
-function contributions(emit: Emit): Contributions {
-  const sums = new Map<Value, Contribution>();
-  const scaled = ({ value, factor }: Contribution): Value => {
-    if (factor === 1) return value;
-    const type = value.type?.type === "float64" ? "float64" : "float32";
-    return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
-  };
-  return {
-    add(value, gradient, factor = 1) {
-      const before = sums.get(value);
-      const sum =
-        before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
-      sums.set(value, sum);
-    },
-    sum(value) {
-      const found = sums.get(value);
-      return found === undefined ? undefined : scaled(found);
-    },
-    isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
-    take(value) {
-      const found = sums.get(value);
-      sums.delete(value);
-      return found;
-    },
-  };
-}
-
-/** An input for each parameter, from which its gradient starts. */
-function carriedInputs(
-  graph: Graph,
-  parameters: readonly Value[],
-  carry: number | undefined,
-  sums: Contributions,
-): ReadonlyMap<Value, Value> {
-  const inputs = new Map<Value, Value>();
-  if (carry === undefined) return inputs;
-  for (const parameter of parameters) {
-    const input = graph.addInput(graph.freshName(`carried(${parameter.name})`), parameter.type);
-    sums.add(parameter, input, carry);
-    inputs.set(parameter, input);
-  }
-  return inputs;
-}
-
-/** Adds up all gradients, notes the first that arrives at each node; returns the nodes that hand none on to an input that varies. */
-function backwards(
-  graph: Graph,
-  loss: Value,
-  varying: ReadonlySet<Value>,
-  emit: Emit,
-  inference: Inference,
-  sums: Contributions,
-  arriving: Map<Node, Value>,
-  block: number | undefined,
-): readonly Node[] {
-  const ends: Node[] = [];
-  const type = loss.type?.type === "float64" ? "float64" : "float32";
-  const dims = fixedDims(loss.type?.dims) ?? [];
-  sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
-  // The walk appends nodes at the end; it must not meet them.
-  for (const node of [...graph.nodesBackwards()]) {
-    const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
-    const wanted = (input: number): boolean => {
-      const value = node.inputs[input];
-      return value !== undefined && varying.has(value);
-    };
-    const arrived = upstream.find((up) => up !== undefined);
-    if (arrived === undefined) continue;
-    arriving.set(node, arrived);
-    // Entries give gradients of inputs; what a graph inside takes from outside is none.
-    const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
-    if (taken !== undefined) {
-      const place = `${describe(node)} has no gradient by "${taken.name}"`;
-      throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: a graph inside it takes that from outside.`, {
-        hint: trainTheRest,
-      });
-    }
-    if (!node.inputs.some((_, input) => wanted(input))) continue;
-    const take = (input: number): Contribution | undefined => {
-      const value = node.inputs[input];
-      return value === undefined || !wanted(input) ? undefined : sums.take(value);
-    };
-    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take, block };
-    const role = straightThroughAt(node);
-    const found = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
-    found.forEach((gradient, input) => {
-      const operand = node.inputs[input];
-      if (gradient !== undefined && operand !== undefined && varying.has(operand))
-        sums.add(operand, sumTo(emit, gradient, operand));
-    });
-    if (node.inputs.some((_, input) => wanted(input) && found[input] === undefined)) ends.push(node);
-  }
-  return ends;
-}
-
-/** The declared gradient by the first input; by others the operator's own. */
-function throughSurrogate(
-  node: Node,
-  role: StraightThrough,
-  scope: GradientScope,
-  inference: Inference,
-): readonly (Value | undefined)[] {
-  const [up, ...more] = scope.upstream;
-  if (up === undefined || more.some((other) => other !== undefined)) {
-    throw withoutGradient(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
-  }
-  const wanted = (input: number): boolean => input > 0 && scope.wanted(input);
-  const others = node.inputs.some((_, input) => wanted(input)) ? ask(node, { ...scope, wanted }, inference) : [];
-  if (!scope.wanted(0)) return others;
-  const first = surrogateGradient(scope.emit, node, role, up);
-  if (first instanceof Miss) throw withoutGradient(node, first);
-  return [first, ...others.slice(1)];
-}
-
-function withoutGradient(node: Node, { reason }: Miss): PithError {
-  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
-}
-
-function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
-  const open = [...node.inputs, ...node.outputs].find(
-    (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
-  );
-  if (open !== undefined) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `${describe(node)}: the dimensions of "${open.name}" are not fixed: ${dimsText(open.type?.dims)}.`,
-    );
-  }
-  const bound = inference.at(node);
-  const found = bound instanceof Miss ? bound : bound.gradient(scope);
-  if (found instanceof Miss) throw withoutGradient(node, found);
-  return found;
-}
-
-/** The gradient in the operand's own shape: summed over the axes along which broadcasting repeated it. */
-export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
-  const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
-  if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
-  const lead = from.length - to.length;
-  const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
-  const summed =
-    repeated.length === 0
-      ? gradient
-      : emit.ReduceSum([gradient, emit.constant(fromNumbers("int64", [repeated.length], repeated))], { keepdims: 1 });
-  return lead === 0 && repeated.length > 0
-    ? summed
-    : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
 }

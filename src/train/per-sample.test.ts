@@ -8,7 +8,8 @@ import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { crossEntropy, infoNce, meanSquaredError } from "./losses/index.ts";
 import { perSampleGradients, type SampleGradient } from "./per-sample.ts";
-import { createStep, type StepOptions } from "./step.ts";
+import { createStep } from "./step.ts";
+import type { StepOptions } from "./step-options.ts";
 
 const draw = random(5, "samples");
 const normal = (dims: readonly number[]) =>

@@ -16,7 +16,8 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";
-import { createStep, type Step, type StepOptions } from "./step.ts";
+import { createStep, type Step } from "./step.ts";
+import type { StepOptions } from "./step-options.ts";
 
 export interface SampleGradient {
   /** Its place in the batch. */

@@ -3,7 +3,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Metric, Unit } from "../evaluate/types.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
-import type { StepOptions } from "./step.ts";
+import type { StepOptions } from "./step-options.ts";
 
 /** What an epoch was like. */
 export interface Epoch {

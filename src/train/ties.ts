@@ -67,9 +67,14 @@ async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<C
 /** A number that is the same for the same entries in whatever order: their bytes, added up in words (which wrap around). */
 function sumOf({ data }: Dense): number {
   if (!ArrayBuffer.isView(data)) return 0;
-  const width = Math.min(4, data.byteLength / Math.max(1, data.length));
-  const words = width === 4 ? Int32Array : width === 2 ? Int16Array : Int8Array;
-  return new words(data.buffer, data.byteOffset, data.byteLength / width).reduce((sum, word) => (sum + word) | 0, 0);
+  const { buffer, byteOffset, byteLength } = data;
+  const inWords = byteLength / data.length >= 4;
+  const words = inWords
+    ? new Int32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint8Array(buffer, byteOffset, byteLength);
+  let sum = 0;
+  for (const word of words) sum = (sum + word) | 0;
+  return sum;
 }
 
 /**

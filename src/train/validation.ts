@@ -6,12 +6,12 @@ import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
+import { bySizes } from "./by-sizes.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import { type LossGraph, samplesOf, sizesOf, writeLoss } from "./loss-graph.ts";
+import { type LossGraph, samplesOf, writeLoss } from "./loss-graph.ts";
 
 interface Loaded extends LossGraph {
-  readonly sizes: string;
   readonly session: Session;
 }
 
@@ -27,31 +27,31 @@ export async function validationLoss(
   context: Context,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  let loaded: Loaded | undefined;
+  // The last batch may be smaller than the others, and those of texts have lengths of their own.
+  const graphs = bySizes(
+    (batch) => load(model, batch, loss, context),
+    ({ session }) => session.release(),
+  );
   try {
     for await (const batch of prefetched(data, { size })) {
       stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
-      const [count, sizes] = [samplesOf(batch), sizesOf(batch)];
-      // The last batch may be smaller than the others, and each of texts has a length of its own.
-      if (loaded?.sizes !== sizes) {
-        await loaded?.session.release();
-        loaded = await load(model, batch, sizes, loss, context);
-      }
-      const { [loaded.value.name]: found } = await loaded.session.run(loaded.feeds(batch));
+      const count = samplesOf(batch);
+      const { value, feeds, session } = await graphs.of(batch);
+      const { [value.name]: found } = await session.run(feeds(batch));
       sum += Number(found?.data[0]) * count;
       samples += count;
     }
   } finally {
-    await loaded?.session.release();
+    await graphs.release();
   }
   if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate by.`);
   return sum / samples;
 }
 
-async function load(model: Model, example: Batch, sizes: string, loss: Loss, context: Context): Promise<Loaded> {
+async function load(model: Model, example: Batch, loss: Loss, context: Context): Promise<Loaded> {
   const working = model.clone();
   raiseOpset(working, gradientOpset);
   const written = await writeLoss(working, example, loss, context);
   working.graph.setOutputs([written.value]);
-  return { ...written, sizes, session: await context.engine.load(working) };
+  return { ...written, session: await context.engine.load(working) };
 }

@@ -10,7 +10,7 @@ import { formsFor, weightGradient } from "../../src/ops/shared/weight-gradient.t
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Dense } from "../../src/tensor/types.ts";
-import { runtimeBlock } from "../../src/train/blocks.ts";
+import { channelBlock } from "../../src/train/channel-blocks.ts";
 import { difference, engine } from "./harness.ts";
 
 const shapes = [
@@ -35,7 +35,7 @@ const shapes = [
   { x: [2, 18, 7, 9], w: [18, 1, 2, 3], settings: "group=18, dilations=[2, 1], pads=[0, 2, 1, 0]" },
 ];
 
-const block = await runtimeBlock(engine);
+const block = await channelBlock(engine);
 
 const dense = (dims: readonly number[], seed: string): Dense => {
   const numbers = random(1, seed);

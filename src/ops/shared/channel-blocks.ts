@@ -51,8 +51,8 @@ export function blocksOf(emit: Emit, size: number): Blocks {
 export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
-  // Few channels are read one by one.
-  if (channels < size) return outputs % size === 0;
+  // Few channels are read one by one, which gains nothing for the three of a picture.
+  if (channels < size) return channels > 4 && outputs % size === 0;
   return whole(channels, size) * whole(outputs, size) <= (4 / 3) * channels * outputs;
 }
 

@@ -13,7 +13,7 @@ import { float32 } from "../tensor/dense.ts";
 const asked = new WeakMap<Engine, Promise<number | undefined>>();
 
 /** How many channels a block has on this machine; undefined where the runtime has no such operators (WebAssembly). */
-export function runtimeBlock(engine: Engine): Promise<number | undefined> {
+export function channelBlock(engine: Engine): Promise<number | undefined> {
   const known = asked.get(engine);
   if (known !== undefined) return known;
   const answer = ask(engine);
@@ -44,12 +44,12 @@ async function ask(engine: Engine): Promise<number | undefined> {
 }
 
 /** Puts nodes that are faster in blocks there, each with the reordering there and back. */
-export function writeInBlocks(model: Model, inference: Inference, block: number): void {
+export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
-    const written = bound.inBlocks(emit, node.inputs, block);
+    const written = bound.inChannelBlocks(emit, node.inputs, block);
     if (written !== undefined) replaceNode(node, [written]);
   }
 }
