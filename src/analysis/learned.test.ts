@@ -55,6 +55,18 @@ test("what has the role of a mask, a buffer or a state is not counted, a table o
   ).toEqual(["t w", 8]);
 });
 
+test("a matrix that is stored twice counts as what the file holds, before and after its copy has the role tied", async () => {
+  const twice = (role: string): Promise<unknown> =>
+    learned(`graph (x: float32[N, 2]) -> (y) {
+  w: float32[2, 2] = [[1, 2], [3, 4]]
+  u: float32[2, 2] ${role} = [[1, 3], [2, 4]]
+  h = MatMul (x, w)
+  y = MatMul (h, u)
+}`);
+  expect(await twice("tied(w, transposed)")).toEqual(await twice(""));
+  expect(await twice("")).toEqual(["u w", 8]);
+});
+
 test("a mask that is added, and rows of sines, are told by their numbers, but for tensors too large to be such", async () => {
   const text = `opset 21
 graph (x: float32[N, 2, 2]) -> (y) {

@@ -1,8 +1,9 @@
 /**
  * The stored tensors that training made, in floats or as the codes that quantization left of them: what is counted as the parameters of a model.
  *
- * In floats they are those that `train` would train: `parametersOf`, without buffers that only their numbers tell. Codes cannot be trained, but
- * stand for what was.
+ * In floats they are those that `train` would train: `parametersOf`, without buffers that only their numbers tell. A matrix that is stored twice
+ * is counted twice, whether its copy has the role `tied` already or not: that is what the file holds, and finding copies means reading all of it.
+ * Codes cannot be trained, but stand for what was.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -28,6 +29,8 @@ const uncounted: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "st
  */
 export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlySet<Value>> {
   const found = new Set(parametersOf(model, inference));
+  for (const value of model.graph.values())
+    if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
   const consumed = [...parameterRoots(model, inference), ...layers(model, inference).flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
