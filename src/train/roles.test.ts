@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
+import { emitInto } from "../graph/emit.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { roleText } from "../graph/role.ts";
@@ -9,7 +10,7 @@ import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { float32 } from "../tensor/dense.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { declareRoles } from "./roles.ts";
 import { train } from "./train.ts";
@@ -109,6 +110,25 @@ describe("roles are written where a training starts", () => {
     const rated = language();
     await train(rated, { ...once, rates: { [layer]: 0 } });
     expect(await numbersOf(rated, "head.weight")).toEqual(await numbersOf(language(), "head.weight"));
+  });
+
+  it("the halves of a tied matrix may be stored in different types", async () => {
+    const model = language();
+    await train(model, once);
+    const value = model.graph.value("embedding.weight");
+    const dense = fromNumbers("float16", [5, 4], await numbersOf(model, "embedding.weight"));
+    if (value?.tensor === undefined) throw new Error("no embedding");
+    value.tensor = inMemory(dense);
+    value.type = { type: "float16", dims: [5, 4] };
+    const node = [...value.uses].find(({ node }) => node.outputs[0]?.name === "e")?.node;
+    if (node === undefined) throw new Error("nothing reads it");
+    const emit = emitInto(model, { before: node, by: "test" });
+    model.graph.setInput(node, 0, emit.Cast([value], { to: 1 }));
+    await train(model, once);
+    const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
+    expect(model.graph.value("embedding.weight")?.tensor?.type).toBe("float16");
+    for (const [at, entry] of head.entries())
+      expect(entry).toBeCloseTo(embedding[(at % 5) * 4 + Math.floor(at / 5)] ?? Number.NaN, 2);
   });
 
   it("are taken back where training fails", async () => {

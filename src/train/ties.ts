@@ -11,6 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { sameDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
 import type { Dense } from "../tensor/types.ts";
 
 /** A copy as a training sees it. */
@@ -95,7 +96,10 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
   if (copy === undefined || first === undefined) return;
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", ...(before === undefined ? {} : { before }) });
-  replaceUses(copy, transposed ? emit.Transpose([first], { perm: [1, 0] }) : first);
+  const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
+  const [own, other] = [copy.tensor?.type, first.tensor?.type];
+  // One of the two may have been halved.
+  replaceUses(copy, own === undefined || own === other ? same : emit.Cast([same], { to: typeCodes[own] }));
 }
 
 function isSame(a: Dense, b: Dense): boolean {
