@@ -22,7 +22,8 @@ const transparent = () => ({ kind: "transparent" }) as const;
 export const unaryOperators: readonly Op[] = [
   unary({
     name: "Relu",
-    // HardSigmoid as steep as numbers go is 1 wherever y > 0: with a product a third of the time of Where, which runs in one thread.
+    // HardSigmoid as steep as numbers go is 1 wherever y is above 3.3e-39: with a product a third of the time of Where, which runs in one
+    // thread. What is not finite and comes back at a unit that is off becomes NaN: such a step is lost in either form.
     derivative: ({ emit, up, x, y, number }) =>
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])

@@ -7,7 +7,7 @@ export { fixInputs } from "./fix-inputs.ts";
 export { foldConstants } from "./fold-constants.ts";
 export { foldShapes } from "./fold-shapes.ts";
 export { fuseAffine, fuseBatchNorm } from "./fuse-batch-norm.ts";
-export { fuseForStep, fusePairs } from "./fuse-pairs.ts";
+export { fusePairs } from "./fuse-pairs.ts";
 export { inlineFunctions } from "./inline-functions.ts";
 export { keepOutputs } from "./keep-outputs.ts";
 export { lowerFused } from "./lower-fused.ts";

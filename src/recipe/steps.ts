@@ -10,12 +10,12 @@ import { prune } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
 import { type Epoch, train } from "../train/index.ts";
-import type { Training } from "../train/plan.ts";
+import type { TrainingSummary } from "../train/plan.ts";
 
 /** What a step came to; `history` and `training` where it trained. */
 export interface StepOutcome extends Outcome {
   readonly history?: readonly Epoch[];
-  readonly training?: Training;
+  readonly training?: TrainingSummary;
 }
 
 /** Any pass: it checks its options itself. */

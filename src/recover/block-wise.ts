@@ -9,7 +9,7 @@
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
 import type { Dataset } from "../data/types.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss, stopIfAsked } from "../errors.ts";
 import { createRunner } from "../evaluate/run.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -142,7 +142,7 @@ async function errorOf(part: Model, data: Dataset, output: string, { context }: 
   let [noise, signal] = [0, 0];
   try {
     for await (const batch of data.batches({ size: samplesAtOnce })) {
-      if (context.signal.aborted) throw new PithError("E_STOPPED", "Recovery was stopped.");
+      stopIfAsked(context.signal, "Recovery was stopped.");
       const { [wanted]: asked, ...rest } = batch;
       const answer = (await runner.run(rest))[output];
       if (answer === undefined || asked === undefined || answer.dims.join() !== asked.dims.join()) return undefined;

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createEngine } from "../engine/index.ts";
+import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -45,7 +46,7 @@ function expectNear(found: Dense | undefined, wanted: Dense | undefined): void {
 
 test("the runtime says how many channels a block has; one without blocks has none", async () => {
   expect([8, 16, undefined]).toContain(await channelBlock(engine));
-  const without: Engine = { load: () => Promise.reject(new Error("there is no kernel of that name")) };
+  const without: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel of that name.")) };
   expect(await channelBlock(without)).toBeUndefined();
 });
 

@@ -4,15 +4,20 @@
  */
 import type { Inference } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
-import { Miss } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
+import { oneBlock } from "../ops/shared/channel-blocks.ts";
 import { float32 } from "../tensor/dense.ts";
 
 const asked = new WeakMap<Engine, Promise<number | undefined>>();
 
-/** How many channels a block has on this machine; undefined where the runtime has no such operators (WebAssembly). */
+/**
+ * How many channels a block has on this machine; undefined where the runtime has no such operators (WebAssembly).
+ * @example
+ * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
+ */
 export function channelBlock(engine: Engine): Promise<number | undefined> {
   const known = asked.get(engine);
   if (known !== undefined) return known;
@@ -21,11 +26,10 @@ export function channelBlock(engine: Engine): Promise<number | undefined> {
   return answer;
 }
 
-/** Four channels come back as one block. */
 async function ask(engine: Engine): Promise<number | undefined> {
   const model = new Model();
   const x = model.graph.addInput("x", { type: "float32", dims: [1, 4, 1, 1] });
-  const y = emitInto(model)["com.microsoft.nchwc.ReorderInput"]([x]);
+  const y = oneBlock(emitInto(model), x);
   y.type = { type: "float32", dims: undefined };
   model.graph.addOutput(y);
   try {
@@ -37,9 +41,10 @@ async function ask(engine: Engine): Promise<number | undefined> {
     } finally {
       await session.release();
     }
-  } catch {
+  } catch (error) {
     // There is no kernel of that name.
-    return undefined;
+    if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
+    throw error;
   }
 }
 

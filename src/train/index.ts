@@ -1,5 +1,6 @@
 export { parametersOf } from "../analysis/parameters.ts";
 export { type AdamOptions, adam, adamW } from "./adam.ts";
+export { channelBlock } from "./channel-blocks.ts";
 export { clipByNorm } from "./clip.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
 export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
@@ -8,7 +9,7 @@ export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
-export type { Epoch, Evaluated } from "./plan.ts";
+export type { Epoch, Evaluated, TrainingSummary } from "./plan.ts";
 export { type Declaration, declareRoles } from "./roles.ts";
 export {
   constantRate,

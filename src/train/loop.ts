@@ -25,7 +25,7 @@ import {
   requireSameTraining,
   trainedOf,
 } from "./identity.ts";
-import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf, type Training } from "./plan.ts";
+import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
 import { validationLoss } from "./validation.ts";
 
 /** What is counted: plain data, which stands in checkpoints. */
@@ -47,7 +47,7 @@ interface Counters {
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];
-  readonly training: Training;
+  readonly training: TrainingSummary;
   /** Names of the stored tensors that were trained. */
   readonly names: readonly string[];
 }
@@ -151,7 +151,7 @@ class Run {
     };
   }
 
-  #training(): Training {
+  #training(): TrainingSummary {
     const { data, validation, average } = this.#plan;
     const { best, history, evaluations } = this.#counters;
     const chosen = validation &&

@@ -33,7 +33,7 @@ const tolerance = 1e-4;
 /**
  * The gradients of the samples of a batch, one sample after the other. The model is not changed.
  *
- * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, E_OPTION for `carry`, and what `createStep` throws.
+ * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, and what `createStep` throws.
  * @example
  * for await (const batch of data.batches({ size: 64 })) {
  *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
@@ -43,14 +43,9 @@ const tolerance = 1e-4;
 export async function* perSampleGradients(
   model: Model,
   batch: Batch,
-  options: StepOptions,
+  options: Omit<StepOptions, "carry">,
   context: Partial<Context> = {},
 ): AsyncGenerator<SampleGradient> {
-  if (options.carry !== undefined)
-    throw new PithError(
-      "E_OPTION",
-      "perSampleGradients: the gradient of a sample carries nothing of the one before it.",
-    );
   const count = sampleCount(batch, "The batch");
   const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
   if (count === 0) return;

@@ -25,7 +25,7 @@ export interface Evaluated {
 }
 
 /** What a training came to, besides the weights. */
-export interface Training {
+export interface TrainingSummary {
   /** Samples that were trained on; undefined where a stream does not say how many it has. */
   readonly samples: number | undefined;
   /** What the weights were chosen by; undefined where nothing was kept apart to choose by. */

@@ -2,7 +2,8 @@
 import type { Session } from "../engine/engine.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, fuseForStep } from "../passes/index.ts";
+import { fuseForStep } from "../passes/fuse-pairs.ts";
+import type { Context } from "../passes/index.ts";
 import { int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";

@@ -28,14 +28,14 @@ import { runLoop } from "./loop.ts";
 import type { Loss } from "./loss.ts";
 import { lossNames, parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { Epoch, Plan, Training } from "./plan.ts";
+import type { Epoch, Plan, TrainingSummary } from "./plan.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
 import { constantRate, cosineDecay, linearDecay, oneCycle, type Schedule, stepDecay, warmUp } from "./schedule.ts";
 import { sgd } from "./sgd.ts";
 
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
-  readonly training: Training;
+  readonly training: TrainingSummary;
 }
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));

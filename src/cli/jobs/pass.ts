@@ -16,7 +16,7 @@ import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps } from "../../recipe/steps.ts";
-import type { Training } from "../../train/plan.ts";
+import type { TrainingSummary } from "../../train/plan.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
@@ -51,7 +51,7 @@ export interface PassOutput {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Where it trained: on how many samples, and which weights are the result. */
-  readonly training: Training | undefined;
+  readonly training: TrainingSummary | undefined;
   readonly before: Weight;
   readonly after: Weight | undefined;
   readonly preprocessing: string | undefined;

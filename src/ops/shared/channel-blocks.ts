@@ -23,6 +23,9 @@ export interface Blocks {
   of(x: Value): Value;
 }
 
+/** Four channels in a block of their own: its dimensions tell how many channels a block has. */
+export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
+
 /** How many channels whole blocks hold. */
 export const whole = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 

@@ -117,9 +117,9 @@ export function weightGradient(
     return reshapeTo(emit, samplesInBlocks(s, emit, x, up, shape, blocks), fixed(w));
   if (blocks !== undefined && form === "depthwise in blocks")
     return reshapeTo(emit, depthwiseInBlocks(s, emit, x, up, shape, blocks), fixed(w));
-  const plain = { taps, rows, "channels last": channelsLast, "channel by channel": channelByChannel };
-  const stacked = plain[form as keyof typeof plain](s, emit, x, up, shape);
-  return reshapeTo(emit, stacked, fixed(w));
+  const writer = plain[form];
+  if (writer === undefined) throw new RangeError(`the form "${form}" needs blocks of channels`);
+  return reshapeTo(emit, writer(s, emit, x, up, shape), fixed(w));
 }
 
 type Writer = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape) => Value;
@@ -241,6 +241,13 @@ const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, out }
   );
   const shaped = reshapeTo(emit, products, [batch, whole(channels, size), ...s.kernel]);
   return emit["com.microsoft.nchwc.ReorderOutput"]([overSamples(emit, shaped, 1)], { channels });
+};
+
+const plain: Readonly<Partial<Record<Form, Writer>>> = {
+  taps,
+  rows,
+  "channels last": channelsLast,
+  "channel by channel": channelByChannel,
 };
 
 /** The data without what no tap sees, and the zeros around it that some do. */
