@@ -13,11 +13,8 @@ import type { IndexedDataset } from "../../src/data/types.ts";
 import { factorize } from "../../src/factorize/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { open } from "../../src/onnx/index.ts";
-import { storeWeights } from "../../src/passes/lift-constants.ts";
 import { prune } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 
 export interface Network {
@@ -32,7 +29,7 @@ export interface Network {
 
 export interface Damage {
   readonly name: string;
-  /** Stages that a model keeps its form in: weights that were rounded leave their grid in all others. */
+  /** Stages that a model can go through: of integers only biases can change. */
   readonly stages: "all" | "biases";
   apply(model: Model, calibration: Dataset): Promise<unknown>;
 }
@@ -57,34 +54,17 @@ function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
       stages: "all",
       apply: (model) => factorize(model, { ratio: rank }),
     },
-    { name: `${bits}-bit weights, a scale per channel`, stages: "biases", apply: (model) => roundWeights(model, bits) },
+    {
+      name: `${bits}-bit weights, a scale per channel`,
+      stages: "all",
+      apply: (model) => fakeQuantize(model, { bits, learnScales: true }),
+    },
     {
       name: "static int8, one scale per weight",
       stages: "biases",
       apply: (model, data) => quantize(model, { scheme: "static", data, perChannel: false }),
     },
   ];
-}
-
-/** Weights of layers rounded to so many bits, with one scale for each index of axis 0, stored as floats. */
-async function roundWeights(model: Model, bits: number): Promise<void> {
-  storeWeights(model);
-  for (const value of model.graph.values()) {
-    const { tensor } = value;
-    if (tensor === undefined || tensor.type !== "float32" || tensor.dims.filter((dim) => dim > 1).length < 2) continue;
-    const dense = await tensor.read();
-    if (dense.type !== "float32") continue;
-    const width = elementCount(dense.dims.slice(1));
-    const rounded = dense.data.slice();
-    for (let start = 0; start < rounded.length; start += width) {
-      const row = rounded.subarray(start, start + width);
-      const step = row.reduce((most, one) => Math.max(most, Math.abs(one)), 0) / (2 ** (bits - 1) - 1) || 1;
-      row.forEach((one, at) => {
-        row[at] = Math.round(one / step) * step;
-      });
-    }
-    value.tensor = inMemory(float32(dense.dims, rounded));
-  }
 }
 
 /** A file of `../shared`. @throws Error if it is not there */
@@ -122,7 +102,7 @@ async function onSentences(samples: number): Promise<Network> {
     }),
   );
   if (train === undefined || test === undefined) throw new Error("There are no sentences.");
-  const damages = damagesOf({ channels: 0.6, rank: 0.15, bits: 3 });
+  const damages = damagesOf({ channels: 0.6, rank: 0.15, bits: 2 });
   return { name: "bert_sst2", model, train: take(train, samples), test, damages };
 }
 
