@@ -332,3 +332,18 @@ describe("threads", () => {
     expect([found]).toEqual(expected);
   });
 });
+
+test("a function that fetches samples may use its arrays again, also where a batch is fetched ahead of its use", async () => {
+  const array = new Float32Array(1);
+  const slow = indexed("mine", 20, async (positions) => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    array.set(positions);
+    return { x: { type: "float32", dims: [positions.length], data: array } };
+  });
+  const found: number[] = [];
+  for await (const { x } of prefetched(slow, { size: 1 })) {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    found.push(Number(x?.data[0]));
+  }
+  expect(found).toEqual(Array.from({ length: 20 }, (_, at) => at));
+});

@@ -15,6 +15,7 @@ import type { Batch } from "../tensor/types.ts";
 import { bytesOfBatch } from "./batch-memory.ts";
 import { isIndexed } from "./indexed.ts";
 import { arePreparersStarting, holdPreparers, preparedElsewhere, readyPreparers, startPreparers } from "./preparers.ts";
+import { ownArrays } from "./rows.ts";
 import type { BatchOptions, Dataset } from "./types.ts";
 import { finished, type Step, type Unfinished, unfinishedBatches } from "./unfinished.ts";
 
@@ -163,7 +164,8 @@ class ReadAhead implements Feed {
   async #prepare({ batch, steps }: Unfinished): Promise<Batch> {
     this.#portable ||= this.#indexed ? steps.some(isPortable) : steps.slice(0, 1).some(isPortable);
     const threads = this.#threads();
-    if (threads === 0) return finished({ batch, steps });
+    // What is read before the batch before it is used must not lie in the same arrays.
+    if (threads === 0) return finished({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, steps });
     let made = batch;
     let left = steps;
     while (left.length > 0) {

@@ -119,3 +119,8 @@ function copy(from: Dense, start: number, end: number, to: Numeric, at: number):
   // Both arrays are of one class; TypeScript sees only the union.
   (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
 }
+
+/** The same numbers in arrays of their own: a data set may fill its arrays anew for the next batch. */
+export function ownArrays(batch: Batch): Batch {
+  return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
+}

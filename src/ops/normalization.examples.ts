@@ -29,6 +29,10 @@ const large = { feeds: { x: between(9, 11) } };
 export const normalizationExamples: readonly Example[] = [
   layer("LayerNormalization over the last axis", "batch, 3, 4", "4"),
   layer("LayerNormalization over two axes, with another epsilon", "batch, 2, 3, 2", "3, 2", "axis=-2, epsilon=0.1"),
+  example(
+    "LayerNormalization with a scale and a bias for each row",
+    "(x: float32[2, 3, 4]) scale: float32[3, 4] = random(seed 1); bias: float32[2, 1, 4] = random(seed 2); y = LayerNormalization(x, scale, bias)",
+  ),
   layer("LayerNormalization over everything", "2, 3", "2, 3", "axis=0"),
   layer("LayerNormalization far from 0", "batch, 8", "8", "", large),
   layer("LayerNormalization of opset 17", "batch, 3", "3", "", { opset: 17 }),

@@ -107,6 +107,14 @@ function layerAxes(name: string): (s: LayerSettings, site: Site) => AxisRule | M
         (_, output): AxisLink => ({ from: ["in0", axis], to: [`out${output}`, axis] }),
       );
     });
+    // A scale or bias for each row goes with the rows.
+    for (const input of [1, 2] as const) {
+      const own = site.inputs[input]?.dims ?? [];
+      const lead = dims.length - own.length;
+      own.forEach((dim, axis) => {
+        if (dim !== 1 && lead + axis < s.axis) links.push({ from: [`in${input}`, axis], to: ["out0", lead + axis] });
+      });
+    }
     return { links };
   };
 }
@@ -131,21 +139,28 @@ function layerGradient(
     typeOf(value) === wanted ? value : emit.Cast([value], { to: typeCodes[wanted] });
   const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
   const dy = up === undefined ? filled(emit, type, [rows, count], 0) : flat(inType(up, type));
-  const full = sameDims(fixed(scale), normalizedDims)
-    ? scale
-    : emit.Expand([scale, integersConstant(emit, normalizedDims)]);
-  const factors = inType(full, type);
+  // A scale may also broadcast along what is not normalized; then there is one for each row.
+  const isOwn = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
+  const ownScale = isOwn(scale);
+  const expand = (value: Value, to: readonly number[]): Value =>
+    sameDims(fixed(value), to) ? value : emit.Expand([value, integersConstant(emit, to)]);
+  const factors = inType(expand(scale, ownScale ? dims : normalizedDims), type);
   const products = emit.Mul([dy, normalized]);
   const overRows = (value: Value): Value =>
     reshapeTo(emit, emit.ReduceSum([value, integersConstant(emit, [0])], { keepdims: 0 }), normalizedDims);
-  const dScale = wanted(1) ? inType(overRows(products), typeOf(scale)) : undefined;
-  const dBias = bias !== undefined && wanted(2) ? inType(overRows(dy), typeOf(bias)) : undefined;
+  const gradientOf = (value: Value, rowsOfIt: Value): Value =>
+    inType(isOwn(value) ? reshapeTo(emit, rowsOfIt, dims) : overRows(rowsOfIt), typeOf(value));
+  const dScale = wanted(1) ? gradientOf(scale, products) : undefined;
+  const dBias = bias !== undefined && wanted(2) ? gradientOf(bias, dy) : undefined;
   if (!wanted(0)) return [undefined, dScale, dBias];
   const nth = scalar(emit, type, 1 / count);
   const share = (value: Value): Value => emit.Mul([reshapeTo(emit, inType(value, type), [rows, 1]), nth]);
-  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [1, count])]);
-  let mean = emit.ReduceMean([scaled, integersConstant(emit, [1])], { keepdims: 1 });
-  let along = emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, nth]), [count, 1])]);
+  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [ownScale ? rows : 1, count])]);
+  const average = (value: Value): Value => emit.ReduceMean([value, integersConstant(emit, [1])], { keepdims: 1 });
+  let mean = average(scaled);
+  let along = ownScale
+    ? average(emit.Mul([scaled, normalized]))
+    : emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, nth]), [count, 1])]);
   if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([share(upMean), inverse])]);
   if (upInverse !== undefined) along = emit.Add([along, emit.Mul([share(upInverse), inverse])]);
   const centred = emit.Sub([emit.Sub([scaled, emit.Mul([normalized, along])]), mean]);

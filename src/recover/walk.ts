@@ -8,7 +8,7 @@
  * on disk; whatever else is needed (sizes, masks) is computed again.
  */
 import { infer } from "../analysis/infer.ts";
-import { sampleCount } from "../data/rows.ts";
+import { ownArrays, sampleCount } from "../data/rows.ts";
 import type { BatchStore, Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -49,7 +49,7 @@ export class Walk {
   /** Reads the samples. The model may change at nodes that the walk has not passed. */
   static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Walk> {
     const store = options.storage.store(data.name);
-    for await (const batch of data.batches({ size: options.batch })) await store.add(named(batch, model));
+    for await (const batch of data.batches({ size: options.batch })) await store.add(ownArrays(named(batch, model)));
     return new Walk(model, data.name, store, options);
   }
 

@@ -129,6 +129,9 @@ describe("where samples mix there is none, and it is said why", () => {
       code: "E_UNSUPPORTED",
       message: expect.stringMatching(/the loss of the first two together is \d.*of which it is not the mean/),
     });
+    // What is drawn for each sample hides it from the steps themselves.
+    const drawing = network({ drop: dropout(0.5), fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+    await expect(all(drawing, batch, { loss: infoNce() })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
   });
 
   test("a network that looks from one sample at the other", async () => {

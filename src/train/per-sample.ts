@@ -13,11 +13,12 @@
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";
 import { createStep, type Step } from "./step.ts";
 import type { StepOptions } from "./step-options.ts";
+import { type ForwardLoss, forwardLoss } from "./validation.ts";
 
 export interface SampleGradient {
   /** Its place in the batch. */
@@ -51,7 +52,8 @@ export async function* perSampleGradients(
   if (count === 0) return;
   const step = await createStep(model, rows(0, 1), options, context);
   try {
-    await requireApart(step, rows, count);
+    requireStateless(step);
+    if (count > 1) await requireApart(forwardLoss(model, options.loss, completeContext(context)), rows);
     for (let sample = 0; sample < count; sample++) {
       const loss = await step.run(rows(sample, sample + 1), [sample]);
       const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
@@ -62,18 +64,18 @@ export async function* perSampleGradients(
   }
 }
 
-/** @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs. */
-async function requireApart(step: Step, rows: (start: number, end: number) => Batch, count: number): Promise<void> {
-  const [state] = step.states;
-  if (state !== undefined) {
-    const place = `"${state.name}" is computed from all samples of a batch`;
-    throw new PithError("E_UNSUPPORTED", `A sample has no gradient of its own: ${place}.`, {
-      hint: "Take the role `state` away: batch normalization then computes as it does in inference.",
-    });
-  }
-  if (count < 2 || step.draws) return;
-  const [first, second] = [await step.run(rows(0, 1)), await step.run(rows(1, 2))];
-  const both = await step.run(rows(0, 2));
+/** @throws PithError E_UNSUPPORTED where statistics of the batch are carried on. */
+function requireStateless({ states: [state] }: Step): void {
+  if (state === undefined) return;
+  const place = `"${state.name}" is computed from all samples of a batch`;
+  throw new PithError("E_UNSUPPORTED", `A sample has no gradient of its own: ${place}.`, {
+    hint: "Take the role `state` away: batch normalization then computes as it does in inference.",
+  });
+}
+
+/** In inference, where nothing is drawn. @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs. */
+async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
+  const [first, second, both] = await threeOf(losses, rows).finally(losses.release);
   if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
   throw new PithError(
@@ -81,4 +83,11 @@ async function requireApart(step: Step, rows: (start: number, end: number) => Ba
     `A sample has no gradient of its own: the loss of the first two together is ${figures}, of which it is not the mean.`,
     { hint: "The model or the loss compares samples, or counts their labels together." },
   );
+}
+
+async function threeOf(
+  losses: ForwardLoss,
+  rows: (start: number, end: number) => Batch,
+): Promise<readonly [number, number, number]> {
+  return [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
 }

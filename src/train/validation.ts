@@ -27,25 +27,41 @@ export async function validationLoss(
   context: Context,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  // The last batch may be smaller than the others, and those of texts have lengths of their own.
-  const graphs = bySizes(
-    (batch) => load(model, batch, loss, context),
-    ({ session }) => session.release(),
-  );
+  const losses = forwardLoss(model, loss, context);
   try {
     for await (const batch of prefetched(data, { size })) {
       stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
       const count = samplesOf(batch);
-      const { value, feeds, session } = await graphs.of(batch);
-      const { [value.name]: found } = await session.run(feeds(batch));
-      sum += Number(found?.data[0]) * count;
+      sum += (await losses.of(batch)) * count;
       samples += count;
     }
   } finally {
-    await graphs.release();
+    await losses.release();
   }
   if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate by.`);
   return sum / samples;
+}
+
+export interface ForwardLoss {
+  /** The mean loss of the samples of a batch. */
+  of(batch: Batch): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** The loss of batches by a model as it is in inference. The last batch may be smaller, and those of texts have lengths of their own. */
+export function forwardLoss(model: Model, loss: Loss, context: Context): ForwardLoss {
+  const graphs = bySizes(
+    (batch) => load(model, batch, loss, context),
+    ({ session }) => session.release(),
+  );
+  return {
+    async of(batch) {
+      const { value, feeds, session } = await graphs.of(batch);
+      const { [value.name]: found } = await session.run(feeds(batch));
+      return Number(found?.data[0]);
+    },
+    release: graphs.release,
+  };
 }
 
 async function load(model: Model, example: Batch, loss: Loss, context: Context): Promise<Loaded> {

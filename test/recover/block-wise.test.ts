@@ -1,10 +1,14 @@
 /** Parts of a network that are trained by themselves answer as those of the original do. */
 import { expect, test } from "vitest";
 import { openStorage, type Storage } from "../../src/data/store.ts";
+import type { Dataset } from "../../src/data/types.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
+import { parseModel } from "../../src/graph/text.ts";
 import { type ScratchFile, scratchFile } from "../../src/platform/node.ts";
 import { prune } from "../../src/prune/index.ts";
 import { blockWise } from "../../src/recover/block-wise.ts";
+import { Walk } from "../../src/recover/walk.ts";
 import { chain, data, figure, spoiled, unseen } from "./chain.ts";
 import { change, network, numbers, samples, scopeOf } from "./networks.ts";
 
@@ -104,4 +108,27 @@ test("parts that answer in other dimensions, or beside samples, are left, with t
   await change(changed, "w.weight", (one) => one + 1);
   const told = await stage.run(changed, await scopeOf(changed, summed(), rows));
   expect(told.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("not counted by samples")]);
+});
+
+test("a stream may use its arrays again: what is kept of it in memory is what it held", async () => {
+  const array = new Float32Array(1);
+  const stream: Dataset = {
+    name: "stream",
+    count: undefined,
+    async *batches() {
+      for (let at = 1; at <= 4; at++) yield { x: { type: "float32", dims: [1, 1], data: array.fill(at) } };
+    },
+  };
+  const model = parseModel("graph (x: float32[batch, 1]) -> (y) { y = Neg (x) }");
+  const storage = openStorage();
+  const walk = await Walk.through(model, stream, {
+    engine: createEngine(),
+    signal: new AbortController().signal,
+    batch: 1,
+    storage,
+  });
+  const found: number[] = [];
+  for await (const { y } of walk.values(["y"])) found.push(Number(y?.data[0]));
+  await storage.release();
+  expect(found).toEqual([-1, -2, -3, -4]);
 });
