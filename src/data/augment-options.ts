@@ -35,6 +35,10 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
   if (!result.success) {
     const [issue] = result.issues;
     const at = v.getDotPath(issue);
+    if (issue.type === "strict_object" && at !== null && !(at in augmentationSchema.entries)) {
+      const known = Object.keys(augmentationSchema.entries).join(", ");
+      throw new PithError("E_OPTION", `augment: "${at}" is not known, only ${known}.`, { hint: usage });
+    }
     const place = at === null ? "augment" : `augment, ${at}`;
     throw new PithError("E_OPTION", `${place}: ${issue.message}.`, { hint: usage });
   }

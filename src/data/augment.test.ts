@@ -310,7 +310,7 @@ describe("mixup", () => {
 
 describe("what cannot be done is refused", () => {
   it.each([
-    ["an unknown word", "blur=3", /augment, blur: /],
+    ["an unknown word", "blur=3", /augment: "blur" is not known, only crop/],
     ["a share of more than all", "erase=2", /augment, erase: .*<=1.* received 2/],
     ["half a pixel", "crop=1.5", /augment, crop: /],
     ["a number where there is none", "flip=3", /augment, flip: .*boolean.* received 3/],

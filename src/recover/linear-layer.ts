@@ -12,12 +12,13 @@ import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Matrix, matrix } from "../math/index.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
@@ -110,10 +111,16 @@ export function featuresOf(model: Model, matched: Matched): { readonly model: Mo
     picks[at] = row % features === feature ? 1 : 0;
   });
   const type = layer.effective.type?.type ?? "float32";
-  const tensor = inMemory(fromNumbers(isFloat(type) ? type : "float32", shape, picks));
-  probe.graph.setInput(node, role.input, probe.graph.addTensor("picks", tensor));
-  for (const input of [role.bias, role.biasInput])
-    if (input !== undefined && input < node.inputs.length) probe.graph.setInput(node, input, undefined);
+  const store = (name: string, dims: readonly number[], numbers: Float64Array): Value =>
+    probe.graph.addTensor(name, inMemory(fromNumbers(isFloat(type) ? type : "float32", dims, numbers)));
+  probe.graph.setInput(node, role.input, store("picks", shape, picks));
+  // Zeros, where there was a bias: before opset 11 a Gemm has one in any case.
+  for (const input of new Set([role.bias, role.biasInput])) {
+    const dims = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
+    if (input === undefined || dims === undefined) continue;
+    const now = dims.map((dim) => (dim === layer.outputs ? (shape[role.out] ?? dim) : dim));
+    probe.graph.setInput(node, input, store("zeros", now, new Float64Array(elementCount(now))));
+  }
   output.type = undefined;
   output.inferred = undefined;
   return { model: probe, output: output.name };

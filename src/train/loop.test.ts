@@ -240,19 +240,17 @@ describe("the loop", () => {
 
   test("patience ends it, and the best weights are the result", async () => {
     // At this rate it only gets worse.
-    const { history, weights: own } = await trained({
-      optimizer: "sgd",
-      learningRate: 30,
-      clip: 1,
-      epochs: 20,
-      schedule: "constant",
-      validation,
-      every: 1,
-      patience: 3,
-    });
+    const said: string[] = [];
+    const settings = { optimizer: "sgd", learningRate: 30, clip: 1, epochs: 20, schedule: "constant" } as const;
+    const { history, weights: own } = await trained(
+      { ...settings, validation, every: 1, patience: 3 },
+      { log: ({ id, text }) => id === "patience" && said.push(text) },
+    );
     const figures = history.flatMap(({ evaluations }) => evaluations);
     const best = figures.reduce((least, each) => (each.figure < least.figure ? each : least));
     expect(figures.at(-1)?.step).toBe(best.step + 3);
+    const after = `better one than that after ${best.step} steps`;
+    expect(said).toEqual([`ended after ${best.step + 3} steps: 3 evaluations without a ${after}`]);
     expect(own).not.toEqual(await weights(net()));
   });
 

@@ -134,6 +134,10 @@ class Run {
       await this.#endEpoch();
     }
     await this.#beginAnyhow();
+    if (!this.#isDone()) return;
+    const { best, worse, steps } = counters;
+    const text = `ended after ${steps} steps: ${worse} evaluations without a better one than that after ${best?.step} steps`;
+    this.#context.log({ id: "patience", text });
   }
 
   /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */

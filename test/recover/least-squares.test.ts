@@ -16,6 +16,12 @@ import { apart, change, network, noise, numbers, samples, scopeOf } from "./netw
 const solve = async (changed: Model, original: Model, data: IndexedDataset) =>
   solveLayers.run(changed, await scopeOf(changed, original, data));
 
+/** The same in an older operator set. */
+function inOpset(model: Model, version: number): Model {
+  model.header.opsets.set("", version);
+  return model;
+}
+
 describe("weights that were disturbed come back where the inputs tell them", () => {
   const image = "x: float32[n, 4, 6, 6]";
   const images = samples([32, 4, 6, 6]);
@@ -27,6 +33,19 @@ describe("weights that were disturbed come back where the inputs tell them", () 
         "y: float32[n, 3]",
         { "a.weight": [3, 5], "a.bias": [3] },
         "  y = Gemm(x, a.weight, a.bias) {transB=1}",
+      ),
+      samples([200, 5]),
+    ],
+    [
+      "a product of operator set 9, which cannot be without a bias",
+      inOpset(
+        network(
+          "x: float32[n, 5]",
+          "y: float32[n, 3]",
+          { "a.weight": [3, 5], "a.bias": [3] },
+          "  y = Gemm(x, a.weight, a.bias) {transB=1}",
+        ),
+        9,
       ),
       samples([200, 5]),
     ],
