@@ -22,7 +22,14 @@ export interface Disturbed {
   readonly file: string;
   readonly recipe: Omit<Parameters<typeof train>[1], "data">;
   readonly metric: Metric;
-  data(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }>;
+  data(model: Model): Promise<Samples>;
+}
+
+interface Samples {
+  readonly train: Dataset;
+  /** Samples that the published weights were chosen by, where they were: the best weights by these are the result. */
+  readonly validation?: Dataset;
+  readonly test: Dataset;
 }
 
 const seed = 1;
@@ -30,13 +37,13 @@ const seed = 1;
 /** As the networks were trained: the third digit of a deviation is another than the preset's. */
 const preprocessing = parsePreprocessing("mean=.4914,.4822,.4465 std=.2470,.2435,.2616");
 
-async function pictures(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+async function pictures(model: Model): Promise<Samples> {
   const ready = async (part: "train" | "test"): Promise<Dataset> =>
     preprocess(await openDataset(path("cifar10"), { part }), imageInput(model), preprocessing);
   return { train: await ready("train"), test: await ready("test") };
 }
 
-async function sentences(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+async function sentences(model: Model): Promise<Samples> {
   const tokenizer = await openTokenizer(path("models/bert_sst2"));
   if (tokenizer === undefined) throw new Error("bert_sst2 has no tokenizer.");
   const ready = async (part: string): Promise<Dataset> =>
@@ -44,15 +51,19 @@ async function sentences(model: Model): Promise<{ readonly train: Dataset; reado
   return { train: await ready("train"), test: await ready("dev") };
 }
 
-/** The first nine tenths of the text, as the network was trained; the tokens of the last twentieth, which it was not chosen by. */
-async function shakespeare(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset }> {
+/**
+ * The parts of the text that the network was trained on (nine tenths), chosen by (a twentieth, whose loss rose again as training went on), and is judged
+ * by (the last twentieth).
+ */
+async function shakespeare(model: Model): Promise<Samples> {
   const folder = path("models/llama_shakespeare");
   const tokenizer = await openTokenizer(folder);
   if (tokenizer === undefined) throw new Error("llama_shakespeare has no tokenizer.");
   const text = readFileSync(path("text/tinyshakespeare.txt"), "utf8");
   const windows = tokensOfText("tinyshakespeare", text.slice(0, Math.floor(0.9 * text.length)), tokenizer, 128);
   const ready = (data: Dataset): Dataset => tokenize(data, model.graph.feeds, { language: true });
-  return { train: ready(windows), test: ready(await openDataset(`${folder}/test_ids_u16le.bin`)) };
+  const held = async (part: string): Promise<Dataset> => ready(await openDataset(`${folder}/${part}_ids_u16le.bin`));
+  return { train: ready(windows), validation: await held("valid"), test: await held("test") };
 }
 
 const pictureRecipe = { batch: 128, optimizer: "adamw", schedule: "cosine", augment: "crop=4 flip" } as const;
@@ -77,7 +88,7 @@ export const disturbed: readonly Disturbed[] = [
       epochs: 2,
       batch: 16,
       optimizer: "adamw",
-      learningRate: 0.0003,
+      learningRate: 0.00003,
       schedule: "cosine",
       warmup: 0.1,
       clip: 1,
@@ -103,7 +114,7 @@ export async function fromDisturbed(
   line(`${name}: disturbed by ${100 * noise} % noise, seed ${seed}, threads ${threads}, ${options.join(", ")}`);
   if (shared(`data/models/${file}`) === undefined) return line("  skipped: the model is not at hand");
   const model = await open(path(`models/${file}`));
-  const { train: samples, test } = await data(model);
+  const { train: samples, validation, test } = await data(model);
   const judge = (): Promise<Evaluation> => evaluate(createEngine(), model, test, metric, { threads });
   const before = await judge();
   line(`  published:  ${figure(before, metric)}`);
@@ -112,7 +123,7 @@ export async function fromDisturbed(
   line(`  disturbed:  ${figure(lost, metric)}  (${changed} tensors)`);
   const { history } = await train(
     model,
-    { ...told, data: samples, threads },
+    { ...told, ...(validation === undefined ? {} : { validation }), data: samples, threads },
     { seed, log: ({ text }) => line(`  ${text}`) },
   );
   const after = await judge();
