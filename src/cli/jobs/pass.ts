@@ -113,7 +113,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
-  if (comparison !== undefined && goal === undefined && lost === undefined) warnIfWorse(comparison, context);
+  if (comparison !== undefined && goal === undefined && lost === undefined)
+    warnIfWorse(comparison, trains(kind), context);
   context.stage("write");
   await save(model, input.out);
   context.stage("compress");
@@ -161,13 +162,15 @@ function lostHint({ command, options, data }: PassInput): string {
   return `${offers.join(", ")}, or write it all the same: --force (before fine-tuning, for instance).`;
 }
 
+const lowerRate = " A network that is trained already takes a lower --learning-rate: 1e-4, say, or --warmup 0.1.";
+
 /** Without a goal nothing is refused; that the result is worse, and not by chance, is said all the same. */
-function warnIfWorse(comparison: Comparison, context: JobContext): void {
+function warnIfWorse(comparison: Comparison, trained: boolean, context: JobContext): void {
   const { metric, unit, difference: found } = comparison;
   const { drop } = judge(comparison, { maxDrop: 0 });
   if (!(drop.low > 0)) return;
   const refused = unit === "share" && drop.value > usualDrop ? " --max-drop 1% would have refused this." : "";
-  const text = `${metric} is worse, beyond chance (${difference(unit, found.value)}).${refused}`;
+  const text = `${metric} is worse, beyond chance (${difference(unit, found.value)}).${refused}${trained ? lowerRate : ""}`;
   context.log({ id: "worse", text, level: "warning" });
 }
 
