@@ -96,15 +96,15 @@ async function together(until: "bias" | "end-to-end", damaged: Model, network: N
   const model = damaged.clone();
   const minutes = startClock();
   const reached: { readonly stage: string; readonly model: Model; readonly minutes: number }[] = [];
-  let tried: string | undefined;
+  let tried: { readonly stage: string; readonly minutes: number } | undefined;
   const reach = (): void => {
-    if (tried !== undefined) reached.push({ stage: tried, model: model.clone(), minutes: minutes() });
+    if (tried !== undefined) reached.push({ ...tried, model: model.clone() });
   };
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
     if (id !== "recover") return;
     // It is told of a stage before its changes are made: the model is as the stages before it have left it.
     reach();
-    tried = text.slice(0, text.indexOf(":"));
+    tried = { stage: text.slice(0, text.indexOf(":")), minutes: minutes() };
   };
   const settings = { original: network.model, data: network.train, until, epochs, ...training };
   const { changes } = await recover(model, settings, { engine, seed, log });
