@@ -59,10 +59,15 @@ const classifiers: readonly Case[] = [
   { file: "vnncomp_mnist-net_256x2.onnx", samples: labelled("mnist", "unit", 10), epochs: 200 },
   { file: "vnncomp_mnist-net_256x4.onnx", samples: labelled("mnist", "unit", 10), epochs: 400 },
   { file: "mnist_cntk.onnx", samples: labelled("mnist", "raw", 10), batch: 1 },
-  { file: "mobilenetv2.onnx", samples: labelled("images/imagenet", "scale=1 mean=127 std=127.5 crop=224", 1000) },
+  {
+    file: "mobilenetv2.onnx",
+    samples: labelled("images/imagenet", "scale=1 mean=127 std=127.5 crop=224", 10),
+    ...{ batch: 8, rate: 3e-4 },
+  },
   {
     file: "squeezenet1.0_deepcompression.onnx",
-    samples: labelled("images/imagenet", "caffe crop=227", 1000),
+    samples: labelled("images/imagenet", "caffe crop=227", 10),
+    ...{ batch: 8, rate: 2e-4 },
   },
   { file: "vww_mobilenetv1_025.onnx", samples: labelled("images/imagenet", "unit resize=96 crop=96", 2) },
   { file: "kws_dscnn.onnx", samples: async (model) => withLabels("noise", await normal(model), 12) },
