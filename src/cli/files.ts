@@ -1,6 +1,6 @@
 /** Files of a model: which they are, how large, and what a step's result is called. */
 import { readdirSync, rmSync } from "node:fs";
-import { access, appendFile, constants, realpath, stat } from "node:fs/promises";
+import { appendFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
@@ -26,17 +26,6 @@ export async function fileBytes(files: readonly string[]): Promise<number> {
 /** `models/resnet20.onnx` → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.${suffix}.onnx`);
-}
-
-/** @throws PithError E_FILE before any work is done, if the result could not be written. */
-export async function requireWritable(path: string): Promise<void> {
-  const folder = dirname(path);
-  const found = await stat(folder).catch(() => undefined);
-  if (found?.isDirectory() !== true)
-    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
-  const old = await stat(path).catch(() => undefined);
-  if (old?.isDirectory() === true) throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`);
-  await requireAccess(folder, path);
 }
 
 /**
@@ -79,13 +68,6 @@ export async function isSamePlace(a: string, b: string): Promise<boolean> {
 
 async function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
-}
-
-/** @throws PithError E_FILE where nobody may write into a folder, as far as the system says so beforehand. */
-export async function requireAccess(folder: string, path: string): Promise<void> {
-  await access(folder, constants.W_OK).catch((cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
-  });
 }
 
 /** Appends to a file, which is made if there is none. @throws PithError E_FILE if it cannot be written. */

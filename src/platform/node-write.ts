@@ -77,6 +77,20 @@ export async function writeFilesAtomically(files: readonly (readonly [path: stri
   for (const folder of new Set(staged.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
+/**
+ * Finds out whether a file could be written, by beginning to, before hours of work that end in it. Nothing is left behind, and a file of that
+ * name stays as it is.
+ * @throws PithError E_FILE as `writeFileAtomically`.
+ */
+export async function tryToWrite(path: string): Promise<void> {
+  const file = await stage(path).catch(unwritable(path));
+  try {
+    await writeTemporary(file, []);
+  } finally {
+    await undo(file);
+  }
+}
+
 async function stage(path: string): Promise<Staged> {
   const target = await realpath(path).catch(() => path);
   const old = await stat(target).catch(() => undefined);

@@ -7,12 +7,14 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requireOtherThanWeights } from "../../src/cli/files.ts";
+import { requireAppendable, requireWritable, requireWritableFolder } from "../../src/cli/writable.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -147,6 +149,43 @@ describe("places that cannot be written to", () => {
       out: "",
       err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\n`,
     });
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test.each([
+    ["a file whose name is too long", `${"x".repeat(250)}.onnx`, "name too long"],
+    ["a folder that is not there", "none/", "that is the name of a folder, not of a file"],
+    ["a folder", "home", "it is a folder"],
+    ["a file in no folder", "none/out.onnx", "there is no folder"],
+  ])("a result that would be %s is refused before anything is trained", async (_, name, reason) => {
+    const names = readdirSync(folder);
+    // What comes first would be said first: there is no such data.
+    const { code, out, err } = await pith("train", at("net.onnx"), "--data", at("no data"), "-o", at(name));
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toMatch(/^E_FILE: ".*" cannot be written: /);
+    expect(err).toContain(reason);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("a folder of checkpoints that cannot be made is refused before anything is trained", async () => {
+    const names = readdirSync(folder);
+    const long = at(`new/${"x".repeat(300)}`);
+    const { code, err } = await pith("train", at("net.onnx"), "--data", at("no data"), "--checkpoint", long);
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^E_FILE: The folder ".*" cannot be made: /) });
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
+  test("what is there stays as it is where it could be written: a file to append to, a folder of results", async () => {
+    writeFileSync(at("notes.md"), "before\n");
+    mkdirSync(at("results"));
+    const names = readdirSync(folder);
+    await requireAppendable(at("notes.md"));
+    await requireAppendable(at("more.md"));
+    await requireWritable(at("notes.md"));
+    await requireWritableFolder(at("results"), ["model.onnx"]);
+    await requireWritableFolder(at("deep/er"), ["model.onnx"]);
+    expect(readFileSync(at("notes.md"), "utf8")).toBe("before\n");
+    expect(readdirSync(at("results"))).toEqual([]);
     expect(readdirSync(folder)).toEqual(names);
   });
 

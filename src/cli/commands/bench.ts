@@ -5,13 +5,14 @@ import { isUnsteady } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { appendText, requireOther, requireWritable } from "../files.ts";
+import { appendText, requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { bytes, count, duration, integer } from "../numbers.ts";
+import { requireAppendable } from "../writable.ts";
 
 const targets = ["node", "wasm", "browser", "webgpu"] as const;
 type Target = (typeof targets)[number];
@@ -63,7 +64,7 @@ export default defineCommand({
         markdown,
         models.map((model) => ["a model", model] as const),
       );
-      await requireWritable(markdown);
+      await requireAppendable(markdown);
     }
     const runs: Measured[] = [];
     for (const target of new Set(wanted)) {

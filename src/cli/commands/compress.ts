@@ -1,6 +1,5 @@
 /** `pith compress`: from a model and data to a smaller model and a statement of what it is worth. */
-import { stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
@@ -16,12 +15,13 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { isSamePlace, requireAccess, requireOther } from "../files.ts";
+import { isSamePlace, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
+import { requireWritableFolder } from "../writable.ts";
 
 export default defineCommand({
   name: "compress",
@@ -70,13 +70,14 @@ export default defineCommand({
     if (maxDrop === undefined && (recipe === undefined || strict)) {
       throw new PithError("E_USAGE", `--max-drop is needed: how much worse ${metric} may become, in its own unit.`);
     }
-    await requireFolder(out, model);
+    await requireOtherFolder(out, model);
     for (const name of resultNames) {
       await requireOther(join(out, name), [
         ["the data", data.path],
         ["the recipe", recipe],
       ]);
     }
+    await requireWritableFolder(out, resultNames);
     const goal = maxDrop === undefined ? undefined : { maxDrop, strict };
     const command = ["pith", ...session.line];
     const input = {
@@ -104,8 +105,8 @@ export default defineCommand({
 /** What is written into the folder. */
 const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 
-/** @throws PithError before any work is done, if the results could not be written there. */
-async function requireFolder(out: string, model: string): Promise<void> {
+/** @throws PithError E_OPTION if the result would take the place of the model. */
+async function requireOtherFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
     throw new PithError(
       "E_OPTION",
@@ -114,14 +115,6 @@ async function requireFolder(out: string, model: string): Promise<void> {
         hint: "Name another folder with -o.",
       },
     );
-  }
-  // Folders that are not there yet are made, from the first that is.
-  for (let folder = resolve(out); ; folder = dirname(folder)) {
-    const found = await stat(folder).catch(() => undefined);
-    if (found?.isDirectory() === true) return requireAccess(folder, out);
-    if (found === undefined && dirname(folder) !== folder) continue;
-    const what = folder === resolve(out) ? `"${out}"` : `In "${out}" "${folder}"`;
-    throw new PithError("E_FILE", `${what} is a file: the results go into a folder.`);
   }
 }
 

@@ -7,11 +7,12 @@ import { moduleBeside } from "../../job/job.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { appendText, requireOther, requireWritable } from "../files.ts";
+import { appendText, requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { difference, estimate, figure, integer, percent } from "../numbers.ts";
+import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
@@ -104,7 +105,7 @@ export default defineCommand({
         ["the data", data?.path],
         ["the score", score],
       ]);
-      await requireWritable(options.markdown);
+      await requireAppendable(options.markdown);
     }
     const input = { model, against, data, score, part, metric, output, maxDrop, strict, demanded, seed: session.seed };
     const result = await session.job<typeof evalJob>(

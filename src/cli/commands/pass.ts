@@ -8,7 +8,7 @@ import { openSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
+import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -17,6 +17,7 @@ import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { inFlags } from "../refusals.ts";
 import type { Terminal } from "../terminal.ts";
+import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
@@ -89,6 +90,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
             ["the teacher", session.passed.teacher],
           ]);
         }
+        await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
       const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };

@@ -3,9 +3,10 @@ import { basename } from "node:path";
 import * as v from "valibot";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand } from "../command.ts";
-import { requireOther, requireWritable } from "../files.ts";
+import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
 import { bytes } from "../numbers.ts";
+import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
   name: "plot",

@@ -3,12 +3,13 @@ import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Result } from "../command.ts";
-import { outputName, requireOther, requireWritable, withoutLeftovers } from "../files.ts";
+import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, constantNote, integer, times } from "../numbers.ts";
 import { settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
+import { requireWritable } from "../writable.ts";
 
 const words = (text: string, value: string) =>
   v.optional(v.pipe(v.array(v.string()), v.description(text), v.metadata({ value })), []);

@@ -1,0 +1,75 @@
+/**
+ * Whether results can be written, tried before the work whose results they are: nobody should train for hours to be told of a folder that is
+ * not there. What is tried is what is done in the end, so the answers are the same; nothing is left behind.
+ */
+import { open, rm, rmdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { PithError } from "../errors.ts";
+import { makeFolder } from "../platform/node.ts";
+import { failure } from "../platform/node-failure.ts";
+import { tryToWrite } from "../platform/node-write.ts";
+
+/** @throws PithError E_FILE before any work is done, if the result could not be written. */
+export async function requireWritable(path: string): Promise<void> {
+  await requirePlace(path);
+  await tryToWrite(path);
+}
+
+/** @throws PithError E_FILE if nothing could be appended to a file, or, where there is none, if it could not be made. */
+export async function requireAppendable(path: string): Promise<void> {
+  await requirePlace(path);
+  const isNew = (await stat(path).catch(() => undefined)) === undefined;
+  const handle = await open(path, "a").catch((cause) => {
+    throw failure(`"${path}" cannot be written`, cause);
+  });
+  await handle.close();
+  if (isNew) await rm(path, { force: true });
+}
+
+/**
+ * @param names of the files that will be written into it.
+ * @throws PithError E_FILE if a folder, which is made where it is not there, could not take them.
+ */
+export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
+  const missing = await missingFolders(path);
+  try {
+    await makeFolder(path);
+    for (const name of names) await tryToWrite(join(path, name));
+  } finally {
+    // Only those that are empty go: somebody else may have begun to use them.
+    for (const folder of missing) await rmdir(folder).catch(() => {});
+  }
+}
+
+/** The folders that would have to be made, the innermost first. @throws PithError E_FILE where a file is in their way. */
+async function missingFolders(path: string): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (let folder = resolve(path); ; folder = dirname(folder)) {
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory() === true) return missing;
+    if (found === undefined && dirname(folder) !== folder) {
+      missing.push(folder);
+      continue;
+    }
+    const what = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
+    throw new PithError("E_FILE", `${what} is a file: the results go into a folder.`);
+  }
+}
+
+async function requirePlace(path: string): Promise<void> {
+  if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
+  const folder = dirname(path);
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
+  const old = await stat(path).catch(() => undefined);
+  if (old?.isDirectory() === true) {
+    throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {
+      hint: `Name the file: ${join(path, "model.onnx")}.`,
+    });
+  }
+  if (/[/\\]$/.test(path))
+    throw new PithError("E_FILE", `"${path}" cannot be written: that is the name of a folder, not of a file.`, {
+      hint: `There is no such folder; a file in this one would be ${join(folder, basename(path))}.onnx.`,
+    });
+}
