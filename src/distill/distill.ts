@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
 import { train } from "../train/index.ts";
-import { unmet } from "../train/train.ts";
+import { unmet } from "../train/train-options.ts";
 import { distillation } from "./distillation.ts";
 
 const { loss: _, ...training } = train.options.entries;

@@ -4,46 +4,30 @@
  * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
-import { fileKind, makeFolder } from "#platform";
+import { makeFolder } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
-import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
-import { open, save } from "../onnx/index.ts";
+import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
-import { bestFile, lastFile, readCheckpoint, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
+import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
-import { type Course, restoreCourse, setAll, startCourse, stateOf, withWeights } from "./course.ts";
-import type { Floats } from "./floats.ts";
+import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
+import { type Course, startCourse, stateOf, withWeights } from "./course.ts";
 import {
-  type Beginning,
-  fingerprint,
-  type Identity,
-  requireSameTensors,
-  requireSameTraining,
-  trainedOf,
-} from "./identity.ts";
-import { type Epoch, type Evaluated, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
-import { validationLoss } from "./validation.ts";
-
-/** What is counted: plain data, which stands in checkpoints. */
-interface Counters {
-  epoch: number;
-  /** Batches of this epoch that are done. */
-  batches: number;
-  /** Steps of the training that are done. */
-  steps: number;
-  /** Of this epoch: its losses added up, its seconds, what was evaluated. */
-  sum: number;
-  seconds: number;
-  evaluations: Evaluated[];
-  history: Epoch[];
-  best: Evaluated | undefined;
-  /** Evaluations since the best. */
-  worse: number;
-}
+  countEvaluation,
+  evaluationText,
+  figureOf,
+  isEvaluationDue,
+  isPatienceOver,
+  patienceText,
+} from "./evaluating.ts";
+import type { Floats } from "./floats.ts";
+import { type Identity, trainedOf } from "./identity.ts";
+import { type Epoch, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
+import { type Before, beginningOf, checkpointBefore, continueCourse } from "./resuming.ts";
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];
@@ -73,25 +57,23 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   }
 }
 
-type Before = Awaited<ReturnType<typeof checkpointBefore>>;
-
 /** One run of the loop. The course begins with the first batch, which tells the sizes. */
 class Run {
   readonly #model: Model;
   readonly #plan: Plan;
   readonly #context: Context;
-  readonly #before: Before;
+  readonly #before: Before | undefined;
   readonly #counters: Counters;
   #course: Course | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
 
-  constructor(model: Model, plan: Plan, context: Context, before: Before) {
+  constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
     this.#model = model;
     this.#plan = plan;
     this.#context = context;
     this.#before = before;
-    this.#counters = before?.counters ?? fresh();
+    this.#counters = before?.counters ?? startCounters();
   }
 
   async train(): Promise<void> {
@@ -134,61 +116,7 @@ class Run {
       await this.#endEpoch();
     }
     await this.#beginAnyhow();
-    if (!this.#isDone()) return;
-    const { best, worse, steps } = counters;
-    const text = `ended after ${steps} steps: ${worse} evaluations without a better one than that after ${best?.step} steps`;
-    this.#context.log({ id: "patience", text });
-  }
-
-  /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
-  async #beginAnyhow(): Promise<void> {
-    if (this.#course === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
-  }
-
-  outcome(): LoopOutcome {
-    const course = this.#course;
-    course?.step.store(this.#model, this.#best ?? course.weights);
-    return {
-      history: this.#counters.history,
-      training: this.#training(),
-      names: course?.step.parameters.map(({ name }) => name) ?? [],
-    };
-  }
-
-  #training(): TrainingSummary {
-    const { data, validation, average } = this.#plan;
-    const { best, history, evaluations } = this.#counters;
-    const chosen = validation &&
-      best && {
-        ...{
-          samples: validation.data.count,
-          by: validation.metric?.name ?? "loss",
-          unit: validation.metric?.unit ?? "",
-        },
-        ...{ best, evaluations: history.reduce((sum, epoch) => sum + epoch.evaluations.length, evaluations.length) },
-      };
-    return { samples: data.count, chosen, average };
-  }
-
-  /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
-  async keep(): Promise<void> {
-    const course = this.#course;
-    if (course === undefined) return;
-    const { parameters, states } = course.step;
-    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
-    if (lost !== undefined) throw diverged(`"${lost.name}" is no longer finite`, this.#counters.steps);
-    course.step.store(this.#model, course.weights);
-    const { checkpoint } = this.#plan;
-    if (checkpoint === undefined) return;
-    await writeCheckpoint(lastFile(checkpoint), {
-      model: withWeights(this.#model, course),
-      state: stateOf(course, this.#plan, this.#model),
-      progress: { counters: this.#counters, identity: this.#identity },
-    });
-  }
-
-  async release(): Promise<void> {
-    await this.#course?.step.release();
+    if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
   async #begin(batch: Batch): Promise<void> {
@@ -201,18 +129,14 @@ class Run {
     this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context.seed)) };
     // Not before it is known that training begins.
     await makeFolder(this.#plan.checkpoint);
-    const before = this.#before;
-    if (before === undefined) return;
-    requireSameTensors(before.path, before.identity, trained);
-    await restoreCourse(course, this.#plan, before.model, before.state);
-    this.#context.log({ id: "resume", text: `continued after ${before.counters.steps} steps` });
-    if (before.best === undefined) return;
-    this.#best = course.weights.map((values) => values.slice());
-    const { parameters, states } = course.step;
-    const named = [...parameters, ...states].map(
-      ({ name }, at) => [name, this.#best?.[at] ?? new Float32Array()] as const,
-    );
-    await setAll(named, before.best);
+    if (this.#before === undefined) return;
+    this.#best = await continueCourse(course, this.#plan, this.#before, trained);
+    this.#context.log({ id: "resume", text: `continued after ${this.#before.counters.steps} steps` });
+  }
+
+  /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
+  async #beginAnyhow(): Promise<void> {
+    if (this.#course === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
   }
 
   async #oneBatch(batch: Batch): Promise<void> {
@@ -234,30 +158,14 @@ class Run {
   }
 
   async #evaluateIfDue(endOfEpoch = false): Promise<void> {
-    const { validation, loss, size, checkpoint, epochs } = this.#plan;
+    const { validation, checkpoint } = this.#plan;
     const [course, counters] = [this.#course, this.#counters];
-    if (validation === undefined || course === undefined || counters.steps === 0) return;
-    const { data, metric, every } = validation;
-    const due =
-      every === undefined ? endOfEpoch : counters.steps % every === 0 || (endOfEpoch && counters.epoch === epochs);
-    const last = counters.evaluations.at(-1) ?? counters.history.at(-1)?.evaluations.at(-1);
-    if (!due || last?.step === counters.steps) return;
+    if (validation === undefined || course === undefined) return;
+    if (!isEvaluationDue(counters, this.#plan, endOfEpoch)) return;
     const candidate = withWeights(this.#model, course, course.weights);
-    const { engine, signal } = this.#context;
-    const figure =
-      metric === undefined
-        ? await validationLoss(candidate, data, loss, size, this.#context)
-        : (await evaluate(engine, candidate, data, metric, { signal })).estimate.value;
-    const found = { step: counters.steps, figure };
-    counters.evaluations.push(found);
-    const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
-    const text = `after ${counters.steps} steps: validation ${metric?.name ?? "loss"} ${shown}`;
-    this.#context.log({ id: "evaluation", text });
-    const sign = metric?.better === "higher" ? 1 : -1;
-    if (counters.best !== undefined && !(sign * (figure - counters.best.figure) > 0)) {
-      counters.worse++;
-    } else {
-      Object.assign(counters, { best: found, worse: 0 });
+    const figure = await figureOf(candidate, validation, this.#plan, this.#context);
+    this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
+    if (countEvaluation(counters, validation, figure)) {
       this.#best = course.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
@@ -268,15 +176,41 @@ class Run {
     // Batches that fill no step are left out, as samples are that fill no batch.
     this.#course?.accumulator.clear();
     await this.#evaluateIfDue(true);
-    const { epochs, accumulate } = this.#plan;
-    const counters = this.#counters;
-    const { epoch, sum, batches, seconds, evaluations } = counters;
-    const loss = sum / batches;
-    counters.history.push({ epoch, loss, steps: Math.floor(batches / accumulate), seconds, evaluations });
-    Object.assign(counters, { ...fresh(), ...kept(counters), epoch: epoch + 1 });
-    const text = `epoch ${epoch}/${epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
+    const { epoch, loss, seconds } = endEpoch(this.#counters, this.#plan.accumulate);
+    const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
     await this.keep();
+  }
+
+  /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
+  async keep(): Promise<void> {
+    const course = this.#course;
+    if (course === undefined) return;
+    const { parameters, states } = course.step;
+    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
+    if (lost !== undefined) throw diverged(`"${lost.name}" is no longer finite`, this.#counters.steps);
+    course.step.store(this.#model, course.weights);
+    const { checkpoint } = this.#plan;
+    if (checkpoint === undefined) return;
+    await writeCheckpoint(lastFile(checkpoint), {
+      model: withWeights(this.#model, course),
+      state: stateOf(course, this.#plan, this.#model),
+      progress: { counters: this.#counters, identity: this.#identity },
+    });
+  }
+
+  outcome(): LoopOutcome {
+    const course = this.#course;
+    course?.step.store(this.#model, this.#best ?? course.weights);
+    return {
+      history: this.#counters.history,
+      training: summaryOf(this.#counters, this.#plan),
+      names: course?.step.parameters.map(({ name }) => name) ?? [],
+    };
+  }
+
+  async release(): Promise<void> {
+    await this.#course?.step.release();
   }
 
   #stopIfAsked(): void {
@@ -287,51 +221,8 @@ class Run {
   }
 
   #isDone(): boolean {
-    const patience = this.#plan.validation?.patience;
-    return patience !== undefined && this.#counters.worse >= patience;
+    return isPatienceOver(this.#counters, this.#plan);
   }
-}
-
-function fresh(): Counters {
-  return {
-    epoch: 1,
-    batches: 0,
-    steps: 0,
-    sum: 0,
-    seconds: 0,
-    evaluations: [],
-    history: [],
-    best: undefined,
-    worse: 0,
-  };
-}
-
-/** What is not about one epoch. */
-const kept = ({ steps, history, best, worse }: Counters) => ({ steps, history, best, worse });
-
-/** The checkpoint to continue with. @throws PithError E_OPTION where it is of another training. */
-async function checkpointBefore(trained: Model, plan: Plan, context: Context) {
-  if (!plan.resume || plan.checkpoint === undefined) return undefined;
-  const path = lastFile(plan.checkpoint);
-  if ((await fileKind(path)) === undefined) {
-    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training begins` });
-    return undefined;
-  }
-  const { model, state, progress } = await readCheckpoint(path);
-  const { counters, identity } = progress as { counters: Counters; identity?: Partial<Identity> };
-  requireSameTraining(path, identity ?? {}, await beginningOf(trained, plan, context.seed), trained);
-  const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
-  return { path, model, state, counters, identity: identity ?? {}, best };
-}
-
-async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
-  const { data, settings, size } = plan;
-  return {
-    nodes: [...model.graph.nodes()].length,
-    settings: { seed, batch: size, ...settings },
-    samples: data.count ?? null,
-    first: fingerprint(await firstBatch(data)),
-  };
 }
 
 function diverged(what: string, step: number): PithError {

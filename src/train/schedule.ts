@@ -74,3 +74,12 @@ export function warmUp(schedule: Schedule, length: number): Schedule {
     return step < risen ? (step + 1) / risen : schedule(step - risen, total - risen);
   };
 }
+
+/** By name, as text says them. */
+export const schedules = {
+  constant: constantRate,
+  cosine: cosineDecay,
+  linear: linearDecay,
+  steps: stepDecay,
+  "one-cycle": oneCycle,
+} as const;

@@ -1,0 +1,56 @@
+/** Evaluations on samples that are kept apart: when there is one, which weights are best by them, and when no better ones are to be expected. */
+import { evaluate } from "../evaluate/evaluate.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import type { Counters } from "./counters.ts";
+import type { Plan, Validation } from "./plan.ts";
+import { validationLoss } from "./validation.ts";
+
+/** Whether the weights are to be evaluated as they are now. */
+export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: boolean): boolean {
+  const { steps, epoch, evaluations, history } = counters;
+  if (plan.validation === undefined || steps === 0) return false;
+  const last = evaluations.at(-1) ?? history.at(-1)?.evaluations.at(-1);
+  if (last?.step === steps) return false;
+  const { every } = plan.validation;
+  if (every === undefined) return endOfEpoch;
+  return steps % every === 0 || (endOfEpoch && epoch === plan.epochs);
+}
+
+/** The metric of a model on the samples to evaluate by, or its loss. */
+export async function figureOf(
+  model: Model,
+  { data, metric }: Validation,
+  { loss, size }: Plan,
+  context: Context,
+): Promise<number> {
+  if (metric === undefined) return validationLoss(model, data, loss, size, context);
+  const { engine, signal } = context;
+  return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
+}
+
+/** "after 40 steps: validation accuracy 93.00 %" */
+export function evaluationText({ metric }: Validation, step: number, figure: number): string {
+  const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
+  return `after ${step} steps: validation ${metric?.name ?? "loss"} ${shown}`;
+}
+
+/** Counts an evaluation of the weights as they are now. True where none was better. */
+export function countEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
+  const found = { step: counters.steps, figure };
+  counters.evaluations.push(found);
+  const sign = metric?.better === "higher" ? 1 : -1;
+  const isBest = counters.best === undefined || sign * (figure - counters.best.figure) > 0;
+  if (isBest) counters.best = found;
+  counters.worse = isBest ? 0 : counters.worse + 1;
+  return isBest;
+}
+
+/** Whether there were so many evaluations without a better one that training ends. */
+export function isPatienceOver({ worse }: Counters, { validation }: Plan): boolean {
+  return validation?.patience !== undefined && worse >= validation.patience;
+}
+
+export function patienceText({ steps, worse, best }: Counters): string {
+  return `ended after ${steps} steps: ${worse} evaluations without a better one than that after ${best?.step} steps`;
+}

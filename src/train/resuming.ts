@@ -1,0 +1,71 @@
+/** A training that goes on where a checkpoint ends: the file it begins with, what both must have in common, and what is put back. */
+import { fileKind } from "#platform";
+import { firstBatch } from "../data/select.ts";
+import type { Model } from "../graph/model.ts";
+import { open } from "../onnx/index.ts";
+import type { Context } from "../passes/index.ts";
+import { bestFile, type Checkpoint, lastFile, readCheckpoint } from "./checkpoint.ts";
+import type { Counters } from "./counters.ts";
+import { type Course, restoreCourse, setAll } from "./course.ts";
+import type { Floats } from "./floats.ts";
+import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
+import type { Plan } from "./plan.ts";
+
+/** What stands in a checkpoint beside the model and the arrays. */
+export interface Progress {
+  readonly counters: Counters;
+  readonly identity: Partial<Identity>;
+}
+
+/** A checkpoint to continue with. */
+export interface Before extends Omit<Checkpoint, "progress">, Progress {
+  readonly path: string;
+  /** The model whose weights were best, where there were evaluations. */
+  readonly best: Model | undefined;
+}
+
+/** The checkpoint to continue with, if that was asked for. @throws PithError E_OPTION where it is of another training. */
+export async function checkpointBefore(trained: Model, plan: Plan, context: Context): Promise<Before | undefined> {
+  if (!plan.resume || plan.checkpoint === undefined) return undefined;
+  const path = lastFile(plan.checkpoint);
+  if ((await fileKind(path)) === undefined) {
+    context.log({ id: "resume", text: `there is no checkpoint in ${plan.checkpoint} yet: training begins` });
+    return undefined;
+  }
+  const { model, state, progress } = await readCheckpoint(path);
+  const { counters, identity = {} } = progress as { counters: Counters; identity?: Partial<Identity> };
+  requireSameTraining(path, identity, await beginningOf(trained, plan, context.seed), trained);
+  const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
+  return { path, model, state, counters, identity, best };
+}
+
+/** What identifies a training before its first step. */
+export async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
+  const { data, settings, size } = plan;
+  return {
+    nodes: [...model.graph.nodes()].length,
+    settings: { seed, batch: size, ...settings },
+    samples: data.count ?? null,
+    first: fingerprint(await firstBatch(data)),
+  };
+}
+
+/**
+ * Puts a course back to where a checkpoint ends, and returns the weights that were best until then.
+ * @throws PithError E_OPTION where other tensors are trained, E_DATA where the checkpoint is of other parameters.
+ */
+export async function continueCourse(
+  course: Course,
+  plan: Plan,
+  before: Before,
+  trained: Identity["trained"],
+): Promise<readonly Floats[] | undefined> {
+  requireSameTensors(before.path, before.identity, trained);
+  await restoreCourse(course, plan, before.model, before.state);
+  if (before.best === undefined) return undefined;
+  const best = course.weights.map((values) => values.slice());
+  const { parameters, states } = course.step;
+  const named = [...parameters, ...states].map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
+  await setAll(named, before.best);
+  return best;
+}

@@ -1,0 +1,132 @@
+/** What a training may be told: the options of `train`, of which flags, their help and the keys of recipes are made. */
+import * as v from "valibot";
+import { augmentationSchema } from "../data/augment-options.ts";
+import { datasetOption } from "../data/option.ts";
+import type { Metric } from "../evaluate/types.ts";
+import { described, selectionOptions } from "../passes/options.ts";
+import { usualBatch } from "./batch-size.ts";
+import type { Loss } from "./loss.ts";
+import { lossNames } from "./losses/index.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { optimizerNames, optimizers } from "./optimizers.ts";
+import { type Schedule, schedules } from "./schedule.ts";
+
+const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
+const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
+const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+
+interface Checked {
+  readonly checkpoint?: string | undefined;
+  readonly resume: boolean;
+  readonly validation?: unknown;
+  readonly every?: number | undefined;
+  readonly patience?: number | undefined;
+}
+
+/** What an option asks of another that was not given; undefined where all fit. For whoever has these options among others. */
+export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
+  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
+  if (validation !== undefined) return undefined;
+  if (every !== undefined) return "every needs validation, samples that are kept apart to evaluate by: 10%";
+  if (patience !== undefined) return "patience needs validation, samples that are kept apart to evaluate by: 10%";
+  return undefined;
+}
+
+const trainEntries = v.strictObject({
+  data: described(datasetOption, "what to train on"),
+  augment: described(
+    v.optional(v.union([v.string(), augmentationSchema])),
+    'what is done to pictures, each time anew: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
+  ),
+  epochs: described(v.optional(count, 5), "passes over the data"),
+  batch: described(
+    v.optional(count),
+    `samples in a batch (default: ${usualBatch}, or what the model was exported for if it takes no other)`,
+  ),
+  accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
+  optimizer: described(
+    v.optional(
+      v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
+      "adam",
+    ),
+    "how parameters move",
+  ),
+  learningRate: described(
+    v.optional(positive),
+    `step size (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
+  ),
+  rates: described(
+    v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
+    'factors of the learning rate for layers or tensors, by names or patterns: {"conv1": 0, "layer4*": 0.1}',
+  ),
+  momentum: described(v.optional(share, 0.9), "momentum of sgd"),
+  nesterov: described(v.optional(v.boolean(), false), "let the momentum of sgd look ahead"),
+  weightDecay: described(
+    v.optional(v.pipe(v.number(), v.minValue(0))),
+    "shrinks weights, not biases and norms (default: 0.01 for adamw, else 0)",
+  ),
+  schedule: described(
+    v.optional(
+      v.union([
+        v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
+        v.custom<Schedule>((value) => typeof value === "function", "must be a schedule"),
+      ]),
+      "cosine",
+    ),
+    "how the learning rate changes over the steps",
+  ),
+  warmup: described(
+    v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    "steps, or below 1 a share of them, in which the learning rate rises",
+  ),
+  clip: described(v.optional(positive), "the greatest norm of all gradients together"),
+  average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
+  loss: described(
+    v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")]), "cross-entropy"),
+    `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
+  ),
+  ...selectionOptions("train"),
+  validation: described(
+    v.pipe(v.optional(v.union([share, datasetOption])), v.metadata({ value: "share" })),
+    "share of the samples that is kept apart to evaluate by: 10%; the best weights are the result",
+  ),
+  metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
+  every: described(v.optional(count), "steps between two evaluations (an epoch)"),
+  patience: described(v.optional(count), "evaluations without a better one after which training ends"),
+  batchStatistics: described(
+    v.optional(v.boolean(), false),
+    "normalize batches by their own statistics and let the running ones follow, as PyTorch trains; else those of the file stay as they are",
+  ),
+  threads: described(v.optional(count), "threads of the runtime"),
+  checkpointing: described(
+    v.optional(v.boolean(), false),
+    "compute activations again for the gradients instead of keeping them: less memory, a third more time",
+  ),
+  checkpoint: described(
+    v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
+    "write last.onnx and best.onnx into this folder as training goes on",
+  ),
+  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
+});
+
+export const trainOptions = v.pipe(
+  trainEntries,
+  v.check(
+    (given) => unmet(given) === undefined,
+    ({ input }) => unmet(input) ?? "",
+  ),
+);
+
+export type TrainOptions = v.InferOutput<typeof trainOptions>;
+
+function isOptimizer(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "update" in value;
+}
+
+function isLoss(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "build" in value;
+}
+
+function isMetric(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "reduce" in value;
+}
