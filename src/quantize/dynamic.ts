@@ -29,7 +29,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Dense } from "../tensor/types.ts";
-import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
+import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
@@ -40,11 +40,11 @@ import { quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts
 const opset = 11;
 
 export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
-  const learned = await learnedScales(model);
+  const existing = await roundingsIn(model);
   const { targets: wanted, kept, misses: refused } = tryOut(model, options);
   if (wanted.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
-  removeRoundings(model, learned, wanted, ({ name }) => !kept.has(name));
+  removeRoundings(model, existing, wanted, ({ name }) => !kept.has(name));
   const prepared = await prepare(model, wanted, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
@@ -64,7 +64,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeOptions
     const { layer } = target;
     const emit = emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit });
     const settings = { type: options.weights ?? target.rule.integerWeight, perChannel: options.perChannel };
-    const weight = await weightFor(model, emit, target, settings, context, learned, weights);
+    const weight = await weightFor(model, emit, target, settings, context, existing, weights);
     const bias = await biasFor(model, target, context);
     // Asked for now: the layer before may have been rewritten meanwhile.
     const data = layer.node.inputs[target.rule.weight.data] ?? target.data;
@@ -111,7 +111,7 @@ async function weightFor(
   target: Target,
   settings: WeightSettings,
   context: Context,
-  learned: Learned,
+  existing: ModelRoundings,
   made: Map<Value, Map<string, StoredWeight>>,
 ): Promise<StoredWeight> {
   const { layer, rule } = target;
@@ -126,7 +126,7 @@ async function weightFor(
   const dense = await readStoredValue(model, effective, context.engine);
   const turned = rule.integerTransposed ? transposed(dense) : dense;
   const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
-  const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, learned);
+  const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, existing);
   // One zero point serves all channels: the ranges of channels are symmetric.
   const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
     ...tensor,

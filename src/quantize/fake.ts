@@ -1,5 +1,5 @@
 /**
- * Rounding in the graph, to train through: what `learned.ts` says, in front of each layer and, with measured ranges, behind each operator
+ * Rounding in the graph, to train through: what `rounding.ts` says, in front of each layer and, with measured ranges, behind each operator
  * that static quantization would give scales of its own.
  *
  *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
@@ -28,11 +28,12 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { featuresOf } from "./features.ts";
-import { nothingLearned, round, roundingAt } from "./learned.ts";
 import { measure, missingData, withData } from "./measure.ts";
+import { noRoundings } from "./model-roundings.ts";
 import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
+import { round, roundingAt } from "./rounding.ts";
 import { forLayer, type WeightRule, weightMiss, weightRule } from "./weight.ts";
 
 const { perChannel, activations, data, samples } = quantizeOptions.entries;
@@ -114,7 +115,7 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const placement = place(model, inference, selectLayers(layers(model, inference), options));
-  const scales = await measure(model, placement, measuring, context, nothingLearned);
+  const scales = await measure(model, placement, measuring, context, noRoundings);
   const own = ownScales(placement);
   const features =
     options.learnScales && measuring.data !== undefined

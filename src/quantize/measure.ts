@@ -6,7 +6,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
-import type { Learned } from "./learned.ts";
+import type { ModelRoundings } from "./model-roundings.ts";
 import type { Placement } from "./placement.ts";
 
 export interface MeasureOptions {
@@ -21,10 +21,10 @@ export async function measure(
   { activations }: Placement,
   options: MeasureOptions,
   context: Context,
-  learned: Learned,
+  existing: ModelRoundings,
 ): Promise<ReadonlyMap<Value, ScaleAndZeroPoint>> {
   const own = [...activations].flatMap(([value, from]) =>
-    from === undefined && !learned.activations.has(value) ? [value] : [],
+    from === undefined && !existing.activations.has(value) ? [value] : [],
   );
   const ranges = own.length === 0 ? undefined : await observe(model, own, options, context);
   const scales = new Map<Value, ScaleAndZeroPoint>();
@@ -37,7 +37,7 @@ export async function measure(
     return found;
   };
   const ownScale = (value: Value): ScaleAndZeroPoint => {
-    const found = learned.activations.get(value);
+    const found = existing.activations.get(value);
     if (found !== undefined) return { scale: found.scale, zeroPoint: fullRange(options.activations).low - found.low };
     const { min, max } = ranges?.get(value.name) ?? { min: 0, max: 0 };
     return scaleAndZeroPoint(min, max, { type: options.activations, symmetric: false });

@@ -20,7 +20,7 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { withoutRoundings } from "./learned.ts";
+import { withoutRoundings } from "./model-roundings.ts";
 import { place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 

@@ -7,7 +7,7 @@ import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
-import type { Learned } from "./learned.ts";
+import type { ModelRoundings } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
@@ -21,7 +21,7 @@ export async function writeWeights(
   inputScales: ReadonlyMap<Target, number>,
   options: QuantizeOptions,
   context: Context,
-  learned: Learned,
+  existing: ModelRoundings,
 ): Promise<void> {
   const shared = new Map<string, Target[]>();
   for (const target of targets) {
@@ -40,7 +40,7 @@ export async function writeWeights(
       if (bias !== undefined) biases.set(user, bias);
     }
     const dense = await readStoredValue(model, layer.effective, context.engine);
-    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), learned));
+    const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
     // A scale so small that a bias would not fit int32 grows, where that leaves the zero point alone.
     const scale = rule.scale.map((own, channel) => {
       if (rule.type !== "int8") return own;

@@ -21,8 +21,8 @@ import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
 import { measure, missingData, withData } from "./measure.ts";
+import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, raiseFor, tryOut } from "./prepare.ts";
@@ -30,13 +30,13 @@ import { removeReplaced, usedTensors } from "./replaced.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 
 export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
-  const learned = await learnedScales(model);
-  if (options.data === undefined && learned.activations.size === 0) throw missingData("quantize");
+  const existing = await roundingsIn(model);
+  if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = await withData(options);
   const { targets, taken, misses: refused } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: refused };
   raiseFor(model, options.perChannel);
-  removeRoundings(model, learned, targets, ({ name }) => taken.has(name));
+  removeRoundings(model, existing, targets, ({ name }) => taken.has(name));
   const prepared = await prepare(model, targets, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
@@ -47,9 +47,9 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const explained = new Set(misses.map(({ at }) => at));
   misses.push(...placement.misses.filter(({ at }) => !explained.has(at)), ...noLayers(model, inference, all));
   const operators = placement.operators.map(describe);
-  const scales = await measure(model, placement, measuring, context, learned);
+  const scales = await measure(model, placement, measuring, context, existing);
   for (const { layer } of placement.targets) keepLayerName(layer);
-  await write(model, inference, placement, scales, options, context, learned);
+  await write(model, inference, placement, scales, options, context, existing);
 
   const kind = options.perChannel ? "a scale per channel" : "one scale";
   for (const { layer } of placement.targets) {
@@ -67,14 +67,14 @@ async function write(
   scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
   options: QuantizeOptions,
   context: Context,
-  learned: Learned,
+  existing: ModelRoundings,
 ): Promise<void> {
   const { graph } = model;
   const before = usedTensors(graph);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   // What a layer reads is asked for before DequantizeLinear nodes come between.
   const inputScales = new Map(placement.targets.map((target) => [target, scales.get(target.data)?.scale ?? 1]));
-  await writeWeights(model, emit, placement.targets, inputScales, options, context, learned);
+  await writeWeights(model, emit, placement.targets, inputScales, options, context, existing);
   await writeConstants(model, emit, placement, options, context);
 
   const surviving = new Map([...placement.activations.keys()].map((value) => [value, value]));

@@ -13,7 +13,7 @@ import {
 } from "../math/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { type Learned, nothingLearned } from "./learned.ts";
+import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
 
 export interface WeightSettings {
   readonly type: "int8" | "uint8";
@@ -49,10 +49,10 @@ export function weightRule(
   layer: Layer,
   dense: Dense,
   settings: WeightSettings,
-  learned: Learned = nothingLearned,
+  existing: ModelRoundings = noRoundings,
 ): WeightRule {
   const { type, perChannel } = settings;
-  const known = learned.weights.get(layer.effective);
+  const known = existing.weights.get(layer.effective);
   if (known !== undefined) {
     const { scale, low, high } = known;
     const zero = type === "int8" ? 0 : 128;
@@ -82,9 +82,9 @@ export function quantizeWeight(
   layer: Layer,
   dense: Dense,
   settings: WeightSettings,
-  learned?: Learned,
+  existing?: ModelRoundings,
 ): QuantizedTensor {
-  return forLayer(layer, () => quantizeTensor(dense, weightRule(layer, dense, settings, learned)));
+  return forLayer(layer, () => quantizeTensor(dense, weightRule(layer, dense, settings, existing)));
 }
 
 /** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */

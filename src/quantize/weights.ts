@@ -20,14 +20,14 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { type Learned, learnedScales, removeRoundings } from "./learned.ts";
+import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { raiseFor, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
 import { dequantized, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
-  const learned = await learnedScales(model);
+  const existing = await roundingsIn(model);
   const misses: Miss[] = [];
   const changes: Change[] = [];
   const chosen = selectLayers(layers(model, infer(model)), options);
@@ -35,8 +35,8 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
   // A model in which nothing can be done stays as it is, its operator set included.
   if (able.length > 0) {
     raiseFor(model, options.perChannel);
-    const kept = learned.activations.size === 0 ? undefined : tryOut(model, options).kept;
-    removeRoundings(model, learned, able, ({ name }) => kept?.has(name) !== true);
+    const kept = existing.activations.size === 0 ? undefined : tryOut(model, options).kept;
+    removeRoundings(model, existing, able, ({ name }) => kept?.has(name) !== true);
   }
   const inference = infer(model);
   const all = layers(model, inference);
@@ -55,7 +55,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
     const shared = done.get(layer.effective) ?? new Map<number, Value>();
     done.set(layer.effective, shared);
     const key = options.perChannel ? layer.role.out : -1;
-    const weight = shared.get(key) ?? (await write(model, layer, options, context, learned, inference.visit));
+    const weight = shared.get(key) ?? (await write(model, layer, options, context, existing, inference.visit));
     shared.set(key, weight);
     model.graph.setInput(layer.node, layer.role.input, weight);
     changes.push({ at: layer.name, what: whatBecame(options), decidedBy: "global" });
@@ -69,11 +69,11 @@ async function write(
   layer: Layer,
   options: QuantizeOptions,
   context: Context,
-  learned: Learned,
+  existing: ModelRoundings,
   onNode: (node: Layer["node"]) => void,
 ): Promise<Value> {
   const dense = await readStoredValue(model, layer.effective, context.engine);
-  const tensor = quantizeWeight(layer, dense, settingsOf(options), learned);
+  const tensor = quantizeWeight(layer, dense, settingsOf(options), existing);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
   return dequantized(emit, plainName(layer.weight), tensor);
 }

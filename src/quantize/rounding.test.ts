@@ -10,7 +10,8 @@ import { elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { differentiate } from "../train/differentiate.ts";
-import { learnedScales, type Rounding, round } from "./learned.ts";
+import { roundingsIn } from "./model-roundings.ts";
+import { type Rounding, round } from "./rounding.ts";
 
 const engine = createEngine();
 
@@ -140,7 +141,7 @@ test("a scale that falls below a thousandth of where it began stays there, and i
     ),
   );
   const expected = fallen.map((one, row) => Math.max(Math.fround(one), least[row] ?? 0));
-  const { weights } = await learnedScales(model);
+  const { weights } = await roundingsIn(model);
   expect([...weights.values()].map((rounding) => rounding.scale)).toEqual([expected]);
   const found = await gradientsOf(model, v, up);
   expect(found.range.every((one) => Number.isFinite(one) && one !== 0)).toBe(true);

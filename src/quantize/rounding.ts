@@ -24,15 +24,10 @@
  * suits a scale that begins at the largest number and stays there; theirs, cut off first, does not.
  */
 
-import type { Layer } from "../analysis/layers.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Node, Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { type Operands, pattern } from "../graph/pattern.ts";
-import { replaceUses } from "../graph/replace.ts";
 import { buffer, parameter, type Role, straightThrough } from "../graph/role.ts";
-import { removeUnused } from "../passes/remove-unused.ts";
-import { isStored } from "../passes/stored.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -45,17 +40,6 @@ export interface Rounding {
   /** How many numbers share a scale, where it is to be trained. */
   readonly trainedFor?: number;
 }
-
-/** Scales that came with a model. */
-export interface Learned {
-  /** By what the layer would read without rounding: the weight, or its product with a mask. */
-  readonly weights: ReadonlyMap<Value, Rounding>;
-  readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
-  /** What is rounded, and the value it is rounded from. */
-  readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
-}
-
-export const nothingLearned: Learned = { weights: new Map(), activations: new Map(), roundings: [] };
 
 const fixedNames = ["value", "scale", "low", "high"] as const;
 const trainedNames = ["value", "range", "least", "unit", "low", "high"] as const;
@@ -126,56 +110,8 @@ export function round(emit: Emit, name: string, value: Value, rounding: Rounding
   return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
-/** The roundings of a model; it is not changed. */
-export async function learnedScales(model: Model): Promise<Learned> {
-  const weights = new Map<Value, Rounding>();
-  const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
-  const roundings = roundingsOf(model);
-  for (const [, found] of roundings) {
-    const { value, low, high } = found;
-    const scale = await found.scales();
-    if (isStored(value)) weights.set(value, { scale, low, high });
-    else activations.set(value, { scale: scale[0] ?? 1, low });
-  }
-  return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
-}
-
-/** A copy in which nothing is rounded, and the names that its values have in the model: an output gets its name back from its rounding. */
-export function withoutRoundings(model: Model): { readonly copy: Model; readonly nameOf: (value: Value) => string } {
-  const copy = model.clone();
-  const names = new Map([...copy.graph.values()].map((value) => [value, value.name]));
-  for (const [rounded, { value }] of roundingsOf(copy)) replaceUses(rounded, value);
-  removeUnused(copy.graph);
-  return { copy, nameOf: (value) => names.get(value) ?? value.name };
-}
-
-/** Takes roundings out of a model, in place: of the weights of these layers, and of the activations that `goes` names. */
-export function removeRoundings(
-  model: Model,
-  { roundings, activations }: Learned,
-  layers: readonly Layer[],
-  goes: (activation: Value) => boolean,
-): void {
-  if (roundings.length === 0) return;
-  const from = new Map(roundings);
-  for (const { node, role, effective } of layers) {
-    const value = from.get(effective);
-    if (value !== undefined) model.graph.setInput(node, role.input, value);
-  }
-  for (const [rounded, value] of roundings) {
-    if (activations.has(value) && goes(value)) replaceUses(rounded, value);
-  }
-  removeUnused(model.graph);
-}
-
-function roundingsOf(model: Model): readonly (readonly [rounded: Value, found: Found])[] {
-  return [...model.graph.nodes()].flatMap(({ outputs: [output] }) => {
-    const found = output === undefined ? undefined : roundingAt(output);
-    return output === undefined || found === undefined ? [] : [[output, found] as const];
-  });
-}
-
-interface Found {
+/** A rounding as it stands in a graph. */
+export interface FoundRounding {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
@@ -184,7 +120,7 @@ interface Found {
 }
 
 /** The rounding that a value is the result of, if it is one. */
-export function roundingAt(result: Value): Found | undefined {
+export function roundingAt(result: Value): FoundRounding | undefined {
   const fixed = fixedAt(result);
   const trained = fixed === undefined ? trainedAt(result) : undefined;
   const { value, low, high } = fixed ?? trained ?? {};
