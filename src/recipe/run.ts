@@ -331,14 +331,14 @@ const mostHashed = 2 ** 30;
 
 /** A stream that is not counted may not come twice the same, and may not end. */
 async function samplesOf(dataset: Dataset): Promise<Samples> {
-  const { count } = dataset;
-  if (count === undefined) return { count, sha256: undefined };
+  const { name, count } = dataset;
+  if (count === undefined) return { name, count, sha256: undefined };
   let bytes = 0;
   for await (const batch of dataset.batches({ size: 1 })) {
     for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
     break;
   }
-  return { count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
+  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
 }
 
 function judgeOptions(name: string, { batch, output, threads }: RunOptions): JudgeOptions {

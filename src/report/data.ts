@@ -77,6 +77,8 @@ export interface RunData {
 }
 
 export interface Samples {
+  /** Of the part of the data, with where it lies: "cifar10 (train)". */
+  readonly name?: string;
   /** Undefined for a stream. */
   readonly count: number | undefined;
   /** SHA-256 of the samples (`contentHash`). */

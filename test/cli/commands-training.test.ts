@@ -1,5 +1,5 @@
 /** What `pith train` and `pith distill` say and refuse, on models small enough to know every answer. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -15,9 +15,36 @@ describe("--samples", () => {
     const result = await json("train", ...words);
     expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
     const { out } = await pith("train", ...words, "--validation", "10%");
+    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
     expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 2 evaluations$/m);
     const student = await json("distill", ...words, "--teacher", at("right.onnx"));
     expect(student).toMatchObject({ training: { samples: 60 } });
+  });
+});
+
+describe("a recipe that trains", () => {
+  const recipe = at("recipe.yaml");
+
+  test("trains on as many samples as --samples says, on none that judge, and says on which", async () => {
+    writeFileSync(recipe, "steps:\n  - train: { epochs: 2, batch: 16, learningRate: 0.05 }\n");
+    const { out, code } = await pith(
+      ...["compress", at("zero.onnx"), ...data, "-r", recipe, "--samples", "60", "--force", "-o", at("small")],
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
+    const run = JSON.parse(readFileSync(at("small/run.json"), "utf8"));
+    expect(run.data).toMatchObject({ train: { count: 60 }, test: { count: 60 } });
+    expect(run.data.train.sha256).not.toBe(run.data.test.sha256);
+  });
+
+  test("is refused before anything is run where all samples are there to judge by", async () => {
+    const header = (holds: number, ...dims: number[]) => [0, 0, 8, holds, ...dims.flatMap((dim) => [0, 0, 0, dim])];
+    mkdirSync(at("digits"));
+    writeFileSync(at("digits/t10k-images-idx3-ubyte"), Uint8Array.of(...header(3, 4, 1, 2), ...Array(8).fill(7)));
+    writeFileSync(at("digits/t10k-labels-idx1-ubyte"), Uint8Array.of(...header(1, 4), 0, 1, 0, 1));
+    const found = await pith("compress", at("zero.onnx"), "--data", at("digits"), "-r", recipe, "-o", at("never"));
+    expect(found).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^E_DATA: .* has one part only: /) });
+    expect(existsSync(at("never"))).toBe(false);
   });
 });
 

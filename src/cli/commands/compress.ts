@@ -20,6 +20,7 @@ import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
+import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
 
@@ -131,6 +132,7 @@ function show({ run, written, refused }: CompressOutput): Result {
     goalMissed: chosenOf(run) === undefined || chosenOf(run)?.verdict?.met === false,
     print(terminal) {
       printVariants(terminal, run);
+      terminal.line(samplesLine(run.data));
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
       if (chosen === undefined) return;

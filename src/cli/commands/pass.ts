@@ -16,6 +16,7 @@ import { bytes, constantNote, count, differenceWithInterval, figure, integer, ti
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { inFlags } from "../refusals.ts";
+import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
@@ -130,8 +131,20 @@ interface Shown {
 }
 
 function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStored }: Shown): Result {
-  const { changes, misses, training, before, after, preprocessing, comparison, verdict, likeness, lost, written } =
-    result;
+  const {
+    changes,
+    misses,
+    training,
+    before,
+    after,
+    preprocessing,
+    samples,
+    comparison,
+    verdict,
+    likeness,
+    lost,
+    written,
+  } = result;
   return {
     data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.
@@ -179,6 +192,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (training !== undefined) terminal.line(`trained: ${trainingText(training)}`);
       if (zerosStored) terminal.line(zerosNote(before, after));
+      if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
         terminal.line(verdictSentence({ maxDrop: maxDrop ?? 0 }, verdict, comparison.unit));

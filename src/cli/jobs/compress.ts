@@ -7,13 +7,12 @@ import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
-import { type Goal, type Metric, size, type Task } from "../../evaluate/index.ts";
+import { type Goal, type Metric, size } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import {
   type Candidate,
   type Compressed,
-  calibrationSamples,
   compress,
   defaultPlan,
   parseRecipe,
@@ -24,9 +23,9 @@ import {
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import { judgedBy, type MetricName } from "../metrics.ts";
+import type { MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
-import { openData, prepare } from "./prepare.ts";
+import { openTask } from "./task.ts";
 
 export interface CompressInput {
   readonly model: string;
@@ -59,20 +58,9 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const model = await open(input.model);
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
-  const { samples } = input.data;
-  const parts = await openData(model, input.model, input.data, {
-    calibrate: Math.max(...candidates.map(({ recipe }) => calibrationSamples(recipe))),
-    seed: input.seed,
-    ...(samples === undefined ? {} : { test: samples }),
-  });
-  const preparation = await prepare(engine, model, input.model, input.data, parts.test, context);
+  const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
+  const { task, preparation, seen } = await openTask(engine, model, input.model, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
-  const task: Task = {
-    ...(parts.train === undefined ? {} : { train: preparation.ready(parts.train) }),
-    ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
-    test: preparation.ready(parts.test),
-    metric: judgedBy(model, input.metric, input.output, preparation.labelled),
-  };
   const result = await compress(
     model,
     candidates,
@@ -84,7 +72,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       batch: input.data.batch,
       ...output,
       preprocessing: preparation.name,
-      seen: parts.test,
+      seen,
       about: { version: input.version, command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),
       onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),

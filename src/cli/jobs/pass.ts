@@ -2,7 +2,6 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import { draw } from "../../data/select.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
@@ -14,16 +13,16 @@ import { open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
-import { calibrationSamples, recipeVersion, type StepKind } from "../../recipe/index.ts";
+import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps } from "../../recipe/steps.ts";
 import type { TrainingSummary } from "../../train/plan.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { judgedBy, type MetricName, usualDrop } from "../metrics.ts";
+import { type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
 import { keysOf } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
-import { openData, prepare } from "./prepare.ts";
+import { openTask, type Used } from "./task.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -55,6 +54,8 @@ export interface PassOutput {
   readonly before: Weight;
   readonly after: Weight | undefined;
   readonly preprocessing: string | undefined;
+  /** Which samples it was trained on and judged by; undefined without data. */
+  readonly samples: Used | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
   /** Without data, or with next to none: held against the original on made-up inputs, or why it was not. */
@@ -85,6 +86,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     before: await weightOf(original, input.model),
     after: undefined,
     preprocessing: judging?.preprocessing,
+    samples: judging?.samples,
     comparison: undefined,
     verdict: undefined,
     likeness: undefined,
@@ -214,6 +216,7 @@ interface Judging {
   readonly figures: Figures;
   /** How the images were prepared. */
   readonly preprocessing: string | undefined;
+  readonly samples: Used;
 }
 
 /** Measures the original. @throws PithError E_DATA if it knows nothing about the data, unless that is what training is for. */
@@ -221,34 +224,17 @@ async function openJudging(
   kind: StepKind,
   original: Model,
   input: PassInput,
-  { path, samples, ...data }: DataRequest,
+  data: DataRequest,
   passContext: Context,
   context: JobContext,
 ): Promise<Judging> {
   const step = { id: input.command, options: input.options };
-  const request = { path, samples, ...data };
-  const parts = await openData(original, input.model, request, {
-    calibrate: calibrationSamples({ version: recipeVersion, steps: [step] }),
-    seed: input.seed,
-    ...(samples === undefined ? {} : { test: samples }),
-  });
-  if (trains(kind) && parts.train === undefined) {
-    const found = `${parts.test.name} has one part only`;
-    throw new PithError("E_DATA", `${found}: there is nothing to train on beside what it is judged by.`);
-  }
-  const preparation = await prepare(passContext.engine, original, input.model, request, parts.test, context);
+  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
+  const asked = { ...input, data, recipes };
+  const { task, preparation, used } = await openTask(passContext.engine, original, input.model, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
-  // At most so many in each part: what is kept apart to choose weights by is taken of those to train on.
-  const train =
-    parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, input.seed);
-  const task: Task = {
-    ...(train === undefined ? {} : { train: preparation.ready(train) }),
-    ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
-    test: preparation.ready(parts.test),
-    metric: judgedBy(original, input.metric, input.output, preparation.labelled),
-  };
   context.stage("original");
   const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
   if (!trains(kind) && !input.force) figures.requireKnowledge();
-  return { task, figures, preprocessing: preparation.name };
+  return { task, figures, preprocessing: preparation.name, samples: used };
 }

@@ -1,0 +1,28 @@
+/** Which samples were used for what, as a line. */
+import type { Used } from "./jobs/task.ts";
+import { integer } from "./numbers.ts";
+
+/** `trained on: cifar10 (train, 19,800)  calibrated with: cifar10 (train, 200)  judged by: cifar10 (test, 1,000)` */
+export function samplesLine({
+  train,
+  calibrate,
+  test,
+  choosing,
+}: Used & { readonly choosing?: number | undefined }): string {
+  const { count } = test;
+  const said = Object.entries({
+    "trained on": train,
+    "calibrated with": calibrate,
+    "chosen by": choosing === undefined ? undefined : { ...test, count: choosing },
+    "judged by": { ...test, count: count === undefined ? undefined : count - (choosing ?? 0) },
+  });
+  return said.flatMap(([use, part]) => (part === undefined ? [] : [`${use}: ${partText(part)}`])).join("  ");
+}
+
+function partText({ name = "samples", count }: Used["test"]): string {
+  // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
+  const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
+  const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
+  const samples = count === undefined ? "a stream" : integer(count);
+  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples})`;
+}
