@@ -1,7 +1,7 @@
 /** How many numbers an activation has, which its scale is shared by. */
 import { infer } from "../analysis/infer.ts";
-import { bindInputs, type Dataset } from "../data/index.ts";
-import { firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/index.ts";
+import { oneRun } from "../data/one-run.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs } from "../passes/fix-inputs.ts";
@@ -12,12 +12,9 @@ export async function featuresOf(
   values: readonly Value[],
   data: Dataset,
 ): Promise<ReadonlyMap<Value, number>> {
-  const first = await firstBatch(data);
-  const { size = 1 } = bindInputs(model.graph.feeds, first, data.name);
-  const batch = size === 1 ? first : await firstBatch(data, size);
-  const fed = bindInputs(model.graph.feeds, batch, data.name).feeds(batch);
+  const { feeds, size } = await oneRun(model.graph.feeds, data);
   const copy = model.clone();
-  fixInputs(copy, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
+  fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
   infer(copy);
   return new Map(
     values.map((value) => {

@@ -3,7 +3,7 @@ import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
 import { macsOfOne } from "./judge.ts";
 
-const count = (x: string, dims: readonly number[], size?: number, body = "y = MatMul(x, w)") => {
+const count = (x: string, dims: readonly number[], size = 1, body = "y = MatMul(x, w)") => {
   const model = parseModel(`opset 21
 graph (x: ${x}) -> (y) {
   w: float32[3, 5] = ones
@@ -29,7 +29,7 @@ describe("multiply-accumulates of a sample", () => {
       count(
         "float32[batch, 3]",
         [1, 3],
-        undefined,
+        1,
         "n = NonZero(x)\n  f = Cast(n) {to=1}\n  t = Reshape(f, s)\n  s: int64[2] = [-1, 3]\n  y = MatMul(t, w)",
       ),
     ).toBeUndefined();
@@ -43,6 +43,6 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   h = MatMul(x, w)
   y = Reshape(h, shape)
 }`);
-    expect(macsOfOne(model, { feeds: { x: float32([1, 3], new Float32Array(3)) }, size: undefined })).toBeUndefined();
+    expect(macsOfOne(model, { feeds: { x: float32([1, 3], new Float32Array(3)) }, size: 1 })).toBeUndefined();
   });
 });

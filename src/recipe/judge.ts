@@ -7,9 +7,8 @@
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../analysis/learned.ts";
-import { bindInputs } from "../data/bind.ts";
 import type { Dataset } from "../data/index.ts";
-import { firstBatch } from "../data/select.ts";
+import { type OneRun, oneRun } from "../data/one-run.ts";
 import { PithError } from "../errors.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
@@ -19,7 +18,6 @@ import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
-import type { Batch } from "../tensor/types.ts";
 import { type Figured, Figures, type FiguresOptions } from "./figures.ts";
 
 export interface JudgeOptions extends FiguresOptions {
@@ -101,9 +99,9 @@ export class Judge {
 
   /** Original and models timed in turns, on one sample (as many as the model fixes). */
   async time(models: readonly Model[], rounds: number): Promise<LatencyReport> {
-    const feeds = await oneRun(this.original.model, this.#test);
+    const { feeds } = await oneRun(this.original.model.graph.feeds, this.#test);
     const threads = this.#threads;
-    return latency(this.#context.engine, [this.original.model, ...models], feeds.feeds, {
+    return latency(this.#context.engine, [this.original.model, ...models], feeds, {
       rounds,
       signal: this.#context.signal,
       progress: (done, total) => this.#context.progress(done, total),
@@ -136,12 +134,12 @@ async function factsOf(
     bytes: weight.bytes,
     brotli: weight.brotli,
     parameters: elementsIn(await learnedTensors(copy, infer(copy))),
-    macs: macsOfOne(copy, await oneRun(model, samples)),
+    macs: macsOfOne(copy, await oneRun(model.graph.feeds, samples)),
   };
 }
 
 /** Multiply-accumulates of one sample of a run; undefined where they cannot be counted. Gives the model's inputs the sizes of the run. */
-export function macsOfOne(model: Model, { feeds, size: batch = 1 }: Run): number | undefined {
+export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   try {
     fixInputs(model, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
   } catch (error) {
@@ -150,20 +148,6 @@ export function macsOfOne(model: Model, { feeds, size: batch = 1 }: Run): number
   }
   const { macs } = cost(model, infer(model));
   return typeof macs === "number" ? macs / batch : undefined;
-}
-
-interface Run {
-  readonly feeds: Batch;
-  /** The samples that the model fixes, where it does. */
-  readonly size: number | undefined;
-}
-
-/** What one run is fed with: the first sample, or as many as the model fixes. */
-async function oneRun(model: Model, samples: Dataset): Promise<Run> {
-  const first = await firstBatch(samples);
-  const { size } = bindInputs(model.graph.feeds, first, samples.name);
-  const batch = size === undefined || size === 1 ? first : await firstBatch(samples, size);
-  return { feeds: bindInputs(model.graph.feeds, batch, samples.name).feeds(batch), size };
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {
