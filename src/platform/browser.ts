@@ -1,10 +1,12 @@
 /** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
 import { PithError } from "../errors.ts";
-import type { ByteSource, StoredBytes } from "../tensor/types.ts";
+import type { ByteSource } from "../tensor/types.ts";
+import type { Chunks, Parts, ScratchFile } from "./files.ts";
 import { damaged, imageFormat, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
+export type { Chunks, Parts, ScratchFile } from "./files.ts";
 export type { Pixels } from "./image.ts";
 export { moduleBeside } from "./module-beside.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
@@ -26,9 +28,6 @@ export function openBeside(owner: string, location: string): Promise<ByteSource>
 export function pathOf(_source: ByteSource): Promise<string | undefined> {
   return Promise.resolve(undefined);
 }
-
-export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
 export function writeFileAtomically(path: string, _parts: Parts): Promise<void> {
   return refuse(`"${path}" cannot be written in a browser.`, "Use encode(model), and offer the bytes as a download.");
@@ -61,12 +60,6 @@ export function makeFolder(path: string): Promise<void> {
 
 export function temporaryFolder(): Promise<{ readonly path: string; remove(): Promise<void> }> {
   return refuse("A temporary folder cannot be made in a browser.", "Keep the result in memory.");
-}
-
-export interface ScratchFile {
-  append(bytes: Uint8Array): Promise<number>;
-  fill(bytes: Uint8Array, start: number): Promise<void>;
-  close(): Promise<void>;
 }
 
 export function scratchFile(): Promise<ScratchFile> {

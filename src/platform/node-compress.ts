@@ -1,7 +1,7 @@
 /** How many bytes remain after compression, without keeping any of them. */
 import type { Transform } from "node:stream";
 import { createBrotliCompress, createGzip, constants as zlib } from "node:zlib";
-import type { Chunks } from "./node-write.ts";
+import type { Chunks } from "./files.ts";
 
 /** The size in bytes after brotli at a quality from 0 to 11. */
 export function brotliSize(chunks: Chunks, quality: number): Promise<number> {

@@ -8,16 +8,8 @@ import { type FileHandle, open, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PithError } from "../errors.ts";
+import type { ScratchFile } from "./files.ts";
 import { failure } from "./node-failure.ts";
-
-export interface ScratchFile {
-  /** Writes bytes at the end; answers where they begin. @throws PithError E_FILE where there is no room */
-  append(bytes: Uint8Array): Promise<number>;
-  /** Fills `bytes` with those from `start` on. @throws PithError E_FILE */
-  fill(bytes: Uint8Array, start: number): Promise<void>;
-  /** Closes the file, which is the end of it. */
-  close(): Promise<void>;
-}
 
 /** One call of the system moves at most this much: Linux stops a little below 2 GiB. */
 const mostAtOnce = 2 ** 30;

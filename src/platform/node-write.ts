@@ -12,6 +12,7 @@ import { basename, dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
+import type { Parts } from "./files.ts";
 import { failure } from "./node-failure.ts";
 import { FileSource } from "./node-source.ts";
 
@@ -27,12 +28,6 @@ const writeBytes = 2 ** 15;
 
 /** Everything else in the process gets its turn after so many bytes, which take some ten milliseconds. */
 const turnBytes = 2 ** 23;
-
-/** Bytes in order. A chunk must not change after it was handed over. */
-export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-
-/** The bytes of a file, in order: in hand, or a range of something to copy. */
-export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
 /** A file on its way. */
 interface Staged {

@@ -6,15 +6,16 @@ import { pathToFileURL } from "node:url";
 import { PithError } from "../errors.ts";
 import { failure } from "./node-failure.ts";
 
+export type { Chunks, Parts, ScratchFile } from "./files.ts";
 export type { Pixels } from "./image.ts";
 export { moduleBeside } from "./module-beside.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
-export { type ScratchFile, scratchFile } from "./node-scratch.ts";
+export { scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";
-export { type Chunks, type Parts, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
+export { writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 

@@ -1,0 +1,18 @@
+/** What files are to whoever reads and writes them, as the platforms share it. */
+import type { StoredBytes } from "../tensor/types.ts";
+
+/** Bytes in order. A chunk must not change after it was handed over. */
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** The bytes of a file, in order: in hand, or a range of something to copy. */
+export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
+
+/** A file for what does not fit in memory: gone when it is closed, or with the process. */
+export interface ScratchFile {
+  /** Writes bytes at the end; answers where they begin. @throws PithError E_FILE where there is no room */
+  append(bytes: Uint8Array): Promise<number>;
+  /** Fills `bytes` with those from `start` on. @throws PithError E_FILE */
+  fill(bytes: Uint8Array, start: number): Promise<void>;
+  /** Closes the file, which is the end of it. */
+  close(): Promise<void>;
+}
