@@ -17,7 +17,7 @@ import { isIndexed } from "./indexed.ts";
 import { arePreparersStarting, holdPreparers, preparedElsewhere, readyPreparers, startPreparers } from "./preparers.ts";
 import { ownArrays } from "./rows.ts";
 import type { BatchOptions, Dataset } from "./types.ts";
-import { finished, type Step, type Unfinished, unfinishedBatches } from "./unfinished.ts";
+import { finished, type PlacedChange, type Unfinished, unfinishedBatches } from "./unfinished.ts";
 
 /** One time through a data set. */
 export interface Round extends BatchOptions {
@@ -161,18 +161,18 @@ class ReadAhead implements Feed {
     return coming;
   }
 
-  async #prepare({ batch, steps }: Unfinished): Promise<Batch> {
-    this.#portable ||= this.#indexed ? steps.some(isPortable) : steps.slice(0, 1).some(isPortable);
+  async #prepare({ batch, changes }: Unfinished): Promise<Batch> {
+    this.#portable ||= this.#indexed ? changes.some(isPortable) : changes.slice(0, 1).some(isPortable);
     const threads = this.#threads();
     // What is read before the batch before it is used must not lie in the same arrays.
-    if (threads === 0) return finished({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, steps });
+    if (threads === 0) return finished({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, changes });
     let made = batch;
-    let left = steps;
+    let left = changes;
     while (left.length > 0) {
-      const here = left.findIndex((step) => !isPortable(step));
+      const here = left.findIndex((change) => !isPortable(change));
       const there = here < 0 ? left.length : here;
       const prepared = there === 0 ? undefined : await preparedElsewhere(made, left.slice(0, there), threads);
-      made = prepared ?? (await finished({ batch: made, steps: left.slice(0, Math.max(1, there)) }));
+      made = prepared ?? (await finished({ batch: made, changes: left.slice(0, Math.max(1, there)) }));
       left = left.slice(Math.max(1, there));
     }
     return made;
@@ -198,6 +198,6 @@ class ReadAhead implements Feed {
   }
 }
 
-function isPortable({ portable }: Step): boolean {
+function isPortable({ portable }: PlacedChange): boolean {
   return portable !== undefined;
 }

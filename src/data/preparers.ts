@@ -3,7 +3,7 @@ import { moduleBeside, startThread, type Thread } from "#platform";
 import type { Batch } from "../tensor/types.ts";
 import { copied, handedOver } from "./batch-memory.ts";
 import type { PreparingQuestion } from "./preparing.ts";
-import type { Portable, Step } from "./unfinished.ts";
+import type { PlacedChange, Portable } from "./unfinished.ts";
 
 interface Preparer {
   readonly thread: Thread;
@@ -63,7 +63,7 @@ function begun(): Thread | undefined {
 async function added(thread: Thread): Promise<void> {
   const preparer: Preparer = { thread, told: new Set(), ready: false };
   preparers.push(preparer);
-  const nothing: PreparingQuestion = { learn: [], batch: {}, steps: [] };
+  const nothing: PreparingQuestion = { learn: [], batch: {}, changes: [] };
   preparer.ready = (await thread.ask(nothing).catch(() => undefined)) !== undefined;
   if (!preparer.ready) failed = true;
 }
@@ -99,12 +99,12 @@ function numberOf(portable: Portable): number {
 }
 
 /**
- * Steps that are all portable, done by the thread, of the first `threads`, that has least to do. Undefined where there is none, or it ended.
+ * Changes that are all portable, made by the thread, of the first `threads`, that has least to do. Undefined where there is none, or it ended.
  * @throws what the change throws.
  */
 export async function preparedElsewhere(
   batch: Batch,
-  steps: readonly Step[],
+  changes: readonly PlacedChange[],
   threads: number,
 ): Promise<Batch | undefined> {
   const [preparer] = present()
@@ -114,7 +114,7 @@ export async function preparedElsewhere(
   if (preparer === undefined) return undefined;
   const { thread, told } = preparer;
   const learn: PreparingQuestion["learn"][number][] = [];
-  const wanted = steps.flatMap(({ portable, place }) => {
+  const wanted = changes.flatMap(({ portable, place }) => {
     if (portable === undefined) return [];
     const change = numberOf(portable);
     if (!told.has(change)) learn.push({ ...portable, change });
@@ -122,7 +122,7 @@ export async function preparedElsewhere(
   });
   // The arrays may be those of the data set: what is handed over is a copy.
   const { batch: own, memory } = handedOver(copied(batch));
-  const asking = thread.ask({ learn, batch: own, steps: wanted } satisfies PreparingQuestion, memory);
+  const asking = thread.ask({ learn, batch: own, changes: wanted } satisfies PreparingQuestion, memory);
   for (const { change } of learn) told.add(change);
   try {
     const answered = await asking;

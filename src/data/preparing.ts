@@ -17,7 +17,7 @@ export interface PreparingQuestion {
   /** Changes that the thread does not know yet, under numbers of their own. */
   readonly learn: readonly (Portable & { readonly change: number })[];
   readonly batch: Batch;
-  readonly steps: readonly { readonly change: number; readonly place: Place }[];
+  readonly changes: readonly { readonly change: number; readonly place: Place }[];
 }
 
 /** What makes changes of settings: `Portable` names its entry. */
@@ -30,13 +30,13 @@ const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
 
 const known = new Map<number, BatchChange>();
 
-export default async function prepare({ learn, batch, steps }: PreparingQuestion): Promise<Answered> {
+export default async function prepare({ learn, batch, changes }: PreparingQuestion): Promise<Answered> {
   for (const { change, kind, settings } of learn) {
     const make = kinds[kind];
     if (make !== undefined) known.set(change, make(settings as never));
   }
   let made = batch;
-  for (const { change, place } of steps) {
+  for (const { change, place } of changes) {
     const apply = known.get(change);
     if (apply === undefined) throw new PithError("E_OPTION", `No thread can make the change ${change}.`);
     made = await apply(made, place);

@@ -26,7 +26,8 @@ export interface Portable {
   readonly settings: unknown;
 }
 
-export interface Step {
+/** A change of a batch whose samples stand somewhere. */
+export interface PlacedChange {
   readonly change: BatchChange;
   readonly place: Place;
   /** Undefined for what only this thread can do. */
@@ -35,19 +36,20 @@ export interface Step {
 
 export interface Unfinished {
   readonly batch: Batch;
-  readonly steps: readonly Step[];
+  /** What is to be done to it, in order. */
+  readonly changes: readonly PlacedChange[];
 }
 
 /** Does what is to be done, here. */
-export async function finished({ batch, steps }: Unfinished): Promise<Batch> {
+export async function finished({ batch, changes }: Unfinished): Promise<Batch> {
   let made = batch;
-  for (const { change, place } of steps) made = await change(made, place);
+  for (const { change, place } of changes) made = await change(made, place);
   return made;
 }
 
 /** The batch with one thing more to be done. */
-export function andThen({ batch, steps }: Unfinished, step: Step): Unfinished {
-  return { batch, steps: [...steps, step] };
+export function andThen({ batch, changes }: Unfinished, next: PlacedChange): Unfinished {
+  return { batch, changes: [...changes, next] };
 }
 
 type Gather = (positions: Uint32Array, shuffle?: number) => Unfinished | Promise<Unfinished>;
@@ -76,7 +78,7 @@ export async function gatherUnfinished(
 ): Promise<Unfinished> {
   const gather = gathers.get(dataset.gather);
   if (gather !== undefined) return gather(positions, shuffle);
-  return { batch: await dataset.gather(positions, shuffle), steps: [] };
+  return { batch: await dataset.gather(positions, shuffle), changes: [] };
 }
 
 /** The batches of a data set, as far as they can be left unfinished, without the first `skip`, which are read only where they must be. */
@@ -91,7 +93,7 @@ export async function* unfinishedBatches(
     return;
   }
   let left = skip;
-  for await (const batch of dataset.batches(options)) if (left-- <= 0) yield { batch, steps: [] };
+  for await (const batch of dataset.batches(options)) if (left-- <= 0) yield { batch, changes: [] };
 }
 
 /** The batches of a stream, each with one thing more to be done. */
