@@ -1,5 +1,5 @@
 /** Walkers over a graph, which ask operators' entries and never look at names: types, layers, costs, channels that go together. */
-export { joinBlocks, type Passage, passageOf } from "./block-use.ts";
+export { joinBlocks } from "./block-use.ts";
 export { type Block, type Blocks, blocks, extractBlock } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";

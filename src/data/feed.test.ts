@@ -6,9 +6,9 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
+import { createFeed, prefetched, type Round } from "./feed.ts";
 import {
   augmented,
-  createFeed,
   createTokenizer,
   type Dataset,
   enlarged,
@@ -18,10 +18,8 @@ import {
   indexed,
   mapBatches,
   memory,
-  prefetched,
   preprocess,
   presets,
-  type Round,
   split,
   take,
   tokenize,

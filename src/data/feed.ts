@@ -25,7 +25,7 @@ export interface Round extends BatchOptions {
   readonly skip?: number;
 }
 
-export interface FeedOptions {
+interface FeedOptions {
   /** Threads beside this one that prepare batches; unless said, as many as pay. */
   readonly threads?: number;
 }
@@ -59,13 +59,18 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: F
 }
 
 /**
- * The batches of one round, read ahead of who uses them.
+ * The batches of a data set, read ahead of who uses them.
+ * @param options `threads`: how many beside this one prepare batches; unless said, as many as pay.
  * @throws PithError on reading, what the data set throws, where the batch would have come.
  * @example
  * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
-export async function* prefetched(dataset: Dataset, round: Round, options: FeedOptions = {}): AsyncGenerator<Batch> {
-  const feed = createFeed(dataset, [round], options);
+export async function* prefetched(
+  dataset: Dataset,
+  batches: BatchOptions,
+  options: { readonly threads?: number } = {},
+): AsyncGenerator<Batch> {
+  const feed = createFeed(dataset, [batches], options);
   try {
     yield* feed.batches();
   } finally {

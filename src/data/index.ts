@@ -5,7 +5,7 @@ export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrame
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
-export { createFeed, type Feed, type FeedOptions, prefetched, type Round } from "./feed.ts";
+export { prefetched } from "./feed.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
 export { parseStated, type Stated } from "./how.ts";
@@ -37,6 +37,7 @@ export {
   parsePreprocessing,
   presets,
 } from "./presets.ts";
+export { preprocessingKey, recordedPrepared, recordPrepared, statedText } from "./recorded.ts";
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 export { collect, draw, split, take } from "./select.ts";
 export {

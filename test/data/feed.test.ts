@@ -13,7 +13,8 @@ const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject(
 
 /** Reads more and more noise through two threads, and says after the first batch how many there are. */
 const program = `
-  const { augmented, memory, createFeed, preprocess, presets } = await import(${module("index")});
+  const { augmented, memory, preprocess, presets } = await import(${module("index")});
+  const { createFeed } = await import(${module("feed")});
   const { readyPreparers } = await import(${module("preparers")});
   const images = memory("images", { image: { type: "uint8", dims: [64, 3, 32, 32], data: new Uint8Array(64 * 3072) } });
   const input = { name: "x", type: { type: "float32", dims: [16, 3, 32, 32] } };
