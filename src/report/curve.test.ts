@@ -16,9 +16,23 @@ test("the loss falls from the upper left to the lower right, and its least and g
 });
 
 test("figures on samples kept apart are a line of their own, spread over their epochs", () => {
-  const evaluations = [{ figure: 0.5 }, { figure: 0.75 }];
-  const text = trainingCurve([1, 2].map((epoch) => ({ epoch, loss: 1 / epoch, evaluations })))?.markup ?? "";
-  expect(/class="judged" points="([^"]+)"/.exec(text)?.[1]?.split(" ")).toHaveLength(4);
+  const at = (...steps: readonly number[]) => steps.map((step) => ({ step, figure: 0.5 + step / 100 }));
+  const placesOf = (kind: string, text = ""): readonly number[] => {
+    const [, points = ""] = new RegExp(`class="${kind}" points="([^"]+)"`).exec(text) ?? [];
+    return points.split(" ").map((point) => Number(point.split(",")[0]));
+  };
+  const often = trainingCurve([
+    { epoch: 1, loss: 1, evaluations: at(0, 5, 10) },
+    { epoch: 2, loss: 0.5, evaluations: at(15, 20) },
+  ]);
+  // Before the first step, in the middle of the first epoch, at its end …
+  expect(placesOf("judged", often?.markup)).toEqual([46, 113, 180, 247, 314]);
+  expect(placesOf("loss", often?.markup)).toEqual([180, 314]);
+  const once = trainingCurve([
+    { epoch: 1, loss: 1, evaluations: at(0) },
+    { epoch: 2, loss: 0.5, evaluations: at(20) },
+  ]);
+  expect(placesOf("judged", once?.markup)).toEqual([46, 314]);
 });
 
 test("one epoch is no curve", () => {

@@ -5,8 +5,8 @@ import { linear, ticks } from "./scale.ts";
 export interface TrainedEpoch {
   readonly epoch: number;
   readonly loss: number;
-  /** Figures of evaluations in this epoch, in order. */
-  readonly evaluations?: readonly { readonly figure: number }[];
+  /** Figures of evaluations in this epoch, in order, and after how many steps: the first may be from before there was one. */
+  readonly evaluations?: readonly { readonly step: number; readonly figure: number }[];
 }
 
 const size = { width: 360, height: 120 };
@@ -17,11 +17,14 @@ export function trainingCurve(history: readonly TrainedEpoch[]): Markup | undefi
   if (history.length < 2) return undefined;
   const right = size.width - margin.right;
   const bottom = size.height - margin.bottom;
-  const x = linear(history[0]?.epoch ?? 1, history.at(-1)?.epoch ?? 1, margin.left, right);
   const losses = history.map(({ epoch, loss }) => ({ epoch, value: loss }));
-  const judged = history.flatMap(({ epoch, evaluations = [] }) =>
-    evaluations.map(({ figure }, at) => ({ epoch: epoch - 1 + (at + 1) / evaluations.length, value: figure })),
-  );
+  const judged = history.flatMap(({ epoch, evaluations = [] }) => {
+    const before = evaluations.filter(({ step }) => step === 0).length;
+    const among = Math.max(1, evaluations.length - before);
+    return evaluations.map(({ figure }, at) => ({ epoch: epoch - 1 + (at + 1 - before) / among, value: figure }));
+  });
+  const [first, last] = [Math.min(...[...losses, ...judged].map(({ epoch }) => epoch)), history.at(-1)];
+  const x = linear(first, last?.epoch ?? 1, margin.left, right);
   const line = (points: readonly { epoch: number; value: number }[], kind: string, side: number, anchor: string) => {
     const values = points.map(({ value }) => value);
     const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -33,9 +36,8 @@ export function trainingCurve(history: readonly TrainedEpoch[]): Markup | undefi
     );
     return html`<polyline class="${kind}" points="${path}"/><g class="tick">${labels}</g>`;
   };
-  const epochs = ticks(history[0]?.epoch ?? 1, history.at(-1)?.epoch ?? 1, 5).filter(Number.isInteger);
-  const last = history.at(-1)?.loss.toPrecision(3);
-  const title = `loss ${history[0]?.loss.toPrecision(3)} to ${last} in ${history.length} epochs`;
+  const epochs = ticks(first, last?.epoch ?? 1, 5).filter(Number.isInteger);
+  const title = `loss ${history[0]?.loss.toPrecision(3)} to ${last?.loss.toPrecision(3)} in ${history.length} epochs`;
   return html`<svg class="curve" viewBox="0 0 ${size.width} ${size.height}" role="img" aria-label="${title}">
 ${line(losses, "loss", margin.left - 6, "end")}
 ${judged.length > 1 && line(judged, "judged", right + 6, "start")}

@@ -9,9 +9,11 @@ import { validationLoss } from "./validation.ts";
 /** Whether the weights are to be evaluated as they are now. */
 export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: boolean): boolean {
   const { steps, epoch, evaluations, history } = counters;
-  if (plan.validation === undefined || steps === 0) return false;
+  if (plan.validation === undefined) return false;
   const last = evaluations.at(-1) ?? history.at(-1)?.evaluations.at(-1);
   if (last?.step === steps) return false;
+  // The weights that training begins with are the first that others have to be better than.
+  if (steps === 0) return true;
   const { every } = plan.validation;
   if (every === undefined) return endOfEpoch;
   return steps % every === 0 || (endOfEpoch && epoch === plan.epochs);
@@ -32,15 +34,17 @@ export async function figureOf(
 /** "after 40 steps: validation accuracy 93.00 %" */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
   const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
-  return `after ${step} steps: validation ${metric?.name ?? "loss"} ${shown}`;
+  return `${step === 0 ? "before the first step" : `after ${step} steps`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/** Counts an evaluation of the weights as they are now. True where none was better. */
+/** Counts an evaluation of the weights as they are now. True where none was better; whatever is a number is better than what is none. */
 export function countEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
   const found = { step: counters.steps, figure };
   counters.evaluations.push(found);
   const sign = metric?.better === "higher" ? 1 : -1;
-  const isBest = counters.best === undefined || sign * (figure - counters.best.figure) > 0;
+  const { figure: best = Number.NaN } = counters.best ?? {};
+  const isBest =
+    counters.best === undefined || (Number.isNaN(best) && !Number.isNaN(figure)) || sign * (figure - best) > 0;
   if (isBest) counters.best = found;
   counters.worse = isBest ? 0 : counters.worse + 1;
   return isBest;
@@ -52,5 +56,6 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 }
 
 export function patienceText({ steps, worse, best }: Counters): string {
-  return `ended after ${steps} steps: ${worse} evaluations without a better one than that after ${best?.step} steps`;
+  const that = best?.step === 0 ? "that before the first step" : `that after ${best?.step} steps`;
+  return `ended after ${steps} steps: ${worse} evaluations without a better one than ${that}`;
 }

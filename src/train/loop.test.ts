@@ -7,7 +7,7 @@ import { accuracy } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { adam, train } from "./index.ts";
 
@@ -227,9 +227,9 @@ describe("the loop", () => {
     );
   });
 
-  test("where it ends it is evaluated, however rarely else", async () => {
+  test("before the first step and where it ends it is evaluated, however rarely else", async () => {
     const { history } = await trained({ validation, every: 1000 });
-    expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[], [], [30]]);
+    expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0], [], [30]]);
   });
 
   test("an optimizer that has trained one network begins anew with the next", async () => {
@@ -239,19 +239,87 @@ describe("the loop", () => {
   });
 
   test("patience ends it, and the best weights are the result", async () => {
-    // At this rate it only gets worse.
+    // It gets better for a while, and then jumps about.
     const said: string[] = [];
-    const settings = { optimizer: "sgd", learningRate: 30, clip: 1, epochs: 20, schedule: "constant" } as const;
+    const settings = { optimizer: "sgd", learningRate: 2, clip: 1, epochs: 20, schedule: "constant" } as const;
     const { history, weights: own } = await trained(
       { ...settings, validation, every: 1, patience: 3 },
       { log: ({ id, text }) => id === "patience" && said.push(text) },
     );
     const figures = history.flatMap(({ evaluations }) => evaluations);
     const best = figures.reduce((least, each) => (each.figure < least.figure ? each : least));
+    expect(best.step).toBeGreaterThan(0);
     expect(figures.at(-1)?.step).toBe(best.step + 3);
     const after = `better one than that after ${best.step} steps`;
     expect(said).toEqual([`ended after ${best.step + 3} steps: 3 evaluations without a ${after}`]);
     expect(own).not.toEqual(await weights(net()));
+  });
+
+  describe("that makes good weights worse", () => {
+    const harmful = { optimizer: "sgd", learningRate: 30, clip: 1, schedule: "constant", validation } as const;
+    const good = async (): Promise<Model> => {
+      const { model } = await trained({ learningRate: 0.05, validation, metric: accuracy() });
+      return model;
+    };
+
+    test.each([undefined, accuracy()])("hands the weights back that it was given, by %#", async (metric) => {
+      const model = await good();
+      const before = new Map([...model.graph.values()].map(({ name, tensor, role }) => [name, { tensor, role }]));
+      const { changes, misses, training, history } = await train(model, { data, epochs: 2, metric, ...harmful });
+      expect(changes).toEqual([]);
+      expect(misses.map(({ reason }) => reason)).toEqual([
+        expect.stringMatching(/^none of 3 evaluations .*: they stay/),
+      ]);
+      expect(training.chosen).toMatchObject({ best: { step: 0 }, evaluations: 3 });
+      expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0, 1], [2]]);
+      for (const [name, { tensor, role }] of before) {
+        expect(model.graph.value(name)?.tensor).toBe(tensor);
+        expect(model.graph.value(name)?.role).toEqual(role);
+      }
+    });
+
+    test("ends by patience as soon as that, and is continued to the same end", async () => {
+      const model = await good();
+      const own = await weights(model);
+      const said: string[] = [];
+      const settings = { ...harmful, data, epochs: 20, batch: 24, every: 2, patience: 3 } as const;
+      const checkpoint = temporaryFolder();
+      const stopped = train(model.clone(), { ...settings, checkpoint }, { seed: 1, ...stopAfter(3) });
+      await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+      const log = ({ id, text }: { id: string; text: string }): void => void (id === "patience" && said.push(text));
+      const { changes, training } = await train(model, { ...settings, checkpoint, resume: true }, { seed: 1, log });
+      expect(said).toEqual(["ended after 6 steps: 3 evaluations without a better one than that before the first step"]);
+      expect({ changes, best: training.chosen?.best.step, evaluations: training.chosen?.evaluations }).toEqual({
+        changes: [],
+        best: 0,
+        evaluations: 4,
+      });
+      expect(await weights(model)).toEqual(own);
+      expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(own);
+    });
+
+    test("and is continued with a model that is further on gives back the weights that it began with", async () => {
+      const model = await good();
+      const own = await weights(model);
+      const checkpoint = temporaryFolder();
+      const stopped = train(model, { ...harmful, data, batch: 24, checkpoint }, { seed: 1, ...stopAfter(13) });
+      await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+      expect(await weights(model)).not.toEqual(own);
+      const { changes } = await train(model, { ...harmful, data, batch: 24, checkpoint, resume: true }, { seed: 1 });
+      expect(changes.length).toBeGreaterThan(0);
+      expect(await weights(model)).toEqual(own);
+    });
+  });
+
+  test("a weight that is no number is refused before anything is judged by it", async () => {
+    const model = net();
+    const weight = model.graph.value("fc1.weight");
+    if (weight === undefined) throw new Error("no weight");
+    weight.tensor = inMemory(float32([8, 3], new Float32Array(24).fill(Number.NaN)));
+    await expect(train(model, { data, validation })).rejects.toMatchObject({
+      code: "E_DIVERGED",
+      message: '"fc1.weight" is not finite, and training has not begun.',
+    });
   });
 
   test("clipping bounds what one step moves", async () => {

@@ -8,10 +8,11 @@ import { makeFolder } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch, Tensor } from "../tensor/types.ts";
 import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
@@ -34,6 +35,8 @@ export interface LoopOutcome {
   readonly training: TrainingSummary;
   /** Names of the stored tensors that were trained. */
   readonly names: readonly string[];
+  /** No evaluation was better than that of the weights that training began with: the model is as it was. */
+  readonly isAsBefore: boolean;
 }
 
 /**
@@ -48,7 +51,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   const run = new Run(model, plan, context, before);
   try {
     await run.train();
-    return run.outcome();
+    return await run.outcome();
   } catch (error) {
     if (error instanceof PithError && error.code === "E_STOPPED") await run.keep();
     throw error;
@@ -64,6 +67,8 @@ class Run {
   readonly #context: Context;
   readonly #before: Before | undefined;
   readonly #counters: Counters;
+  /** What the model stored when training began. */
+  readonly #given: ReadonlyMap<Value, Tensor>;
   #course: Course | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
@@ -74,6 +79,7 @@ class Run {
     this.#context = context;
     this.#before = before;
     this.#counters = before?.counters ?? startCounters();
+    this.#given = plan.validation === undefined ? new Map() : tensorsOf(model);
   }
 
   async train(): Promise<void> {
@@ -162,6 +168,7 @@ class Run {
     const [course, counters] = [this.#course, this.#counters];
     if (validation === undefined || course === undefined) return;
     if (!isEvaluationDue(counters, this.#plan, endOfEpoch)) return;
+    this.#requireFinite(course);
     const candidate = withWeights(this.#model, course, course.weights);
     const figure = await figureOf(candidate, validation, this.#plan, this.#context);
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
@@ -186,9 +193,7 @@ class Run {
   async keep(): Promise<void> {
     const course = this.#course;
     if (course === undefined) return;
-    const { parameters, states } = course.step;
-    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
-    if (lost !== undefined) throw diverged(`"${lost.name}" is no longer finite`, this.#counters.steps);
+    this.#requireFinite(course);
     course.step.store(this.#model, course.weights);
     const { checkpoint } = this.#plan;
     if (checkpoint === undefined) return;
@@ -199,13 +204,24 @@ class Run {
     });
   }
 
-  outcome(): LoopOutcome {
+  #requireFinite({ step: { parameters, states } }: Course): void {
+    const { steps } = this.#counters;
+    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
+    if (lost === undefined) return;
+    if (steps > 0) throw diverged(`"${lost.name}" is no longer finite`, steps);
+    throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {
+      hint: "Look at where the model comes from: a number of it is NaN or infinite.",
+    });
+  }
+
+  async outcome(): Promise<LoopOutcome> {
     const course = this.#course;
     course?.step.store(this.#model, this.#best ?? course.weights);
     return {
       history: this.#counters.history,
       training: summaryOf(this.#counters, this.#plan),
       names: course?.step.parameters.map(({ name }) => name) ?? [],
+      isAsBefore: this.#counters.best?.step === 0 && (await putBack(this.#given)),
     };
   }
 
@@ -223,6 +239,24 @@ class Run {
   #isDone(): boolean {
     return isPatienceOver(this.#counters, this.#plan);
   }
+}
+
+function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
+  return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
+}
+
+/**
+ * Puts tensors back in the place of others with the same numbers. False, and nothing is done, where one has others: who continues a training
+ * may have given it a model that is further on.
+ */
+async function putBack(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const [{ tensor: now }, before] of given) {
+    if (now === before || now === undefined) continue;
+    const [numbers, others] = [await before.read(), await now.read()];
+    if (!numbers.data.every((number: unknown, at: number) => Object.is(number, others.data[at]))) return false;
+  }
+  for (const [value, tensor] of given) value.tensor = tensor;
+  return true;
 }
 
 function diverged(what: string, step: number): PithError {

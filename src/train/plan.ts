@@ -18,7 +18,7 @@ export interface Epoch {
 }
 
 export interface Evaluated {
-  /** Steps of the training until then. */
+  /** Steps of the training until then: 0 for the weights that it began with. */
   readonly step: number;
   /** The metric, or the loss where there is none. */
   readonly figure: number;
@@ -50,7 +50,10 @@ export interface Validation {
   readonly data: Dataset;
   /** What decides which weights are best: the loss, where there is none. */
   readonly metric: Metric | undefined;
-  /** Steps from one evaluation to the next, and there is one where training ends; if absent, one at the end of each epoch. */
+  /**
+   * Steps from one evaluation to the next, and there is one before the first step and where training ends; if absent, one at the end of each
+   * epoch instead.
+   */
   readonly every: number | undefined;
   /** Evaluations without a better figure after which training ends. */
   readonly patience: number | undefined;

@@ -4,7 +4,7 @@
  * What is in the graph is trained through: masks, fake quantization, a teacher in the loss need nothing here. A checkpoint is the model
  * itself, an ordinary ONNX file.
  */
-import { PithError } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
@@ -20,7 +20,8 @@ export interface TrainOutcome extends Outcome {
 }
 
 /**
- * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result.
+ * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result; where none were better
+ * than those that training began with, nothing is changed, and a miss says so.
  *
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
  * step at which the loss stopped being a number, E_STOPPED on the context's signal (the model and the checkpoint keep what was learnt).
@@ -36,11 +37,15 @@ export const train = definePass({
       const plan = await planOf(model, options, context);
       const roles = await declareRoles(model, options);
       report(roles, context);
-      const { history, training, names } = await runLoop(model, plan, context).catch((error: unknown) => {
+      const { history, training, names, isAsBefore } = await runLoop(model, plan, context).catch((error: unknown) => {
         // What was stopped keeps what it has learnt; what failed leaves the model as it was.
         if (!(error instanceof PithError && error.code === "E_STOPPED")) roles.undo();
         throw error;
       });
+      if (isAsBefore) {
+        roles.undo();
+        return { changes: [], misses: [...roles.misses, stayed(training)], history, training };
+      }
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return {
         changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
@@ -50,6 +55,13 @@ export const train = definePass({
       };
     }),
 });
+
+function stayed({ chosen }: TrainingSummary): Miss {
+  const than = "was better than that of the weights that training began with";
+  return new Miss(
+    `none of ${chosen?.evaluations ?? 0} evaluations ${than}: they stay. A smaller learning rate may do better`,
+  );
+}
 
 function report({ declared }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>

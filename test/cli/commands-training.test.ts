@@ -14,9 +14,9 @@ describe("--samples", () => {
     const words = [at("zero.onnx"), ...data, ...quick, "--samples", "60"];
     const result = await json("train", ...words);
     expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
-    const { out } = await pith("train", ...words, "--validation", "10%");
+    const { out } = await pith("train", ...words, "--validation", "10%", "--epochs", "20");
     expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
-    expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 2 evaluations$/m);
+    expect(out).toMatch(/^trained: on 54 samples; .+ on 6 samples, the best of 21 evaluations$/m);
     const student = await json("distill", ...words, "--teacher", at("right.onnx"));
     expect(student).toMatchObject({ training: { samples: 60 } });
   });
@@ -139,10 +139,21 @@ describe("progress and result", () => {
     expect(err).toMatch(/after 18 steps: validation accuracy \d+\.\d\d %/);
     expect(err).toMatch(/epoch 1\/2 {2}training loss 0\.\d{4}/);
     expect(out).toMatch(
-      /^trained: on 288 samples; the weights are those after \d+ steps: validation accuracy .+ on 32 samples, the best of 2 evaluations$/m,
+      /^trained: on 288 samples; the weights are those after \d+ steps: validation accuracy .+ on 32 samples, the best of 3 evaluations$/m,
     );
     const chosen = await json("train", ...words, "--metric", "cross-entropy", "--average", "0.9");
-    expect(chosen).toMatchObject({ training: { average: 0.9, chosen: { by: "cross-entropy", evaluations: 2 } } });
+    expect(chosen).toMatchObject({ training: { average: 0.9, chosen: { by: "cross-entropy", evaluations: 3 } } });
+  });
+
+  test("where nothing is better than the model was, nothing is written", async () => {
+    const words = [at("right.onnx"), ...data, "--epochs", "1", "--validation", "10%", "-o", at("no-better.onnx")];
+    const { code, err, out } = await pith("train", ...words);
+    expect(code).toBe(1);
+    expect(err).toContain("before the first step: validation accuracy 100.00 %");
+    expect(out).toMatch(
+      /none of 2 evaluations was better than .*: they stay.*\nNothing changed, and nothing was written\./,
+    );
+    expect(existsSync(at("no-better.onnx"))).toBe(false);
   });
 
   test("classes where a loss takes numbers are said to be classes", async () => {
