@@ -2,7 +2,9 @@
 
 import * as v from "valibot";
 import { parseState, parseStated, type Stated } from "../data/index.ts";
+import { recordedPrepared, statedText } from "../data/recorded.ts";
 import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
 import { type Settings, settings } from "./set.ts";
 
 /** Entries for the schema of a command that takes data. */
@@ -66,6 +68,8 @@ export interface DataRequest {
   readonly path: string;
   /** In the words of `parseStated`; undefined: found out. */
   readonly preprocess: string | undefined;
+  /** That was not said on the command line, but found in the model, where an earlier command has written it. */
+  readonly recorded?: boolean;
   /** Inputs with a value of their own, "sr=16000". */
   readonly set: Settings;
   /** Outputs that are fed as inputs at the next step, "stateN=state". */
@@ -93,6 +97,13 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   if (text !== undefined) parseStated(text);
   for (const state of states ?? []) parseState(state);
   return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
+}
+
+/** Where nothing was said of how data is prepared, what the first of the models says that says something. */
+export function withRecorded(request: DataRequest, models: readonly Model[]): DataRequest {
+  if (request.preprocess !== undefined) return request;
+  const recorded = models.map((model) => statedText(recordedPrepared(model))).find((text) => text !== "");
+  return recorded === undefined ? request : { ...request, preprocess: recorded, recorded: true };
 }
 
 /** What was said of how data is prepared. */

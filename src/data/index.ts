@@ -37,7 +37,6 @@ export {
   parsePreprocessing,
   presets,
 } from "./presets.ts";
-export { preprocessingKey, recordedPrepared, recordPrepared, statedText } from "./recorded.ts";
 export { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 export { collect, draw, split, take } from "./select.ts";
 export {

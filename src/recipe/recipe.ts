@@ -147,6 +147,10 @@ function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonl
         : `${id} has no option "${name}"; it has ${accepted.join(", ")}`;
     fail(source, [...path, name], "key", reason, name, accepted);
   }
+  if (typeof given.validation === "string" && kind.withheld.includes("data")) {
+    const reason = `data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got ${shown(given.validation)}`;
+    fail(source, [...path, "validation"], "value", reason);
+  }
   const result = v.safeParse(options, { ...given, ...standIns(kind) });
   if (result.success) return;
   report(source, path, kind, sharpest(result.issues));

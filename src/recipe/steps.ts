@@ -1,7 +1,7 @@
 /** The steps that a recipe may have: each is a pass, with the pass's own options. */
 import type * as v from "valibot";
 import { distill } from "../distill/index.ts";
-import type { Task } from "../evaluate/index.ts";
+import type { Metric, Task } from "../evaluate/index.ts";
 import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
@@ -50,6 +50,15 @@ const kinds: readonly StepKind[] = [
 /** Step by the word that stands for it in a recipe. */
 export const steps: ReadonlyMap<string, StepKind> = new Map(kinds.map((kind) => [kind.pass.id, kind]));
 
+/** Weights are chosen by what the result is judged by, where labels can tell it. */
+function choosingMetric(
+  { withheld }: StepKind,
+  { validation }: Readonly<Record<string, unknown>>,
+  metric: Metric | undefined,
+): Metric | undefined {
+  return validation !== undefined && withheld.includes("metric") && metric?.truth !== "original" ? metric : undefined;
+}
+
 /**
  * Runs a step's pass on a model, in place, with its part of the samples.
  * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid.
@@ -58,11 +67,12 @@ export async function runStep(
   kind: StepKind,
   model: Model,
   options: Readonly<Record<string, unknown>>,
-  parts: Pick<Task, "train" | "calibrate">,
+  parts: Pick<Task, "train" | "calibrate"> & Partial<Pick<Task, "metric">>,
   context: Context,
 ): Promise<StepOutcome> {
   const data = kind.data === undefined ? undefined : parts[kind.data];
-  const given = data === undefined ? options : { ...options, data };
+  const metric = choosingMetric(kind, options, parts.metric);
+  const given = { ...options, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
   const outcome: StepOutcome = await Reflect.apply(kind.pass, undefined, [model, given, context]);
   assertValid(model);
   return outcome;

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { open, save } from "../../src/onnx/index.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
@@ -74,6 +74,57 @@ test("a doubt about preprocessing says how many samples it comes from", async ()
   const { code, err } = await pith("eval", model, "--data", data);
   expect(code).toBe(1);
   expect(err).toMatch(/^chance: .*\(50\.0 % against 50\.0 % on \d+ samples tried\)\. .*\n$/);
+});
+
+describe("what was found out of a preprocessing", () => {
+  const pixels = { train: [10, 100], t10k: [100, 160] } as const;
+  const quick = ["--epochs", "1", "--batch", "8"];
+
+  test("goes with the result: who trains it afterwards does not guess again, and says where it is from", async () => {
+    const folder = temporaryFolder();
+    const data = onePixel("found", pixels);
+    const [pruned, trained] = [join(folder, "pruned.onnx"), join(folder, "trained.onnx")];
+    const first = await json("prune", await aboveHalf(), "--amount", "1", "--data", data, "--force", "-o", pruned);
+    expect(first.preprocessing).toMatch(/^guessed "unit"/);
+    // All of its weights are gone: any preprocessing would do as well.
+    const next = await json("train", pruned, "--data", data, ...quick, "-o", trained);
+    expect(next).toMatchObject({ code: 0, preprocessing: "unit, as the model itself says" });
+    expect(await json("eval", trained, "--data", data)).toMatchObject({
+      preprocessing: "unit, as the model itself says",
+    });
+    expect((await open(trained)).header.metadata.get("pith.preprocessing")).toBe("unit");
+    expect((await pith("inspect", trained)).out).toContain("data is prepared as: unit\n");
+  });
+
+  test("what is stated comes before it, and takes its place; the original is asked where a result says nothing", async () => {
+    const folder = temporaryFolder();
+    const data = onePixel("said", pixels);
+    const [empty, stated] = [join(folder, "empty.onnx"), join(folder, "stated.onnx")];
+    const model = await aboveHalf();
+    await pith("prune", model, "--amount", "1", "--force", "-o", empty);
+    expect((await open(empty)).header.metadata.has("pith.preprocessing")).toBe(false);
+    const words = ["distill", empty, "--teacher", model, "--data", data, ...quick, "--force", "-o", stated];
+    expect((await json(...words)).preprocessing).toMatch(/^guessed "unit"/);
+    expect(await json(...words, "--preprocess", "raw")).toMatchObject({ preprocessing: "raw" });
+    expect((await open(stated)).header.metadata.get("pith.preprocessing")).toBe("raw");
+    expect((await pith("train", stated, "--data", data, ...quick, "--force", "-o", empty)).out).toContain(
+      "preprocessing: raw, as the model itself says\n",
+    );
+  });
+
+  test("is used for samples to choose weights by too, which may not be those that judge", async () => {
+    const [folder, data] = [temporaryFolder(), onePixel("mine", pixels)];
+    const other = onePixel("other", { train: [10, 100], t10k: [20, 200] });
+    const words = ["train", await aboveHalf(), "--data", data, ...quick, "-o", join(folder, "out.onnx")];
+    const found = await pith(...words, "--validation", other);
+    // Prepared as "unit" all of them are answered rightly.
+    expect(found.err).toMatch(/after 10 steps: validation accuracy 100\.00 %/);
+    const same = await pith(...words, "--validation", data);
+    expect(same).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("which the result is trained on or judged by."),
+    });
+  });
 });
 
 test("so few samples that they do not tell presets apart are warned of, unless it is stated", async () => {

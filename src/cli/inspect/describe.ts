@@ -4,6 +4,7 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { preprocessingKey } from "../../data/recorded.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -78,6 +79,8 @@ export async function describeModel(model: Model, path: string, size: number) {
   return {
     file: path,
     bytes: size,
+    /** How its data is prepared, as an earlier command has found out; undefined where none has. */
+    prepared: header.metadata.get(preprocessingKey),
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
     irVersion: header.irVersion,
     opsets: Object.fromEntries([...header.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),

@@ -58,6 +58,7 @@ function showFile(data: Description, terminal: Terminal): void {
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
   terminal.line(`${bold(basename(data.file))}  ${bytes(data.bytes)}`);
   terminal.line(`${opsets.join(", ")}; IR ${data.irVersion}${data.producer === "" ? "" : `; by ${data.producer}`}`);
+  if (data.prepared !== undefined) terminal.line(`data is prepared as: ${data.prepared}`);
   terminal.line();
   const ports = (kind: string, list: readonly Port[]): string[][] =>
     list.map(({ name, type, dims }, index) => [index === 0 ? dim(kind) : "", name, `${type ?? "?"} ${dims}`]);

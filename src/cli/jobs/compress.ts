@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
+import { recordPrepared } from "../../data/recorded.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Goal, type Metric, size } from "../../evaluate/index.ts";
@@ -59,7 +60,8 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
-  const { task, preparation, seen } = await openTask(engine, model, input.model, asked, context);
+  const { task, preparation, seen, record } = await openTask(engine, model, input.model, asked, context);
+  recordPrepared(model, record);
   const output = input.output === undefined ? {} : { output: input.output };
   const result = await compress(
     model,

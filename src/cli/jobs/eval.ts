@@ -23,7 +23,7 @@ import { batchNote } from "../../evaluate/invariance.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { DataRequest } from "../data.ts";
+import { type DataRequest, withRecorded } from "../data.ts";
 import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
@@ -104,21 +104,22 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
   };
 }
 
-async function measurement(input: EvalInput, data: DataRequest, context: JobContext): Promise<Measurement> {
+async function measurement(input: EvalInput, asked: DataRequest, context: JobContext): Promise<Measurement> {
   const { against, output } = input;
   const engine = createEngine();
   const candidate = await open(input.model);
   const original = against === undefined ? undefined : await open(against);
-  if (original !== undefined) setStated(candidate, data);
   const known = original ?? candidate;
+  const data = withRecorded(asked, [known, candidate]);
+  if (original !== undefined) setStated(candidate, data);
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
   const { dataset, test } = await openPart(input, data, known);
   // The original knows how its images want to be prepared; a damaged candidate may not.
-  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, test).catch(
-    explained,
-  );
+  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, {
+    judged: test,
+  }).catch(explained);
   const { labelled } = preparation;
   if (!labelled && original === undefined) {
     const stated = preparation.name === undefined ? "" : ` (${preparation.name})`;

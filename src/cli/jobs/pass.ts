@@ -2,6 +2,8 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import type { Stated } from "../../data/index.ts";
+import { recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
@@ -20,7 +22,6 @@ import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
-import { keysOf } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { openTask, type Used } from "./task.ts";
 
@@ -71,14 +72,17 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   // Before anything is measured: that takes its time.
-  if (typeof input.options.teacher === "string") requireFittingTeacher(model, await open(input.options.teacher));
+  const reference = await openReference(model, input);
   const original = model.clone();
   const passContext = contextOf(createEngine(), input, context);
   const judging =
-    input.data === undefined ? undefined : await openJudging(kind, original, input, input.data, passContext, context);
+    input.data === undefined
+      ? undefined
+      : await openJudging(kind, { original, reference }, input, input.data, passContext, context);
+  if (judging !== undefined) recordPrepared(model, judging.record);
 
   context.stage(input.command);
-  const outcome = await runStep(kind, model, optionsOf(kind, input, judging), judging?.task ?? {}, passContext);
+  const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -122,13 +126,6 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return { ...nothing, after, comparison, verdict, likeness, lost, written: input.out };
-}
-
-/** Weights are chosen by what the result is judged by, where labels can tell it. */
-function optionsOf(kind: StepKind, { options }: PassInput, judging: Judging | undefined): PassInput["options"] {
-  const metric = judging?.task.metric;
-  const chooses = options.validation !== undefined && keysOf(kind.pass.options).has("metric");
-  return chooses && metric !== undefined && metric.truth !== "original" ? { ...options, metric } : options;
 }
 
 /** Without data there is still the original: what it says to made-up inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
@@ -217,12 +214,27 @@ interface Judging {
   /** How the images were prepared. */
   readonly preprocessing: string | undefined;
   readonly samples: Used;
+  /** What the result says of it. */
+  readonly record: Stated;
+  /** Of the pass, what it evaluates by made ready. */
+  readonly options: PassInput["options"];
+}
+
+/** The teacher, or the original of a model that was made smaller. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
+async function openReference(model: Model, { options }: PassInput): Promise<Model | undefined> {
+  const { teacher, original } = options;
+  if (typeof teacher === "string") {
+    const opened = await open(teacher);
+    requireFittingTeacher(model, opened);
+    return opened;
+  }
+  return typeof original === "string" ? open(original) : undefined;
 }
 
 /** Measures the original. @throws PithError E_DATA if it knows nothing about the data, unless that is what training is for. */
 async function openJudging(
   kind: StepKind,
-  original: Model,
+  { original, reference }: { readonly original: Model; readonly reference: Model | undefined },
   input: PassInput,
   data: DataRequest,
   passContext: Context,
@@ -230,11 +242,20 @@ async function openJudging(
 ): Promise<Judging> {
   const step = { id: input.command, options: input.options };
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
-  const asked = { ...input, data, recipes };
-  const { task, preparation, used } = await openTask(passContext.engine, original, input.model, asked, context);
+  const asked = { ...input, data, recipes, reference };
+  const { task, preparation, used, record, evaluatedBy } = await openTask(
+    passContext.engine,
+    original,
+    input.model,
+    asked,
+    context,
+  );
   const output = input.output === undefined ? {} : { output: input.output };
+  const { validation } = input.options;
+  const options =
+    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
   const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
   if (!trains(kind) && !input.force) figures.requireKnowledge();
-  return { task, figures, preprocessing: preparation.name, samples: used };
+  return { task, figures, preprocessing: preparation.name, samples: used, record, options };
 }

@@ -11,6 +11,7 @@ import {
   imageChannels,
   mapBatches,
   type OpenDatasetOptions,
+  openDataset,
   openParts,
   type Parts,
   type PartsOptions,
@@ -20,6 +21,7 @@ import {
   presets,
   rateInput,
   readingFor,
+  type Stated,
   setStates,
   soundInput,
   statesText,
@@ -53,6 +55,8 @@ export interface Preparation {
   readonly atChance?: boolean;
   /** Whether the samples have labels. */
   readonly labelled: boolean;
+  /** What later commands have to know to prepare data in the same way, where it was stated or found out. */
+  readonly record?: Partial<Stated>;
   /** Any part of the same data, ready for the model. */
   ready(dataset: Dataset): Dataset;
 }
@@ -73,15 +77,24 @@ export async function openData(
   return openParts(request.path, { ...reading, ...options });
 }
 
+/** All samples at a path, or of several parts the test part, read as `openData` reads them. */
+export async function openWhole(model: Model, modelPath: string, request: DataRequest): Promise<Dataset> {
+  return openDataset(request.path, readingFor(model, await filesBeside(modelPath), statedOf(request)));
+}
+
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
 export function setStated(model: Model, { states }: DataRequest): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
-/**
- * @param judged what the guess of a preprocessing is made on, if it has labels: always the part that commands judge by, so that figures compare.
- * @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out.
- */
+export interface Guessing {
+  /** What the guess of a preprocessing is made on, if it has labels: always the part that commands judge by, so that figures compare. */
+  readonly judged?: Dataset;
+  /** Another model for the same data that knows more about it: the original of one that was damaged. */
+  readonly by?: Model | undefined;
+}
+
+/** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
 export async function prepare(
   engine: Engine,
   model: Model,
@@ -89,12 +102,12 @@ export async function prepare(
   request: DataRequest,
   dataset: Dataset,
   context: JobContext,
-  judged = dataset,
+  { judged = dataset, by = model }: Guessing = {},
 ): Promise<Preparation> {
   setStated(model, request);
   const first = await firstBatch(dataset);
   const said = inputsText(model, first);
-  const prepared = await prepareFor(engine, model, modelPath, request, dataset, first, context, judged);
+  const prepared = await prepareFor(engine, model, modelPath, request, dataset, { first, judged, by }, context);
   if (said === undefined) return prepared;
   return { ...prepared, name: prepared.name === undefined ? said : `${prepared.name}; ${said}` };
 }
@@ -115,22 +128,22 @@ async function prepareFor(
   modelPath: string,
   request: DataRequest,
   dataset: Dataset,
-  first: Batch,
+  guessing: Pick<Found, "first" | "judged" | "by">,
   context: JobContext,
-  judged: Dataset,
 ): Promise<Preparation> {
+  const { first } = guessing;
   const beside = await filesBeside(modelPath);
   const fixed = contents(model, request.set);
   const labelled = first.label !== undefined && model.graph.feeds.every(({ name }) => name !== "label");
   const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
   const stated = statedOf(request);
-  if (kind !== "images" && stated.images !== undefined) {
+  if (kind !== "images" && stated.images !== undefined && request.recorded !== true) {
     throw new PithError("E_OPTION", `--preprocess is for stored images, and ${dataset.name} has none.`);
   }
   switch (kind) {
     case "images":
-      return prepareImages(engine, model, request, dataset, { first, beside, labelled, ready, judged }, context);
+      return prepareImages(engine, model, request, dataset, { ...guessing, beside, labelled, ready }, context);
     case "tokens": {
       const reading = readingFor(model, beside, stated);
       const language = reading.running !== undefined;
@@ -148,6 +161,7 @@ async function prepareFor(
         preset: name,
         warnings,
         labelled: labelled || language,
+        record: { length: stated.length },
         ready: ready((part) => tokenize(part, model.graph.feeds, options)),
       };
     }
@@ -167,6 +181,7 @@ async function prepareFor(
         preset: how.join(" "),
         warnings: [],
         labelled,
+        record: { frames: stated.frames },
         ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
       };
     }
@@ -184,6 +199,7 @@ interface Found {
   readonly labelled: boolean;
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
   readonly judged: Dataset;
+  readonly by: Model;
 }
 
 async function prepareImages(
@@ -191,7 +207,7 @@ async function prepareImages(
   model: Model,
   request: DataRequest,
   dataset: Dataset,
-  { first, beside, labelled, ready, judged }: Found,
+  { first, beside, labelled, ready, judged, by }: Found,
   context: JobContext,
 ): Promise<Preparation> {
   const input = imageInput(model);
@@ -200,14 +216,17 @@ async function prepareImages(
   const grown = enlargement(model.graph);
   if (grown !== undefined) {
     const how = declared ?? presets.unit;
-    const name = `${declared === undefined ? "guessed " : ""}${how.name}; ${enlargementText(grown)}`;
+    const said = request.recorded === true ? ", as the model itself says" : "";
+    const name = `${declared === undefined ? "guessed " : ""}${how.name}${said}; ${enlargementText(grown)}`;
     const change = ready((part) => enlarged(part, grown, how));
-    return { name, preset: how.name, warnings: [], labelled: true, ready: change };
+    return { name, preset: how.name, warnings: [], labelled: true, record: { images: declared }, ready: change };
   }
   // What is done to pictures without being asked for is said.
+  const source = request.recorded === true ? ", as the model itself says" : "";
   const full = (how: Preprocessing): string => {
     const geometry = geometryUsed(first, input, how);
-    return how.resize !== undefined || how.crop !== undefined || geometry === "" ? how.name : `${how.name} ${geometry}`;
+    const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
+    return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
   };
   if (!labelled) {
     if (declared === undefined) {
@@ -219,11 +238,18 @@ async function prepareImages(
         },
       );
     }
-    return { name: full(declared), preset: declared.name, warnings: [], labelled: false, ready: use(declared) };
+    return {
+      name: full(declared),
+      preset: declared.name,
+      warnings: [],
+      labelled: false,
+      record: { images: declared },
+      ready: use(declared),
+    };
   }
   context.stage("preprocessing");
   const tried = (await firstBatch(judged)).label === undefined ? dataset : judged;
-  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, model, tried, {
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, by, tried, {
     batch: request.batch,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
@@ -243,7 +269,10 @@ async function prepareImages(
     context.log({ id: "preprocessing", text, level: "warning" });
   }
   const name = declared === undefined ? guessText(chosen.name, indistinct) : full(chosen);
-  return { name, preset: chosen.name, warnings, atChance: !trusted, labelled: true, ready: use(chosen) };
+  return {
+    ...{ name, preset: chosen.name, warnings, atChance: !trusted, labelled: true, ready: use(chosen) },
+    record: { images: chosen },
+  };
 }
 
 /** `guessed "imagenet"; "cifar10" fits about as well. Set it with --preprocess imagenet.` */

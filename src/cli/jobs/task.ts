@@ -2,7 +2,8 @@
  * What the steps of a command are given: parts of its data to train on, to calibrate with and to judge by, none of which has a sample of another,
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
-import type { Dataset } from "../../data/index.ts";
+import { resolve, sep } from "node:path";
+import type { Dataset, Stated } from "../../data/index.ts";
 import { draw } from "../../data/select.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -12,9 +13,9 @@ import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, type Recipe } from "../../recipe/index.ts";
 import { steps } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
-import type { DataRequest } from "../data.ts";
+import { type DataRequest, withRecorded } from "../data.ts";
 import { judgedBy, type MetricName } from "../metrics.ts";
-import { openData, type Preparation, prepare } from "./prepare.ts";
+import { openData, openWhole, type Preparation, prepare } from "./prepare.ts";
 
 export interface Asked {
   readonly data: DataRequest;
@@ -23,14 +24,23 @@ export interface Asked {
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly seed: number;
+  /** What the model was made of, or learns from: it knows better how the data is to be prepared. */
+  readonly reference?: Model | undefined;
 }
 
 export interface OpenedTask {
   readonly task: Task;
   readonly preparation: Preparation;
+  /** What the result has to say of how its data is prepared. */
+  readonly record: Stated;
   /** The samples to judge by, as they were before they were made ready. */
   readonly seen: Dataset;
   readonly used: Used;
+  /**
+   * Other samples, to choose weights by, prepared as those of the task are.
+   * @throws PithError E_DATA where the result is judged by them, or trained on them: that would be no choice.
+   */
+  evaluatedBy(path: string): Promise<Dataset>;
 }
 
 /** Which samples were used for what. */
@@ -50,9 +60,10 @@ export async function openTask(
   engine: Engine,
   model: Model,
   path: string,
-  { data, recipes, metric, output, seed }: Asked,
+  { recipes, metric, output, seed, reference, ...asked }: Asked,
   context: JobContext,
 ): Promise<OpenedTask> {
+  const data = withRecorded(asked.data, reference === undefined ? [model] : [model, reference]);
   const { samples } = data;
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const trains = kinds.some((kind) => kind.data === "train");
@@ -67,7 +78,7 @@ export async function openTask(
       hint: "Parts are told by names of files and folders: train and test, or dev, val. A table without parts is divided.",
     });
   }
-  const preparation = await prepare(engine, model, path, data, parts.test, context);
+  const preparation = await prepare(engine, model, path, data, parts.test, context, { by: reference });
   const { calibrate, test } = parts;
   // What is kept apart to choose weights by is taken of those to train on.
   const train =
@@ -80,13 +91,44 @@ export async function openTask(
       metric: judgedBy(model, metric, output, preparation.labelled),
     },
     preparation,
+    record: recordOf(preparation, trains || data.preprocess !== undefined),
     seen: test,
     used: {
       train: trains && train !== undefined ? partOf(train) : undefined,
       calibrate: calibrate === undefined ? undefined : partOf(calibrate),
       test: partOf(test),
     },
+    async evaluatedBy(validation) {
+      const chosen = await openWhole(model, path, { ...data, path: validation });
+      for (const { name } of [test, ...(train === undefined ? [] : [train])]) {
+        if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
+        throw new PithError(
+          "E_DATA",
+          `--validation ${validation} is of ${name}, which the result is trained on or judged by.`,
+          {
+            hint: "A share keeps some of the samples to train on apart: --validation 10%. Or name other data.",
+          },
+        );
+      }
+      return preparation.ready(chosen);
+    },
   };
+}
+
+/** Where the samples of "data/cifar10 (train)" lie. */
+function placeOf(name: string): string {
+  return resolve(name.replace(/ \([^()]*\)$/, ""));
+}
+
+/** One place, or one inside the other. */
+function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
+}
+
+/** A guess that is no better than chance is kept only where the model learns to see data so. */
+function recordOf({ record, atChance = false }: Preparation, settled: boolean): Stated {
+  const known = atChance && !settled ? undefined : record;
+  return { images: known?.images, length: known?.length, frames: known?.frames };
 }
 
 const partOf = ({ name, count }: Dataset): Part => ({ name, count });
