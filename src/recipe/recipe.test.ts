@@ -94,6 +94,11 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       'r.yaml:1:33: steps[0].train.epochs: expected a number, got "2".',
     ],
     [
+      "data to choose weights by",
+      "steps:\n  - train: { validation: dev/ }",
+      'r.yaml:2:26: steps[0].train.validation: data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got "dev/".',
+    ],
+    [
       "a number out of range, in the pass's words",
       "steps:\n  - factorize: { energy: 1.4 }",
       "r.yaml:2:26: steps[0].factorize.energy: must be at most 1, got 1.4.",

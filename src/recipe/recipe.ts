@@ -192,7 +192,8 @@ function report(source: Source, base: Path, kind: StepKind, issue: Issue): never
   const expectation = own ? issue.message : `expected ${readable(issue)}`;
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   const isText = typeof issue.input === "string";
-  const got = inner.length === 0 ? "" : `, got ${shown(issue.input)}`;
+  // One that has to be understood is in what is said of it.
+  const got = inner.length === 0 || expectation.includes(shown(issue.input)) ? "" : `, got ${shown(issue.input)}`;
   fail(source, path, "value", `${expectation}${got}`, isText ? String(issue.input) : undefined, words);
 }
 

@@ -390,6 +390,15 @@ graph (input: float32[batch, 3]) -> (logits: float32[batch, 2]) {
   });
 });
 
+test("weights are chosen by the metric that judges", async () => {
+  const said: string[] = [];
+  const log = ({ text }: { readonly text: string }): void => void said.push(text);
+  const steps = recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1, validation: 0.1 } });
+  await runRecipe(net, steps, task, quick, { log });
+  const evaluations = said.filter((text) => text.includes("validation"));
+  expect(evaluations.at(-1)).toMatch(/^after 22 steps: validation accuracy \d+\.\d\d %$/);
+});
+
 test("a result that is not smaller is warned of", async () => {
   const { run } = await runRecipe(net, recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1 } }), task, quick);
   expect(run.warnings).toEqual([
