@@ -126,23 +126,51 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   });
 });
 
-test("a scale that falls below a thousandth of where it began stays there, and its gradient brings it back", async () => {
+test("a scale is that of the range without its sign, at least a thousandth of where it began, and there too it has a gradient", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, up, scale, sharing } = drawn(cases[name] as Case);
   const model = await build(name, sharing, scale);
   const stored = model.graph.value("v_range");
   if (stored?.tensor === undefined) throw new Error("there is no range");
   const least = scale.map((one) => one / 1024);
-  const fallen = scale.map((one, row) => [-one, 0, one / 4096, 1e-30, one, -1e30][row] ?? one);
+  const fallen = scale.map((one, row) => [-one, -one / 4096, one / 4096, 1e-30, one, -2 * one][row] ?? one);
   stored.tensor = inMemory(
     float32(
       stored.tensor.dims,
       fallen.map((one) => 8 * one),
     ),
   );
-  const expected = fallen.map((one, row) => Math.max(Math.fround(one), least[row] ?? 0));
+  const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), least[row] ?? 0));
   const { weights } = await roundingsIn(model);
   expect([...weights.values()].map((rounding) => rounding.scale)).toEqual([expected]);
   const found = await gradientsOf(model, v, up);
   expect(found.range.every((one) => Number.isFinite(one) && one !== 0)).toBe(true);
+});
+
+test("a scale that was driven down for long is back as soon as one that just arrived there", async () => {
+  const name = "a matrix of 4 bits, a scale per row";
+  const { v, scale, sharing } = drawn(cases[name] as Case);
+  const model = await build(name, sharing, scale);
+  const { step, gradients } = differentiate(model, { loss: "loss", wrt: ({ role }) => role?.kind === "parameter" });
+  const session = await engine.load(step);
+  const [range] = [await model.graph.value("v_range")?.tensor?.read()];
+  const dims = model.graph.value("v")?.tensor?.dims ?? [];
+  if (range?.type !== "float32") throw new Error("there is no range");
+  const began = [...range.data];
+  /** Steps of the same length whatever the gradient, as Adam and Lion make them; `direction` 1 wants small numbers, and -1 large ones. */
+  const steps = async (count: number, direction: number): Promise<void> => {
+    const up = v.map((value) => direction * Math.sign(value));
+    for (let at = 0; at < count; at++) {
+      const found = await session.run({ up: float32(dims, up), v: float32(dims, v), v_range: range });
+      const slopes = toNumbers(found[gradients.get("v_range") ?? ""] ?? float32([], []));
+      for (const [row, one] of began.entries())
+        range.data[row] = (range.data[row] ?? 0) - (Math.sign(slopes[row] ?? 0) * one) / 20;
+    }
+  };
+  const shares = (): readonly number[] => began.map((one, row) => Math.abs(range.data[row] ?? 0) / one);
+  await steps(100, 1);
+  expect(Math.max(...shares())).toBeLessThan(0.06);
+  await steps(22, -1);
+  expect(Math.min(...shares())).toBeGreaterThan(0.99);
+  await session.release();
 });

@@ -3,7 +3,7 @@
  *
  *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)                                   the scale s is fixed
  *
- *     s  = Mul(Max(r, least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)               the scale s is trained, as r
+ *     s  = Mul(Max(Abs(r), least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)          the scale s is trained, as r
  *     w' = Mul(Round(Clip(Div(w, s), low, high)), s)
  *
  * `Round` has the role `straight-through`: its gradient passes, that of `Clip` is 0 outside the range. Codes count from the zero point:
@@ -19,8 +19,8 @@
  * weight, would be gone in a few steps. So what is stored is the range r = 2ᵏ s, as large as the numbers that it is for (2ᵏ⁻¹ < high ≤ 2ᵏ),
  * with 4ᵏ times their gradient by s: descent then moves s exactly as theirs, and Adam moves r as it moves a weight.
  *
- * A scale stays positive: `least` is a thousandth of where r began. The gradient passes `Max` on either side, so a range that fell below
- * comes back. What is rounded before it is cut off goes on learning until it has left the range by half a step (as in PyTorch), which
+ * A scale stays positive: `least` is a thousandth of where r began. The gradient passes `Max` on either side, and turns round where r does: what
+ * wants smaller scales drives r to 0, not below, so that no way back is longer than the way there. What is rounded before it is cut off goes on learning until it has left the range by half a step (as in PyTorch), which
  * suits a scale that begins at the largest number and stays there; theirs, cut off first, does not.
  */
 
@@ -64,7 +64,7 @@ function writeTrained(
   name = value.name,
   slope = 1,
 ): Written {
-  const positive = emit.Max([range, least]);
+  const positive = emit.Max([emit.Abs([range]), least]);
   positive.role = { ...straightThrough, slope };
   const scale = emit.named(`${name}_trained_scale`).Mul([positive, unit]);
   const divided = emit.Div([value, scale]);
@@ -83,7 +83,7 @@ interface Written {
 const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
 const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
 
-/** The share of where it began below which a trained range does not fall. */
+/** The share of where it began below which what a trained range says does not fall. */
 const leastShare = 2 ** -10;
 
 /** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. */
@@ -134,7 +134,7 @@ export function roundingAt(result: Value): FoundRounding | undefined {
   if (range === undefined || least === undefined || unit === undefined) return undefined;
   const scales = async (): Promise<readonly number[]> => {
     const smallest = await read(least);
-    return (await read(range)).map((one, at) => unit * Math.max(one, smallest[at] ?? one));
+    return (await read(range)).map((one, at) => unit * Math.max(Math.abs(one), smallest[at] ?? 0));
   };
   return { ...found, scales };
 }

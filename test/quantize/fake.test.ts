@@ -230,8 +230,8 @@ describe("scales that are trained", () => {
     const model = cnn();
     await fakeQuantize(model, { scheme: "static", bits: 3, data: data("cnn"), learnScales: true });
     const slopeOf = (name: string) => {
-      const reader = [...(model.graph.value(`${name}_range`)?.uses ?? [])][0]?.node;
-      const role = reader?.outputs[0]?.role;
+      const [size] = [...(model.graph.value(`${name}_range`)?.uses ?? [])][0]?.node.outputs ?? [];
+      const role = [...(size?.uses ?? [])][0]?.node.outputs[0]?.role;
       return role?.kind === "straight-through" ? role.slope : undefined;
     };
     // 6 × 3 × 3 numbers in each channel, codes -4 … 3.
