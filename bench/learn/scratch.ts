@@ -56,14 +56,18 @@ export interface Settings {
   readonly only: "ours" | "theirs" | undefined;
 }
 
-export async function fromScratch(task: FromScratch, settings: Settings): Promise<void> {
+/** Whether nothing was missed. */
+export async function fromScratch(task: FromScratch, settings: Settings): Promise<boolean> {
   const recipe = settings.epochs === undefined ? task.recipe : { ...task.recipe, epochs: settings.epochs };
   line(`${task.name}: ${task.what}, threads ${settings.threads}, ${settingsText(recipe)}`);
   const figures: { readonly own: number; readonly other: number | undefined }[] = [];
   for (const seed of task.seeds) {
     const model = task.build(seed);
     const data = await task.data(model);
-    if (data === undefined) return line("  skipped: its data is not at hand");
+    if (data === undefined) {
+      line("  skipped: its data is not at hand");
+      return true;
+    }
     const files = join(settings.folder, `${task.name}-${seed}`);
     mkdirSync(files, { recursive: true });
     const before = await storedNumbers(model);
@@ -89,7 +93,7 @@ export async function fromScratch(task: FromScratch, settings: Settings): Promis
     const { difference } = compareRows(accuracy(), other.rows, own.rows);
     line(`  seed ${seed}: ours is PyTorch's ${points(difference)} points, paired by sample`);
   }
-  conclude(task, figures);
+  return conclude(task, figures);
 }
 
 interface Reached {
@@ -127,17 +131,16 @@ async function ours(
 /** PyTorch's side: its lines, and at last "result", seconds, and a 1 or 0 for each test sample. */
 async function theirs(python: string, folder: string, seed: number, resume: boolean): Promise<Reached> {
   const said = journal(join(folder, "pytorch.log"), `  PyTorch, seed ${seed}: `, resume);
-  let last = said.before.at(-1) ?? "";
-  if (!last.startsWith("result ")) {
-    const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
-    const words = [program, folder, ...(resume ? ["--resume"] : [])];
-    // Threads that spin while they wait take the time of all others on a machine that is shared.
-    const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
-    const child = spawn(python, words, { stdio: ["ignore", "pipe", "inherit"], env });
-    for await (const text of createInterface({ input: child.stdout })) {
-      last = text;
-      said.say(text);
-    }
+  const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
+  const words = [program, folder, ...(resume ? ["--resume"] : [])];
+  // Threads that spin while they wait take the time of all others on a machine that is shared.
+  const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
+  const child = spawn(python, words, { stdio: ["ignore", "pipe", "inherit"], env });
+  let last = "";
+  // What was finished is judged again, which takes seconds: whether it was of this recipe is known there.
+  for await (const text of createInterface({ input: child.stdout })) {
+    last = text;
+    said.say(text);
   }
   const [, seconds = "", right = ""] = last.split(" ");
   if (!last.startsWith("result ") || right === "") throw new Error("PyTorch came to no result.");
@@ -152,17 +155,12 @@ function figureText(figure: Estimate, seconds: number): string {
 }
 
 /** Lines that are printed, and kept in a file, so that a run that is continued prints what it had printed before. */
-function journal(
-  path: string,
-  prefix: string,
-  resume: boolean,
-): { readonly before: readonly string[]; say(text: string): void } {
+function journal(path: string, prefix: string, resume: boolean): { say(text: string): void } {
   const before = resume && existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n") : [];
   const print = (text: string): void => (text.startsWith("result ") ? undefined : line(prefix + text));
   for (const text of before) print(text);
   if (before.length === 0) writeFileSync(path, "");
   return {
-    before,
     say(text) {
       appendFileSync(path, `${text}\n`);
       print(text);
@@ -170,25 +168,28 @@ function journal(
   };
 }
 
+/** Prints what was reached, and says whether nothing was missed. */
 function conclude(
   { name, seeds, least, within }: FromScratch,
   figures: readonly { own: number; other: number | undefined }[],
-): void {
+): boolean {
   const [first] = figures;
-  if (first === undefined) return;
+  if (first === undefined) return true;
   const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
   const own = mean(figures.map((each) => each.own));
   const of = seeds.length === 1 ? "" : `, mean over ${figures.length} seeds`;
   const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
+  const enough = least === undefined || own >= least;
   if (least !== undefined)
-    line(`${name}: ${percent(own)}${of}; at least ${percent(least)}: ${own >= least ? "met" : "MISSED"}`);
+    line(`${name}: ${percent(own)}${of}; at least ${percent(least)}: ${enough ? "met" : "MISSED"}`);
   const others = figures.flatMap(({ other }) => other ?? []);
-  if (within === undefined || others.length < figures.length) return;
+  if (within === undefined || others.length < figures.length) return enough;
   const difference = own - mean(others);
   line(
     `${name}: ${percent(own)}, PyTorch ${percent(mean(others))}${of}: ${(100 * difference).toFixed(2)} points; ` +
       `within ${(100 * within).toFixed(1)}: ${Math.abs(difference) <= within ? "met" : difference > 0 ? "met, better" : "MISSED"}`,
   );
+  return enough && difference >= -within;
 }
 
 function settingsText(recipe: Recipe): string {

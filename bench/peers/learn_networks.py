@@ -3,7 +3,8 @@
     python learn_networks.py FOLDER [--resume]
 
 FOLDER has recipe.json (the options of `train`), weights.npz (in the order of the modules) and data.npz (train.*, test.*). Prints a line for
-each epoch, and at last "result", the seconds and a 1 or 0 for each test sample. With --resume a checkpoint is kept there, and continued with.
+each epoch, and at last "result", the seconds and a 1 or 0 for each test sample. With --resume a checkpoint is kept there, and continued with
+if it is of the same recipe.
 """
 
 import json
@@ -162,6 +163,10 @@ checkpoint = folder / "pytorch.pt" if "--resume" in sys.argv else None
 parts_of_state = {"net": net, "optimizer": optimizer, "schedule": schedule}
 if checkpoint and checkpoint.exists():
     kept = torch.load(checkpoint, weights_only=False)
+    before = kept.get("recipe", {})
+    changed = [f"{key}: {before.get(key)}, now {recipe.get(key)}" for key in sorted({*before, *recipe}) if before.get(key) != recipe.get(key)]
+    if changed:
+        sys.exit(f"{checkpoint} is of another recipe ({'; '.join(changed)}). Leave out --resume, or name another folder.")
     for name, one in parts_of_state.items():
         one.load_state_dict(kept[name])
     torch.set_rng_state(kept["random"])
@@ -190,7 +195,7 @@ for epoch in range(done, epochs):
     print(f"epoch {epoch + 1}/{epochs}  training loss {summed / steps:.4f}  {took:.1f} s", flush=True)
     if checkpoint:
         kept = {name: one.state_dict() for name, one in parts_of_state.items()}
-        torch.save({**kept, "random": torch.get_rng_state(), "seconds": seconds, "done": epoch + 1}, f"{checkpoint}.new")
+        torch.save({**kept, "recipe": recipe, "random": torch.get_rng_state(), "seconds": seconds, "done": epoch + 1}, f"{checkpoint}.new")
         Path(f"{checkpoint}.new").replace(checkpoint)
 
 net.eval()
