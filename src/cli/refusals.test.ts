@@ -1,6 +1,8 @@
+import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import { flagName, inFlags } from "./refusals.ts";
+import { understood } from "../passes/options.ts";
+import { flagName, inFlags, refusal } from "./refusals.ts";
 
 test("an option's flag is its name in lower case, with dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
@@ -19,4 +21,23 @@ test("what stands between backquotes and is an option is its flag; other words a
     cause,
   });
   expect(inFlags(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+});
+
+test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {
+  const read = (text: string): void => {
+    throw new PithError("E_OPTION", `loss: "${text}" is no loss.`, { hint: "Take another loss." });
+  };
+  const schema = v.pipe(
+    v.object({ loss: v.optional(v.pipe(v.string(), understood("loss", read))), every: v.optional(v.number()) }),
+    v.check(({ every }) => every === undefined, "every needs loss"),
+  );
+  const refused = (given: unknown) => {
+    const [issue] = v.safeParse(schema, given).issues ?? [];
+    return issue && refusal(issue, new Set(["loss", "every"]), "See --help.");
+  };
+  expect(refused({ loss: "every" })).toMatchObject({
+    message: '--loss: "every" is no loss.',
+    hint: "Take another loss.",
+  });
+  expect(refused({ every: 1 })).toMatchObject({ message: "--every needs --loss.", hint: "See --help." });
 });

@@ -1,6 +1,7 @@
 /** How what does not fit is said on the command line: options are called there by their flags. */
 import type * as v from "valibot";
 import { PithError } from "../errors.ts";
+import { hintOf } from "../passes/options.ts";
 
 /** `learningRate` as `--learning-rate`. */
 export function flagName(key: string): string {
@@ -12,7 +13,7 @@ export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, 
   const key = issue.path?.[0]?.key;
   const said = sentenceOf(issue, keys).replace(/\.$/, "");
   const place = typeof key === "string" ? `${flagName(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
-  return new PithError("E_OPTION", `${place}.`, { hint });
+  return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 
 /** An error of a pass with these options: what it calls `` `learningRate` `` is --learning-rate here. */
@@ -33,8 +34,9 @@ const bounds = new Map([
 ]);
 
 /** What a check says: of several options together by the names of their flags, and of a bound in words. */
-function sentenceOf({ type, message, requirement, received }: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
-  if (type === "check" || type === "raw_check")
+function sentenceOf(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>): string {
+  const { type, message, requirement, received, path } = issue;
+  if ((type === "check" && path === undefined) || type === "raw_check")
     return message.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word));
   if (!message.startsWith("Invalid ")) return message;
   const bound = bounds.get(type);

@@ -2,12 +2,13 @@
  * The same function in fewer nodes: all clean-ups in turn, until none finds anything.
  *
  * Every pass is right by itself, so the order only decides how soon the end is reached. Roles are honoured by each: a model in the middle of
- * pruning or training stays trainable as it was.
+ * pruning or training stays trainable as it was, unless it is said that this is over.
  */
 import * as v from "valibot";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
+import { finalize } from "./finalize.ts";
 import { fixDimensions, fixOption } from "./fix-dimensions.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
@@ -16,6 +17,7 @@ import { fusePairs } from "./fuse-pairs.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { keepOption, keepOutputs } from "./keep-outputs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
+import { described } from "./options.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
@@ -44,7 +46,8 @@ const most = 50;
 
 /**
  * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do; of what is written
- * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions and keeps outputs, where asked.
+ * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles
+ * (`finalize.ts`), where asked: without them batch normalization is folded that was trained, too, and masks are.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there.
  * @example
  * ```ts
@@ -54,13 +57,19 @@ const most = 50;
 export const simplify = definePass({
   id: "simplify",
   summary: "The same function in fewer nodes",
-  options: v.strictObject({ set: setOption, fix: fixOption, keepOutputs: keepOption }),
-  async run(model, { set, fix, keepOutputs: outputs }, context) {
+  options: v.strictObject({
+    set: setOption,
+    fix: fixOption,
+    keepOutputs: keepOption,
+    finalize: described(v.optional(v.boolean(), false), "training and pruning are over: roles go, masks are folded in"),
+  }),
+  async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
     const asked = [
       // Sizes first: they say how many numbers an input takes.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
+      ...(over ? [await finalize(model, {}, context)] : []),
     ];
     const changes: Change[] = asked.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];

@@ -39,6 +39,33 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
+  test("leaves what is in the middle of training as it is, and folds it with --finalize", async () => {
+    const text = `opset 21
+graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
+  w: float32[4, 4] parameter = random(seed 1)
+  kept: float32[4, 4] mask = [[1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 0]]
+  scale: float32[4] parameter = random(seed 2)
+  bias: float32[4] parameter = random(seed 3)
+  mean: float32[4] state = random(seed 4)
+  variance: float32[4] state = [1, 2, 3, 4]
+  masked = Mul(w, kept)
+  h = Gemm "fc" (x, masked)
+  y = BatchNormalization(h, scale, bias, mean, variance)
+}`;
+    await save(parseModel(text), at("middle.onnx"));
+    const words = ["simplify", at("middle.onnx"), "-o", at("end.onnx")];
+    const before = await pith(...words);
+    expect(before.out).toMatch(/nodes +3 +3 /);
+    expect(before.out).toContain("kept to be trained on: 6 values with roles; --finalize folds them, too\n");
+    const { code, out } = await pith(...words, "--finalize");
+    expect(code).toBe(0);
+    expect(out).toMatch(/nodes +3 +1 /);
+    expect(out).not.toContain("--finalize");
+    const { graph } = await open(at("end.onnx"));
+    expect([...graph.values()].filter(({ role }) => role !== undefined)).toEqual([]);
+    expect([...graph.nodes()].map(({ op }) => op)).toEqual(["Gemm"]);
+  });
+
   test("--set takes numbers for an input of two open dimensions, one of them fixed by the name that the refusal says", async () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     await save(parseModel(text), at("ids.onnx"));

@@ -30,11 +30,18 @@ export default defineCommand({
     fix: words("a named dimension that always has this size", "name=size"),
     keepOutput: words("a value that stays an output; the others go", "name"),
     dim: words("size of a named dimension in the inputs that both models are compared on", "name=n"),
+    finalize: v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description("training and pruning are over: masks are folded in, and what was kept to be trained on"),
+      ),
+    ),
     force: v.optional(v.pipe(v.boolean(), v.description("write the result however far it is from the original"))),
   }),
   examples: [
     "simplify model.onnx -o out.onnx",
     "simplify silero_vad.onnx --set sr=16000",
+    "simplify model.trained.onnx --finalize",
     "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
   ],
   async run([model = ""], options, session) {
@@ -45,8 +52,8 @@ export default defineCommand({
     await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const replaced = (await stat(out).catch(() => undefined)) !== undefined;
-    const { keepOutput: keepOutputs, force = false } = options;
-    const input = { model, out, set, fix, keepOutputs, sizes, force, seed: session.seed };
+    const { keepOutput: keepOutputs, finalize = false, force = false } = options;
+    const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
     const module = moduleBeside(import.meta.url, "../jobs/simplify");
     const job = () => session.job<typeof simplifyJob>(module, input, `simplify ${model}`);
     return show(model, await withoutLeftovers(out, job), replaced);
@@ -54,7 +61,7 @@ export default defineCommand({
 });
 
 function show(model: string, result: SimplifyOutput, replaced: boolean): Result {
-  const { before, after, changes, comparison, written } = result;
+  const { before, after, changes, comparison, held, written } = result;
   return {
     data: { model, ...result, replaced },
     print(terminal) {
@@ -75,6 +82,8 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
         ],
       );
       terminal.line(compared(comparison));
+      if (held > 0)
+        terminal.line(`kept to be trained on: ${integer(held)} values with roles; --finalize folds them, too`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },
   };

@@ -16,6 +16,8 @@ export interface SimplifyInput {
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
+  /** Nothing is held for training or pruning any more. */
+  readonly finalize: boolean;
   /** Sizes of named dimensions in the inputs that both are compared on. */
   readonly sizes: Readonly<Record<string, number>>;
   /** Write the result however far it is from the original. */
@@ -36,6 +38,8 @@ export interface SimplifyOutput {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** The comparison, or why there is none. */
   readonly comparison: Sameness | string;
+  /** Values of the result that have roles, and so were left as they are. */
+  readonly held: number;
   readonly written: string;
 }
 
@@ -46,7 +50,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const original = model.clone();
   const engine = createEngine();
   context.stage("simplify");
-  const { set, fix } = input;
+  const { set, fix, finalize } = input;
   const { signal } = context;
   const passContext = {
     engine,
@@ -54,7 +58,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     signal,
     log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
   };
-  const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs] }, passContext);
+  const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await compare(engine, original, model, input, context);
@@ -70,6 +74,8 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     changes: outcome.changes,
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,
+    held: [...allGraphs(model.graph)].flatMap((graph) => [...graph.values()].filter(({ role }) => role !== undefined))
+      .length,
     written: input.out,
   };
 }
