@@ -7,4 +7,6 @@ export function isDataset(value: unknown): value is Dataset {
   return typeof value.batches === "function" && typeof value.name === "string";
 }
 
-export const datasetOption = v.union([v.string(), v.custom<Dataset>(isDataset)], "takes a data set or the path of one");
+export const datasetObject = v.custom<Dataset>(isDataset);
+
+export const datasetOption = v.union([v.string(), datasetObject], "takes a data set or the path of one");

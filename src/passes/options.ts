@@ -1,8 +1,40 @@
-/** Options that several passes have, declared once. */
+/** Options that several passes have, declared once; and what a text has to be that says something of its own. */
 import * as v from "valibot";
+import { PithError } from "../errors.ts";
 
 /** A schema with the words that help and documentation show. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string) => v.pipe(schema, v.description(text));
+
+type Reader = (given: unknown) => PithError | undefined;
+
+const readers = new WeakMap<object, Reader>();
+
+/**
+ * Refuses what `read` refuses, in its words: options that are a language of their own are understood before anything is done. What `read`
+ * throws may begin with the name of the option, which whoever talks of the issue says.
+ */
+export function understood<T>(option: string, read: (given: T) => unknown) {
+  const refused = (given: T): PithError | undefined => {
+    try {
+      read(given);
+      return undefined;
+    } catch (error) {
+      if (error instanceof PithError) return error;
+      throw error;
+    }
+  };
+  const requirement = (given: T): boolean => refused(given) === undefined;
+  readers.set(requirement, refused as Reader);
+  const sentence = (given: T): string => refused(given)?.message.replace(/\.$/, "") ?? "";
+  return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
+    sentence(input).replace(new RegExp(`^${option}[:,] `), ""),
+  );
+}
+
+/** What may be done about an issue, where what was given was to be understood. */
+export function hintOf({ requirement, input }: v.BaseIssue<unknown>): string | undefined {
+  return typeof requirement === "function" ? readers.get(requirement)?.(input)?.hint : undefined;
+}
 
 const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),

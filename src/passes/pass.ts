@@ -9,6 +9,7 @@ import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
+import { hintOf } from "./options.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {
@@ -109,9 +110,10 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options);
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  const path = v.getDotPath(issue as v.BaseIssue<unknown>) ?? "options";
-  throw new PithError("E_OPTION", `${owner}: "${path}": ${issue?.message ?? "does not fit"}.`);
+  const issue: v.BaseIssue<unknown> = result.issues[0];
+  const path = v.getDotPath(issue) ?? "options";
+  const hint = hintOf(issue);
+  throw new PithError("E_OPTION", `${owner}: "${path}": ${issue.message}.`, hint === undefined ? {} : { hint });
 }
 
 /** Fills in what the caller left out: the installed ONNX Runtime, models opened from files, seed 0, silence. */

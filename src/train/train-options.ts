@@ -1,12 +1,12 @@
 /** What a training may be told: the options of `train`, of which flags, their help and the keys of recipes are made. */
 import * as v from "valibot";
-import { augmentationSchema } from "../data/augment-options.ts";
-import { datasetOption } from "../data/option.ts";
+import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
+import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
-import { described, selectionOptions } from "../passes/options.ts";
+import { described, selectionOptions, understood } from "../passes/options.ts";
 import { usualBatch } from "./batch-size.ts";
 import type { Loss } from "./loss.ts";
-import { lossNames } from "./losses/index.ts";
+import { lossNames, parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
@@ -14,6 +14,18 @@ import { type Schedule, schedules } from "./schedule.ts";
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+
+const apart = "takes a share between 0 and 1, like 10%, or data of its own";
+const keptApart = v.pipe(v.number(apart), v.gtValue(0, apart), v.ltValue(1, apart));
+/** 10% is 0.1; any other text is a path. */
+const shareOrPath = v.pipe(
+  v.string(),
+  v.transform((text) => {
+    const [, percent] = /^(-?\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];
+    return percent === undefined ? text : Number(percent) / 100;
+  }),
+  v.union([keptApart, v.string()]),
+);
 
 interface Checked {
   readonly checkpoint?: string | undefined;
@@ -35,7 +47,7 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Check
 const trainEntries = v.strictObject({
   data: described(datasetOption, "what to train on"),
   augment: described(
-    v.optional(v.union([v.string(), augmentationSchema])),
+    v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood("augment", parseAugmentation))),
     'what is done to pictures, each time anew: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
   epochs: described(v.optional(count, 5), "passes over the data"),
@@ -82,12 +94,15 @@ const trainEntries = v.strictObject({
   clip: described(v.optional(positive), "the greatest norm of all gradients together"),
   average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
   loss: described(
-    v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")]), "cross-entropy"),
+    v.optional(
+      v.union([v.pipe(v.string(), understood("loss", parseLoss)), v.custom<Loss>(isLoss, "must be a loss")]),
+      "cross-entropy",
+    ),
     `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
   ),
   ...selectionOptions("train"),
   validation: described(
-    v.pipe(v.optional(v.union([share, datasetOption])), v.metadata({ value: "share" })),
+    v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
     "share of the samples that is kept apart to evaluate by: 10%; the best weights are the result, those at the beginning among them",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),

@@ -144,7 +144,7 @@ graph (input: float32[batch, 1, 8, classes]) -> (y) {
   });
 
   it("words that do not exist, and numbers", async () => {
-    await expect(trained({ augment: "crop=4 wave" })).rejects.toThrow(/augment: "wave" is not known/);
+    await expect(trained({ augment: "crop=4 wave" })).rejects.toThrow(/"augment": "wave" is not known/);
     await expect(trained({ augment: { crop: -1 } })).rejects.toThrow(/crop/);
   });
 
