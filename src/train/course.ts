@@ -12,13 +12,13 @@ import { type Accumulator, accumulator } from "./accumulate.ts";
 import { type Average, movingAverage } from "./average.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
-import { createStep, type Step } from "./step.ts";
+import { createStep, type State, type Step } from "./step.ts";
 
 export interface Course {
   readonly step: Step;
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
-  /** The weights that the training has come to: the average, where there is one; then the states, as `Step.store` takes them. */
+  /** The weights that the training has come to, then the states, as `Step.store` takes them: their averages, where there are any. */
   readonly weights: readonly Floats[];
 }
 
@@ -28,22 +28,25 @@ export async function startCourse(model: Model, example: Batch, plan: Plan, cont
   const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
   const step = await createStep(model, example, { ...plan, carry }, context);
   const { parameters } = step;
-  const average = plan.average === undefined ? undefined : movingAverage(parameters, plan.average);
+  const arrays = changingIn(step).map(({ values }) => values);
+  const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
   return {
     step,
     accumulator: accumulator(parameters, accumulate),
     average,
-    weights: [
-      ...(average?.values ?? parameters.map(({ values }) => values)),
-      ...step.states.map(({ values }) => values),
-    ],
+    weights: average?.values ?? arrays,
   };
 }
 
-/** All arrays that change from step to step, but for the parameters as the model stores them. */
+/** What a model stores and a step changes, in the order that `Step.store` takes. */
+export function changingIn({ parameters, states }: Step): readonly State[] {
+  return [...parameters, ...states];
+}
+
+/** All arrays that change from step to step, but for the parameters and states as the model stores them. */
 export function stateOf({ step, average }: Course, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
-  step.parameters.forEach(({ name, values }, at) => {
+  changingIn(step).forEach(({ name, values }, at) => {
     const stored = model.graph.value(name)?.tensor?.type;
     if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
     const mean = average?.values[at];
@@ -62,15 +65,16 @@ const averaged = "average";
  */
 export async function restoreCourse(course: Course, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = course;
+  const changing = changingIn(step);
   await setAll(
-    [...step.parameters, ...step.states].map(({ name, values }) => [name, values]),
+    changing.map(({ name, values }) => [name, values]),
     stored,
     state,
   );
   plan.optimizer.restore(step.parameters, state);
-  step.parameters.forEach(({ name }, at) => {
-    const found = state[`${name}/${averaged}`];
-    if (found !== undefined) average?.values[at]?.set(numbersOf(found, name, average.values[at]?.length ?? 0));
+  average?.values.forEach((values, at) => {
+    const { name = "" } = changing[at] ?? {};
+    values.set(numbersOf(state[`${name}/${averaged}`], name, values.length));
   });
 }
 

@@ -5,6 +5,7 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { mapBatches, memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -365,6 +366,43 @@ describe("the loop", () => {
         const start = (before[name] as Float32Array)[at] ?? 0;
         expect((averaged.weights[name] as Float32Array)[at]).toBeCloseTo(0.75 * start + 0.25 * value, 5);
       });
+  });
+
+  describe("with batch statistics", () => {
+    const normalized = (): Model =>
+      parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  scale: float32[3] parameter = ones
+  shift: float32[3] parameter = zeros
+  mean: float32[3] = [5, 5, 5]
+  variance: float32[3] = ones
+  w: float32[3, 3] parameter = random(seed 1)
+  n = BatchNormalization (input, scale, shift, mean, variance) {momentum=0.5}
+  y = MatMul (n, w)
+}`);
+    const ended = async (settings: Settings, context: Parameters<typeof train>[2] = {}) => {
+      const model = normalized();
+      await train(model, { data, epochs: 2, batch: 48, batchStatistics: true, ...settings }, { seed: 1, ...context });
+      return (await weights(model)) as Record<string, Float32Array>;
+    };
+
+    test("an average is one of the running statistics too", async () => {
+      const settings = { epochs: 1, batch: 240, average: 0.75 } as const;
+      const before = (await weights(normalized())) as Record<string, Float32Array>;
+      const [last, averaged] = [await ended({ ...settings, average: undefined }), await ended(settings)];
+      for (const name of ["w", "mean", "variance"])
+        [...(last[name] ?? [])].forEach((value, at) => {
+          expect(Math.abs(value - (before[name]?.[at] ?? 0))).toBeGreaterThan(1e-6);
+          expect(averaged[name]?.[at]).toBeCloseTo(0.75 * (before[name]?.[at] ?? 0) + 0.25 * value, 5);
+        });
+    });
+
+    test("and is continued to the bit", async () => {
+      const settings = { average: 0.75, validation, every: 2 } as const;
+      const [whole, checkpoint] = [await ended(settings), temporaryFolder()];
+      await expect(ended({ ...settings, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });
+      expect(await ended({ ...settings, checkpoint, resume: true })).toEqual(whole);
+    });
   });
 
   test("an unreadable loss or schedule is refused before any data is read", async () => {

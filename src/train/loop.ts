@@ -16,7 +16,7 @@ import type { Batch, Tensor } from "../tensor/types.ts";
 import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
-import { type Course, startCourse, stateOf, withWeights } from "./course.ts";
+import { type Course, changingIn, startCourse, stateOf, withWeights } from "./course.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -204,9 +204,9 @@ class Run {
     });
   }
 
-  #requireFinite({ step: { parameters, states } }: Course): void {
+  #requireFinite({ step }: Course): void {
     const { steps } = this.#counters;
-    const lost = [...parameters, ...states].find(({ values }) => !values.every(Number.isFinite));
+    const lost = changingIn(step).find(({ values }) => !values.every(Number.isFinite));
     if (lost === undefined) return;
     if (steps > 0) throw diverged(`"${lost.name}" is no longer finite`, steps);
     throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {

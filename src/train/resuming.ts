@@ -6,7 +6,7 @@ import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import { bestFile, type Checkpoint, lastFile, readCheckpoint } from "./checkpoint.ts";
 import type { Counters } from "./counters.ts";
-import { type Course, restoreCourse, setAll } from "./course.ts";
+import { type Course, changingIn, restoreCourse, setAll } from "./course.ts";
 import type { Floats } from "./floats.ts";
 import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
 import type { Plan } from "./plan.ts";
@@ -64,8 +64,7 @@ export async function continueCourse(
   await restoreCourse(course, plan, before.model, before.state);
   if (before.best === undefined) return undefined;
   const best = course.weights.map((values) => values.slice());
-  const { parameters, states } = course.step;
-  const named = [...parameters, ...states].map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
+  const named = changingIn(course.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
   await setAll(named, before.best);
   return best;
 }
