@@ -2,8 +2,8 @@
  * Trains on one data set for some steps and prints how long each waited for its batch.
  * Arguments: name, threads to prepare in or "auto", steps, threads of the runtime, seed, milliseconds of a step that only blocks or 0.
  */
-import { createFeed } from "pith/data";
 import { createStep, crossEntropy, type Step, sgd } from "pith/train";
+import { createFeed } from "../../src/data/feed.ts";
 import { readyPreparers } from "../../src/data/preparers.ts";
 import { sets } from "./sets.ts";
 
