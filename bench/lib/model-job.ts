@@ -176,7 +176,16 @@ async function takeStep(step: Step, doing: Doing): Promise<Found> {
       return { outcome: same ? "done" : "wrong", note: "with itself", ...found };
     }
     case "simplify": {
-      const given = { model: input.path, out, set: {}, fix: {}, keepOutputs: [], sizes: {}, force: true };
+      const given = {
+        model: input.path,
+        out,
+        set: {},
+        fix: {},
+        keepOutputs: [],
+        finalize: false,
+        sizes: {},
+        force: true,
+      };
       const { before, after, comparison, misses } = await simplifyJob({ ...given, seed: input.seed }, context);
       const apart = typeof comparison === "string" ? `not compared: ${comparison}` : undefined;
       const wrong = typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance);

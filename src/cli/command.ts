@@ -26,9 +26,16 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly reserved?: readonly string[];
   /** Nothing in it is random: there is no `--seed`. */
   readonly deterministic?: boolean;
+  /** What the help says after the flags, under titles of its own: a name, and what it means. */
+  readonly notes?: readonly HelpNote[];
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
+}
+
+export interface HelpNote {
+  readonly title: string;
+  readonly rows: readonly (readonly [name: string, meaning: string])[];
 }
 
 /** What a command is given beside its own words and options. */
@@ -100,6 +107,14 @@ export function buildCommand<S extends v.GenericSchema>(
   addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
   addFlags(command, common, new Set(definition.deterministic === true ? ["seed"] : []));
+  for (const { title, rows } of definition.notes ?? []) {
+    const wide = Math.max(...rows.map(([name]) => name.length));
+    command.addHelpText("after", ({ command: shown }) => {
+      const help = shown.createHelp();
+      help.prepareContext({ helpWidth: shown.configureOutput().getOutHelpWidth?.() ?? 80 });
+      return `\n${title}\n${rows.map(([name, meaning]) => help.formatItem(name, wide, meaning, help)).join("\n")}`;
+    });
+  }
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().map(String);

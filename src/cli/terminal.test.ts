@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../errors.ts";
 import { tableLines } from "./table.ts";
 import { progressLine, type Stream, Terminal } from "./terminal.ts";
@@ -81,10 +81,44 @@ describe("progress", () => {
   });
 
   test("says how much is done, how fast, and what is left", () => {
-    expect(progressLine("calibrate", 250, 500, 5)).toBe("calibrate ━━━━━━━━━━━━──────────── 250/500  50/s  0:05 left");
-    expect(progressLine("", 1, 10, 4)).toBe("━━────────────────────── 1/10  4.0 s each  0:36 left");
-    expect(progressLine("read", 1234, undefined, 10)).toBe("read 1,234  123/s");
-    expect(progressLine("read", 0, 0, 0)).toBe("read 0");
+    const half = { stage: "calibrate", done: 250, total: 500, rate: 50, seconds: 5, bar: true };
+    expect(progressLine(half)).toBe("calibrate ━━━━━━━━━━━━──────────── 250/500  50/s  0:05 left");
+    expect(progressLine({ ...half, bar: false })).toBe("calibrate 250/500  50/s  0:05 left");
+    const slow = { stage: "", done: 1, total: 10, rate: 0.25, seconds: 4, bar: true };
+    expect(progressLine(slow)).toBe("━━────────────────────── 1/10  4.0 s each  0:36 left");
+    const open = { stage: "read", done: 1234, total: undefined, rate: 123, seconds: 10, bar: true };
+    expect(progressLine(open)).toBe("read 1,234  123/s");
+    expect(progressLine({ ...open, done: 0, total: 0, rate: 0, seconds: 0 })).toBe("read 0");
+  });
+
+  describe("of long work", () => {
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ["performance"] });
+      vi.advanceTimersByTime(1);
+    });
+    afterEach(() => {
+      vi.useRealTimers();
+    });
+
+    test("is a line now and then in a log: stage, steps, rate, what is left, and the figures", () => {
+      const { err, terminal: shown } = terminal();
+      shown.event({ kind: "stage", name: "train" });
+      for (let done = 0; done < 45; done++) {
+        vi.advanceTimersByTime(1000);
+        shown.event({ kind: "progress", done, total: 100, figures: `loss 0.${done}` });
+      }
+      expect(err.text).toBe("train 19/100  1.0/s  1:21 left  loss 0.19\ntrain 39/100  1.0/s  1:01 left  loss 0.39\n");
+    });
+
+    test("that is continued is not as fast as if all of it had been done now", () => {
+      const { err, terminal: shown } = terminal({ tty: true, noColor: true });
+      shown.event({ kind: "stage", name: "train" });
+      for (const done of [901, 905]) {
+        vi.advanceTimersByTime(4000);
+        shown.event({ kind: "progress", done, total: 1001 });
+      }
+      expect(err.text).toContain(" 905/1,001  1.0/s  1:36");
+    });
   });
 });
 

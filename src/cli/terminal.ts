@@ -1,7 +1,8 @@
 /**
  * Everything that the command line prints.
  *
- * Results go to standard output, all else to standard error, so that a pipe gets only the result. Progress is drawn on a terminal only.
+ * Results go to standard output, all else to standard error, so that a pipe gets only the result. Progress is drawn on a terminal; a log gets a
+ * line of it now and then, where work takes long.
  * With `json`, standard output is one JSON document and standard error one JSON object per line.
  */
 import picocolors from "picocolors";
@@ -30,6 +31,8 @@ export type Colors = ReturnType<typeof picocolors.createColors>;
 
 /** Milliseconds between two drawings of the progress line. */
 const redraw = 100;
+/** Milliseconds between two lines of progress in a log, and before the first: what is done sooner needs none. */
+const relog = 20_000;
 /** Seconds of work before a time left is shown: earlier guesses jump. */
 const patience = 2;
 const barWidth = 24;
@@ -42,6 +45,8 @@ export class Terminal {
   #stage = "";
   #began = 0;
   #drawn = 0;
+  /** Where the count of the stage stood when it was first told, and when: a training that goes on does not begin at 0. */
+  #first: { readonly done: number; readonly at: number } | undefined;
   #shows = false;
 
   constructor(options: TerminalOptions) {
@@ -75,6 +80,7 @@ export class Terminal {
         this.#stage = event.name;
         this.#began = performance.now();
         this.#drawn = 0;
+        this.#first = undefined;
         break;
       case "progress":
         this.#progress(event.done, event.total, event.figures);
@@ -120,13 +126,20 @@ export class Terminal {
 
   #progress(done: number, total: number | undefined, figures: string | undefined): void {
     const { err } = this.#options;
-    if (err.isTTY !== true || this.json) return;
+    if (this.json) return;
+    const isLog = err.isTTY !== true;
     const now = performance.now();
     if (this.#began === 0) this.#began = now;
-    if (now - this.#drawn < redraw) return;
+    const first = this.#first ?? { done, at: now };
+    this.#first = first;
+    const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
+    if (now - last < (isLog ? relog : redraw)) return;
     this.#drawn = now;
-    const bar = progressLine(this.#stage, done, total, (now - this.#began) / 1000);
+    const seconds = (now - first.at) / 1000;
+    const known = { stage: this.#stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
+    const bar = progressLine({ ...known, bar: !isLog });
     const line = figures === undefined ? bar : `${bar}  ${figures}`;
+    if (isLog) return void err.write(`${line}\n`);
     err.write(`\r\u001b[2K${[...line].slice(0, (err.columns ?? 80) - 1).join("")}`);
     this.#shows = true;
   }
@@ -137,9 +150,20 @@ export class Terminal {
   }
 }
 
+export interface Progress {
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number | undefined;
+  /** A second; 0 where it is not known yet. */
+  readonly rate: number;
+  /** That it was measured in. */
+  readonly seconds: number;
+  /** Whether a bar is drawn. */
+  readonly bar: boolean;
+}
+
 /** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left`; without a total only what is done. */
-export function progressLine(stage: string, done: number, total: number | undefined, seconds: number): string {
-  const rate = seconds > 0 ? done / seconds : 0;
+export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: Progress): string {
   const speed =
     rate === 0
       ? ""
@@ -149,9 +173,9 @@ export function progressLine(stage: string, done: number, total: number | undefi
   const label = stage === "" ? "" : `${stage} `;
   if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
   const filled = Math.round(barWidth * Math.min(1, done / total));
-  const bar = "━".repeat(filled) + "─".repeat(barWidth - filled);
+  const bar = drawn ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
   const left = rate > 0 && seconds >= patience && done < total ? `  ${clock((total - done) / rate)} left` : "";
-  return `${label}${bar} ${integer(done)}/${integer(total)}${speed}${left}`;
+  return `${label}${bar}${integer(done)}/${integer(total)}${speed}${left}`;
 }
 
 /** JSON has no big integers, maps, sets or typed arrays; NaN and infinities become null by themselves. */

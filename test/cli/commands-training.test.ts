@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import { lossNames } from "../../src/train/losses/index.ts";
 import { json, pith } from "./run.ts";
 import { at, hidden } from "./small-models.ts";
 
@@ -182,5 +183,17 @@ describe("progress and result", () => {
     expect(out).toMatch(/--validation <share>/);
     expect(out).toMatch(/--rates <json> +factors of the learning rate/);
     expect(out).toMatch(/--metric <choice>/);
+    for (const name of lossNames) expect(out).toMatch(new RegExp(`^ {2}${name} {2,}\\w`, "m"));
+    expect(out).toMatch(/^ {2}huber .* delta=1/m);
+  });
+
+  test("recover asks for the original, which nothing stands for on the command line", async () => {
+    const { out } = await pith("recover", "--help");
+    expect(out).toMatch(/--original <original.onnx> +the model as it was before$/m);
+    expect(await pith("recover", at("right.onnx"), ...data)).toEqual({
+      code: 2,
+      out: "",
+      err: "E_USAGE: --original is needed: the model as it was before.\nhint: See pith recover --help.\n",
+    });
   });
 });

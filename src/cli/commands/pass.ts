@@ -53,6 +53,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and what to judge by.
     reserved: ["data", "samples", "metric"],
+    ...(entry.notes === undefined ? {} : { notes: await entry.notes() }),
     examples: entry.examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;
@@ -190,7 +191,9 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       );
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
-      if (training !== undefined) terminal.line(`trained: ${trainingText(training)}`);
+      // How many samples there were is said below, beside those that judge.
+      if (training?.chosen !== undefined || training?.average !== undefined)
+        terminal.line(`trained: ${trainingText(training)}`);
       if (zerosStored) terminal.line(zerosNote(before, after));
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);

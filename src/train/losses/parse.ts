@@ -16,31 +16,52 @@ import { cosineDistance, infoNce } from "./vectors.ts";
 const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 const number = v.optional(v.pipe(v.string(), v.toNumber()));
 
-/** A loss that text can name: its settings, read from text. */
+/** A loss that text can name: what it is for, with the settings of its own; and its settings, read from text. */
 function named<const Entries extends v.ObjectEntries>(
+  meaning: string,
   entries: Entries,
   make: (options: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>) => Loss,
 ) {
   const schema = v.strictObject(entries);
-  return { settings: Object.keys(entries), make: (given: unknown): Loss => make(v.parse(schema, given)) };
+  return { meaning, settings: Object.keys(entries), make: (given: unknown): Loss => make(v.parse(schema, given)) };
 }
 
-const losses: Readonly<Record<string, { readonly settings: readonly string[]; make(given: unknown): Loss }>> = {
+interface NamedLoss {
+  readonly meaning: string;
+  readonly settings: readonly string[];
+  make(given: unknown): Loss;
+}
+
+const losses: Readonly<Record<string, NamedLoss>> = {
   "cross-entropy": named(
+    "classes, or a share for each class; smoothing=0.1 spreads that much over all of them, from=logits, probabilities or log-probabilities where the graph does not tell",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
     crossEntropy,
   ),
-  binary: named(about, binaryCrossEntropy),
-  mse: named(about, meanSquaredError),
-  mae: named(about, meanAbsoluteError),
-  huber: named({ ...about, delta: number }, huber),
-  kl: named(about, divergence),
-  cosine: named(about, cosineDistance),
-  "info-nce": named({ ...about, temperature: number }, infoNce),
+  binary: named("a yes or no for each output, from its logit", about, binaryCrossEntropy),
+  mse: named("numbers, by the square of the error", about, meanSquaredError),
+  mae: named("numbers, by the size of the error", about, meanAbsoluteError),
+  huber: named(
+    "numbers, by the square up to an error of delta=1, then by its size",
+    { ...about, delta: number },
+    huber,
+  ),
+  kl: named("probabilities of all classes, as a teacher gives them", about, divergence),
+  cosine: named("vectors, by the angle to the right one", about, cosineDistance),
+  "info-nce": named(
+    "pairs of vectors, told from the others of the batch; temperature=0.07, less looks at the nearest alone",
+    { ...about, temperature: number },
+    infoNce,
+  ),
 };
 
 /** Names of the losses that text can say. */
 export const lossNames: readonly string[] = Object.keys(losses);
+
+/** What each of them is for, and the settings that it has of its own, as help says it. */
+export const lossMeanings: ReadonlyMap<string, string> = new Map(
+  Object.entries(losses).map(([name, { meaning }]) => [name, meaning]),
+);
 
 const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
