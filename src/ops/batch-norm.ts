@@ -180,6 +180,7 @@ const BatchNormalization = defineOp<Settings>({
     };
   },
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
+  scales: () => [1, 4],
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
   axes: (s, site) => {
     const dims = dimsAt(site, 0);

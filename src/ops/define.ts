@@ -273,6 +273,11 @@ export interface OpDef<S> extends Traits {
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /** The inputs that hold trained numbers if they are stored. */
   parameters(s: S, site: Site): readonly number[];
+  /**
+   * The inputs that hold 1 where nothing was learnt yet: scales, and variances that were seen. Left out by those that have none. Other stored
+   * vectors hold 0 then.
+   */
+  readonly scales?: (s: S, site: Site) => readonly number[];
   /** Several for an operator that holds several matrices. */
   readonly weight: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss>;
   readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
@@ -309,6 +314,7 @@ export interface Bound {
   inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
   distribution(): Distribution | undefined;
   parameters(): readonly number[];
+  scales(): readonly number[];
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
@@ -346,6 +352,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
         inChannelBlocks: (emit, inputs, block) => def.inChannelBlocks?.(s, emit, inputs, block),
         distribution: () => def.distribution?.(s, site),
         parameters: () => def.parameters(s, site),
+        scales: () => def.scales?.(s, site) ?? [],
         weights: () => {
           const roles = ask(def.weight, site);
           return roles instanceof Miss || isList(roles) ? roles : [roles];

@@ -195,6 +195,7 @@ const LayerNormalization = defineOp<LayerSettings>({
   },
   unchanged: alwaysChanges,
   parameters: scaleAndBias,
+  scales: () => [1],
   weight: noWeight,
   axes: layerAxes("LayerNormalization"),
   lower: (s, emit, [x, scale, bias]) => {
@@ -219,6 +220,7 @@ const RMSNormalization = defineOp<LayerSettings>({
   infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
   unchanged: alwaysChanges,
   parameters: scaleAndBias,
+  scales: () => [1],
   weight: noWeight,
   axes: layerAxes("RMSNormalization"),
   lower: (s, emit, [given, scale]) => {
@@ -247,6 +249,7 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: scaleAndBias,
+  scales: () => [1],
   weight: noWeight,
   axes: (_, site) => {
     const rule = sameAxesBut((axis) => axis >= 2, "InstanceNormalization normalizes over this axis", site);
@@ -283,6 +286,7 @@ const GroupNormalization = defineOp<GroupSettings>({
   infer: (_, site) => sameAsInput(site),
   unchanged: alwaysChanges,
   parameters: scaleAndBias,
+  scales: () => [1],
   weight: noWeight,
   // A group without one of its channels has another mean; a group of one channel may go as a whole.
   axes: (s, site) => {

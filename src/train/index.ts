@@ -10,6 +10,7 @@ export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export type { Epoch, Evaluated, TrainingSummary } from "./plan.ts";
+export { reinitialize } from "./reinitialize.ts";
 export { type Declaration, declareRoles } from "./roles.ts";
 export {
   constantRate,

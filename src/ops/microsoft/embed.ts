@@ -61,6 +61,7 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
   unchanged: alwaysChanges,
   parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
+  scales: () => [5],
   weight: new Miss("looks rows up in tables; it has no layer's matrix"),
   axes: new Miss("is normalized over the axis that its tables share"),
   lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {

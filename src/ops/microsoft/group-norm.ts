@@ -54,6 +54,7 @@ function groupNorm(name: string, skips: boolean): Op {
     },
     unchanged: alwaysChanges,
     parameters: (_, site) => [1, 2, 4].filter((input) => site.inputs[input]?.stored === true),
+    scales: () => [1],
     weight: new Miss("scales and shifts; it has no matrix"),
     axes: new Miss("normalizes over groups of channels"),
     lower: (s, emit, [x, scale, shift, skip, bias]) => {

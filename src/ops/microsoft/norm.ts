@@ -80,6 +80,7 @@ const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
+  scales: () => [1],
   weight: noWeight,
   axes: (s, site) => normalizedAxes(site, (site.inputs[0]?.dims?.length ?? 0) - s.axis, [0, 1], statisticsOf(site)),
   lower: (s, emit, [x, scale]) => {
@@ -123,6 +124,7 @@ function skip({ name, shift, bias }: SkipForm): Op {
     },
     unchanged: alwaysChanges,
     parameters: (_, site) => vectors.filter((input) => site.inputs[input]?.stored === true),
+    scales: () => [2],
     weight: noWeight,
     axes: (_, site) =>
       normalizedAxes(

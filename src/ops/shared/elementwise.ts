@@ -146,6 +146,8 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
     parameters: row.parameters ?? noParameters,
+    // What leaves the other operand as it is by being 1 scales it.
+    scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
     weight: noWeight,
     axes: (_, site) => broadcastAxes(site),
     lower: primitive,

@@ -1,0 +1,85 @@
+/**
+ * A network as it was before it learnt anything: its graph, with numbers that are drawn anew (`starts.ts` says from what). Running statistics say
+ * a mean of 0 and a variance of 1, and get the role `state`, by which training measures them anew.
+ *
+ * Roles are honoured: buffers and masks stay, what is tied stays tied.
+ */
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { withStoredConstants } from "../passes/lift-constants.ts";
+import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Tensor } from "../tensor/types.ts";
+import { declareRoles } from "./roles.ts";
+import { type Start, startOf } from "./starts.ts";
+import { copyOfTied } from "./ties.ts";
+
+/**
+ * Draws all parameters of a model anew, in place, by the seed of the context: the same network, to be trained from scratch. Parameters of which no
+ * operator says what they are, and weights that are stored as codes, stay, and are Misses.
+ *
+ * Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward
+ * neural networks".
+ * @example
+ * await reinitialize(model, {}, { seed: 1 });
+ * await train(model, { data, epochs: 20 });
+ */
+export const reinitialize = definePass({
+  id: "reinitialize",
+  summary: "Draw all weights anew, to train the network from scratch",
+  options: v.strictObject({}),
+  run: (model, _, context) => withStoredConstants(model, () => drawAnew(model, context)),
+});
+
+async function drawAnew(model: Model, { seed }: Context): Promise<Outcome> {
+  const roles = await declareRoles(model, { batchStatistics: true });
+  const inference = infer(model);
+  const parameters = parametersOf(model, inference);
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const values = [...model.graph.values()];
+  for (const value of values) {
+    const { tensor, name, role } = value;
+    const type = tensor?.type;
+    if (tensor === undefined || type === undefined || !isFloat(type)) continue;
+    if (!parameters.has(value) && role?.kind !== "state") continue;
+    const start = startOf(value, inference);
+    if (start === undefined) {
+      misses.push(new Miss("no operator says what it begins with: it stays as it is", name));
+      continue;
+    }
+    value.tensor = drawn(type, tensor.dims, start, seed, name);
+    const what =
+      typeof start === "number" ? `${start}` : `normal, deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
+    changes.push({ at: name, what, decidedBy: "global" });
+  }
+  for (const value of values) {
+    const { role, tensor } = value;
+    const first = role?.kind === "tied" ? model.graph.value(role.name)?.tensor : undefined;
+    const type = tensor?.type;
+    if (role?.kind !== "tied" || first === undefined || tensor === undefined || type === undefined || !isFloat(type))
+      continue;
+    const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
+    value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
+  }
+  for (const { name, weight } of layers(model, inference)) {
+    const type = weight.tensor?.type;
+    if (type !== undefined && !isFloat(type)) misses.push(new Miss(`its weight is stored as ${type}: it stays`, name));
+  }
+  if (changes.length === 0) roles.undo();
+  return { changes, misses };
+}
+
+function drawn(type: FloatType, dims: readonly number[], start: Start, seed: number, name: string): Tensor {
+  const numbers = random(seed, "reinitialize", name);
+  const deviation = typeof start === "number" ? 0 : Math.sqrt(start.variance);
+  const entry = typeof start === "number" ? () => start : () => deviation * numbers.normal();
+  return inMemory(fromNumbers(type, dims, Float64Array.from({ length: elementCount(dims) }, entry)));
+}
