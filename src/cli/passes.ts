@@ -68,6 +68,13 @@ export const passCommands: readonly PassCommand[] = [
     load: async () => (await import("../factorize/index.ts")).factorize,
   },
   {
+    name: "reinitialize",
+    summary: "draw all weights anew, to train a network from scratch",
+    suffix: () => "fresh",
+    examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"],
+    load: async () => (await import("../train/index.ts")).reinitialize,
+  },
+  {
     name: "distill",
     summary: "train a small model to answer as a larger one does",
     suffix: () => "distilled",

@@ -67,6 +67,11 @@ export const commands: readonly Listed[] = [
     load: () => loadPass("factorize"),
   },
   {
+    name: "reinitialize",
+    summary: "draw all weights anew, to train a network from scratch",
+    load: () => loadPass("reinitialize"),
+  },
+  {
     name: "distill",
     summary: "train a small model to answer as a larger one does",
     load: () => loadPass("distill"),

@@ -9,7 +9,7 @@ import type { Context, Outcome } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
-import { type Epoch, train } from "../train/index.ts";
+import { type Epoch, reinitialize, train } from "../train/index.ts";
 import type { TrainingSummary } from "../train/plan.ts";
 
 /** What a step came to; `history` and `training` where it trained. */
@@ -32,6 +32,8 @@ export interface StepKind {
   readonly data?: "train" | "calibrate";
   /** Options of the pass that a recipe cannot give: what the run fills in, and what only code can make. */
   readonly withheld: readonly string[];
+  /** Whether the result is meant to be another function, or none yet, so that nobody asks what was lost. */
+  readonly unlearns?: true;
 }
 
 /** Of a training: what the run fills in, and what only makes sense outside of one. */
@@ -39,6 +41,7 @@ const filledIn = ["data", "metric", "checkpoint", "resume"];
 
 const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
+  { pass: reinitialize, withheld: [], unlearns: true },
   { pass: train, data: "train", withheld: [...filledIn] },
   { pass: distill, data: "train", withheld: [...filledIn] },
   { pass: recover, data: "train", withheld: ["data"] },

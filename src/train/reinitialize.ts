@@ -57,7 +57,7 @@ async function drawAnew(model: Model, { seed }: Context): Promise<Outcome> {
     }
     value.tensor = drawn(type, tensor.dims, start, seed, name);
     const what =
-      typeof start === "number" ? `${start}` : `normal, deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
+      typeof start === "number" ? `all ${start}` : `normal, deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
     changes.push({ at: name, what, decidedBy: "global" });
   }
   for (const value of values) {

@@ -7,6 +7,21 @@ import { open, save } from "../../src/onnx/index.ts";
 import { json, pith, program } from "./run.ts";
 import { at, folder, samples } from "./small-models.ts";
 
+test("reinitialize writes what has unlearnt all, unasked, and the same for the same seed", async () => {
+  const out = at("right.fresh.onnx");
+  const result = await json("reinitialize", at("right.onnx"), "--seed", "3");
+  expect(result).toMatchObject({ code: 0, written: out, misses: [] });
+  expect(result.changes).toMatchObject([{ at: "fc.weight" }, { at: "fc.bias", what: "all 0" }]);
+  expect(result.likeness).toBeUndefined();
+  const first = readFileSync(out);
+  const judged = await json("reinitialize", at("right.onnx"), "--seed", "3", "--data", at("points.csv"));
+  expect(judged).toMatchObject({ code: 0, comparison: { original: { value: 1 } } });
+  expect(readFileSync(out).equals(first)).toBe(true);
+  await json("reinitialize", at("right.onnx"), "--seed", "4");
+  expect(readFileSync(out).equals(first)).toBe(false);
+  rmSync(out);
+});
+
 describe("quantize", () => {
   const data = ["--data", at("points.csv")];
 

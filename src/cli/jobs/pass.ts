@@ -105,12 +105,14 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const goal: Goal | undefined =
     input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
-  const otherwise = compared === undefined ? undefined : judging?.figures.lost(compared, trains(kind));
+  const otherwise =
+    compared === undefined || kind.unlearns === true ? undefined : judging?.figures.lost(compared, trains(kind));
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
       : missedGoal(comparison, verdict, goal);
-  const tellsTooLittle = compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind));
+  const tellsTooLittle =
+    kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
   const likeness = tellsTooLittle ? await compareMadeUp(passContext, original, model, input, context) : undefined;
   const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
@@ -119,7 +121,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
-  if (comparison !== undefined && goal === undefined && lost === undefined)
+  if (comparison !== undefined && goal === undefined && lost === undefined && kind.unlearns !== true)
     warnIfWorse(comparison, trains(kind), context);
   context.stage("write");
   await save(model, input.out);
