@@ -79,9 +79,9 @@ describe("the program", () => {
 });
 
 describe("the recipes", () => {
-  const recipes = codeBlocks(page).filter(({ language }) => language === "yaml");
+  const recipes = [...codeBlocks(page), ...codeBlocks(training)].filter(({ language }) => language === "yaml");
 
-  test("are there", () => expect(recipes).not.toEqual([]));
+  test("are there", () => expect(recipes).toHaveLength(2));
 
   test.each(recipes.map(({ text }) => [text]))("%s", (text) => {
     expect(parseRecipe(text, "README.md").steps.length).toBeGreaterThan(0);
