@@ -10,7 +10,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
 import { inMemory } from "../tensor/dense.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Batch, Dense, Tensor } from "../tensor/types.ts";
 
 export interface Checkpoint {
   readonly model: Model;
@@ -67,11 +67,22 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     });
   }
   const state: Record<string, Dense> = {};
-  for (const value of [...model.graph.values()]) {
-    if (value.tensor === undefined || value.role?.kind !== "state" || !value.name.startsWith(prefix)) continue;
-    state[value.name.slice(prefix.length)] = await value.tensor.read();
-    model.graph.removeValue(value);
-  }
-  model.header.metadata.delete(progressKey);
+  for (const [name, tensor] of takeState(model)) state[name] = await tensor.read();
   return { model, state, progress: JSON.parse(text) };
+}
+
+/**
+ * Takes out of a model, in place, what its file holds of a training: a checkpoint that is trained anew as the model that it is begins without,
+ * and results hold none.
+ */
+export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
+  const state = new Map<string, Tensor>();
+  for (const value of [...graph.values()]) {
+    const { name, tensor, role } = value;
+    if (tensor === undefined || role?.kind !== "state" || !name.startsWith(prefix) || value.uses.size > 0) continue;
+    state.set(name.slice(prefix.length), tensor);
+    graph.removeValue(value);
+  }
+  header.metadata.delete(progressKey);
+  return state;
 }

@@ -10,6 +10,7 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Accumulator, accumulator } from "./accumulate.ts";
 import { type Average, movingAverage } from "./average.ts";
+import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
 import { createStep, type State, type Step } from "./step.ts";
@@ -99,9 +100,10 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
   });
 }
 
-/** A copy of the model with these weights; with those of the last step, if not said. */
+/** A copy of the model with these weights, and nothing of a training; with the weights of the last step, if not said. */
 export function withWeights(model: Model, { step }: Course, weights?: readonly Floats[]): Model {
   const copy = model.clone();
+  takeState(copy);
   step.store(copy, weights);
   return copy;
 }

@@ -76,8 +76,13 @@ function worded(value: unknown): string {
 
 function different(path: string, what: string, kept: string): PithError {
   return new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
-    hint: `A training is continued with the ${kept} that it was begun with; \`epochs\` may be more.`,
+    hint: `A training is continued with the ${kept} that it was begun with; \`epochs\` may be more. ${goOnFrom(path)}`,
   });
+}
+
+/** How to go on otherwise than a training was begun. */
+export function goOnFrom(path: string): string {
+  return `To go on otherwise, train "${path}" itself: it is a model like any other, and takes another \`checkpoint\`.`;
 }
 
 function otherModel(path: string, why: string): PithError {

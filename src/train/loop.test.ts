@@ -200,6 +200,60 @@ describe("checkpoints", () => {
     expect(longer.weights).toEqual((await trained({ schedule: "constant" })).weights);
   });
 
+  describe("of a training that diverged", () => {
+    const settings = { optimizer: "sgd", learningRate: 0.01 } as const;
+    const diverged = async (checkpoint: string, after: number): Promise<unknown> => {
+      const schedule = (step: number): number => (step < after ? 1 : 1e30);
+      return trained({ ...settings, schedule, checkpoint }).catch((error: unknown) => error);
+    };
+
+    test("hold the last weights that were finite, and the error says how to go on with them", async () => {
+      const checkpoint = temporaryFolder();
+      expect(await diverged(checkpoint, 12)).toMatchObject({
+        code: "E_DIVERGED",
+        hint:
+          "Try a smaller `learningRate`, or `clip`, and check that the inputs are of ordinary size. The weights after 10 steps are kept. " +
+          `To go on otherwise, train "${checkpoint}/last.onnx" itself: it is a model like any other, and takes another \`checkpoint\`.`,
+      });
+      const last = await weights(await open(`${checkpoint}/last.onnx`));
+      expect(
+        Object.values(last)
+          .flatMap((values) => [...(values as Float32Array)])
+          .every(Number.isFinite),
+      ).toBe(true);
+      const other = trained({ ...settings, learningRate: 0.001, checkpoint, resume: true });
+      await expect(other).rejects.toMatchObject({ hint: expect.stringContaining(`train "${checkpoint}/last.onnx"`) });
+    });
+
+    test("are trained as the model that they are, without what is left in them, and continued to the bit", async () => {
+      const checkpoint = temporaryFolder();
+      await diverged(checkpoint, 12);
+      const gently = { data, epochs: 2, batch: 24, ...settings, learningRate: 0.001 } as const;
+      const again = async (kept: string, context: Parameters<typeof train>[2] = {}, resume = false) => {
+        const model = await open(`${checkpoint}/last.onnx`);
+        await train(model, { ...gently, checkpoint: kept, resume }, { seed: 1, ...context });
+        return model;
+      };
+      const whole = await again(temporaryFolder());
+      expect(Object.keys(await weights(whole)).toSorted()).toEqual(Object.keys(await weights(net())).toSorted());
+      expect(whole.header.metadata.has("pith.training")).toBe(false);
+      const second = temporaryFolder();
+      await expect(again(second, stopAfter(13))).rejects.toMatchObject({ code: "E_STOPPED" });
+      const names = Object.keys(await weights(await open(`${second}/last.onnx`))).filter((name) => name.includes("/"));
+      expect(names.toSorted()).toEqual(
+        ["steps", ...["fc1", "fc2"].flatMap((fc) => [`${fc}.bias/carried`, `${fc}.weight/carried`])]
+          .map((name) => `pith.training/${name}`)
+          .toSorted(),
+      );
+      expect(await weights(await again(second, {}, true))).toEqual(await weights(whole));
+    });
+
+    test("are not there before anything was kept", async () => {
+      const error = await diverged(temporaryFolder(), 3);
+      expect(error).toMatchObject({ code: "E_DIVERGED", hint: expect.stringMatching(/ordinary size\.$/) });
+    });
+  });
+
   test("resume without a folder is refused", async () => {
     await expect(trained({ resume: true })).rejects.toMatchObject({ code: "E_OPTION" });
   });

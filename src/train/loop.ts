@@ -26,7 +26,7 @@ import {
   patienceText,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
-import { type Identity, trainedOf } from "./identity.ts";
+import { goOnFrom, type Identity, trainedOf } from "./identity.ts";
 import { type Epoch, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
 import { type Before, beginningOf, checkpointBefore, continueCourse } from "./resuming.ts";
 
@@ -72,6 +72,8 @@ class Run {
   #course: Course | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
+  /** After how many steps the checkpoint was written. */
+  #kept: number | undefined;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
     this.#model = model;
@@ -79,6 +81,7 @@ class Run {
     this.#context = context;
     this.#before = before;
     this.#counters = before?.counters ?? startCounters();
+    this.#kept = before?.counters.steps;
     this.#given = plan.validation === undefined ? new Map() : tensorsOf(model);
   }
 
@@ -150,7 +153,7 @@ class Run {
     const [course, counters] = [this.#course, this.#counters];
     if (course === undefined) return;
     const loss = await course.step.run(batch, [counters.epoch, counters.batches]);
-    if (!Number.isFinite(loss)) throw diverged(`The loss is ${loss}`, counters.steps + 1);
+    if (!Number.isFinite(loss)) throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
     counters.sum += loss;
     counters.batches++;
     if (!course.accumulator.add()) return;
@@ -202,13 +205,14 @@ class Run {
       state: stateOf(course, this.#plan, this.#model),
       progress: { counters: this.#counters, identity: this.#identity },
     });
+    this.#kept = this.#counters.steps;
   }
 
   #requireFinite({ step }: Course): void {
     const { steps } = this.#counters;
     const lost = changingIn(step).find(({ values }) => !values.every(Number.isFinite));
     if (lost === undefined) return;
-    if (steps > 0) throw diverged(`"${lost.name}" is no longer finite`, steps);
+    if (steps > 0) throw this.#diverged(`"${lost.name}" is no longer finite`, steps);
     throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {
       hint: "Look at where the model comes from: a number of it is NaN or infinite.",
     });
@@ -236,6 +240,16 @@ class Run {
     stopIfAsked(this.#context.signal, `Training was stopped after ${this.#counters.steps} steps.`, hint);
   }
 
+  #diverged(what: string, step: number): PithError {
+    const offer = "Try a smaller `learningRate`, or `clip`, and check that the inputs are of ordinary size.";
+    const { checkpoint } = this.#plan;
+    const kept =
+      checkpoint === undefined || this.#kept === undefined
+        ? ""
+        : ` The weights after ${this.#kept} steps are kept. ${goOnFrom(lastFile(checkpoint))}`;
+    return new PithError("E_DIVERGED", `${what} at step ${step}.`, { hint: `${offer}${kept}` });
+  }
+
   #isDone(): boolean {
     return isPatienceOver(this.#counters, this.#plan);
   }
@@ -257,10 +271,4 @@ async function putBack(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   }
   for (const [value, tensor] of given) value.tensor = tensor;
   return true;
-}
-
-function diverged(what: string, step: number): PithError {
-  return new PithError("E_DIVERGED", `${what} at step ${step}.`, {
-    hint: "Try a smaller learning rate, or clip the gradients, and check that the inputs are of ordinary size.",
-  });
 }

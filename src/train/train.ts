@@ -8,6 +8,7 @@ import { Miss, PithError } from "../errors.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
+import { takeState } from "./checkpoint.ts";
 import { runLoop } from "./loop.ts";
 import type { Epoch, TrainingSummary } from "./plan.ts";
 import { planOf } from "./plan-of.ts";
@@ -46,6 +47,7 @@ export const train = definePass({
         roles.undo();
         return { changes: [], misses: [...roles.misses, stayed(training)], history, training };
       }
+      takeState(model);
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return {
         changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
