@@ -13,7 +13,7 @@ import { type Average, movingAverage } from "./average.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
-import { createStep, type State, type Step } from "./step.ts";
+import { type State, type Step, stepOf } from "./step.ts";
 
 export interface Course {
   readonly step: Step;
@@ -23,11 +23,12 @@ export interface Course {
   readonly weights: readonly Floats[];
 }
 
+/** @param model One whose roles are declared. @throws PithError as `createStep`. */
 export async function startCourse(model: Model, example: Batch, plan: Plan, context: Context): Promise<Course> {
   const { optimizer, clip, accumulate } = plan;
   // Momentum in the graph is added to a gradient that nothing has changed.
   const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
-  const step = await createStep(model, example, { ...plan, carry }, context);
+  const step = await stepOf(model, example, { ...plan, carry }, context);
   const { parameters } = step;
   const arrays = changingIn(step).map(({ values }) => values);
   const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);

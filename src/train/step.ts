@@ -14,6 +14,7 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { bySizes } from "./by-sizes.ts";
 import type { Floats } from "./floats.ts";
 import type { Trained } from "./optimizer.ts";
+import { declareRoles } from "./roles.ts";
 import { type Arrays, arraysOf, emptyLike, type Stored, storeArrays, storedArray, trainedView } from "./step-arrays.ts";
 import { loadStepGraph, releaseStepGraph } from "./step-graph.ts";
 import type { StepOptions } from "./step-options.ts";
@@ -48,9 +49,15 @@ export async function createStep(
   model: Model,
   example: Batch,
   options: StepOptions,
-  given: Partial<Context> = {},
+  context: Partial<Context> = {},
 ): Promise<Step> {
-  const context = completeContext(given);
+  const declared = model.clone();
+  await declareRoles(declared);
+  return stepOf(declared, example, options, completeContext(context));
+}
+
+/** The step of a model whose roles are declared: whoever has done so does not look at its numbers again. */
+export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
   const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, context), releaseStepGraph);
   const first = await graphs.of(example);

@@ -9,7 +9,6 @@ import { inMemory } from "../tensor/dense.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import { gradientOpset } from "./differentiate.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
-import { declareRoles } from "./roles.ts";
 import type { StepOptions } from "./step-options.ts";
 import { type Tie, tie } from "./ties.ts";
 
@@ -21,11 +20,13 @@ export interface Trainable {
   readonly groups: (name: string, dims: readonly number[]) => Group;
 }
 
-/** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH where there is nothing to train. */
+/**
+ * Of a model whose roles are declared (`roles.ts`).
+ * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH where there is nothing to train.
+ */
 export async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
   const model = given.clone();
   raiseOpset(model, gradientOpset);
-  await declareRoles(model);
   const groups = groupsOf(model, options.rates);
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
   const ties = tie(model, selected);
