@@ -103,7 +103,7 @@ const trainEntries = v.strictObject({
   ...selectionOptions("train"),
   validation: described(
     v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
-    "share of the samples that is kept apart to evaluate by: 10%; the best weights are the result, those at the beginning among them",
+    "share of the samples that is kept apart to evaluate by: 10%, or samples of their own; the best weights are the result, those at the beginning among them",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   every: described(v.optional(count), "steps between two evaluations (an epoch)"),

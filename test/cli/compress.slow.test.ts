@@ -202,7 +202,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
   expect(run.warnings).toEqual([
     expect.stringContaining("no better than always answering the commonest class"),
-    "the result is not smaller than the original: 238 bytes against 238 bytes",
+    expect.stringMatching(/^the result is not smaller than the original: (\d+ bytes) against \1$/),
   ]);
   expect(run.version).toMatch(/^\d+\.\d+\.\d+/);
 });
