@@ -57,5 +57,7 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 
 export function patienceText({ steps, worse, best }: Counters): string {
   const that = best?.step === 0 ? "that before the first step" : `that after ${best?.step} steps`;
-  return `ended after ${steps} steps: ${worse} evaluations without a better one than ${that}`;
+  const without =
+    worse === 1 ? "an evaluation that was no better than" : `${worse} evaluations without a better one than`;
+  return `ended after ${steps} steps: ${without} ${that}`;
 }
