@@ -18,7 +18,17 @@ import { meanSquaredError } from "../train/losses/index.ts";
 import { train } from "../train/train.ts";
 import { extractPart, type Part, partsOf } from "./parts.ts";
 import { type Samples, samplesOf, wanted } from "./samples.ts";
-import { counted, type Edit, type Scope, type Stage, samplesAtOnce, tensorsOf, untrainable, walk } from "./stage.ts";
+import {
+  counted,
+  type Edit,
+  replacedSince,
+  type Scope,
+  type Stage,
+  samplesAtOnce,
+  tensorsOf,
+  untrainable,
+  walk,
+} from "./stage.ts";
 import { type Survivors, survivorsOf } from "./survivors.ts";
 import type { Walk } from "./walk.ts";
 
@@ -120,17 +130,8 @@ async function fitPart(
   } catch (error) {
     return untrainable(error, name);
   }
-  const after = await errorOf(model, check, output, scope);
-  if (after === undefined || !(after < before)) return [];
-  return [...tensorsOf(model)].flatMap(([tensorName, tensor]): Edit[] => {
-    if (known.get(tensorName) === tensor) return [];
-    return [
-      async (changed) => {
-        const value = changed.graph.value(tensorName);
-        if (value?.tensor !== undefined) value.tensor = tensor;
-      },
-    ];
-  });
+  // Where no weights on the way were better on `check` than those that it began with, these stay.
+  return replacedSince(known, model);
 }
 
 /** Noise beside signal that is the rounding of float32. */

@@ -13,7 +13,7 @@ import type { Model } from "../graph/model.ts";
 import { ownBatch } from "../train/batch-size.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 import { train } from "../train/train.ts";
-import { type Edit, type Stage, tensorsOf, untrainable } from "./stage.ts";
+import { replacedSince, type Stage, tensorsOf, untrainable } from "./stage.ts";
 
 /** The noise in an output beside its signal, for `train`: no labels are needed. */
 export function imitation(original: Model, output?: string): Loss {
@@ -65,15 +65,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       } finally {
         clearTimeout(alarm);
       }
-      const edits = [...tensorsOf(trial)].flatMap(([name, tensor]): Edit[] => {
-        if (before.get(name) === tensor) return [];
-        return [
-          async (model) => {
-            const value = model.graph.value(name);
-            if (value !== undefined) value.tensor = tensor;
-          },
-        ];
-      });
+      const edits = replacedSince(before, trial);
       return { edits, what: `${edits.length} tensors trained`, misses: [] };
     },
   };

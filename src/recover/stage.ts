@@ -60,11 +60,24 @@ export async function statisticAt<R>(way: Walk, name: string, statistic: Statist
 
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-/** The stored tensors of a model, by name: which of them a training replaced is told by holding two of these against each other. */
+/** The stored tensors of a model, by name, before it is trained: `replacedSince` says what became of them. */
 export function tensorsOf({ graph }: Model): ReadonlyMap<string, Tensor> {
   return new Map(
     [...graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor] as const])),
   );
+}
+
+/** An edit for each tensor that a training has put in the place of another; none where it kept the weights that it began with. */
+export function replacedSince(before: ReadonlyMap<string, Tensor>, trained: Model): readonly Edit[] {
+  return [...tensorsOf(trained)].flatMap(([name, tensor]): Edit[] => {
+    if (before.get(name) === tensor) return [];
+    return [
+      async (model) => {
+        const value = model.graph.value(name);
+        if (value?.tensor !== undefined) value.tensor = tensor;
+      },
+    ];
+  });
 }
 
 /** Why something cannot be trained. @throws whatever else it was that failed. */
