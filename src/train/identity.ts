@@ -34,32 +34,30 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
 }
 
 /**
- * Compares what a checkpoint says with what is to be trained, the model first. A checkpoint of an older version says less.
+ * Compares what a checkpoint says with what is to be trained, the model first. A setting that it says nothing of is not asked for.
  * @throws PithError E_OPTION naming what is another one.
  */
-export function requireSameTraining(path: string, before: Partial<Identity>, now: Beginning, model: Model): void {
-  for (const [name, size] of Object.entries(before.trained ?? {})) {
+export function requireSameTraining(path: string, before: Identity, now: Beginning, model: Model): void {
+  for (const [name, size] of Object.entries(before.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
     if (dims === undefined) throw otherModel(path, `it trained "${name}", which this model does not have`);
     if (dimsText(dims) !== size) throw otherModel(path, `"${name}" was ${size} there, and is ${dimsText(dims)} here`);
   }
-  if (before.nodes !== undefined && before.nodes !== now.nodes)
-    throw otherModel(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
+  if (before.nodes !== now.nodes) throw otherModel(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
   for (const [name, value] of Object.entries(now.settings)) {
-    const old = before.settings?.[name];
+    const old = before.settings[name];
     if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
     throw different(path, said(name, old, value), "settings");
   }
-  if (before.samples !== undefined && before.samples !== now.samples)
+  if (before.samples !== now.samples)
     throw different(path, `on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
-  if (before.first !== undefined && before.first !== now.first)
+  if (before.first !== now.first)
     throw different(path, "on other samples than these: the first is another one", "data");
 }
 
 /** @throws PithError E_OPTION if other tensors are trained than before. */
-export function requireSameTensors(path: string, before: Partial<Identity>, trained: Identity["trained"]): void {
-  if (before.trained === undefined) return;
-  const more = Object.keys(trained).find((name) => before.trained?.[name] === undefined);
+export function requireSameTensors(path: string, before: Identity, trained: Identity["trained"]): void {
+  const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
   const less = Object.keys(before.trained).find((name) => trained[name] === undefined);
   if (more !== undefined) throw different(path, `without "${more}", which is trained now`, "model and settings");
   if (less !== undefined) throw different(path, `with "${less}", which is not trained now`, "model and settings");

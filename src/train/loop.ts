@@ -28,7 +28,7 @@ import {
 import type { Floats } from "./floats.ts";
 import { goOnFrom, type Identity, trainedOf } from "./identity.ts";
 import { type Epoch, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
-import { type Before, beginningOf, checkpointBefore, continueCourse } from "./resuming.ts";
+import { type Before, beginningOf, checkpointBefore, continueCourse, type Progress } from "./resuming.ts";
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];
@@ -199,11 +199,12 @@ class Run {
     this.#requireFinite(course);
     course.step.store(this.#model, course.weights);
     const { checkpoint } = this.#plan;
-    if (checkpoint === undefined) return;
+    if (checkpoint === undefined || this.#identity === undefined) return;
+    const progress: Progress = { counters: this.#counters, identity: this.#identity };
     await writeCheckpoint(lastFile(checkpoint), {
       model: withWeights(this.#model, course),
       state: stateOf(course, this.#plan, this.#model),
-      progress: { counters: this.#counters, identity: this.#identity },
+      progress,
     });
     this.#kept = this.#counters.steps;
   }

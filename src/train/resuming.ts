@@ -14,7 +14,7 @@ import type { Plan } from "./plan.ts";
 /** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
   readonly counters: Counters;
-  readonly identity: Partial<Identity>;
+  readonly identity: Identity;
 }
 
 /** A checkpoint to continue with. */
@@ -33,7 +33,7 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
-  const { counters, identity = {} } = progress as { counters: Counters; identity?: Partial<Identity> };
+  const { counters, identity } = progress as Progress;
   requireSameTraining(path, identity, await beginningOf(trained, plan, context.seed), trained);
   const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
   return { path, model, state, counters, identity, best };
