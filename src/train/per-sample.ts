@@ -16,9 +16,9 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";
+import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";
 import { createStep, type Step } from "./step.ts";
 import type { StepOptions } from "./step-options.ts";
-import { type ForwardLoss, forwardLoss } from "./validation.ts";
 
 export interface SampleGradient {
   /** Its place in the batch. */

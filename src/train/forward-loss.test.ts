@@ -5,8 +5,8 @@ import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
+import { validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";
-import { validationLoss } from "./validation.ts";
 
 test("of batches of several lengths, as texts have, each counts by its samples", async () => {
   const model = parseModel(`opset 21
