@@ -40,6 +40,8 @@ export function streamOf(dataset: Dataset): Dataset {
 }
 
 /** Up to `count` samples drawn at random, in random order; all in their own order, if there are no more. Of a stream the first that come. */
+export function draw(dataset: IndexedDataset, count: number, seed: number): IndexedDataset;
+export function draw(dataset: Dataset, count: number, seed: number): Dataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   if (!isIndexed(dataset)) return take(dataset, count);
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;

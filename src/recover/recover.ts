@@ -18,7 +18,7 @@ import { Model } from "../graph/model.ts";
 import { storeWeights, withStoredConstants } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
-import type { Loss } from "../train/loss.ts";
+import { lossOption } from "../train/losses/option.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { correctBiases } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";
@@ -52,7 +52,7 @@ const recoverOptions = v.strictObject({
   batch: described(v.optional(count, 64), "blocks and end-to-end: samples in a batch"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: step size of Adam"),
   loss: described(
-    v.optional(v.union([v.string(), v.custom<Loss>(isLoss, "must be a loss")])),
+    v.optional(lossOption),
     "end-to-end: a loss with labels (cross-entropy), in place of the original's answers",
   ),
   output: described(v.optional(v.string()), "the output that is the answer (logits, else the first of floats)"),
@@ -82,7 +82,7 @@ export const recover = definePass({
 async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
   const started = performance.now();
   const original = await openOriginal(options, context);
-  const { fit, check, all } = await partsOf(options, context);
+  const { fit, check, all } = await divided(options, context);
   const score = await scorer(original, check, options.output, context);
   let standing = await score(model);
   if (standing.signalToNoise === Number.POSITIVE_INFINITY)
@@ -176,7 +176,7 @@ const mostChecked = 512;
 const mostOfStream = 4096;
 
 /** Samples to fit on, others to judge by, and all but these to train on. */
-async function partsOf(
+async function divided(
   { data, samples }: Options,
   { seed }: Context,
 ): Promise<{ readonly fit: IndexedDataset; readonly check: IndexedDataset; readonly all: Dataset }> {
@@ -189,10 +189,5 @@ async function partsOf(
       `${known.name} has ${known.count} samples: four are needed, one of them to judge by.`,
     );
   const { drawn, rest } = setAside(known, checked, seed);
-  const fit = draw(rest, samples, seed);
-  return { fit: isIndexed(fit) ? fit : rest, check: drawn, all: rest };
-}
-
-function isLoss(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "build" in value;
+  return { fit: draw(rest, samples, seed), check: drawn, all: rest };
 }

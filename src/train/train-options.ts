@@ -5,8 +5,8 @@ import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { described, selectionOptions, understood } from "../passes/options.ts";
 import { usualBatch } from "./batch-size.ts";
-import type { Loss } from "./loss.ts";
-import { lossNames, parseLoss } from "./losses/index.ts";
+import { lossNames } from "./losses/index.ts";
+import { lossOption } from "./losses/option.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
@@ -94,10 +94,7 @@ const trainEntries = v.strictObject({
   clip: described(v.optional(positive), "the greatest norm of all gradients together"),
   average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
   loss: described(
-    v.optional(
-      v.union([v.pipe(v.string(), understood("loss", parseLoss)), v.custom<Loss>(isLoss, "must be a loss")]),
-      "cross-entropy",
-    ),
+    v.optional(lossOption, "cross-entropy"),
     `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
   ),
   ...selectionOptions("train"),
@@ -136,10 +133,6 @@ export type TrainOptions = v.InferOutput<typeof trainOptions>;
 
 function isOptimizer(value: unknown): boolean {
   return typeof value === "object" && value !== null && "update" in value;
-}
-
-function isLoss(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "build" in value;
 }
 
 function isMetric(value: unknown): boolean {
