@@ -28,7 +28,7 @@ import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireM
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
-import { openData, prepare, setStated } from "./prepare.ts";
+import { openData, prepare, storeStates } from "./prepare.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
 export type EvaluatedPart = "test" | "train" | "all";
@@ -111,7 +111,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const original = against === undefined ? undefined : await open(against);
   const known = original ?? candidate;
   const data = withRecorded(asked, [known, candidate]);
-  if (original !== undefined) setStated(candidate, data);
+  if (original !== undefined) storeStates(candidate, data);
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };

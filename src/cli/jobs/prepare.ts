@@ -72,7 +72,7 @@ export async function openData(
   request: DataRequest,
   options: Omit<PartsOptions, keyof OpenDatasetOptions> = {},
 ): Promise<Parts> {
-  setStated(model, request);
+  storeStates(model, request);
   const reading = readingFor(model, await filesBeside(modelPath), statedOf(request));
   return openParts(request.path, { ...reading, ...options });
 }
@@ -83,7 +83,7 @@ export async function openWhole(model: Model, modelPath: string, request: DataRe
 }
 
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
-export function setStated(model: Model, { states }: DataRequest): void {
+export function storeStates(model: Model, { states }: DataRequest): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
@@ -104,7 +104,7 @@ export async function prepare(
   context: JobContext,
   { judged = dataset, by = model }: Guessing = {},
 ): Promise<Preparation> {
-  setStated(model, request);
+  storeStates(model, request);
   const first = await firstBatch(dataset);
   const said = inputsText(model, first);
   const prepared = await prepareFor(engine, model, modelPath, request, dataset, { first, judged, by }, context);
