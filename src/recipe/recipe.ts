@@ -71,11 +71,15 @@ export function completeOptions(kind: StepKind, options: Readonly<Record<string,
   );
 }
 
-/** Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures. */
-export function calibrationSamples(recipe: Recipe): number {
+/**
+ * Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures.
+ * @param trains Whether there are samples to train on; where there are none, what learns another model's answers measures, too.
+ */
+export function calibrationSamples(recipe: Recipe, trains = true): number {
   const wanted = recipe.steps.map(({ id, options }) => {
     const kind = steps.get(id);
-    const samples = kind?.data === "calibrate" ? completeOptions(kind, options).samples : 0;
+    const measures = kind?.data === "calibrate" || (!trains && kind?.learnsAnswers === true);
+    const samples = kind !== undefined && measures ? completeOptions(kind, options).samples : 0;
     return typeof samples === "number" ? samples : 0;
   });
   return Math.max(0, ...wanted);

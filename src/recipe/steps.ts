@@ -30,6 +30,8 @@ export interface StepKind {
   readonly pass: AnyPass;
   /** The samples of the run that the pass is given as its option `data`. */
   readonly data?: "train" | "calibrate";
+  /** Whether it learns what another model answers: where there are no samples to train on, those to calibrate with will do. */
+  readonly learnsAnswers?: true;
   /** Options of the pass that a recipe cannot give: what the run fills in, and what only code can make. */
   readonly withheld: readonly string[];
   /** Whether the result is meant to be another function, or none yet, so that nobody asks what was lost. */
@@ -44,7 +46,7 @@ const kinds: readonly StepKind[] = [
   { pass: reinitialize, withheld: [], unlearns: true },
   { pass: train, data: "train", withheld: [...filledIn] },
   { pass: distill, data: "train", withheld: [...filledIn] },
-  { pass: recover, data: "train", withheld: ["data"] },
+  { pass: recover, data: "train", learnsAnswers: true, withheld: ["data"] },
   { pass: factorize, withheld: [] },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
   { pass: quantize, data: "calibrate", withheld: ["data"] },
@@ -52,6 +54,11 @@ const kinds: readonly StepKind[] = [
 
 /** Step by the word that stands for it in a recipe. */
 export const steps: ReadonlyMap<string, StepKind> = new Map(kinds.map((kind) => [kind.pass.id, kind]));
+
+function samplesOf({ data, learnsAnswers }: StepKind, parts: Pick<Task, "train" | "calibrate">): Task["train"] {
+  if (data === undefined) return undefined;
+  return parts[data] ?? (learnsAnswers ? parts.calibrate : undefined);
+}
 
 /** Weights are chosen by what the result is judged by, where labels can tell it. */
 function choosingMetric(
@@ -73,7 +80,7 @@ export async function runStep(
   parts: Pick<Task, "train" | "calibrate"> & Partial<Pick<Task, "metric">>,
   context: Context,
 ): Promise<StepOutcome> {
-  const data = kind.data === undefined ? undefined : parts[kind.data];
+  const data = samplesOf(kind, parts);
   const metric = choosingMetric(kind, options, parts.metric);
   const given = { ...options, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
   const outcome: StepOutcome = await Reflect.apply(kind.pass, undefined, [model, given, context]);

@@ -49,6 +49,17 @@ describe("a recipe that trains", () => {
   });
 });
 
+test("recover learns from a fifth of the samples where there is one part only, and is judged by the others", async () => {
+  mkdirSync(at("one"));
+  const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n");
+  const unlabelled = rows.map((row) => row.split(",").slice(0, 2).join(","));
+  writeFileSync(at("one/test.csv"), `${unlabelled.join("\n")}\n`);
+  const words = [at("near.onnx"), "--original", at("right.onnx"), "--data", at("one"), "-o", at("recovered.onnx")];
+  const result = await json("recover", ...words);
+  expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
+  expect(result.samples).not.toHaveProperty("train");
+});
+
 describe("--checkpoint", () => {
   test("begins in an empty place, is continued with --resume alone, by the same training alone", async () => {
     const folder = at("kept");

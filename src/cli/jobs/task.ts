@@ -3,7 +3,7 @@
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
-import type { Dataset, Stated } from "../../data/index.ts";
+import type { Dataset, Parts, Stated } from "../../data/index.ts";
 import { draw } from "../../data/select.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -54,7 +54,7 @@ export type Part = Pick<Samples, "name" | "count">;
 
 /**
  * Of each part there are at most as many samples as `--samples` says.
- * @throws PithError E_DATA, before anything is run, where something trains and all that is there is to judge by.
+ * @throws PithError E_DATA, before anything is run, where something trains by labels and all that is there is to judge by.
  */
 export async function openTask(
   engine: Engine,
@@ -67,16 +67,22 @@ export async function openTask(
   const { samples } = data;
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const trains = kinds.some((kind) => kind.data === "train");
-  const parts = await openData(model, path, data, {
-    calibrate: Math.max(0, ...recipes.map(calibrationSamples)),
-    seed,
-    ...(samples === undefined ? {} : { test: samples }),
-  });
-  if (trains && parts.train === undefined) {
-    const found = `${parts.test.name} has one part only`;
-    throw new PithError("E_DATA", `${found}: there is nothing to train on beside what it is judged by.`, {
-      hint: "Parts are told by names of files and folders: train and test, or dev, val. A table without parts is divided.",
+  const opened = (hasTrain: boolean): Promise<Parts> =>
+    openData(model, path, data, {
+      calibrate: Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain))),
+      seed,
+      ...(samples === undefined ? {} : { test: samples }),
     });
+  const found = await opened(true);
+  const parts = found.train === undefined ? await opened(false) : found;
+  if (kinds.some((kind) => kind.data === "train" && !kind.learnsAnswers) && parts.train === undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${parts.test.name} has one part only: there is nothing to train on beside what it is judged by.`,
+      {
+        hint: "Parts are told by names of files and folders: train and test, or dev, val. A table without parts is divided.",
+      },
+    );
   }
   const preparation = await prepare(engine, model, path, data, parts.test, context, { by: reference });
   const { calibrate, test } = parts;
