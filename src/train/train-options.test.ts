@@ -23,8 +23,9 @@ describe("what is not understood is refused before any data is looked for", () =
     [{ validation: "0%" }, "takes a share between 0 and 1, like 10%", undefined],
     [{ validation: 10 }, "takes a share between 0 and 1, like 10%", undefined],
     [{ rates: { fc: -1 } }, 'train: "rates.fc": ', undefined],
+    [{ schedule: "zigzag" }, 'train: "schedule": ', undefined],
   ])("%j", async (given, message, hint) => {
-    const refused = await train(net(), { data: nowhere, ...given }).catch((error: unknown) => error);
+    const refused = await train(net(), { data: nowhere, ...(given as object) }).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: "E_OPTION", message: expect.stringContaining(message) });
     expect(refused).toMatchObject({ hint: hint === undefined ? undefined : expect.stringMatching(hint) });
   });
