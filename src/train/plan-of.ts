@@ -8,7 +8,7 @@ import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
 import type { Plan } from "./plan.ts";
 import { schedules, warmUp } from "./schedule.ts";
-import type { TrainOptions } from "./train-options.ts";
+import { type TrainOptions, trainOptions } from "./train-options.ts";
 import { openData, seenAnew } from "./training-data.ts";
 
 /** @throws PithError E_DATA and E_FILE for samples that cannot be opened, E_OPTION for what cannot be done to them. */
@@ -53,35 +53,31 @@ function batchOf(model: Model, given: number | undefined, data: Dataset, context
   return own;
 }
 
+/** Options in which a training may differ from the one that it continues: how far it goes, when it is evaluated, where and in what memory. */
+const free: ReadonlySet<string> = new Set([
+  ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing"],
+  // Identified by their samples, and by how many there are in a batch in the end.
+  ...["data", "batch"],
+]);
+
 /** What tells one training from another; what was not said is null, and what only code can make goes by its name. */
 function settingsOf(
   options: TrainOptions,
   { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
 ): Plan["settings"] {
-  const { accumulate, schedule, augment, rates, momentum, nesterov, weightDecay, warmup } = options;
-  const { clip, average, layers, except, batchStatistics, validation, metric } = options;
-  const settings: Readonly<Record<string, unknown>> = {
+  const { schedule, validation, metric } = options;
+  const given: Readonly<Record<string, unknown>> = {
+    ...options,
     loss: typeof options.loss === "string" ? options.loss : loss.name,
-    ...loss.settings,
-    accumulate,
     optimizer: optimizer.name,
     learningRate,
     schedule: typeof schedule === "string" ? schedule : "a function",
-    augment,
-    rates,
-    momentum,
-    nesterov,
-    weightDecay,
-    warmup,
-    clip,
-    average,
-    layers,
-    except,
-    batchStatistics,
     validation: typeof validation === "object" ? "data of its own" : validation,
     metric: metric?.name,
+    ...loss.settings,
   };
-  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? null]));
+  const names = [...Object.keys(trainOptions.entries), ...Object.keys(loss.settings ?? {})];
+  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, given[name] ?? null]])));
 }
 
 function optimizerOf(options: TrainOptions): Optimizer {
