@@ -25,8 +25,8 @@ import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { missedGoal } from "./figures.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
-import type { Recipe, RecipeStep } from "./recipe.ts";
-import { steps } from "./steps.ts";
+import type { Recipe } from "./recipe.ts";
+import { steps, trains } from "./steps.ts";
 import { attempt, type Candidate, secondsSince, type Tried } from "./variant.ts";
 
 export interface RunOptions {
@@ -119,7 +119,8 @@ export async function compress(
     context,
   );
   onMeasured(judge.original.measured);
-  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(trains)))
+  // What is trained may begin with nothing.
+  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(({ id }) => trains(steps.get(id)))))
     judge.figures.requireKnowledge();
 
   const tried: Tried[] = [];
@@ -254,11 +255,6 @@ function nothingToDo({ variants, original }: Run): PithError | undefined {
 
 function sentence(text: string): string {
   return `${text[0]?.toUpperCase()}${text.slice(1)}`;
-}
-
-/** Whether a step changes what the model knows: then it may begin with nothing. */
-function trains({ id }: RecipeStep): boolean {
-  return steps.get(id)?.data === "train";
 }
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */

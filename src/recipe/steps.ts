@@ -38,14 +38,19 @@ export interface StepKind {
   readonly unlearns?: true;
 }
 
+/** Whether it is given samples to train on, so that its result may know what the original does not. */
+export function trains(kind: StepKind | undefined): boolean {
+  return kind?.data === "train";
+}
+
 /** Of a training: what the run fills in, and what only makes sense outside of one. */
 const filledIn = ["data", "metric", "checkpoint", "resume"];
 
 const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
   { pass: reinitialize, withheld: [], unlearns: true },
-  { pass: train, data: "train", withheld: [...filledIn] },
-  { pass: distill, data: "train", withheld: [...filledIn] },
+  { pass: train, data: "train", withheld: filledIn },
+  { pass: distill, data: "train", withheld: filledIn },
   { pass: recover, data: "train", learnsAnswers: true, withheld: ["data"] },
   { pass: factorize, withheld: [] },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },

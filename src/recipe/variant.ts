@@ -7,7 +7,7 @@ import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Judge, Standing } from "./judge.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
-import { runStep, steps } from "./steps.ts";
+import { runStep, steps, trains } from "./steps.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -78,7 +78,7 @@ async function likenessOf(
   { recipe }: Candidate,
   { judge, context, onStage }: Scene,
 ): Promise<Likeness | string | undefined> {
-  const trained = recipe.steps.some(({ id }) => steps.get(id)?.data === "train");
+  const trained = recipe.steps.some(({ id }) => trains(steps.get(id)));
   if (trained || standing.answers.given.length >= fewSamples || !judge.isChanged(standing)) return undefined;
   onStage("compare");
   return compareFunction(context.engine, judge.original.model, standing.model, {

@@ -16,7 +16,7 @@ import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
-import { runStep, steps } from "../../recipe/steps.ts";
+import { runStep, steps, trains } from "../../recipe/steps.ts";
 import type { TrainingSummary } from "../../train/plan.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
@@ -180,10 +180,6 @@ async function kindOf(name: string): Promise<StepKind> {
   const kind = steps.get(name);
   if (kind === undefined) throw new Error(`There is no step "${name}".`);
   return { ...kind, pass: await passCommandNamed(name).load() };
-}
-
-function trains({ data }: StepKind): boolean {
-  return data === "train";
 }
 
 function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {

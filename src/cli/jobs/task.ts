@@ -11,7 +11,7 @@ import type { Task } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, type Recipe } from "../../recipe/index.ts";
-import { steps } from "../../recipe/steps.ts";
+import { steps, trains } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
 import { type DataRequest, withRecorded } from "../data.ts";
 import { judgedBy, type MetricName } from "../metrics.ts";
@@ -66,7 +66,7 @@ export async function openTask(
   const data = withRecorded(asked.data, reference === undefined ? [model] : [model, reference]);
   const { samples } = data;
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
-  const trains = kinds.some((kind) => kind.data === "train");
+  const isTrained = kinds.some(trains);
   const opened = (hasTrain: boolean): Promise<Parts> =>
     openData(model, path, data, {
       calibrate: Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain))),
@@ -75,7 +75,7 @@ export async function openTask(
     });
   const found = await opened(true);
   const parts = found.train === undefined ? await opened(false) : found;
-  if (kinds.some((kind) => kind.data === "train" && !kind.learnsAnswers) && parts.train === undefined) {
+  if (kinds.some((kind) => trains(kind) && !kind.learnsAnswers) && parts.train === undefined) {
     throw new PithError(
       "E_DATA",
       `${parts.test.name} has one part only: there is nothing to train on beside what it is judged by.`,
@@ -88,7 +88,7 @@ export async function openTask(
   const { calibrate, test } = parts;
   // What is kept apart to choose weights by is taken of those to train on.
   const train =
-    !trains || parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, seed);
+    !isTrained || parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, seed);
   return {
     task: {
       ...(train === undefined ? {} : { train: preparation.ready(train) }),
@@ -97,10 +97,10 @@ export async function openTask(
       metric: judgedBy(model, metric, output, preparation.labelled),
     },
     preparation,
-    record: recordOf(preparation, trains || data.preprocess !== undefined),
+    record: recordOf(preparation, isTrained || data.preprocess !== undefined),
     seen: test,
     used: {
-      train: trains && train !== undefined ? partOf(train) : undefined,
+      train: isTrained && train !== undefined ? partOf(train) : undefined,
       calibrate: calibrate === undefined ? undefined : partOf(calibrate),
       test: partOf(test),
     },
