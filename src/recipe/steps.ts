@@ -9,8 +9,7 @@ import type { Context, Outcome } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
 import { fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
-import { type Epoch, reinitialize, train } from "../train/index.ts";
-import type { TrainingSummary } from "../train/plan.ts";
+import { type Epoch, reinitialize, type TrainingSummary, train } from "../train/index.ts";
 
 /** What a step came to; `history` and `training` where it trained. */
 export interface StepOutcome extends Outcome {

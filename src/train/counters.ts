@@ -1,5 +1,6 @@
 /** What is counted in a training: plain data, which stands in checkpoints. */
-import type { Epoch, Evaluated, Plan, TrainingSummary } from "./plan.ts";
+import type { Epoch, Evaluated, TrainingSummary } from "./history.ts";
+import type { Plan } from "./plan.ts";
 
 export interface Counters {
   epoch: number;

@@ -4,12 +4,12 @@ export { channelBlock } from "./channel-blocks.ts";
 export { clipByNorm } from "./clip.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
 export { type HessianProduct, type HessianProductOptions, hessianVectorProduct } from "./hessian-product.ts";
+export type { Epoch, Evaluated, TrainingSummary } from "./history.ts";
 export { type LionOptions, lion } from "./lion.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
 export { defineOptimizer, type Optimizer, type Rule, type Trained } from "./optimizer.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
-export type { Epoch, Evaluated, TrainingSummary } from "./plan.ts";
 export { reinitialize } from "./reinitialize.ts";
 export { type Declaration, declareRoles } from "./roles.ts";
 export {

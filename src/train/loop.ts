@@ -26,8 +26,9 @@ import {
   patienceText,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
+import type { Epoch, TrainingSummary } from "./history.ts";
 import { goOnFrom, type Identity, trainedOf } from "./identity.ts";
-import { type Epoch, epochSeed, type Plan, stepsOf, type TrainingSummary } from "./plan.ts";
+import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import { type Before, beginningOf, checkpointBefore, continueCourse, type Progress } from "./resuming.ts";
 
 export interface LoopOutcome {

@@ -17,7 +17,7 @@ import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import type { TrainingSummary } from "../../train/plan.ts";
+import type { TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { type MetricName, usualDrop } from "../metrics.ts";
