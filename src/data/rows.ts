@@ -25,6 +25,12 @@ export function sampleCount(batch: Batch, owner: string): number {
   return count;
 }
 
+/** Samples in a batch, by its first column: states have theirs along another axis. */
+export function samplesIn(batch: Batch): number {
+  const [first] = Object.values(batch);
+  return first?.dims[0] ?? 0;
+}
+
 /** Rows from `start` to before `end`; numbers share memory. */
 export function sliceRows(dense: Dense, start: number, end: number): Dense {
   const width = rowLength(dense);

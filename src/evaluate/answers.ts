@@ -1,7 +1,8 @@
 /** Which class a model names for each sample: from that follow agreement, chance, and where two models differ. */
+import { samplesIn } from "../data/rows.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Dense } from "../tensor/types.ts";
 import { answer, bestClass, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -19,7 +20,7 @@ export function answers(output?: string): Metric {
     better: "higher",
     columns: 2,
     rows(outputs, batch) {
-      const samples = samplesOf(batch);
+      const samples = samplesIn(batch);
       const given = answer(outputs, output);
       const scores = isOneEach(given, samples) ? scoresFor(given, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);
@@ -49,9 +50,4 @@ function isOneEach({ dims }: Dense, samples: number): boolean {
 function labelsOf(label: Dense | undefined, samples: number): Float64Array | undefined {
   if (label === undefined || label.type === "string" || elementCount(label.dims) !== samples) return undefined;
   return toFloat64(label);
-}
-
-function samplesOf(batch: Batch): number {
-  for (const { dims } of Object.values(batch)) return dims[0] ?? 0;
-  return 0;
 }

@@ -1,5 +1,6 @@
 /** The loss of a model on samples that it is not trained on: the loss graph, run forward. */
 import { prefetched } from "../data/feed.ts";
+import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Session } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
@@ -9,7 +10,7 @@ import type { Batch } from "../tensor/types.ts";
 import { bySizes } from "./by-sizes.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
-import { type LossGraph, samplesOf, writeLoss } from "./loss-graph.ts";
+import { type LossGraph, writeLoss } from "./loss-graph.ts";
 
 interface Loaded extends LossGraph {
   readonly session: Session;
@@ -31,7 +32,7 @@ export async function validationLoss(
   try {
     for await (const batch of prefetched(data, { size })) {
       stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
-      const count = samplesOf(batch);
+      const count = samplesIn(batch);
       sum += (await losses.of(batch)) * count;
       samples += count;
     }

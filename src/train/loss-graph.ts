@@ -15,12 +15,6 @@ export interface LossGraph {
   feeds(batch: Batch): Batch;
 }
 
-/** Samples in a batch, by its first column: states have theirs along another axis. */
-export function samplesOf(batch: Batch): number {
-  const [first] = Object.values(batch);
-  return first?.dims[0] ?? 0;
-}
-
 /** What a graph is written for: batches of other sizes need one of their own. */
 export function sizesOf(batch: Batch): string {
   return Object.entries(batch)
