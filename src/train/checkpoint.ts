@@ -50,7 +50,7 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
   const written = model.clone();
   for (const [name, dense] of Object.entries(state))
     written.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
-  written.header.metadata.set(progressKey, JSON.stringify(progress));
+  written.header.metadata.set(progressKey, plainText(progress));
   await save(written, path);
 }
 
@@ -60,15 +60,35 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const model = await open(path);
-  const text = model.header.metadata.get(progressKey);
-  if (text === undefined) {
-    throw new PithError("E_DATA", `"${path}" holds no training to continue.`, {
-      hint: "A checkpoint of a training is last.onnx in its folder.",
-    });
-  }
+  const progress = plainOf(model.header.metadata.get(progressKey));
+  if (progress === undefined) throw noTraining(path);
   const state: Record<string, Dense> = {};
   for (const [name, tensor] of takeState(model)) state[name] = await tensor.read();
-  return { model, state, progress: JSON.parse(text) };
+  return { model, state, progress };
+}
+
+export function noTraining(path: string): PithError {
+  return new PithError("E_DATA", `"${path}" holds no training to continue.`, {
+    hint: "A checkpoint of a training is last.onnx in its folder.",
+  });
+}
+
+/** Figures that are no finite numbers, for which JSON has no word. */
+const words: ReadonlyMap<unknown, number> = new Map([Number.NaN, Infinity, -Infinity].map((one) => [String(one), one]));
+
+function plainText(plain: unknown): string {
+  return JSON.stringify(plain, (_, value) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
+}
+
+/** Undefined for what `plainText` has not written. */
+function plainOf(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text, (_, value) => words.get(value) ?? value);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { firstBatch } from "../data/select.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
-import { bestFile, type Checkpoint, lastFile, readCheckpoint } from "./checkpoint.ts";
+import { bestFile, type Checkpoint, lastFile, noTraining, readCheckpoint } from "./checkpoint.ts";
 import type { Counters } from "./counters.ts";
 import { type Course, changingIn, restoreCourse, setAll } from "./course.ts";
 import type { Floats } from "./floats.ts";
@@ -33,7 +33,8 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
-  const { counters, identity } = progress as Progress;
+  const { counters, identity } = (progress ?? {}) as Partial<Progress>;
+  if (counters === undefined || identity === undefined) throw noTraining(path);
   requireSameTraining(path, identity, await beginningOf(trained, plan, context.seed), trained);
   const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
   return { path, model, state, counters, identity, best };
