@@ -17,6 +17,9 @@ test("reinitialize writes what has unlearnt all, unasked, and the same for the s
   const judged = await json("reinitialize", at("right.onnx"), "--seed", "3", "--data", at("points.csv"));
   expect(judged).toMatchObject({ code: 0, comparison: { original: { value: 1 } } });
   expect(readFileSync(out).equals(first)).toBe(true);
+  // One that knows nothing has nothing to lose.
+  await json("reinitialize", at("zero.onnx"), "--seed", "3", "--data", at("points.csv"), "-o", out);
+  expect(readFileSync(out).equals(first)).toBe(true);
   await json("reinitialize", at("right.onnx"), "--seed", "4");
   expect(readFileSync(out).equals(first)).toBe(false);
   rmSync(out);

@@ -229,7 +229,7 @@ async function openReference(model: Model, { options }: PassInput): Promise<Mode
   return typeof original === "string" ? open(original) : undefined;
 }
 
-/** Measures the original. @throws PithError E_DATA if it knows nothing about the data, unless that is what training is for. */
+/** Measures the original. @throws PithError E_DATA if it knows nothing about the data, where it is to know that afterwards. */
 async function openJudging(
   kind: StepKind,
   { original, reference }: { readonly original: Model; readonly reference: Model | undefined },
@@ -254,6 +254,6 @@ async function openJudging(
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
   const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
-  if (!trains(kind) && !input.force) figures.requireKnowledge();
+  if (!trains(kind) && kind.unlearns !== true && !input.force) figures.requireKnowledge();
   return { task, figures, preprocessing: preparation.name, samples: used, record, options };
 }
