@@ -6,7 +6,7 @@
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
- *   `train()` mode does (`training-forms.ts`).
+ *   `train()` mode does (`training-forms.ts`). Statistics that a file stores as one with what is trained are parted first (`own-statistics.ts`).
  */
 import { buffersAmong } from "../analysis/buffers.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -16,6 +16,7 @@ import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { buffer, type Role } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { giveOwnStatistics } from "./own-statistics.ts";
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
@@ -40,9 +41,11 @@ export async function declareRoles(
   model: Model,
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
 ): Promise<Declaration> {
+  const given = infer(model);
+  const trained = parametersOf(model, given);
+  const takeBack = giveOwnStatistics(model, given, trained);
   const inference = infer(model);
   const declared = new Map<Value, Role>();
-  const trained = parametersOf(model, inference);
   // In the order of the file: the first of two equal matrices is the one that is trained.
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
@@ -57,6 +60,7 @@ export async function declareRoles(
     misses,
     undo() {
       for (const [value, role] of before) value.role = role;
+      takeBack();
     },
   };
 }

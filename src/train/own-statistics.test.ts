@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { structureHash } from "../graph/hash.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { fromNumbers, toNumbers } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { random } from "../tensor/random.ts";
+import { declareRoles } from "./roles.ts";
+import { train } from "./train.ts";
+
+/** A network that has learnt nothing: its scales are its variances, its biases its means. */
+const fresh = (inputs: string, more = ""): Model =>
+  parseModel(`opset 18
+graph (x: float32[batch, 2]) -> (logits) {
+  first: float32[2, 3] = random(seed 1)
+  last: float32[3, 2] = random(seed 2)
+  ones: float32[3] = [1, 1, 1]
+  zeros: float32[3] = [0, 0, 0]
+  ${more}
+  h = MatMul(x, first)
+  n = BatchNormalization(h, ${inputs})
+  r = Relu(n)
+  logits = MatMul(r, last)
+}`);
+const apart = `mean: float32[3] = [0, 0, 0]
+  variance: float32[3] = [1, 1, 1]`;
+const renamed = `mean = Identity(zeros)
+  variance = Identity(ones)`;
+
+const numbers = random(3, "samples");
+const data = memory("samples", {
+  x: float32(
+    [32, 2],
+    Array.from({ length: 64 }, () => numbers.normal()),
+  ),
+  label: fromNumbers(
+    "int64",
+    [32],
+    Array.from({ length: 32 }, (_, at) => at % 2),
+  ),
+});
+const options = { data, epochs: 4, batch: 32, optimizer: "sgd", learningRate: 0.5 } as const;
+
+test.each([
+  ["stored once", "ones, zeros, zeros, ones", ""],
+  ["stored once under two names", "ones, zeros, mean, variance", renamed],
+])("statistics that are %s with scale and bias train as if they were stored apart", async (_, inputs, more) => {
+  for (const batchStatistics of [false, true]) {
+    const [one, two] = [fresh(inputs, more), fresh("ones, zeros, mean, variance", apart)];
+    const [got, expected] = [
+      await train(one, { ...options, batchStatistics }),
+      await train(two, { ...options, batchStatistics }),
+    ];
+    expect(got.misses).toEqual([]);
+    expect(got.history.map(({ loss }) => loss)).toEqual(expected.history.map(({ loss }) => loss));
+    const [mean, other] = [one, two].map((model) => {
+      const norm = [...model.graph.nodes()].find(({ op }) => op === "BatchNormalization");
+      return norm?.inputs[3]?.tensor;
+    });
+    const moved = toNumbers(await (mean ?? (await Promise.reject(new Error("computed")))).read());
+    expect(moved).toEqual(toNumbers(await (other ?? (await Promise.reject(new Error("computed")))).read()));
+    expect(moved.some((number) => number !== 0)).toBe(batchStatistics);
+  }
+});
+
+test("a declaration that is taken back leaves them stored as they were", async () => {
+  const model = fresh("ones, zeros, zeros, ones");
+  const before = structureHash(model);
+  const { undo } = await declareRoles(model, { batchStatistics: true });
+  expect(structureHash(model)).not.toBe(before);
+  undo();
+  expect(structureHash(model)).toBe(before);
+});
