@@ -10,10 +10,11 @@ import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
-import { runLoop } from "./loop.ts";
+import { type LoopOutcome, runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
 import { trainOptions } from "./train-options.ts";
+import { unmaskedZeros } from "./unmasked-zeros.ts";
 
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
@@ -38,7 +39,12 @@ export const train = definePass({
       const plan = await planOf(model, options, context);
       const roles = await declareRoles(model, options);
       report(roles, context);
-      const { history, training, names, isAsBefore } = await runLoop(model, plan, context).catch((error: unknown) => {
+      const run = async (): Promise<LoopOutcome> => {
+        const zeros = await unmaskedZeros(model, options);
+        if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
+        return runLoop(model, plan, context);
+      };
+      const { history, training, names, isAsBefore } = await run().catch((error: unknown) => {
         // What was stopped keeps what it has learnt; what failed leaves the model as it was.
         if (!(error instanceof PithError && error.code === "E_STOPPED")) roles.undo();
         throw error;
