@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import type { Epoch } from "../../src/train/history.ts";
 import { lossNames } from "../../src/train/losses/index.ts";
 import { json, pith } from "./run.ts";
 import { at, hidden } from "./small-models.ts";
@@ -156,6 +157,25 @@ describe("progress and result", () => {
     const chosen = await json("train", ...words, "--metric", "cross-entropy", "--average", "0.9");
     expect(chosen).toMatchObject({ training: { average: 0.9, chosen: { by: "cross-entropy", evaluations: 3 } } });
   });
+
+  test.each([["train"], ["distill", "--teacher", at("right.onnx")]])(
+    "%s --json has the epochs, and of all evaluations the one whose weights are the result",
+    async (...command) => {
+      const found = await json(...command, at("zero.onnx"), ...data, ...quick, "--validation", "10%", "--every", "10");
+      const history = found.history as readonly Epoch[];
+      expect(history.map(({ epoch, steps }) => [epoch, steps])).toEqual([
+        [1, 18],
+        [2, 18],
+      ]);
+      expect(history[1]?.loss).toBeLessThan(history[0]?.loss ?? 0);
+      const evaluations = history.flatMap((one) => one.evaluations);
+      expect(evaluations.map(({ step }) => step)).toEqual([0, 10, 20, 30, 36]);
+      const best = Math.max(...evaluations.map(({ figure }) => figure));
+      expect(found.training).toMatchObject({
+        chosen: { by: "accuracy", evaluations: 5, best: evaluations.find(({ figure }) => figure === best) },
+      });
+    },
+  );
 
   test("where nothing is better than the model was, nothing is written", async () => {
     const words = [at("right.onnx"), ...data, "--epochs", "1", "--validation", "10%", "-o", at("no-better.onnx")];

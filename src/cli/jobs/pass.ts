@@ -17,7 +17,7 @@ import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures, missedGoal } from "../../recipe/figures.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import type { TrainingSummary } from "../../train/history.ts";
+import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { type MetricName, usualDrop } from "../metrics.ts";
@@ -52,6 +52,8 @@ export interface PassOutput {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Where it trained: on how many samples, and which weights are the result. */
   readonly training: TrainingSummary | undefined;
+  /** Where it trained: the loss, steps, seconds and evaluations of each epoch. */
+  readonly history: readonly Epoch[] | undefined;
   readonly before: Weight;
   readonly after: Weight | undefined;
   readonly preprocessing: string | undefined;
@@ -87,6 +89,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
     training: outcome.training,
+    history: outcome.history,
     before: await weightOf(original, input.model),
     after: undefined,
     preprocessing: judging?.preprocessing,
