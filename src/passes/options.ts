@@ -32,7 +32,13 @@ export function understood<T>(option: string, read: (given: T) => unknown) {
 }
 
 /** What may be done about an issue, where what was given was to be understood. */
-export function hintOf({ requirement, input }: v.BaseIssue<unknown>): string | undefined {
+export function hintOf({
+  requirement,
+  input,
+}: {
+  readonly requirement?: unknown;
+  readonly input: unknown;
+}): string | undefined {
   return typeof requirement === "function" ? readers.get(requirement)?.(input)?.hint : undefined;
 }
 

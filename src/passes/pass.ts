@@ -9,7 +9,7 @@ import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
-import { hintOf } from "./options.ts";
+import { misfitOf } from "./misfit.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {
@@ -106,14 +106,18 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
     throw new Error(`${id} reports no change, and made one.`);
 }
 
-/** @throws PithError E_OPTION with the path of the first option that does not fit. */
+/**
+ * @throws PithError E_OPTION with the path of the first option that does not fit, what is accepted there, and for a mistyped name the nearest
+ * that exists.
+ */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options);
   if (result.success) return result.output;
-  const issue: v.BaseIssue<unknown> = result.issues[0];
-  const path = v.getDotPath(issue) ?? "options";
-  const hint = hintOf(issue);
-  throw new PithError("E_OPTION", `${owner}: "${path}": ${issue.message}.`, hint === undefined ? {} : { hint });
+  const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
+  // What the pass itself lacks says whose it is.
+  const at = path.length === 0 ? "" : `"${path.join(".")}": `;
+  const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
+  throw new PithError("E_OPTION", `${place}${sentence}.`, hint === undefined ? {} : { hint });
 }
 
 /** Fills in what the caller left out: the installed ONNX Runtime, models opened from files, seed 0, silence. */

@@ -14,8 +14,9 @@ import { stringify } from "yaml";
 import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
+import { misfitOf, shown, unknownName } from "../passes/misfit.ts";
+import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
-import { namesAt } from "./schema.ts";
 import { type Path, readSource, type Source } from "./source.ts";
 import { type StepKind, steps } from "./steps.ts";
 
@@ -93,7 +94,8 @@ function check(source: Source): Recipe {
   for (const key of Object.keys(data)) {
     // Editors find the schema of a JSON file by this.
     if (topNames.includes(key) || key === "$schema") continue;
-    fail(source, [key], "key", `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`, key, topNames);
+    const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
+    fail(source, [key], "key", reason, didYouMean(key, topNames));
   }
   const { version = recipeVersion, steps: list } = data;
   if (version !== recipeVersion) {
@@ -119,8 +121,8 @@ function checkStep(source: Source, step: unknown, index: number): RecipeStep {
   if (id === undefined) fail(source, path, "value", `${form}, got none`);
   const kind = steps.get(id);
   if (kind === undefined) {
-    const hinted = nearest(id, names);
-    fail(source, [...path, id], "key", `there is no step "${id}"; steps are ${names.join(", ")}`, id, names, hinted);
+    const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
+    fail(source, [...path, id], "key", reason, didYouMean(id, names));
   }
   const [second] = more;
   if (second !== undefined) {
@@ -145,11 +147,10 @@ function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonl
   const accepted = namesAt(options).filter((name) => !kind.withheld.includes(name));
   for (const name of Object.keys(given)) {
     if (accepted.includes(name)) continue;
-    const reason =
-      name === "data" && kind.data !== undefined
-        ? "data is not part of a recipe: the run gives it"
-        : `${id} has no option "${name}"; it has ${accepted.join(", ")}`;
-    fail(source, [...path, name], "key", reason, name, accepted);
+    if (name === "data" && kind.data !== undefined)
+      fail(source, [...path, name], "key", "data is not part of a recipe: the run gives it");
+    const { sentence, hint } = unknownName([name], accepted, id);
+    fail(source, [...path, name], "key", sentence, hint);
   }
   if (typeof given.validation === "string" && kind.withheld.includes("data")) {
     const reason = `data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got ${shown(given.validation)}`;
@@ -157,7 +158,8 @@ function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonl
   }
   const result = v.safeParse(options, { ...given, ...standIns(kind) });
   if (result.success) return;
-  report(source, path, kind, sharpest(result.issues));
+  const found = misfitOf(options, result.issues, { owner: id, withheld: kind.withheld, standIns: standIns(kind) });
+  fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
 }
 
 /** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
@@ -167,102 +169,15 @@ function standIns({ data, withheld }: StepKind): Record<string, unknown> {
 
 const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
-interface Issue {
-  readonly kind: string;
-  readonly type: string;
-  readonly message: string;
-  readonly expected: string | null;
-  readonly received: string;
-  readonly input: unknown;
-  readonly path?: readonly { readonly origin: string; readonly key: unknown }[] | undefined;
-  readonly issues?: readonly Issue[] | undefined;
-}
-
-function report(source: Source, base: Path, kind: StepKind, issue: Issue): never {
-  const inner = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
-  const path = [...base, ...inner];
-  const isKey = issue.path?.at(-1)?.origin === "key";
-  const last = String(inner.at(-1) ?? "");
-  const names = namesAt(kind.pass.options, inner.slice(0, -1)).filter((name) => !kind.withheld.includes(name));
-  if (isUnknown(issue)) {
-    fail(source, path, "key", `there is no "${last}" here; it has ${names.join(", ")}`, last, names);
-  }
-  if (isKey) {
-    const place = path.slice(0, -1);
-    fail(source, place, "value", `"${last}" is missing${summaryOf(kind, last)}`);
-  }
-  // The author of a schema knows better what fits than its form does.
-  const own = !issue.message.startsWith("Invalid ");
-  const expectation = own ? issue.message : `expected ${readable(issue)}`;
-  const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
-  const isText = typeof issue.input === "string";
-  // One that has to be understood is in what is said of it.
-  const got = inner.length === 0 || expectation.includes(shown(issue.input)) ? "" : `, got ${shown(issue.input)}`;
-  fail(source, path, "value", `${expectation}${got}`, isText ? String(issue.input) : undefined, words);
-}
-
-/**
- * The issue that says most. A mistyped name explains a missing one, so it comes first. Of the members of a union, one that got as far as
- * looking inside the value is the one that was meant.
- */
-function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
-  const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
-  const [first] = issues;
-  const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
-  const inner = (issue.issues ?? []).filter(({ path = [] }) => path.length > 0);
-  const [one, ...more] = inner;
-  if (one === undefined) return issue;
-  const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
-  const chosen = sharpest(
-    [one, ...more],
-    missing.map(({ path }) => String(path?.at(-1)?.key)),
-  );
-  return { ...chosen, path: [...(issue.path ?? []), ...(chosen.path ?? [])] };
-}
-
-function isUnknown(issue: Issue): boolean {
-  return issue.type === "strict_object" && issue.expected === "never";
-}
-
-/** `(string | Array)` as people say it. */
-function readable({ expected }: Issue): string {
-  const words: ReadonlyMap<string, string> = new Map([
-    ["Array", "a list"],
-    ["Object", "an object"],
-    ["string", "a text"],
-    ["number", "a number"],
-    ["boolean", "true or false"],
-  ]);
-  const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
-  return parts
-    .filter((part) => part !== "unknown")
-    .map((part) => words.get(part) ?? part)
-    .join(" or ");
-}
-
-/** What the pass says about an option: "; one of …". */
-function summaryOf(kind: StepKind, name: string): string {
-  const result = v.safeParse(kind.pass.options, { ...standIns(kind), [name]: null });
-  const issue: Issue | undefined = result.success
-    ? undefined
-    : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
-  if (issue === undefined) return "";
-  return issue.message.startsWith("Invalid ") ? `: ${readable(issue)}` : `: ${issue.message}`;
-}
-
-function fail(
-  source: Source,
-  path: Path,
-  part: "key" | "value",
-  sentence: string,
-  typed?: string,
-  names: readonly string[] = [],
-  meant = typed === undefined ? undefined : nearest(typed, names),
-): never {
+function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const where = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  const hint = meant === undefined || meant === typed ? {} : { hint: `Did you mean "${meant}"?` };
-  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, hint);
+  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, hint === undefined ? {} : { hint });
+}
+
+function didYouMean(typed: string, names: readonly string[]): string | undefined {
+  const name = nearest(typed, names);
+  return name === undefined ? undefined : `Did you mean "${name}"?`;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -272,9 +187,4 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

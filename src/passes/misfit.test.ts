@@ -1,0 +1,64 @@
+/** What a pass says to options that do not fit: the passes take their options through `parseOptions`. */
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { parseOptions } from "./pass.ts";
+
+const whole = v.pipe(v.number(), v.integer(), v.minValue(1));
+const schema = v.strictObject({
+  scheme: v.picklist(["static", "dynamic"]),
+  learningRate: v.optional(v.number()),
+  epochs: v.optional(whole),
+  share: v.optional(v.pipe(v.number(), v.ltValue(1, "must be below 1"))),
+  inner: v.optional(v.strictObject({ crop: v.optional(whole) })),
+  model: v.optional(v.string()),
+});
+
+function refused(options: unknown): { readonly message: string; readonly hint: string | undefined } {
+  try {
+    parseOptions("tune", schema, options);
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_OPTION") return { message: error.message, hint: error.hint };
+    throw error;
+  }
+  throw new Error("The options were accepted.");
+}
+
+describe("an option that does not exist", () => {
+  test("is answered with those that do, and the nearest", () => {
+    expect(refused({ scheme: "static", lerningRate: 1 })).toEqual({
+      message: 'tune has no option "lerningRate"; it has scheme, learningRate, epochs, share, inner, model.',
+      hint: 'Did you mean "learningRate"?',
+    });
+  });
+
+  test("says why another one is missing", () => {
+    expect(refused({ schem: "static" })).toMatchObject({ hint: 'Did you mean "scheme"?' });
+  });
+
+  test("inside another option is answered with what is there", () => {
+    expect(refused({ scheme: "static", inner: { corp: 4 } })).toEqual({
+      message: 'tune: "inner.corp": there is no "corp" here; it has crop.',
+      hint: 'Did you mean "crop"?',
+    });
+  });
+
+  test("that resembles none is answered without a guess", () => {
+    expect(refused({ scheme: "static", zzzzzz: 4 }).hint).toBeUndefined();
+  });
+});
+
+test.each([
+  [{}, 'tune: "scheme" is missing: expected "static" or "dynamic".', undefined],
+  [{ scheme: "statc" }, 'tune: "scheme": expected "static" or "dynamic", got "statc".', 'Did you mean "static"?'],
+  [{ scheme: "static", epochs: 0 }, 'tune: "epochs": expected at least 1, got 0.', undefined],
+  [{ scheme: "static", epochs: 1.5 }, 'tune: "epochs": expected a whole number, got 1.5.', undefined],
+  [{ scheme: "static", share: 2 }, 'tune: "share": must be below 1, got 2.', undefined],
+  [{ scheme: "static", inner: { crop: "4" } }, 'tune: "inner.crop": expected a number, got "4".', undefined],
+  // What JSON does not hold, or holds at length, is said by its kind.
+  [{ scheme: "static", model: new Map() }, 'tune: "model": expected a text, got [object Map].', undefined],
+  [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got [object Object].', undefined],
+  [3, "tune: expected an object.", undefined],
+])("%o is refused in words", (options, message, hint) => {
+  expect(refused(options)).toEqual({ message, hint });
+});

@@ -1,0 +1,155 @@
+/** What a schema finds wrong with options, in words: where, what is accepted there, and which name was most likely meant. */
+import * as v from "valibot";
+import { nearest } from "../graph/nearest.ts";
+import { hintOf } from "./options.ts";
+import { namesAt } from "./schema.ts";
+
+/** The first thing that does not fit. */
+export interface Misfit {
+  /** Of an option that is missing it is where it would stand. */
+  readonly path: readonly (string | number)[];
+  /** Whether a name is at fault or what it stands for. */
+  readonly part: "key" | "value";
+  readonly sentence: string;
+  /** What to write instead. */
+  readonly hint: string | undefined;
+}
+
+export interface MisfitOptions {
+  /** Whose options these are: "train". */
+  readonly owner: string;
+  /** Options that the author of these cannot give. */
+  readonly withheld?: readonly string[];
+  /** What stands for these while the others are looked at. */
+  readonly standIns?: Readonly<Record<string, unknown>>;
+}
+
+interface Issue {
+  readonly kind: string;
+  readonly type: string;
+  readonly message: string;
+  readonly expected: string | null;
+  readonly received: string;
+  readonly input: unknown;
+  readonly requirement?: unknown;
+  readonly path?: readonly { readonly origin: string; readonly key: unknown }[] | undefined;
+  readonly issues?: readonly Issue[] | undefined;
+}
+
+/** The issue that says most of those that a schema has with options, in words. */
+export function misfitOf(
+  schema: v.GenericSchema,
+  issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
+  { owner, withheld = [], standIns = {} }: MisfitOptions,
+): Misfit {
+  const issue = sharpest(issues);
+  const path = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
+  const last = String(path.at(-1) ?? "");
+  if (isUnknown(issue)) {
+    const names = namesAt(schema, path.slice(0, -1)).filter((name) => !withheld.includes(name));
+    return unknownName(path, names, owner);
+  }
+  if (issue.path?.at(-1)?.origin === "key") {
+    const sentence = `"${last}" is missing${summaryOf(schema, last, standIns)}`;
+    return { path: path.slice(0, -1), part: "value", sentence, hint: undefined };
+  }
+  const expectation = expectationOf(issue);
+  const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
+  // What has to be understood is in what is said of it.
+  const isSaid = path.length === 0 || issue.type === "check" || expectation.includes(shown(issue.input));
+  return {
+    path,
+    part: "value",
+    sentence: `${expectation}${isSaid ? "" : `, got ${shown(issue.input)}`}`,
+    hint: hintOf(issue) ?? (typeof issue.input === "string" ? meant(issue.input, words) : undefined),
+  };
+}
+
+/** An option of a name that does not exist, at a path: what there is in its place. */
+export function unknownName(
+  path: readonly (string | number)[],
+  names: readonly string[],
+  owner: string,
+): Misfit & { readonly part: "key" } {
+  const last = String(path.at(-1) ?? "");
+  const none = path.length === 1 ? `${owner} has no option "${last}"` : `there is no "${last}" here`;
+  return { path, part: "key", sentence: `${none}; it has ${names.join(", ")}`, hint: meant(last, names) };
+}
+
+function meant(typed: string, names: readonly string[]): string | undefined {
+  const name = nearest(typed, names);
+  return name === undefined || name === typed ? undefined : `Did you mean "${name}"?`;
+}
+
+/**
+ * The issue that says most. A mistyped name explains a missing one, so it comes first. Of the members of a union, one that got as far as
+ * looking inside the value is the one that was meant.
+ */
+function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
+  const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
+  const [first] = issues;
+  const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
+  const inner = (issue.issues ?? []).filter(({ path = [] }) => path.length > 0);
+  const [one, ...more] = inner;
+  if (one === undefined) return issue;
+  const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
+  const chosen = sharpest(
+    [one, ...more],
+    missing.map(({ path }) => String(path?.at(-1)?.key)),
+  );
+  return { ...chosen, path: [...(issue.path ?? []), ...(chosen.path ?? [])] };
+}
+
+function isUnknown({ type, expected }: Issue): boolean {
+  return type === "strict_object" && expected === "never";
+}
+
+/** What the pass says about an option: ": must be at least 1". */
+function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
+  const result = v.safeParse(schema, { ...standIns, [name]: null });
+  const issue: Issue | undefined = result.success
+    ? undefined
+    : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
+  return issue === undefined ? "" : `: ${expectationOf(issue)}`;
+}
+
+/** The author of a schema knows better what fits than its form does. */
+function expectationOf(issue: Issue): string {
+  return issue.message.startsWith("Invalid ") ? `expected ${readable(issue)}` : issue.message.replace(/\.$/, "");
+}
+
+const words: ReadonlyMap<string, string> = new Map([
+  ["Array", "a list"],
+  ["Object", "an object"],
+  ["string", "a text"],
+  ["number", "a number"],
+  ["boolean", "true or false"],
+]);
+
+/** `(string | Array)` as people say it. */
+function readable({ expected, type }: Issue): string {
+  if (type === "integer") return "a whole number";
+  const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
+  return parts
+    .filter((part) => part !== "unknown")
+    .map((part) => words.get(part) ?? part.replace(/^>=/, "at least ").replace(/^<=/, "at most "))
+    .map((part) => part.replace(/^>/, "more than ").replace(/^</, "less than "))
+    .join(" or ");
+}
+
+/** Plain data as JSON, the beginning of it; what is something else by its kind. */
+export function shown(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  const text = isPlain(value)
+    ? (JSON.stringify(value) ?? String(value))
+    : String(Object.prototype.toString.call(value));
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return false;
+  if (typeof value !== "object" || value === null) return true;
+  const kind: unknown = Object.getPrototypeOf(value);
+  if (kind !== Object.prototype && kind !== Array.prototype && kind !== null) return false;
+  return Object.values(value).every(isPlain);
+}
