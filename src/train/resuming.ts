@@ -1,6 +1,7 @@
 /** A training that goes on where a checkpoint ends: the file it begins with, what both must have in common, and what is put back. */
 import { fileKind } from "#platform";
 import { firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
@@ -10,6 +11,7 @@ import { type Course, changingIn, restoreCourse, setAll } from "./course.ts";
 import type { Floats } from "./floats.ts";
 import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
 import type { Plan } from "./plan.ts";
+import { requireSameRest } from "./untrained.ts";
 
 /** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
@@ -36,19 +38,29 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   const { counters, identity } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   requireSameTraining(path, identity, await beginningOf(trained, plan, context.seed), trained);
+  await requireSameRest(path, identity.trained, model, trained);
   const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
   return { path, model, state, counters, identity, best };
 }
 
 /** What identifies a training before its first step. */
 export async function beginningOf(model: Model, plan: Plan, seed: number): Promise<Beginning> {
-  const { data, settings, size } = plan;
+  const { data, settings, size, validation } = plan;
+  // A share is known by the samples that it is one of.
+  const isShare = typeof settings.validation === "number";
+  const chosenBy = validation === undefined || isShare ? {} : { validation: await contentOf(validation.data) };
   return {
     nodes: [...model.graph.nodes()].length,
-    settings: { seed, batch: size, ...settings },
+    settings: { seed, batch: size, ...settings, ...chosenBy },
     samples: data.count ?? null,
     first: fingerprint(await firstBatch(data)),
   };
+}
+
+/** "200 samples, 1f0c99ab" */
+async function contentOf(data: Dataset): Promise<string> {
+  const count = data.count === undefined ? "a stream" : `${data.count} samples`;
+  return `${count}, ${fingerprint(await firstBatch(data))}`;
 }
 
 /**
