@@ -39,6 +39,11 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
       const known = Object.keys(augmentationSchema.entries).join(", ");
       throw new PithError("E_OPTION", `augment: "${at}" is not known, only ${known}.`, { hint: usage });
     }
+    // A word that stands alone is a yes.
+    if (at !== null && issue.input === true)
+      throw new PithError("E_OPTION", `augment: ${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`, {
+        hint: usage,
+      });
     const place = at === null ? "augment" : `augment, ${at}`;
     throw new PithError("E_OPTION", `${place}: ${issue.message}.`, { hint: usage });
   }
@@ -47,6 +52,14 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
     throw new PithError("E_OPTION", "augment: there is nothing to do.", { hint: usage });
   return result.output;
 }
+
+const numbers: ReadonlyMap<string, string> = new Map([
+  ["crop", "takes a number: crop=4"],
+  ["jitter", "takes a share: jitter=0.2"],
+  ["noise", "takes a number: noise=0.05"],
+  ["erase", "takes a share: erase=0.25"],
+  ["mixup", "takes a share: mixup=0.2"],
+]);
 
 const usage = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2".';
 

@@ -41,7 +41,7 @@ export interface LossOptions {
 }
 
 /** The output that a loss is about. @throws PithError E_NAME if there is none of that name. */
-export function outputOf(scope: LossScope, name?: string): Value {
+export function outputOf(scope: Pick<LossScope, "outputs">, name?: string): Value {
   const [first] = scope.outputs.values();
   const output = name === undefined ? first : scope.outputs.get(name);
   if (output !== undefined) return output;

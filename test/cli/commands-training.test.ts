@@ -24,6 +24,24 @@ describe("--samples", () => {
   });
 });
 
+test("what lies beside the samples to train on judges: as --validation it is refused, with how it was chosen", async () => {
+  const folder = at("parts");
+  mkdirSync(folder);
+  const [train, dev] = [`${folder}/points_train.csv`, `${folder}/points_dev.csv`];
+  const [header = "", ...rows] = readFileSync(at("points.csv"), "utf8").trim().split("\n");
+  writeFileSync(train, [header, ...rows.slice(100)].join("\n"));
+  writeFileSync(dev, [header, ...rows.slice(0, 100)].join("\n"));
+  const words = ["train", at("zero.onnx"), "--data", train, ...quick, "--force"];
+  expect(await pith(...words, "--validation", dev)).toMatchObject({
+    code: 1,
+    err:
+      `E_DATA: --validation ${dev}: ${dev} judges the result already: it lies beside --data ${train}, ` +
+      "and by its name is another part of it.\n" +
+      "hint: A share keeps some of the samples to train on apart, to choose weights by: --validation 10%. Or name other data.\n",
+  });
+  expect((await pith(...words, "--validation", train)).err).toContain(`${train} is trained on already.\n`);
+});
+
 describe("a recipe that trains", () => {
   const recipe = at("recipe.yaml");
 
@@ -183,9 +201,20 @@ describe("progress and result", () => {
     expect(code).toBe(1);
     expect(err).toContain("before the first step: validation accuracy 100.00 %");
     expect(out).toMatch(
-      /none of 2 evaluations was better than .*: they stay.*\nNothing changed, and nothing was written\./,
+      /the (evaluation was no better|samples to evaluate by show no difference) .*: these stay.*\nNothing changed, and nothing was written\./,
     );
     expect(existsSync(at("no-better.onnx"))).toBe(false);
+  });
+
+  test("an output that the model does not have is seen before any data is", async () => {
+    const loss = "mse + 0.5 * cosine(label=teacher, output = embedding)";
+    const { code, err } = await pith("train", at("zero.onnx"), "--data", at("nowhere.csv"), "--loss", loss);
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: 'E_NAME: The loss is about the output "embedding"; the model has "logits".\n',
+    });
+    const right = ["--loss", "cross-entropy(output=logits)"];
+    expect((await pith("train", at("zero.onnx"), "--data", at("nowhere.csv"), ...right)).err).toMatch(/^E_FILE: /);
   });
 
   test("classes where a loss takes numbers are said to be classes", async () => {

@@ -13,6 +13,8 @@ import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, type Recipe } from "../../recipe/index.ts";
 import { steps, trains } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
+import { outputOf } from "../../train/loss.ts";
+import { outputsNamedIn } from "../../train/losses/parse.ts";
 import { type DataRequest, withRecorded } from "../data.ts";
 import { judgedBy, type MetricName } from "../metrics.ts";
 import { openData, openWhole, type Preparation, prepare } from "./prepare.ts";
@@ -65,6 +67,7 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const data = withRecorded(asked.data, reference === undefined ? [model] : [model, reference]);
   const { samples } = data;
+  requireLossOutputs(model, recipes);
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const isTrained = kinds.some(trains);
   const opened = (hasTrain: boolean): Promise<Parts> =>
@@ -106,24 +109,36 @@ export async function openTask(
     },
     async evaluatedBy(validation) {
       const chosen = await openWhole(model, path, { ...data, path: validation });
-      for (const { name } of [test, ...(train === undefined ? [] : [train])]) {
+      const uses = [[test.name, "judges the result"], ...(train === undefined ? [] : [[train.name, "is trained on"]])];
+      for (const [name = "", use = ""] of uses) {
         if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
-        throw new PithError(
-          "E_DATA",
-          `--validation ${validation} is of ${name}, which the result is trained on or judged by.`,
-          {
-            hint: "A share keeps some of the samples to train on apart: --validation 10%. Or name other data.",
-          },
-        );
+        throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
+          hint: "A share keeps some of the samples to train on apart, to choose weights by: --validation 10%. Or name other data.",
+        });
       }
       return preparation.ready(chosen);
     },
   };
 }
 
+/** @throws PithError E_NAME where a step's loss is about an output that the model does not have. */
+function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
+  for (const { options } of recipes.flatMap((recipe) => recipe.steps)) {
+    if (typeof options.loss !== "string") continue;
+    for (const name of outputsNamedIn(options.loss)) outputOf({ outputs }, name);
+  }
+}
+
 /** Where the samples of "data/cifar10 (train)" lie. */
 function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
+}
+
+/** How samples came to be used that nobody named: of --data train.tsv, dev.tsv beside it judges. */
+function whence(name: string, path: string): string {
+  if (overlap(placeOf(name), resolve(path))) return "";
+  return `: it lies beside --data ${path}, and by its name is another part of it`;
 }
 
 /** One place, or one inside the other. */

@@ -77,6 +77,11 @@ export function parseLoss(text: string): Loss {
   return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
 
+/** The outputs of a model that the losses in a text name: whether it has them can be seen before anything is run. */
+export function outputsNamedIn(text: string): readonly string[] {
+  return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
+}
+
 function parseTerm(text: string): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
   const found = Object.hasOwn(losses, name) ? losses[name] : undefined;
