@@ -1,10 +1,10 @@
 /** Which weights are best, and when there is an evaluation. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { startCounters } from "./counters.ts";
-import { countEvaluation } from "./evaluating.ts";
+import { countEvaluation, stayedText } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";
 
 const data = memory("one", { x: float32([1, 1], [0]) });
@@ -28,4 +28,37 @@ test("a number is better than none, and infinity than no number", () => {
   const { NaN: none, POSITIVE_INFINITY: endless } = Number;
   expect(bestOf(byLoss, [none, none, 4, none])).toEqual([2, 1]);
   expect(bestOf(byLoss, [none, endless, 4])).toEqual([2, 0]);
+});
+
+describe("why weights stay", () => {
+  const said = (figures: readonly number[], by = "accuracy"): string => {
+    const best = { step: 0, figure: figures[0] ?? 0 };
+    const unit = by === "accuracy" ? "share" : "";
+    const chosen = { samples: 60, by, unit, best, evaluations: figures.length } as const;
+    const evaluations = figures.map((figure, step) => ({ step, figure }));
+    return stayedText({ samples: 240, chosen, average: undefined }, [
+      { epoch: 1, loss: 1, steps: figures.length, seconds: 1, evaluations },
+    ]);
+  };
+
+  test("where training made them worse, a smaller rate may do; one evaluation is said as one", () => {
+    expect(said([0.9, 0.8])).toBe(
+      "the evaluation was no better than that of the weights that training began with: they stay. A smaller learning rate may do better",
+    );
+    expect(said([0.9, 0.8, 0.9])).toMatch(/^none of 2 evaluations was better than .* A smaller learning rate/);
+    expect(said([0.2, 0.3], "loss")).toMatch(/A smaller learning rate may do better$/);
+  });
+
+  test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
+    const still = "the evaluations show no difference to that of the weights that training began with: they stay. ";
+    const more = "More steps may do, or more samples to choose by";
+    expect(said([0.8, 0.8, 0.8])).toBe(`${still}${more}, or --metric cross-entropy, which tells smaller differences`);
+    expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
+  });
+
+  test("where they are right on all, other samples are to choose by; what is no number chooses nothing", () => {
+    expect(said([1, 1])).toContain("They are right on all 60 samples to choose by, which they may have learnt from");
+    expect(said([1, 0.9])).not.toContain("learning rate");
+    expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are no numbers/);
+  });
 });

@@ -4,6 +4,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Counters } from "./counters.ts";
 import { validationLoss } from "./forward-loss.ts";
+import type { Epoch, TrainingSummary } from "./history.ts";
 import type { Plan, Validation } from "./plan.ts";
 
 /** Whether the weights are to be evaluated as they are now. */
@@ -60,4 +61,27 @@ export function patienceText({ steps, worse, best }: Counters): string {
   const without =
     worse === 1 ? "an evaluation that was no better than" : `${worse} evaluations without a better one than`;
   return `ended after ${steps} steps: ${without} ${that}`;
+}
+
+/**
+ * Why the weights that training began with are the result, and what may help: a smaller rate only where training made them worse, not where it
+ * moved no answer.
+ */
+export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
+  const { evaluations = 0, samples, best, by, unit } = chosen ?? {};
+  const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));
+  if (best !== undefined && Number.isNaN(best.figure))
+    return `all ${evaluations} evaluations are no numbers: look at the samples to evaluate by. The weights stay`;
+  const isStill = later.every((figure) => figure === first);
+  const finer =
+    by === "loss" || by === "cross-entropy" ? "" : ", or --metric cross-entropy, which tells smaller differences";
+  const that = "that of the weights that training began with";
+  const none =
+    later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;
+  const right = unit === "share" && best?.figure === 1;
+  const all = `They are right on all ${samples ?? ""} samples to choose by, which they may have learnt from: choose by others${finer}`;
+  if (right) return `${none} ${that}: they stay. ${all}`;
+  if (isStill)
+    return `the evaluations show no difference to ${that}: they stay. More steps may do, or more samples to choose by${finer}`;
+  return `${none} ${that}: they stay. A smaller learning rate may do better`;
 }

@@ -24,9 +24,9 @@ describe("what identifies a training", () => {
   test("the same is the same, also as it is written", () => {
     expect(trained).toEqual({ w: "[2, 2]" });
     const written = JSON.parse(JSON.stringify(same)) as Identity;
-    expect(() => requireSameTraining("last.onnx", written, now, model)).not.toThrow();
-    expect(() => requireSameTensors("last.onnx", written, trained)).not.toThrow();
-    expect(() => requireSameTraining("last.onnx", { ...same, settings: {} }, now, model)).not.toThrow();
+    expect(() => requireSameTraining({ path: "last.onnx" }, written, now, model)).not.toThrow();
+    expect(() => requireSameTensors({ path: "last.onnx" }, written, trained)).not.toThrow();
+    expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, settings: {} }, now, model)).not.toThrow();
   });
 
   test.each<[Partial<Beginning>, string]>([
@@ -36,14 +36,14 @@ describe("what identifies a training", () => {
     [{ samples: 20 }, "was trained on 20 samples, not a stream."],
     [{ first: "ffffffff" }, "was trained on other samples than these"],
   ])("%j is another training", (before, message) => {
-    expect(() => requireSameTraining("last.onnx", { ...same, ...before }, now, model)).toThrow(message);
+    expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, ...before }, now, model)).toThrow(message);
   });
 
   test("more tensors, or fewer, are another training", () => {
-    expect(() => requireSameTensors("last.onnx", { ...same, trained: {} }, trained)).toThrow(
+    expect(() => requireSameTensors({ path: "last.onnx" }, { ...same, trained: {} }, trained)).toThrow(
       'without "w", which is trained now',
     );
-    expect(() => requireSameTensors("last.onnx", same, {})).toThrow('with "w", which is not trained now');
+    expect(() => requireSameTensors({ path: "last.onnx" }, same, {})).toThrow('with "w", which is not trained now');
   });
 
   test("samples of other numbers, types or names have another fingerprint", () => {

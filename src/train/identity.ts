@@ -20,6 +20,12 @@ export interface Identity {
   readonly first: string;
 }
 
+/** The files of a checkpoint: where training stands, and the weights that were best by validation, if there was any. */
+export interface Kept {
+  readonly path: string;
+  readonly best?: string | undefined;
+}
+
 /** What is not known before a first step was made: what is trained. */
 export type Beginning = Omit<Identity, "trained">;
 
@@ -37,7 +43,8 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
  * Compares what a checkpoint says with what is to be trained, the model first. A setting that it says nothing of is not asked for.
  * @throws PithError E_OPTION naming what is another one.
  */
-export function requireSameTraining(path: string, before: Identity, now: Beginning, model: Model): void {
+export function requireSameTraining({ path, best }: Kept, before: Identity, now: Beginning, model: Model): void {
+  const different = otherTraining(path, best);
   for (const [name, size] of Object.entries(before.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
     if (dims === undefined) throw otherModel(path, `it trained "${name}", which this model does not have`);
@@ -47,20 +54,20 @@ export function requireSameTraining(path: string, before: Identity, now: Beginni
   for (const [name, value] of Object.entries(now.settings)) {
     const old = before.settings[name];
     if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
-    throw different(path, said(name, old, value), "settings");
+    throw different(said(name, old, value), "settings");
   }
   if (before.samples !== now.samples)
-    throw different(path, `on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
-  if (before.first !== now.first)
-    throw different(path, "on other samples than these: the first is another one", "data");
+    throw different(`on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
+  if (before.first !== now.first) throw different("on other samples than these: the first is another one", "data");
 }
 
 /** @throws PithError E_OPTION if other tensors are trained than before. */
-export function requireSameTensors(path: string, before: Identity, trained: Identity["trained"]): void {
+export function requireSameTensors(kept: Kept, before: Identity, trained: Identity["trained"]): void {
+  const different = otherTraining(kept.path, kept.best);
   const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
   const less = Object.keys(before.trained).find((name) => trained[name] === undefined);
-  if (more !== undefined) throw different(path, `without "${more}", which is trained now`, "model and settings");
-  if (less !== undefined) throw different(path, `with "${less}", which is not trained now`, "model and settings");
+  if (more !== undefined) throw different(`without "${more}", which is trained now`, "model and settings");
+  if (less !== undefined) throw different(`with "${less}", which is not trained now`, "model and settings");
 }
 
 function said(name: string, old: unknown, value: unknown): string {
@@ -72,15 +79,18 @@ function worded(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function different(path: string, what: string, kept: string): PithError {
-  return new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
-    hint: `A training is continued with the ${kept} that it was begun with; \`epochs\` may be more. ${goOnFrom(path)}`,
-  });
+function otherTraining(path: string, best: string | undefined): (what: string, kept: string) => PithError {
+  return (what, kept) =>
+    new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
+      hint: `A training is continued with the ${kept} that it was begun with; \`epochs\` may be more. ${begunAnew(path, best)}`,
+    });
 }
 
-/** How to go on otherwise than a training was begun. */
-export function goOnFrom(path: string): string {
-  return `To go on otherwise, train "${path}" itself: it is a model like any other, and takes another \`checkpoint\`.`;
+/** How to train otherwise than a training was begun. */
+function begunAnew(path: string, best: string | undefined): string {
+  const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
+  const last = `"${path}" is a model like any other, too, but its weights may be ruined where the training diverged`;
+  return `To train otherwise, begin again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
 }
 
 function otherModel(path: string, why: string): PithError {

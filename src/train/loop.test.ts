@@ -207,13 +207,13 @@ describe("checkpoints", () => {
       return trained({ ...settings, schedule, checkpoint }).catch((error: unknown) => error);
     };
 
-    test("hold the last weights that were finite, and the error says how to go on with them", async () => {
+    test("hold the last weights that were finite, and the error says to begin again without them", async () => {
       const checkpoint = temporaryFolder();
       expect(await diverged(checkpoint, 12)).toMatchObject({
         code: "E_DIVERGED",
         hint:
-          "Try a smaller `learningRate`, or `clip`, and check that the inputs are of ordinary size. The weights after 10 steps are kept. " +
-          `To go on otherwise, train "${checkpoint}/last.onnx" itself: it is a model like any other, and takes another \`checkpoint\`.`,
+          "Begin again from the model as it was, with another `checkpoint`, and a smaller `learningRate` or `clip` 1, and check that the " +
+          `inputs are of ordinary size. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be ruined.`,
       });
       const last = await weights(await open(`${checkpoint}/last.onnx`));
       expect(
@@ -222,7 +222,35 @@ describe("checkpoints", () => {
           .every(Number.isFinite),
       ).toBe(true);
       const other = trained({ ...settings, learningRate: 0.001, checkpoint, resume: true });
-      await expect(other).rejects.toMatchObject({ hint: expect.stringContaining(`train "${checkpoint}/last.onnx"`) });
+      await expect(other).rejects.toMatchObject({
+        hint:
+          "A training is continued with the settings that it was begun with; `epochs` may be more. To train otherwise, begin again from the " +
+          `model itself, with another \`checkpoint\`. "${checkpoint}/last.onnx" is a model like any other, too, but its weights may be ruined ` +
+          "where the training diverged.",
+      });
+    });
+
+    test("say which weights were best by validation", async () => {
+      const checkpoint = temporaryFolder();
+      const schedule = (step: number): number => (step < 12 ? 1 : 1e30);
+      const again = { ...settings, schedule, checkpoint, validation } as const;
+      const error: unknown = await trained(again).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({
+        code: "E_DIVERGED",
+        hint: expect.stringMatching(/best\.onnx" has the best ones, after 10 steps: validation loss \d\.\d+\.$/),
+      });
+      await expect(trained({ ...again, learningRate: 0.001, resume: true })).rejects.toMatchObject({
+        hint: expect.stringContaining(`or from "${checkpoint}/best.onnx", the best weights by validation, with`),
+      });
+    });
+
+    test("say so where none were better than those that training began with", async () => {
+      const checkpoint = temporaryFolder();
+      const harmful = { ...settings, schedule: () => 1e30, checkpoint, validation };
+      await expect(trained(harmful)).rejects.toMatchObject({
+        code: "E_DIVERGED",
+        hint: expect.stringMatching(/has the best ones, before the first step: validation loss \d\.\d+\.$/),
+      });
     });
 
     test("are trained as the model that they are, without what is left in them, and continued to the bit", async () => {
@@ -323,7 +351,7 @@ describe("the loop", () => {
       const { changes, misses, training, history } = await train(model, { data, epochs: 2, metric, ...harmful });
       expect(changes).toEqual([]);
       expect(misses.map(({ reason }) => reason)).toEqual([
-        expect.stringMatching(/^none of 3 evaluations .*: they stay/),
+        expect.stringMatching(/^none of 2 evaluations .*: they stay. /),
       ]);
       expect(training.chosen).toMatchObject({ best: { step: 0 }, evaluations: 3 });
       expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0, 1], [2]]);
@@ -331,6 +359,13 @@ describe("the loop", () => {
         expect(model.graph.value(name)?.tensor).toBe(tensor);
         expect(model.graph.value(name)?.role).toEqual(role);
       }
+    });
+
+    test("is said of one evaluation as of one", async () => {
+      const { misses } = await train(await good(), { data, ...harmful, epochs: 1 });
+      expect(misses.map(({ reason }) => reason)).toEqual([
+        "the evaluation was no better than that of the weights that training began with: they stay. A smaller learning rate may do better",
+      ]);
     });
 
     test("ends by patience as soon as that, and is continued to the same end", async () => {

@@ -27,7 +27,7 @@ import {
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
-import { goOnFrom, type Identity, trainedOf } from "./identity.ts";
+import { type Identity, trainedOf } from "./identity.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import { type Before, beginningOf, checkpointBefore, continueCourse, type Progress } from "./resuming.ts";
 
@@ -243,13 +243,18 @@ class Run {
   }
 
   #diverged(what: string, step: number): PithError {
-    const offer = "Try a smaller `learningRate`, or `clip`, and check that the inputs are of ordinary size.";
-    const { checkpoint } = this.#plan;
-    const kept =
-      checkpoint === undefined || this.#kept === undefined
-        ? ""
-        : ` The weights after ${this.#kept} steps are kept. ${goOnFrom(lastFile(checkpoint))}`;
-    return new PithError("E_DIVERGED", `${what} at step ${step}.`, { hint: `${offer}${kept}` });
+    const { checkpoint, validation } = this.#plan;
+    const { best } = this.#counters;
+    const kept = checkpoint !== undefined && this.#kept !== undefined;
+    const again = `Begin again from the model as it was${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
+    const hint = [
+      `${again}, and check that the inputs are of ordinary size.`,
+      ...(kept ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be ruined.`] : []),
+      ...(checkpoint === undefined || validation === undefined || best === undefined
+        ? []
+        : [`"${bestFile(checkpoint)}" has the best ones, ${evaluationText(validation, best.step, best.figure)}.`]),
+    ];
+    return new PithError("E_DIVERGED", `${what} at step ${step}.`, { hint: hint.join(" ") });
   }
 
   #isDone(): boolean {

@@ -81,8 +81,9 @@ graph (x: float32[batch, 60]) -> (y) {
 describe("a perceptron", () => {
   it("has weights for what follows them, scales of one and biases of zero", async () => {
     const model = mlp();
-    const { changes, misses } = await reinitialize(model, {}, { seed: 1 });
-    expect(misses).toEqual([]);
+    const said: string[] = [];
+    const { changes, misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
+    expect({ misses, said }).toEqual({ misses: [], said: [] });
     expect(changes.map(({ at }) => at).sort()).toEqual(
       ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight", "fc3.weight", "slope"].sort(),
     );
@@ -207,7 +208,11 @@ graph (x: float32[batch, 4]) -> (y) {
 
 test.skipIf(shared("data/models/resnet20.onnx") === undefined)("ResNet-20: of ordinary size throughout", async () => {
   const model = await open(shared("data/models/resnet20.onnx") ?? "");
-  const { misses } = await reinitialize(model, {}, { seed: 1 });
+  const said: string[] = [];
+  const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
+  expect(said).toEqual([
+    "38 running statistics will follow the batches in training, with or without --batch-statistics",
+  ]);
   expect(misses).toEqual([]);
   await expectDrawn(model, "conv1.weight", 2 / 27);
   await expectDrawn(model, "layer2.0.conv1.weight", 2 / (16 * 9));

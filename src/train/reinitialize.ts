@@ -1,12 +1,11 @@
 /**
  * A network as it was before it learnt anything: its graph, with numbers that are drawn anew (`starts.ts` says from what). Running statistics say
- * a mean of 0 and a variance of 1, and get the role `state`, by which training measures them anew.
+ * a mean of 0 and a variance of 1, and get the role `state`, by which any later training measures them anew: that is said where it is done.
  *
  * Roles are honoured: buffers and masks stay, what is tied stays tied.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,6 +16,7 @@ import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/types.ts";
+import { codedWeights } from "./coded.ts";
 import { declareRoles } from "./roles.ts";
 import { type Start, startOf } from "./starts.ts";
 import { copyOfTied } from "./ties.ts";
@@ -38,7 +38,7 @@ export const reinitialize = definePass({
   run: (model, _, context) => withStoredConstants(model, () => drawAnew(model, context)),
 });
 
-async function drawAnew(model: Model, { seed }: Context): Promise<Outcome> {
+async function drawAnew(model: Model, { seed, log }: Context): Promise<Outcome> {
   const roles = await declareRoles(model, { batchStatistics: true });
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
@@ -69,11 +69,13 @@ async function drawAnew(model: Model, { seed }: Context): Promise<Outcome> {
     const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
-  for (const { name, weight } of layers(model, inference)) {
-    const type = weight.tensor?.type;
-    if (type !== undefined && !isFloat(type)) misses.push(new Miss(`its weight is stored as ${type}: it stays`, name));
-  }
+  misses.push(...codedWeights(model, inference));
   if (changes.length === 0) roles.undo();
+  const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
+  if (changes.length > 0 && states > 0) {
+    const text = states === 1 ? "1 running statistic" : `${states} running statistics`;
+    log({ id: "states", text: `${text} will follow the batches in training, with or without --batch-statistics` });
+  }
   return { changes, misses };
 }
 

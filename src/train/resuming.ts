@@ -22,6 +22,7 @@ export interface Progress {
 /** A checkpoint to continue with. */
 export interface Before extends Omit<Checkpoint, "progress">, Progress {
   readonly path: string;
+  readonly bestPath: string | undefined;
   /** The model whose weights were best, where there were evaluations. */
   readonly best: Model | undefined;
 }
@@ -37,10 +38,11 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   const { model, state, progress } = await readCheckpoint(path);
   const { counters, identity } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
-  requireSameTraining(path, identity, await beginningOf(trained, plan, context.seed), trained);
+  const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
+  requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context.seed), trained);
   await requireSameRest(path, identity.trained, model, trained);
-  const best = counters.best === undefined ? undefined : await open(bestFile(plan.checkpoint));
-  return { path, model, state, counters, identity, best };
+  const best = bestPath === undefined ? undefined : await open(bestPath);
+  return { path, bestPath, model, state, counters, identity, best };
 }
 
 /** What identifies a training before its first step. */
@@ -73,7 +75,7 @@ export async function continueCourse(
   before: Before,
   trained: Identity["trained"],
 ): Promise<readonly Floats[] | undefined> {
-  requireSameTensors(before.path, before.identity, trained);
+  requireSameTensors({ path: before.path, best: before.bestPath }, before.identity, trained);
   await restoreCourse(course, plan, before.model, before.state);
   if (before.best === undefined) return undefined;
   const best = course.weights.map((values) => values.slice());

@@ -9,6 +9,7 @@ import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
+import { stayedText } from "./evaluating.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
 import { type LoopOutcome, runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
@@ -51,7 +52,7 @@ export const train = definePass({
       });
       if (isAsBefore) {
         roles.undo();
-        return { changes: [], misses: [...roles.misses, stayed(training)], history, training };
+        return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
       }
       takeState(model);
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
@@ -63,13 +64,6 @@ export const train = definePass({
       };
     }),
 });
-
-function stayed({ chosen }: TrainingSummary): Miss {
-  const than = "was better than that of the weights that training began with";
-  return new Miss(
-    `none of ${chosen?.evaluations ?? 0} evaluations ${than}: they stay. A smaller learning rate may do better`,
-  );
-}
 
 function report({ declared }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>

@@ -195,13 +195,27 @@ describe("progress and result", () => {
     },
   );
 
+  test("what was lost is asked only where there was something to lose, and the result is not better", async () => {
+    await save(
+      parseModel(hidden.replace("fc2.bias: float32[2] parameter = zeros", "fc2.bias: float32[2] parameter = [9, 0]")),
+      at("one-answer.onnx"),
+    );
+    const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
+    const knows = await pith("train", at("hidden.onnx"), ...words);
+    expect(knows.out).toMatch(/^40 samples do not show that nothing is lost/m);
+    const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
+    expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(knowsNothing.out).not.toContain("nothing is lost");
+    expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
+  });
+
   test("where nothing is better than the model was, nothing is written", async () => {
     const words = [at("right.onnx"), ...data, "--epochs", "1", "--validation", "10%", "-o", at("no-better.onnx")];
     const { code, err, out } = await pith("train", ...words);
     expect(code).toBe(1);
     expect(err).toContain("before the first step: validation accuracy 100.00 %");
     expect(out).toMatch(
-      /the (evaluation was no better|samples to evaluate by show no difference) .*: these stay.*\nNothing changed, and nothing was written\./,
+      /the evaluation was no better .*: they stay\. They are right on all .*\nNothing changed, and nothing was written\./,
     );
     expect(existsSync(at("no-better.onnx"))).toBe(false);
   });
