@@ -83,6 +83,12 @@ export class Figures {
     return this.jury.knowledge?.chance;
   }
 
+  /** Whether the original is right more often than always giving the commonest answer would be, as far as labels tell. */
+  get knowsSomething(): boolean {
+    const known = this.jury.knowledge;
+    return known === undefined || known.name === "agreement" || known.original > known.chance;
+  }
+
   async compare(model: Model): Promise<Figured> {
     // What holds a model against the original's outputs needs these again.
     const held = this.#task.metric.truth === "original" ? [this.#model] : [];
@@ -108,7 +114,7 @@ export class Figures {
    */
   requireKnowledge(): void {
     const known = this.jury.knowledge;
-    if (known === undefined || known.name === "agreement" || known.original > known.chance) return;
+    if (known === undefined || this.knowsSomething) return;
     const [scored, guessed] = [known.original, known.chance].map((value) => figure("share", value));
     throw new PithError(
       "E_DATA",

@@ -68,6 +68,11 @@ describe("of a result that no goal judged it is said what the samples leave open
     expect(openSentence(compared(500, 60, 2))).toBeUndefined();
   });
 
+  test("nothing of a result that is better, though that may be luck", () => {
+    expect(openSentence(compared(60, 1, 1))).toBeDefined();
+    expect(openSentence(compared(60, 1, 3))).toBeUndefined();
+  });
+
   test("of a figure without a natural size where there seems to be a loss alone", () => {
     const original = Float64Array.of(0.1, 0.4, 0.2, 0.3);
     const worse = openSentence(compareRows(crossEntropy(), original, Float64Array.of(0.3, 0.35, 0.4, 0.25)));

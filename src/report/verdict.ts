@@ -135,13 +135,13 @@ const somePoint = 0.01;
 
 /**
  * What samples leave open of a result that no goal judged: "60 samples do not show that nothing is lost (a point at most): about 381 would show
- * it." Undefined where they show it, or show that something is.
+ * it." Undefined where they show it, or show that something is; and where the result is better on them, since nobody asks then what was lost.
  */
 export function openSentence(comparison: Comparison): string | undefined {
   const { unit, difference, variance } = comparison;
   const limit = unit === "share" ? somePoint : 0;
   const { drop, verdict, samples } = judge(comparison, { maxDrop: limit });
-  if (verdict !== "not shown" || drop.low > 0) return undefined;
+  if (verdict !== "not shown" || drop.low > 0 || drop.value < 0) return undefined;
   // Figures without a size that means something everywhere: only where there seems to be a loss is there anything to show.
   if (unit !== "share" && !(drop.value > 0)) return undefined;
   const some = `${integer(difference.count)} samples do not show`;

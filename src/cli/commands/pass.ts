@@ -141,6 +141,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
     preprocessing,
     samples,
     comparison,
+    knewNothing,
     verdict,
     likeness,
     lost,
@@ -199,7 +200,8 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
         terminal.line(verdictSentence({ maxDrop: maxDrop ?? 0 }, verdict, comparison.unit));
-      const open = maxDrop === undefined && comparison !== undefined ? openSentence(comparison) : undefined;
+      const asked = maxDrop === undefined && comparison !== undefined && knewNothing !== true;
+      const open = asked ? openSentence(comparison) : undefined;
       if (open !== undefined) terminal.line(open);
       if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);

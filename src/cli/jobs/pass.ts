@@ -60,6 +60,8 @@ export interface PassOutput {
   /** Which samples it was trained on and judged by; undefined without data. */
   readonly samples: Used | undefined;
   readonly comparison: Comparison | undefined;
+  /** The original answers no better than always giving the commonest answer would: there was nothing to lose. */
+  readonly knewNothing: boolean | undefined;
   readonly verdict: Verdict | undefined;
   /** Without data, or with next to none: held against the original on made-up inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
@@ -95,6 +97,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
     comparison: undefined,
+    knewNothing: judging === undefined ? undefined : !judging.figures.knowsSomething,
     verdict: undefined,
     likeness: undefined,
     lost: undefined,
