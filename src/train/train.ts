@@ -4,6 +4,7 @@
  * What is in the graph is trained through: masks, fake quantization, a teacher in the loss need nothing here. A checkpoint is the model
  * itself, an ordinary ONNX file.
  */
+import { infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
@@ -11,6 +12,7 @@ import { withStoredConstants } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
+import { codedWeights } from "./coded.ts";
 import { type LoopOutcome, runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
@@ -58,7 +60,7 @@ export const train = definePass({
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return {
         changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-        misses: roles.misses,
+        misses: [...roles.misses, ...codedWeights(model, infer(model))],
         history,
         training,
       };
