@@ -21,6 +21,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
   const { data: samples, validation } = await openData(options, context.seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
+  if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
+    const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
+    context.log({ id: "no-schedule", text, level: "warning" });
+  }
   return {
     data,
     epochs,
