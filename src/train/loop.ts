@@ -201,7 +201,7 @@ class Run {
     course.step.store(this.#model, course.weights);
     const { checkpoint } = this.#plan;
     if (checkpoint === undefined || this.#identity === undefined) return;
-    const progress: Progress = { counters: this.#counters, identity: this.#identity };
+    const progress: Progress = { counters: this.#counters, identity: this.#identity, epochs: this.#plan.epochs };
     await writeCheckpoint(lastFile(checkpoint), {
       model: withWeights(this.#model, course),
       state: stateOf(course, this.#plan, this.#model),

@@ -10,13 +10,15 @@ import type { Counters } from "./counters.ts";
 import { type Course, changingIn, restoreCourse, setAll } from "./course.ts";
 import type { Floats } from "./floats.ts";
 import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
-import type { Plan } from "./plan.ts";
+import { type Plan, stepsOf } from "./plan.ts";
 import { requireSameRest } from "./untrained.ts";
 
 /** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
   readonly counters: Counters;
   readonly identity: Identity;
+  /** Passes over the data that were asked for when it was written. */
+  readonly epochs?: number | undefined;
 }
 
 /** A checkpoint to continue with. */
@@ -36,13 +38,34 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
-  const { counters, identity } = (progress ?? {}) as Partial<Progress>;
+  const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
   requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context.seed), trained);
   await requireSameRest(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
-  return { path, bestPath, model, state, counters, identity, best };
+  const text = lengthText(counters, epochs, plan);
+  if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
+  return { path, bestPath, model, state, counters, identity, epochs, best };
+}
+
+/** What becomes of a training that is continued to another length than it was begun with, where that is not what one may think. */
+function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
+  const { epochs, schedule } = plan;
+  const done = epoch - 1;
+  if (done > epochs)
+    return `the checkpoint has ${done} epochs behind it, more than the ${epochs} asked for: nothing is trained, its weights are the result`;
+  if (done === epochs)
+    return `the checkpoint has the ${epochs} epochs behind it that are asked for: nothing is trained, its weights are the result`;
+  const total = stepsOf(plan);
+  if (before === undefined || before === epochs || total === undefined) return undefined;
+  const [was, is] = [schedule(steps, (total / epochs) * before), schedule(steps, total)];
+  if (was === is) return undefined;
+  const share = (factor: number): string => `${(100 * factor).toFixed(0)} %`;
+  return (
+    `begun as a training of ${before} epochs, continued as one of ${epochs}: the learning rate goes on at ${share(is)} of its greatest, ` +
+    `as a schedule of that length has it there, not at ${share(was)}; the result is not that of ${epochs} epochs without a break`
+  );
 }
 
 /** What identifies a training before its first step. */

@@ -99,7 +99,20 @@ describe("--checkpoint", () => {
     expect(readFileSync(`${folder}/last.onnx`)).toEqual(before);
     const longer = await pith(...words, "--epochs", "3", "--resume");
     expect(longer.err).toMatch(/^.*continued after 40 steps$/m);
+    // Half a cosine that was through begins anew where one of three epochs is after two of them.
+    expect(longer.err).toMatch(
+      /begun as a training of 2 epochs, continued as one of 3: .* at 25 % of its greatest, .* not at 0 %/,
+    );
     expect(longer.code).toBe(0);
+    const trained = readFileSync(at("trained.onnx"));
+    const shorter = await pith(...words, "--epochs", "1", "--resume");
+    expect(shorter.err).toMatch(
+      /has 3 epochs behind it, more than the 1 asked for: nothing is trained, its weights are the result$/m,
+    );
+    expect(shorter.code).toBe(0);
+    expect(readFileSync(at("trained.onnx"))).toEqual(trained);
+    const same = await pith(...words, "--epochs", "3", "--resume");
+    expect(same.err).toMatch(/has the 3 epochs behind it that are asked for: nothing is trained/);
   });
 
   test.each([
