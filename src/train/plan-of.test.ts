@@ -10,7 +10,7 @@ const pairs = memory("pairs", {
   x: float32([4, 2], [1, 0, 0, 1, 2, 0, 0, 3]),
   label: fromNumbers("int64", [4], [0, 1, 0, 1]),
 });
-const stream: Dataset = { name: "stream", batches: ({ size }) => pairs.batches({ size }) };
+const stream: Dataset = { name: "stream", count: undefined, batches: ({ size }) => pairs.batches({ size }) };
 
 test.each([
   [
