@@ -12,7 +12,7 @@ import { reportScript } from "./script.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { layersTable, variantsTable } from "./tables.ts";
-import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf } from "./verdict.ts";
+import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf, storageSentence } from "./verdict.ts";
 
 /**
  * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a
@@ -21,7 +21,7 @@ import { accuracySentence, choiceSentence, gainSentence, goalSentence, outcomeOf
  */
 export function reportPage(run: Run): string {
   const { word, mood } = outcomeOf(run);
-  const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run)].filter(
+  const sentences = [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
     (text) => text !== undefined,
   );
   const pointCount = run.variants.filter(({ result }) => result !== undefined).length;

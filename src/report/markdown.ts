@@ -2,16 +2,20 @@
 
 import { bytes, differenceWithInterval, figure, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
-import { accuracySentence, choiceSentence, gainSentence, goalSentence } from "./verdict.ts";
+import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence } from "./verdict.ts";
 
 /**
  * The verdict in sentences and the table of variants.
  * @example await appendFile(process.env.GITHUB_STEP_SUMMARY ?? "summary.md", reportMarkdown(run));
  */
 export function reportMarkdown(run: Run): string {
-  const sentences = [gainSentence(run), accuracySentence(run), goalSentence(run), choiceSentence(run)].filter(
-    (text) => text !== undefined,
-  );
+  const sentences = [
+    gainSentence(run),
+    accuracySentence(run),
+    goalSentence(run),
+    choiceSentence(run),
+    storageSentence(run),
+  ].filter((text) => text !== undefined);
   return [
     `### ${escapeMarkdown(run.original.name)}`,
     "",

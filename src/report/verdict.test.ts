@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { accuracy, compareRows, crossEntropy, type Likeness, type Verdict } from "../evaluate/index.ts";
+import type { StepRecord } from "./data.ts";
+import { reportPage } from "./html.ts";
+import { reportMarkdown } from "./markdown.ts";
 import { exampleRun } from "./run.examples.ts";
-import { accuracySentence, goalSentence, openSentence, verdictSentence } from "./verdict.ts";
+import { accuracySentence, goalSentence, openSentence, storageSentence, verdictSentence } from "./verdict.ts";
 
 const open: Verdict = {
   verdict: "not shown",
@@ -38,6 +41,28 @@ test("where samples were few, the figure says what made-up inputs say", () => {
     "few, and on made-up",
   );
   expect(said("it draws random numbers")).toContain("cannot be asked: it draws random numbers.");
+});
+
+test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {
+  const [step] = exampleRun.variants[0]?.steps ?? [];
+  if (step === undefined) throw new Error("The example has no step.");
+  const rounded = (bits: number) => ({ ...step, id: "fake-quantize", options: { bits } });
+  const quantized = (scheme: string) => ({ ...step, id: "quantize", options: { scheme, bits: 8 } });
+  const run = (...steps: readonly StepRecord[]) => ({
+    ...exampleRun,
+    variants: exampleRun.variants.map((variant) => ({ ...variant, steps })),
+  });
+  const coded = "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each.";
+  const four = run(rounded(4), { ...step, id: "train" }, quantized("static"));
+  expect(storageSentence(four)).toBe(coded);
+  expect(reportPage(four)).toContain(coded);
+  expect(reportMarkdown(four)).toContain(coded);
+  expect(storageSentence(run(rounded(4)))).toBe(
+    "Weights were rounded to the values of 4 bits, and are stored as floats.",
+  );
+  expect(storageSentence(run(rounded(8), quantized("static")))).toBeUndefined();
+  expect(storageSentence(run(quantized("static")))).toBeUndefined();
+  expect(storageSentence({ ...four, chosen: undefined })).toBeUndefined();
 });
 
 /** So many samples, of which the candidate loses some that the original has right, and gains others. */

@@ -92,6 +92,25 @@ export function passedOver({ choosing, refused, verdict }: Variant): string | un
   return `${[change(unit, difference.value), unitOfChange(unit)].filter((text) => text !== "").join(" ")} ${where}`;
 }
 
+/** Bits of a code as files hold it. */
+const storedBits = 8;
+
+/**
+ * "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each.": undefined where files hold them in as many bits as they
+ * were rounded to.
+ */
+export function storageSentence(run: Run): string | undefined {
+  const steps = chosenOf(run)?.steps ?? [];
+  const at = steps.findLastIndex(({ id }) => id === "fake-quantize");
+  const bits = steps[at]?.options.bits;
+  if (typeof bits !== "number" || bits >= storedBits) return undefined;
+  const rounded = `Weights were rounded to the values of ${integer(bits)} bits`;
+  const isCoded = steps.slice(at).some(({ id, options }) => id === "quantize" && options.scheme !== "float16");
+  return isCoded
+    ? `${rounded}, and are stored in ${storedBits}: a byte each.`
+    : `${rounded}, and are stored as floats.`;
+}
+
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
