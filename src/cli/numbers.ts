@@ -20,18 +20,23 @@ export function estimate({ value, low, high, count: samples }: Estimate): string
   return `${percent(value)} (${(100 * low).toFixed(1)} … ${(100 * high).toFixed(1)}, n = ${integer(samples)})`;
 }
 
-/** What to ask where a model scores no better than chance: `chance` is the share of the commonest class, `tried` how many samples that was seen on. */
+/**
+ * What to ask where a model scores no better than chance: `chance` is the share of the commonest class, `tried` how many samples that was seen on,
+ * and `learns` whether it is going to be trained.
+ */
 export function chanceQuestion(
   preprocessing: string | undefined,
   reached: number,
   chance: number,
   tried?: number,
+  learns = false,
 ): string {
   const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "Are the labels or the model" : "Is the preprocessing, the labels or the model";
-  return `${how} model does no better than always answering the commonest class (${scores}). ${suspects} wrong?`;
+  const fresh = learns ? " A network that has learnt nothing yet is like this, too." : "";
+  return `${how} model does no better than always answering the commonest class (${scores}). ${suspects} wrong?${fresh}`;
 }
 
 /** Behind a comparison in which the original said nothing. */

@@ -32,6 +32,24 @@ describe("prune", () => {
     expect(after[0]?.greatest).not.toBe(before[0]?.greatest);
   });
 
+  test("what to do next is said: masks to train on, or to recover what was cut", async () => {
+    const words = ["prune", at("hidden.onnx"), "-o", at("next.onnx")];
+    const plain = await pith(...words, "--amount", "50%");
+    expect(plain.out).toMatch(/\nTo train it on, prune with --keep-masks: .*\n$/);
+    const masked = await pith(...words, "--amount", "50%", "--keep-masks");
+    expect(masked.out).toMatch(/\nnext: pith train .*next\.onnx .*simplify --finalize folds the masks in\n$/);
+    const cut = await pith(...words, "--structured", "50%", "--force");
+    expect(cut.out).toMatch(
+      /\nnext: pith recover .*next\.onnx --original .*hidden\.onnx --data .*learning-rate 3e-4\n$/,
+    );
+    const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "-o", at("next.onnx"));
+    expect(other.out).toMatch(/\nwritten: .*\n$/);
+    // And it is true: what is trained without masks is said to lose its zeros.
+    await pith(...words, "--amount", "50%");
+    const tuned = await pith("train", at("next.onnx"), ...data, "--epochs", "1", "-o", at("tuned.onnx"));
+    expect(tuned.err).toMatch(/unmasked-zeros: \d.* exact zeros without a mask, .*--keep-masks/);
+  });
+
   test.each([
     [["--structured", "50%"]],
     [["--structured", "--amount", "50%"]],

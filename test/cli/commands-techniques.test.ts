@@ -25,6 +25,24 @@ test("reinitialize writes what has unlearnt all, unasked, and the same for the s
   rmSync(out);
 });
 
+test("reinitialize without data says that nothing tells any more how pictures are prepared", async () => {
+  const model = parseModel(`opset 21
+graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[48, 2] parameter = zeros
+  flat = Flatten(picture)
+  logits = MatMul(flat, fc.weight)
+}`);
+  await save(model, at("pictures.onnx"));
+  const words = ["reinitialize", at("pictures.onnx"), "-o", at("pictures.fresh.onnx")];
+  expect((await pith(...words)).err).toMatch(
+    /preprocessing: how its pictures are prepared .* give --data .*--preprocess/,
+  );
+  model.header.metadata.set("pith.preprocessing", "unit");
+  await save(model, at("pictures.onnx"));
+  expect(await pith(...words)).toMatchObject({ code: 0, err: "" });
+  expect((await pith("reinitialize", at("right.onnx"), "-o", at("pictures.fresh.onnx"))).err).toBe("");
+});
+
 describe("quantize", () => {
   const data = ["--data", at("points.csv")];
 

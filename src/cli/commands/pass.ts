@@ -103,8 +103,10 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         const nothingKept = checkpoint === undefined && keysOf(pass.options).has("checkpoint");
         throw asFlags(nothingKept ? unkept(error) : error, pass.options);
       });
-      const zerosStored = name === "prune" && (session.passed.structured ?? false) === false;
-      return show(model, result, { maxDrop, replaced, zerosStored });
+      const { structured = false, keepMasks = false } = session.passed;
+      const pruned =
+        name !== "prune" ? undefined : structured !== false ? "channels" : keepMasks === true ? "masked" : "zeros";
+      return show(model, result, { maxDrop, replaced, pruned });
     },
   });
 }
@@ -127,11 +129,11 @@ interface Shown {
   readonly maxDrop: number | undefined;
   /** There was a file of this name before. */
   readonly replaced: boolean;
-  /** What went are numbers, which stay in the file as zeros. */
-  readonly zerosStored: boolean;
+  /** What pruning took: channels, or numbers, which stay in the file as zeros, with masks beside them or without. */
+  readonly pruned: "channels" | "masked" | "zeros" | undefined;
 }
 
-function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStored }: Shown): Result {
+function show(model: string, result: PassOutput, { maxDrop, replaced, pruned }: Shown): Result {
   const {
     changes,
     misses,
@@ -195,7 +197,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
-      if (zerosStored) terminal.line(zerosNote(before, after));
+      if (pruned === "zeros" || pruned === "masked") terminal.line(zerosNote(before, after));
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined)
@@ -205,9 +207,20 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, zerosStore
       if (open !== undefined) terminal.line(open);
       if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
+      const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);
+      if (next !== undefined) terminal.line(next);
     },
   };
 }
+
+/** What brings accuracy back after pruning, and keeps what was pruned. */
+const nextAfter = {
+  channels: (model: string, written: string) =>
+    `next: pith recover ${written} --original ${model} --data <samples, labels or not>; then pith train at --learning-rate 3e-4`,
+  masked: (_: string, written: string) =>
+    `next: pith train ${written} --data <samples> leaves the zeros; then pith simplify --finalize folds the masks in`,
+  zeros: () => "To train it on, prune with --keep-masks: without masks training fills the zeros in again.",
+};
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;

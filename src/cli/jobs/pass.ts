@@ -2,8 +2,8 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import type { Stated } from "../../data/index.ts";
-import { recordPrepared } from "../../data/recorded.ts";
+import { filesBeside, type Stated } from "../../data/index.ts";
+import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
@@ -104,6 +104,11 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
+  if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
+    const text = "how its pictures are prepared is in no file, and cannot be found by trying once all is unlearnt";
+    const advice = "give --data of the original here, or --preprocess where it is trained";
+    context.log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
+  }
 
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.figures.compare(model);
@@ -134,6 +139,16 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   return { ...nothing, after, comparison, verdict, likeness, lost, written: input.out };
+}
+
+/** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */
+async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
+  const takesPictures = model.graph.feeds.some(({ type }) => {
+    const { dims } = type ?? {};
+    return dims?.length === 4 && [dims[1], dims[3]].some((size) => size === 1 || size === 3);
+  });
+  if (!takesPictures || recordedPrepared(model).images !== undefined) return false;
+  return (await filesBeside(path)).preprocessing === undefined;
 }
 
 /** Without data there is still the original: what it says to made-up inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */

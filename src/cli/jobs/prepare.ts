@@ -92,6 +92,8 @@ export interface Guessing {
   readonly judged?: Dataset;
   /** Another model for the same data that knows more about it: the original of one that was damaged. */
   readonly by?: Model | undefined;
+  /** The model is going to be trained: it may know nothing yet. */
+  readonly learns?: boolean;
 }
 
 /** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
@@ -102,12 +104,12 @@ export async function prepare(
   request: DataRequest,
   dataset: Dataset,
   context: JobContext,
-  { judged = dataset, by = model }: Guessing = {},
+  { judged = dataset, by = model, learns = false }: Guessing = {},
 ): Promise<Preparation> {
   storeStates(model, request);
   const first = await firstBatch(dataset);
   const said = inputsText(model, first);
-  const prepared = await prepareFor(engine, model, modelPath, request, dataset, { first, judged, by }, context);
+  const prepared = await prepareFor(engine, model, modelPath, request, dataset, { first, judged, by, learns }, context);
   if (said === undefined) return prepared;
   return { ...prepared, name: prepared.name === undefined ? said : `${prepared.name}; ${said}` };
 }
@@ -128,7 +130,7 @@ async function prepareFor(
   modelPath: string,
   request: DataRequest,
   dataset: Dataset,
-  guessing: Pick<Found, "first" | "judged" | "by">,
+  guessing: Pick<Found, "first" | "judged" | "by" | "learns">,
   context: JobContext,
 ): Promise<Preparation> {
   const { first } = guessing;
@@ -200,6 +202,7 @@ interface Found {
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
   readonly judged: Dataset;
   readonly by: Model;
+  readonly learns: boolean;
 }
 
 async function prepareImages(
@@ -207,7 +210,7 @@ async function prepareImages(
   model: Model,
   request: DataRequest,
   dataset: Dataset,
-  { first, beside, labelled, ready, judged, by }: Found,
+  { first, beside, labelled, ready, judged, by, learns }: Found,
   context: JobContext,
 ): Promise<Preparation> {
   const input = imageInput(model);
@@ -258,7 +261,7 @@ async function prepareImages(
   const warnings: string[] = [];
   if (!trusted) {
     const { value = 0, count } = scores[0]?.accuracy ?? {};
-    const text = chanceQuestion(chosen.name, value, chance, count);
+    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model);
     warnings.push(text);
     context.log({ id: "chance", text, level: "warning" });
   }

@@ -87,7 +87,10 @@ export async function openTask(
       },
     );
   }
-  const preparation = await prepare(engine, model, path, data, parts.test, context, { by: reference });
+  const preparation = await prepare(engine, model, path, data, parts.test, context, {
+    by: reference,
+    learns: isTrained,
+  });
   const { calibrate, test } = parts;
   // What is kept apart to choose weights by is taken of those to train on.
   const train =
