@@ -99,10 +99,24 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
 }
 
-/** Where nothing was said of how data is prepared, what the first of the models says that says something. */
+/**
+ * Where nothing was said of how data is prepared, what the models say that say something: both are fed with the same.
+ * @throws PithError E_DATA where they say different things.
+ */
 export function withRecorded(request: DataRequest, models: readonly Model[]): DataRequest {
   if (request.preprocess !== undefined) return request;
-  const recorded = models.map((model) => statedText(recordedPrepared(model))).find((text) => text !== "");
+  const said = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const [recorded] = said;
+  const other = said.find((text) => text !== recorded);
+  if (other !== undefined) {
+    throw new PithError(
+      "E_DATA",
+      `The model says that its data is prepared as "${recorded}", the other one "${other}".`,
+      {
+        hint: "Both are fed with the same: take a teacher, or an original, of the same preparation, or state one that is right for both, --preprocess.",
+      },
+    );
+  }
   return recorded === undefined ? request : { ...request, preprocess: recorded, recorded: true };
 }
 
