@@ -249,7 +249,10 @@ class Run {
     const again = `Begin again from the model as it was${kept ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
     const hint = [
       `${again}, and check that the inputs are of ordinary size.`,
-      ...(kept ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be ruined.`] : []),
+      // After none they are those of the model itself.
+      ...(kept && this.#kept !== 0
+        ? [`"${lastFile(checkpoint)}" has the weights after ${this.#kept} steps, which may be ruined.`]
+        : []),
       ...(checkpoint === undefined || validation === undefined || best === undefined
         ? []
         : [`"${bestFile(checkpoint)}" has the best ones, ${evaluationText(validation, best.step, best.figure)}.`]),
