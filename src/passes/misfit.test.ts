@@ -12,6 +12,7 @@ const schema = v.strictObject({
   share: v.optional(v.pipe(v.number(), v.ltValue(1, "must be below 1"))),
   inner: v.optional(v.strictObject({ crop: v.optional(whole) })),
   model: v.optional(v.string()),
+  kind: v.optional(v.picklist(["a", "b", "c"])),
 });
 
 function refused(options: unknown): { readonly message: string; readonly hint: string | undefined } {
@@ -27,7 +28,7 @@ function refused(options: unknown): { readonly message: string; readonly hint: s
 describe("an option that does not exist", () => {
   test("is answered with those that do, and the nearest", () => {
     expect(refused({ scheme: "static", lerningRate: 1 })).toEqual({
-      message: 'tune has no option "lerningRate"; it has scheme, learningRate, epochs, share, inner, model.',
+      message: 'tune has no option "lerningRate"; it has scheme, learningRate, epochs, share, inner, model, kind.',
       hint: 'Did you mean "learningRate"?',
     });
   });
@@ -58,6 +59,7 @@ test.each([
   // What JSON does not hold, or holds at length, is said by its kind.
   [{ scheme: "static", model: new Map() }, 'tune: "model": expected a text, got [object Map].', undefined],
   [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got [object Object].', undefined],
+  [{ scheme: "static", kind: 3 }, 'tune: "kind": expected "a", "b" or "c", got 3.', undefined],
   [3, "tune: expected an object.", undefined],
 ])("%o is refused in words", (options, message, hint) => {
   expect(refused(options)).toEqual({ message, hint });

@@ -130,11 +130,12 @@ const words: ReadonlyMap<string, string> = new Map([
 function readable({ expected, type }: Issue): string {
   if (type === "integer") return "a whole number";
   const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
-  return parts
+  const said = parts
     .filter((part) => part !== "unknown")
     .map((part) => words.get(part) ?? part.replace(/^>=/, "at least ").replace(/^<=/, "at most "))
-    .map((part) => part.replace(/^>/, "more than ").replace(/^</, "less than "))
-    .join(" or ");
+    .map((part) => part.replace(/^>/, "more than ").replace(/^</, "less than "));
+  const [last = ""] = said.slice(-1);
+  return said.length > 1 ? `${said.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
 /** Plain data as JSON, the beginning of it; what is something else by its kind. */
