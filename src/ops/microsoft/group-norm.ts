@@ -7,7 +7,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { loweredFirst } from "../shared/misses.ts";
+import { loweredFirst, runsInFloat } from "../shared/misses.ts";
 import { integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
 
 interface Settings {
@@ -70,7 +70,7 @@ function groupNorm(name: string, skips: boolean): Op {
     },
     gradient: loweredFirst,
     cost: noMacs,
-    quantize: new Miss(skips ? "adds and normalizes in float" : "runs in float"),
+    quantize: skips ? new Miss("adds and normalizes in float") : runsInFloat,
   });
 }
 
