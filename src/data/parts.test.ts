@@ -96,6 +96,7 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 20, 80]);
   expect(new Set([...calibrate, ...judged]).size).toBe(100);
   expect((await openParts(path)).test.count).toBe(100);
+  expect((await openParts(path, { calibrateAlone: 5 })).calibrate?.count).toBe(5);
 });
 
 test("too few to divide is E_DATA", async () => {

@@ -21,6 +21,8 @@ export interface Parts {
 export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
   /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it. */
   readonly calibrate?: number;
+  /** Samples to calibrate with where the source has one part, and so none to train on (as many as else). */
+  readonly calibrateAlone?: number;
   /** Samples to judge by, at most (all). */
   readonly test?: number;
   /** Decides which samples are drawn (0). */
@@ -40,7 +42,7 @@ const mostOfTraining = 0.5;
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
-  const { calibrate: wanted = 0, test: limit, seed = 0, ...reading } = options;
+  const { calibrate: wanted = 0, calibrateAlone: wantedAlone = wanted, test: limit, seed = 0, ...reading } = options;
   const judged = (dataset: Dataset): Dataset => (limit === undefined ? dataset : draw(dataset, limit, seed));
   const [train, test] = await bothParts(path, reading);
   if (train !== undefined && test !== undefined) {
@@ -49,8 +51,8 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
     return { train: rest, calibrate: drawn, test: judged(test) };
   }
   const only = train ?? test ?? (await openDataset(path, reading));
-  if (wanted === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
-  const { drawn, rest } = await divide(only, wanted, mostOfOnePart, seed);
+  if (wantedAlone === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
+  const { drawn, rest } = await divide(only, wantedAlone, mostOfOnePart, seed);
   return { train: undefined, calibrate: drawn, test: judged(rest) };
 }
 

@@ -3,7 +3,7 @@
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
-import type { Dataset, Parts, Stated } from "../../data/index.ts";
+import type { Dataset, Stated } from "../../data/index.ts";
 import { draw } from "../../data/select.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -70,14 +70,14 @@ export async function openTask(
   requireLossOutputs(model, recipes);
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
   const isTrained = kinds.some(trains);
-  const opened = (hasTrain: boolean): Promise<Parts> =>
-    openData(model, path, data, {
-      calibrate: Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain))),
-      seed,
-      ...(samples === undefined ? {} : { test: samples }),
-    });
-  const found = await opened(true);
-  const parts = found.train === undefined ? await opened(false) : found;
+  const calibrate = (hasTrain: boolean): number =>
+    Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain)));
+  const parts = await openData(model, path, data, {
+    calibrate: calibrate(true),
+    calibrateAlone: calibrate(false),
+    seed,
+    ...(samples === undefined ? {} : { test: samples }),
+  });
   if (kinds.some((kind) => trains(kind) && !kind.learnsAnswers) && parts.train === undefined) {
     throw new PithError(
       "E_DATA",
@@ -91,14 +91,14 @@ export async function openTask(
     by: reference,
     learns: isTrained,
   });
-  const { calibrate, test } = parts;
+  const { test } = parts;
   // What is kept apart to choose weights by is taken of those to train on.
   const train =
     !isTrained || parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, seed);
   return {
     task: {
       ...(train === undefined ? {} : { train: preparation.ready(train) }),
-      ...(calibrate === undefined ? {} : { calibrate: preparation.ready(calibrate) }),
+      ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
       test: preparation.ready(test),
       metric: judgedBy(model, metric, output, preparation.labelled),
     },
@@ -107,7 +107,7 @@ export async function openTask(
     seen: test,
     used: {
       train: isTrained && train !== undefined ? partOf(train) : undefined,
-      calibrate: calibrate === undefined ? undefined : partOf(calibrate),
+      calibrate: parts.calibrate === undefined ? undefined : partOf(parts.calibrate),
       test: partOf(test),
     },
     async evaluatedBy(validation) {
