@@ -21,7 +21,7 @@ export const targetEntries = {
       const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
       return kind === undefined
         ? 'is "weight" or "bias"'
-        : `is "weight" or "bias": say "${kind}", and pruning it again updates its mask`;
+        : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
     }),
   ),
 };
