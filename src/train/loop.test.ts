@@ -308,8 +308,19 @@ describe("the loop", () => {
     expect(history.map((epoch) => epoch.steps)).toEqual([2, 2, 2]);
     expect(steps.at(-1)).toBe(6);
     await expect(trained({ batch: 100, accumulate: 3 })).rejects.toThrow(
-      "corners has no 300 samples, which a step takes.",
+      "corners has no 300 samples, which a step takes (3 batches of 100).",
     );
+  });
+
+  test("data that holds NaN is named, instead of a learning rate", async () => {
+    const broken = memory("broken", {
+      input: float32([4, 3], [1, 2, 3, 4, 5, 6, 7, 8, Number.NaN, 1, 2, 3]),
+      label: int64([4], [0, 1, 2, 0]),
+    });
+    await expect(trained({ data: broken, batch: 4 })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: 'broken: "input" holds NaN in batch 1 of epoch 1.',
+    });
   });
 
   test("before the first step and where it ends it is evaluated, however rarely else", async () => {

@@ -8,11 +8,10 @@ import { makeFolder } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
-import type { Batch, Tensor } from "../tensor/types.ts";
+import type { Batch } from "../tensor/types.ts";
 import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
@@ -29,6 +28,7 @@ import type { Floats } from "./floats.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
 import { type Identity, trainedOf } from "./identity.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
+import { putBack, tensorsOf } from "./put-back.ts";
 import { type Before, beginningOf, checkpointBefore, continueCourse, type Progress } from "./resuming.ts";
 
 export interface LoopOutcome {
@@ -69,7 +69,7 @@ class Run {
   readonly #before: Before | undefined;
   readonly #counters: Counters;
   /** What the model stored when training began. */
-  readonly #given: ReadonlyMap<Value, Tensor>;
+  readonly #given: ReturnType<typeof tensorsOf>;
   #course: Course | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
@@ -121,7 +121,10 @@ class Run {
         counters.seconds = seconds + (performance.now() - began) / 1000;
       }
       if (counters.steps === 0)
-        throw new PithError("E_DATA", `${data.name} has no ${size * accumulate} samples, which a step takes.`);
+        throw new PithError(
+          "E_DATA",
+          `${data.name} has no ${size * accumulate} samples, which a step takes${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
+        );
       await this.#beginAnyhow();
       await this.#endEpoch();
     }
@@ -154,7 +157,10 @@ class Run {
     const [course, counters] = [this.#course, this.#counters];
     if (course === undefined) return;
     const loss = await course.step.run(batch, [counters.epoch, counters.batches]);
-    if (!Number.isFinite(loss)) throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
+    if (!Number.isFinite(loss)) {
+      requireNumbers(batch, this.#plan.data.name, counters);
+      throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
+    }
     counters.sum += loss;
     counters.batches++;
     if (!course.accumulator.add()) return;
@@ -265,20 +271,12 @@ class Run {
   }
 }
 
-function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
-  return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
-}
-
-/**
- * Puts tensors back in the place of others with the same numbers. False, and nothing is done, where one has others: who continues a training
- * may have given it a model that is further on.
- */
-async function putBack(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
-  for (const [{ tensor: now }, before] of given) {
-    if (now === before || now === undefined) continue;
-    const [numbers, others] = [await before.read(), await now.read()];
-    if (!numbers.data.every((number: unknown, at: number) => Object.is(number, others.data[at]))) return false;
+/** @throws PithError E_DATA where the data holds what is no number: no learning rate helps then. Infinities are ordinary, in masks. */
+function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters): void {
+  for (const [column, { data }] of Object.entries(batch)) {
+    if (!data.some((entry: unknown) => Number.isNaN(entry))) continue;
+    throw new PithError("E_DATA", `${name}: "${column}" holds NaN in batch ${batches + 1} of epoch ${epoch}.`, {
+      hint: "Look at where the data comes from, or leave such samples out.",
+    });
   }
-  for (const [value, tensor] of given) value.tensor = tensor;
-  return true;
 }
