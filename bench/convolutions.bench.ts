@@ -19,10 +19,9 @@ import { blocksOf } from "../src/ops/shared/channel-blocks.ts";
 import { readConv } from "../src/ops/shared/convolution.ts";
 import { fastest, forms, formsFor, weightGradient } from "../src/ops/shared/weight-gradient.ts";
 import { removeUnused } from "../src/passes/remove-unused.ts";
-import { fromNumbers } from "../src/tensor/convert.ts";
-import { random } from "../src/tensor/random.ts";
 import type { Batch, Dense } from "../src/tensor/types.ts";
 import { channelBlock } from "../src/train/channel-blocks.ts";
+import { noise } from "../test/noise.ts";
 
 const { values: options, positionals } = parseArgs({
   options: { rounds: { type: "string", default: "8" }, threads: { type: "string", default: "1" } },
@@ -52,16 +51,6 @@ const shapes = [
 
 const engine = createEngine();
 const block = await channelBlock(engine);
-
-const dense = (dims: readonly number[], seed: string): Dense => {
-  const numbers = random(1, seed);
-  const count = dims.reduce((product, size) => product * size, 1);
-  return fromNumbers(
-    "float32",
-    dims,
-    Array.from({ length: count }, () => numbers.normal()),
-  );
-};
 
 interface Timed {
   readonly name: string;
@@ -113,7 +102,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
 }`);
   infer(base);
   const dims = base.graph.outputs[0]?.type?.dims?.map(Number) ?? [];
-  const feeds = { x: dense(x, "x"), w: dense(w, "w"), up: dense(dims, "up") };
+  const feeds = { x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") };
   const candidates: Timed[] = [];
   /** A form is what `write` gives; undefined where it does not apply. */
   const add = async (name: string, write: (parts: Parts) => { value: Value; chosen: boolean } | undefined) => {

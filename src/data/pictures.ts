@@ -32,6 +32,14 @@ export function pictureTarget(type: ValueType | undefined, layout: "NCHW" | "NHW
   return free;
 }
 
+/** Whether a declared input is of the shape of pictures: one or three channels, and two sides. */
+export function takesPictures(type: ValueType | undefined): boolean {
+  if (type?.dims?.length !== 4) return false;
+  const [, a, b, c] = type.dims;
+  if (a === undefined || b === undefined || c === undefined) return false;
+  return (isChannels(a) && extent(b, c) !== "no") || (isChannels(c) && extent(a, b) !== "no");
+}
+
 function isChannels(dim: Dim): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }

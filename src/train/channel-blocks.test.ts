@@ -1,12 +1,11 @@
 import { expect, test } from "vitest";
+import { noise } from "../../test/noise.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createEngine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { channelBlock, writeInChannelBlocks } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
@@ -14,16 +13,6 @@ import { differentiate } from "./differentiate.ts";
 const engine = createEngine();
 const found = await channelBlock(engine);
 const block = found ?? 16;
-
-const dense = (dims: readonly number[], seed: string): Dense => {
-  const numbers = random(1, seed);
-  const count = dims.reduce((product, size) => product * size, 1);
-  return fromNumbers(
-    "float32",
-    dims,
-    Array.from({ length: count }, () => numbers.uniform(-1, 1)),
-  );
-};
 
 const blockedNodes = (model: Model): number =>
   [...model.graph.nodes()].filter(({ domain, op }) => domain === "com.microsoft.nchwc" && op === "Conv").length;
@@ -76,7 +65,7 @@ graph (x: float32[${x}]) -> (loss) {
   const blocked = differentiate(model, { loss: "loss", wrt, channelBlock: block });
   expect(blockedNodes(plain.step)).toBe(0);
   expect(blockedNodes(blocked.step)).toBeGreaterThan(0);
-  const feeds: Record<string, Dense> = { x: dense(x, "x") };
+  const feeds: Record<string, Dense> = { x: noise(x, "x") };
   for (const value of plain.step.graph.feeds) {
     const tensor = model.graph.value(value.name)?.tensor;
     if (tensor !== undefined) feeds[value.name] = await tensor.read();

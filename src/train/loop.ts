@@ -186,7 +186,8 @@ class Run {
       this.#best = course.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
-    await this.keep();
+    // An epoch that ends is kept in any case.
+    if (!endOfEpoch) await this.keep();
   }
 
   async #endEpoch(): Promise<void> {

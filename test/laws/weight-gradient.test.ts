@@ -8,9 +8,9 @@ import { blocksOf } from "../../src/ops/shared/channel-blocks.ts";
 import { readConv } from "../../src/ops/shared/convolution.ts";
 import { formsFor, weightGradient } from "../../src/ops/shared/weight-gradient.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
-import { random } from "../../src/tensor/random.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { channelBlock } from "../../src/train/channel-blocks.ts";
+import { noise } from "../noise.ts";
 import { difference, engine } from "./harness.ts";
 
 const shapes = [
@@ -37,16 +37,6 @@ const shapes = [
 
 const block = await channelBlock(engine);
 
-const dense = (dims: readonly number[], seed: string): Dense => {
-  const numbers = random(1, seed);
-  const count = dims.reduce((product, size) => product * size, 1);
-  return fromNumbers(
-    "float32",
-    dims,
-    Array.from({ length: count }, () => numbers.uniform(-1, 1)),
-  );
-};
-
 test.each(shapes)("$x by $w with $settings", async ({ x, w, settings }) => {
   const model = parseModel(`opset 18, com.microsoft 1
 graph (x: float32[${x}], w: float32[${w}]) -> (y) {
@@ -68,7 +58,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const results = forms.map((form) => emit.Identity([weightGradient(s, emit, [data, kernel, up], { blocks, form })]));
   model.graph.setOutputs(results);
   const session = await engine.load(model, { optimize: false, threads: 1 });
-  const outputs = await session.run({ x: dense(x, "x"), w: dense(w, "w"), up: dense(dims, "up") });
+  const outputs = await session.run({ x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") });
   await session.release();
   const [first, ...others] = results.map(({ name }) => outputs[name] as Dense);
   expect(first?.dims).toEqual(w);
@@ -98,8 +88,8 @@ graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 
   ]);
   model.graph.setOutputs([added, apart]);
   const session = await engine.load(model, { optimize: false, threads: 1 });
-  const feeds = { x: dense([2, 3, 2, 2], "x"), w: dense([4, 3, 1, 1], "w"), up: dense([2, 4, 2, 2], "up") };
-  const outputs = await session.run({ ...feeds, before: dense([4, 3, 1, 1], "before") });
+  const feeds = { x: noise([2, 3, 2, 2], "x"), w: noise([4, 3, 1, 1], "w"), up: noise([2, 4, 2, 2], "up") };
+  const outputs = await session.run({ ...feeds, before: noise([4, 3, 1, 1], "before") });
   await session.release();
   expect(difference(outputs[added.name] as Dense, outputs[apart.name] as Dense)).toBeLessThan(1e-5);
 });

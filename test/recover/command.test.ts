@@ -6,7 +6,8 @@ import { agreement } from "../../src/evaluate/index.ts";
 import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
 import { json, pith } from "../cli/run.ts";
 import { at, folder } from "../cli/small-models.ts";
-import { network, noise } from "./networks.ts";
+import { noise } from "../noise.ts";
+import { network } from "./networks.ts";
 
 const data = ["--data", at("points.csv")];
 

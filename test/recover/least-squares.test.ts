@@ -11,7 +11,8 @@ import { solveLayers } from "../../src/recover/least-squares.ts";
 import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/recover/normal-equations.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { value } from "../find.ts";
-import { apart, change, network, noise, numbers, samples, scopeOf } from "./networks.ts";
+import { noise } from "../noise.ts";
+import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts";
 
 const solve = async (changed: Model, original: Model, data: IndexedDataset) =>
   solveLayers.run(changed, await scopeOf(changed, original, data));
@@ -22,33 +23,20 @@ function inOpset(model: Model, version: number): Model {
   return model;
 }
 
+const product = (): Model =>
+  network(
+    "x: float32[n, 5]",
+    "y: float32[n, 3]",
+    { "a.weight": [3, 5], "a.bias": [3] },
+    "  y = Gemm(x, a.weight, a.bias) {transB=1}",
+  );
+
 describe("weights that were disturbed come back where the inputs tell them", () => {
   const image = "x: float32[n, 4, 6, 6]";
   const images = samples([32, 4, 6, 6]);
   test.each([
-    [
-      "a product and its bias",
-      network(
-        "x: float32[n, 5]",
-        "y: float32[n, 3]",
-        { "a.weight": [3, 5], "a.bias": [3] },
-        "  y = Gemm(x, a.weight, a.bias) {transB=1}",
-      ),
-      samples([200, 5]),
-    ],
-    [
-      "a product of operator set 9, which cannot be without a bias",
-      inOpset(
-        network(
-          "x: float32[n, 5]",
-          "y: float32[n, 3]",
-          { "a.weight": [3, 5], "a.bias": [3] },
-          "  y = Gemm(x, a.weight, a.bias) {transB=1}",
-        ),
-        9,
-      ),
-      samples([200, 5]),
-    ],
+    ["a product and its bias", product(), samples([200, 5])],
+    ["a product of operator set 9, which cannot be without a bias", inOpset(product(), 9), samples([200, 5])],
     [
       "a product over positions, a sum behind it",
       network(

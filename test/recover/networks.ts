@@ -10,19 +10,10 @@ import { matchLayers } from "../../src/recover/match.ts";
 import type { Scope } from "../../src/recover/stage.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Dense } from "../../src/tensor/types.ts";
 import { value } from "../find.ts";
+import { noise } from "../noise.ts";
 
 export const engine = createEngine();
-
-export function noise(dims: readonly number[], seed: number, deviation = 1): Dense<"float32"> {
-  const draw = random(seed, "noise");
-  return float32(
-    dims,
-    Float32Array.from({ length: elementCount(dims) }, () => draw.normal(0, deviation)),
-  );
-}
 
 export function samples(dims: readonly number[], seed = 1): IndexedDataset {
   return memory("samples", { x: noise(dims, seed) });

@@ -3,6 +3,7 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { filesBeside, type Stated } from "../../data/index.ts";
+import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -143,11 +144,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
 
 /** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
-  const takesPictures = model.graph.feeds.some(({ type }) => {
-    const { dims } = type ?? {};
-    return dims?.length === 4 && [dims[1], dims[3]].some((size) => size === 1 || size === 3);
-  });
-  if (!takesPictures || recordedPrepared(model).images !== undefined) return false;
+  if (!model.graph.feeds.some(({ type }) => takesPictures(type))) return false;
+  if (recordedPrepared(model).images !== undefined) return false;
   return (await filesBeside(path)).preprocessing === undefined;
 }
 
