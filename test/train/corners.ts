@@ -1,0 +1,41 @@
+/** A small network that learns three corners, and what its training leaves, for tests of the loop. */
+import { memory } from "../../src/data/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { linear, network, relu } from "../../src/nn/index.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+import { train } from "../../src/train/index.ts";
+
+/** Points around three corners, which are the classes; of another seed, other points. */
+export function corners(count: number, seed: number) {
+  const numbers = random(seed, "corners");
+  const labels = Array.from({ length: count }, (_, row) => row % 3);
+  const points = labels.flatMap((label) => [0, 1, 2].map((axis) => numbers.normal(axis === label ? 2 : 0, 0.5)));
+  return memory("corners", { input: float32([count, 3], points), label: int64([count], labels) });
+}
+
+export const data = corners(240, 1);
+export const validation = corners(60, 2);
+export const net = (): Model =>
+  network({ fc1: linear(3, 8), relu: relu(), fc2: linear(8, 3) }, { input: ["batch", 3], seed: 1 });
+
+export async function weights(model: Model): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const value of model.graph.values())
+    if (value.tensor !== undefined) found[value.name] = (await value.tensor.read()).data;
+  return found;
+}
+
+export type Settings = Partial<Parameters<typeof train>[1]>;
+
+export async function trained(settings: Settings, context: Parameters<typeof train>[2] = {}) {
+  const model = net();
+  const outcome = await train(model, { data, epochs: 3, batch: 24, ...settings }, { seed: 1, ...context });
+  return { ...outcome, model, weights: await weights(model) };
+}
+
+/** A signal that stops a training after so many steps. */
+export function stopAfter(steps: number) {
+  const controller = new AbortController();
+  return { signal: controller.signal, progress: (done: number) => done >= steps && controller.abort() };
+}
