@@ -4,7 +4,7 @@
  *     npm run bench -- files [messages|outputs|large …] [--rounds 5] [--size 1024] [--outside 4096]
  *
  * messages: every model of ONNX's backend tests and of the shared models is opened and saved; two other protobuf implementations compare.
- * outputs: ONNX Runtime runs both, on the given inputs or made-up ones; outputs must be the same bits.
+ * outputs: ONNX Runtime runs both, on the given inputs or random ones; outputs must be the same bits.
  * large: a generated model of --size MiB, and one of --outside MiB with its weights beside it, are inspected, changed and saved, beside
  * copying the file and beside protobufjs and @bufbuild/protobuf. Needs `npm run build`, and twice the room under the temporary folder.
  */

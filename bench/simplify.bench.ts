@@ -4,7 +4,7 @@
  *     npm run bench -- simplify [--models resnet20,hf_gpt2] [--python path] [--folder path]
  *
  * Nodes are counted in the main graph and all graphs inside it, Constant nodes included. "apart" is the largest difference between original
- * and result, both run by ONNX Runtime on made-up inputs, relative to the largest number of the output. A row is marked where onnxsim leaves
+ * and result, both run by ONNX Runtime on random inputs, relative to the largest number of the output. A row is marked where onnxsim leaves
  * fewer nodes. onnxsim runs with its own settings, and without its optimizer where that fails, which is said.
  */
 import { spawnSync } from "node:child_process";
@@ -18,7 +18,7 @@ import { createEngine } from "pith/engine";
 import { allGraphs, type Model, verify } from "pith/graph";
 import { simplify } from "pith/passes";
 import { filesOf } from "../src/cli/files.ts";
-import { compareOutputs, type Sameness } from "../src/evaluate/same.ts";
+import { compareOutputs, type Sameness } from "../src/evaluate/equivalence.ts";
 
 const { values: options } = parseArgs({
   options: { models: { type: "string" }, python: { type: "string" }, folder: { type: "string" } },

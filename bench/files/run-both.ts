@@ -1,6 +1,6 @@
 /** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
-import { madeUpFeeds } from "../../src/evaluate/made-up.ts";
+import { randomFeeds } from "../../src/evaluate/random-inputs.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { backendTests } from "../../test/laws/archive.ts";
@@ -61,7 +61,7 @@ async function feedsOf(index: number, model: Awaited<ReturnType<typeof open>>): 
   const inputs = index < tests.length ? await tests[index]?.inputs() : undefined;
   const named: [string, Dense | undefined][] =
     inputs === undefined
-      ? Object.entries(madeUpFeeds(model, new Map(), 1))
+      ? Object.entries(randomFeeds(model, new Map(), 1))
       : model.graph.inputs.map(({ name }, position) => [name, inputs[position]]);
   for (const [name, dense] of named) {
     if (dense === undefined || !carried.has(dense.type)) throw new Error(`"${name}" cannot be fed`);

@@ -18,8 +18,8 @@ import type { JobContext } from "../../src/job/job.ts";
 import { open } from "../../src/onnx/index.ts";
 import { isFloat, toFloat64 } from "../../src/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
-import { runnable, samplesLike } from "./made-up.ts";
 import { writeNpz } from "./npz.ts";
+import { runnable, samplesLike } from "./random-inputs.ts";
 
 /** What a row of the table is about, in its order. */
 export const steps = [
@@ -94,7 +94,7 @@ const rounds = 12;
 const sameDecibels = 60;
 
 interface Measured {
-  /** What `--data` is given; undefined where no data set can be made up. */
+  /** What `--data` is given; undefined where no random data set can be made. */
   readonly data: DataRequest | undefined;
   /** A batch that the original runs on; a sentence where there is none. */
   readonly feeds: Batch | string;
@@ -203,7 +203,7 @@ async function takeStep(step: Step, doing: Doing): Promise<Found> {
   }
 }
 
-/** A command that changes a model, forced to write; without data where the model takes none that can be made up. */
+/** A command that changes a model, forced to write; without data where the model takes no random ones. */
 async function pass(doing: Doing, out: string, command: string, options: Record<string, unknown>): Promise<Found> {
   const { input, context, measured } = doing;
   const { data } = measured;
@@ -247,7 +247,7 @@ async function judged(doing: Doing, out: string, found: Found): Promise<Found> {
   }
 }
 
-/** `pith eval --against`, or where no data set fits, both on one made-up batch. */
+/** `pith eval --against`, or where no data set fits, both on one random batch. */
 async function measure(doing: Doing, path: string, model: Model): Promise<Pick<Row, "agreement" | "decibels">> {
   const { engine, original, measured, input, context } = doing;
   if (measured.data !== undefined) {
@@ -300,7 +300,7 @@ function signal(expected: Dense, got: Dense): number {
   return decibels(power, noise);
 }
 
-/** Data with labels that the model knows something about; else samples made up; else one batch. */
+/** Data with labels that the model knows something about; else random samples; else one batch. */
 async function findData(engine: Engine, model: Model, input: ModelInput, context: JobContext): Promise<Measured> {
   const nothing = { preprocess: undefined, set: [], states: [], batch: 32 };
   const session = await engine.load(model).catch((error: unknown) => {
@@ -317,16 +317,16 @@ async function findData(engine: Engine, model: Model, input: ModelInput, context
   }
   const made = samplesLike(model, feeds, input.seed);
   if (made === undefined)
-    return { data: undefined, feeds, about: "one made-up batch: its inputs share no axis of samples" };
-  const path = join(context.temporary, "made-up.npz");
+    return { data: undefined, feeds, about: "one random batch: its inputs share no axis of samples" };
+  const path = join(context.temporary, "random.npz");
   writeNpz(path, made);
   const data = { ...nothing, path, samples: undefined };
   try {
     const { measured } = await evalJob(evaluation(input.path, input.path, data, input.seed), context);
-    return { data, feeds, about: `${measured?.samples} made-up samples` };
+    return { data, feeds, about: `${measured?.samples} random samples` };
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    return { data: undefined, feeds, about: `one made-up batch: ${error.message}` };
+    return { data: undefined, feeds, about: `one random batch: ${error.message}` };
   }
 }
 

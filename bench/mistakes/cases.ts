@@ -520,14 +520,14 @@ const results: readonly Mistake[] = [
     name: "everything pruned, and no data",
     words: ["prune", "net.onnx", "--amount", "100%"],
     code: 1,
-    says: /E_ACCURACY_LOST: .*made-up inputs.*Nothing was written\./,
+    says: /E_ACCURACY_LOST: .*random inputs.*Nothing was written\./,
     hint: /--data.*--force/,
   },
   {
     name: "eight bits that lose what decides, and no data",
     words: ["quantize", "lopsided.onnx", "--scheme", "dynamic"],
     code: 1,
-    says: /E_ACCURACY_LOST: .*made-up inputs.*Nothing was written\./,
+    says: /E_ACCURACY_LOST: .*random inputs.*Nothing was written\./,
     hint: /--force/,
   },
   {

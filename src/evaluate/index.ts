@@ -9,7 +9,6 @@ export {
   signalToNoise,
   similarity,
 } from "./against.ts";
-export { type AlikeOptions, compareFunction, type Likeness } from "./alike.ts";
 export {
   type Box,
   type BoxMatch,
@@ -24,6 +23,7 @@ export {
 export { type Comparison, compare, compareRows, type Goal, judge, type Pairs, type Verdict } from "./compare.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
+export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
 export { guessPreprocessing, imageInput, type PreprocessingGuess, type PreprocessingScore } from "./guess.ts";
 export {
@@ -83,6 +83,6 @@ export {
 } from "./output.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner } from "./run.ts";
-export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./same.ts";
+export { type AlikeOptions, compareFunction, type Likeness } from "./similarity.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

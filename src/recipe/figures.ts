@@ -2,12 +2,13 @@
  * What a model says beside the original, on the same samples: the figure that counts, paired by sample; the answers; and whether it is still
  * the same function. The original runs once.
  *
- * Whatever figure counts, the function is judged by answers, where there are any (`knowledge.ts`).
+ * Whatever figure counts, the function is judged by answers, where there are any (`baseline.ts`).
  */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
+import { type Knowledge, lostKnowledge } from "../evaluate/baseline.ts";
 import {
   type Comparison,
   type Goal,
@@ -18,7 +19,6 @@ import {
   type Unit,
   type Verdict,
 } from "../evaluate/index.ts";
-import { type Knowledge, lostKnowledge } from "../evaluate/knowledge.ts";
 import { allowance, change, figure, integer, unitOfChange } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";

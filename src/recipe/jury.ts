@@ -4,8 +4,8 @@
  */
 import { range } from "../data/indexed.ts";
 import { type Answers, sameAnswers } from "../evaluate/answers.ts";
+import { type Knowledge, knowledgeOf } from "../evaluate/baseline.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
-import { type Knowledge, knowledgeOf } from "../evaluate/knowledge.ts";
 import { random } from "../tensor/random.ts";
 
 /** What one run over all samples collected, by sample. */

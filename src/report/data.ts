@@ -116,7 +116,7 @@ export interface Variant {
   readonly refused: string | undefined;
   /** Undefined where there was no choice, or too few samples to set some aside. */
   readonly choosing?: Choosing | undefined;
-  /** Where there were next to no samples: held against the original on made-up inputs too, or why it was not. */
+  /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */
   readonly likeness?: Likeness | string;
 }
 

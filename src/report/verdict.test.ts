@@ -25,7 +25,7 @@ test("the sentence of a run counts what the run set aside", () => {
   expect(goalSentence(run)).toMatch(/samples to judge by would show it, of [\d,]+ in all\.$/);
 });
 
-test("where samples were few, the figure says what made-up inputs say", () => {
+test("where samples were few, the figure says what random inputs say", () => {
   const said = (likeness: Likeness | string | undefined) => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
@@ -35,12 +35,12 @@ test("where samples were few, the figure says what made-up inputs say", () => {
   };
   const figure = said(undefined);
   expect(said({ samples: 32, signalToNoise: 40, lost: undefined })).toBe(
-    `${figure} The samples are few; on 32 made-up inputs it still does what the original does.`,
+    `${figure} The samples are few; on 32 random inputs it still does what the original does.`,
   );
-  expect(said({ samples: 32, signalToNoise: -1, lost: "on made-up inputs all is lost" })).toContain(
-    "few, and on made-up",
+  expect(said({ samples: 32, signalToNoise: -1, lost: "on random inputs all is lost" })).toContain(
+    "few, and on random",
   );
-  expect(said("it draws random numbers")).toContain("cannot be asked: it draws random numbers.");
+  expect(said("it draws random numbers")).toContain("was possible: it draws random numbers.");
 });
 
 test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {

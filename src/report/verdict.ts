@@ -127,9 +127,10 @@ export function accuracySentence(run: Run): string | undefined {
 /** So few samples say little: what was asked beside them. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
-  if (typeof likeness === "string") return ` The samples are few, and made-up inputs cannot be asked: ${likeness}.`;
+  if (typeof likeness === "string")
+    return ` The samples are few, and no comparison on random inputs was possible: ${likeness}.`;
   if (likeness.lost !== undefined) return ` The samples are few, and ${likeness.lost}.`;
-  return ` The samples are few; on ${integer(likeness.samples)} made-up inputs it still does what the original does.`;
+  return ` The samples are few; on ${integer(likeness.samples)} random inputs it still does what the original does.`;
 }
 
 /** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */

@@ -95,7 +95,7 @@ describe("prune", () => {
     expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy falls .*--force/);
   });
 
-  test("samples too few to show a loss do not let one through: made-up inputs are asked as well", async () => {
+  test("samples too few to show a loss do not let one through: random inputs are asked as well", async () => {
     const out = at("few.onnx");
     const words = ["prune", at("right.onnx"), ...data, "--samples", "4", "-o", out];
     const { code, err } = await pith(...words, "--amount", "100%");

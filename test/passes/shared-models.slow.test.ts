@@ -1,10 +1,10 @@
-/** Simplified models of others compute what they computed: the shared models on made-up inputs, ONNX's backend tests on their own. */
+/** Simplified models of others compute what they computed: the shared models on random inputs, ONNX's backend tests on their own. */
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
-import { compareOutputs } from "../../src/evaluate/same.ts";
+import { compareOutputs } from "../../src/evaluate/equivalence.ts";
 import { difference } from "../../src/evaluate/tensor-difference.ts";
 import { allGraphs } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";

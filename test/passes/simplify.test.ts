@@ -1,7 +1,7 @@
 /** Simplified networks compute what they computed: all topologies, and what each clean-up is for and must leave alone. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
-import { compareOutputs } from "../../src/evaluate/same.ts";
+import { compareOutputs } from "../../src/evaluate/equivalence.ts";
 import { difference } from "../../src/evaluate/tensor-difference.ts";
 import { allGraphs } from "../../src/graph/graph.ts";
 import { structureHash } from "../../src/graph/hash.ts";

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
+import { knowledgeOf, lostKnowledge } from "../../src/evaluate/baseline.ts";
 import { accuracy, agreement, cosine, crossEntropy } from "../../src/evaluate/index.ts";
-import { knowledgeOf, lostKnowledge } from "../../src/evaluate/knowledge.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
 import { Figures } from "../../src/recipe/figures.ts";

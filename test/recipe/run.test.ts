@@ -184,11 +184,11 @@ describe("refused:", () => {
     expect(bytes.length).toBe(run.variants[0]?.result?.bytes);
   });
 
-  test("a result that so few samples do not tell from the original, where made-up inputs do", async () => {
+  test("a result that so few samples do not tell from the original, where random inputs do", async () => {
     const few = { ...task, test: take(task.test, 4) };
     await expect(runRecipe(net, tooMuch, few, quick)).rejects.toMatchObject({
       code: "E_ACCURACY_LOST",
-      message: expect.stringMatching(/^On made-up inputs the result agrees with the original on \d+ of 32 samples/),
+      message: expect.stringMatching(/^On random inputs the result agrees with the original on \d+ of 32 samples/),
     });
     const { run } = await runRecipe(net, tooMuch, few, { ...quick, force: true });
     expect(run.variants[0]?.likeness).toMatchObject({ samples: 32, lost: expect.any(String) });

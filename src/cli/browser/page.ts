@@ -1,7 +1,7 @@
 /** Runs in a browser: times models as `bench` does in Node, and tells the server that sent it. */
 import { createEngine } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/latency.ts";
-import { madeUpFeeds } from "../../evaluate/made-up.ts";
+import { randomFeeds } from "../../evaluate/random-inputs.ts";
 import { open } from "../../onnx/index.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
 import { namedSizes } from "../sizes.ts";
@@ -32,7 +32,7 @@ async function measure(request: PageRequest): Promise<void> {
   if (lacking !== undefined) return tell({ kind: "no-adapter", lacking });
   const models = await Promise.all(request.models.map((address) => open(new URL(address, location.href))));
   const sizes = namedSizes(request.dims);
-  const feeds = models.map((model) => madeUpFeeds(model, sizes, request.seed));
+  const feeds = models.map((model) => randomFeeds(model, sizes, request.seed));
   const engine = createEngine({ runtime: request.runtime });
   // A page that is not isolated gets one thread, whatever is asked for.
   const threads = crossOriginIsolated ? (request.threads ?? navigator.hardwareConcurrency) : 1;

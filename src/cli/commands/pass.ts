@@ -226,7 +226,7 @@ function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, signalToNoise, constant = false } = likeness;
   const found = signalToNoise === Number.POSITIVE_INFINITY ? "equal" : `signal to noise ${figure("dB", signalToNoise)}`;
-  return `outputs: ${found}, on ${integer(samples)} made-up inputs${constant ? constantNote : ""}`;
+  return `outputs: ${found}, on ${integer(samples)} random inputs${constant ? constantNote : ""}`;
 }
 
 /** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */

@@ -102,5 +102,5 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
   const asWritten = fused === undefined ? "" : ", run node by node";
   const codes =
     fused === undefined || fused <= tolerance ? "" : `; fused by the runtime ${fused.toExponential(1)}, single codes`;
-  return `outputs: ${found}, on ${inputs} made-up inputs${asWritten}${codes}${constant ? constantNote : ""}`;
+  return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${constant ? constantNote : ""}`;
 }

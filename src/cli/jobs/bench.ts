@@ -1,7 +1,7 @@
-/** Job of `pith bench`: models timed against the first, interleaved, on the same made-up inputs. */
+/** Job of `pith bench`: models timed against the first, interleaved, on the same random inputs. */
 import { createEngine, type RuntimeName, runtimeName } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/index.ts";
-import { madeUpFeeds } from "../../evaluate/made-up.ts";
+import { randomFeeds } from "../../evaluate/random-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -33,7 +33,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   const { runtime } = input;
   const models = await Promise.all(input.models.map((path) => open(path)));
   const dims = namedSizes(input.dims);
-  const feeds = models.map((model) => madeUpFeeds(model, dims, input.seed));
+  const feeds = models.map((model) => randomFeeds(model, dims, input.seed));
   const batches = models.map((model) => samplesIn(model, input.dims));
   context.stage("time");
   const engine = createEngine(runtime === undefined ? {} : { runtime });

@@ -1,6 +1,6 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
 import { createEngine } from "../../engine/index.ts";
-import { madeUpFeeds } from "../../evaluate/made-up.ts";
+import { randomFeeds } from "../../evaluate/random-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { namedSizes } from "../sizes.ts";
@@ -19,7 +19,7 @@ export interface MemoryInput {
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
   const model = await open(input.model);
-  const feeds = madeUpFeeds(model, namedSizes(input.dims), input.seed);
+  const feeds = randomFeeds(model, namedSizes(input.dims), input.seed);
   // The runtime's own memory, and the code that loads it, are there before the model is.
   await startRuntime(engine, input.threads);
   const peak = startMeter();

@@ -8,8 +8,8 @@ import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
-import { compareFunction, fewSamples, type Likeness } from "../../evaluate/alike.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
+import { compareFunction, fewSamples, type Likeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -64,7 +64,7 @@ export interface PassOutput {
   /** The original answers no better than always giving the commonest answer would: there was nothing to lose. */
   readonly knewNothing: boolean | undefined;
   readonly verdict: Verdict | undefined;
-  /** Without data, or with next to none: held against the original on made-up inputs, or why it was not. */
+  /** Without data, or with next to none: held against the original on random inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
@@ -125,7 +125,9 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       : missedGoal(comparison, verdict, goal);
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
-  const likeness = tellsTooLittle ? await compareMadeUp(passContext, original, model, input, context) : undefined;
+  const likeness = tellsTooLittle
+    ? await compareOnRandomInputs(passContext, original, model, input, context)
+    : undefined;
   const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
@@ -149,8 +151,8 @@ async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   return (await filesBeside(path)).preprocessing === undefined;
 }
 
-/** Without data there is still the original: what it says to made-up inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
-async function compareMadeUp(
+/** Without data there is still the original: what it says to random inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
+async function compareOnRandomInputs(
   { engine, signal }: Context,
   original: Model,
   result: Model,

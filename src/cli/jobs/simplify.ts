@@ -1,7 +1,7 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
-import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/same.ts";
+import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";

@@ -3,7 +3,7 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { compareOutputs, toleranceOf } from "./same.ts";
+import { compareOutputs, toleranceOf } from "./equivalence.ts";
 import { difference } from "./tensor-difference.ts";
 
 const engine = createEngine();
@@ -91,7 +91,7 @@ describe("compareOutputs", () => {
     [
       "texts as inputs",
       "(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}",
-      /nothing can be made up for input "x"/,
+      /no random numbers can be drawn for input "x"/,
     ],
     [
       "an original that never runs",

@@ -1,5 +1,5 @@
 /**
- * Whether two models compute the same, tried on made-up inputs; what the original itself does not run on is passed over.
+ * Whether two models compute the same, tried on random inputs; what the original itself does not run on is passed over.
  *
  * Models that round to codes are run node by node, as they are written. The runtime fuses what stands around a rounding, in integers where it
  * knows the pattern and in floats where it does not, so that one and the same function in two graphs gives single codes that differ. Fused,
@@ -15,7 +15,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { isSymbolic, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import { type Assignment, guessedSizes, madeUp } from "./made-up.ts";
+import { type Assignment, guessedSizes, randomInputs } from "./random-inputs.ts";
 import { difference as tensorDifference } from "./tensor-difference.ts";
 import { Variety } from "./variety.ts";
 
@@ -54,7 +54,7 @@ export interface SameOptions {
   readonly sizes?: ReadonlyMap<string, number>;
   /** What inputs of the original that the other no longer has are fed. */
   readonly set?: Batch;
-  /** What the inputs are made up from (0). */
+  /** The seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total: number) => void;
@@ -64,7 +64,7 @@ export interface SameOptions {
 const wanted = 4;
 
 /**
- * The largest difference between the outputs that both models have, on four made-up inputs: for rewrites that may change nothing but rounding.
+ * The largest difference between the outputs that both models have, on four random inputs: for rewrites that may change nothing but rounding.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED, with the model that does not run: the original, or the other where the original does; the
  * signal's reason once that is aborted.
@@ -78,10 +78,8 @@ export async function compareOutputs(
   other: Model,
   options: SameOptions = {},
 ): Promise<Sameness | string> {
-  const strange = original.graph.feeds.find(
-    ({ name, type }) => options.set?.[name] === undefined && !canBeMadeUp(type),
-  );
-  if (strange !== undefined) return `nothing can be made up for input "${strange.name}"`;
+  const strange = original.graph.feeds.find(({ name, type }) => options.set?.[name] === undefined && !canBeDrawn(type));
+  if (strange !== undefined) return `no random numbers can be drawn for input "${strange.name}"`;
   const copy = original.clone();
   if (!roundsToCodes(copy, infer(copy))) return runBoth(engine, original, other, options, "fused", false);
   const found = await runBoth(engine, original, other, options, "as written", false);
@@ -105,11 +103,11 @@ async function runBoth(
     const tolerance = codes ? codesTolerance : toleranceOf(original);
     let found: Sameness = { inputs: 0, difference: 0, at: undefined, tolerance, run };
     const variety = new Variety();
-    let refused = "it runs on no input that was made up";
+    let refused = "it ran on none of the random inputs";
     for (const [attempt, assignment] of assignments(original, sizes).entries()) {
       signal?.throwIfAborted();
       if (found.inputs === wanted) break;
-      const feeds = { ...madeUp(original.graph.feeds, assignment, random(seed, `compare ${attempt}`)), ...set };
+      const feeds = { ...randomInputs(original.graph.feeds, assignment, random(seed, `compare ${attempt}`)), ...set };
       const expected = await runIfItDoes(first, feeds, names);
       if (typeof expected === "string") {
         refused = expected;
@@ -178,7 +176,7 @@ function worse(before: Sameness, expected: Batch, got: Batch, codes: boolean): S
   return { ...before, inputs: before.inputs + 1, difference, at };
 }
 
-function canBeMadeUp(type: Model["graph"]["inputs"][number]["type"]): boolean {
+function canBeDrawn(type: Model["graph"]["inputs"][number]["type"]): boolean {
   return type?.dims !== undefined && !["string", "complex64", "complex128"].includes(type.type);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Inputs made up for a model: the numbers do not matter, their shapes and types do. To compare two models sizes are guessed, since files do not
+ * Random inputs of a model: the numbers do not matter, their shapes and types do. To compare two models sizes are guessed, since files do not
  * say what named dimensions stand for; to time one they are those that were named.
  */
 import { PithError } from "../errors.ts";
@@ -36,7 +36,11 @@ function firstName(model: Model): string | undefined {
 /**
  * One batch of inputs; those of strings or of unknown rank are left out. Integers are 0 or 1, which are tokens, positions and masks alike.
  */
-export function madeUp(feeds: readonly Pick<Value, "name" | "type">[], assignment: Assignment, numbers: Random): Batch {
+export function randomInputs(
+  feeds: readonly Pick<Value, "name" | "type">[],
+  assignment: Assignment,
+  numbers: Random,
+): Batch {
   const fixed = (dim: Dim): number => {
     if (!isSymbolic(dim)) return dim;
     const words = Object.fromEntries([...dim.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]));
@@ -55,7 +59,7 @@ export function madeUp(feeds: readonly Pick<Value, "name" | "type">[], assignmen
  * @param sizes what named dimensions are taken as; 1 for those not named.
  * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known.
  */
-export function madeUpFeeds(model: Model, sizes: ReadonlyMap<string, number>, seed: number): Batch {
+export function randomFeeds(model: Model, sizes: ReadonlyMap<string, number>, seed: number): Batch {
   const used = new Set<string>();
   const numbers = random(seed, "feeds");
   const fixed = (dim: Dim): number => {
@@ -67,7 +71,7 @@ export function madeUpFeeds(model: Model, sizes: ReadonlyMap<string, number>, se
     if (type?.dims === undefined || type.type === "string") {
       throw new PithError(
         "E_UNSUPPORTED",
-        `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: nothing can be made up for it.`,
+        `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
       );
     }
     const tensor = zeros(type.type, type.dims.map(fixed));

@@ -1,9 +1,9 @@
 /**
- * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, made up from a seed.
+ * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, drawn from a seed.
  *
  * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if a constant would be
  * nearer to the original: with outputs x of the original, y of the result and the mean m of x over the samples, Σ (x − y)² ≥ Σ (x − m)²,
- * rounding aside. Of models that name classes it is lost too if it names others (`knowledge.ts`) and explains less than half of how
+ * rounding aside. Of models that name classes it is lost too if it names others (`baseline.ts`) and explains less than half of how
  * the scores vary.
  */
 import type { Engine, Session } from "../engine/index.ts";
@@ -15,14 +15,14 @@ import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { decibels } from "./against.ts";
 import { answers } from "./answers.ts";
-import { knowledgeOf, lostKnowledge } from "./knowledge.ts";
-import { guessedSizes, madeUp } from "./made-up.ts";
+import { knowledgeOf, lostKnowledge } from "./baseline.ts";
 import { answerName } from "./output.ts";
+import { guessedSizes, randomInputs } from "./random-inputs.ts";
 import { difference, endless } from "./tensor-difference.ts";
 import { Variety } from "./variety.ts";
 
 export interface Likeness {
-  /** Made-up inputs that both ran on. */
+  /** Random inputs that both ran on. */
   readonly samples: number;
   /** In decibels: how the original's output varies over the samples, against how far the result's is from it. */
   readonly signalToNoise: number;
@@ -35,16 +35,16 @@ export interface Likeness {
 export interface AlikeOptions {
   /** The output that is the answer; else "logits", or the first of floats. */
   readonly output?: string | undefined;
-  /** What the inputs are made up from (0). */
+  /** The seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total: number) => void;
 }
 
-/** Fewer samples of data may all be answered wrong by chance, or right: made-up inputs are asked as well. */
+/** Fewer samples of data may all be answered wrong by chance, or right: random inputs are asked as well. */
 export const fewSamples = 30;
 
-/** Made-up samples that are wanted, and the runs that they may take at least and at most. */
+/** Random samples that are wanted, and the runs that they may take at least and at most. */
 const [samplesWanted, fewestRuns, mostRuns] = [32, 4, 32];
 /** What open dimensions other than the batch are taken as, from what runs most often: sequences and small pictures. */
 const lengths = [16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576];
@@ -57,7 +57,7 @@ interface Run {
 }
 
 /**
- * Whether a changed model still does what its original does, where there are no samples: 32 made-up inputs or more, and both models' answers.
+ * Whether a changed model still does what its original does, where there are no samples: 32 random inputs or more, and both models' answers.
  * Source: the header of this file.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE if the runtime refuses the original, E_DATA if it has no such output; the signal's reason once that is aborted.
@@ -109,15 +109,16 @@ async function runsOf(
   original: Model,
   { output, seed = 0, signal }: AlikeOptions,
 ): Promise<readonly Run[] | string> {
-  const numbers = random(seed, "made up");
+  const numbers = random(seed, "random inputs");
   let refused = "";
   for (const length of lengths) {
     for (const batch of [8, 2, 1]) {
       signal?.throwIfAborted();
-      const draw = (): Batch => madeUp(original.graph.feeds, guessedSizes(original, new Map(), batch, length), numbers);
+      const draw = (): Batch =>
+        randomInputs(original.graph.feeds, guessedSizes(original, new Map(), batch, length), numbers);
       const feeds = draw();
       const strange = original.graph.feeds.find(({ name }) => feeds[name] === undefined);
-      if (strange !== undefined) return `nothing can be made up for its input "${strange.name}"`;
+      if (strange !== undefined) return `no random numbers can be drawn for its input "${strange.name}"`;
       const outputs = await runOrReason(session, feeds);
       if (typeof outputs === "string") {
         refused = outputs;
@@ -137,7 +138,7 @@ async function runsOf(
       return runs;
     }
   }
-  return `it runs on no input that was made up: ${refused}`;
+  return `it ran on none of the random inputs: ${refused}`;
 }
 
 async function runOrReason(session: Session, feeds: Batch): Promise<Batch | string> {
@@ -178,7 +179,7 @@ function judge(runs: readonly Run[], got: readonly Batch[], output: string | und
     const y = answerOf(result, output);
     if (y === undefined || !sameDims(x.dims, y.dims)) {
       const lost = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
-      return { samples: powers.samples, signalToNoise: Number.NaN, lost: `on made-up inputs ${lost}` };
+      return { samples: powers.samples, signalToNoise: Number.NaN, lost: `on random inputs ${lost}` };
     }
     const end = isFloat(x.type) ? endless[x.type] : Number.POSITIVE_INFINITY;
     if (!powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x), end))
@@ -188,7 +189,7 @@ function judge(runs: readonly Run[], got: readonly Batch[], output: string | und
       named[which]?.push(...rows.filter((_, at) => at % 2 === 1));
     }
   }
-  if (powers.finite === 0) return "its output is no number on made-up inputs";
+  if (powers.finite === 0) return "its output is no number on random inputs";
   return {
     samples: powers.samples,
     signalToNoise: powers.decibels,
@@ -198,15 +199,15 @@ function judge(runs: readonly Run[], got: readonly Batch[], output: string | und
 }
 
 function lostOf(powers: Powers, [before, after]: readonly [number[], number[]]): string | undefined {
-  if (powers.broken > 0) return "on made-up inputs the result is no number where the original is one";
+  if (powers.broken > 0) return "on random inputs the result is no number where the original is one";
   const none = new Float64Array(before.length).fill(-1);
   const known = knowledgeOf({ given: Float64Array.from(before), labels: none });
   const disagrees =
     known === undefined ? undefined : lostKnowledge(known, { given: Float64Array.from(after), labels: none });
-  if (disagrees !== undefined && powers.noise >= powers.variation / 2) return `on made-up inputs ${disagrees}`;
+  if (disagrees !== undefined && powers.noise >= powers.variation / 2) return `on random inputs ${disagrees}`;
   if (powers.noise < powers.variation || powers.noise < rounding * powers.power || powers.noise === 0) return undefined;
   const found = `signal to noise ${powers.decibels.toFixed(1)} dB`;
-  return `on ${powers.samples} made-up inputs the result is no nearer to the original than a constant would be (${found})`;
+  return `on ${powers.samples} random inputs the result is no nearer to the original than a constant would be (${found})`;
 }
 
 /** Sums over samples of what is finite in the original, and does not stand for infinity. */

@@ -1,7 +1,7 @@
-/** A changed model beside its original on made-up inputs: what is kept, what is lost, and what cannot be compared. */
+/** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
-import { type AlikeOptions, compareFunction } from "../../src/evaluate/alike.ts";
+import { type AlikeOptions, compareFunction } from "../../src/evaluate/similarity.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
@@ -51,7 +51,7 @@ describe("a model that names classes", () => {
     await remove(all);
     expect(await lostOf(net, some)).toBeUndefined();
     expect(await lostOf(net, all)).toMatch(
-      /^on made-up inputs the result agrees with the original on \d+ of 32 samples \(chance is \d+\.\d %\)$/,
+      /^on random inputs the result agrees with the original on \d+ of 32 samples \(chance is \d+\.\d %\)$/,
     );
   });
 });
@@ -103,15 +103,15 @@ describe("cannot be compared:", () => {
       "texts",
       "y = Identity(x)",
       "x: string[batch, 4]) -> (y: string[batch, 4]",
-      'nothing can be made up for its input "x"',
+      'no random numbers can be drawn for its input "x"',
     ],
     ["whole numbers only", "y = Abs(x)", "x: int64[batch, 4]) -> (y: int64[batch, 4]", "it has no output of floats"],
-    ["what is no number", "z = Sub(x, x)\n  y = Div(z, z)", undefined, "its output is no number on made-up inputs"],
+    ["what is no number", "z = Sub(x, x)\n  y = Div(z, z)", undefined, "its output is no number on random inputs"],
     [
       "what runs on nothing",
       "s: int64[2] = [7, 9]\n  y = Reshape(x, s)",
       undefined,
-      /^it runs on no input that was made up: /,
+      /^it ran on none of the random inputs: /,
     ],
   ])("%s", async (_, body, types, reason) => {
     const model = line(body, types);

@@ -1,8 +1,8 @@
-/** Inputs made up for a model that comes without data: as large as it runs on, drawn from a seed. */
+/** Random inputs of a model that comes without data: as large as it runs on, drawn from a seed. */
 
 import type { Session } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
-import { guessedSizes, madeUp } from "../../src/evaluate/made-up.ts";
+import { guessedSizes, randomInputs } from "../../src/evaluate/random-inputs.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
@@ -10,18 +10,22 @@ import type { Batch } from "../../src/tensor/types.ts";
 
 /** What open dimensions that count no samples are taken as: sequences and small pictures first, since 1 hides much. */
 const lengths = [16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576];
-/** Numbers that a data set of made-up samples has at most, and the samples that it has. */
+/** Numbers that a data set of random samples has at most, and the samples that it has. */
 const mostNumbers = 4e6;
 const [fewest, most] = [8, 128];
 
 /** A batch that the model runs on, of one sample where that is open; or what the runtime says to the last that was tried. */
 export async function runnable(session: Session, model: Model, seed: number): Promise<Batch | string> {
-  let said = "there is no input that something could be made up for";
+  let said = "it has no input";
   for (const length of lengths) {
     for (const batch of [1, 2]) {
-      const feeds = madeUp(model.graph.feeds, guessedSizes(model, new Map(), batch, length), random(seed, "made up"));
+      const feeds = randomInputs(
+        model.graph.feeds,
+        guessedSizes(model, new Map(), batch, length),
+        random(seed, "random inputs"),
+      );
       const missing = model.graph.feeds.find(({ name }) => feeds[name] === undefined);
-      if (missing !== undefined) return `nothing can be made up for input "${missing.name}"`;
+      if (missing !== undefined) return `no random numbers can be drawn for input "${missing.name}"`;
       try {
         await session.run(feeds);
         return feeds;
@@ -46,5 +50,5 @@ export function samplesLike(model: Model, batch: Batch, seed: number): Batch | u
     name,
     type: type === undefined ? type : { ...type, dims: [rows, ...(batch[name]?.dims.slice(1) ?? [])] },
   }));
-  return madeUp(feeds, () => 1, random(seed, "samples"));
+  return randomInputs(feeds, () => 1, random(seed, "samples"));
 }
