@@ -6,6 +6,7 @@ import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { failure } from "../platform/node-failure.ts";
+import { temporaryOf } from "../platform/node-leftovers.ts";
 
 /** The model's own file and those that hold weights for it. */
 export function filesOf(model: Model, path: string): readonly string[] {
@@ -79,7 +80,7 @@ export async function appendText(path: string, text: string): Promise<void> {
 
 /**
  * Runs what writes a file, and takes away what it leaves half-written when it fails or is killed: files are written under a temporary
- * name, `.out.onnx.<hex>.tmp`, first.
+ * name first.
  */
 export async function withoutLeftovers<T>(path: string, body: () => Promise<T>): Promise<T> {
   const there = new Set(temporaries(path));
@@ -101,6 +102,9 @@ export async function withoutLeftovers<T>(path: string, body: () => Promise<T>):
 
 /** Temporary names of a file and of those that hold weights for it. */
 function temporaries(path: string): string[] {
-  const start = `.${basename(path)}.`;
-  return readdirSync(dirname(path)).filter((name) => name.startsWith(start) && /\.[0-9a-f]{12}\.tmp$/.test(name));
+  const name = basename(path);
+  return readdirSync(dirname(path)).filter((file) => {
+    const of = temporaryOf(file)?.name;
+    return of === name || of?.startsWith(`${name}_data`) === true;
+  });
 }

@@ -197,7 +197,7 @@ describe("external data", () => {
     }
   });
 
-  test("never overwrites a data file: a model may need it", async () => {
+  test("never overwrites a data file that another model of the folder reads", async () => {
     const needs = join(folder, "needs.onnx");
     await save(richModel(), path, { externalData: true });
     await rename(path, needs);
@@ -210,14 +210,15 @@ describe("external data", () => {
     ]);
     for (const place of [path, needs])
       expect(await weight(await open(place), "fc")).toEqual(await weight(richModel(), "fc"));
-    // What the replaced model kept its weights in is not needed any more; the other's is.
+    // The replaced model's own file is replaced, and keeps its name.
     await save(richModel(), path, { externalData: true });
     expect((await readdir(folder)).sort()).toEqual([
       "model.onnx",
       "model.onnx_data",
-      "model.onnx_data_2",
+      "model.onnx_data_1",
       "needs.onnx",
     ]);
+    expect(await weight(await open(needs), "fc")).toEqual(await weight(richModel(), "fc"));
   });
 
   test("is read from several files, at offsets, one tensor beside another", async () => {

@@ -3,6 +3,7 @@ import { blobSource, bytesSource, openBeside, openFile, writeFileAtomically } fr
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
+import { removeAbandoned } from "./data-files.ts";
 import { decodeModel } from "./decode.ts";
 import { fits, fitting, modelPieces } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
@@ -52,11 +53,12 @@ export async function open(
 
 /**
  * Writes a model to a file in one step: the path holds either what it held before or the whole new model, never a part.
- * The path may be the one that the model was opened from.
+ * The path may be the one that the model was opened from. Temporary files that a killed process left of the same path are removed.
  *
  * Weights go into the model's own file, wherever they came from, unless it would become longer than the 2 GiB that protobuf can read.
- * Then, or if asked for, they go into `<path>_data`. A data file that is there already is never overwritten, since a model may need it:
- * the new one is called `<path>_data_1` then, and what the replaced model kept its weights in under such a name is removed afterwards.
+ * Then, or if asked for, they go into `<path>_data`, which takes the place of the file of that name only where nothing but the replaced model
+ * read it: every .onnx file in the folder is asked. Otherwise the file stays, and the new one is called `<path>_data_1`. Models that are
+ * open, here or in another process, can still be read.
  *
  * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does.
  * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
@@ -69,6 +71,8 @@ export async function open(
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
   const { externalData } = options;
+  // Before anything is written: they may be what fills the disk.
+  await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
     if (externalData === false) fitting(pieces);

@@ -33,8 +33,32 @@ export function writeFileAtomically(path: string, _parts: Parts): Promise<void> 
   return refuse(`"${path}" cannot be written in a browser.`, "Use encode(model), and offer the bytes as a download.");
 }
 
-export function writeFilesAtomically(files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> {
+export function writeFilesAtomically(
+  files: readonly (readonly [path: string, parts: Parts])[],
+  _links?: "followed" | "replaced",
+): Promise<void> {
   return writeFileAtomically(files.map(([path]) => path).join('", "'), []);
+}
+
+export function renameWhileRead(_from: string, to: string, _between: () => Promise<void>): Promise<void> {
+  return writeFileAtomically(to, []);
+}
+
+/** Nothing is written here, so nothing is left behind. */
+export function removeLeftovers(_path: string): Promise<void> {
+  return Promise.resolve();
+}
+
+export function isLeftBehind(_path: string, _ending: string): Promise<boolean> {
+  return Promise.resolve(false);
+}
+
+export function ownedEnding(): string {
+  return "";
+}
+
+export function temporaryOf(_file: string): { readonly name: string; readonly ending: string } | undefined {
+  return undefined;
 }
 
 export async function readFile(path: string): Promise<Uint8Array> {

@@ -3,17 +3,28 @@
  *
  * Every file is written under a temporary name beside its own, brought to the disk, and then takes its name in one step. Files that belong
  * together take their names one after the other: should one of them fail to, those before it get back what they held. A process that is
- * killed may leave temporary files behind, never half of a file under its own name.
+ * killed may leave temporary files behind, never half of a file under its own name; the next one to write that file removes them.
  */
-import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
-import { constants, copyFile, type FileHandle, link, open, realpath, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import {
+  constants,
+  copyFile,
+  type FileHandle,
+  link,
+  open,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
 import { failure } from "./node-failure.ts";
+import { besideOf, removeLeftovers } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
 /** What is written goes through one buffer of this length, which stays in a core's own cache. */
@@ -32,7 +43,7 @@ const turnBytes = 2 ** 23;
 /** A file on its way. */
 interface Staged {
   readonly path: string;
-  /** Where `path` leads: through a link to the file itself, so that the link stays a link. */
+  /** Where `path` leads: through a link to the file itself, so that the link stays a link; `path` where the link is what is replaced. */
   readonly target: string;
   readonly temporary: string;
   /** The rights of the file that is replaced; undefined if there is none. */
@@ -51,12 +62,18 @@ export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
   return writeFilesAtomically([[path, parts]]);
 }
 
+/** What a path that is a symbolic link stands for: the file that it leads to, or the link, which a file then replaces. */
+export type Links = "followed" | "replaced";
+
 /** Writes files that belong together, all or none; they take their names in the order given, none before all are complete. */
-export async function writeFilesAtomically(files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> {
+export async function writeFilesAtomically(
+  files: readonly (readonly [path: string, parts: Parts])[],
+  links: Links = "followed",
+): Promise<void> {
   const staged: Staged[] = [];
   try {
     for (const [path, parts] of files) {
-      const file = await stage(path).catch(unwritable(path));
+      const file = await stage(path, links).catch(unwritable(path));
       staged.push(file);
       await writeTemporary(file, parts);
     }
@@ -78,7 +95,7 @@ export async function writeFilesAtomically(files: readonly (readonly [path: stri
  * @throws PithError E_FILE as `writeFileAtomically`.
  */
 export async function tryToWrite(path: string): Promise<void> {
-  const file = await stage(path).catch(unwritable(path));
+  const file = await stage(path, "followed").catch(unwritable(path));
   try {
     await writeTemporary(file, []);
   } finally {
@@ -86,18 +103,36 @@ export async function tryToWrite(path: string): Promise<void> {
   }
 }
 
-async function stage(path: string): Promise<Staged> {
-  const target = await realpath(path).catch(() => path);
+/**
+ * Gives a file the name of another one in its folder, in whose place it comes, while somebody may ask for it by either name: while `between`
+ * runs both lead to it, and whoever stops at any point leaves one of the two.
+ * @throws PithError E_FILE, and whatever `between` throws; the file is then still there under its old name.
+ */
+export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
+  const second = besideOf(to);
+  const isLink = await symlink(basename(from), second).then(
+    () => true,
+    () => false,
+  );
+  if (!isLink) await secondName(from, second).catch(unwritable(to));
+  await rename(second, to).catch(async (cause) => {
+    await rm(second, { force: true }).catch(() => {});
+    unwritable(to)(cause);
+  });
+  await between();
+  await (isLink ? rename(from, to) : rm(from)).catch(unwritable(to));
+  await syncFolder(dirname(to));
+}
+
+async function stage(path: string, links: Links): Promise<Staged> {
+  const target = links === "followed" ? await realpath(path).catch(() => path) : path;
   const old = await stat(target).catch(() => undefined);
   if (old !== undefined && !old.isFile()) {
     throw new PithError("E_FILE", `"${path}" cannot be written: it is ${old.isDirectory() ? "a folder" : "no file"}.`);
   }
   const mode = old === undefined ? undefined : old.mode & 0o777;
+  await removeLeftovers(target);
   return { path, target, temporary: besideOf(target), mode, backup: undefined, placed: false };
-}
-
-function besideOf(target: string): string {
-  return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString("hex")}.tmp`);
 }
 
 async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): Promise<void> {
@@ -175,11 +210,15 @@ async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
   if (keepOld && file.mode !== undefined) {
     const backup = besideOf(file.target);
     file.backup = backup;
-    // A second name costs nothing; file systems without such names get a copy.
-    await link(file.target, backup).catch(() => copyFile(file.target, backup, constants.COPYFILE_FICLONE));
+    await secondName(file.target, backup);
   }
   await rename(file.temporary, file.target);
   file.placed = true;
+}
+
+/** A second name costs nothing; file systems without such names get a copy. */
+async function secondName(file: string, name: string): Promise<void> {
+  await link(file, name).catch(() => copyFile(file, name, constants.COPYFILE_FICLONE));
 }
 
 /** Brings back what was. What fails here is less than the failure that led here. */

@@ -11,11 +11,12 @@ export type { Pixels } from "./image.ts";
 export { moduleBeside } from "./module-beside.ts";
 export { brotliSize, gzipSize } from "./node-compress.ts";
 export { decodeImage } from "./node-image.ts";
+export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";
-export { writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
+export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./node-write.ts";
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 

@@ -95,24 +95,6 @@ const writers: readonly Writer[] = [
     oneStep: true,
   },
   {
-    name: "save with external data, where there was no file",
-    prepare: async () => {},
-    write: () => save(model(2), path(), { externalData: true }),
-    steps: 20,
-    oneStep: true,
-  },
-  {
-    name: "save with external data, onto the model and the data that it was opened from",
-    prepare: () => save(model(1), path(), { externalData: true }),
-    async write() {
-      const opened = await open(path());
-      opened.header.doc = "changed";
-      await save(opened, path(), { externalData: true });
-    },
-    steps: 20,
-    oneStep: true,
-  },
-  {
     name: "several files",
     async prepare() {
       for (const name of ["a", "b"]) await writeFile(path(name), `old ${name}`);

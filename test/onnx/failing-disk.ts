@@ -12,6 +12,8 @@ export interface Plan {
   at: number;
   /** Whether all after it fail too, as on a disk that is full or gone. */
   forever: boolean;
+  /** Whether nothing at all happens from there on, so that the folder is as a process leaves it that is killed at that step. */
+  killed: boolean;
   /** Whether writes take only a part of what they are given, as they may. */
   partial: boolean;
   code: string;
@@ -19,22 +21,22 @@ export interface Plan {
   readonly log: string[];
 }
 
-export const plan: Plan = { at: 0, forever: false, partial: false, code: "ENOSPC", log: [] };
+export const plan: Plan = { at: 0, forever: false, killed: false, partial: false, code: "ENOSPC", log: [] };
 
 export function startPlan(at: number, options: Partial<Plan> = {}): void {
-  Object.assign(plan, { at, forever: false, partial: false, code: "ENOSPC", ...options });
+  Object.assign(plan, { at, forever: false, killed: false, partial: false, code: "ENOSPC", ...options });
   plan.log.length = 0;
 }
 
 function step(what: string): void {
   plan.log.push(what);
   const number = plan.log.length;
-  if (plan.at > 0 && (plan.forever ? number >= plan.at : number === plan.at)) {
+  if (plan.at > 0 && (plan.forever || plan.killed ? number >= plan.at : number === plan.at)) {
     throw Object.assign(new Error(`${plan.code}: ${what}`), { code: plan.code });
   }
 }
 
-/** Removing is let through: what is left behind where even that fails is nobody's fault. */
+/** Removing is let through, but for processes that are killed: what is left behind where even that fails is nobody's fault. */
 export function failing(real: Disk): Disk {
   return {
     ...real,
@@ -51,6 +53,14 @@ export function failing(real: Disk): Disk {
     async link(from, to) {
       step("link");
       return real.link(from, to);
+    },
+    async symlink(target, path, type) {
+      step("symlink");
+      return real.symlink(target, path, type);
+    },
+    async rm(path, options) {
+      if (plan.killed && plan.at > 0 && plan.log.length >= plan.at) throw new Error("killed");
+      return real.rm(path, options);
     },
     async copyFile(from, to, flags) {
       step("copyFile");

@@ -1,0 +1,64 @@
+import { spawnSync } from "node:child_process";
+import { readdir, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+
+/** A process that was there, and is gone. */
+function deadProcess(): number {
+  return spawnSync(process.execPath, ["-e", ""]).pid;
+}
+
+/** Temporary files of `name`: each with its age in hours. */
+async function folderWith(files: Readonly<Record<string, number>>): Promise<string> {
+  const folder = temporaryFolder();
+  for (const [name, hours] of Object.entries(files)) {
+    await writeFile(join(folder, name), "");
+    const then = Date.now() / 1000 - 3600 * hours;
+    await utimes(join(folder, name), then, then);
+  }
+  return folder;
+}
+
+const [here = ""] = ownedEnding().split("-");
+const random = "0123456789ab";
+
+test("what dead processes left of a file goes, and nothing else", async () => {
+  const dead = `.m.onnx.${here}-${deadProcess()}.${random}.tmp`;
+  const kept = {
+    // By this process, and by one that lives.
+    [`.m.onnx.${here}-${process.pid}.${random}.tmp`]: 0,
+    [`.m.onnx.${here}-${process.ppid}.${random}.tmp`]: 100,
+    // From another machine, and from before owners were named, but not untouched for long.
+    [`.m.onnx.00000000-1.${random}.tmp`]: 23,
+    [`.m.onnx.${random}.tmp`]: 23,
+    // Of other files, or none of ours.
+    [`.other.onnx.${here}-${deadProcess()}.${random}.tmp`]: 100,
+    [`.m.onnx_data.${here}-${deadProcess()}.${random}.tmp`]: 100,
+    ".m.onnx.tmp": 100,
+    ".m.onnx.mine.tmp": 100,
+    "m.onnx": 100,
+  };
+  const folder = await folderWith({
+    ...kept,
+    [dead]: 0,
+    // A process of the same number, before this one began: in containers numbers come again.
+    [`.m.onnx.${here}-${process.pid}.ffffffffffff.tmp`]: 100,
+    [`.m.onnx.00000000-2.${random}.tmp`]: 25,
+    ".m.onnx.aaaaaaaaaaaa.tmp": 25,
+  });
+  await removeLeftovers(join(folder, "m.onnx"));
+  expect((await readdir(folder)).sort()).toEqual(Object.keys(kept).sort());
+});
+
+test("a folder that is not there is no failure", async () => {
+  await removeLeftovers(join(temporaryFolder(), "none", "m.onnx"));
+});
+
+test("temporary names say what they are to become", () => {
+  const ending = ownedEnding();
+  expect(temporaryOf(`.a.b.onnx.${ending}.tmp`)).toEqual({ name: "a.b.onnx", ending });
+  expect(temporaryOf(`.m.onnx_data.${ending}.${ending}.tmp`)).toEqual({ name: `m.onnx_data.${ending}`, ending });
+  expect(temporaryOf(`m.onnx_data.${ending}`)).toBeUndefined();
+});

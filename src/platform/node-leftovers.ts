@@ -1,0 +1,82 @@
+/**
+ * What processes that were killed have left behind.
+ *
+ * A temporary file says in its name who writes it: `.model.onnx.<where>-<process>.<random>.tmp`. So the next one who writes `model.onnx` can
+ * tell what a killed process left from what another is still writing. Numbers of processes mean something in one place only: a machine, or a
+ * container of it. Files from elsewhere, and those without an owner, count as left behind once nobody has touched them for a day.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { readlinkSync } from "node:fs";
+import { readdir, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+const day = 24 * 60 * 60 * 1000;
+/** Clocks of file systems and of processes differ a little. */
+const clockSlack = 2000;
+
+/** Where process numbers are those that this process sees. */
+const where = createHash("sha256").update(`${hostname()} ${processNamespace()}`).digest("hex").slice(0, 8);
+
+function processNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
+  }
+}
+
+const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-f]{12}$/;
+/** Before owners were named there was the random part alone. */
+const temporaryPattern = /^\.(.+?)\.((?:[0-9a-f]{8}-\d+\.)?[0-9a-f]{12})\.tmp$/s;
+
+/** A name's ending that no other file has, and that says who made it. */
+export function ownedEnding(): string {
+  return `${where}-${process.pid}.${randomBytes(6).toString("hex")}`;
+}
+
+/** The path of a temporary file beside the one that it is to become. */
+export function besideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${ownedEnding()}.tmp`);
+}
+
+/** The name that a temporary file is to have in the end, and whose it is; undefined for other files. */
+export function temporaryOf(file: string): { readonly name: string; readonly ending: string } | undefined {
+  const [, name, ending] = temporaryPattern.exec(file) ?? [];
+  return name === undefined || ending === undefined ? undefined : { name, ending };
+}
+
+/** Removes the temporary files that killed processes have left beside a file that they wrote. Links are not followed. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const folder = dirname(path);
+  const files: readonly string[] = await readdir(folder).catch(() => []);
+  for (const file of files) {
+    const temporary = temporaryOf(file);
+    if (temporary?.name !== basename(path)) continue;
+    // What cannot be removed is no reason not to write.
+    if (await isLeftBehind(join(folder, file), temporary.ending))
+      await rm(join(folder, file), { force: true }).catch(() => {});
+  }
+}
+
+/** Whether whoever made a file, which ends as `ownedEnding` has it, is gone. */
+export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return false;
+  const [, place, owner] = ownerPattern.exec(ending) ?? [];
+  if (place !== where) return Date.now() - found.mtimeMs > day;
+  // Numbers come again: in a container each start of a program may have the same one.
+  if (Number(owner) === process.pid) return found.mtimeMs < Date.now() - process.uptime() * 1000 - clockSlack;
+  return !isAlive(Number(owner));
+}
+
+function isAlive(owner: number): boolean {
+  try {
+    // Signal 0 is not sent; only whether it could be is answered.
+    process.kill(owner, 0);
+    return true;
+  } catch (error) {
+    // A process of another user is there all the same.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
