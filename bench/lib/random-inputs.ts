@@ -17,15 +17,12 @@ const [fewest, most] = [8, 128];
 /** A batch that the model runs on, of one sample where that is open; or what the runtime says to the last that was tried. */
 export async function runnable(session: Session, model: Model, seed: number): Promise<Batch | string> {
   let said = "it has no input";
+  const inputs = randomInputs(model);
+  if (inputs.undrawable !== undefined) return `no random numbers can be drawn for input "${inputs.undrawable}"`;
   for (const length of lengths) {
     for (const batch of [1, 2]) {
-      const feeds = randomInputs(
-        model.graph.feeds,
-        guessedSizes(model, new Map(), batch, length),
-        random(seed, "random inputs"),
-      );
-      const missing = model.graph.feeds.find(({ name }) => feeds[name] === undefined);
-      if (missing !== undefined) return `no random numbers can be drawn for input "${missing.name}"`;
+      const shapes = inputs.shapes(guessedSizes(model, new Map(), batch, length));
+      const feeds = inputs.draw(shapes, random(seed, "random inputs"));
       try {
         await session.run(feeds);
         return feeds;
@@ -46,9 +43,6 @@ export function samplesLike(model: Model, batch: Batch, seed: number): Batch | u
   const numbers = Object.values(batch).reduce((sum, { dims }) => sum + elementCount(dims) / size, 0);
   const samples = Math.max(fewest, Math.min(most, Math.floor(mostNumbers / Math.max(1, numbers))));
   const rows = Math.ceil(samples / size) * size;
-  const feeds = model.graph.feeds.map(({ name, type }) => ({
-    name,
-    type: type === undefined ? type : { ...type, dims: [rows, ...(batch[name]?.dims.slice(1) ?? [])] },
-  }));
-  return randomInputs(feeds, () => 1, random(seed, "samples"));
+  const shapes = new Map(model.graph.feeds.map(({ name }) => [name, [rows, ...(batch[name]?.dims.slice(1) ?? [])]]));
+  return randomInputs(model).draw(shapes, random(seed, "samples"));
 }

@@ -42,6 +42,11 @@ export function chanceQuestion(
 /** Behind a comparison in which the original said nothing. */
 export const constantNote = "; all outputs are constant there: this shows little";
 
+/** Behind a comparison of what is left of two models without operators that nobody here can run. */
+export function withoutNote(operators: readonly string[]): string {
+  return operators.length === 0 ? "" : `; without ${operators.join(", ")}, which this runtime does not have`;
+}
+
 /** 41 ms, 2.3 s, 4:42, 1:02:05 */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;

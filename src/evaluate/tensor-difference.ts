@@ -14,8 +14,9 @@ export const endless: Readonly<Record<FloatType, number>> = {
 /**
  * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers
  * that stand for infinity relative to themselves. Infinite where types, dimensions, texts, infinities or NaN differ, or where integers do.
+ * @param least what it is relative to at least: 1 for numbers that lie between 0 and 1 and are rounded in steps of that.
  */
-export function difference(expected: Dense, got: Dense | undefined): number {
+export function difference(expected: Dense, got: Dense | undefined, least = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
     return Number.POSITIVE_INFINITY;
   if (expected.type === "string" || got.type === "string" || !isFloat(expected.type)) {
@@ -36,5 +37,5 @@ export function difference(expected: Dense, got: Dense | undefined): number {
     if (isEnd) apartAtEnd = Math.max(apartAtEnd, gap / Math.abs(x));
     else apart = Math.max(apart, gap);
   }
-  return Math.max(apartAtEnd, apart / (largest < 1e-6 ? 1 : largest));
+  return Math.max(apartAtEnd, apart / Math.max(least, largest < 1e-6 ? 1 : largest));
 }

@@ -219,6 +219,18 @@ export type QuantizeRule =
 
 export type Facet<F> = F | Miss;
 
+/** Which numbers an input should hold for a node to run, or to say something: from `low` to `high`, both included. */
+export interface Wanted {
+  readonly input: number;
+  readonly low: Dim;
+  readonly high: Dim;
+  /** Other numbers are an error; else they are only unlikely. */
+  readonly strict: boolean;
+}
+
+/** An interval that is wanted of a value. */
+export type WantedInterval = Omit<Wanted, "input">;
+
 /** What holds for every node of an operator, whatever its settings; left out by those for which it does not. */
 export interface Traits {
   /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
@@ -231,6 +243,11 @@ export interface Traits {
   readonly holds?: string;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
+  /**
+   * Output 0 ends in asymptotes: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
+   * says little beside the input.
+   */
+  readonly saturates?: true;
   /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
   readonly differentiatedWhole?: true;
 }
@@ -278,6 +295,11 @@ export interface OpDef<S> extends Traits {
    * vectors hold 0 then.
    */
   readonly scales?: (s: S, site: Site) => readonly number[];
+  /**
+   * The numbers that inputs should hold: indices of an axis, what lies between two bounds; `output` is wanted of output 0, and goes on to what it
+   * is made of. Left out by those that take any numbers. What only moves numbers, or scales and shifts them, says so by other facets.
+   */
+  readonly wants?: (s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[];
   /** Several for an operator that holds several matrices. */
   readonly weight: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss>;
   readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
@@ -313,8 +335,11 @@ export interface Bound {
   training(): TrainingForm | undefined;
   inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
   distribution(): Distribution | undefined;
+  /** The trait; distributions are of that kind, too. */
+  saturates(): boolean;
   parameters(): readonly number[];
   scales(): readonly number[];
+  wants(output: readonly WantedInterval[]): readonly Wanted[];
   weights(): readonly WeightRole[] | Miss;
   axes(): AxisRule | Miss;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
@@ -351,8 +376,10 @@ export function defineOp<S>(def: OpDef<S>): Op {
         training: () => def.training?.(s, site),
         inChannelBlocks: (emit, inputs, block) => def.inChannelBlocks?.(s, emit, inputs, block),
         distribution: () => def.distribution?.(s, site),
+        saturates: () => def.saturates === true || def.distribution?.(s, site)?.form === "probabilities",
         parameters: () => def.parameters(s, site),
         scales: () => def.scales?.(s, site) ?? [],
+        wants: (output) => def.wants?.(s, site, output) ?? [],
         weights: () => {
           const roles = ask(def.weight, site);
           return roles instanceof Miss || isList(roles) ? roles : [roles];

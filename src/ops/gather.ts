@@ -12,7 +12,19 @@ import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Sit
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, typeOf } from "./shared/rules.ts";
+import {
+  dimsAt,
+  filled,
+  fixed,
+  handedOn,
+  inTuples,
+  integersConstant,
+  need,
+  noMacs,
+  positions,
+  reshapeTo,
+  typeOf,
+} from "./shared/rules.ts";
 
 /** Counted from the front; where the rank of the data is not known, as it stands. */
 function readAxis(site: Site): { readonly axis: number } {
@@ -45,6 +57,7 @@ const Gather = defineOp<{ readonly axis: number }>({
   },
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : []),
+  wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   weight: new Miss("looks its rows up"),
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
@@ -85,6 +98,7 @@ const GatherElements = defineOp<{ readonly axis: number }>({
   sameType: 0,
   read: readAxis,
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
+  wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
@@ -146,6 +160,10 @@ const GatherND = defineOp<Tuples>({
     if (dims === undefined || indices === undefined || fixes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
   },
+  wants: ({ batch, fixes }, site, output) => [
+    ...inTuples(1, fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
+    ...handedOn(output, 0),
+  ],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,

@@ -8,7 +8,7 @@ import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Ope
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, positions, typeOf } from "./shared/rules.ts";
 
 /** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
@@ -109,6 +109,7 @@ const OneHot = defineOp<Hot>({
     const at = newAxis(s, site);
     return [{ type, dims: [...dims.slice(0, at), s.depth ?? site.open(0, at), ...dims.slice(at)] }];
   },
+  wants: (s) => positions(0, s.depth),
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,

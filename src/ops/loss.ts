@@ -10,7 +10,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
 import { integer, text } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, positions, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly ignored: number | undefined;
@@ -54,6 +54,7 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       const cost: Inferred = { type, dims: s.reduction === "none" ? site.inputs[1]?.dims : [] };
       return [cost, { type, dims }];
     },
+    wants: (_, site) => positions(1, site.inputs[0]?.dims?.[1]),
     unchanged: alwaysChanges,
     parameters: noParameters,
     weight: noWeight,

@@ -13,8 +13,10 @@ import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.
 import {
   dimsAt,
   fixed,
+  handedOn,
   ifSameDims,
   integersConstant,
+  lengths,
   need,
   noMacs,
   reshapeTo,
@@ -181,6 +183,7 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
   name: "ReverseSequence",
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
+  wants: ({ time }, site, output) => [...lengths(1, site.inputs[0]?.dims?.[time]), ...handedOn(output, 0)],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,

@@ -27,7 +27,7 @@ import {
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { loweredFirst } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, lengths, need, scalar, typeOf } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -96,7 +96,13 @@ function links(s: Settings, site: Site): readonly AxisLink[] {
       return { from: ["in0", batch], to: [`out${output + 1}`, state] };
     }),
     ...[5, 6].flatMap((input): AxisLink[] =>
-      site.inputs[input] === undefined ? [] : [{ from: [`in${input}`, state], to: ["in0", batch] }],
+      site.inputs[input] === undefined
+        ? []
+        : [
+            { from: [`in${input}`, state], to: ["in0", batch] },
+            { from: [`in${input}`, 1 - state], to: ["in1", 0] },
+            { from: [`in${input}`, 2], to: ["in2", 2] },
+          ],
     ),
     ...(site.inputs[4] === undefined ? [] : [{ from: ["in4", 0], to: ["in0", batch] } as const]),
   ];
@@ -104,8 +110,10 @@ function links(s: Settings, site: Site): readonly AxisLink[] {
     ...samples,
     { from: ["in0", 2], to: ["in1", 2] },
     { refuses: ["in0", steps], reason: "each step depends on the one before" },
+    { refuses: ["in1", 0], reason: "directions are apart" },
     { refuses: ["in1", 1], reason: feedback },
     { refuses: ["in2", 1], reason: feedback },
+    { refuses: ["in2", 2], reason: feedback },
     { refuses: ["out0", 3], reason: feedback },
   ];
 }
@@ -300,6 +308,7 @@ function recurrent(kind: Kind): Op {
     name: kind,
     read: (site) => read(kind, site),
     infer,
+    wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),
     unchanged: alwaysChanges,
     parameters: (_, site) => [1, 2, 3, 7].filter((input) => site.inputs[input]?.stored === true),
     weight: (_, site) => weights(site),

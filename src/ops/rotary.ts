@@ -7,7 +7,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, need, noMacs } from "./shared/rules.ts";
+import { integersConstant, need, noMacs, positions } from "./shared/rules.ts";
 
 interface RotarySettings {
   readonly flat: boolean;
@@ -34,6 +34,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     };
   },
   infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
+  wants: (_, site) => (site.inputs[3] === undefined ? [] : positions(3, site.inputs[1]?.dims?.[0])),
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,

@@ -21,6 +21,7 @@ import {
   type Op,
   type Operand,
   type Site,
+  type Wanted,
 } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
@@ -29,8 +30,11 @@ import {
   dimsAt,
   filled,
   fixed,
+  handedOn,
+  inTuples,
   integersConstant,
   noMacs,
+  positions,
   reshapeTo,
   sameAsInput,
   scalar,
@@ -143,11 +147,25 @@ const rules: Readonly<Record<string, Rule>> = {
   min: extreme,
 };
 
+function alongAxis(s: Settings, site: Site): readonly Wanted[] {
+  const dims = site.inputs[0]?.dims;
+  return dims === undefined ? [] : positions(1, dims[wrapAxis(s.axis, dims.length)]);
+}
+
+function tuples(site: Site): readonly Wanted[] {
+  const fixes = site.inputs[1]?.dims?.at(-1);
+  return typeof fixes === "number" ? inTuples(1, site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
+}
+
 function scatter(name: Name): Op {
   return defineOp<Settings>({
     name,
     read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
     infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
+    wants: (s, site, output) => [
+      ...(name === "ScatterElements" ? alongAxis(s, site) : tuples(site)),
+      ...handedOn(output, 0, 2),
+    ],
     unchanged: alwaysChanges,
     parameters: noParameters,
     weight: noWeight,
@@ -178,6 +196,7 @@ const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
+  wants: (s, site, output) => [...alongAxis(s, site), ...handedOn(output, 0, 2)],
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,

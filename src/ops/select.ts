@@ -11,6 +11,7 @@ import {
   broadcast,
   broadcastAxes,
   dimsAt,
+  handedOn,
   need,
   noMacs,
   sameAsInput,
@@ -49,6 +50,7 @@ const Where = defineOp<null>({
       wanted(2) ? emit.Where([condition, zero, up]) : undefined,
     ];
   },
+  wants: (_, __, output) => handedOn(output, 1, 2),
   cost: noMacs,
   quantize: runsInFloat,
 });
@@ -75,6 +77,10 @@ const Clip = defineOp<Bounds>({
   name: "Clip",
   read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
   infer: (_, site) => sameAsInput(site),
+  wants: ({ low, high }, _, output) =>
+    low !== undefined && high !== undefined && low < high
+      ? [{ input: 0, low, high, strict: false }]
+      : handedOn(output, 0),
   unchanged: (s, site) => {
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;

@@ -18,7 +18,7 @@ import {
 import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
 import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, need, noMacs, sameAxes } from "./shared/rules.ts";
+import { dimsAt, handedOn, need, noMacs, sameAxes } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -192,6 +192,11 @@ function cast(
       ];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
+    // Whole numbers that are computed with as floats, or become truth values, and index nothing are flags.
+    wants: (s, site, output) =>
+      isWhole(site.inputs[0]?.type ?? s.to) && !isWhole(s.to) && output.every(({ strict }) => !strict)
+        ? [{ input: 0, low: 0, high: 1, strict: false }]
+        : handedOn(output, 0),
     parameters: noParameters,
     weight: noWeight,
     axes: (_, site) => {

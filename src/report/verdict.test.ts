@@ -34,10 +34,10 @@ test("where samples were few, the figure says what random inputs say", () => {
     return accuracySentence({ ...exampleRun, variants });
   };
   const figure = said(undefined);
-  expect(said({ samples: 32, signalToNoise: 40, lost: undefined })).toBe(
+  expect(said({ samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined })).toBe(
     `${figure} The samples are few; on 32 random inputs it still does what the original does.`,
   );
-  expect(said({ samples: 32, signalToNoise: -1, lost: "on random inputs all is lost" })).toContain(
+  expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
     "few, and on random",
   );
   expect(said("it draws random numbers")).toContain("was possible: it draws random numbers.");

@@ -71,6 +71,32 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
   return quotient === undefined ? undefined : normal(quotient);
 }
 
+/** A dimension with another in the place of a name; names inside functions ("floor(n/2)") stay. */
+export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
+  let sum: Dim = 0;
+  for (const [monomial, coefficient] of polynomial(dim)) {
+    let term: Dim = coefficient;
+    for (const factor of factors(monomial)) term = multiplyDims(term, factor === name ? value : symbol(factor));
+    sum = addDims(sum, term);
+  }
+  return sum;
+}
+
+/**
+ * What names stand for if two dimensions are equal: each name that they can be solved for, with its value.
+ * @example solveDims(symbol("total"), symbol("past + 2")) // total = past + 2, or past = total - 2
+ */
+export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
+  const difference = addDims(a, multiplyDims(-1, b));
+  return [...polynomial(difference)].flatMap(([monomial, coefficient]) => {
+    const [name, ...others] = factors(monomial);
+    if (name === undefined || others.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
+    const rest = addDims(difference, multiplyDims(-coefficient, symbol(name)));
+    const value = multiplyDims(-coefficient, rest);
+    return dimText(value).includes(name) ? [] : [[name, value] as const];
+  });
+}
+
 /** ⌊a / b⌋ for dimensions of 0 or more; a name of its own, `floor((a)/b)`, where it is not known. */
 export function floorDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);

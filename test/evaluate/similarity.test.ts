@@ -34,6 +34,7 @@ describe("a model that names classes", () => {
     expect(await compare(net, net.clone())).toEqual({
       samples: 32,
       signalToNoise: Number.POSITIVE_INFINITY,
+      relativeError: 0,
       lost: undefined,
     });
     const copy = net.clone();
@@ -86,8 +87,8 @@ describe("a model of numbers", () => {
     const original = line("tiny: float32[] = 1e-7\n  one: float32[] = 1\n  z = Mul(x, tiny)\n  y = Add(z, one)", field);
     const result = line("zero: float32[] = 0\n  one: float32[] = 1\n  z = Mul(x, zero)\n  y = Add(z, one)", field);
     expect(await lostOf(original, result)).toBeUndefined();
-    expect(await compare(original, result)).not.toHaveProperty("constant");
-    expect(await compare(result, original)).toMatchObject({ lost: undefined, constant: true });
+    expect(await compare(original, result)).toMatchObject({ lost: undefined, unmoved: "nearly equal" });
+    expect(await compare(result, original)).toMatchObject({ lost: undefined, unmoved: "equal" });
   });
 
   test("is lost where its output has other dimensions", async () => {
@@ -120,11 +121,16 @@ describe("cannot be compared:", () => {
     else expect(found).toMatch(reason);
   });
 
-  test("what the runtime refuses is an error of the original, and a reason against a result", async () => {
-    const refused = line("y = com.microsoft.NoSuchThing(x)").clone();
+  test("a result that does not load is an error, one that does not run a loss, an original that does neither a reason", async () => {
+    const refused = line("s: float32[2, 2] = [1, 2, 3, 4]\n  y = Reshape(x, s)");
+    const failing = line("s: int64[2] = [7, 9]\n  y = Reshape(x, s)");
     const fine = line("y = Relu(x)");
-    await expect(compare(refused, fine)).rejects.toMatchObject({ code: "E_ENGINE" });
-    expect(await lostOf(fine, refused)).toMatch(/^the result does not run: /);
+    await expect(compare(fine, refused)).rejects.toMatchObject({
+      code: "E_ENGINE",
+      message: expect.stringMatching(/^The result does not load: /),
+    });
+    expect(await lostOf(fine, failing)).toMatch(/^the result does not run: /);
+    expect(await compare(refused, fine)).toMatch(/^the original does not run: /);
     await expect(compare(fine, fine.clone(), { output: "z" })).rejects.toMatchObject({ code: "E_DATA" });
   });
 

@@ -53,7 +53,8 @@ const sweep = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7];
 
 /** Inputs of the model's own kind. */
 function made(model: Model, { batch = 1, length = 8 }: Case): Batch {
-  return randomInputs(model.graph.feeds, guessedSizes(model, new Map(), batch, length), random(1, "random inputs"));
+  const inputs = randomInputs(model);
+  return inputs.draw(inputs.shapes(guessedSizes(model, new Map(), batch, length)), random(1, "random inputs"));
 }
 
 /** The mean of the first output's numbers, each times a fixed random one. */

@@ -6,7 +6,7 @@ import { defineCommand, type Result } from "../command.ts";
 import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { bytes, constantNote, integer, times } from "../numbers.ts";
+import { bytes, constantNote, integer, times, withoutNote } from "../numbers.ts";
 import { settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
 import { requireWritable } from "../writable.ts";
@@ -94,13 +94,20 @@ const kind = (what: string): string => what.replace(/, as .*/s, "").replace(/^\d
 
 function compared(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
-  const { inputs, difference, tolerance, fused, constant = false } = comparison;
+  const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
   const found =
     difference === 0
       ? "equal"
-      : `at most ${difference.toExponential(1)} apart (of the largest number; ${tolerance} allowed)`;
+      : `at most ${difference.toExponential(1)} apart (of the largest number; ${Number(tolerance.toPrecision(2))} allowed)`;
   const asWritten = fused === undefined ? "" : ", run node by node";
   const codes =
     fused === undefined || fused <= tolerance ? "" : `; fused by the runtime ${fused.toExponential(1)}, single codes`;
-  return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${constant ? constantNote : ""}`;
+  const rounds =
+    own === undefined
+      ? ""
+      : `; the original itself rounds by ${own.toExponential(1)}${unsteady(own) ? ": this shows little" : ""}`;
+  return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
+
+/** A model that differs from itself by this much when the runtime fuses it cannot be told from one that is a little wrong. */
+const unsteady = (own: number): boolean => own > 0.01;

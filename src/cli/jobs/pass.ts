@@ -9,7 +9,8 @@ import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
-import { compareFunction, fewSamples, type Likeness } from "../../evaluate/similarity.ts";
+import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
+import { compareFunction, fewSamples, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -25,6 +26,7 @@ import { type MetricName, usualDrop } from "../metrics.ts";
 import { difference } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { openTask, type Used } from "./task.ts";
+import { refusingUnloadable } from "./unloadable.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -125,9 +127,17 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       : missedGoal(comparison, verdict, goal);
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
-  const likeness = tellsTooLittle
-    ? await compareOnRandomInputs(passContext, original, model, input, context)
-    : undefined;
+  const likeness = await refusingUnloadable(async () => {
+    if (tellsTooLittle) {
+      const found = await compareOnRandomInputs(passContext, original, model, input, context);
+      if (typeof found === "object") return found;
+      await requireLoads(passContext.engine, model);
+      return found;
+    }
+    // What was measured was loaded.
+    if (comparison === undefined) await requireLoads(passContext.engine, model);
+    return undefined;
+  });
   const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
@@ -151,7 +161,10 @@ async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   return (await filesBeside(path)).preprocessing === undefined;
 }
 
-/** Without data there is still the original: what it says to random inputs. @throws PithError E_ENGINE if it cannot be run, unless forced. */
+/**
+ * Without data there is still the original: what it says to random inputs.
+ * @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be.
+ */
 async function compareOnRandomInputs(
   { engine, signal }: Context,
   original: Model,
@@ -162,9 +175,13 @@ async function compareOnRandomInputs(
   context.stage("compare");
   const progress = (done: number, total: number): void => context.progress(done, total);
   try {
-    return await compareFunction(engine, original, result, { output, seed, signal, progress });
+    const likeness = await compareFunction(engine, original, result, { output, seed, signal, progress });
+    const weak =
+      typeof likeness === "object" && likeness.unmoved === undefined && likeness.signalToNoise < weakLikeness;
+    if (weak && likeness.lost === undefined) context.log({ id: "dissimilar", text: dissimilar, level: "warning" });
+    return likeness;
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
     if (force) return error.message.replace(/\.$/, "");
     throw new PithError(error.code, error.message, {
       hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
@@ -172,6 +189,9 @@ async function compareOnRandomInputs(
     });
   }
 }
+
+const dissimilar =
+  "on random inputs less than half of how the original's output varies is left in the result's: measure it on samples of your own (--data)";
 
 const trainedHint = "Try a lower --learning-rate, or write it all the same: --force.";
 

@@ -2,6 +2,7 @@
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
+import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
 import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -9,6 +10,7 @@ import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
+import { refusingUnloadable } from "./unloadable.ts";
 
 export interface SimplifyInput {
   readonly model: string;
@@ -61,7 +63,12 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
   context.stage("compare");
   keepComparable(original, model);
-  const comparison = await compare(engine, original, model, input, context);
+  const comparison = await refusingUnloadable(async () => {
+    if (outcome.changes.length === 0) return "nothing changed";
+    const found = await compare(engine, original, model, input, context);
+    if (typeof found === "string") await requireLoads(engine, model);
+    return found;
+  });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differs(comparison);
   signal.throwIfAborted();
@@ -80,7 +87,10 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
 }
 
-/** @throws PithError E_ENGINE or E_UNSUPPORTED if one of them cannot be run, unless forced: then that is the answer. */
+/**
+ * How far the two are apart, or why that cannot be said.
+ * @throws PithError E_ENGINE if the original runs and the result does not; unless forced, if they have to be compared and cannot be.
+ */
 async function compare(
   engine: Engine,
   original: Model,
@@ -97,25 +107,33 @@ async function compare(
       progress: (done, total) => context.progress(done, total),
     });
   } catch (error) {
-    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    if (!(error instanceof PithError) || error.code === "E_STOPPED" || (error instanceof ResultFails && error.loading))
+      throw error;
     const reason = error.message.replace(/\.$/, "");
     if (force) return `${reason[0]?.toLowerCase()}${reason.slice(1)}`;
-    throw new PithError(error.code, `${reason}. The two could not be compared, and nothing was written.`, {
-      hint: "--force writes the result without a comparison.",
-      cause: error,
-    });
+    throw new PithError(
+      error.code,
+      `${reason}. The result could not be compared with the original. Nothing was written.`,
+      {
+        hint: "--force writes the result without a comparison.",
+        cause: error,
+      },
+    );
   }
 }
 
-function differs({ difference, at, tolerance, run }: Sameness): PithError {
+function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
   const far = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest number`
     : "is another";
+  const explained = own === undefined ? "" : ` (the original rounds by ${own.toExponential(1)})`;
   if (run === "as written" || tolerance < codesTolerance)
     return new PithError(
       "E_ACCURACY_LOST",
-      `Output "${at}" ${far}, and more than ${tolerance} is no rounding. Nothing was written.`,
-      { hint: "This is a fault of Pith: please report it with the model. --force writes the result all the same." },
+      `Output "${at}" ${far}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
+      {
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result all the same; compare it on data of your own then (pith eval --against).",
+      },
     );
   return new PithError(
     "E_ACCURACY_LOST",

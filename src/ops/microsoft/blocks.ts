@@ -15,7 +15,7 @@ import { typeCodes } from "../../tensor/type-codes.ts";
 import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { loweredFirst } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, positions, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -227,6 +227,7 @@ const GatherBlockQuantized = defineOp<Gathered>({
     ];
     return [{ type, dims }];
   },
+  wants: (s) => positions(1, s.dims[s.gather]),
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: new Miss("looks rows up in a table; it has no layer's matrix"),

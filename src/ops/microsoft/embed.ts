@@ -7,11 +7,11 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
+import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { loweredFirst, quantizedAlready, runsInFloat } from "../shared/misses.ts";
-import { integersConstant, noMacs, scalar } from "../shared/rules.ts";
+import { integersConstant, noMacs, positions, scalar } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
@@ -59,6 +59,7 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   domain: microsoft,
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
+  wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
   unchanged: alwaysChanges,
   parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
   scales: () => [5],
@@ -87,11 +88,21 @@ function embedded(site: Site, type: DataType): readonly Inferred[] {
   ];
 }
 
+/** Words and segments, each within its table; a mask of 0 and 1. */
+function inTables({ inputs }: Site): readonly Wanted[] {
+  return [
+    ...positions(0, inputs[2]?.dims?.[0]),
+    ...positions(1, inputs[4]?.dims?.[0]),
+    { input: 7, low: 0, high: 1, strict: false },
+  ];
+}
+
 const QEmbedLayerNormalization = defineOp<number>({
   name: "QEmbedLayerNormalization",
   domain: microsoft,
   read: (site) => decimal(site, "epsilon", 1e-12),
   infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
+  wants: (_, site) => inTables(site),
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: new Miss("looks rows up in tables; it has no layer's matrix"),

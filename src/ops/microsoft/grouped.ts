@@ -122,6 +122,17 @@ export const GroupQueryAttention = defineOp<Settings>({
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
     return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
   },
+  // The place of each sample's last token, and how many places there are: all of the past, and the new tokens.
+  wants: (_, site) => {
+    const [length, past] = [site.inputs[0]?.dims?.[1], site.inputs[3] === undefined ? 0 : site.inputs[3].dims?.[2]];
+    if (length === undefined || past === undefined) return [];
+    const total = addDims(past, length);
+    const last = addDims(total, -1);
+    return [
+      { input: 5, low: last, high: last, strict: true },
+      { input: 6, low: total, high: total, strict: true },
+    ];
+  },
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: cachedWhy,

@@ -10,7 +10,7 @@ import type { Value } from "../../graph/graph.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, noMacs, positions, sameAsInput, scalar } from "../shared/rules.ts";
 import { fromHeads, toHeads } from "./attend.ts";
 import { typed } from "./typed.ts";
 
@@ -93,6 +93,8 @@ const RotaryEmbedding = defineOp<Settings>({
   domain: "com.microsoft",
   read,
   infer: (_, site) => sameAsInput(site),
+  // With one number for all samples it is where their tokens begin.
+  wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? positions(1, site.inputs[2]?.dims?.[0]) : []),
   unchanged: alwaysChanges,
   parameters: () => [],
   weight: noWeight,

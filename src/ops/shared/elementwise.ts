@@ -51,6 +51,7 @@ interface UnaryRow<S> extends Row<S> {
   readonly lower?: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly containers?: true;
+  readonly saturates?: true;
 }
 
 /** With the contents that follow from those of the operands: of whole numbers, or of shares of dimensions. */
@@ -74,6 +75,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     ...(row.containers === undefined ? {} : { containers: row.containers }),
+    ...(row.saturates === undefined ? {} : { saturates: row.saturates }),
     read: (site) => row.read?.(site) as S,
     infer: (_, site) => {
       const { type, dims, container } = need(site, 0);

@@ -3,10 +3,10 @@ import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
-import { type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
+import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType, Dense } from "../../tensor/types.ts";
-import type { AxisLink, AxisRule, Inferred, Operand, Site } from "../define.ts";
+import type { AxisLink, AxisRule, Inferred, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
@@ -43,6 +43,26 @@ export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
 export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
   const { type, dims, container } = need(site, input);
   return [container === undefined ? { type, dims } : { type, dims, container }];
+}
+
+/** The input holds positions along an axis of so many; nothing where that is not known. */
+export function positions(input: number, count: Dim | undefined): readonly Wanted[] {
+  return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
+}
+
+/** The input holds how many there are along an axis, at least one and at most all. */
+export function lengths(input: number, count: Dim | undefined): readonly Wanted[] {
+  return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
+}
+
+/** The input holds tuples of positions, one for each of these axes: all of them must lie within the shortest. */
+export function inTuples(input: number, axes: readonly Dim[]): readonly Wanted[] {
+  return axes.flatMap((count) => positions(input, count));
+}
+
+/** The inputs hold what is wanted of the output. */
+export function handedOn(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
+  return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
 
 /** Every axis of in0 is the same axis of out0. */

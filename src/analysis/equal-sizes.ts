@@ -1,0 +1,78 @@
+/**
+ * Names of dimensions that must stand for equal sizes for a model to run: where a node joins, multiplies or adds two inputs, the axes that go
+ * together are equally long.
+ *
+ *     h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
+ *     Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
+ *
+ * Which axes go together entries say (`axes`). Where a size of 1 would broadcast, equal ones run as well.
+ */
+import { Miss } from "../errors.ts";
+import { allGraphs, type Node } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { AxisEnd } from "../ops/define.ts";
+import { type Dim, isDimension, isSymbolic, solveDims, substituteDim } from "../tensor/dims.ts";
+import type { Inference } from "./infer.ts";
+
+/** A dimension in as few names as the model's equalities leave open; a number where they decide. */
+export type EqualSizes = (dim: Dim) => Dim;
+
+/** Costs one question for each node with a named dimension. */
+export function equalSizes(model: Model, inference: Inference): EqualSizes {
+  const values = new Map<string, Dim>();
+  const known: EqualSizes = (dim) => {
+    let found = dim;
+    if (isSymbolic(dim)) for (const [name, value] of values) found = substituteDim(found, name, value);
+    return found;
+  };
+  const order = namesInOrder(model);
+  for (const graph of allGraphs(model.graph)) {
+    for (const node of graph.nodes()) {
+      for (const [a, b] of equalDims(node, inference)) {
+        const [solved] = solveDims(known(a), known(b))
+          .filter(([, value]) => isDimension(value) || isSymbolic(value))
+          .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || order(b) - order(a));
+        if (solved === undefined) continue;
+        const [name, value] = solved;
+        for (const [other, old] of values) values.set(other, substituteDim(old, name, value));
+        values.set(name, value);
+      }
+    }
+  }
+  return known;
+}
+
+/** What only the run tells goes first, then what becomes a number, a name or a sum; a difference may become negative. */
+function rank(name: string, value: Dim): number {
+  if (name.startsWith("?")) return 0;
+  return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
+}
+
+/** Where the name stands first among the inputs: later ones follow earlier ones. */
+function namesInOrder(model: Model): (name: string) => number {
+  const texts = model.graph.feeds.flatMap(
+    ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
+  );
+  return (name) => texts.indexOf(name);
+}
+
+/** Sizes of axes of a node's inputs that go together, in pairs. */
+function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, Dim])[] {
+  const shapes = node.inputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.dims));
+  if (shapes.length < 2 || !shapes.some((dims) => dims?.some(isSymbolic))) return [];
+  const bound = inference.at(node);
+  const rule = bound instanceof Miss ? bound : bound.axes();
+  if (rule instanceof Miss) return [];
+  /** Axis, as text → the size of the first axis of an input that goes with it. */
+  const first = new Map<string, Dim>();
+  const sizeOf = ([port, axis]: AxisEnd): Dim | undefined =>
+    port.startsWith("in") ? shapes[Number(port.slice(2))]?.[axis] : undefined;
+  return rule.links.flatMap((link): (readonly [Dim, Dim])[] => {
+    if (!("from" in link) || link.map !== undefined) return [];
+    const [from, to] = [sizeOf(link.from), sizeOf(link.to)];
+    const met = first.get(link.to.join()) ?? to;
+    const size = from ?? to;
+    if (size !== undefined && size !== 1) first.set(link.to.join(), met ?? size);
+    return from === undefined || met === undefined || from === met || from === 1 || met === 1 ? [] : [[from, met]];
+  });
+}

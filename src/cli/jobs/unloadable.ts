@@ -1,0 +1,16 @@
+/** A result that nobody could load is never written, whatever was asked for. */
+import { PithError } from "../../errors.ts";
+import { ResultFails } from "../../evaluate/loads.ts";
+
+/** Does the work; what it finds not to load is said to be not written. @throws PithError as the work does */
+export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ResultFails) || !error.loading) throw error;
+    throw new PithError(error.code, `${error.message} Nothing was written.`, {
+      hint: "--force does not write it either, since nobody could load it.",
+      cause: error,
+    });
+  }
+}

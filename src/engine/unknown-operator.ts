@@ -1,0 +1,22 @@
+/** An operator that the runtime does not have: what it says of it, as data. */
+
+export interface UnknownOperator {
+  /** "" is ai.onnx. */
+  readonly domain: string;
+  readonly op: string;
+}
+
+/** The operator for which a runtime without it refused a graph; undefined for all other failures. */
+export function unknownOperator(error: unknown): UnknownOperator | undefined {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const text = cause instanceof Error ? cause.message : "";
+  const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
+  if (custom !== undefined && name !== undefined) return { domain: custom, op: name };
+  const [, op, domain] = /In Node, \("[^"]*", ([^,]+), "([^"]*)".*No Op registered for/s.exec(text) ?? [];
+  return op === undefined || domain === undefined ? undefined : { domain, op };
+}
+
+/** "custom.MyAct" */
+export function operatorName({ domain, op }: UnknownOperator): string {
+  return domain === "" ? op : `${domain}.${op}`;
+}

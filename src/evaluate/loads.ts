@@ -1,0 +1,42 @@
+/** Whether a model that is about to be written loads in ONNX Runtime, optimized, as its users load it. */
+import type { Engine } from "../engine/index.ts";
+import { unknownOperator } from "../engine/unknown-operator.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+
+/** A result does not load, or fails on inputs that its original runs on. */
+export class ResultFails extends PithError {
+  readonly loading: boolean;
+
+  constructor(error: PithError, text: string, loading: boolean) {
+    super(error.code, text, { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error });
+    this.loading = loading;
+  }
+}
+
+/**
+ * Loads a model once. One with operators that this runtime does not have, or with inputs that JavaScript cannot carry, cannot be tried here.
+ * @throws ResultFails E_ENGINE with what the runtime says, and whether it is its own optimization that fails.
+ */
+export async function requireLoads(engine: Engine, model: Model): Promise<void> {
+  try {
+    const session = await engine.load(model);
+    await session.release();
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownOperator(error) !== undefined)
+      return;
+    throw await notLoaded(engine, model, error);
+  }
+}
+
+/** Why a model does not load: because of what it is, or of what the runtime makes of it. */
+export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
+  const asWritten = await engine.load(model, { optimize: false }).catch(() => undefined);
+  await asWritten?.release();
+  const text =
+    asWritten === undefined
+      ? "The result does not load"
+      : "The result loads as it is written, but not once ONNX Runtime has optimized it";
+  return new ResultFails(error, `${text}: ${error.message}`, true);
+}

@@ -1,0 +1,371 @@
+/**
+ * Two models on the same random inputs: the original runs on all of them first and is released, then the other does.
+ *
+ * How many samples go into a run and how many runs there are follows from what a sample costs. Sizes that no file says are tried, from what runs
+ * most often to what runs seldom; what the original itself does not run on is passed over. Where the runtime does not have an operator, both are
+ * compared without it (`unknown-operators.ts`).
+ */
+import { cost } from "../analysis/cost.ts";
+import { infer } from "../analysis/infer.ts";
+import { isRandom } from "../analysis/random.ts";
+import type { Engine, Session } from "../engine/index.ts";
+import { operatorName, type UnknownOperator, unknownOperator } from "../engine/unknown-operator.ts";
+import { Miss, PithError } from "../errors.ts";
+import { allGraphs, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { bitsOf } from "../tensor/dense.ts";
+import { type Dim, isSymbolic } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { notLoaded, ResultFails } from "./loads.ts";
+import { type Assignment, guessedSizes, type RandomInputs, randomInputs, type Shapes } from "./random-inputs.ts";
+import { pictureSides } from "./random-pictures.ts";
+import { difference } from "./tensor-difference.ts";
+import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
+
+export interface Pair {
+  readonly feeds: Batch;
+  readonly expected: Batch;
+  readonly got: Batch;
+}
+
+export interface PairedRuns {
+  readonly pairs: readonly Pair[];
+  /** Operators that the runtime does not have, and that both were compared without. */
+  readonly without: readonly string[];
+}
+
+export interface PairOptions {
+  /** "one": many samples of one size. "several": a few runs, of growing sizes. */
+  readonly sizes: "one" | "several";
+  /** Sizes of named dimensions that are known. */
+  readonly known?: ReadonlyMap<string, number>;
+  /** What inputs of the original that the other no longer has are fed. */
+  readonly set?: Batch;
+  readonly seed: number;
+  /** Let the runtime rewrite the graphs (default). */
+  readonly optimize?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Runs that are done, of the original and of the other, and how many there are about. */
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Fewer samples show nothing. */
+export const fewestSamples = 4;
+const samplesWanted = 32;
+/** Multiply-accumulates that a run, and all runs of one model, may take about. */
+const [macsInRun, macsInAll] = [1e10, 1e11];
+/** Bytes that the largest value of a run may take about, with what is computed from it beside it. */
+const bytesInRun = 64e6;
+/** What open dimensions other than the batch are taken as, from what runs most often: sequences and small pictures. */
+const likelyLengths = [16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576];
+const growingLengths = [1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576];
+/** Larger sides of pictures and volumes are halved, where the network runs so and is dear. */
+const leastSide = 64;
+
+/**
+ * Runs both. A Miss, with the reason, if they cannot be compared.
+ * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED; the signal's reason once it is aborted.
+ */
+export async function pairedRuns(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+): Promise<PairedRuns | Miss> {
+  options.progress?.(0, 2 * fewestSamples);
+  const smaller = withSmallerSides(original, result);
+  if (smaller !== undefined) {
+    // What fails on smaller pictures may run on those that the models are made for.
+    const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+      if (error instanceof ResultFails) return new Miss(error.message);
+      throw error;
+    });
+    if (!(found instanceof Miss)) return found;
+  }
+  return runBoth(engine, original, result, options);
+}
+
+async function runBoth(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+  unknown: readonly UnknownOperator[] = [],
+): Promise<PairedRuns | Miss> {
+  const [first, second] = [original, result].map((model) =>
+    unknown.length === 0 ? model : withoutOperators(model, unknown),
+  );
+  if (first === undefined || second === undefined) return notCut(original, result, unknown);
+  const inputs = randomInputs(first);
+  const { undrawable } = inputs;
+  if (undrawable !== undefined && options.set?.[undrawable] === undefined)
+    return new Miss(`no random numbers can be drawn for its input "${undrawable}"`);
+  const { optimize = true } = options;
+  let session: Session;
+  try {
+    session = await engine.load(first, { optimize });
+  } catch (error) {
+    const found = unknownOperator(error);
+    if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
+      return runBoth(engine, original, result, options, [...unknown, found]);
+    if (error instanceof PithError && error.code !== "E_STOPPED" && error.code !== "E_ENGINE_MISSING")
+      return new Miss(`the original does not run: ${bare(error.message)}`);
+    throw error;
+  }
+  let runs: readonly Run[] | Miss;
+  try {
+    runs = await runsOf(session, first, second, inputs, options);
+  } finally {
+    await session.release();
+  }
+  if (runs instanceof Miss) return runs;
+  const pairs = await runResult(engine, second, runs, options);
+  return { pairs, without: unknown.map(operatorName) };
+}
+
+/** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
+function notCut(original: Model, result: Model, unknown: readonly UnknownOperator[]): Miss {
+  const operators = unknown.map(operatorName).join(", ");
+  if (differsInWeightsOnly(original, result))
+    return new Miss(`this runtime has no ${operators}; node by node both are the same, but for stored numbers`);
+  throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
+}
+
+interface Run {
+  readonly feeds: Batch;
+  readonly expected: Batch;
+}
+
+interface Candidate {
+  readonly shapes: Shapes;
+  /** Multiply-accumulates of a sample. */
+  readonly macs: number;
+}
+
+/** Sizes to try, in order; dear ones with fewer samples in a run. */
+function* candidates(
+  model: Model,
+  inputs: RandomInputs,
+  { sizes, known = new Map() }: PairOptions,
+): Generator<Candidate, void, undefined> {
+  const costOf = costs(model, inputs);
+  const seen = new Set<string>();
+  const several = sizes === "several";
+  for (const length of several ? growingLengths : likelyLengths) {
+    for (const batch of several ? [1, 2] : [8, 4, 2, 1]) {
+      const assignment = guessedSizes(model, known, batch, length);
+      const shapes = inputs.shapes(assignment);
+      const text = JSON.stringify([...shapes]);
+      if (seen.has(text)) continue;
+      const { macs, bytes } = costOf(assignment);
+      if (batch > 1 && (macs > macsInRun || bytes > bytesInRun)) continue;
+      seen.add(text);
+      yield { shapes, macs: macs / batch };
+    }
+  }
+}
+
+/** How many samples there may be where one takes so many multiply-accumulates. */
+function affordable(macs: number): number {
+  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(macsInAll / Math.max(1, macs))));
+}
+
+/** What a run of these sizes computes, and the bytes of its largest value with its neighbours. */
+function costs(
+  model: Model,
+  inputs: RandomInputs,
+): (assignment: Assignment) => { readonly macs: number; readonly bytes: number } {
+  const copy = model.clone();
+  const inference = infer(copy);
+  const perNode = [...cost(copy, inference).perNode.values()];
+  return (assignment) => {
+    const sizes = new Map<Dim, number>();
+    const sizeOf = (dim: Dim): number => {
+      const size = typeof dim === "number" ? dim : (sizes.get(dim) ?? inputs.size(dim, assignment));
+      sizes.set(dim, size);
+      return size;
+    };
+    const bytesOf = (value: Value | undefined): number => {
+      const known = value === undefined ? undefined : inference.operand(value);
+      if (known?.dims === undefined || known.stored || known.type === "string") return 0;
+      return known.dims.reduce<number>((product, dim) => product * sizeOf(dim), bitsOf[known.type] / 8);
+    };
+    let largest = 0;
+    for (const { inputs: read, outputs } of copy.graph.nodes())
+      largest = Math.max(
+        largest,
+        [...read, ...outputs].reduce((sum, value) => sum + bytesOf(value), 0),
+      );
+    return {
+      macs: perNode.reduce<number>((sum, macs: Dim) => sum + Math.max(0, sizeOf(macs)), 0),
+      bytes: largest,
+    };
+  };
+}
+
+/** What the original says, to inputs of the first sizes that it runs on, or of several. */
+async function runsOf(
+  session: Session,
+  model: Model,
+  other: Model,
+  inputs: RandomInputs,
+  options: PairOptions,
+): Promise<readonly Run[] | Miss> {
+  const { sizes, set = {}, seed, signal, progress } = options;
+  const names = namesInBoth(model, other);
+  const runs: Run[] = [];
+  let [refused, samples, wanted] = ["it has no input", 0, fewestSamples];
+  const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
+    signal?.throwIfAborted();
+    const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+    const expected = await runOrReason(session, feeds, names);
+    if (typeof expected === "string") refused = expected;
+    else {
+      runs.push({ feeds, expected });
+      samples += samplesIn(feeds, Object.values(expected)[0]);
+      progress?.(runs.length, 2 * Math.max(wanted, runs.length));
+    }
+    return typeof expected !== "string";
+  };
+  let draws = 0;
+  const good: Shapes[] = [];
+  for (const { shapes, macs } of candidates(model, inputs, options)) {
+    if (!(await attempt(shapes, draws++))) continue;
+    good.push(shapes);
+    if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
+      return new Miss("it draws random numbers");
+    if (sizes === "one") wanted = Math.ceil(affordable(macs) / samples);
+    if (sizes === "one" || runs.length === wanted) break;
+  }
+  if (good.length === 0) return new Miss(`it ran on none of the random inputs: ${refused}`);
+  // Some draws may be refused: whatever a graph does not say of its inputs.
+  for (let tries = 0; runs.length < wanted && tries < 2 * wanted; tries++)
+    await attempt(good[tries % good.length] ?? new Map(), draws++);
+  return samples >= fewestSamples || runs.length >= wanted
+    ? runs
+    : new Miss(`it ran on ${runs.length} of ${draws} random inputs, too few to judge by: ${refused}`);
+}
+
+/** Outputs that both models have, and that are tensors. */
+function namesInBoth(model: Model, other: Model): readonly string[] {
+  const names = new Set(other.graph.outputs.map(({ name }) => name));
+  return model.graph.outputs.flatMap(({ name, foreign }) =>
+    names.has(name) && foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
+  );
+}
+
+/** Whether the same inputs are answered otherwise when they come again: asked where a node draws random numbers. */
+async function saysOther(
+  session: Session,
+  model: Model,
+  run: Run | undefined,
+  names: readonly string[],
+): Promise<boolean> {
+  const draws = [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some((node) => isRandom(node)));
+  if (!draws || run === undefined) return false;
+  const again = await session.run(run.feeds, names);
+  return Object.entries(run.expected).some(([name, dense]) => difference(dense, again[name]) > 0);
+}
+
+async function runOrReason(session: Session, feeds: Batch, names: readonly string[]): Promise<Batch | string> {
+  try {
+    return await session.run(feeds, names);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    return bare(error.message);
+  }
+}
+
+async function runResult(
+  engine: Engine,
+  model: Model,
+  runs: readonly Run[],
+  { optimize = true, signal, progress }: PairOptions,
+): Promise<readonly Pair[]> {
+  const session = await engine.load(model, { optimize }).catch(async (error: unknown) => {
+    throw error instanceof PithError ? await notLoaded(engine, model, error) : error;
+  });
+  try {
+    const pairs: Pair[] = [];
+    for (const { feeds, expected } of runs) {
+      signal?.throwIfAborted();
+      const given = model.graph.feeds.flatMap(({ name, type }) => {
+        const dense = feeds[name];
+        return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
+      });
+      const got = await session.run(Object.fromEntries(given), Object.keys(expected)).catch((error: unknown) => {
+        if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+        throw new ResultFails(error, `The original runs, the result does not: ${error.message}`, false);
+      });
+      pairs.push({ feeds, expected, got });
+      progress?.(runs.length + pairs.length, 2 * runs.length);
+    }
+    return pairs;
+  } finally {
+    await session.release();
+  }
+}
+
+/** As floats of another width, where the result takes such. */
+function retyped(dense: Dense, type: string | undefined): Dense {
+  if (type === undefined || type === dense.type || dense.type === "string" || !isFloat(dense.type)) return dense;
+  const known = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
+  return known === undefined ? dense : fromNumbers(known, dense.dims, toFloat64(dense));
+}
+
+/** Inputs and answer count samples along axis 0, or one run is one sample. */
+export function samplesIn(feeds: Batch, answer: Dense | undefined): number {
+  const [first] = Object.values(feeds);
+  const [count = 1] = answer?.dims ?? [];
+  return count > 0 && first?.dims[0] === count ? count : 1;
+}
+
+/** Both models for smaller pictures, where their sizes are fixed and one costs much; undefined where that changes nothing, or cannot be said. */
+function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
+  const copy = original.clone();
+  const sides = copy.graph.feeds.map(({ name, type }) => {
+    const dims = type?.dims?.map((dim, axis) => (isSymbolic(dim) ? (axis === 0 ? 1 : 0) : dim)) ?? [];
+    return { name, found: pictureSides(dims)?.sides ?? [] };
+  });
+  if (sides.every(({ found }) => found.length === 0)) return undefined;
+  const inference = infer(copy);
+  const inputs = randomInputs(copy);
+  const one: Assignment = () => 1;
+  const macs = [...cost(copy, inference).perNode.values()].reduce<number>((sum, dim) => sum + inputs.size(dim, one), 0);
+  if (macs <= macsInRun) return undefined;
+  const resized = (model: Model, halvings: number): Model => {
+    const small = model.clone();
+    for (const { name, found } of sides) {
+      const feed = small.graph.feeds.find((value) => value.name === name);
+      if (feed?.type?.dims === undefined) continue;
+      const dims = feed.type.dims.map((dim, axis) =>
+        found.includes(axis) && typeof dim === "number" ? dim / 2 ** halvings : dim,
+      );
+      feed.type = { ...feed.type, dims };
+    }
+    // What the file states of other values is true for its own sizes.
+    for (const value of small.graph.values()) {
+      if (value.producer === undefined || value.type === undefined) continue;
+      value.type = small.graph.outputs.includes(value) ? { type: value.type.type, dims: undefined } : undefined;
+    }
+    return small;
+  };
+  const all = sides.flatMap(({ name, found }) => {
+    const dims = copy.graph.feeds.find((value) => value.name === name)?.type?.dims ?? [];
+    return found.map((axis) => dims[axis]);
+  });
+  let halvings = 0;
+  const axes = Math.max(...sides.map(({ found }) => found.length));
+  for (; macs / 2 ** (axes * halvings) > macsInRun; halvings++) {
+    const next = 2 ** (halvings + 1);
+    if (!all.every((side) => typeof side === "number" && side / next >= leastSide && Number.isInteger(side / next)))
+      break;
+  }
+  return halvings === 0 ? undefined : [resized(original, halvings), resized(result, halvings)];
+}
+
+function bare(sentence: string): string {
+  return sentence.replace(/\.$/, "");
+}

@@ -1,0 +1,71 @@
+/**
+ * Outputs that a saturating operator makes (Sigmoid, Softmax), and what goes into it. Where all of such an output is near 0 or 1, two models agree in
+ * it whatever they compute, and differ in its last bits though they compute the same: what goes in tells.
+ */
+import { type Inference, infer } from "../analysis/infer.ts";
+import { retypes } from "../analysis/retyped.ts";
+import { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
+
+export interface Saturating {
+  /** Both models with what goes into their last saturating operators as outputs beside the others. */
+  readonly original: Model;
+  readonly other: Model;
+  /** The outputs that such an operator makes. */
+  readonly outputs: ReadonlySet<string>;
+  /** Added output → the output that is made of it. */
+  readonly before: ReadonlyMap<string, string>;
+}
+
+/** Copies of both, unless nothing saturates. */
+export function withSaturating(original: Model, other: Model): Saturating {
+  const [first, second] = [original.clone(), other.clone()];
+  const [a, b] = [inputsOfLast(first), inputsOfLast(second)];
+  if (a.size === 0) return { original, other, outputs: new Set(), before: new Map() };
+  const before = new Map<string, string>();
+  for (const [output, input] of a) {
+    const own = b.get(output);
+    if (own === undefined || own.type?.type !== input.type?.type) continue;
+    const name = `${output} before saturation`;
+    for (const [model, value] of [
+      [first, input],
+      [second, own],
+    ] as const) {
+      const copy = emitInto(model).named(name).Identity([value]);
+      if (copy.type === undefined) copy.type = value.type;
+      model.graph.addOutput(copy);
+      before.set(copy.name, output);
+    }
+  }
+  return { original: first, other: second, outputs: new Set(a.keys()), before };
+}
+
+/** Output → what goes into the saturating operator that makes it, numbers being only moved since. */
+function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
+  const inference = infer(model);
+  return new Map(
+    model.graph.outputs.flatMap((output) => {
+      const input = inputOfLast(output, inference);
+      return input === undefined || input.type === undefined || !isFloat(input.type.type) ? [] : [[output.name, input]];
+    }),
+  );
+}
+
+function inputOfLast(output: Value, inference: Inference): Value | undefined {
+  const seen = new Set<Value>();
+  for (let value: Value | undefined = output; value?.producer !== undefined && !seen.has(value); ) {
+    seen.add(value);
+    const node: NonNullable<Value["producer"]> = value.producer;
+    const bound = inference.at(node);
+    if (bound instanceof Miss || node.outputs[0] !== value) return undefined;
+    if (bound.saturates()) return node.inputs[0];
+    const rule = bound.quantize();
+    const moves = !(rule instanceof Miss) && rule.kind === "transparent";
+    if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;
+    value = node.inputs[bound.unchanged() ?? 0];
+  }
+  return undefined;
+}
