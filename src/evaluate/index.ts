@@ -82,7 +82,7 @@ export {
   scoresFor,
 } from "./output.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
-export { createRunner, type Runner } from "./run.ts";
+export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
 export { type AlikeOptions, compareFunction, type Likeness } from "./similarity.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

@@ -132,3 +132,21 @@ test("a layer that was cut cannot be compared, and says so", async () => {
   expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
   expect(misses).toMatchObject([{ at: "a", reason: "its output is [4, 6] in the original and [4, 5] in the model" }]);
 });
+
+test("layers of a model that carries states are compared step by step", async () => {
+  const stateful = parseModel(`opset 17
+graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 4]) {
+  a.weight: float32[4, 4] = ${numbers(4, 4)}
+  s = Add(x, h)
+  y = MatMul(s, a.weight)
+  hn = Tanh(y)
+}`);
+  const quantized = stateful.clone();
+  await quantize(quantized, { scheme: "weights" });
+  const own = await compareLayers(engine, stateful, stateful, data);
+  expect(own.layers).toEqual([expect.objectContaining({ layer: "a", maxError: 0 })]);
+  const { layers, misses } = await compareLayers(engine, stateful, quantized, data);
+  expect(misses).toEqual([]);
+  expect(layers[0]?.signalToNoise).toBeGreaterThan(25);
+  expect(layers[0]?.signalToNoise).toBeLessThan(80);
+});

@@ -20,7 +20,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 import { decibels } from "./against.ts";
-import { type ObserveOptions, overSamples, withOutputs } from "./observe.ts";
+import { type ObserveOptions, overSamples } from "./observe.ts";
 
 export interface LayerDifference {
   readonly layer: string;
@@ -59,8 +59,8 @@ export async function compareLayers(
   if (pairs.length === 0) return { layers: [], misses };
   const sums = new Map(pairs.map(({ layer }) => [layer, new Difference()]));
   const models = [
-    withOutputs(original, [...new Set(pairs.map(({ before }) => before))]),
-    withOutputs(candidate, [...new Set(pairs.map(({ after }) => after))]),
+    { model: original, observed: [...new Set(pairs.map(({ before }) => before))] },
+    { model: candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
   ];
   await overSamples(engine, models, dataset, { batch: 4, ...options }, ([first = {}, second = {}]) => {
     for (const { layer, before, after } of pairs) {

@@ -104,3 +104,51 @@ describe("broken requests", () => {
     });
   });
 });
+
+describe("models that carry states", () => {
+  const stateful = parseModel(`opset 17
+graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 2]) {
+  s = Add(x, h)
+  hn = Identity(s)
+  c: float32[] = 10
+  y = Mul(s, c)
+}`);
+
+  test("states go from sample to sample while something else is observed", async () => {
+    const data = memory("rows", { x: float32([3, 2], [1, 0, 2, 0, -1, 4]) });
+    // The sums: 1 0, 3 0, 2 4.
+    const ranges = await observeRanges(engine, stateful, data, ["s", "h", "y"]);
+    expect(Object.fromEntries(ranges)).toEqual({
+      s: { min: 0, max: 4 },
+      h: { min: 0, max: 3 },
+      y: { min: 0, max: 40 },
+    });
+    const seen = await observe(engine, stateful, data, ["s"], spreadOfNumbers);
+    expect(seen.get("s")).toMatchObject({ count: 6, mean: expect.closeTo(10 / 6, 12) });
+  });
+
+  const cache = (outputs: string) => `opset 17
+graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
+  present = Concat(past, x) {axis=1}
+  y = ReduceSum(present)
+}`;
+  const empty = memory("rows", {
+    x: float32([2, 1, 2], [1, 2, -3, 4]),
+    past: float32([2, 0, 2], []),
+  });
+
+  test("a cache that begins empty ranges over what comes out to be fed in later", async () => {
+    const model = parseModel(cache("y: float32[], present: float32[n, m, 2]"));
+    const ranges = await observeRanges(engine, model, empty, ["past", "present"]);
+    expect(ranges.get("past")).toEqual({ min: -3, max: 4 });
+    expect(ranges.get("present")).toEqual({ min: -3, max: 4 });
+    expect([...ranges.keys()]).toEqual(["past", "present"]);
+  });
+
+  test("what has no elements, and is fed from nowhere, has no range", async () => {
+    await expect(observeRanges(engine, parseModel(cache("y: float32[]")), empty, ["past"])).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining('"past" has no elements in any of 2 samples'),
+    });
+  });
+});

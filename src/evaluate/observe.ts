@@ -8,6 +8,7 @@
  */
 import { prefetched } from "../data/feed.ts";
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
@@ -42,8 +43,8 @@ export interface ObserveOptions {
  * graph optimization, so that the values are those of the graph as it is written.
  *
  * @param names values of the main graph, of a floating-point type: inputs, outputs, or anything between.
- * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit, has no samples, or makes a value infinite or NaN,
- * E_STOPPED on the signal.
+ * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit, has no samples, or makes a value infinite or NaN, or
+ * leaves it without an element, E_STOPPED on the signal.
  * @example
  * const ranges = await observeRanges(createEngine(), model, calibration, ["conv1.out"]);
  * ranges.get("conv1.out"); // { min: -3.1, max: 8.4 }
@@ -56,26 +57,58 @@ export async function observeRanges(
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, ValueRange>> {
   const work = model.clone();
-  const outputs = names.map((name) => reduced(work, name));
-  work.graph.setOutputs(outputs.flatMap(({ smallest, largest, nan }) => [smallest, largest, nan]));
-  const ranges = new Map(names.map((name) => [name, { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }]));
-  const done = await overSamples(engine, [work], dataset, options, ([results = {}]) => {
+  const states = statesOf(model, names);
+  const outputs = [...new Set([...names, ...states.values()])].map((name) => reduced(work, name));
+  const observed = outputs.flatMap(({ smallest, largest, nan }) => [smallest.name, largest.name, nan.name]);
+  const ranges = new Map(outputs.map(({ name }) => [name, nothing()]));
+  const done = await overSamples(engine, [{ model: work, observed }], dataset, options, ([results = {}]) => {
     for (const { name, smallest, largest, nan } of outputs) {
       const range = ranges.get(name);
       if (range === undefined) continue;
-      // The runtime's least and greatest number of several leave NaN out.
-      const broken = numbersOf(results, nan).some((value) => value !== 0) ? Number.NaN : 0;
+      // The runtime's least and greatest number of several leave NaN out; of none they are infinite.
+      const broken = numbersOf(results, nan).some((value) => value > 0) ? Number.NaN : 0;
       range.min = Math.min(range.min, broken + Math.min(...numbersOf(results, smallest)));
       range.max = Math.max(range.max, broken + Math.max(...numbersOf(results, largest)));
     }
   });
-  for (const [name, { min, max }] of ranges) {
-    if (Number.isFinite(min) && Number.isFinite(max)) continue;
-    throw new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} over ${done} samples: it must be finite.`, {
-      hint: "The preprocessing may be wrong, or the model overflows on this data.",
-    });
+  const found = new Map<string, ValueRange>();
+  for (const name of names) {
+    const own = ranges.get(name) ?? nothing();
+    const output = states.get(name);
+    const range = own.min > own.max && output !== undefined ? (ranges.get(output) ?? own) : own;
+    if (range.min > range.max) {
+      throw new PithError("E_DATA", `"${name}" has no elements in any of ${done} samples, and so no range.`, {
+        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
+      });
+    }
+    if (!Number.isFinite(range.min) || !Number.isFinite(range.max)) {
+      throw new PithError(
+        "E_DATA",
+        `"${name}" ranges from ${range.min} to ${range.max} over ${done} samples: it must be finite.`,
+        { hint: "The preprocessing may be wrong, or the model overflows on this data." },
+      );
+    }
+    found.set(name, range);
   }
-  return ranges;
+  return found;
+}
+
+function nothing(): { min: number; max: number } {
+  return { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
+}
+
+/**
+ * Inputs that may come without an element, as caches of earlier tokens do at the first one, and the outputs that they are fed with later: these
+ * tell what they will hold.
+ */
+function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
+  const { feeds } = model.graph;
+  const open = feeds.filter(
+    ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
+  );
+  if (open.length === 0) return new Map();
+  const given = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
+  return new Map(findStates(model, given).map(({ input, output }) => [input, output]));
 }
 
 /** Something that is told of a value batch by batch, and says in the end what it has seen. */
@@ -103,7 +136,7 @@ export async function observe<R>(
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, R>> {
   const statistics = new Map(names.map((name) => [name, statistic(name)]));
-  await overSamples(engine, [withOutputs(model, names)], dataset, options, ([results = {}]) => {
+  await overSamples(engine, [{ model, observed: names }], dataset, options, ([results = {}]) => {
     for (const [name, own] of statistics) {
       const dense = results[name];
       if (dense !== undefined) own.add(dense);
@@ -141,21 +174,20 @@ export function spreadOfNumbers(): Statistic<NumberSpread> {
   };
 }
 
-/** A copy of a model that answers with these values. @throws PithError E_NAME if there is no such value. */
-export function withOutputs(model: Model, names: readonly string[]): Model {
-  const work = model.clone();
-  work.graph.setOutputs(names.map((name) => valueNamed(work, name)));
-  return work;
+/** A model, and the values of its main graph that are wanted of it. */
+export interface Observed {
+  readonly model: Model;
+  readonly observed: readonly string[];
 }
 
 /**
- * Runs models on the same samples, batch by batch, without graph optimization, and hands over what each answers.
+ * Runs models on the same samples, batch by batch, without graph optimization, and hands over the values that are observed of each.
  * @returns how many samples there were.
  * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
  */
 export async function overSamples(
   engine: Engine,
-  models: readonly Model[],
+  models: readonly Observed[],
   dataset: Dataset,
   options: ObserveOptions,
   add: (results: readonly Batch[]) => void,
@@ -165,7 +197,9 @@ export async function overSamples(
   const runners: Runner[] = [];
   let done = 0;
   try {
-    for (const model of models) runners.push(await createRunner(engine, model, dataset.name, { optimize: false }));
+    for (const { model, observed } of models) {
+      runners.push(await createRunner(engine, model, dataset.name, { optimize: false, observed }));
+    }
     const order = shuffle === undefined ? {} : { shuffle };
     for await (const read of prefetched(dataset, { size: Math.min(batch, samples), ...order })) {
       stopIfAsked(signal, "Observing values was stopped.");

@@ -8,8 +8,13 @@ import type { Model } from "../graph/model.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
+export interface RunnerOptions extends LoadOptions {
+  /** Values of the main graph that are answered with, instead of the outputs. */
+  readonly observed?: readonly string[] | undefined;
+}
+
 export interface Runner {
-  /** All outputs for all samples of a batch of the data set; axis 0 of an output counts samples. */
+  /** All outputs that are tensors, or what is observed, for all samples of a batch of the data set; axis 0 counts samples. */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
 }
@@ -18,14 +23,15 @@ export interface Runner {
  * Loads a model to be run on batches of a data set. A model that fixes its number of samples gets that many at a time, the last ones
  * padded; one without a batch axis gets sample by sample. So does one that carries states, which begin as zeros at the first sample and
  * wherever the data says that something new begins.
+ * @throws PithError E_NAME if there is no such value to observe.
  */
 export async function createRunner(
   engine: Engine,
   model: Model,
   owner: string,
-  options?: LoadOptions,
+  { observed, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
-  const session = await engine.load(model, options);
+  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
   let binding: Binding | undefined;
   let states: readonly State[] = [];
   let held: Batch = {};
@@ -36,7 +42,17 @@ export async function createRunner(
       ),
     );
   };
+  /** What is answered with, and what is carried on. */
+  const run = (feeds: Batch): Promise<Batch> =>
+    observed === undefined
+      ? session.run(feeds)
+      : session.run(feeds, [...new Set([...observed, ...states.map(({ output }) => output)])]);
+  const answered = (outputs: Batch): Batch =>
+    observed === undefined
+      ? outputs
+      : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
   const bind = (batch: Batch): Binding => {
+    // Of the model as it is: a value that is observed beside its outputs is no state.
     states = findStates(model, givenInputs(model, batch));
     begin();
     const rest = model.graph.feeds.filter(({ name }) => held[name] === undefined);
@@ -58,19 +74,19 @@ export async function createRunner(
         for (let at = 0; at < sampleCount(batch, owner); at++) {
           const one = window(batch, at, 1, 1);
           if (startsAnew(one)) begin();
-          const outputs = await session.run({ ...feeds(one), ...held });
+          const outputs = await run({ ...feeds(one), ...held });
           held = Object.fromEntries(
             states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
           );
-          steps.push(mapColumns(outputs, (dense) => perSample(dense, 1, 1)));
+          steps.push(mapColumns(answered(outputs), (dense) => perSample(dense, 1, 1)));
         }
         return join(steps, owner);
       }
-      if (size === undefined) return session.run(feeds(batch));
+      if (size === undefined) return run(feeds(batch));
       const count = sampleCount(batch, owner);
       const parts: Batch[] = [];
       for (let start = 0; start < count; start += size) {
-        const outputs = await session.run(feeds(window(batch, start, Math.min(size, count - start), size)));
+        const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)));
         const told = size === 1 ? outputs : ofSamples(outputs);
         parts.push(mapColumns(told, (dense) => perSample(dense, size, Math.min(size, count - start))));
       }
@@ -78,6 +94,18 @@ export async function createRunner(
     },
     release: () => session.release(),
   };
+}
+
+/** A copy that answers with these values, too. */
+function withOutputs(model: Model, names: readonly string[]): Model {
+  const work = model.clone();
+  const observed = names.map((name) => {
+    const value = work.graph.value(name);
+    if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
+    return value;
+  });
+  work.graph.setOutputs([...new Set([...work.graph.outputs, ...observed])]);
+  return work;
 }
 
 /** The inputs that the data gives: by the names of columns, or the only column to the first input that it can be. */

@@ -5,7 +5,6 @@ import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
 import { memory } from "../data/indexed.ts";
 import { createEngine } from "../engine/index.ts";
-import { withOutputs } from "../evaluate/observe.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
@@ -42,7 +41,9 @@ async function expectDrawn(model: Model, name: string, variance: number): Promis
 /** The deviations of the outputs of all layers, in a run of the model. */
 async function layerDeviations(model: Model, feeds: Batch): Promise<readonly number[]> {
   const names = layers(model, infer(model)).flatMap(({ node }) => node.outputs[0]?.name ?? []);
-  const session = await engine.load(withOutputs(model, names));
+  const work = model.clone();
+  work.graph.setOutputs(names.flatMap((name) => work.graph.value(name) ?? []));
+  const session = await engine.load(work);
   const found = await session.run(feeds);
   await session.release();
   return names.map((name) => {
