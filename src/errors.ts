@@ -22,7 +22,7 @@ export const errorCodes = [
   "E_ENGINE_MISSING", // no ONNX Runtime is installed
   "E_NOT_DIFFERENTIABLE", // a wanted gradient does not exist
   "E_DIVERGED", // training met NaN or infinity
-  "E_ACCURACY_LOST", // the result no longer computes the function; nothing was written
+  "E_ACCURACY_LOST", // the result lost more than was allowed, or does not do what the original did; nothing was written
   "E_STOPPED", // stopped on request
 ] as const;
 

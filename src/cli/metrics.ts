@@ -65,17 +65,26 @@ export const metricFlags = {
   ),
 };
 
-/** The drop that is allowed where nobody says: a point of a share. Other figures have no size that means something everywhere. */
-export const usualDrop = 0.01;
-
-/** Whether the metric is a share of right answers. */
-export function isShare(metric: MetricName): boolean {
-  return named[metric]({}).unit === "share";
-}
+/** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
+export const goalFlags = {
+  maxDrop: v.optional(
+    v.pipe(
+      v.number(),
+      v.minValue(0),
+      v.description(
+        "how much worse than the original it may be: what is worse by more, and by more than chance explains, is not written (default: 1%, of other figures than shares see docs/verdicts.md)",
+      ),
+    ),
+  ),
+  strict: v.optional(
+    v.pipe(v.boolean(), v.description("demand that the whole 95 % interval keeps --max-drop, not the estimate alone")),
+  ),
+  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its figures"))),
+};
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
-  if (maxDrop === undefined || maxDrop < 1 || !isShare(metric)) return;
+  if (maxDrop === undefined || maxDrop < 1 || named[metric]({}).unit !== "share") return;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
   throw new PithError(
     "E_OPTION",

@@ -78,14 +78,14 @@ export function compareRows(metric: Metric, original: Float64Array, candidate: F
 export interface Goal {
   /** How much worse the candidate may be, in the metric's unit: 0.01 is a point of accuracy. */
   readonly maxDrop: number;
-  /** Demand that the bound of the interval keeps the goal; otherwise the estimate decides. */
+  /** Demand that the whole interval keeps the goal. */
   readonly strict?: boolean;
 }
 
 export interface Verdict {
   /** What the interval shows: that the goal is kept, that it is lost, or neither. */
   readonly verdict: "kept" | "lost" | "not shown";
-  /** Whether the goal counts as met: by the estimate, or with `strict` by the interval. */
+  /** Whether the result passes; see `judge`. */
   readonly met: boolean;
   /** How much worse the candidate is; negative where it is better. */
   readonly drop: Estimate;
@@ -93,8 +93,23 @@ export interface Verdict {
   readonly samples: number | undefined;
 }
 
+/** A point of a share, and of what is 1 at best; a hundredth of a nat; a hundredth of an error or of a perplexity. */
+const usualShare = 0.01;
+const usualDecibels = 0.1;
+
 /**
- * Whether a candidate stays within the drop that is allowed.
+ * How much worse a result may be where nobody says, in the metric's unit: 0.01 of figures that are 1 at best (a point of accuracy, of agreement,
+ * of overlap; of correlation, cosine, R²), 0.01 nats, 0.1 dB, and 1 % more than the original's of errors and perplexity, which have no bound.
+ */
+export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
+  if (unit === "dB") return usualDecibels;
+  return unit === "" && better === "lower" ? usualShare * Math.abs(original) : usualShare;
+}
+
+/**
+ * The one rule for losses: a candidate is refused that is worse than the goal allows by the estimate, and worse than the original by more than
+ * chance explains: the 95 % interval of the paired difference excludes zero. With `strict` the whole interval has to keep the goal. A figure
+ * that is no number is a loss.
  *
  * The margin to be shown is the distance from the drop (0, where the candidate came out better: that may be luck) to the limit.
  */
@@ -102,8 +117,9 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { value, low, high, count } = comparison.difference;
   const drop =
     comparison.better === "lower" ? { value, low, high, count } : { value: -value, low: -high, high: -low, count };
+  if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
-  const met = goal.strict === true ? verdict === "kept" : drop.value <= goal.maxDrop;
+  const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || drop.low <= 0;
   return {
     verdict,
     met,
@@ -112,10 +128,23 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   };
 }
 
+/** Whether the estimate keeps the goal. */
+export function isWithin({ value }: Estimate, { maxDrop }: Goal): boolean {
+  // 0.93 − 0.92 is more than 0.01 in binary.
+  return value <= maxDrop + 1e-12;
+}
+
+/** Whether the candidate's figure is no number. What differs in nothing has an infinite signal to noise, as the original itself. */
+export function isBroken({ original, candidate }: Comparison): boolean {
+  return !Number.isFinite(candidate.value) && candidate.value !== original.value;
+}
+
 function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {
   const { variance, difference, pairs } = comparison;
-  const margin = goal.maxDrop - Math.max(drop, 0);
-  const needed = pairs === undefined ? neededSamples(variance, margin) : pairsToShow(comparison, pairs, goal);
+  // Beyond the goal it is to be shown that there is a loss at all.
+  const beyond = drop > goal.maxDrop;
+  const margin = beyond ? drop : goal.maxDrop - Math.max(drop, 0);
+  const needed = pairs === undefined || beyond ? neededSamples(variance, margin) : pairsToShow(comparison, pairs, goal);
   return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
 }
 

@@ -20,7 +20,18 @@ export {
   matchBoxes,
   suppressOverlaps,
 } from "./boxes.ts";
-export { type Comparison, compare, compareRows, type Goal, judge, type Pairs, type Verdict } from "./compare.ts";
+export {
+  type Comparison,
+  compare,
+  compareRows,
+  type Goal,
+  isBroken,
+  isWithin,
+  judge,
+  type Pairs,
+  usualDrop,
+  type Verdict,
+} from "./compare.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";

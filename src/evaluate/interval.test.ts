@@ -6,17 +6,22 @@ import {
   bootstrapPairs,
   type Comparison,
   compareRows,
+  cosine,
   crossEntropy,
   estimate,
   judge,
+  matthews,
   mcnemarExact,
   meanInterval,
+  meanSquaredError,
   moments,
   neededSamples,
   pairedProportions,
   pairedScores,
+  peakSignalToNoise,
   perplexity,
   quantile,
+  usualDrop,
   wilson,
 } from "./index.ts";
 
@@ -162,7 +167,7 @@ describe("judge", () => {
     });
   });
 
-  it("lets the estimate decide where it does not, the bound if strict, and says how many samples would show it", () => {
+  it("passes what the estimate keeps, if strict what the bound keeps, and says how many samples would show it", () => {
     // One sample in 400 better, 11 disputed: that may be luck, so as many better as worse, and then 1,175 samples show a point.
     const open = outcome(400, 6, 5);
     expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true, samples: 1175 });
@@ -171,8 +176,37 @@ describe("judge", () => {
       met: false,
       samples: 1175,
     });
-    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
-    expect(judge(outcome(400, 3, 7), { maxDrop: 0.01 }).met).toBe(true);
+  });
+
+  it("refuses what is worse by more than the goal and more than chance explains, and only that", () => {
+    // 1.25 points: 3 against 8 may be chance, none against 5 is not.
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01, strict: true }).met).toBe(false);
+    expect(judge(outcome(400, 0, 5), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
+    // A tenth of a point, which is no chance, is within a point; and five points are where they are allowed.
+    expect(judge(outcome(10_000, 0, 10), { maxDrop: 0.01 })).toMatchObject({ verdict: "kept", met: true });
+    expect(judge(outcome(1000, 0, 50), { maxDrop: 0.05 }).met).toBe(true);
+  });
+
+  it("takes a figure that is no number for lost", () => {
+    const rows = Float64Array.of(1, 2, 3);
+    const broken = compareRows(crossEntropy(), rows, Float64Array.of(1, Number.NaN, 3));
+    expect(judge(broken, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
+    const endless = compareRows(crossEntropy(), rows, Float64Array.of(1, Number.POSITIVE_INFINITY, 3));
+    expect(judge(endless, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
+  });
+
+  it("allows a point of what is 1 at best, 0.01 nats, 0.1 dB, and a hundredth more of errors", () => {
+    const allowed = [
+      accuracy(),
+      cosine(),
+      matthews(),
+      crossEntropy(),
+      peakSignalToNoise(),
+      perplexity(),
+      meanSquaredError(),
+    ];
+    expect(allowed.map((metric) => usualDrop(metric, 20))).toEqual([0.01, 0.01, 0.01, 0.01, 0.1, 0.2, 0.2]);
   });
 
   it("does not take a few undisputed samples for proof", () => {

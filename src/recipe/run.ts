@@ -5,7 +5,7 @@
  */
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
+import { brotliQuality, type Goal, isBroken, isWithin, type Task } from "../evaluate/index.ts";
 import { batchNote } from "../evaluate/invariance.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -20,19 +20,21 @@ import {
   type Variant,
 } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
+import { lossText, lossWarning } from "../report/verdict.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
-import { missedGoal } from "./figures.ts";
+import type { Asked } from "./figures.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
 import type { Recipe } from "./recipe.ts";
-import { steps, trains } from "./steps.ts";
-import { attempt, type Candidate, secondsSince, type Tried } from "./variant.ts";
+import { steps } from "./steps.ts";
+import { attempt, type Candidate, isTrained, secondsSince, type Tried } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
   readonly name?: string;
-  readonly goal?: Goal | undefined;
+  /** How much worse the result may be; what is not said is `usualDrop`. */
+  readonly goal?: Asked | undefined;
   /** Keep a result whatever became of its accuracy. */
   readonly force?: boolean;
   /** Samples a run when measuring (64). */
@@ -110,7 +112,7 @@ export async function compress(
       base.log(event);
     },
   };
-  const { name = "original", goal, onStage = () => {}, onMeasured = () => {} } = options;
+  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
   const judge = await Judge.create(
     original,
@@ -120,15 +122,17 @@ export async function compress(
   );
   onMeasured(judge.original.measured);
   // What is trained may begin with nothing.
-  if (options.force !== true && !candidates.some(({ recipe }) => recipe.steps.some(({ id }) => trains(steps.get(id)))))
-    judge.figures.requireKnowledge();
+  if (options.force !== true && !candidates.some(isTrained)) judge.figures.requireAboveChance();
+  const { atChance } = judge.figures;
+  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
+  const goal = judge.figures.goal(asked, candidates.every(isTrained));
 
   const tried: Tried[] = [];
   for (const candidate of candidates) {
     const result = await attempt(original, candidate, candidates.length > 1, {
       judge,
       task,
-      goal,
+      asked,
       context,
       onStage,
       onMeasured,
@@ -141,13 +145,19 @@ export async function compress(
   const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
   const force = options.force === true;
   const best = choose(
-    tried.map((one, place) => choiceOf(one, timing?.models[place + 1]?.speedup.median)),
+    tried.map((one, place) => choiceOf(one, goal, timing?.models[place + 1]?.speedup.median)),
     force,
   );
   const keeps = best !== undefined && (force || isKept(tried[best]));
   const chosen = keeps ? best : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
   const standing = kept?.standing;
+  const { comparison, verdict } = kept?.variant ?? {};
+  const worse =
+    comparison === undefined || goal === undefined || verdict?.met !== true
+      ? undefined
+      : lossWarning(comparison, verdict, goal);
+  if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
   if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
     context.log({ id: "size", text: notSmaller(judge.original.measured, standing.measured), level: "warning" });
   if (standing !== undefined) {
@@ -184,16 +194,19 @@ export async function compress(
   return { run, result: standing === undefined ? undefined : { model: standing.model, bytes: standing.bytes } };
 }
 
-/** What is chosen by: the samples to choose by, where there are any, or else those that judge. */
-function choiceOf({ standing, usable, variant }: Tried, speed: number | undefined): Choice {
+/**
+ * What is chosen by: the samples to choose by, where there are any, or else those that judge. The estimate counts: of results that may all
+ * pass for want of samples, those that seem to keep the goal come first.
+ */
+function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, speed: number | undefined): Choice {
   const { choosing, verdict, refused } = variant;
-  const lost = choosing === undefined ? refused : choosing.lost;
   const found = choosing === undefined ? verdict : choosing.verdict;
-  const open = usable && lost === undefined;
+  const open = usable && (choosing !== undefined || refused === undefined);
+  const met = choosing !== undefined || verdict?.met !== false;
   return {
     bytes: standing?.measured.bytes,
-    sound: open && found?.met !== false,
-    drop: open ? found?.drop.value : undefined,
+    sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
+    drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
     speed,
   };
 }
@@ -219,21 +232,24 @@ export function refusal(run: Run): PithError {
   if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");
   const { refused, comparison, verdict, result } = only;
   if (refused !== undefined) {
-    return result?.sha256 === run.original.sha256
-      ? new PithError("E_UNSUPPORTED", `${sentence(refused)}.`)
-      : lost(refused);
+    const isLoss = result !== undefined && (isUnlike(only) || (comparison !== undefined && isBroken(comparison)));
+    return isLoss ? lost(refused) : new PithError("E_UNSUPPORTED", `${sentence(refused)}.`);
   }
-  if (comparison === undefined || verdict === undefined) return lost("Nothing was kept");
-  if (run.goal === undefined) return lost("Nothing was kept");
-  return lost(missedGoal(comparison, verdict, run.goal));
+  if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
+  return lost(lossText(comparison, verdict, run.goal));
 }
 
-/** "int8 static was chosen by 333 samples, and the others say no: accuracy fell by …" */
+function isUnlike({ likeness }: Variant): boolean {
+  return typeof likeness === "object" && likeness.lost !== undefined;
+}
+
+/** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen by ${integer(data.choosing ?? 0)} samples, and the others that judge it say no`;
+  const by = `${name} was chosen by ${integer(data.choosing ?? 0)} samples`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
-    return `${by}: ${refused ?? "it is not kept"}`;
-  return `${by}: ${missedGoal(comparison, verdict, goal, data.choosing)}`;
+    return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
+  const judging = integer(comparison.difference.count);
+  return `${by}; on the ${judging} others ${lossText(comparison, verdict, goal, data.choosing)}`;
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */
@@ -319,6 +335,7 @@ async function dataRecord(
     test: await samplesOf(task.test),
     choosing: judge.figures.choosing?.samples.length,
     chance: judge.figures.chance,
+    ...(judge.figures.atChance === undefined ? {} : { atChance: judge.figures.atChance }),
   };
 }
 

@@ -1,10 +1,11 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { PithError, stopIfAsked } from "../errors.ts";
-import { type Goal, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
+import { type Goal, isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import { compareFunction, fewSamples } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
+import type { Asked } from "./figures.ts";
 import type { Judge, Standing } from "./judge.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
 import { runStep, steps, trains } from "./steps.ts";
@@ -18,7 +19,7 @@ export interface Candidate {
 export interface Scene {
   readonly judge: Judge;
   readonly task: Task;
-  readonly goal: Goal | undefined;
+  readonly asked: Asked;
   readonly context: Context;
   readonly onStage: (name: string) => void;
   readonly onMeasured: (measured: Measured) => void;
@@ -35,7 +36,8 @@ export interface Tried {
  * Runs a candidate. With `goesOn` a failure is a refusal, since others are tried, and so is a result that is no smaller; else it is thrown.
  */
 export async function attempt(original: Model, candidate: Candidate, goesOn: boolean, scene: Scene): Promise<Tried> {
-  const { judge, goal } = scene;
+  const { judge } = scene;
+  const goal = judge.figures.goal(scene.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let standing: Standing | undefined;
   try {
@@ -56,6 +58,8 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
   const unchanged = judge.isChanged(standing) ? undefined : nothingChanged(records);
   const likeness = await likenessOf(standing, candidate, scene);
   const unlike = typeof likeness === "object" ? likeness.lost : undefined;
+  const broken =
+    goal === undefined && isBroken(comparison) ? `${comparison.metric} is ${measured.estimate.value}` : undefined;
   const larger =
     goesOn && measured.bytes >= judge.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {
@@ -65,21 +69,26 @@ export async function attempt(original: Model, candidate: Candidate, goesOn: boo
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? judge.figures.lost(standing) ?? unlike ?? larger,
+    refused: unchanged ?? unlike ?? broken ?? larger,
     choosing: judge.figures.choose(standing, goal),
     ...(likeness === undefined ? {} : { likeness }),
   };
-  return { variant, usable: unchanged === undefined && larger === undefined, standing };
+  return { variant, usable: (unchanged ?? larger ?? broken) === undefined, standing };
+}
+
+/** Whether a candidate learns, so that it may have to answer otherwise than before. */
+export function isTrained({ recipe }: Candidate): boolean {
+  return recipe.steps.some(({ id }) => trains(steps.get(id)));
 }
 
 /** Next to no samples tell little, unless it was trained: then it may be another function. */
 async function likenessOf(
   standing: Standing,
-  { recipe }: Candidate,
+  candidate: Candidate,
   { judge, context, onStage }: Scene,
 ): Promise<Likeness | string | undefined> {
-  const trained = recipe.steps.some(({ id }) => trains(steps.get(id)));
-  if (trained || standing.answers.given.length >= fewSamples || !judge.isChanged(standing)) return undefined;
+  if (isTrained(candidate) || standing.answers.given.length >= fewSamples || !judge.isChanged(standing))
+    return undefined;
   onStage("compare");
   return compareFunction(context.engine, judge.original.model, standing.model, {
     output: judge.output,

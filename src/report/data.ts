@@ -26,7 +26,7 @@ export interface Run {
   /** Of the compressor behind `Measured.brotli`. */
   readonly brotliQuality: number;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
-  /** Undefined where none was set: then only a lost function counts against a variant. */
+  /** Undefined where nothing could be lost: the original is at chance, or the result was trained and there are no labels. */
   readonly goal: Goal | undefined;
   readonly original: Measured;
   /** In the order in which they were tried. */
@@ -74,6 +74,8 @@ export interface RunData {
   readonly choosing?: number | undefined;
   /** What always giving the commonest answer would score; undefined for models that give no class. */
   readonly chance: number | undefined;
+  /** That the original does no better than that, as a sentence: then no loss can be seen, and no goal is judged. */
+  readonly atChance?: string | undefined;
 }
 
 export interface Samples {
@@ -112,7 +114,7 @@ export interface Variant {
   readonly agreement: Estimate | undefined;
   /** Undefined without a goal. */
   readonly verdict: Verdict | undefined;
-  /** Why it is no candidate: the function is lost, a step failed, nothing changed. Undefined for one that is fine but for its verdict. */
+  /** Why it is no candidate: a step failed, nothing changed, nothing was gained. Undefined for one that is fine but for its verdict. */
   readonly refused: string | undefined;
   /** Undefined where there was no choice, or too few samples to set some aside. */
   readonly choosing?: Choosing | undefined;
@@ -125,8 +127,6 @@ export interface Choosing {
   readonly comparison: Comparison;
   /** Undefined without a goal. */
   readonly verdict: Verdict | undefined;
-  /** Why it is no longer the function of the original; undefined while it is. */
-  readonly lost: string | undefined;
 }
 
 export interface StepRecord {

@@ -26,7 +26,7 @@ describe("a report", () => {
 
   test("says first what was gained, what was lost and how sure that is", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × faster.</h1>");
-    expect(page).toContain('<span class="badge doubt">not shown</span>');
+    expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
       "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples).",
     );
@@ -192,7 +192,9 @@ describe("other outcomes", () => {
       data: { ...exampleRun.data, choosing: 333 },
       variants: [{ ...first, choosing }, ...others],
     });
-    expect(shown).toContain("chosen among 3 variants by 333 other samples, which no figure here is of.");
+    expect(shown).toContain(
+      "chosen among 3 variants by 333 other samples. These figures come from samples that were not used to choose.",
+    );
     expect(shown).toContain("choose by 333, judge 667");
     expect(shown).toContain("−1.2 points on the samples to choose by");
     expect(page).not.toContain("to choose by");

@@ -21,6 +21,7 @@ export function reportMarkdown(run: Run): string {
     "",
     escapeMarkdown(sentences.join(" ")),
     "",
+    ...run.warnings.flatMap((warning) => [`**Warning:** ${escapeMarkdown(warning)}`, ""]),
     variantsMarkdown(run),
     "",
   ].join("\n");

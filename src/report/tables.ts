@@ -1,5 +1,5 @@
 /** The report's tables: variants, layers. */
-import type { Goal, Verdict } from "../evaluate/index.ts";
+import { type Goal, isWithin, type Verdict } from "../evaluate/index.ts";
 import {
   bytes,
   change,
@@ -87,16 +87,15 @@ function statusOf(variant: Variant, chosen: boolean, goal: Goal | undefined): st
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  const passed = chosen ? undefined : passedOver(variant);
+  const passed = chosen ? undefined : passedOver(variant, goal);
   return [chosen ? "kept as the result" : "", standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
-  if (verdict !== "not shown") return `goal ${verdict}`;
-  if (met) return "goal kept by the estimate, not shown";
-  return drop.value <= goal.maxDrop
-    ? "goal not shown, so not kept (--strict)"
-    : "goal missed by the estimate, not shown";
+  if (verdict !== "not shown") return `goal ${verdict === "kept" ? "kept" : "missed"}`;
+  if (isWithin(drop, goal))
+    return met ? "goal kept by the estimate" : "goal kept by the estimate alone, so refused (--strict)";
+  return met ? "goal missed by the estimate, which chance may explain" : "goal missed by the estimate";
 }
 
 function ratioOf(before: number | undefined, after: number | undefined): string {

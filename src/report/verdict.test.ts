@@ -1,10 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { accuracy, compareRows, crossEntropy, type Likeness, type Verdict } from "../evaluate/index.ts";
+import { accuracy, compareRows, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import type { StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
 import { exampleRun } from "./run.examples.ts";
-import { accuracySentence, goalSentence, openSentence, storageSentence, verdictSentence } from "./verdict.ts";
+import {
+  accuracySentence,
+  chanceSentence,
+  goalSentence,
+  lossText,
+  lossWarning,
+  outcomeOf,
+  storageSentence,
+  verdictSentence,
+} from "./verdict.ts";
 
 const open: Verdict = {
   verdict: "not shown",
@@ -13,16 +22,36 @@ const open: Verdict = {
   samples: 900,
 };
 
-test("the samples that would show a goal are those that judge; of the whole part more are needed where some are set aside", () => {
-  const said = (choosing?: number) => verdictSentence({ maxDrop: 0.01 }, open, "share", choosing);
-  const goal = "The goal of losing at most 1.0 points is kept by the estimate, not yet shown";
-  expect(said()).toBe(`${goal}: about 900 samples would show it.`);
-  expect(said(333)).toBe(`${goal}: about 900 samples to judge by would show it, of 1,350 in all.`);
-});
+describe("the sentence of a goal", () => {
+  const said = (verdict: Partial<Verdict>, choosing?: number) =>
+    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", choosing);
+  const goal = "The goal of losing at most 1.0 points is";
 
-test("the sentence of a run counts what the run set aside", () => {
-  const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
-  expect(goalSentence(run)).toMatch(/samples to judge by would show it, of [\d,]+ in all\.$/);
+  test("says how many test samples would settle it, with those that are set aside to choose by", () => {
+    expect(said({})).toBe(`${goal} kept by the estimate; 900 test samples would settle it.`);
+    expect(said({}, 333)).toBe(`${goal} kept by the estimate; 1,350 test samples would settle it.`);
+    const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
+    expect(goalSentence(run)).toMatch(/kept by the estimate; 28,500 test samples would settle it\.$/);
+  });
+
+  test("says what was shown, what only seems so, and what --strict does not accept", () => {
+    expect(said({ verdict: "kept" })).toBe(`${goal} kept, and these samples show it.`);
+    expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, and these samples show it.`);
+    expect(said({ met: false })).toContain("kept by the estimate, which --strict does not accept; 900");
+    const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667 } };
+    expect(said(beyond)).toContain("missed by the estimate, and chance may explain it; 900");
+    expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toBe(`${goal} missed by the estimate.`);
+  });
+
+  test("of an original at chance says that nothing can be seen, in every form of the report", () => {
+    const atChance = chanceSentence(0.1, 0.125);
+    const run = { ...exampleRun, data: { ...exampleRun.data, atChance }, goal: undefined, warnings: [atChance] };
+    expect(outcomeOf(run)).toEqual({ word: "original at chance", mood: "doubt" });
+    for (const text of [reportPage(run), reportMarkdown(run)]) {
+      expect(text).toContain("these samples cannot show what is lost.");
+      expect(text).not.toContain("samples show it");
+    }
+  });
 });
 
 test("where samples were few, the figure says what random inputs say", () => {
@@ -72,37 +101,38 @@ function compared(count: number, lost: number, gained: number) {
   return compareRows(accuracy(), original, candidate);
 }
 
-describe("of a result that no goal judged it is said what the samples leave open", () => {
-  test("how many would tell a loss that may be chance", () => {
-    const found = openSentence(compared(60, 3, 1));
-    expect(found).toMatch(
-      /^60 samples do not show that nothing is lost \(1\.0 points at most\): about ([\d,]+) samples would tell the loss they estimate from chance\.$/,
+describe("the warning about a result that passes", () => {
+  const warning = (count: number, lost: number, gained: number, maxDrop = 0.01) => {
+    const comparison = compared(count, lost, gained);
+    const goal = { maxDrop };
+    return lossWarning(comparison, judge(comparison, goal), goal);
+  };
+
+  test("says a loss within the goal that chance does not explain, and how large it is", () => {
+    expect(warning(10_000, 12, 2)).toBe("accuracy is slightly worse (−0.1 points), more than chance explains");
+    expect(warning(1000, 45, 5, 0.05)).toBe("accuracy is worse (−4.0 points), more than chance explains");
+  });
+
+  test("says an estimate beyond the goal that chance may explain", () => {
+    expect(warning(60, 3, 1)).toBe(
+      "accuracy is worse by the estimate (−3.3 points; 1.0 points allowed), which chance may explain",
     );
-    // N = 3.84 d / m², of 4 in 60 that are disputed, and a loss of 2 in 60.
-    expect(found).toContain(`about ${Math.ceil((3.84 * (4 / 60)) / (2 / 60) ** 2)} samples`);
   });
 
-  test("how many would show a point at most, where none was lost on these", () => {
-    expect(openSentence(compared(60, 0, 0))).toMatch(
-      /^60 samples do not show that nothing is lost \(1\.0 points at most\): about \d+ samples would show it\.$/,
-    );
+  test("is left out where nothing seems lost", () => {
+    expect(warning(2000, 1, 1)).toBeUndefined();
+    expect(warning(60, 1, 3)).toBeUndefined();
   });
+});
 
-  test("nothing where it is shown, or a loss is", () => {
-    expect(openSentence(compared(2000, 1, 1))).toBeUndefined();
-    expect(openSentence(compared(500, 60, 2))).toBeUndefined();
-  });
-
-  test("nothing of a result that is better, though that may be luck", () => {
-    expect(openSentence(compared(60, 1, 1))).toBeDefined();
-    expect(openSentence(compared(60, 1, 3))).toBeUndefined();
-  });
-
-  test("of a figure without a natural size where there seems to be a loss alone", () => {
-    const original = Float64Array.of(0.1, 0.4, 0.2, 0.3);
-    const worse = openSentence(compareRows(crossEntropy(), original, Float64Array.of(0.3, 0.35, 0.4, 0.25)));
-    expect(worse).toMatch(/^4 samples do not show that nothing is lost: about \d+ samples would tell/);
-    const better = compareRows(crossEntropy(), original, Float64Array.of(0.05, 0.45, 0.1, 0.25));
-    expect(openSentence(better)).toBeUndefined();
-  });
+test("a refusal says what the figure was, what it is, the interval, and what is allowed", () => {
+  const comparison = compared(800, 100, 2);
+  expect(lossText(comparison, judge(comparison, { maxDrop: 0.01 }), { maxDrop: 0.01 })).toMatch(
+    /^accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\); 1\.0 points allowed$/,
+  );
+  const even = compared(800, 1, 1);
+  const strict = { maxDrop: 0.003, strict: true };
+  expect(lossText(even, judge(even, strict), strict)).toMatch(
+    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would settle it$/,
+  );
 });

@@ -2,15 +2,17 @@
 import {
   type Comparison,
   type Goal,
-  judge,
-  neededSamples,
+  isBroken,
+  isWithin,
   type Spread,
   type Unit,
+  usualDrop,
   type Verdict,
 } from "../evaluate/index.ts";
 import {
   allowance,
   change,
+  difference,
   differenceWithInterval,
   figure,
   integer,
@@ -21,7 +23,7 @@ import type { Measured, Run, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
-  readonly word: "kept" | "lost" | "not shown" | "measured" | "nothing kept";
+  readonly word: "kept" | "lost" | "needs more samples" | "measured" | "original at chance" | "nothing kept";
   readonly mood: "good" | "doubt" | "bad";
 }
 
@@ -34,9 +36,11 @@ export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | 
 export function outcomeOf(run: Run): Outcome {
   const chosen = chosenOf(run);
   if (chosen === undefined) return { word: "nothing kept", mood: "bad" };
+  if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
   if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
   const { verdict, met } = chosen.verdict;
-  return { word: verdict, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
+  const word = verdict === "not shown" ? "needs more samples" : verdict;
+  return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
 /** How fast a variant is beside the original; undefined where it was not timed. */
@@ -72,24 +76,23 @@ function rounded(factor: number): string {
   return String(Number(factor.toPrecision(factor < 2 || factor >= 10 ? 2 : 1)));
 }
 
-/** "It was chosen among 3 by 333 other samples, which no figure here is of.": undefined where there was no choice. */
+/** "It was chosen among 3 by 333 other samples. …": undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined || measured < 2) return undefined;
   const { choosing } = run.data;
   return choosing === undefined
     ? `The result was chosen among ${measured} variants on these same samples, too few to set some aside, which flatters its figure slightly.`
-    : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples, which no figure here is of.`;
+    : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples. These figures come from samples that were not used to choose.`;
 }
 
 /** "−1.2 points on the samples to choose by": why a variant that keeps the goal was passed over; undefined where that is not so. */
-export function passedOver({ choosing, refused, verdict }: Variant): string | undefined {
-  if (choosing === undefined || refused !== undefined || verdict?.met === false) return undefined;
+export function passedOver({ choosing, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
+  if (choosing === undefined || goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
   const where = "on the samples to choose by";
-  if (choosing.lost !== undefined) return `lost ${where}`;
-  if (choosing.verdict?.met !== false) return undefined;
-  const { unit, difference } = choosing.comparison;
-  return `${[change(unit, difference.value), unitOfChange(unit)].filter((text) => text !== "").join(" ")} ${where}`;
+  if (choosing.verdict === undefined || isWithin(choosing.verdict.drop, goal)) return undefined;
+  const { unit, difference: found } = choosing.comparison;
+  return `${difference(unit, found.value)} ${where}`;
 }
 
 /** Bits of a code as files hold it. */
@@ -116,12 +119,8 @@ export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
-  const { metric, unit, original, candidate, difference } = comparison;
-  return (
-    `${metric[0]?.toUpperCase()}${metric.slice(1)} went from ${figure(unit, original.value)} to ` +
-    `${figure(unit, candidate.value)}: ${differenceWithInterval(unit, difference)}.` +
-    alikeSentence(chosen?.likeness)
-  );
+  const moved = movedText(comparison);
+  return `${moved[0]?.toUpperCase()}${moved.slice(1)}.${alikeSentence(chosen?.likeness)}`;
 }
 
 /** So few samples say little: what was asked beside them. */
@@ -133,60 +132,75 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   return ` The samples are few; on ${integer(likeness.samples)} random inputs it still does what the original does.`;
 }
 
-/** "The goal of losing at most 1.0 points is kept by the estimate, not shown: about 4,300 samples would show it." */
+/** "The goal of losing at most 1.0 points is kept by the estimate; 4,300 test samples would settle it." */
 export function goalSentence(run: Run): string | undefined {
-  const { goal, metric } = run;
-  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, run.data.choosing);
+  const { goal, metric, data } = run;
+  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data.choosing);
+}
+
+/** Of an original that has learnt nothing, or is fed wrongly. */
+export function chanceSentence(original: number, chance: number): string {
+  const [scored, guessed] = [original, chance].map((value) => figure("share", value));
+  return `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: these samples cannot show what is lost.`;
 }
 
 /** @param choosing samples that were set aside to choose by. */
 export function verdictSentence(
-  { maxDrop }: Goal,
+  goal: Goal,
   verdict: Verdict | undefined,
   unit: Unit,
   choosing: number | undefined = 0,
 ): string {
-  const text = `The goal of losing at most ${allowance(unit, maxDrop)}`;
-  return verdict === undefined ? `${text} was not met.` : `${text} ${verdictPhrase(verdict, choosing)}.`;
+  const text = `The goal of losing at most ${allowance(unit, goal.maxDrop)}`;
+  return verdict === undefined ? `${text} was not met.` : `${text} is ${verdictPhrase(verdict, goal, choosing)}.`;
 }
 
-/** Where nobody says what may be lost, a point of a share is what counts as something. */
-const somePoint = 0.01;
-
-/**
- * What samples leave open of a result that no goal judged: "60 samples do not show that nothing is lost (a point at most): about 381 would show
- * it." Undefined where they show it, or show that something is; and where the result is better on them, since nobody asks then what was lost.
- */
-export function openSentence(comparison: Comparison): string | undefined {
-  const { unit, difference, variance } = comparison;
-  const limit = unit === "share" ? somePoint : 0;
-  const { drop, verdict, samples } = judge(comparison, { maxDrop: limit });
-  if (verdict !== "not shown" || drop.low > 0 || drop.value < 0) return undefined;
-  // Figures without a size that means something everywhere: only where there seems to be a loss is there anything to show.
-  if (unit !== "share" && !(drop.value > 0)) return undefined;
-  const some = `${integer(difference.count)} samples do not show`;
-  const atMost = unit === "share" ? ` (${allowance(unit, somePoint)} at most)` : "";
-  if (samples !== undefined && drop.value < limit)
-    return `${some} that nothing is lost${atMost}: ${wouldShow(samples, difference.count, 0)}.`;
-  const needed = neededSamples(variance, drop.value);
-  const more = Number.isFinite(needed) && needed > difference.count;
-  const told = more ? `: about ${integer(needed)} samples would tell the loss they estimate from chance` : "";
-  return `${some} that nothing is lost${atMost}${told}.`;
-}
-
-/** "is kept", "is lost by the estimate, not shown: about 900 samples would show it". */
-function verdictPhrase({ verdict, met, samples, drop }: Verdict, choosing: number): string {
-  if (verdict !== "not shown") return `is ${verdict}, and these samples show it`;
-  const more = samples === undefined ? "" : `: ${wouldShow(samples, drop.count, choosing)}`;
-  return `is ${met ? "kept" : "lost"} by the estimate, not yet shown${more}`;
+function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, choosing: number): string {
+  if (verdict !== "not shown") return `${verdict === "kept" ? "kept" : "missed"}, and these samples show it`;
+  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, choosing)}`;
+  if (isWithin(drop, goal)) return `kept by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
+  return `missed by the estimate${met ? `, and chance may explain it${settled}` : ""}`;
 }
 
 /**
- * "about 900 samples would show it", and of how many in all, where some of them are set aside to choose by.
+ * "900 test samples would settle it": of the whole test part, where some of it is set aside to choose by.
  * @param judged samples that judged. @param choosing samples that were set aside beside these.
  */
-export function wouldShow(samples: number, judged: number, choosing: number): string {
-  if (choosing === 0) return `about ${integer(samples)} samples would show it`;
-  const all = Math.ceil((samples * (judged + choosing)) / judged);
-  return `about ${integer(samples)} samples to judge by would show it, of ${integer(all)} in all`;
+function wouldSettle(samples: number, judged: number, choosing: number): string {
+  return `${integer(Math.ceil((samples * (judged + choosing)) / judged))} test samples would settle it`;
+}
+
+/** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed": why a result is refused. */
+export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, choosing = 0): string {
+  const { metric, unit, candidate } = comparison;
+  if (isBroken(comparison)) return `${metric} is ${candidate.value}`;
+  const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
+  if (!isWithin(verdict.drop, goal)) return text;
+  const { samples, drop } = verdict;
+  const settled = samples === undefined ? "" : `: ${wouldSettle(samples, drop.count, choosing)}`;
+  return `${text}, and --strict demands that the interval shows it${settled}`;
+}
+
+/**
+ * "accuracy is slightly worse (−0.1 points), more than chance explains": what is said of a result that passes and may have lost something;
+ * undefined where nothing is to be said.
+ */
+export function lossWarning(
+  { metric, unit, better, original, difference: found }: Comparison,
+  verdict: Verdict,
+  goal: Goal,
+): string | undefined {
+  const { drop } = verdict;
+  const by = difference(unit, found.value);
+  if (!isWithin(drop, goal))
+    return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which chance may explain`;
+  if (!(drop.low > 0)) return undefined;
+  const slightly = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) }) ? "slightly " : "";
+  return `${metric} is ${slightly}worse (${by}), more than chance explains`;
+}
+
+/** "accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)" */
+function movedText({ metric, unit, original, candidate, difference: found }: Comparison): string {
+  const [before, after] = [original, candidate].map(({ value }) => figure(unit, value));
+  return `${metric} went from ${before} to ${after}: ${differenceWithInterval(unit, found)}`;
 }

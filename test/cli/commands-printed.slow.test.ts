@@ -37,30 +37,32 @@ describe("bench", () => {
 describe("without --max-drop", () => {
   const data = ["--data", at("points.csv")];
 
-  test("a result that is worse beyond chance is written with a warning; one that may be so by chance without", async () => {
-    const cut = await pith("prune", at("mixed.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
-    expect(cut).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-    expect(cut.err).toMatch(
-      /worse: accuracy is worse, beyond chance \(−\d+\.\d points\)\. --max-drop 1% would have refused this\.\n/,
-    );
+  test.each([
+    ["prune", "--amount", "50%"],
+    ["prune", "--amount", "100%"],
+  ])(
+    "%s %s %s that loses more than a point, beyond chance, writes nothing; --max-drop or --force allows more",
+    async (...words) => {
+      const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
+      const refused = await pith(...cut);
+      expect(refused).toMatchObject({ code: 1, out: "" });
+      expect(refused.err).toMatch(
+        /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. Nothing was written\.\nhint: .*--max-drop.*--force/,
+      );
+      expect(readdirSync(folder)).not.toContain("worse.onnx");
+      const allowed = await pith(...cut, "--max-drop", "90%");
+      expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+      expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), more than chance explains\.\n/);
+      expect(await pith(...cut, "--force")).toMatchObject({
+        code: 0,
+        out: expect.stringContaining("lost: accuracy went"),
+      });
+    },
+  );
+
+  test("a result that loses nothing is written without a warning", async () => {
     const kept = await pith("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
     expect(kept).toMatchObject({ code: 0, err: "" });
-  });
-
-  test("train that makes a model worse says so; with --max-drop it writes nothing unless forced", async () => {
-    const words = ["train", at("right.onnx"), ...data, "--optimizer", "sgd", "--learning-rate", "1", "--epochs", "1"];
-    const spoiled = ["--batch", "400", "--seed", "1", "--schedule", "constant", "-o", at("spoiled.onnx")];
-    const { code, err } = await pith(...words, ...spoiled);
-    expect({ code, err }).toMatchObject({
-      code: 0,
-      err: expect.stringContaining("worse: accuracy is worse, beyond chance"),
-    });
-    rmSync(at("spoiled.onnx"));
-    expect(await pith(...words, ...spoiled, "--max-drop", "1%")).toMatchObject({
-      code: 1,
-      err: expect.stringMatching(/\nE_ACCURACY_LOST: .*Nothing was written\./),
-    });
-    expect(readdirSync(folder)).not.toContain("spoiled.onnx");
   });
 });
 

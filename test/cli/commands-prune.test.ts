@@ -86,13 +86,13 @@ describe("prune", () => {
       code: 1,
       out: "",
       err: expect.stringMatching(
-        /^E_ACCURACY_LOST: Accuracy falls from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
+        /^E_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: .*--force/,
       ),
     });
     expect(readdirSync(folder)).not.toContain("gone.onnx");
-    const lost = expect.stringMatching(/^accuracy falls from 100\.0 % to /);
+    const lost = expect.stringMatching(/^accuracy went from 100\.0 % to /);
     expect(await json(...words, "--force")).toMatchObject({ code: 0, written: out, lost });
-    expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy falls .*--force/);
+    expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy went .*--force/);
   });
 
   test("samples too few to show a loss do not let one through: random inputs are asked as well", async () => {

@@ -82,7 +82,7 @@ test("recover learns from a fifth of the samples where there is one part only, a
 describe("--checkpoint", () => {
   test("begins in an empty place, is continued with --resume alone, by the same training alone", async () => {
     const folder = at("kept");
-    const words = ["train", at("hidden.onnx"), ...data, ...quick, "--checkpoint", folder];
+    const words = ["train", at("hidden.onnx"), ...data, ...quick, "--max-drop", "50%", "--checkpoint", folder];
     expect((await pith(...words)).code).toBe(0);
     const before = readFileSync(`${folder}/last.onnx`);
     const again = await pith(...words);
@@ -215,10 +215,13 @@ describe("progress and result", () => {
     );
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
-    expect(knows.out).toMatch(/^40 samples do not show that nothing is lost/m);
+    expect(knows.out).toMatch(
+      /^The goal of losing at most 1\.0 points is kept by the estimate; 381 test samples would settle it\.$/m,
+    );
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-    expect(knowsNothing.out).not.toContain("nothing is lost");
+    expect(knowsNothing.out).not.toContain("The goal");
+    expect(knowsNothing.err).not.toContain("Nothing is written if");
     expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
   });
 
@@ -250,13 +253,39 @@ describe("progress and result", () => {
     expect(err).toContain("hint: Labels are classes: take cross-entropy, or give one number for each output.");
   });
 
+  test("what becomes of a result that is worse is said before it is trained; with --checkpoint it is kept", async () => {
+    const wild = ["--optimizer", "sgd", "--learning-rate", "30", "--schedule", "constant", "--epochs", "1"];
+    const words = ["train", at("hidden.onnx"), ...data, ...wild, "--seed", "1", "-o", at("wild.onnx")];
+    const alone = await pith(...words);
+    expect(alone.err).toMatch(
+      /^Nothing is written if accuracy \(100\.0 %\) gets worse by more than 1\.0 points \(--max-drop\) and by more than chance explains\. To keep it in any case: --checkpoint <folder>, or --force\.\n/,
+    );
+    const lost = /\nE_ACCURACY_LOST: Accuracy went from 100\.0 % to .*Nothing was written\.\nhint: /;
+    expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
+    const kept = await pith(...words, "--checkpoint", at("wild"));
+    expect(kept).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
+    expect(kept.err).toContain(`hint: What was learnt is kept in ${at("wild")}. `);
+    expect(existsSync(at("wild/last.onnx"))).toBe(true);
+    expect(existsSync(at("wild.onnx"))).toBe(false);
+    expect((await pith(...words, "--force")).code).toBe(0);
+  });
+
   test("a model that only takes its own batch is trained with it", async () => {
     const fixed = hidden
       .replaceAll("batch", "8")
       .replace("  between", "  to: int64[2] = [8, 2]\n  same = Reshape(features, to)\n  between")
       .replace("(features, fc1", "(same, fc1");
     await save(parseModel(fixed), at("fixed.onnx"));
-    const { code, err } = await pith("train", at("fixed.onnx"), ...data, "--epochs", "1", "-o", at("trained.onnx"));
+    const { code, err } = await pith(
+      "train",
+      at("fixed.onnx"),
+      ...data,
+      "--epochs",
+      "1",
+      "--force",
+      "-o",
+      at("trained.onnx"),
+    );
     expect(err).toContain("batches of 8: the model was exported for them, and takes no others");
     expect(code).toBe(0);
     const asked = ["--epochs", "1", "--batch", "16", "--checkpoint", at("never")];

@@ -62,7 +62,7 @@ describe("without a recipe", () => {
     expect(run.machine?.versions).toHaveProperty("node", process.versions.node);
     expect(run.data).toMatchObject({ calibrate: { count: 200 }, test: { count: 800 }, choosing: 266 });
     expect(original.estimate.count).toBe(534);
-    expect(out).toContain("The result was chosen among 3 variants by 266 other samples, which no figure here is of.");
+    expect(out).toContain("The result was chosen among 3 variants by 266 other samples. These figures come from");
     expect(run.data.train).toBeUndefined();
     for (const part of ["✓  int8 static", "✓  int8 dynamic", "✓  int8 weights", "← kept", " smaller", "written: "])
       expect(out).toContain(part);
@@ -98,12 +98,16 @@ describe("nothing is written", () => {
     writeFileSync(at("cut.yaml"), "steps:\n  - prune: { structured: true, amount: 0.4 }\n");
     const words = ["-r", at("cut.yaml"), "--max-drop", "1%", "-o", at("none")];
     const missed = await compress(...words);
-    expect(missed).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Accuracy fell by") });
-    expect(missed.out).toMatch(/✗ {2}prune .* points, not within 1\.0/);
+    expect(missed).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Accuracy went from") });
+    expect(missed.out).toMatch(/✗ {2}prune .* points, 1\.0 points allowed/);
     expect(existsSync(at("none"))).toBe(false);
     const forced = await compress(...words.with(-1, at("forced")), "--force");
     expect(forced.code).toBe(1);
     expect(readdirSync(at("forced")).sort()).toEqual(written);
+    // Without --max-drop a point may be lost, too, but what is forced fails nothing.
+    const unsaid = ["-r", at("cut.yaml"), "-o", at("none")];
+    expect(await compress(...unsaid)).toMatchObject({ code: 1, err: expect.stringContaining("; 1.0 points allowed.") });
+    expect((await compress(...unsaid.with(-1, at("forced")), "--force")).code).toBe(0);
   });
 
   test("where the function is lost, goal or not", async () => {
@@ -113,7 +117,7 @@ describe("nothing is written", () => {
     expect(JSON.parse(err.trim().split("\n").at(-1) ?? "")).toEqual({
       error: {
         code: "E_ACCURACY_LOST",
-        message: expect.stringMatching(/^Accuracy falls from .* Nothing was written\.$/),
+        message: expect.stringMatching(/^Accuracy went from .* Nothing was written\.$/),
         hint: expect.stringContaining("--force"),
       },
     });
@@ -202,17 +206,21 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
   expect(run.warnings).toEqual([
     expect.stringContaining("no better than always answering the commonest class"),
+    "The original scores 50.0 %, and always giving the commonest answer would score 50.0 %: these samples cannot show what is lost.",
     expect.stringMatching(/^the result is not smaller than the original: (\d+ bytes) against \1$/),
   ]);
+  expect(run).toMatchObject({ data: { atChance: expect.stringContaining("The original scores 50.0 %") } });
+  expect(run.goal).toBeUndefined();
+  for (const name of ["report.html", "report.md"]) {
+    const report = readFileSync(at(`blank/${name}`), "utf8");
+    expect(report).toContain("these samples cannot show what is lost");
+    expect(report).not.toContain("samples show it");
+  }
   expect(run.version).toMatch(/^\d+\.\d+\.\d+/);
 });
 
-test("usage: data and goal are asked for, and no file is taken for a folder or put in the model's place", async () => {
+test("usage: data is asked for, and no file is taken for a folder or put in the model's place", async () => {
   expect(await pith(["compress", at("net.onnx")])).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
-  expect(await compress("--metric", "perplexity")).toMatchObject({
-    code: 2,
-    err: expect.stringContaining("--max-drop is needed"),
-  });
   expect(await compress("-o", at("net.onnx"))).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   mkdirSync(at("own"));
   await save(await open(at("net.onnx")), at("own/model.onnx"));

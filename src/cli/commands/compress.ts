@@ -2,6 +2,7 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
+import { isWithin } from "../../evaluate/compare.ts";
 import { moduleBeside } from "../../job/job.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
 import {
@@ -18,7 +19,7 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { isSamePlace, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
-import { isShare, metricFlags, requireMeaningfulDrop, usualDrop } from "../metrics.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
@@ -45,17 +46,7 @@ export default defineCommand({
     ),
     ...dataFlags,
     ...metricFlags,
-    maxDrop: v.optional(
-      v.pipe(
-        v.number(),
-        v.minValue(0),
-        v.description("how much worse than the original it may be; of a share 1%, unless said"),
-      ),
-    ),
-    strict: v.optional(
-      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
-    ),
-    force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
+    ...goalFlags,
   }),
   examples: [
     "compress resnet20.onnx --data cifar10/ --max-drop 1% -o out/",
@@ -67,10 +58,6 @@ export default defineCommand({
     const data = dataRequest(options);
     if (data === undefined) throw new PithError("E_USAGE", "--data is needed: what is kept is judged on samples.");
     requireMeaningfulDrop(options.maxDrop, metric);
-    const maxDrop = options.maxDrop ?? (isShare(metric) ? usualDrop : undefined);
-    if (maxDrop === undefined && (recipe === undefined || strict)) {
-      throw new PithError("E_USAGE", `--max-drop is needed: how much worse ${metric} may become, in its own unit.`);
-    }
     await requireOtherFolder(out, model);
     for (const name of resultNames) {
       await requireOther(join(out, name), [
@@ -79,7 +66,7 @@ export default defineCommand({
       ]);
     }
     await requireWritableFolder(out, resultNames);
-    const goal = maxDrop === undefined ? undefined : { maxDrop, strict };
+    const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
     const input = {
       model,
@@ -99,7 +86,7 @@ export default defineCommand({
       input,
       `compress ${model}`,
     );
-    return show(result);
+    return show(result, options.maxDrop !== undefined || !force);
   },
 });
 
@@ -119,17 +106,18 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
   }
 }
 
-function show({ run, written, refused }: CompressOutput): Result {
+/** @param demanded whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+function show({ run, written, refused }: CompressOutput, demanded: boolean): Result {
   const hint =
     refused?.code === "E_UNSUPPORTED"
       ? "pith inspect says what could be done; a recipe (-r) does it."
-      : "Allow more (--max-drop), ask for less (-r), or write it all the same: --force.";
+      : "Allow more (--max-drop), edit the recipe (-r), or write it all the same: --force.";
   return {
     data: run,
     ...(refused === undefined
       ? {}
       : { failure: new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }) }),
-    goalMissed: chosenOf(run) === undefined || chosenOf(run)?.verdict?.met === false,
+    goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
       terminal.line(samplesLine(run.data));
@@ -175,7 +163,7 @@ function printVariants(terminal: Terminal, run: Run): void {
         const good = variant.refused === undefined && variant.verdict?.met !== false;
         const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
         const speed = speedOf(run, place);
-        const notes = [noteOf(variant, run), place === run.chosen ? "← kept" : (passedOver(variant) ?? "")];
+        const notes = [noteOf(variant, run), place === run.chosen ? "← kept" : (passedOver(variant, run.goal) ?? "")];
         return row(
           mark,
           variant.name,
@@ -203,9 +191,8 @@ function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): strin
   const { value } = comparison.difference;
   const text = value === 0 ? "unchanged" : difference(unit, value);
   if (goal === undefined || verdict?.met !== false) return text;
-  const within = `within ${allowance(unit, goal.maxDrop)}`;
-  if (verdict.verdict !== "not shown") return `${text}, not ${within}`;
-  return goal.strict === true
-    ? `${text}, not shown to be ${within}, so not kept (--strict)`
-    : `${text}, by the estimate not ${within}`;
+  const allowed = allowance(unit, goal.maxDrop);
+  return isWithin(verdict.drop, goal)
+    ? `${text}, not shown to be within ${allowed} (--strict)`
+    : `${text}, ${allowed} allowed`;
 }

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { openSentence, verdictSentence } from "../../report/verdict.ts";
+import { verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
-import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, differenceWithInterval, figure, integer, percent, times, withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
@@ -31,11 +31,7 @@ const stepFlags = (fallback: string) =>
     ),
     ...dataFlags,
     ...metricFlags,
-    maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.description("write nothing if it gets worse by more: 1%"))),
-    strict: v.optional(
-      v.pipe(v.boolean(), v.description("demand that the interval, not the estimate, keeps --max-drop")),
-    ),
-    force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its accuracy"))),
+    ...goalFlags,
   });
 
 /** Changes and reasons that are printed; the rest is counted. */
@@ -106,7 +102,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       const { structured = false, keepMasks = false } = session.passed;
       const pruned =
         name !== "prune" ? undefined : structured !== false ? "channels" : keepMasks === true ? "masked" : "zeros";
-      return show(model, result, { maxDrop, replaced, pruned });
+      return show(model, result, { demanded: maxDrop !== undefined || !force, replaced, pruned });
     },
   });
 }
@@ -126,14 +122,15 @@ function unkept(error: unknown): unknown {
 }
 
 interface Shown {
-  readonly maxDrop: number | undefined;
+  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  readonly demanded: boolean;
   /** There was a file of this name before. */
   readonly replaced: boolean;
   /** What pruning took: channels, or numbers, which stay in the file as zeros, with masks beside them or without. */
   readonly pruned: "channels" | "masked" | "zeros" | undefined;
 }
 
-function show(model: string, result: PassOutput, { maxDrop, replaced, pruned }: Shown): Result {
+function show(model: string, result: PassOutput, { demanded, replaced, pruned }: Shown): Result {
   const {
     changes,
     misses,
@@ -143,7 +140,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, pruned }: 
     preprocessing,
     samples,
     comparison,
-    knewNothing,
+    goal,
     verdict,
     likeness,
     lost,
@@ -152,7 +149,7 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, pruned }: 
   return {
     data: { model, ...result, replaced: written !== undefined && replaced },
     // Asked for a change, and there is none.
-    goalMissed: written === undefined || verdict?.met === false,
+    goalMissed: written === undefined || (demanded && verdict?.met === false),
     print(terminal) {
       list(
         terminal,
@@ -200,11 +197,8 @@ function show(model: string, result: PassOutput, { maxDrop, replaced, pruned }: 
       if (pruned === "zeros" || pruned === "masked") terminal.line(zerosNote(before, after));
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      if (verdict !== undefined && comparison !== undefined)
-        terminal.line(verdictSentence({ maxDrop: maxDrop ?? 0 }, verdict, comparison.unit));
-      const asked = maxDrop === undefined && comparison !== undefined && knewNothing !== true;
-      const open = asked ? openSentence(comparison) : undefined;
-      if (open !== undefined) terminal.line(open);
+      if (verdict !== undefined && comparison !== undefined && goal !== undefined)
+        terminal.line(verdictSentence(goal, verdict, comparison.unit));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
       const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);

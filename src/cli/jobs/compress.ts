@@ -8,7 +8,7 @@ import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { recordPrepared } from "../../data/recorded.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
-import { type Goal, type Metric, size } from "../../evaluate/index.ts";
+import { type Metric, size } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import {
@@ -37,7 +37,7 @@ export interface CompressInput {
   readonly data: DataRequest;
   readonly metric: MetricName;
   readonly output: string | undefined;
-  readonly goal: Goal | undefined;
+  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
   readonly force: boolean;
   readonly seed: number;
   /** Of Pith, for the record. */

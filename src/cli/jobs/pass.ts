@@ -8,7 +8,16 @@ import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError, stopIfAsked } from "../../errors.ts";
-import { type Comparison, type Goal, judge, type Size, size, type Task, type Verdict } from "../../evaluate/index.ts";
+import {
+  type Comparison,
+  type Goal,
+  isBroken,
+  judge,
+  type Size,
+  size,
+  type Task,
+  type Verdict,
+} from "../../evaluate/index.ts";
 import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
 import { compareFunction, fewSamples, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
@@ -16,14 +25,15 @@ import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { Figures, missedGoal } from "../../recipe/figures.ts";
+import { Figures } from "../../recipe/figures.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
+import { lossText, lossWarning } from "../../report/verdict.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { type MetricName, usualDrop } from "../metrics.ts";
-import { difference } from "../numbers.ts";
+import type { MetricName } from "../metrics.ts";
+import { allowance, figure } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { openTask, type Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
@@ -65,6 +75,8 @@ export interface PassOutput {
   readonly comparison: Comparison | undefined;
   /** The original answers no better than always giving the commonest answer would: there was nothing to lose. */
   readonly knewNothing: boolean | undefined;
+  /** What it was judged by; undefined where nothing could be lost. */
+  readonly goal: Goal | undefined;
   readonly verdict: Verdict | undefined;
   /** Without data, or with next to none: held against the original on random inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
@@ -87,6 +99,9 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       ? undefined
       : await openJudging(kind, { original, reference }, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
+  const goal = kind.unlearns === true ? undefined : judging?.figures.goal(input, trains(kind));
+  if (goal !== undefined && judging !== undefined && trains(kind) && !input.force)
+    context.log({ id: "goal", text: beforeTraining(judging, goal, input) });
 
   context.stage(input.command);
   const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
@@ -100,7 +115,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
     comparison: undefined,
-    knewNothing: judging === undefined ? undefined : !judging.figures.knowsSomething,
+    knewNothing: judging === undefined ? undefined : !judging.figures.aboveChance,
+    goal,
     verdict: undefined,
     likeness: undefined,
     lost: undefined,
@@ -116,15 +132,11 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.figures.compare(model);
   const comparison = compared?.comparison;
-  const goal: Goal | undefined =
-    input.maxDrop === undefined ? undefined : { maxDrop: input.maxDrop, strict: input.strict };
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
-  const otherwise =
-    compared === undefined || kind.unlearns === true ? undefined : judging?.figures.lost(compared, trains(kind));
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
-      : missedGoal(comparison, verdict, goal);
+      : lossText(comparison, verdict, goal);
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
   const likeness = await refusingUnloadable(async () => {
@@ -138,15 +150,23 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     if (comparison === undefined) await requireLoads(passContext.engine, model);
     return undefined;
   });
-  const lost = otherwise ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
+  const broken =
+    comparison !== undefined && isBroken(comparison)
+      ? `${comparison.metric} is ${comparison.candidate.value}`
+      : undefined;
+  const lost = broken ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
-      hint: trains(kind) ? trainedHint : lostHint(input),
+      hint: trains(kind) ? trainedHint(input) : lostHint(input),
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
-  if (comparison !== undefined && goal === undefined && lost === undefined && kind.unlearns !== true)
-    warnIfWorse(comparison, trains(kind), context);
+  const worse =
+    comparison === undefined || goal === undefined || verdict?.met !== true
+      ? undefined
+      : lossWarning(comparison, verdict, goal);
+  if (worse !== undefined)
+    context.log({ id: "worse", text: `${worse}.${trains(kind) ? lowerRate : ""}`, level: "warning" });
   context.stage("write");
   await save(model, input.out);
   context.stage("compress");
@@ -193,28 +213,34 @@ async function compareOnRandomInputs(
 const dissimilar =
   "on random inputs less than half of how the original's output varies is left in the result's: measure it on samples of your own (--data)";
 
-const trainedHint = "Try a lower --learning-rate, or write it all the same: --force.";
+/** What will become of a training that makes a model worse, said while there is time to keep it. */
+function beforeTraining({ task, figures }: Judging, { maxDrop }: Goal, { options }: PassInput): string {
+  const { name, unit } = task.metric;
+  const now = figure(unit, figures.original.comparison.original.value);
+  const { checkpoint } = options;
+  const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps what was learnt` : "";
+  const advice =
+    kept === "" ? "To keep it in any case: --checkpoint <folder>, or --force." : "--force writes it in any case.";
+  const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
+  return `Nothing is written if ${name} (${now}) gets worse by more than ${limit}${kept}. ${advice}`;
+}
+
+function trainedHint({ options: { checkpoint } }: PassInput): string {
+  const kept = typeof checkpoint === "string" ? `What was learnt is kept in ${checkpoint}. ` : "";
+  return `${kept}Try a lower --learning-rate, allow more (--max-drop), or write it all the same: --force.`;
+}
 
 /** What may be done about a result that lost its function. */
 function lostHint({ command, options, data }: PassInput): string {
   const offers = [
     ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Ask for less"]),
+    ...(data === undefined ? [] : ["allow more (--max-drop)"]),
     ...(data === undefined ? ["judge it on samples of your own (--data)"] : []),
   ];
   return `${offers.join(", ")}, or write it all the same: --force (before fine-tuning, for instance).`;
 }
 
 const lowerRate = " A network that is trained already takes a lower --learning-rate: 1e-4, say, or --warmup 0.1.";
-
-/** Without a goal nothing is refused; that the result is worse, and not by chance, is said all the same. */
-function warnIfWorse(comparison: Comparison, trained: boolean, context: JobContext): void {
-  const { metric, unit, difference: found } = comparison;
-  const { drop } = judge(comparison, { maxDrop: 0 });
-  if (!(drop.low > 0)) return;
-  const refused = unit === "share" && drop.value > usualDrop ? " --max-drop 1% would have refused this." : "";
-  const text = `${metric} is worse, beyond chance (${difference(unit, found.value)}).${refused}${trained ? lowerRate : ""}`;
-  context.log({ id: "worse", text, level: "warning" });
-}
 
 /** The step of a recipe that the command runs, with the command's own form of the pass. */
 async function kindOf(name: string): Promise<StepKind> {
@@ -295,6 +321,6 @@ async function openJudging(
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
   const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
-  if (!trains(kind) && kind.unlearns !== true && !input.force) figures.requireKnowledge();
+  if (!trains(kind) && kind.unlearns !== true && !input.force) figures.requireAboveChance();
   return { task, figures, preprocessing: preparation.name, samples: used, record, options };
 }
