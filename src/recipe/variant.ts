@@ -1,6 +1,6 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { PithError, stopIfAsked } from "../errors.ts";
-import { type Goal, isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
+import { isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import { compareFunction, fewSamples } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";

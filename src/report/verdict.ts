@@ -9,16 +9,7 @@ import {
   usualDrop,
   type Verdict,
 } from "../evaluate/index.ts";
-import {
-  allowance,
-  change,
-  difference,
-  differenceWithInterval,
-  figure,
-  integer,
-  times,
-  unitOfChange,
-} from "../evaluate/numbers.ts";
+import { allowance, difference, differenceWithInterval, figure, integer, times } from "../evaluate/numbers.ts";
 import type { Measured, Run, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */

@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
