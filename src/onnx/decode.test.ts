@@ -3,7 +3,9 @@ import { message, richModel } from "../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
 import { bytesSource } from "../platform/sources.ts";
 import type { ByteSource } from "../tensor/types.ts";
+import { splitFields } from "./fields.ts";
 import { encodeToBytes, open } from "./index.ts";
+import { readOpset } from "./opset.ts";
 import {
   attributeFields,
   graphFields,
@@ -278,6 +280,29 @@ describe("broken models are refused", () => {
       code: "E_MODEL",
       message: expect.stringMatching(/more than 100 deep/),
     });
+  });
+
+  test.each([
+    ["equal", [17, 17], 17, []],
+    ["the last counts", [18, 18, 15], 15, [/ai\.onnx is imported twice: 15.*not 18/]],
+  ] as const)("an operator set that is imported twice: %s", async (_, versions, version, warnings) => {
+    const file = await message((model) => {
+      model.integer(modelFields.irVersion, 8);
+      model.message(modelFields.graph, () => {});
+      for (const [index, version] of versions.entries()) {
+        model.message(modelFields.opsetImport, (opset) => {
+          // The long name of the same set.
+          if (index === 1) opset.text(opsetFields.domain, "ai.onnx");
+          opset.integer(opsetFields.version, version);
+        });
+      }
+    });
+    const warned: string[] = [];
+    const model = await open(file, { warn: (text) => warned.push(text) });
+    expect(model.opsets.get("")).toBe(version);
+    expect(warned).toEqual(warnings.map((warning) => expect.stringMatching(warning)));
+    const written = splitFields(await encodeToBytes(model)).filter(({ number }) => number === modelFields.opsetImport);
+    expect(written.map(readOpset)).toEqual([["", version]]);
   });
 
   test("no operator sets, and no graph", async () => {

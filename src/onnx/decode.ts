@@ -25,7 +25,11 @@ const depthLimit = 100;
  * Reads a model; weights above 8 KiB stay in the source.
  * @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED
  */
-export async function decodeModel(source: ByteSource, open: OpenExternal | undefined): Promise<Model> {
+export async function decodeModel(
+  source: ByteSource,
+  open: OpenExternal | undefined,
+  warn: (text: string) => void = () => {},
+): Promise<Model> {
   const reading: Reading = {
     file: new LazyFile(source),
     external: new ExternalFiles(open),
@@ -38,7 +42,7 @@ export async function decodeModel(source: ByteSource, open: OpenExternal | undef
   if (graph === undefined || graphs.length > 1) {
     throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs where an ONNX model has one.`);
   }
-  const header = await readHeaderFields(reading, fields);
+  const header = await readHeaderFields(reading, fields, warn);
   const model = new Model(undefined, header);
   await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
   model.functions = await readFunctions(header.functions, (file) => {
@@ -52,7 +56,11 @@ export async function decodeModel(source: ByteSource, open: OpenExternal | undef
   return model;
 }
 
-async function readHeaderFields(reading: Reading, fields: readonly Field[]): Promise<ModelHeader> {
+async function readHeaderFields(
+  reading: Reading,
+  fields: readonly Field[],
+  warn: (text: string) => void,
+): Promise<ModelHeader> {
   const header: ModelHeader = {
     irVersion: 0,
     producerName: "",
@@ -92,8 +100,12 @@ async function readHeaderFields(reading: Reading, fields: readonly Field[]): Pro
         break;
       case modelFields.opsetImport: {
         const [domain, version] = readOpset(field);
-        if (header.opsets.has(domain)) {
-          throw new PithError("E_MODEL", `two versions of the operator set "${domain}" are imported.`);
+        const other = header.opsets.get(domain);
+        if (other !== undefined && other !== version) {
+          const name = domain === "" ? "ai.onnx" : domain;
+          warn(
+            `operator set ${name} is imported twice: ${version}, the last, counts, as in ONNX Runtime, not ${other}`,
+          );
         }
         header.opsets.set(domain, version);
         break;

@@ -22,6 +22,8 @@ export interface OpenOptions {
    * URL; paths that lead out of the model's folder are refused.
    */
   readonly external?: OpenExternal;
+  /** Is told, in a sentence each, what the file says twice and differently, and which of it counts. */
+  readonly warn?: (text: string) => void;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function open(
   const isPlace = typeof source === "string" || source instanceof URL;
   const external = options.external ?? (isPlace ? (location: string) => openBeside(bytes.name, location) : undefined);
   try {
-    return await decodeModel(bytes, external);
+    return await decodeModel(bytes, external, options.warn);
   } catch (error) {
     throw await explain(error, bytes);
   }

@@ -4,7 +4,7 @@
  * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
  * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
  */
-import { makeFolder } from "#platform";
+import { makeFolder, removeLeftovers } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
@@ -142,6 +142,8 @@ class Run {
     this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context.seed)) };
     // Not before it is known that training begins.
     await makeFolder(this.#plan.checkpoint);
+    // A training that was killed while it saved is continued here; its best file may never be written again.
+    for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
     if (this.#before === undefined) return;
     this.#best = await continueCourse(course, this.#plan, this.#before, trained);
     this.#context.log({ id: "resume", text: `continued after ${this.#before.counters.steps} steps` });

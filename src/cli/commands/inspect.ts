@@ -1,11 +1,11 @@
 /** `pith inspect`: what is in a model, and what techniques could save. Nothing is run; weights are read only for `--weights`. */
 import * as v from "valibot";
 import { moduleBeside } from "../../job/job.ts";
-import { open } from "../../onnx/index.ts";
 import { defineCommand } from "../command.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import { describeModel } from "../inspect/describe.ts";
 import { show } from "../inspect/show.ts";
+import { openModel } from "../jobs/open-model.ts";
 import type weightsJob from "../jobs/weights.ts";
 
 export default defineCommand({
@@ -23,7 +23,9 @@ export default defineCommand({
   deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([path = ""], { weights = false }, session) {
-    const model = await open(path);
+    const model = await openModel(path, {
+      log: ({ id, text, level }) => session.terminal.note(id, text, level),
+    });
     const description = await describeModel(model, path, await fileBytes(filesOf(model, path)));
     const module = moduleBeside(import.meta.url, "../jobs/weights");
     const numbers = weights

@@ -4,9 +4,9 @@ import { type LatencyReport, latency } from "../../evaluate/index.ts";
 import { randomFeeds } from "../../evaluate/random-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open } from "../../onnx/index.ts";
 import { isSymbolic } from "../../tensor/dims.ts";
 import { namedSizes } from "../sizes.ts";
+import { openModel } from "./open-model.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 
 export interface BenchInput {
@@ -31,7 +31,7 @@ export interface BenchOutput {
 
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
   const { runtime } = input;
-  const models = await Promise.all(input.models.map((path) => open(path)));
+  const models = await Promise.all(input.models.map((path) => openModel(path, context)));
   const dims = namedSizes(input.dims);
   const feeds = models.map((model) => randomFeeds(model, dims, input.seed));
   const batches = models.map((model) => samplesIn(model, input.dims));

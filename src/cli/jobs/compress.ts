@@ -10,7 +10,6 @@ import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open } from "../../onnx/index.ts";
 import {
   type Candidate,
   type Compressed,
@@ -26,6 +25,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import type { MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
+import { openModel } from "./open-model.ts";
 import { openTask } from "./task.ts";
 
 export interface CompressInput {
@@ -56,7 +56,7 @@ export interface CompressOutput {
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
-  const model = await open(input.model);
+  const model = await openModel(input.model, context);
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };

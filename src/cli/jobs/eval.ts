@@ -28,6 +28,7 @@ import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireM
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
+import { openModel } from "./open-model.ts";
 import { openData, prepare, storeStates } from "./prepare.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
@@ -107,7 +108,7 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
 async function measurement(input: EvalInput, asked: DataRequest, context: JobContext): Promise<Measurement> {
   const { against, output } = input;
   const engine = createEngine();
-  const candidate = await open(input.model);
+  const candidate = await openModel(input.model, context);
   const original = against === undefined ? undefined : await open(against);
   const known = original ?? candidate;
   const data = withRecorded(asked, [known, candidate]);

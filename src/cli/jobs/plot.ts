@@ -2,10 +2,10 @@
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open } from "../../onnx/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { plotPage } from "../../report/index.ts";
 import { requireOtherThanWeights } from "../files.ts";
+import { openModel } from "./open-model.ts";
 
 export interface PlotInput {
   readonly model: string;
@@ -17,7 +17,7 @@ export interface PlotInput {
 
 /** Bytes of the page. */
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
-  const model = await open(input.model);
+  const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   storeWeights(model);
   context.stage("read");
