@@ -49,6 +49,45 @@ graph (x: float32[N, 3, 4, 4]) -> (y) {
     expect(found(model("h = BatchNormalization (x, b, c, b, c)"))).toEqual(["b", "c", "w"]);
   });
 
+  it("are not the ones and zeros that exporters give a normalization whose own scale and shift follow", () => {
+    const model = (scale: string, after: string): string => `opset 18
+graph (x: float32[N, 3, 8, 8]) -> (y) {
+  w: float32[4, 3, 3, 3] = random(seed 1)
+  one: float32[2] = ${scale}
+  zero: float32[2] = zeros
+  weight: float32[4, 1, 1] = ones
+  bias: float32[4, 1, 1] = zeros
+  groups: int64[3] = [0, 2, -1]
+  h = Conv (x, w) {pads=[1, 1, 1, 1]}
+  shape = Shape (h)
+  g = Reshape (h, groups)
+  n = InstanceNormalization (g, one, zero)
+  r = Reshape (n, shape)
+  ${after}
+}`;
+    const affine = "m = Mul (r, weight)\n y = Add (m, bias)";
+    expect(found(model("ones", affine))).toEqual(["bias", "w", "weight"]);
+    // A scale that has learnt something is one, and so is the only one there is.
+    expect(found(model("[1, 2]", affine))).toEqual(["bias", "one", "w", "weight", "zero"]);
+    expect(found(model("ones", "y = Relu (r)"))).toEqual(["one", "w", "zero"]);
+    // An activation between the two: the scales are not those of one normalization.
+    expect(found(model("ones", "a = Sigmoid (r)\n y = Mul (a, weight)"))).toEqual(["one", "w", "weight", "zero"]);
+  });
+
+  it("are not matrices of one number, which add up or average; zeros, and what has the role, are", () => {
+    const model = (ones: string): string => `opset 18
+graph (x: float32[N, 4]) -> (y) {
+  w: float32[4, 4] = random(seed 1)
+  ones: float32[4, 1] ${ones}
+  h = MatMul (x, w)
+  q = Mul (h, h)
+  y = MatMul (q, ones)
+}`;
+    expect(found(model("= ones"))).toEqual(["w"]);
+    for (const learned of ["= zeros", "parameter = ones", "= [[1], [1], [1], [0.5]]"])
+      expect(found(model(learned))).toEqual(["ones", "w"]);
+  });
+
   it("are not frequencies of positions, whether stored for a batch or repeated for it", () => {
     const model = (repeat: string): string => `opset 21
 graph (x: float32[N, T, 4], positions: int64[N, T]) -> (y) {

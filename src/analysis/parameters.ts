@@ -6,7 +6,9 @@
  *
  * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
  *   anything trained;
- * - means and deviations of pictures shift and scale what is fed, before anything trained.
+ * - means and deviations of pictures shift and scale what is fed, before anything trained;
+ * - ones and zeros of a normalization whose own scale and shift follow it (`unit-normalization.ts`);
+ * - matrices of one number throughout, which add up or average (`uniform.ts`).
  */
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -16,6 +18,8 @@ import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
+import { isConstantWeight } from "./uniform.ts";
+import { isUnitNormalization } from "./unit-normalization.ts";
 
 /**
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters. A value with any
@@ -34,18 +38,41 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
 
 /** The stored tensors behind what operators consume as parameters, whatever their type and role, in graphs inside nodes too. */
 export function* parameterRoots(model: Model, inference: Inference): Generator<Value, void, undefined> {
+  for (const { root } of parameterReads(model, inference)) yield root;
+}
+
+/** A place where an operator consumes a parameter. */
+export interface ParameterRead {
+  readonly node: Node;
+  readonly input: number;
+  /** The stored tensor behind the input. */
+  readonly root: Value;
+}
+
+/** All places where operators consume parameters, in the order of the nodes. */
+export function* parameterReads(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
     // What reaches a graph inside a node is not known: there entries alone decide.
     const known = graph.parent === undefined ? new Known(graph, inference) : undefined;
     for (const node of graph.nodes()) {
-      const trained = known?.trainedInputs(node) ?? boundParameters(inference.at(node));
+      const bound = inference.at(node);
+      const trained = known?.trainedInputs(node) ?? boundParameters(bound);
       known?.visit(node, trained.length > 0);
+      if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
       for (const input of trained) {
         const value = node.inputs[input];
-        if (value !== undefined) yield* rootsOf(known?.spread.get(value) ?? value, inference);
+        if (value === undefined) continue;
+        for (const root of rootsOf(known?.spread.get(value) ?? value, inference))
+          if (!(isWeight(bound, input) && isConstantWeight(root))) yield { node, input, root };
       }
     }
   }
+}
+
+/** Whether an input is the matrix of a layer. */
+function isWeight(bound: Bound, input: number): boolean {
+  const roles = bound.weights();
+  return !(roles instanceof Miss) && roles.some((role) => role.input === input);
 }
 
 function boundParameters(bound: Bound | Miss): readonly number[] {
