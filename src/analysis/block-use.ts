@@ -50,7 +50,7 @@ export function joinBlocks(model: Model, run: readonly Block[], all: readonly Bl
   const named = run.flatMap(({ layers: names }) => names);
   const outputs = run
     .flatMap((block) => block.outputs)
-    .filter((value) => readElsewhere.has(value) || model.graph.outputs.includes(value));
+    .filter((value) => readElsewhere.has(value) || model.graph.isOutput(value));
   return {
     name: commonName(named) ?? fromTo(named) ?? run[0]?.name ?? "",
     nodes: run.flatMap(({ nodes }) => nodes),

@@ -263,7 +263,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Pick<Block, "inputs"
   }
   const outputs = [...made].filter(
     (value) =>
-      context.graph.outputs.includes(value) ||
+      context.graph.isOutput(value) ||
       (context.counted.has(value) && [...readersOf(value)].some((reader) => !own.has(reader))),
   );
   return { inputs: [...inputs], sides: [...sides], outputs };

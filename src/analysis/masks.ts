@@ -37,6 +37,7 @@ export function maskedAt(parameter: Value): Masked | undefined {
 export function allMasked(graph: Graph): readonly Masked[] {
   const found: Masked[] = [];
   for (const node of graph.nodes()) {
+    if (!node.inputs.some((input) => input?.role?.kind === "mask")) continue;
     const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
     const masked = parameter === undefined ? undefined : maskedAt(parameter);
     if (masked?.node === node) found.push(masked);
@@ -56,9 +57,6 @@ export function whyNotMaskable(model: Model, parameter: Value): Miss | undefined
     return new Miss("it is not stored in the main graph", parameter.name);
   if (!isFloat(tensor.type)) return new Miss(`it is stored as ${tensor.type}`, parameter.name);
   if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`, parameter.name);
-  for (const other of model.graph.values()) {
-    if (other.role?.kind === "tied" && other.role.name === parameter.name)
-      return new Miss(`"${other.name}" is tied to it`, parameter.name);
-  }
-  return undefined;
+  const [other] = model.graph.tiedTo(parameter.name);
+  return other === undefined ? undefined : new Miss(`"${other.value.name}" is tied to it`, parameter.name);
 }

@@ -27,7 +27,7 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
  */
 export function asSeen(value: Value, inference: Inference): Value | undefined {
   const codes = [...value.uses].map(({ node }) => (makesCodes(node, inference) ? node.outputs[0] : undefined));
-  if (codes.length === 0 || value.graph.outputs.includes(value) || codes.includes(undefined)) return value;
+  if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return value;
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
   const floats = readers.filter((node) => retypes(node, inference) && isFloatValue(node.outputs[0], inference));
   return floats.length === readers.length ? floats[0]?.outputs[0] : undefined;

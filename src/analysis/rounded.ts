@@ -63,7 +63,7 @@ function reaches(start: Node, wanted: ReadonlySet<Node>): boolean {
     }
     // What a graph inside a node hands out comes out of the node, or, in a loop, in again.
     const { graph } = value;
-    if (graph.parent === undefined || !graph.outputs.includes(value)) continue;
+    if (graph.parent === undefined || !graph.isOutput(value)) continue;
     follow(graph.parent.outputs);
     follow(graph.inputs);
   }

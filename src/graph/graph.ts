@@ -2,8 +2,7 @@
  * The graph: values, nodes, and who uses what.
  *
  * A `Graph` owns its nodes and values; a node of a subgraph may use values of the graphs around it. All changes go through its methods,
- * which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), but for `rename` of a stored tensor
- * (the number of values). What can be said with these (`replace.ts`, `clone.ts`) stands in files of its own.
+ * which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), whatever the size of the graph. What can be said with these (`replace.ts`, `clone.ts`) stands in files of its own.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -14,7 +13,8 @@ import { Names } from "./names.ts";
 import { NodeList } from "./node-list.ts";
 import { inOrder } from "./order.ts";
 import type { Role, Tied } from "./role.ts";
-import { allGraphs, describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
+import { Ties } from "./ties.ts";
+import { describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
 export type { Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
@@ -27,37 +27,56 @@ export class Graph implements Carried {
   readonly metadata = new Map<string, string>();
   unknown: Uint8Array | undefined = undefined;
 
+  /** Of values, in all graphs of the model. */
   readonly #names: Names;
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList();
-  #inputs: ValueImplementation[] = [];
-  /** The same, to be asked for each name that is produced. */
-  #inputSet: ReadonlySet<ValueImplementation> | undefined;
-  /** Those of its values that have the role `tied`. */
-  readonly #tied = new Set<ValueImplementation>();
+  readonly #nodeNames = new Names();
+  readonly #ties: Ties<ValueImplementation>;
+  /** Files up to IR 3 list every weight: one of thousands must be found, and go, at once. */
+  #inputs = new Set<ValueImplementation>();
+  #inputList: readonly ValueImplementation[] | undefined;
   #outputs: ValueImplementation[] = [];
+  #outputSet: ReadonlySet<Value> | undefined;
 
   constructor(parent?: Node) {
     this.parent = parent;
     this.#names = parent === undefined ? new Names() : parent.graph.#names;
+    this.#ties = parent === undefined ? new Ties() : parent.graph.#ties;
   }
 
   /** Declared inputs, in order. Old files list weights here too: those also have a tensor. */
   get inputs(): readonly Value[] {
-    return this.#inputs;
+    this.#inputList ??= [...this.#inputs];
+    return this.#inputList;
   }
 
   get outputs(): readonly Value[] {
     return this.#outputs;
   }
 
+  isInput(value: Value): boolean {
+    return value instanceof ValueImplementation && this.#inputs.has(value);
+  }
+
+  /** Whether the graph hands a value out; a graph inside a node may do so with values of the graphs around it. */
+  isOutput(value: Value): boolean {
+    this.#outputSet ??= new Set(this.#outputs);
+    return this.#outputSet.has(value);
+  }
+
   /** The inputs that must be fed: those without a stored tensor. */
   get feeds(): readonly Value[] {
-    return this.#inputs.filter((value) => value.tensor === undefined);
+    return this.inputs.filter((value) => value.tensor === undefined);
   }
 
   get nodeCount(): number {
     return this.#nodes.count;
+  }
+
+  /** Whether a node of this very graph has the name. */
+  hasNode(name: string): boolean {
+    return this.#nodeNames.has(name);
   }
 
   /** Nodes from first to last; the graph may be edited meanwhile (`NodeList` says what is visited then). */
@@ -90,6 +109,15 @@ export class Graph implements Carried {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
 
+  /** The values, here and in graphs inside, that are tied to what has this name here. */
+  tiedTo(name: string): readonly { readonly value: Value; readonly role: Tied }[] {
+    return this.#ties.of(name).flatMap((value) => {
+      const { role, graph } = value;
+      const isThere = graph.#values.get(value.name) === value && this.#encloses(graph);
+      return role?.kind === "tied" && isThere ? [{ value, role }] : [];
+    });
+  }
+
   /** A name like `stem` that nothing in the model has yet. */
   freshName(stem: string): string {
     return this.#names.fresh(stem);
@@ -110,22 +138,24 @@ export class Graph implements Carried {
 
   addInput(name: string, type: ValueType | undefined): Value {
     const value = this.#create(name, type);
-    this.#inputs.push(value);
-    this.#inputSet = undefined;
+    this.#inputs.add(value);
+    this.#inputList = undefined;
     return value;
   }
 
   setInputs(values: readonly Value[]): void {
-    this.#inputs = values.map((value) => this.#own(value));
-    this.#inputSet = undefined;
+    this.#inputs = new Set(values.map((value) => this.#own(value)));
+    this.#inputList = undefined;
   }
 
   addOutput(value: Value): void {
     this.#outputs.push(this.#reachable(value));
+    this.#outputSet = undefined;
   }
 
   setOutputs(values: readonly Value[]): void {
     this.#outputs = values.map((value) => this.#reachable(value));
+    this.#outputSet = undefined;
   }
 
   /**
@@ -133,7 +163,7 @@ export class Graph implements Carried {
    * @throws PithError E_NAME if an output name is produced already.
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
-    const node = new NodeImplementation(this, spec, spec.name ?? "");
+    const node = new NodeImplementation(this, spec, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
     const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
@@ -143,7 +173,7 @@ export class Graph implements Carried {
     const seen = new Set<string>();
     for (const name of names) {
       if (name === undefined) continue;
-      this.#producible(name, node, seen.has(name));
+      this.#producible(name, spec, seen.has(name));
       seen.add(name);
     }
     for (const given of names) {
@@ -154,6 +184,7 @@ export class Graph implements Carried {
     for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
     const attributes = spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {});
     for (const [name, attribute] of attributes) node.attributes.set(name, attribute);
+    node.name = spec.name ?? "";
     this.#nodes.insert(node, before === undefined ? (after ?? this.#nodes.last) : before.previous);
     return node;
   }
@@ -165,7 +196,7 @@ export class Graph implements Carried {
   removeNode(node: Node): void {
     const own = this.#ownNode(node);
     for (const output of own.outputs) {
-      if (output !== undefined && (output.uses.size > 0 || this.#outputs.includes(output))) {
+      if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
         throw new PithError("E_MODEL", `${describe(node)}: its output "${output.name}" is still used.`);
       }
     }
@@ -174,6 +205,7 @@ export class Graph implements Carried {
     });
     for (const graph of subgraphs(own)) graph.#clear();
     for (const output of own.outputs) if (output !== undefined) this.#forget(output);
+    this.#nodeNames.release(own.name);
     this.#nodes.remove(own);
   }
 
@@ -183,11 +215,10 @@ export class Graph implements Carried {
    */
   removeValue(value: Value): void {
     const own = this.#own(value);
-    if (own.uses.size > 0 || own.producer !== undefined || this.#outputs.includes(own)) {
+    if (own.uses.size > 0 || own.producer !== undefined || this.isOutput(own)) {
       throw new PithError("E_MODEL", `"${value.name}" cannot be removed: it is still used.`);
     }
-    this.#inputs = this.#inputs.filter((input) => input !== own);
-    this.#inputSet = undefined;
+    if (this.#inputs.delete(own)) this.#inputList = undefined;
     this.#forget(own);
     if (own.tensor !== undefined) this.#untie(own);
   }
@@ -223,8 +254,7 @@ export class Graph implements Carried {
     own.name = name;
     this.#values.set(name, own);
     this.#names.take(name);
-    if (own.tensor !== undefined)
-      for (const { value, role } of [...this.#tiedTo(before)]) value.role = { ...role, name };
+    if (own.tensor !== undefined) for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
   /** Puts the nodes into an order in which every value is produced before it is used; equal choices keep their order. */
@@ -250,17 +280,14 @@ export class Graph implements Carried {
     this.#nodes.reorder([...rest, ...last]);
   }
 
-  *#tiedTo(name: string): Generator<{ readonly value: Value; readonly role: Tied }, void, undefined> {
-    for (const graph of allGraphs(this)) {
-      for (const value of [...graph.#tied]) {
-        if (value.role?.kind === "tied" && value.role.name === name && graph.#values.get(value.name) === value)
-          yield { value, role: value.role };
-      }
-    }
+  #encloses(inner: Graph): boolean {
+    let at: Graph | undefined = inner;
+    while (at !== undefined && at !== this) at = at.parent?.graph;
+    return at === this;
   }
 
   #untie(gone: Value): void {
-    const [first, ...others] = this.#tiedTo(gone.name);
+    const [first, ...others] = this.tiedTo(gone.name);
     if (first === undefined) return;
     first.value.role = undefined;
     for (const { value, role } of others)
@@ -269,9 +296,8 @@ export class Graph implements Carried {
 
   /** Removes everything, in whatever order it stands. */
   #clear(): void {
-    this.#outputs = [];
-    this.#inputs = [];
-    this.#inputSet = undefined;
+    this.setOutputs([]);
+    this.setInputs([]);
     for (const node of this.#nodes.forwards()) {
       for (const graph of subgraphs(node)) graph.#clear();
       for (const input of node.inputs.keys()) this.#connect(node, input, undefined);
@@ -282,24 +308,19 @@ export class Graph implements Carried {
 
   #create(name: string, type: ValueType | undefined): ValueImplementation {
     if (this.#values.has(name)) throw new PithError("E_NAME", `"${name}" exists twice in graph "${this.name}".`);
-    const value = new ValueImplementation(this, name, type, this.#tied);
+    const value = new ValueImplementation(this, name, type, this.#ties);
     this.#values.set(name, value);
     this.#names.take(name);
     return value;
   }
 
-  #producible(name: string, node: Node, twice: boolean): void {
+  #producible(name: string, { op, name: node = "" }: NodeSpec, twice: boolean): void {
     const existing = this.#values.get(name);
     const taken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
-    if (twice || taken || (existing !== undefined && this.#isInput(existing))) {
-      throw new PithError("E_NAME", `${node.op} "${node.name}" produces "${name}", which exists already.`);
+    if (twice || taken || (existing !== undefined && this.#inputs.has(existing))) {
+      throw new PithError("E_NAME", `${op} "${node}" produces "${name}", which exists already.`);
     }
-  }
-
-  #isInput(value: ValueImplementation): boolean {
-    this.#inputSet ??= new Set(this.#inputs);
-    return this.#inputSet.has(value);
   }
 
   #produced(name: string, node: NodeImplementation): ValueImplementation {

@@ -3,7 +3,9 @@ import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
 import type { ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 import type { Graph } from "./graph.ts";
+import type { Names } from "./names.ts";
 import type { Role } from "./role.ts";
+import type { Ties } from "./ties.ts";
 
 export class ValueImplementation implements Value {
   name: string;
@@ -19,15 +21,15 @@ export class ValueImplementation implements Value {
   readonly metadata = new Map<string, string>();
   unknown: Uint8Array | undefined = undefined;
 
-  readonly #tied: Set<ValueImplementation>;
+  readonly #ties: Ties<ValueImplementation>;
   #role: Role | undefined = undefined;
 
-  /** @param tied Those of the graph's values that have the role `tied`; the value keeps itself in it. */
-  constructor(graph: Graph, name: string, type: ValueType | undefined, tied: Set<ValueImplementation>) {
+  /** @param ties The value keeps its own role in them. */
+  constructor(graph: Graph, name: string, type: ValueType | undefined, ties: Ties<ValueImplementation>) {
     this.graph = graph;
     this.name = name;
     this.stated = type;
-    this.#tied = tied;
+    this.#ties = ties;
   }
 
   get role(): Role | undefined {
@@ -35,9 +37,9 @@ export class ValueImplementation implements Value {
   }
 
   set role(role: Role | undefined) {
+    if (this.#role?.kind === "tied") this.#ties.delete(this.#role.name, this);
     this.#role = role;
-    if (role?.kind === "tied") this.#tied.add(this);
-    else this.#tied.delete(this);
+    if (role?.kind === "tied") this.#ties.add(role.name, this);
   }
 
   get type(): ValueType | undefined {
@@ -52,7 +54,6 @@ export class ValueImplementation implements Value {
 }
 
 export class NodeImplementation implements Node {
-  name: string;
   readonly domain: string;
   readonly op: string;
   readonly overload: string;
@@ -68,12 +69,24 @@ export class NodeImplementation implements Node {
   previous: NodeImplementation | undefined = undefined;
   next: NodeImplementation | undefined = undefined;
   removed = false;
+  readonly #names: Names;
+  #name = "";
 
-  constructor(graph: Graph, spec: NodeSpec, name: string) {
+  /** @param names Those of the graph's nodes; the node keeps its own in them. */
+  constructor(graph: Graph, spec: NodeSpec, names: Names) {
     this.graph = graph;
-    this.name = name;
+    this.#names = names;
     this.op = spec.op;
     this.domain = spec.domain ?? "";
     this.overload = spec.overload ?? "";
+  }
+  get name(): string {
+    return this.#name;
+  }
+
+  set name(name: string) {
+    if (!this.removed) this.#names.release(this.#name);
+    this.#name = name;
+    if (!this.removed) this.#names.take(name);
   }
 }

@@ -1,10 +1,14 @@
-/** Hands out names that nothing else in the model has, subgraphs included. */
+/** Names that are taken, and how often; hands out others. */
 export class Names {
   readonly #taken = new Map<string, number>();
   readonly #next = new Map<string, number>();
 
   take(name: string): void {
     this.#taken.set(name, (this.#taken.get(name) ?? 0) + 1);
+  }
+
+  has(name: string): boolean {
+    return this.#taken.has(name);
   }
 
   release(name: string): void {

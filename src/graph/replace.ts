@@ -14,7 +14,7 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   const { graph, name } = old;
   if (!graph.sees(replacement))
     throw new PithError("E_MODEL", `"${replacement.name}" belongs to a graph that graph "${graph.name}" does not see.`);
-  const isOutput = graph.outputs.includes(old);
+  const isOutput = graph.isOutput(old);
   const copied = isOutput && !canTakeName(replacement, graph);
   for (const use of [...old.uses]) if (use.node !== except) use.node.graph.setInput(use.node, use.input, replacement);
   if (!isOutput) return;
@@ -33,7 +33,7 @@ export function substitute(old: Value, replacement: Value): void {
   if (graph.ownValue(name) !== old) return;
   replaceUses(old, replacement);
   const isIdle = (value: Value | undefined): boolean =>
-    value === undefined || (value.uses.size === 0 && !graph.outputs.includes(value));
+    value === undefined || (value.uses.size === 0 && !graph.isOutput(value));
   if (producer?.outputs.every(isIdle)) graph.removeNode(producer);
   if (replacement.name === name || !canTakeName(replacement, graph)) return;
   if (graph.ownValue(name) === old) graph.rename(old, graph.freshName(`${name}_replaced`));
@@ -65,7 +65,7 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
   const held = value.tensor !== undefined && value.role !== undefined;
-  return !held && !graph.inputs.includes(value) && !graph.outputs.includes(value);
+  return !held && !graph.isInput(value) && !graph.isOutput(value);
 }
 
 /** An Identity from `value` to an output `name` in the place of `old`, right after `value` comes to be. */

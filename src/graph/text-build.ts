@@ -68,7 +68,7 @@ export class GraphBuilder {
     }
     // Inputs and outputs are listed with their types anyway.
     for (const value of graph.values()) {
-      value.declared = value.type !== undefined && value.producer !== undefined && !graph.outputs.includes(value);
+      value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
     }
   }
 

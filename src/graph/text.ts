@@ -128,7 +128,7 @@ class Printer {
     const outputs = graph.outputs.map((value) => this.#output(value, graph)).join(", ");
     const lines: string[] = [];
     for (const value of graph.values()) {
-      const alone = value.producer === undefined && !graph.inputs.includes(value);
+      const alone = value.producer === undefined && !graph.isInput(value);
       if (alone || (value.producer !== undefined && value.tensor !== undefined)) lines.push(this.#declaration(value));
     }
     for (const node of graph.nodes()) lines.push(this.node(node, inner));
@@ -157,7 +157,7 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const listed = value.producer === undefined || value.declared || value.graph.outputs.includes(value);
+    const listed = value.producer === undefined || value.declared || value.graph.isOutput(value);
     const type = (this.#inferred ? value.type : listed ? value.stated : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
     const described = words.filter((word) => word !== "").join(" ");

@@ -118,7 +118,7 @@ function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
     if (!producer.outputs.includes(value))
       faults.push(`"${name}" is no output of ${describe(producer)}, its producer.`);
     if (isStored(value)) faults.push(`"${name}" is stored and produced by ${describe(producer)}.`);
-    if (value.graph.inputs.includes(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
+    if (value.graph.isInput(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
   }
   const places = new Map<Node, Set<number>>();
   for (const { node, input } of value.uses) {

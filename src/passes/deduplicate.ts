@@ -58,12 +58,12 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
   const pairs = second.outputs.map((output, index) => [first.outputs[index], output] as const);
   for (const [kept, gone] of pairs) {
     if (gone === undefined || !isUsed(gone)) continue;
-    if (kept === undefined || (graph.outputs.includes(gone) && !canTakeName(kept, graph))) return;
+    if (kept === undefined || (graph.isOutput(gone) && !canTakeName(kept, graph))) return;
   }
   const at = describe(second);
   for (const [kept, gone] of pairs) {
     if (kept === undefined || gone === undefined || !isUsed(gone)) continue;
-    if (graph.outputs.includes(gone)) kept.type = gone.stated ?? kept.type;
+    if (graph.isOutput(gone)) kept.type = gone.stated ?? kept.type;
     replaceUses(gone, kept);
   }
   graph.removeNode(second);

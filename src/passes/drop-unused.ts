@@ -33,7 +33,7 @@ export const dropUnused = definePass({
 /** Files up to IR 3 had to list weights as inputs: what nobody reads is no weight any more. */
 function dropListedWeights(graph: Graph): void {
   for (const value of [...graph.inputs]) {
-    if (value.tensor === undefined || value.uses.size > 0 || graph.outputs.includes(value)) continue;
+    if (value.tensor === undefined || value.uses.size > 0 || graph.isOutput(value)) continue;
     graph.removeValue(value);
   }
 }

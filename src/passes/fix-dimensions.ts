@@ -39,8 +39,7 @@ export const fixDimensions = definePass({
         if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
           continue;
         value.type = { type: stated.type, dims };
-        if (graph.inputs.includes(value))
-          changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
+        if (graph.isInput(value)) changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
       }
     }
     infer(model);

@@ -56,9 +56,7 @@ export const foldConstants = definePass({
 
 /** Whether anything but nodes that are evaluated too reads a value. */
 function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
-  return (
-    isUsed(value) && (value.graph.outputs.includes(value) || [...value.uses].some(({ node }) => !folded.has(node)))
-  );
+  return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
 }
 
 function foldable(model: Model, inference: Inference, growth: number): ReadonlySet<Node> {
@@ -143,7 +141,7 @@ function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
     return bytesFor(value.type.type, elementCount(dims));
   };
   const goes = (value: Value): boolean =>
-    !value.graph.outputs.includes(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
+    !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
   const inputs = new Set(node.inputs.filter((input) => input !== undefined));
   return size(output) - [...inputs].reduce((sum, input) => sum + (goes(input) ? size(input) : 0), 0);
 }

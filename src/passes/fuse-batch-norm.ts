@@ -131,7 +131,7 @@ function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Matc
   const vectors = values.flatMap((value) => value?.tensor ?? []);
   if (x === undefined) return new Miss("follows no layer");
   if (vectors.length < values.length) return new Miss("its statistics are computed");
-  if (x.uses.size > 1 || node.graph.outputs.includes(x)) return new Miss("the layer's own output is used elsewhere");
+  if (x.uses.size > 1 || node.graph.isOutput(x)) return new Miss("the layer's own output is used elsewhere");
   const { role, weight, bias, effective } = layer;
   if (role.fused !== undefined || role.stack !== undefined || role.packed !== undefined)
     return new Miss("the layer does more than a product");
@@ -177,12 +177,12 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
   if (biasInput !== undefined && (shifts || layer.bias !== undefined))
     model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
-  if (result.stated !== undefined || model.graph.outputs.includes(y)) result.type = y.stated ?? y.type;
+  if (result.stated !== undefined || model.graph.isOutput(y)) result.type = y.stated ?? y.type;
   const values = affine.inputs.map((input) => node.inputs[input]);
   substitute(y, result);
   for (const value of [...values, layer.bias]) {
     if (value === undefined || value.uses.size > 0 || model.graph.ownValue(value.name) !== value) continue;
-    if (!model.graph.outputs.includes(value) && value.tensor !== undefined) model.graph.removeValue(value);
+    if (!model.graph.isOutput(value) && value.tensor !== undefined) model.graph.removeValue(value);
   }
   return true;
 }

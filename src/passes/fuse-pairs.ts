@@ -95,7 +95,7 @@ function fuseAt(model: Model, second: Node, { rules, inference, isHeld, isRounde
 
 function isAlone(first: Node, value: Value): boolean {
   const { graph } = value;
-  if (value.uses.size > 1 || graph.outputs.includes(value) || subgraphs(first).next().done !== true) return false;
+  if (value.uses.size > 1 || graph.isOutput(value) || subgraphs(first).next().done !== true) return false;
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 
@@ -105,7 +105,7 @@ function take(second: Node, result: NonNullable<PairResult>): boolean {
   const [output] = outputs;
   if (output === undefined) return false;
   if ("value" in result) {
-    if (graph.outputs.includes(output)) {
+    if (graph.isOutput(output)) {
       if (!canTakeName(result.value, graph)) return false;
       result.value.type = output.stated ?? result.value.type;
     }

@@ -3,7 +3,5 @@ import type { Layer } from "../analysis/layers.ts";
 
 /** Names the node of a layer that is known by the name of its output, before that output is renamed or moves to another node. */
 export function keepLayerName({ name, node }: Layer): void {
-  if (node.name !== "" || node.outputs[0]?.name !== name) return;
-  for (const other of node.graph.nodes()) if (other.name === name) return;
-  node.name = name;
+  if (node.name === "" && node.outputs[0]?.name === name && !node.graph.hasNode(name)) node.name = name;
 }

@@ -34,7 +34,7 @@ export const removeIdentities = definePass({
         if (value === undefined || output === undefined || output.role !== undefined) continue;
         if (others.some((other) => other !== undefined && isUsed(other))) continue;
         if (node.inputs.some((other) => other !== undefined && other !== value && isHeld(other))) continue;
-        if (graph.outputs.includes(output)) {
+        if (graph.isOutput(output)) {
           if (!canTakeName(value, graph) || value.tensor !== undefined) continue;
           value.type = output.stated ?? value.type;
         }

@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.ts";
 
 /** Whether a node reads a value, or its graph hands it out. */
 export function isUsed(value: Value): boolean {
-  return value.uses.size > 0 || value.graph.outputs.includes(value);
+  return value.uses.size > 0 || value.graph.isOutput(value);
 }
 
 /** Removes unused nodes and stored tensors of a graph; returns how many nodes went. Costs one visit per node and value. */

@@ -28,7 +28,7 @@ export const storeConstants = definePass({
         const [output] = node.outputs;
         if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
         // Optional, sequence and other values that are no tensors come from nodes without inputs too.
-        if (inference.at(node) instanceof Miss || graph.outputs.includes(output)) continue;
+        if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
         const small = inference.operand(output)?.small;
         const tensor = heldTensor(node) ?? (small === undefined ? undefined : inMemory(small));
         if (tensor === undefined) continue;

@@ -40,7 +40,7 @@ export function setMask(model: Model, parameter: Value, mask: Mask): Masked {
   const { graph } = model;
   const name = parameter.name;
   const readers = [...parameter.uses];
-  const isOutput = graph.outputs.includes(parameter);
+  const isOutput = graph.isOutput(parameter);
   graph.rename(parameter, `${name}_orig`);
   parameter.role = parameterRole;
   const value = graph.addTensor(`${name}_mask`, tensor, maskRole);

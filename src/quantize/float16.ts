@@ -71,7 +71,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   if (tensor === undefined) return "it is computed";
   if (tensor.type !== "float32") return `it is ${tensor.type}; float32 is narrowed`;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${role.kind}`;
-  if (graph.outputs.includes(value)) return "it is an output of the model";
+  if (graph.isOutput(value)) return "it is an output of the model";
   const dense = await tensor.read();
   const numbers = toFloat64(dense);
   const largest = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);

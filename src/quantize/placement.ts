@@ -86,7 +86,7 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
       case "clamp": {
         const [output] = node.outputs;
         if (input === undefined || !isFloat(output) || !activations.has(input)) break;
-        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.outputs.includes(input)) {
+        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input)) {
           activations.delete(input);
           clamps.push(node);
         }

@@ -116,7 +116,7 @@ function isDerivedVector(value: Value, inference: Inference): boolean {
   const { producer } = value;
   if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;
   if (value.type?.type !== "float32" || value.type.dims === undefined || value.type.dims.length > 1) return false;
-  if (inference.operand(value)?.stored !== true || value.graph.outputs.includes(value)) return false;
+  if (inference.operand(value)?.stored !== true || value.graph.isOutput(value)) return false;
   if (producer.inputs.some((input) => input !== undefined && isCode(input))) return false;
   return [...value.uses].some(({ node }) =>
     node.outputs.some((output) => output !== undefined && inference.operand(output)?.stored !== true),

@@ -9,7 +9,7 @@ import { removeUnused } from "../passes/remove-unused.ts";
 export function removeReplaced(graph: Graph, usedBefore: ReadonlySet<Value>): void {
   removeUnused(graph);
   for (const value of usedBefore) {
-    if (graph.ownValue(value.name) !== value || value.uses.size > 0 || graph.outputs.includes(value)) continue;
+    if (graph.ownValue(value.name) !== value || value.uses.size > 0 || graph.isOutput(value)) continue;
     graph.removeValue(value);
   }
 }

@@ -18,7 +18,7 @@ export function biased(layer: Layer, inference: Inference): Biased | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;
   const [use, ...others] = output.uses;
-  const isRead = others.length > 0 || output.graph.outputs.includes(output);
+  const isRead = others.length > 0 || output.graph.isOutput(output);
   if (layer.role.biasInput !== undefined || use === undefined || isRead) return { output, sum: undefined };
   const sum = sumAt(use.node, layer, inference);
   const [result] = use.node.outputs;

@@ -5,6 +5,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { whyNotMaskable } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { largestRankThatSaves } from "../math/index.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -26,24 +27,32 @@ export function weightBits({ weight, role, outputs, inputs }: Layer): number | u
   return Math.round((8 * tensor.bytes) / Math.max(1, outputs * inputs));
 }
 
-/** Output channels of a layer that can be cut, and the first reason why others cannot; the groups may be those of a copy of its model. */
-export function channelsOf(
-  layer: Layer,
-  groups: readonly Group[],
-): { readonly cuttable: number; readonly kept: string | undefined } {
+/** Output channels of a layer that can be cut, and the first reason why others cannot. */
+export interface Channels {
+  readonly cuttable: number;
+  readonly kept: string | undefined;
+}
+
+/** What the groups of a model say of each of its layers; they may be those of a copy of it. Costs the groups once, then each layer its channels. */
+export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels {
+  const found = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
+  const key = (value: Value, axis: number): string => `${axis} ${value.name}`;
   for (const { slices, refused } of groups) {
-    const slice = slices.find(({ value, axis }) => value.name === layer.effective.name && axis === layer.role.out);
-    if (slice === undefined) continue;
-    const units = [...slice.unitOf];
-    const no = units.flatMap((unit) => refused.get(unit) ?? []);
-    const [first] = no;
+    for (const { value, axis, unitOf } of slices) {
+      const place = key(value, axis);
+      if (!found.has(place)) found.set(place, { unitOf, refused });
+    }
+  }
+  return ({ effective, role }) => {
+    const { unitOf = [], refused } = found.get(key(effective, role.out)) ?? {};
+    const units = [...unitOf];
+    const [first] = units.flatMap((unit) => refused?.get(unit) ?? []);
     const place = first?.at === undefined ? "" : ` (${first.at})`;
     return {
-      cuttable: units.filter((unit) => unit >= 0 && !refused.has(unit)).length,
+      cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length,
       kept: first === undefined ? undefined : `${first.reason}${place}`,
     };
-  }
-  return { cuttable: 0, kept: undefined };
+  };
 }
 
 /** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix of floats. */
@@ -55,8 +64,8 @@ export function payingRank(layer: Layer): number | undefined {
 }
 
 /** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
-export function offersOf(model: Model, layer: Layer, groups: readonly Group[], inference: Inference): readonly Offer[] {
-  return [pruning(model, layer), cutting(layer, groups), quantizing(layer, inference), factorizing(layer)];
+export function offersOf(model: Model, layer: Layer, channels: Channels, inference: Inference): readonly Offer[] {
+  return [pruning(model, layer), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
 }
 
 function pruning(model: Model, { weight }: Layer): Offer {
@@ -64,8 +73,7 @@ function pruning(model: Model, { weight }: Layer): Offer {
   return { technique: "prune", text: miss?.reason ?? "any weight can become zero", refused: miss !== undefined };
 }
 
-function cutting(layer: Layer, groups: readonly Group[]): Offer {
-  const { cuttable, kept } = channelsOf(layer, groups);
+function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
   const technique = "prune --structured";
   if (cuttable === 0) return { technique, text: kept ?? "its channels are not known", refused: true };
   const rest = kept === undefined ? "" : `; not the others: ${kept}`;

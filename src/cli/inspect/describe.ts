@@ -10,7 +10,7 @@ import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.t
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { channelsOf, payingRank, weightBits } from "../../report/offers.ts";
+import { channelsIn, payingRank, weightBits } from "../../report/offers.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
@@ -76,6 +76,7 @@ export async function describeModel(model: Model, path: string, size: number) {
   // As `prune` would find them.
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, free === model ? inference : infer(free));
+  const channels = channelsIn(groups);
   return {
     file: path,
     bytes: size,
@@ -103,11 +104,11 @@ export async function describeModel(model: Model, path: string, size: number) {
         parameters: layer.weight.tensor === undefined ? 0 : elementCount(layer.weight.tensor.dims),
         macs: multiple(costs.perNode.get(layer.node)),
         payingRank: payingRank(layer),
-        ...channelsOf(layer, groups),
+        ...channels(layer),
       };
     }),
     blocks: describeBlocks(model, inference, learned),
-    savings: estimateSavings(found, groups),
+    savings: estimateSavings(found, groups, channels),
     notUnderstood: distinct([...inference.misses, ...costs.misses]),
     /** Graphs inside nodes: techniques leave what lies there alone. */
     inside: {

@@ -9,7 +9,7 @@
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Value } from "../../graph/graph.ts";
-import { channelsOf, payingRank } from "../../report/offers.ts";
+import { type Channels, payingRank } from "../../report/offers.ts";
 import { elementCount } from "../../tensor/dims.ts";
 
 /** The share of channels that the estimate of cutting supposes. */
@@ -36,7 +36,11 @@ export interface Savings {
 /** A scale in float32 and a zero point in int8. */
 const bytesPerChannel = 5;
 
-export function estimateSavings(layers: readonly Layer[], groups: readonly Group[]): Savings {
+export function estimateSavings(
+  layers: readonly Layer[],
+  groups: readonly Group[],
+  channels: (layer: Layer) => Channels,
+): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
   const seen = new Set<Value>();
   for (const { weight, outputs } of layers) {
@@ -51,12 +55,16 @@ export function estimateSavings(layers: readonly Layer[], groups: readonly Group
   return {
     int8,
     float16: { ...int8, after: int8.before / 2 },
-    channels: cutting(layers, groups),
+    channels: cutting(layers, groups, channels),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
   };
 }
 
-function cutting(layers: readonly Layer[], groups: readonly Group[]): Savings["channels"] {
+function cutting(
+  layers: readonly Layer[],
+  groups: readonly Group[],
+  channels: (layer: Layer) => Channels,
+): Savings["channels"] {
   const kept = new Map<Value, number>();
   for (const { slices, refused } of groups) {
     for (const { value, unitOf } of slices) {
@@ -73,7 +81,7 @@ function cutting(layers: readonly Layer[], groups: readonly Group[]): Savings["c
   }
   result.after = Math.round(result.after);
   for (const layer of layers) {
-    const { cuttable } = channelsOf(layer, groups);
+    const { cuttable } = channels(layer);
     if (cuttable > 0) result.layers++;
     result.cuttable += cuttable;
     result.channels += layer.outputs;

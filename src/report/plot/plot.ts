@@ -6,7 +6,7 @@
  * nodes is a small file, and no more than a few hundred elements at a time.
  */
 import { zlibSync } from "fflate";
-import { channelGroups, type Group } from "../../analysis/channels.ts";
+import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
@@ -19,7 +19,7 @@ import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { html } from "../markup.ts";
-import { offersOf, weightBits } from "../offers.ts";
+import { type Channels, channelsIn, offersOf, weightBits } from "../offers.ts";
 import { page } from "../page.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
 import { type Box, collect, type Picture } from "./graph.ts";
@@ -64,7 +64,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const costs = cost(model, inference);
   // As `prune` would find them.
   const free = await withFreeChannels(model);
-  const groups = channelGroups(free, free === model ? inference : infer(free));
+  const channels = channelsIn(channelGroups(free, free === model ? inference : infer(free)));
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, inference, pictures, options);
   const data = {
@@ -81,7 +81,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
         boxes: picture.boxes.map((box, index) => ({
           ...places[index],
           ...boxData(box),
-          offers: box.layer === undefined ? undefined : offers(model, box.layer, groups, inference),
+          offers: box.layer === undefined ? undefined : offers(model, box.layer, channels, inference),
         })),
         lines: lines.map(({ from, to, d, left, right, top, bottom }) => [from, to, d, left, right, top, bottom]),
         frames,
@@ -159,10 +159,14 @@ function plottedLayer(layer: Layer, found: WeightPicture | Miss): PlottedLayer {
   };
 }
 
-function offers(model: Model, layer: Layer, groups: readonly Group[], inference: Inference) {
+function offers(model: Model, layer: Layer, channels: (layer: Layer) => Channels, inference: Inference) {
   // Techniques work on the main graph alone.
   if (layer.node.graph !== model.graph) return [];
-  return offersOf(model, layer, groups, inference).map(({ technique, text, refused }) => [technique, text, refused]);
+  return offersOf(model, layer, channels(layer), inference).map(({ technique, text, refused }) => [
+    technique,
+    text,
+    refused,
+  ]);
 }
 
 function boxData(box: Box) {

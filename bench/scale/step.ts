@@ -1,0 +1,57 @@
+/**
+ * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it and those
+ * that passed, without the start of the process, and the peak of the process's memory in bytes.
+ */
+import { describeModel } from "../../src/cli/inspect/describe.ts";
+import plotJob from "../../src/cli/jobs/plot.ts";
+import { factorize } from "../../src/factorize/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import type { JobContext } from "../../src/job/job.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { simplify } from "../../src/passes/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { peakMemory } from "../lib/peak.ts";
+import { type Form, networkOf } from "./networks.ts";
+
+const quiet: JobContext = {
+  signal: new AbortController().signal,
+  temporary: "",
+  stage: () => {},
+  progress: () => {},
+  log: () => {},
+};
+
+const edit = (change: (model: Model) => Promise<unknown>) => async (from: string, to: string) => {
+  const model = await open(from);
+  await change(model);
+  await save(model, to);
+};
+
+const steps: Readonly<Record<string, (from: string, to: string) => Promise<unknown>>> = {
+  /** `from`: form:nodes. */
+  async write(from, to) {
+    const [form = "", nodes = ""] = from.split(":");
+    await save(networkOf(form as Form, Number(nodes)), to);
+  },
+  inspect: async (from) => describeModel(await open(from), from, 0),
+  plot: (from, to) => plotJob({ model: from, name: from, out: `${to}.html`, amount: 0.5 }, quiet),
+  copy: edit(async () => {}),
+  simplify: edit((model) => simplify(model)),
+  weights: edit((model) => quantize(model, { scheme: "weights" })),
+  dynamic: edit((model) => quantize(model, { scheme: "dynamic" })),
+  float16: edit((model) => quantize(model, { scheme: "float16" })),
+  prune: edit((model) => prune(model, { amount: 0.5 })),
+  structured: edit((model) => prune(model, { amount: 0.5, structured: true })),
+  factorize: edit((model) => factorize(model, { ratio: 0.5 })),
+};
+
+const [name = "", from = "", to = ""] = process.argv.slice(2);
+const step = steps[name];
+if (step === undefined) throw new Error(`There is no step "${name}".`);
+const begun = process.cpuUsage();
+const started = performance.now();
+await step(from, to);
+const seconds = (performance.now() - started) / 1000;
+const { user } = process.cpuUsage(begun);
+process.stdout.write(`${JSON.stringify({ user: user / 1e6, seconds, peak: peakMemory() })}\n`);

@@ -1,0 +1,22 @@
+/** Which values say that they are tied to which name. One for all graphs of a model: a graph inside may hold copies of what is stored around it. */
+import type { Value } from "./elements.ts";
+
+export class Ties<V extends Value> {
+  readonly #byName = new Map<string, Set<V>>();
+
+  add(name: string, value: V): void {
+    const values = this.#byName.get(name) ?? new Set();
+    this.#byName.set(name, values.add(value));
+  }
+
+  delete(name: string, value: V): void {
+    const values = this.#byName.get(name);
+    values?.delete(value);
+    if (values?.size === 0) this.#byName.delete(name);
+  }
+
+  /** The values tied to a name, as they are now. */
+  of(name: string): readonly V[] {
+    return [...(this.#byName.get(name) ?? [])];
+  }
+}
