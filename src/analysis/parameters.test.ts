@@ -74,7 +74,7 @@ graph (x: float32[N, 3, 8, 8]) -> (y) {
     expect(found(model("ones", "a = Sigmoid (r)\n y = Mul (a, weight)"))).toEqual(["one", "w", "weight", "zero"]);
   });
 
-  it("are not matrices of one number, which add up or average; zeros, and what has the role, are", () => {
+  it("are not weights of one number and one output, which add up or average; zeros, and what has the role, are", () => {
     const model = (ones: string): string => `opset 18
 graph (x: float32[N, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)
@@ -86,6 +86,14 @@ graph (x: float32[N, 4]) -> (y) {
     expect(found(model("= ones"))).toEqual(["w"]);
     for (const learned of ["= zeros", "parameter = ones", "= [[1], [1], [1], [0.5]]"])
       expect(found(model(learned))).toEqual(["ones", "w"]);
+    const blur = (weight: string, groups: number): string => `opset 18
+graph (x: float32[N, 2, 8, 8]) -> (y) {
+  w: ${weight} = ones
+  y = Conv (x, w) {group=${groups}}
+}`;
+    expect(found(blur("float32[2, 1, 3, 3]", 2))).toEqual([]);
+    expect(found(blur("float32[2, 2, 3, 3]", 1))).toEqual(["w"]);
+    expect(found(blur("float32[2, 1, 1, 1]", 2))).toEqual(["w"]);
   });
 
   it("are not frequencies of positions, whether stored for a batch or repeated for it", () => {

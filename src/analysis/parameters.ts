@@ -8,7 +8,7 @@
  *   anything trained;
  * - means and deviations of pictures shift and scale what is fed, before anything trained;
  * - ones and zeros of a normalization whose own scale and shift follow it (`unit-normalization.ts`);
- * - matrices of one number throughout, which add up or average (`uniform.ts`).
+ * - weights of one number throughout, which add up or average (`uniform.ts`).
  */
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -63,16 +63,16 @@ export function* parameterReads(model: Model, inference: Inference): Generator<P
         const value = node.inputs[input];
         if (value === undefined) continue;
         for (const root of rootsOf(known?.spread.get(value) ?? value, inference))
-          if (!(isWeight(bound, input) && isConstantWeight(root))) yield { node, input, root };
+          if (!isConstant(node, bound, input, root)) yield { node, input, root };
       }
     }
   }
 }
 
-/** Whether an input is the matrix of a layer. */
-function isWeight(bound: Bound, input: number): boolean {
+function isConstant(node: Node, bound: Bound, input: number, weight: Value): boolean {
   const roles = bound.weights();
-  return !(roles instanceof Miss) && roles.some((role) => role.input === input);
+  const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
+  return role !== undefined && isConstantWeight({ node, role, weight });
 }
 
 function boundParameters(bound: Bound | Miss): readonly number[] {
