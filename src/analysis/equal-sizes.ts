@@ -70,9 +70,11 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
   return rule.links.flatMap((link): (readonly [Dim, Dim])[] => {
     if (!("from" in link) || link.map !== undefined) return [];
     const [from, to] = [sizeOf(link.from), sizeOf(link.to)];
-    const met = first.get(link.to.join()) ?? to;
-    const size = from ?? to;
-    if (size !== undefined && size !== 1) first.set(link.to.join(), met ?? size);
-    return from === undefined || met === undefined || from === met || from === 1 || met === 1 ? [] : [[from, met]];
+    // Two inputs that go together directly are equally long; where they go together in the output, one of them may broadcast.
+    if (to !== undefined) return from === undefined || from === to ? [] : [[from, to]];
+    if (from === undefined || from === 1) return [];
+    const met = first.get(link.to.join());
+    if (met === undefined) first.set(link.to.join(), from);
+    return met === undefined || met === from ? [] : [[from, met]];
   });
 }

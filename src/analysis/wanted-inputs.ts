@@ -36,10 +36,9 @@ export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<st
 function walk(graph: Graph, inference: Inference, wanted: Map<Value, WantedInterval[]>): void {
   for (const node of [...graph.nodes()].reverse()) {
     for (const inner of subgraphs(node)) walk(inner, inference, wanted);
-    const [output] = node.outputs;
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
-    for (const { input, ...interval } of wantsOf(node, bound, (output && wanted.get(output)) ?? [], inference)) {
+    for (const { input, ...interval } of wantsOf(node, bound, wanted, inference)) {
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
       const known = wanted.get(value) ?? [];
@@ -52,18 +51,26 @@ function same(a: WantedInterval, b: WantedInterval): boolean {
   return a.low === b.low && a.high === b.high && a.strict === b.strict;
 }
 
-function wantsOf(node: Node, bound: Bound, output: readonly WantedInterval[], inference: Inference): readonly Wanted[] {
+function wantsOf(
+  node: Node,
+  bound: Bound,
+  wanted: ReadonlyMap<Value, readonly WantedInterval[]>,
+  inference: Inference,
+): readonly Wanted[] {
+  const outputs = node.outputs.map((value) => (value === undefined ? [] : (wanted.get(value) ?? [])));
+  const [output = []] = outputs;
   const own = [...bound.wants(output), ...dataOfLayers(node, bound, inference)];
   const unchanged = bound.unchanged();
   if (unchanged !== undefined) return [...own, ...output.map((interval) => ({ input: unchanged, ...interval }))];
   const affine = bound.affine();
   if (!(affine instanceof Miss)) return [...own, ...beforeScaling(node, affine, output, inference)];
   const rule = bound.quantize();
-  if (rule instanceof Miss || rule.kind !== "transparent" || output.length === 0) return own;
+  if (rule instanceof Miss || rule.kind !== "transparent") return own;
+  const all = outputs.flat();
   const [type] = node.outputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.type));
   const moved = node.inputs.flatMap((value, input) =>
     value !== undefined && inference.operand(value)?.type === type
-      ? output.map((interval) => ({ input, ...interval }))
+      ? all.map((interval) => ({ input, ...interval }))
       : [],
   );
   return [...own, ...moved];

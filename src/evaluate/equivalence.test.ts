@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { createEngine, type Engine } from "../engine/index.ts";
+import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
+import { simplify } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { compareOutputs, toleranceOf } from "./equivalence.ts";
+import { requireLoads } from "./loads.ts";
 import { difference } from "./tensor-difference.ts";
 
 const engine = createEngine();
@@ -101,6 +104,90 @@ describe("compareOutputs", () => {
   });
 });
 
+/** ONNX Runtime, but for some models: which computes as which other. */
+const standingIn = (instead: (given: Model, optimize: boolean) => Model): Engine => ({
+  load: (given, load) => engine.load(instead(given, load?.optimize !== false), load),
+});
+
+describe("rounding that a network amplifies", () => {
+  /** A map of Sigmoid(about -11): 2e-5, of which float32 holds two digits. */
+  const faint = (shift: number): string => `(x: float32[n, 8, 16, 16]) -> (y: float32[...]) {
+  w: float32[1, 8, 3, 3] = random(seed 1)
+  s: float32[1] = [1]
+  m: float32[1] = [0.2]
+  v: float32[1] = [1.5]
+  b: float32[1] = [${shift}]
+  c = Conv(x, w)
+  h = BatchNormalization(c, s, b, m, v)
+  y = Sigmoid(h)
+}`;
+
+  it("is no difference where an output saturates", async () => {
+    const [original, folded] = [model(faint(-11)), model(faint(-11))];
+    const { changes } = await simplify(folded);
+    expect(changes).not.toEqual([]);
+    const found = await compareOutputs(engine, original, folded, options);
+    expect(found).toMatchObject({ inputs: 4, tolerance: 1e-4 });
+    if (typeof found !== "string") expect(found.difference).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    ["a shift", faint(-11.01)],
+    ["a weight", faint(-11).replace("seed 1", "seed 2")],
+    ["a scale", faint(-11).replace("= [1]", "= [1.01]")],
+    ["a variance", faint(-11).replace("[1.5]", "[1.6]")],
+  ])("hides no wrong rewrite where all outputs are about 0: %s", async (_, wrong) => {
+    const found = await compare(faint(-11), wrong);
+    expect(found).toMatchObject({ at: "y" });
+    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(5 * found.tolerance);
+  });
+
+  it.each([
+    ["Softmax", "y = Softmax(h)"],
+    ["Tanh", "y = Tanh(h)"],
+    ["a Sigmoid that is reshaped", "p = Sigmoid(h)\n  s: int64[1] = [-1]\n  y = Reshape(p, s)"],
+  ])("hides no wrong rewrite behind %s", async (_, end) => {
+    const text = (by: number): string =>
+      `(x: float32[n, 3]) -> (y: float32[...]) {\n  c: float32[3] = [30, 60, ${by}]\n  h = Add(x, c)\n  ${end}\n}`;
+    expect(await compare(text(90), text(90))).toMatchObject({ difference: 0 });
+    const found = await compare(text(90), text(91));
+    expect(found).toMatchObject({ at: "y" });
+    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
+  });
+
+  const times = (factor: number): string =>
+    `(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  c: float32[] = ${factor}\n  y = Mul(x, c)\n}`;
+
+  it.each([
+    [1.003, true],
+    [1.01, false],
+  ])(
+    "is as large as the original's own, four times over: %d times the output, when it differs from itself by 0.001",
+    async (factor, kept) => {
+      const [original, other, asWritten] = [model(times(1)), model(times(factor)), model(times(1.001))];
+      const rounding = standingIn((given, optimize) => (given === original && !optimize ? asWritten : given));
+      const found = await compareOutputs(rounding, original, other, options);
+      expect(found).toMatchObject({ own: expect.closeTo(0.001, 5), tolerance: expect.closeTo(0.004, 4) });
+      if (typeof found !== "string") expect(found.difference <= found.tolerance).toBe(kept);
+    },
+  );
+});
+
+it("a result of which the runtime's own optimization fails is said to be that", async () => {
+  const [original, other] = [model(doubled), model(doubled)];
+  const failing: Engine = {
+    load: (given, load) =>
+      given === other && load?.optimize !== false
+        ? Promise.reject(new PithError("E_ENGINE", "Pad should be smaller than kernel."))
+        : engine.load(given, load),
+  };
+  await expect(compareOutputs(failing, original, other, options)).rejects.toThrow(
+    "The result loads as it is written, but not once ONNX Runtime has optimized it: Pad should be smaller than kernel.",
+  );
+  await expect(requireLoads(failing, other)).rejects.toThrow(/not once ONNX Runtime has optimized it/);
+  await requireLoads(failing, original);
+});
+
 describe("models that round to codes", () => {
   const rounded = `(x: float32[n, 3]) -> (y: float32[n, 3]) {
   s: float32[] = 0.02
@@ -111,10 +198,8 @@ describe("models that round to codes", () => {
   y = DequantizeLinear(q, s, z)
 }`;
 
-  /** ONNX Runtime, but for one model, which it fuses to something else. */
-  const fusing = (odd: Model, into: Model): Engine => ({
-    load: (given, load) => engine.load(given === odd && load?.optimize !== false ? into : given, load),
-  });
+  const fusing = (odd: Model, into: Model): Engine =>
+    standingIn((given, optimize) => (given === odd && optimize ? into : given));
 
   it("are the same where they are node by node, though codes differ when fused: that is said", async () => {
     const [original, other, codes] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 2.01\n"))];

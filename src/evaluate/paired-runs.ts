@@ -56,6 +56,8 @@ export const fewestSamples = 4;
 const samplesWanted = 32;
 /** Multiply-accumulates that a run, and all runs of one model, may take about. */
 const [macsInRun, macsInAll] = [1e10, 1e11];
+/** Multiply-accumulates in the time that it takes to draw a number. */
+const macsToDraw = 5000;
 /** Bytes that the largest value of a run may take about, with what is computed from it beside it. */
 const bytesInRun = 64e6;
 /** What open dimensions other than the batch are taken as, from what runs most often: sequences and small pictures. */
@@ -140,8 +142,8 @@ interface Run {
 
 interface Candidate {
   readonly shapes: Shapes;
-  /** Multiply-accumulates of a sample. */
-  readonly macs: number;
+  /** What a sample takes, in multiply-accumulates. */
+  readonly work: number;
 }
 
 /** Sizes to try, in order; dear ones with fewer samples in a run. */
@@ -159,24 +161,24 @@ function* candidates(
       const shapes = inputs.shapes(assignment);
       const text = JSON.stringify([...shapes]);
       if (seen.has(text)) continue;
-      const { macs, bytes } = costOf(assignment);
+      const { macs, bytes, numbers } = costOf(assignment);
       if (batch > 1 && (macs > macsInRun || bytes > bytesInRun)) continue;
       seen.add(text);
-      yield { shapes, macs: macs / batch };
+      yield { shapes, work: (macs + macsToDraw * numbers) / batch };
     }
   }
 }
 
-/** How many samples there may be where one takes so many multiply-accumulates. */
-function affordable(macs: number): number {
-  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(macsInAll / Math.max(1, macs))));
+/** How many samples there may be where one takes so much. */
+function affordable(work: number): number {
+  return Math.max(fewestSamples, Math.min(samplesWanted, Math.floor(macsInAll / Math.max(1, work))));
 }
 
-/** What a run of these sizes computes, and the bytes of its largest value with its neighbours. */
+/** What a run of these sizes computes, the numbers that it is fed, and the bytes of its largest value with its neighbours. */
 function costs(
   model: Model,
   inputs: RandomInputs,
-): (assignment: Assignment) => { readonly macs: number; readonly bytes: number } {
+): (assignment: Assignment) => { readonly macs: number; readonly numbers: number; readonly bytes: number } {
   const copy = model.clone();
   const inference = infer(copy);
   const perNode = [...cost(copy, inference).perNode.values()];
@@ -198,7 +200,12 @@ function costs(
         largest,
         [...read, ...outputs].reduce((sum, value) => sum + bytesOf(value), 0),
       );
+    const numbers = copy.graph.feeds.reduce(
+      (sum, { type }) => sum + (type?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0),
+      0,
+    );
     return {
+      numbers,
       macs: perNode.reduce<number>((sum, macs: Dim) => sum + Math.max(0, sizeOf(macs)), 0),
       bytes: largest,
     };
@@ -231,12 +238,12 @@ async function runsOf(
   };
   let draws = 0;
   const good: Shapes[] = [];
-  for (const { shapes, macs } of candidates(model, inputs, options)) {
+  for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
     if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
       return new Miss("it draws random numbers");
-    if (sizes === "one") wanted = Math.ceil(affordable(macs) / samples);
+    if (sizes === "one") wanted = Math.ceil(affordable(work) / samples);
     if (sizes === "one" || runs.length === wanted) break;
   }
   if (good.length === 0) return new Miss(`it ran on none of the random inputs: ${refused}`);

@@ -11,6 +11,7 @@ import {
   dimsAt,
   filled,
   fixed,
+  handedOn,
   ifSameDims,
   integersConstant,
   need,
@@ -103,6 +104,7 @@ const Concat = defineOp<{ readonly axis: number }>({
     );
     return [withContents({ type, dims }, joined.flat())];
   },
+  wants: (_, site, output) => handedOn(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
   // Put beside what is computed: the class token of a vision transformer.
   parameters: (_, site) =>

@@ -23,7 +23,7 @@ import {
   weightsAt,
 } from "./shared/interpolation.ts";
 import { loweredFirst, noWeight } from "./shared/misses.ts";
-import { dimsAt, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
+import { dimsAt, handedOn, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
@@ -245,6 +245,7 @@ function resize(name: "Resize" | "Upsample"): Op {
     },
     gradient: loweredFirst,
     cost: noMacs,
+    wants: (_, __, output) => handedOn(output, 0),
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });
 }

@@ -11,7 +11,18 @@ import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./def
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, integersConstant, need, noMacs, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import {
+  dimsAt,
+  filled,
+  fixed,
+  handedOn,
+  integersConstant,
+  need,
+  noMacs,
+  reshapeTo,
+  scalar,
+  typeOf,
+} from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -343,6 +354,7 @@ const Pad = defineOp<PadSettings>({
     ];
   },
   cost: noMacs,
+  wants: (_, __, output) => handedOn(output, 0),
   quantize: runsInFloat,
 });
 

@@ -97,6 +97,73 @@ describe("a model of numbers", () => {
   });
 });
 
+describe("a model that random inputs hardly move", () => {
+  /** A bias beside which its input does not count. */
+  const stuck = () =>
+    line(
+      `w: float32[4, 6] = random(seed 1)
+  b: float32[6] = [1, 2, 3, 4, 5, 6]
+  c: float32[] = 1e-4
+  h = Tanh(x)
+  s = Mul(h, c)
+  y = Gemm(s, w, b)`,
+      "x: float32[batch, 4]) -> (y: float32[batch, 6]",
+    );
+
+  test("is refused nothing: how far the two are apart is said instead", async () => {
+    for (const scheme of ["weights", "dynamic"] as const) {
+      const copy = stuck();
+      await quantize(copy, { scheme });
+      const found = await compare(stuck(), copy);
+      expect(found).toMatchObject({ samples: 32, lost: undefined, unmoved: "nearly equal" });
+      if (typeof found === "object") expect(found.relativeError).toBeLessThan(0.02);
+    }
+    const half = stuck();
+    await prune(half, { amount: 0.5 });
+    await remove(half);
+    expect(await lostOf(stuck(), half)).toBeUndefined();
+  });
+
+  test("and so is one that names one class for all of them", async () => {
+    const told = (class0: number) =>
+      line(
+        `b: float32[4] = [${class0}, 0, 0, 0]
+  y = Add(x, b)`,
+      );
+    expect(await compare(told(6), told(-6))).toMatchObject({ lost: undefined, unmoved: "one class" });
+    expect(await lostOf(told(0), line("y = Neg(x)"))).toContain("agrees with");
+  });
+
+  test("unless the result is no number", async () => {
+    const zero = line("z: float32[] = 0\n  y = Mul(x, z)");
+    const nan = line("z: float32[] = 0\n  h = Mul(x, z)\n  y = Div(h, z)");
+    expect(await lostOf(zero, nan)).toContain("is no number");
+  });
+
+  test("pictures of bytes move a network of filters: what is left of it counts", async () => {
+    const pictures = line(
+      `c: float32[] = 255
+  w: float32[16, 3, 3, 3] = random(seed 1)
+  v: float32[16, 10] = random(seed 2)
+  f = Cast(x) {to=1}
+  d = Div(f, c)
+  t = Transpose(d) {perm=[0, 3, 1, 2]}
+  k = Conv(t, w)
+  r = Relu(k)
+  g = GlobalAveragePool(r)
+  l = Flatten(g)
+  y = MatMul(l, v)`,
+      "x: uint8[batch, 32, 32, 3]) -> (y: float32[batch, 10]",
+    );
+    const some = pictures.clone();
+    await prune(some, { amount: 0.3 });
+    await remove(some);
+    const found = await compare(pictures, some);
+    expect(found).toMatchObject({ lost: undefined });
+    if (typeof found === "object") expect(found.signalToNoise).toBeGreaterThan(0);
+  });
+});
+
 describe("cannot be compared:", () => {
   test.each([
     ["random numbers", "y = RandomNormalLike(x)", undefined, "it draws random numbers"],
