@@ -37,6 +37,7 @@ export {
   type ScaleOptions,
   scaleAndZeroPoint,
   smallestBiasScale,
+  smallestScale,
   weightScaleForBias,
 } from "./quantize.ts";
 export {

@@ -60,11 +60,12 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
   uint4: [0, 7],
 };
 
-/** The smallest normal float32: below it a scale loses its digits, and the numbers may as well be 0. */
-const smallestNormal = 2 ** -126;
+/** The smallest normal float32: below it a scale loses its digits. */
+export const smallestScale = 2 ** -126;
 
 /**
- * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0.
+ * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0. Of a range
+ * that no scale resolves, all zeros above all, they are 1 and 0.
  *
  * @throws PithError E_DATA if a bound is not finite or they are the wrong way round.
  * @example
@@ -85,7 +86,7 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
   }
   const single = Math.fround(top - bottom);
   const exact = (Number.isFinite(single) ? single : top - bottom) / (high - low);
-  if (exact < smallestNormal) return { scale: 1, zeroPoint: 0 };
+  if (exact < smallestScale) return { scale: 1, zeroPoint: 0 };
   const zeroPoint = roundHalfEven(symmetric ? (low + high) / 2 : low - bottom / exact);
   return { scale: Math.fround(exact), zeroPoint };
 }
@@ -167,12 +168,13 @@ export function quantizeBias(
 
 /**
  * The weight scale, enlarged if need be, with which a bias of magnitude `bias` fits int32: input scale · weight scale ≥
- * 1.0001 · 2 |bias| / (2^32 - 2), as ONNX Runtime guards it. For symmetric weights only; they are to be quantized with the result.
+ * 1.0001 · 2 |bias| / (2^32 - 2), as ONNX Runtime guards it, and at least the smallest normal float32. The zero point stays: a range that
+ * grows by one factor on both sides keeps it.
+ * @param weightScale 0 for weights that are all 0: then the result is the smallest scale that holds the bias.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
-  const smallest = smallestBiasScale(bias);
-  const product = inputScale * weightScale;
-  return product >= smallest ? weightScale : weightScale * (smallest / product);
+  const smallest = Math.max(smallestBiasScale(bias), smallestScale * 1.0001);
+  return inputScale * weightScale >= smallest ? weightScale : smallest / inputScale;
 }
 
 /** The smallest scale at which int32 holds ±|bias|, with a little room for rounding. */

@@ -5,18 +5,34 @@
  * weight, not all.
  */
 import type { Engine } from "../engine/index.ts";
-import { PithError } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import { subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { operators } from "../ops/index.ts";
 import type { Dense } from "../tensor/types.ts";
 import { evaluate } from "./evaluate.ts";
 
 /** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
 export function isStored(value: Value): boolean {
-  const { tensor, producer } = value;
-  if (tensor !== undefined) return true;
-  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).next().done !== true) return false;
-  return producer.inputs.every((input) => input === undefined || isStored(input));
+  return whyNotStored(value) === undefined;
+}
+
+/** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
+export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
+  if (tensor !== undefined) return undefined;
+  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).next().done !== true)
+    return new Miss(`"${name}" is computed at run time`);
+  const { domain, op } = producer;
+  if (operators.find(domain, op) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+  for (const input of producer.inputs) {
+    const reason = input === undefined ? undefined : whyNotStored(input);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function qualified(domain: string, op: string): string {
+  return domain === "" ? op : `${domain}.${op}`;
 }
 
 /**

@@ -139,6 +139,9 @@ async function weightFor(
 }
 
 function single({ zeroPoint }: QuantizedTensor): QuantizedTensor["zeroPoint"] {
+  const [first] = zeroPoint.data;
+  if (zeroPoint.data.some((other) => other !== first))
+    throw new Error("The channels of a weight have several zero points.");
   return { ...zeroPoint, dims: [], data: zeroPoint.data.slice(0, 1) } as QuantizedTensor["zeroPoint"];
 }
 

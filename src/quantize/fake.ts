@@ -26,6 +26,7 @@ import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { featuresOf } from "./features.ts";
 import { measure, missingData, withData } from "./measure.ts";
@@ -34,7 +35,7 @@ import { quantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
-import { forLayer, type WeightRule, weightMiss, weightRule } from "./weight.ts";
+import { forLayer, type WeightRule, weightMiss, weightRule, withoutUnfit } from "./weight.ts";
 
 const { perChannel, activations, data, samples } = quantizeOptions.entries;
 
@@ -83,13 +84,13 @@ export const fakeQuantize = definePass({
   options: fakeQuantizeOptions,
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
-    return withStoredConstants(model, () => work(model, options, context));
+    return withStoredConstants(model, () => withoutUnfit(model, options, context, (fit) => work(model, fit, context)));
   },
 });
 
 async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
   const missOf = (layer: Layer): Miss | undefined =>
-    roundingAt(layer.effective) === undefined ? weightMiss(layer) : new Miss("is rounded already", layer.name);
+    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("is rounded already", layer.name);
   const inference = infer(model);
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
@@ -101,6 +102,12 @@ async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: 
   const changes = await roundWeights(model, emitInto(model, { by: "fake-quantize" }), chosen, options, context);
   model.graph.sort();
   return { changes, misses };
+}
+
+function fakeMiss(layer: Layer): Miss | undefined {
+  const type = layer.effective.type?.type;
+  if (type === undefined || !isFloat(type) || type === "float32") return weightMiss(layer);
+  return new Miss(`its weight is ${type}; float32 is rounded to train through`, layer.name);
 }
 
 async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {

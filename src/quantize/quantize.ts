@@ -5,6 +5,7 @@ import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, quantizeOptions } from "./options.ts";
 import { quantizeStatically } from "./static.ts";
+import { withoutUnfit } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 
 const schemes = {
@@ -25,7 +26,7 @@ const schemes = {
  * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
  *
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
- * model's operator set is too old and cannot be raised, E_DATA if weights or activations are not finite.
+ * model's operator set is too old and cannot be raised, E_DATA if activations are not finite.
  * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its
  * `quantize_dynamic` writes, for Gemm too.
  *
@@ -42,6 +43,10 @@ export const quantize = definePass({
   options: quantizeOptions,
   run(model, options, context) {
     checkTogether(options);
-    return withStoredConstants(model, () => schemes[options.scheme](model, options, context));
+    return withStoredConstants(model, () =>
+      options.scheme === "float16"
+        ? quantizeToFloat16(model, options, context)
+        : withoutUnfit(model, options, context, (fit) => schemes[fit.scheme](model, fit, context)),
+    );
   },
 });

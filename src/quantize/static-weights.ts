@@ -2,7 +2,14 @@
 import { plainName } from "../analysis/masks.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
-import { quantizeBias, quantizeTensor, quantizeWeights, weightScaleForBias } from "../math/index.ts";
+import {
+  channelRanges,
+  quantizeBias,
+  quantizeTensor,
+  quantizeWeights,
+  smallestScale,
+  weightScaleForBias,
+} from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
@@ -41,15 +48,15 @@ export async function writeWeights(
     }
     const dense = await readStoredValue(model, layer.effective, context.engine);
     const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
-    // A scale so small that a bias would not fit int32 grows, where that leaves the zero point alone.
+    const zero = allZero(dense, rule.axis);
+    // A scale so small that a bias would not fit int32 grows. Where all weights are 0 the bias alone decides.
     const scale = rule.scale.map((own, channel) => {
-      if (rule.type !== "int8") return own;
-      let grown = own;
+      let grown = zero[channel] === true ? 0 : own;
       for (const [user, bias] of biases) {
         const largest = rule.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
-        grown = Math.fround(weightScaleForBias(inputScales.get(user) ?? 1, grown, largest));
+        if (largest > 0) grown = weightScaleForBias(inputScales.get(user) ?? 1, grown, largest);
       }
-      return grown;
+      return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
     });
     const tensor = forLayer(layer, () => quantizeTensor(dense, { ...rule, scale }));
     const weight = dequantized(emit, plainName(layer.weight), tensor);
@@ -120,6 +127,12 @@ export async function writeConstants(
       });
     }
   }
+}
+
+/** Which channels hold nothing but zeros. */
+function allZero(dense: Dense, axis: number | undefined): readonly boolean[] {
+  const { min, max } = channelRanges(dense, axis);
+  return Array.from(min, (low, channel) => low === 0 && max[channel] === 0);
 }
 
 function largestOf(values: Float32Array): number {

@@ -26,7 +26,13 @@ export function targetAt(layer: Layer, inference: Inference): Target | Miss {
   const { data, input, bias } = rule.weight;
   const x = layer.node.inputs[data];
   if (x === undefined) return new Miss("its data is missing", layer.name);
-  if (x.type?.type !== "float32") return new Miss(`its data is ${x.type?.type ?? "of unknown type"}`, layer.name);
+  const type = x.type?.type;
+  if (type === undefined) return new Miss("the type of its data is not known", layer.name);
+  if (type !== "float32")
+    return new Miss(
+      `its data is ${type}; integer arithmetic starts from float32 (the scheme "weights" does not)`,
+      layer.name,
+    );
   const known = new Set([data, input, ...(bias === undefined ? [] : [bias])]);
   const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !known.has(index));
   if (extra >= 0) return new Miss(`its input ${extra} is computed at run time`, layer.name);

@@ -1,8 +1,11 @@
 /** A weight as 8-bit codes in front of its layer: `fc1.weight` becomes `fc1.weight_quantized`, its scale and its zero point. */
-import type { Layer } from "../analysis/layers.ts";
-import { Miss, PithError } from "../errors.ts";
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
 import {
   channelRanges,
   type QuantizationRange,
@@ -10,9 +13,14 @@ import {
   quantizationRange,
   quantizeTensor,
   scaleAndZeroPoint,
+  smallestScale,
 } from "../math/index.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
+import { readStoredValue, whyNotStored } from "../passes/stored.ts";
+import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
+import type { DataType, Dense } from "../tensor/types.ts";
 import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
 
 export interface WeightSettings {
@@ -20,16 +28,53 @@ export interface WeightSettings {
   readonly perChannel: boolean;
 }
 
-/** Why a layer's weight cannot become codes, if so. */
+/** Why a layer's weight cannot be quantized, as far as the graph tells. */
 export function weightMiss(layer: Layer): Miss | undefined {
   const { type } = layer.effective;
   const dims = fixedDims(type?.dims);
   if (type === undefined || dims === undefined)
     return new Miss("the dimensions of its weight are not known", layer.name);
-  if (["int8", "uint8", "int4", "uint4", "int32"].includes(type.type) || isCodes(layer.weight))
+  if (["int8", "uint8", "int4", "uint4", "int32"].includes(type.type) || isInteger(layer.weight))
     return new Miss("is quantized already", layer.name);
-  if (type.type !== "float32") return new Miss(`its weight is ${type.type}; only float32 is quantized`, layer.name);
+  if (!isFloat(type.type)) return new Miss(`its weight is ${type.type}; only floats are quantized`, layer.name);
+  const unread = whyNotStored(layer.effective);
+  if (unread !== undefined) return new Miss(`its weight ${unread.reason}`, layer.name);
   return elementCount(dims) === 0 ? new Miss("its weight has no elements", layer.name) : undefined;
+}
+
+/**
+ * Runs a scheme without the layers whose numbers cannot be quantized: some are not finite, or all are so small that no scale resolves them.
+ * Each is read before anything in the model changes.
+ */
+export async function withoutUnfit<O extends Selection>(
+  model: Model,
+  options: O,
+  { engine, signal }: Pick<Context, "engine" | "signal">,
+  scheme: (options: O) => Promise<Outcome>,
+): Promise<Outcome> {
+  const reasons = new Map<Value, string | undefined>();
+  const misses: Miss[] = [];
+  for (const layer of selectLayers(layers(model, infer(model)), options)) {
+    if (weightMiss(layer) !== undefined) continue;
+    const { effective, name } = layer;
+    stopIfAsked(signal);
+    if (!reasons.has(effective)) reasons.set(effective, whyUnfit(await readStoredValue(model, effective, engine)));
+    const reason = reasons.get(effective);
+    if (reason !== undefined) misses.push(new Miss(reason, name));
+  }
+  if (misses.length === 0) return scheme(options);
+  const except = [...[options.except ?? []].flat(), ...misses.flatMap(({ at }) => at ?? [])];
+  const outcome = await scheme({ ...options, except });
+  return { ...outcome, misses: [...misses, ...outcome.misses] };
+}
+
+function whyUnfit(dense: Dense): string | undefined {
+  const { min, max } = channelRanges(dense, undefined);
+  const largest = Math.max(-(min[0] ?? 0), max[0] ?? 0);
+  if (Number.isNaN(largest)) return "its weight holds NaN";
+  if (largest === Number.POSITIVE_INFINITY) return "its weight holds numbers beyond float32";
+  if (largest === 0 || largest >= 127 * smallestScale) return undefined;
+  return `its weight is at most ${largest.toExponential(1)}: no float32 scale resolves it`;
 }
 
 /** How a weight becomes codes, as `quantizeTensor` takes it. */
@@ -43,7 +88,8 @@ export interface WeightRule {
 
 /**
  * One scale per output channel, or one for all: learned with the model, else from the range of the numbers. Several scales need equal zero
- * points (ONNX Runtime's integer kernels know one), so the range per channel is symmetric whatever the type.
+ * points (ONNX Runtime's integer kernels know one), so the range per channel is symmetric whatever the type: uint8 holds what int8 would
+ * hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
  */
 export function weightRule(
   layer: Layer,
@@ -53,28 +99,25 @@ export function weightRule(
 ): WeightRule {
   const { type, perChannel } = settings;
   const known = existing.weights.get(layer.effective);
-  if (known !== undefined) {
-    const { scale, low, high } = known;
-    const zero = type === "int8" ? 0 : 128;
-    return {
-      type,
-      axis: scale.length === 1 ? undefined : layer.role.out,
-      scale,
-      zeroPoint: scale.map(() => zero),
-      range: { low: low + zero, high: high + zero },
-    };
-  }
+  if (known !== undefined) return symmetricRule(type, known, known.scale.length === 1 ? undefined : layer.role.out);
   const axis = perChannel ? layer.role.out : undefined;
-  const symmetric = perChannel || type === "int8";
   const { min, max } = channelRanges(dense, axis);
-  const parameters = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, { type, symmetric }));
-  return {
-    type,
-    axis,
-    scale: parameters.map(({ scale }) => scale),
-    zeroPoint: parameters.map(({ zeroPoint }) => zeroPoint),
-    range: quantizationRange({ type, symmetric }),
-  };
+  if (perChannel || type === "int8") {
+    const scale = Array.from(min, (low, channel) => scaleAndZeroPoint(low, max[channel] ?? 0, { type: "int8" }).scale);
+    return symmetricRule(type, { scale, ...quantizationRange({ type: "int8" }) }, axis);
+  }
+  const { scale, zeroPoint } = scaleAndZeroPoint(min[0] ?? 0, max[0] ?? 0, { type });
+  return { type, axis, scale: [scale], zeroPoint: [zeroPoint], range: quantizationRange({ type }) };
+}
+
+/** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
+function symmetricRule(
+  type: WeightSettings["type"],
+  { scale, low, high }: { readonly scale: readonly number[]; readonly low: number; readonly high: number },
+  axis: number | undefined,
+): WeightRule {
+  const zero = type === "int8" ? 0 : 128;
+  return { type, axis, scale, zeroPoint: scale.map(() => zero), range: { low: low + zero, high: high + zero } };
 }
 
 /** Codes of a weight. */
@@ -118,14 +161,15 @@ export function storeQuantized(
   };
 }
 
-/** The stored codes as numbers again: what the layer reads. */
-export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor): Value {
+/** The stored integers as numbers again, of the type that the layer reads. */
+export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor, type: DataType = "float32"): Value {
   const { codes, scale, zeroPoint } = storeQuantized(emit, name, tensor);
   const along = tensor.axis === undefined ? {} : { axis: tensor.axis };
-  return emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
+  const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
+  return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }
 
-function isCodes(value: Value): boolean {
+function isInteger(value: Value): boolean {
   const type = value.tensor?.type;
   return type !== undefined && /^u?int(2|4|8|16|32)$/.test(type);
 }

@@ -75,7 +75,7 @@ async function write(
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const tensor = quantizeWeight(layer, dense, settingsOf(options), existing);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
-  return dequantized(emit, plainName(layer.weight), tensor);
+  return dequantized(emit, plainName(layer.weight), tensor, layer.effective.type?.type);
 }
 
 function whatBecame(options: QuantizeOptions): string {

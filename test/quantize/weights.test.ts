@@ -6,7 +6,7 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { dequantizeTensor, quantizeWeights } from "../../src/math/index.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { shared } from "../shared.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 
@@ -110,13 +110,34 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
   y = Cast(u) {to=1}
 }`);
     const before = structureHash(model);
-    const { changes, misses } = await quantize(model, { scheme: "weights" });
-    expect(changes).toEqual([]);
-    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      'Gather "e": looks its rows up',
-      "half: its weight is float16; only float32 is quantized",
-    ]);
+    for (const scheme of ["weights", "dynamic"] as const) {
+      const { changes, misses } = await quantize(model, {
+        scheme,
+        ...(scheme === "weights" ? { except: "half" } : {}),
+      });
+      expect(changes).toEqual([]);
+      expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+        ...(scheme === "dynamic"
+          ? ['half: its data is float16; integer arithmetic starts from float32 (the scheme "weights" does not)']
+          : []),
+        'Gather "e": looks its rows up',
+      ]);
+    }
     expect(structureHash(model)).toBe(before);
+  });
+
+  test.each(["float16", "float64"])("in %s are quantized, and read in that type", async (type) => {
+    const model = parseModel(`opset 17
+graph (x: ${type}[2, 8]) -> (y: ${type}[2, 4]) {
+  fc.weight: ${type}[8, 4] = random(seed 2)
+  y = MatMul(x, fc.weight)
+}`);
+    const original = model.clone();
+    const { changes } = await quantize(model, { scheme: "weights" });
+    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    expect((await stored(model, "fc.weight_quantized")).type).toBe("int8");
+    const x = fromNumbers(type as "float16", [2, 8], toNumbers(numbersFor([2, 8])));
+    expect(difference(await run(original, { x }), await run(model, { x }))).toBeLessThan(0.01);
   });
 
   test("that are quantized already are left alone", async () => {
@@ -135,10 +156,13 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   fc.weight: float32[2, 2] = [[1, nan], [2, 3]]
   y = MatMul(x, fc.weight)
 }`);
-    await expect(quantize(model, { scheme: "weights" })).rejects.toMatchObject({
-      code: "E_DATA",
-      message: expect.stringContaining('Layer "fc"'),
-    });
+    const before = structureHash(model);
+    for (const scheme of ["weights", "dynamic"] as const) {
+      const { changes, misses } = await quantize(model, { scheme });
+      expect(changes).toEqual([]);
+      expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual(["fc: its weight holds NaN"]);
+    }
+    expect(structureHash(model)).toBe(before);
   });
 });
 
