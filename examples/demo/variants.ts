@@ -82,7 +82,7 @@ export const variants: readonly Variant[] = [
   {
     name: "half of fc1 pruned, fine-tuned",
     async make(net, workshop) {
-      await workshop.step(net, prune, { layers: "fc1", amount: 0.5 });
+      await workshop.step(net, prune, { layers: "fc1", amount: 0.5, keepMasks: true });
       await fineTune(net, workshop);
       return net;
     },
@@ -90,7 +90,7 @@ export const variants: readonly Variant[] = [
   {
     name: "90 % of all weights pruned, fine-tuned",
     async make(net, workshop) {
-      await workshop.step(net, prune, { scope: "global", amount: 0.9 });
+      await workshop.step(net, prune, { scope: "global", amount: 0.9, keepMasks: true });
       await fineTune(net, workshop, 0.004);
       return net;
     },
@@ -145,7 +145,7 @@ export const variants: readonly Variant[] = [
     name: "distilled, pruned by 70 %, fine-tuned, 8-bit",
     async make(_, workshop) {
       const student = await distilled(workshop);
-      await workshop.step(student, prune, { scope: "global", amount: 0.7 });
+      await workshop.step(student, prune, { scope: "global", amount: 0.7, keepMasks: true });
       await fineTune(student, workshop);
       await workshop.step(student, quantize, { scheme: "static", data: workshop.calibrate });
       return student;

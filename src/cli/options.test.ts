@@ -3,8 +3,8 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
+import { prune } from "../prune/index.ts";
 import { addFlags, fitting, readFlags, settleFlags } from "./options.ts";
-import { pruneCommand } from "./prune.ts";
 
 const schema = v.object({
   maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("largest loss"))),
@@ -199,11 +199,7 @@ describe("flags that do not fit are refused with their name", () => {
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive."],
     [factorize.options, {}, "Give exactly one of --rank, --energy and --ratio."],
     [factorize.options, { rank: 1, ratio: 0.5 }, "Give exactly one of --rank, --energy and --ratio."],
-    [
-      pruneCommand.options,
-      { amount: 0.5, structured: 0.5 },
-      "--amount: is given twice: by itself and with --structured.",
-    ],
+    [prune.options, { amount: 0.5, structured: 0.5 }, "--amount: is given twice: by itself and with --structured."],
   ])("options of a pass, in the words of flags: %#", (of, options, message) => {
     expect(() => fitting(of, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),

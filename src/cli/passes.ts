@@ -37,13 +37,13 @@ export const passCommands: readonly PassCommand[] = [
   },
   {
     name: "prune",
-    summary: "prune the smallest weights, or cut out the weakest channels",
+    summary: "set the smallest weights to zero, or cut out the weakest channels",
     suffix: () => "pruned",
     examples: [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
     ],
-    load: async () => (await import("./prune.ts")).pruneCommand,
+    load: async () => (await import("../prune/index.ts")).prune,
   },
   {
     name: "quantize",

@@ -11,7 +11,7 @@ export function flagName(key: string): string {
 /** E_OPTION for what a schema with these keys finds wrong. */
 export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
-  const said = sentenceOf(issue, keys).replace(/\.$/, "");
+  const said = asFlags(sentenceOf(issue, keys), keys).replace(/\.$/, "");
   const place = typeof key === "string" ? `${flagName(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
   return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
@@ -20,10 +20,12 @@ export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, 
 export function inFlags(error: PithError, options: ReadonlySet<string>): PithError {
   // Options of every command, which passes know by these names.
   const keys = new Set([...options, "seed"]);
-  const said = (text: string): string =>
-    text.replace(/`(\w+)`/g, (whole, word: string) => (keys.has(word) ? flagName(word) : whole));
-  const hint = error.hint === undefined ? {} : { hint: said(error.hint) };
-  return new PithError(error.code, said(error.message), { ...hint, cause: error.cause });
+  const hint = error.hint === undefined ? {} : { hint: asFlags(error.hint, keys) };
+  return new PithError(error.code, asFlags(error.message, keys), { ...hint, cause: error.cause });
+}
+
+function asFlags(text: string, keys: ReadonlySet<string>): string {
+  return text.replace(/`(\w+)`/g, (whole, word: string) => (keys.has(word) ? flagName(word) : whole));
 }
 
 const bounds = new Map([

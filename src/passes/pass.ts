@@ -76,15 +76,18 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
     }
-    if (outcome.changes.length > 0) {
-      leaveOldFormat(model);
-      infer(model);
-      restate(model);
-    }
+    if (outcome.changes.length > 0) settle(model);
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
   };
   return Object.assign(call, { id, summary, options });
+}
+
+/** What every function that changed a model ends with: a format that holds what is new, and types that say what is there now. */
+export function settle(model: Model): void {
+  leaveOldFormat(model);
+  infer(model);
+  restate(model);
 }
 
 /**

@@ -13,10 +13,11 @@ import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
+import { stored } from "../passes/fold-mask.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { channelNorms } from "./mask.ts";
-import { readMask, stored } from "./masked.ts";
+import { readMask } from "./masked.ts";
 
 /** A score for each unit of a group, 1 on average. */
 export async function scoreUnits(model: Model, group: Group, n: 1 | 2, engine: Engine): Promise<Float64Array> {

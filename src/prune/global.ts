@@ -1,14 +1,13 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, type Mask, pruneRandom, pruneSmallest } from "./mask.ts";
 import { readMask } from "./masked.ts";
-import { denseSchema, putMask, scoresOf } from "./rules.ts";
+import { denseSchema, masking, putMask, scoresOf } from "./rules.ts";
 import { type ParameterSelection, selectParameters, targetEntries } from "./targets.ts";
 
 export interface GlobalOptions extends ParameterSelection {
@@ -43,7 +42,7 @@ const schema = v.strictObject({
  */
 export async function globalUnstructured(model: Model, options: GlobalOptions): Promise<Outcome> {
   const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
-  return withStoredConstants(model, async () => {
+  return masking(model, async () => {
     const { targets, misses } = selectParameters(model, options);
     const masks: Mask[] = [];
     const scores: Float64Array[] = [];

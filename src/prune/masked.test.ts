@@ -38,10 +38,19 @@ async function numbers(model: Model, name: string): Promise<number[] | undefined
 }
 
 describe("a mask in the graph", () => {
+  test("is told of by its layer's name, where the exporter's name of the weight says nothing", async () => {
+    const text = gemm.replaceAll("fc1.weight", "val_62").replaceAll("fc1.bias", "val_63");
+    const net = parseModel(text);
+    expect((await l1Unstructured(net, { amount: 0.5 })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+    const [bias] = (await l1Unstructured(net, { parameter: "bias", amount: 0.5 })).changes;
+    expect(bias).toMatchObject({ at: "fc1", what: "bias: 1 of 2 pruned, 1 of 2 left" });
+    expect((await remove(net, { parameter: "weight" })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+  });
+
   test("is a Mul under the weight's old name, and is written with its roles", async () => {
     const net = parseModel(gemm);
     const { changes, misses } = await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
-    expect(changes).toEqual([{ at: "fc1.weight", what: "3 of 6 pruned, 3 of 6 left", decidedBy: "global" }]);
+    expect(changes).toEqual([{ at: "fc1", what: "3 of 6 pruned, 3 of 6 left", decidedBy: "global" }]);
     expect(misses).toEqual([]);
     expect(printModel(net)).toBe(`opset 21
 graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {

@@ -14,10 +14,10 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../graph/role.ts";
-import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { floatOf, stored } from "../passes/fold-mask.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
-import type { Tensor } from "../tensor/types.ts";
 import type { Mask } from "./mask.ts";
 
 /** The mask of a parameter; all ones where it has none. */
@@ -55,31 +55,6 @@ export function setMask(model: Model, parameter: Value, mask: Mask): Masked {
   return masked;
 }
 
-/** Folds a mask into its parameter, which takes its old name back and stays a parameter. */
-export async function foldMask(model: Model, masked: Masked): Promise<Value> {
-  const { parameter, mask, product, node } = masked;
-  const { graph } = model;
-  const tensor = stored(parameter);
-  const values = toFloat64(await tensor.read());
-  const kept = toFloat64(await stored(mask).read());
-  const folded = inMemory(
-    fromNumbers(
-      floatOf(parameter),
-      tensor.dims,
-      // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
-      values.map((value, index) => value * (kept[index] ?? 0) + 0),
-    ),
-  );
-  const name = product.name;
-  for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
-  graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
-  graph.removeNode(node);
-  graph.rename(parameter, name);
-  parameter.tensor = folded;
-  if (mask.uses.size === 0) graph.removeValue(mask);
-  return parameter;
-}
-
 /** @throws PithError E_SHAPE_MISMATCH if a tensor that goes with a parameter has other dimensions. */
 export function checkSameDims(what: string, dims: readonly number[], parameter: Value): void {
   const expected = stored(parameter).dims;
@@ -88,15 +63,4 @@ export function checkSameDims(what: string, dims: readonly number[], parameter: 
     "E_SHAPE_MISMATCH",
     `${what} for "${plainName(parameter)}" must have its dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
   );
-}
-
-function floatOf(parameter: Value): FloatType {
-  const { type } = stored(parameter);
-  if (isFloat(type)) return type;
-  throw new PithError("E_MODEL", `"${parameter.name}" is stored as ${type}: only floats are masked.`);
-}
-
-export function stored(value: Value): Tensor {
-  if (value.tensor === undefined) throw new PithError("E_MODEL", `"${value.name}" is not stored.`);
-  return value.tensor;
 }

@@ -6,7 +6,7 @@ import type { Model } from "../graph/model.ts";
 import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { l1Unstructured, prune, remove } from "./index.ts";
+import { isPruned, l1Unstructured, prune, remove } from "./index.ts";
 
 /** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
 const chain = `opset 21
@@ -26,16 +26,42 @@ async function numbers(model: Model, name: string): Promise<number[]> {
   return tensor === undefined ? [] : toNumbers(await tensor.read()).map((number) => Math.round(number * 1000) / 1000);
 }
 
+/** Names of nodes and dimensions of tensors. */
+const structureOf = (model: Model): readonly unknown[] => [
+  [...model.graph.nodes()].map(({ op }) => op),
+  new Map([...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor.dims]]))),
+];
+
 const outputs = (model: Model): Record<string, number> =>
   Object.fromEntries(layers(model, infer(model)).map((layer) => [layer.name, layer.outputs]));
 
 describe("unstructured", () => {
-  test("uniform: the same share of every selected layer, by masks that stay", async () => {
+  test("sets weights to zero: no mask is left in the graph, and nothing is larger", async () => {
     const net = parseModel(chain);
-    const { changes, misses } = await prune(net, { amount: 0.5, layers: ["fc1", "fc2"] });
+    const before = structureOf(net);
+    await prune(net, { amount: 0.5, layers: ["fc1", "fc2"] });
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
+    expect(structureOf(net)).toEqual(before);
+    const masked = parseModel(chain);
+    await l1Unstructured(masked, { layers: "fc3", amount: 0.5 });
+    await prune(masked, { amount: 0.5, layers: "fc1" });
+    expect(structureOf(masked)).toEqual(before);
+    expect(await numbers(masked, "fc3.weight")).toEqual([0, 0, 0, 4, 5, 6]);
+  });
+
+  test("masks that the model has stay where nothing is pruned", async () => {
+    const net = parseModel(chain);
+    await l1Unstructured(net, { layers: "fc3", amount: 0.5 });
+    expect((await prune(net, { structured: 0 })).changes).toEqual([]);
+    expect(isPruned(net)).toBe(true);
+  });
+
+  test("uniform: the same share of every selected layer, by masks that stay where they are asked for", async () => {
+    const net = parseModel(chain);
+    const { changes, misses } = await prune(net, { amount: 0.5, layers: ["fc1", "fc2"], keepMasks: true });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([
-      ["fc1.weight", "4 of 8 pruned, 4 of 8 left"],
-      ["fc2.weight", "6 of 12 pruned, 6 of 12 left"],
+      ["fc1", "4 of 8 pruned, 4 of 8 left"],
+      ["fc2", "6 of 12 pruned, 6 of 12 left"],
     ]);
     expect(misses).toEqual([]);
     expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 0, 0, 0, 0, 1, 1, 1]);
@@ -46,7 +72,7 @@ describe("unstructured", () => {
 
   test("global: the least entries, wherever they are", async () => {
     const net = parseModel(chain);
-    await prune(net, { amount: 0.5, scope: "global" });
+    await prune(net, { amount: 0.5, scope: "global", keepMasks: true });
     // Of 26 entries 13 go: the two zeros of fc1, and 11 of the 12 of fc2.
     expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 0, 0, 1, 1, 1]);
     expect(await numbers(net, "fc2.weight_mask")).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -56,7 +82,7 @@ describe("unstructured", () => {
   test("an amount of 1 is everything, not one entry", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 1, layers: "fc3" });
-    expect(await numbers(net, "fc3.weight_mask")).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(await numbers(net, "fc3.weight")).toEqual([0, 0, 0, 0, 0, 0]);
   });
 });
 
@@ -126,7 +152,7 @@ describe("structured", () => {
       amount: 2,
       importanceScores: { type: "float32", dims: [4, 2], data: Float32Array.of(9, 9, 9, 9, 9, 9, 0, 0) },
     });
-    await prune(net, { amount: 0.25, structured: true, layers: "fc1" });
+    await prune(net, { amount: 0.25, structured: true, layers: "fc1", keepMasks: true });
     expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
     expect(await numbers(net, "fc1.weight_orig")).toEqual([3, 1, 1, 0, 0, -2]);
     expect(await numbers(net, "fc1.bias")).toEqual([10, 20, 30]);

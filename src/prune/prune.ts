@@ -1,8 +1,9 @@
 /**
- * Pruning as a pass: the least weights, or the least channels.
+ * Pruning as a pass: the smallest weights, or the weakest channels.
  *
- * Unstructured: entries of least magnitude get a mask, which stays in the graph for fine-tuning; `remove` folds it in. The file compresses
- * better, and runs no faster on ONNX Runtime.
+ * Unstructured: the entries of least magnitude become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
+ * `keepMasks` leaves the masks in the graph, so that training keeps the zeros: a mask has the size and type of its weight, so it doubles
+ * a file until `remove` folds it in.
  *
  * Structured: whole channels are cut out, with everything that depends on them (`analysis/channels.ts`):
  *
@@ -29,6 +30,7 @@ import { definePass, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
 import { type Choice, leastOfAll, leastOfEach, type Scored } from "./choose-units.ts";
 import { globalUnstructured } from "./global.ts";
+import { isPruned, remove } from "./remove.ts";
 import { l1Unstructured } from "./rules.ts";
 
 const share = v.pipe(
@@ -54,6 +56,10 @@ const options = v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
       v.description("structured: rank channels by the sum of |w| (1) or of its squares (2)"),
     ),
+    keepMasks: v.pipe(
+      v.optional(v.boolean(), false),
+      v.description("keep the masks in the file for fine-tuning: pith train leaves what they cover at zero"),
+    ),
   }),
   v.forward(
     v.check(
@@ -65,30 +71,35 @@ const options = v.pipe(
   v.forward(
     v.check(
       ({ amount, structured }) => amount === undefined || typeof structured !== "number",
-      "is given twice: by itself and with structured",
+      "is given twice: by itself and with `structured`",
     ),
     ["amount"],
   ),
 );
 
 /**
- * Prunes weights by magnitude: single ones by masks, or whole channels by cutting them out.
+ * Prunes weights by magnitude: single ones become zero, or whole channels are cut out. Masks that the model has are folded in, unless
+ * `keepMasks`.
  * @throws PithError E_OPTION for options that do not fit, or where the amount is given twice or not at all, E_NAME for a name that fits no layer.
  * @example
- * await prune(net, { amount: 0.5 }); // half of each layer's weights; remove(net) folds the masks in
+ * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
+ * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
  */
 export const prune = definePass({
   id: "prune",
-  summary: "Prune the least weights, or the least channels",
+  summary: "Set the smallest weights to zero, or cut out the weakest channels",
   options,
-  run(model, given, { engine }) {
+  async run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
     const settings = { ...given, amount };
-    return given.structured === false
-      ? pruneUnstructured(model, settings)
-      : withStoredConstants(model, () => pruneStructured(model, settings, engine));
+    const outcome =
+      given.structured === false
+        ? await pruneUnstructured(model, settings)
+        : await withStoredConstants(model, () => pruneStructured(model, settings, engine));
+    if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await remove(model);
+    return outcome;
   },
 });
 

@@ -1,10 +1,12 @@
 /** Folding masks into their parameters, and asking whether there are any. */
 import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
 import { allMasked, type Masked, maskedAt } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type Outcome, parseOptions } from "../passes/pass.ts";
-import { foldMask } from "./masked.ts";
+import { foldMask } from "../passes/fold-mask.ts";
+import { type Outcome, parseOptions, settle } from "../passes/pass.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);
@@ -24,11 +26,17 @@ export async function remove(model: Model, options: ParameterSelection = {}): Pr
     if (named) throw new PithError("E_OPTION", `Nothing to remove: ${place(options)} is not pruned.`);
     return { changes: [], misses: [new Miss("nothing is pruned")] };
   }
+  const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
   const changes: Outcome["changes"][number][] = [];
   for (const masked of chosen) {
     const parameter = await foldMask(model, masked);
-    changes.push({ at: parameter.name, what: "mask folded in", decidedBy: named ? "layer" : "global" });
+    changes.push({
+      at: names.get(parameter) ?? parameter.name,
+      what: "mask folded in",
+      decidedBy: named ? "layer" : "global",
+    });
   }
+  settle(model);
   return { changes, misses: [] };
 }
 

@@ -9,8 +9,9 @@ import { plainName } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { stored } from "../passes/fold-mask.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
-import { type Outcome, parseOptions } from "../passes/pass.ts";
+import { type Outcome, parseOptions, settle } from "../passes/pass.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -28,7 +29,7 @@ import {
   pruneSmallest,
   smallest,
 } from "./mask.ts";
-import { checkSameDims, readMask, setMask, stored } from "./masked.ts";
+import { checkSameDims, readMask, setMask } from "./masked.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor for every selected layer, or one by layer name. */
@@ -187,7 +188,7 @@ function forEach(
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
 ): Promise<Outcome> {
-  return withStoredConstants(model, async () => {
+  return masking(model, async () => {
     const { targets, misses } = selectParameters(model, selection);
     const chosen: (readonly [Target, before: number, Mask])[] = [];
     for (const target of targets) {
@@ -198,12 +199,19 @@ function forEach(
   });
 }
 
+/** Masks parameters, in Constant nodes too. */
+export async function masking(model: Model, work: () => Promise<Outcome>): Promise<Outcome> {
+  const outcome = await withStoredConstants(model, work);
+  if (outcome.changes.length > 0) settle(model);
+  return outcome;
+}
+
 /** Masks a parameter and says how much went. */
 export function putMask(model: Model, target: Target, before: number, mask: Mask): Outcome["changes"][number] {
   setMask(model, target.parameter, mask);
   const kept = keptCount(mask);
   const what = `${before - kept} of ${before} pruned, ${kept} of ${mask.length} left`;
-  return { at: plainName(target.parameter), what, decidedBy: "global" };
+  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy: "global" };
 }
 
 /** What ranks the entries: given scores, or the weight under its mask. */

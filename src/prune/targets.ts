@@ -29,6 +29,7 @@ export const targetEntries = {
 /** One parameter to prune: its layer's name, and the stored value behind any mask. */
 export interface Target {
   readonly layer: string;
+  readonly kind: ParameterKind;
   readonly parameter: Value;
 }
 
@@ -77,7 +78,7 @@ function parametersOf(model: Model, selected: readonly Layer[], kind: ParameterK
     }
     const refused = whyNotMaskable(model, parameter);
     if (refused !== undefined) misses.push(new Miss(`its ${kind} is not masked: ${refused.reason}`, layer.name));
-    else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, parameter });
+    else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, kind, parameter });
   }
   return { targets: [...targets.values()], misses };
 }

@@ -7,10 +7,12 @@
  *
  * Half the file, about three significant digits kept, and the same on every backend: the runtime widens the numbers once, when it loads
  * the model. A tensor stays where a number is beyond 65,504, the largest that float16 has, and where its numbers are so small that rounding
- * would take more than a hundredth of them. So do vectors: scales, statistics and biases weigh next to nothing, and some must be exact.
+ * would take more than a hundredth of them. Vectors stay too: scales, statistics and biases are small, and some must be exact. A mask is
+ * folded in: in float32 it would take twice the bytes of its weight.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
@@ -18,6 +20,7 @@ import { emitter } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
+import { foldMask } from "../passes/fold-mask.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -78,7 +81,9 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const rounded = fromNumbers("float16", dense.dims, numbers);
   const lost = 1 - similarNorm(numbers, toFloat64(rounded));
+  const masked = maskedAt(value);
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
+  const folded = masked === undefined ? undefined : await (await foldMask(model, masked)).tensor?.read();
   const [before] = graph.nodes();
   const emit = emitter(graph, {
     ...(before === undefined ? {} : { before }),
@@ -87,7 +92,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
-  value.tensor = inMemory(rounded);
+  value.tensor = inMemory(folded === undefined ? rounded : fromNumbers("float16", dense.dims, toFloat64(folded)));
   value.type = { type: "float16", dims: dense.dims };
   return undefined;
 }

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
 import { type AlikeOptions, compareFunction } from "../../src/evaluate/similarity.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
-import { prune, remove } from "../../src/prune/index.ts";
+import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { trained } from "../recipe/blobs.ts";
 
@@ -47,9 +47,7 @@ describe("a model that names classes", () => {
   test("keeps its function without a fifth of its weights and loses it without all of them", async () => {
     const [some, all] = [net.clone(), net.clone()];
     await prune(some, { amount: 0.2 });
-    await remove(some);
     await prune(all, { amount: 1 });
-    await remove(all);
     expect(await lostOf(net, some)).toBeUndefined();
     expect(await lostOf(net, all)).toMatch(
       /^on random inputs the result agrees with the original on \d+ of 32 samples \(chance is \d+\.\d %\)$/,
@@ -120,7 +118,6 @@ describe("a model that random inputs hardly move", () => {
     }
     const half = stuck();
     await prune(half, { amount: 0.5 });
-    await remove(half);
     expect(await lostOf(stuck(), half)).toBeUndefined();
   });
 
@@ -157,7 +154,6 @@ describe("a model that random inputs hardly move", () => {
     );
     const some = pictures.clone();
     await prune(some, { amount: 0.3 });
-    await remove(some);
     const found = await compare(pictures, some);
     expect(found).toMatchObject({ lost: undefined });
     if (typeof found === "object") expect(found.signalToNoise).toBeGreaterThan(0);

@@ -5,6 +5,7 @@ import { structureHash } from "../../src/graph/hash.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes } from "../../src/onnx/index.ts";
+import { l1Unstructured, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
@@ -71,6 +72,21 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     const before = structureHash(coded);
     await quantize(coded, { scheme: "float16" });
     expect(structureHash(coded)).toBe(before);
+  });
+
+  test("take half the bytes of a masked model too: masks are folded in", async () => {
+    const model = mlp();
+    const before = (await encodeToBytes(mlp())).length;
+    await l1Unstructured(model, { amount: 0.5 });
+    const expected = model.clone();
+    await remove(expected);
+    await quantize(expected, { scheme: "float16" });
+    await quantize(model, { scheme: "float16" });
+    assertValid(model);
+    expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask")).toEqual([]);
+    expect((await encodeToBytes(model)).length).toBeLessThan(before);
+    const x = numbersFor([2, 12]);
+    expect(await run(model, { x })).toEqual(await run(expected, { x }));
   });
 
   test("only of the layers that are named", async () => {

@@ -103,10 +103,10 @@ describe("prune, train, quantize", () => {
 });
 
 describe("masks", () => {
-  test("hold through training and are folded into the file", async () => {
+  test("that are kept hold through training and are folded into the file", async () => {
     const { model, run } = await runRecipe(
       net,
-      recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1 } }),
+      recipe({ prune: { amount: 0.5, keepMasks: true } }, { train: { epochs: 1 } }),
       task,
       quick,
     );
@@ -121,7 +121,7 @@ describe("masks", () => {
   });
 
   test("are folded in before a step that takes stored weights only", async () => {
-    const steps = recipe({ prune: { amount: 0.5 } }, { factorize: { layers: "fc2", rank: 12 } });
+    const steps = recipe({ prune: { amount: 0.5, keepMasks: true } }, { factorize: { layers: "fc2", rank: 12 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
     expect(run.variants[0]?.steps[1]?.changes.map(({ at }) => at)).toEqual(["fc2"]);
   });
@@ -129,7 +129,7 @@ describe("masks", () => {
 
 test("weights trained through rounding become codes, in a pruned model too", async () => {
   const steps = recipe(
-    { prune: { amount: 0.5 } },
+    { prune: { amount: 0.5, keepMasks: true } },
     { "fake-quantize": { scheme: "static" } },
     { train: { epochs: 1 } },
     { quantize: { scheme: "static" } },
@@ -411,7 +411,12 @@ test("weights are chosen by the metric that judges", async () => {
 });
 
 test("a result that is not smaller is warned of", async () => {
-  const { run } = await runRecipe(net, recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1 } }), task, quick);
+  const { run } = await runRecipe(
+    net,
+    recipe({ prune: { amount: 0.5, keepMasks: true } }, { train: { epochs: 1 } }),
+    task,
+    quick,
+  );
   expect(run.warnings).toEqual([
     expect.stringMatching(
       /^the result is not smaller than the original: .* kB against .*; compressed with brotli it is/,

@@ -1,0 +1,50 @@
+/**
+ * A mask multiplied into the parameter that it covers, which takes its old name back and stays a parameter.
+ *
+ *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)     →     fc1.weight: float32[128, 784] parameter, with zeros
+ */
+import type { Masked } from "../analysis/masks.ts";
+import { PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import type { Tensor } from "../tensor/types.ts";
+
+/** Folds a mask into its parameter; the mask goes where nothing else reads it. */
+export async function foldMask(model: Model, masked: Masked): Promise<Value> {
+  const { parameter, mask, product, node } = masked;
+  const { graph } = model;
+  const tensor = stored(parameter);
+  const values = toFloat64(await tensor.read());
+  const kept = toFloat64(await stored(mask).read());
+  const folded = inMemory(
+    fromNumbers(
+      floatOf(parameter),
+      tensor.dims,
+      // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
+      values.map((value, index) => value * (kept[index] ?? 0) + 0),
+    ),
+  );
+  const name = product.name;
+  for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
+  graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
+  graph.removeNode(node);
+  graph.rename(parameter, name);
+  parameter.tensor = folded;
+  if (mask.uses.size === 0) graph.removeValue(mask);
+  return parameter;
+}
+
+/** @throws PithError E_MODEL if a parameter is stored as anything but floats. */
+export function floatOf(parameter: Value): FloatType {
+  const { type } = stored(parameter);
+  if (isFloat(type)) return type;
+  throw new PithError("E_MODEL", `"${parameter.name}" is stored as ${type}: only floats are masked.`);
+}
+
+/** @throws PithError E_MODEL if a value has no tensor. */
+export function stored(value: Value): Tensor {
+  if (value.tensor === undefined) throw new PithError("E_MODEL", `"${value.name}" is not stored.`);
+  return value.tensor;
+}

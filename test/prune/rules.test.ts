@@ -1,0 +1,51 @@
+/** Every function of `pith/prune` on files of the oldest format, which list each stored tensor among the inputs of the graph. */
+import { expect, test } from "vitest";
+import { createEngine } from "../../src/engine/index.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import {
+  customFromMask,
+  globalUnstructured,
+  identity,
+  l1Unstructured,
+  lnStructured,
+  prune,
+  randomStructured,
+  randomUnstructured,
+  remove,
+} from "../../src/prune/index.ts";
+import { zeros } from "../../src/tensor/dense.ts";
+import { topology } from "../zoo/topologies.ts";
+import { oldestFormat } from "../zoo/variants.ts";
+
+const conv = { layers: "conv1" };
+const functions: readonly (readonly [string, (model: Model) => Promise<unknown>])[] = [
+  ["l1Unstructured", (model) => l1Unstructured(model, { amount: 0.5 })],
+  ["randomUnstructured", (model) => randomUnstructured(model, { amount: 0.5 })],
+  ["lnStructured", (model) => lnStructured(model, { amount: 0.5, n: 2, dim: 0 })],
+  ["randomStructured", (model) => randomStructured(model, { amount: 0.5, dim: 0 })],
+  ["globalUnstructured", (model) => globalUnstructured(model, { amount: 0.5 })],
+  ["customFromMask", (model) => customFromMask(model, { ...conv, mask: zeros("uint8", [8, 3, 3, 3]) })],
+  ["identity", (model) => identity(model)],
+  ["prune", (model) => prune(model, { amount: 0.5 })],
+  ["prune, masks kept", (model) => prune(model, { amount: 0.5, keepMasks: true })],
+  ["prune, whole channels", (model) => prune(model, { structured: 0.5 })],
+  [
+    "remove",
+    async (model) => {
+      await identity(model);
+      await remove(model, { layers: "conv1" });
+    },
+  ],
+];
+
+test.each(functions)("%s leaves a file of IR 3 that loads", async (_, apply) => {
+  const model = oldestFormat(parseModel(topology("conv-batchnorm").text));
+  await apply(model);
+  expect(verify(model)).toEqual([]);
+  const session = await createEngine().load(await open(await encodeToBytes(model)));
+  await session.release();
+  expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+});
