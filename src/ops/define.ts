@@ -215,7 +215,12 @@ export type QuantizeRule =
   /** Limits numbers to an interval that contains 0: where its output is quantized over that interval, saturation does the same. */
   | { readonly kind: "clamp" }
   /** An activation that is quantized at its inputs and output. */
-  | { readonly kind: "activation"; readonly inputs: readonly number[] };
+  | {
+      readonly kind: "activation";
+      readonly inputs: readonly number[];
+      /** The smallest scale of the output, as a share of the first input's, for which ONNX Runtime's kernel runs. */
+      readonly finest?: number;
+    };
 
 export type Facet<F> = F | Miss;
 

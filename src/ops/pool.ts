@@ -147,7 +147,7 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       return [emit.Mul([emit.Div([up, count]), reached])];
     },
     cost: noMacs,
-    quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0] }) : runsInFloat,
+    quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }) : runsInFloat,
   });
 }
 

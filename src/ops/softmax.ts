@@ -31,7 +31,6 @@ type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => V
 interface Row {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
   readonly rule: Rule;
-  readonly quantized: boolean;
   readonly form: Distribution["form"];
 }
 
@@ -48,7 +47,7 @@ function read(site: Site): Settings {
   return { axes: long.length > 0 ? long : [first] };
 }
 
-function softmax({ name, rule, quantized, form }: Row): Op {
+function softmax({ name, rule, form }: Row): Op {
   return defineOp<Settings>({
     name,
     sameType: 0,
@@ -85,7 +84,8 @@ function softmax({ name, rule, quantized, form }: Row): Op {
       return [rule(emit, y, up, sum)];
     },
     cost: noMacs,
-    quantize: quantized ? () => ({ kind: "activation", inputs: [0] }) : runsInFloat,
+    // The exponential of a difference multiplies the step of its input, and the integer form knows steps of 1/256 alone.
+    quantize: runsInFloat,
   });
 }
 
@@ -93,14 +93,12 @@ export const softmaxOperators: readonly Op[] = [
   softmax({
     name: "Softmax",
     rule: (emit, y, up, sum) => emit.Mul([y, emit.Sub([up, sum(emit.Mul([up, y]))])]),
-    quantized: true,
     form: "probabilities",
   }),
   softmax({
     name: "LogSoftmax",
     rule: (emit, y, up, sum) => emit.Sub([up, emit.Mul([emit.Exp([y]), sum(up)])]),
-    quantized: false,
     form: "logarithms",
   }),
-  softmax({ name: "Hardmax", rule: () => undefined, quantized: false, form: "probabilities" }),
+  softmax({ name: "Hardmax", rule: () => undefined, form: "probabilities" }),
 ];

@@ -122,7 +122,7 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const placement = place(model, inference, selectLayers(layers(model, inference), options));
-  const scales = await measure(model, placement, measuring, context, noRoundings);
+  const scales = await measure(model, inference, placement, measuring, context, noRoundings);
   const own = ownScales(placement);
   const features =
     options.learnScales && measuring.data !== undefined

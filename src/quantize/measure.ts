@@ -1,6 +1,7 @@
 /** Scales of activations: learned with the model, or from ranges measured on data. */
+import type { Inference } from "../analysis/infer.ts";
 import { type Dataset, isIndexed, openDataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import { observeRanges, type ValueRange } from "../evaluate/observe.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -18,6 +19,7 @@ export interface MeasureOptions {
 /** Scale and zero point of every quantized activation, from its own range or that of the value it shares with. */
 export async function measure(
   model: Model,
+  inference: Inference,
   { activations }: Placement,
   options: MeasureOptions,
   context: Context,
@@ -40,7 +42,18 @@ export async function measure(
     const found = existing.activations.get(value);
     if (found !== undefined) return { scale: found.scale, zeroPoint: fullRange(options.activations).low - found.low };
     const { min, max } = ranges?.get(value.name) ?? { min: 0, max: 0 };
-    return scaleAndZeroPoint(min, max, { type: options.activations, symmetric: false });
+    const bound = value.producer === undefined ? undefined : inference.at(value.producer);
+    const setting = { type: options.activations, symmetric: false } as const;
+    if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
+    // Where the next layer rounds probabilities, ONNX Runtime computes them on integers, and is right over this range alone.
+    if (bound.distribution()?.form === "probabilities") return scaleAndZeroPoint(0, 1, setting);
+    const [input] = value.producer?.inputs ?? [];
+    const rule = bound.quantize();
+    const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
+    if (finest === undefined || input === undefined || !activations.has(input))
+      return scaleAndZeroPoint(min, max, setting);
+    const { low, high } = fullRange(options.activations);
+    return scaleAndZeroPoint(min, max, { ...setting, minimumRange: scaleOf(input).scale * finest * (high - low) });
   };
   for (const value of activations.keys()) scaleOf(value);
   return scales;

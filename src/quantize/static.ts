@@ -47,7 +47,7 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const explained = new Set(misses.map(({ at }) => at));
   misses.push(...placement.misses.filter(({ at }) => !explained.has(at)), ...noLayers(model, inference, all));
   const operators = placement.operators.map(describe);
-  const scales = await measure(model, placement, measuring, context, existing);
+  const scales = await measure(model, inference, placement, measuring, context, existing);
   for (const { layer } of placement.targets) keepLayerName(layer);
   await write(model, inference, placement, scales, options, context, existing);
 
