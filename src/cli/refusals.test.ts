@@ -11,13 +11,13 @@ test("an option's flag is its name in lower case, with dashes", () => {
 test("what stands between backquotes and is an option is its flag; other words are as they were", () => {
   const cause = new Error("because");
   const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
-    hint: "`resume` continues.",
+    hint: "`resume` continues, `perChannel: false` is coarser.",
     cause,
   });
-  expect(inFlags(error, new Set(["learningRate", "resume"]))).toMatchObject({
+  expect(inFlags(error, new Set(["learningRate", "resume", "perChannel"]))).toMatchObject({
     code: "E_OPTION",
     message: "With --learning-rate and --seed, not `rate` or resume.",
-    hint: "--resume continues.",
+    hint: "--resume continues, --no-per-channel is coarser.",
     cause,
   });
   expect(inFlags(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();

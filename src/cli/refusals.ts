@@ -16,7 +16,7 @@ export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, 
   return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 
-/** An error of a pass with these options: what it calls `` `learningRate` `` is --learning-rate here. */
+/** An error of a pass with these options: what it calls `` `learningRate` `` is --learning-rate here, `` `perChannel: false` `` --no-per-channel. */
 export function inFlags(error: PithError, options: ReadonlySet<string>): PithError {
   // Options of every command, which passes know by these names.
   const keys = new Set([...options, "seed"]);
@@ -25,7 +25,9 @@ export function inFlags(error: PithError, options: ReadonlySet<string>): PithErr
 }
 
 function asFlags(text: string, keys: ReadonlySet<string>): string {
-  return text.replace(/`(\w+)`/g, (whole, word: string) => (keys.has(word) ? flagName(word) : whole));
+  return text.replace(/`(\w+)(: false)?`/g, (whole, word: string, off?: string) =>
+    keys.has(word) ? flagName(off === undefined ? word : `no-${word}`) : whole,
+  );
 }
 
 const bounds = new Map([

@@ -9,14 +9,13 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import { castsByType } from "../passes/cast-like.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Change, Context } from "../passes/pass.ts";
-import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -69,20 +68,6 @@ export function tryOut(model: Model, selection: Selection): Trial {
     kept: names(others),
     misses: [...misses, ...noLayers(copy, inference, all)],
   };
-}
-
-/**
- * Raises the operator set to one in which DequantizeLinear has what is needed: a scale per channel since opset 13, one scale since 10.
- * @throws PithError E_UNSUPPORTED if that is not possible.
- */
-export function raiseFor(model: Model, perChannel: boolean): void {
-  try {
-    raiseOpset(model, perChannel ? 13 : 10);
-  } catch (error) {
-    if (!(error instanceof PithError) || !perChannel || (model.opsets.get("") ?? 0) < 10) throw error;
-    const hint = `One scale per weight does without: perChannel: false. ${error.hint ?? ""}`.trim();
-    throw new PithError(error.code, error.message, { cause: error, hint });
-  }
 }
 
 /**

@@ -20,14 +20,18 @@ import { replaceUses, substitute } from "../graph/replace.ts";
 import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
-import { prepare, raiseFor, tryOut } from "./prepare.ts";
+import { prepare, tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
+
+/** The first one with a scale per channel, and in which all that the runtime makes of rounded activations has kernels. */
+const opset = 13;
 
 export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
@@ -35,7 +39,7 @@ export async function quantizeStatically(model: Model, options: QuantizeOptions,
   const measuring = await withData(options);
   const { targets, taken, misses: refused } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: refused };
-  raiseFor(model, options.perChannel);
+  raiseOpset(model, opset);
   removeRoundings(model, existing, targets, ({ name }) => taken.has(name));
   const prepared = await prepare(model, targets, context);
   const changes = [...prepared.changes];

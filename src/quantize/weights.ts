@@ -14,15 +14,16 @@ import { type Layer, layers } from "../analysis/layers.ts";
 import { plainName } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import type { Miss } from "../errors.ts";
+import { type Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
-import { raiseFor, tryOut } from "./prepare.ts";
+import { tryOut } from "./prepare.ts";
 import { removeReplaced, usedTensors } from "./replaced.ts";
 import { dequantized, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
@@ -80,4 +81,18 @@ async function write(
 
 function whatBecame(options: QuantizeOptions): string {
   return `weight as ${settingsOf(options).type}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
+}
+
+/**
+ * Raises the operator set to one in which DequantizeLinear has what is needed: a scale per channel since opset 13, one scale since 10.
+ * @throws PithError E_UNSUPPORTED if that is not possible.
+ */
+function raiseFor(model: Model, perChannel: boolean): void {
+  try {
+    raiseOpset(model, perChannel ? 13 : 10);
+  } catch (error) {
+    if (!(error instanceof PithError) || !perChannel || (model.opsets.get("") ?? 0) < 10) throw error;
+    const hint = `One scale per weight does without: \`perChannel: false\`. ${error.hint ?? ""}`.trim();
+    throw new PithError(error.code, error.message, { cause: error, hint });
+  }
 }

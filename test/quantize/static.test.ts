@@ -208,6 +208,26 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   expect(model.opsets.get("")).toBe(12);
 });
 
+test.each([
+  ["Gemm", "y = Gemm (x, w, b) {beta=0.5}"],
+  [
+    "pixels from channels",
+    "h = Gemm (x, w, b)\n  s: int64[4] = [-1, 4, 1, 1]\n  r = Reshape (h, s)\n  y = DepthToSpace (r) {blocksize=1}",
+  ],
+])("one scale per weight in an old operator set: the runtime has what it makes of it, %s", async (_, body) => {
+  const model = parseModel(`ir 5, opset 9
+graph (x: float32[n, 8]) -> (y) {
+  w: float32[8, 4] = random(seed 1)
+  b: float32[4] = random(seed 2)
+  ${body}
+}`);
+  const x = numbersFor([5, 8]);
+  const expected = await run(model, { x });
+  await quantize(model, { scheme: "static", perChannel: false, data: memory("x", { x }) });
+  for (const optimize of [false, true])
+    expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+});
+
 describe("broken requests", () => {
   test("without data nothing changes", async () => {
     const model = mlp();
