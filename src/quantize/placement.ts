@@ -26,6 +26,11 @@ export interface Placement {
   readonly constants: ReadonlySet<Value>;
   /** Clamps that vanish: their input gets the range of their output. */
   readonly clamps: readonly Node[];
+  /**
+   * Operators in float of which an operand is stored as integers already. They read the others unrounded: between DequantizeLinear nodes
+   * the runtime would take them for an integer kernel, which may not know the form of these integers.
+   */
+  readonly unrounded: readonly Node[];
   readonly misses: readonly Miss[];
 }
 
@@ -95,5 +100,18 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
       }
     }
   }
-  return { targets, operators, activations, constants, clamps, misses };
+  const operands = (node: Node): readonly Value[] => node.inputs.filter((value) => value !== undefined);
+  const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
+  const unrounded = [...model.graph.nodes()].filter(
+    (node) =>
+      !computing.has(node) &&
+      operands(node).some((value) => activations.has(value)) &&
+      operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isInteger)),
+  );
+  return { targets, operators, activations, constants, clamps, unrounded, misses };
+}
+
+/** Whether a value holds integers that stand for other numbers, or could. */
+export function isInteger(value: Value | undefined): boolean {
+  return value !== undefined && (value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? ""));
 }

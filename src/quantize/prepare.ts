@@ -20,7 +20,7 @@ import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { withoutRoundings } from "./model-roundings.ts";
-import { place } from "./placement.ts";
+import { isInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
 /** What a scheme would take on. */
@@ -96,18 +96,14 @@ export async function prepare(
   return fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
 }
 
-/** A vector that nodes make of stored tensors and something else reads. What is made of codes stays: it is quantized already. */
+/** A vector that nodes make of stored tensors and something else reads. What is made of integers stays: it is quantized already. */
 function isDerivedVector(value: Value, inference: Inference): boolean {
   const { producer } = value;
   if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;
   if (value.type?.type !== "float32" || value.type.dims === undefined || value.type.dims.length > 1) return false;
   if (inference.operand(value)?.stored !== true || value.graph.isOutput(value)) return false;
-  if (producer.inputs.some((input) => input !== undefined && isCode(input))) return false;
+  if (producer.inputs.some(isInteger)) return false;
   return [...value.uses].some(({ node }) =>
     node.outputs.some((output) => output !== undefined && inference.operand(output)?.stored !== true),
   );
-}
-
-function isCode(value: Value): boolean {
-  return value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? "");
 }

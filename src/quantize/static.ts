@@ -89,6 +89,7 @@ async function write(
     substitute(output, input);
     surviving.set(output, input);
   }
+  const unrounded = new Set(placement.unrounded);
   const constants = new Map<ScaleAndZeroPoint, readonly [scale: Value, zeroPoint: Value]>();
   for (const [value, target] of surviving) {
     const rule = scales.get(value);
@@ -102,6 +103,7 @@ async function write(
     const codes = emit.named(`${name}_QuantizeLinear_Output`).QuantizeLinear([target, scale, zeroPoint]);
     const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
     replaceUses(target, close, codes.producer);
+    for (const { node, input } of [...close.uses]) if (unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }
   graph.sort();

@@ -228,6 +228,34 @@ graph (x: float32[n, 8]) -> (y) {
     expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
 });
 
+test.each([
+  ["MatMul, a batch of 1", 1, 'h = MatMul "own" (x, d)'],
+  ["MatMul, a batch of 3", 3, 'h = MatMul "own" (x, d)'],
+  ["Einsum", 3, 'h = Einsum "own" (x, d) {equation="nbij,bjk->nbik"}'],
+])(
+  "an operator with integers of the model's own that computes in float reads what is not rounded: %s",
+  async (_, count, own) => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, ${count}, 5, 8]) -> (y) {
+  w: int8[${count}, 8, 6] = random(seed 1, from -100 to 100)
+  s: float32[6] = random(seed 2, from 0.01 to 0.02)
+  u: float32[8, 6] = random(seed 3)
+  v: float32[6, 6] = random(seed 4)
+  d = DequantizeLinear (w, s) {axis=2}
+  ${own}
+  g = MatMul "first" (x, u)
+  a = Add (h, g)
+  y = MatMul "second" (a, v)
+}`);
+    const x = numbersFor([4, count, 5, 8]);
+    const expected = await run(model, { x });
+    const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["first", "second"]));
+    for (const optimize of [false, true])
+      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+  },
+);
+
 describe("broken requests", () => {
   test("without data nothing changes", async () => {
     const model = mlp();
