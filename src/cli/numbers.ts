@@ -12,6 +12,7 @@ export {
   figure,
   integer,
   percent,
+  speed,
   times,
 } from "../evaluate/numbers.ts";
 

@@ -142,6 +142,10 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
+/** Beside times of which `isUnsteady`. */
+export const unsteadyNote =
+  "The machine was too busy to judge speed: a model's rounds took twice as long at one time as at another. Time them again when it is idle.";
+
 /** Median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {
   const sorted = values.toSorted();

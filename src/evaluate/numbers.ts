@@ -1,4 +1,5 @@
 /** Numbers as people read them: three significant digits, units that say what they count, a real minus sign. */
+import type { Spread } from "./latency.ts";
 import type { Estimate, Unit } from "./types.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
@@ -29,6 +30,16 @@ export function percent(fraction: number, digits = 1): string {
 export function times(value: number): string {
   if (!Number.isFinite(value)) return "–";
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
+}
+
+/** 2.20 × (1.98–2.34): a ratio, and between what it was in eight of ten rounds. */
+export function speed(spread: Spread): string {
+  return `${times(spread.median)} (${range(spread)})`;
+}
+
+/** 1.98–2.34 */
+export function range({ low, high }: Pick<Spread, "low" | "high">): string {
+  return `${low.toFixed(2)}–${high.toFixed(2)}`;
 }
 
 /** 91.5 %, 3.498, 23.10 dB, ∞ dB: a figure in its unit. */

@@ -154,12 +154,22 @@ function firstName(model: Model): string | undefined {
   return firsts.size === 1 && only !== undefined && isSymbolic(only) ? only.text : undefined;
 }
 
+/** Tokens, and places along a side of a picture, that a model is timed on where nothing says how many. */
+export const timedLength = 128;
+const timedSide = 224;
+const isSide = /height|width|^[hw]$/i;
+
 /**
- * One batch to time a model on.
- * @param sizes what named dimensions are taken as; 1 for those not named, where nothing in the model decides them.
+ * One batch to time a model on: one sample, of a sequence of `length`.
+ * @param sizes what named dimensions are taken as; those not named are guessed, where nothing in the model decides them.
  * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known.
  */
-export function randomFeeds(model: Model, sizes: ReadonlyMap<string, number>, seed: number): Batch {
+export function randomFeeds(
+  model: Model,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+  length = timedLength,
+): Batch {
   const inputs = randomInputs(model);
   const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
   if (strange !== undefined) {
@@ -174,8 +184,9 @@ export function randomFeeds(model: Model, sizes: ReadonlyMap<string, number>, se
     if (used.has(name)) continue;
     throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
   }
+  const guessed = guessedSizes(model, sizes, 1, length);
   return inputs.draw(
-    inputs.shapes((name) => sizes.get(name) ?? 1),
+    inputs.shapes((name) => sizes.get(name) ?? (isSide.test(name) ? timedSide : guessed(name))),
     random(seed, "feeds"),
   );
 }

@@ -5,8 +5,9 @@
  */
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import { brotliQuality, type Goal, isBroken, isWithin, type Task } from "../evaluate/index.ts";
+import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { batchNote } from "../evaluate/invariance.ts";
+import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
@@ -20,11 +21,12 @@ import {
   type Variant,
 } from "../report/data.ts";
 import { layerRows } from "../report/layers.ts";
-import { lossText, lossWarning } from "../report/verdict.ts";
+import { lossText, lossWarning, speedOf } from "../report/verdict.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import type { Asked } from "./figures.ts";
+import { nothingGained } from "./gain.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
 import type { Recipe } from "./recipe.ts";
 import { steps } from "./steps.ts";
@@ -127,7 +129,7 @@ export async function compress(
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
   const goal = judge.figures.goal(asked, candidates.every(isTrained));
 
-  const tried: Tried[] = [];
+  const results: Tried[] = [];
   for (const candidate of candidates) {
     const result = await attempt(original, candidate, candidates.length > 1, {
       judge,
@@ -137,15 +139,18 @@ export async function compress(
       onStage,
       onMeasured,
     });
-    tried.push(result);
+    results.push(result);
   }
   const { rounds = 30 } = options;
-  const anyToTime = rounds > 0 && tried.some(({ standing }) => standing !== undefined && judge.isChanged(standing));
+  const anyToTime = rounds > 0 && results.some(({ standing }) => standing !== undefined && judge.isChanged(standing));
   if (anyToTime) onStage("time");
-  const timing = anyToTime ? await time(judge, tried, rounds) : undefined;
+  const timing = anyToTime ? await time(judge, results, rounds) : undefined;
+  if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
+  const speedAt = (place: number): Spread | undefined => speedOf({ latency: timing }, place);
+  const tried = results.map((one, place) => withGain(judge, one, speedAt(place)));
   const force = options.force === true;
   const best = choose(
-    tried.map((one, place) => choiceOf(one, goal, timing?.models[place + 1]?.speedup.median)),
+    tried.map((one, place) => choiceOf(one, goal, speedAt(place)?.median)),
     force,
   );
   const keeps = best !== undefined && (force || isKept(tried[best]));
@@ -209,6 +214,13 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
     drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
     speed,
   };
+}
+
+/** Says of a result that is not worth having why. */
+function withGain(judge: Judge, tried: Tried, speed: Spread | undefined): Tried {
+  const { variant } = tried;
+  const idle = variant.refused ?? nothingGained(judge.original.measured, variant, speed);
+  return idle === variant.refused ? tried : { ...tried, usable: false, variant: { ...variant, refused: idle } };
 }
 
 /** Whether the samples that judge let a result pass. */
@@ -287,6 +299,7 @@ async function time(judge: Judge, tried: readonly Tried[], rounds: number): Prom
   const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
   return {
     ...report,
+    unsteady: isUnsteady(models),
     models: [
       models[0],
       ...tried.map(({ standing }) => (standing === undefined ? undefined : times.get(hashOf(standing)))),

@@ -33,6 +33,8 @@ export interface StepKind {
   readonly learnsAnswers?: true;
   /** Options of the pass that a recipe cannot give: what the run fills in, and what only code can make. */
   readonly withheld: readonly string[];
+  /** Whether it is there to make the file smaller: a result that is not is no success. */
+  readonly shrinks?: true;
   /** Whether the result is meant to be another function, or none yet, so that nobody asks what was lost. */
   readonly unlearns?: true;
 }
@@ -51,9 +53,9 @@ const kinds: readonly StepKind[] = [
   { pass: train, data: "train", withheld: filledIn },
   { pass: distill, data: "train", withheld: filledIn },
   { pass: recover, data: "train", learnsAnswers: true, withheld: ["data"] },
-  { pass: factorize, withheld: [] },
+  { pass: factorize, withheld: [], shrinks: true },
   { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
-  { pass: quantize, data: "calibrate", withheld: ["data"] },
+  { pass: quantize, data: "calibrate", withheld: ["data"], shrinks: true },
 ];
 
 /** Step by the word that stands for it in a recipe. */

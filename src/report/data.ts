@@ -49,6 +49,8 @@ export interface Run {
 /** Original first, then the variants in their order; undefined for one that has no result. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
+  /** The machine was too busy to judge speed by these times. */
+  readonly unsteady?: boolean;
 }
 
 export interface Machine {

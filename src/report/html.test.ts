@@ -25,12 +25,12 @@ describe("a report", () => {
   });
 
   test("says first what was gained, what was lost and how sure that is", () => {
-    expect(page).toContain("<h1>7.86 × smaller and 2.20 × faster.</h1>");
+    expect(page).toContain("<h1>7.86 × smaller and 2.20 × faster (1.98–2.34).</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
       "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples).",
     );
-    expect(page).toContain("kept by the estimate, not yet shown: about 19,000 samples would show it.");
+    expect(page).toContain("is kept by the estimate; 19,000 test samples would settle it.");
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
   });
@@ -86,9 +86,9 @@ describe("a report", () => {
       "440 kB",
       "405 kB",
       "91.2 % … 94.6 %",
-      "1.12 … 1.27",
-      "1.70 … 1.95",
-      "1.98 … 2.34",
+      "1.12–1.27",
+      "1.70–1.95",
+      "1.98–2.34",
     ])
       expect(rows).toContain(text);
     const [roomy = ""] = page.split('<div class="narrow">');
@@ -161,15 +161,15 @@ describe("other outcomes", () => {
   test("a result that is larger and slower is called so", () => {
     const slow = withSpeed({ median: 0.5, low: 0.45, high: 0.55 });
     const html = reportPage({ ...slow, original: { ...exampleRun.original, bytes: 220_000 } });
-    expect(html).toContain("<h1>2.00 × larger and 2.00 × slower.</h1>");
+    expect(html).toContain("<h1>2.00 × larger and 2.00 × slower (1.82–2.22).</h1>");
   });
 
-  test("a speed whose spread holds 1 is no difference, and one that is spread far is about so much", () => {
+  test("a speed whose spread holds 1 is no difference, and of one that is spread far only the range is said", () => {
     const headline = (median: number, low: number, high: number): string | undefined =>
       /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
     expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller. Speed: no clear difference (0.32 ×, 0.05–2.65).");
-    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and about 3 × slower.");
-    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and about 1.4 × faster.");
+    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and slower (2.44–5.00 ×).");
+    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and faster (1.05–1.80 ×).");
   });
 
   test("a figure of one that was chosen among others on the same samples is said to be such", () => {

@@ -1,8 +1,8 @@
 /** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
 
-import { bytes, differenceWithInterval, figure, times } from "../evaluate/numbers.ts";
+import { bytes, differenceWithInterval, figure, speed as ratio, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
-import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence } from "./verdict.ts";
+import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence, timesOf } from "./verdict.ts";
 
 /**
  * The verdict in sentences and the table of variants.
@@ -30,7 +30,7 @@ export function reportMarkdown(run: Run): string {
 /** The table alone. */
 export function variantsMarkdown(run: Run): string {
   const { name, unit } = run.metric;
-  const speeds = run.latency?.models;
+  const speeds = timesOf(run)?.models;
   const cells = (one: Measured | undefined): readonly string[] =>
     one === undefined
       ? ["–", "–", "–"]
@@ -41,7 +41,8 @@ export function variantsMarkdown(run: Run): string {
         ];
   const speed = (index: number): string => {
     const one = speeds?.[index]?.speedup;
-    return one === undefined ? "–" : `${times(one.median)} (${one.low.toFixed(2)} … ${one.high.toFixed(2)})`;
+    if (one === undefined) return "–";
+    return index === 0 ? times(1) : ratio(one);
   };
   const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
     const chosen = run.chosen === index;

@@ -1,10 +1,10 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
-import { bytes, count, figure, integer, percent, times } from "../evaluate/numbers.ts";
+import { bytes, count, figure, integer, percent, range, times } from "../evaluate/numbers.ts";
 import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { chosenOf } from "./verdict.ts";
+import { chosenOf, timesOf } from "./verdict.ts";
 
 /** Names behind a reason, and options of a step, that are written out. */
 const mostNames = 40;
@@ -15,7 +15,7 @@ const mostChanges = 12;
 /** The figures that people ask for first, as a row of boxes. */
 export function keyFigures(run: Run): Markup {
   const chosen = chosenOf(run);
-  const { original, latency, metric } = run;
+  const { original, metric } = run;
   const result = chosen?.result;
   const box = (title: string, text: Content, note?: Content): Markup =>
     html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${note}</small>`}</dd></div>`;
@@ -25,12 +25,12 @@ export function keyFigures(run: Run): Markup {
     return html`${text(after)}<small>from ${text(before)}${before !== after && after > 0 && `, ${times(before / after)}`}</small>`;
   };
   const own = result?.estimate ?? original.estimate;
-  const speed = run.chosen === undefined ? undefined : latency?.models[run.chosen + 1];
+  const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
 ${box(metric.name, figure(metric.unit, own.value), `95 % interval ${figure(metric.unit, own.low)} … ${figure(metric.unit, own.high)}`)}
-${speed !== undefined && box("speed", times(speed.speedup.median), `${speed.speedup.low.toFixed(2)} … ${speed.speedup.high.toFixed(2)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
+${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;
 }
@@ -92,7 +92,7 @@ ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the commonest answer alone would score`)}
 ${data.test.sha256 !== undefined && row(choosing === undefined ? "judged on" : "chosen by and judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile`)}
+${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for speeds to count" : ""}`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
 ${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}

@@ -8,12 +8,13 @@ import {
   figure,
   integer,
   percent,
+  range,
   times,
   unitOfChange,
 } from "../evaluate/numbers.ts";
 import type { LayerFacts, LayerRow, Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { passedOver } from "./verdict.ts";
+import { passedOver, timesOf } from "./verdict.ts";
 
 /** Rows of layers in a page; a page must open on a phone. */
 const mostLayers = 250;
@@ -21,7 +22,7 @@ const mostLayers = 250;
 /** Name, bytes, metric and time of the original and of everything that was tried. */
 export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;
-  const speeds = run.latency?.models ?? [];
+  const speeds = timesOf(run)?.models ?? [];
   const withBrotli = [run.original, ...run.variants.map(({ result }) => result)].some(
     (one) => one?.brotli !== undefined,
   );
@@ -40,7 +41,7 @@ export function variantsTable(run: Run): Markup {
     if (one === undefined) return html`<td class="n">–</td>`;
     // The original is timed against itself.
     if (index === 0) return html`<td class="n">${times(1)}</td>`;
-    return html`<td class="n">${times(one.median)}<small>${one.low.toFixed(2)} … ${one.high.toFixed(2)}</small></td>`;
+    return html`<td class="n">${times(one.median)}<small>${range(one)}</small></td>`;
   };
   const rows = run.variants.map((variant, index) => {
     const chosen = run.chosen === index;

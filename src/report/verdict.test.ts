@@ -7,6 +7,7 @@ import { exampleRun } from "./run.examples.ts";
 import {
   accuracySentence,
   chanceSentence,
+  gainSentence,
   goalSentence,
   lossText,
   lossWarning,
@@ -52,6 +53,17 @@ describe("the sentence of a goal", () => {
       expect(text).not.toContain("samples show it");
     }
   });
+});
+
+test("speeds of a machine that was too busy are claimed nowhere", () => {
+  const { latency } = exampleRun;
+  if (latency === undefined) throw new Error("The example was timed.");
+  const run = { ...exampleRun, latency: { ...latency, unsteady: true } };
+  expect(gainSentence(run)).toBe("7.86 × smaller. Speed: the machine was too busy to measure it.");
+  for (const text of [reportPage(run), reportMarkdown(run)]) {
+    expect(text).toContain("too busy");
+    for (const ratio of ["2.20", "1.20", "faster"]) expect(text).not.toContain(ratio);
+  }
 });
 
 test("where samples were few, the figure says what random inputs say", () => {

@@ -9,8 +9,8 @@ import {
   usualDrop,
   type Verdict,
 } from "../evaluate/index.ts";
-import { allowance, difference, differenceWithInterval, figure, integer, times } from "../evaluate/numbers.ts";
-import type { Measured, Run, Variant } from "./data.ts";
+import { allowance, difference, differenceWithInterval, figure, integer, range, times } from "../evaluate/numbers.ts";
+import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
@@ -34,12 +34,17 @@ export function outcomeOf(run: Run): Outcome {
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
-/** How fast a variant is beside the original; undefined where it was not timed. */
-export function speedOf({ latency }: Run, variant: number | undefined): Spread | undefined {
-  return variant === undefined ? undefined : latency?.models[variant + 1]?.speedup;
+/** The times that count; undefined where nothing was timed, or the machine was too busy. */
+export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
+  return latency?.unsteady === true ? undefined : latency;
 }
 
-/** 10th to 90th percentile of a speed that counts as one number: beyond, it is about that. */
+/** How fast a variant is beside the original; undefined where that is not known. */
+export function speedOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
+  return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
+}
+
+/** 10th to 90th percentile of a speed that counts as one number. */
 const widestSpread = 1.5;
 
 /** "7.87 × smaller and 2.15 × faster." The first sentence: what was gained, of sizes and times as they were measured. */
@@ -51,20 +56,21 @@ export function gainSentence(run: Run): string {
   const smaller = run.original.bytes / chosen.result.bytes;
   const speed = speedOf(run, run.chosen);
   const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
-  if (speed === undefined) return `${size}.`;
+  if (speed === undefined)
+    return `${size}.${run.latency?.unsteady === true ? " Speed: the machine was too busy to measure it." : ""}`;
   // A ratio whose spread holds 1 is no gain and no loss.
-  if (speed.low <= 1 && speed.high >= 1) {
-    const range = `${speed.low.toFixed(2)}–${speed.high.toFixed(2)}`;
-    return `${size}. Speed: no clear difference (${times(speed.median)}, ${range}).`;
-  }
-  const factor = speed.median >= 1 ? speed.median : 1 / speed.median;
-  const told = speed.high / speed.low <= widestSpread ? times(factor) : `about ${rounded(factor)} ×`;
-  return `${size} and ${told} ${speed.median >= 1 ? "faster" : "slower"}.`;
+  if (speed.low <= 1 && speed.high >= 1)
+    return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;
+  return `${size} and ${speedText(speed)}.`;
 }
 
-/** 3, 1.4, 12: as many digits as an unsteady ratio is worth. */
-function rounded(factor: number): string {
-  return String(Number(factor.toPrecision(factor < 2 || factor >= 10 ? 2 : 1)));
+/** "2.20 × faster (1.98–2.34)"; of a ratio that is not steady only between what it lies: "faster (1.30–3.90 ×)". */
+function speedText({ median, low, high }: Spread): string {
+  const isFaster = median >= 1;
+  const word = isFaster ? "faster" : "slower";
+  const spread = isFaster ? { low, high } : { low: 1 / high, high: 1 / low };
+  if (high / low > widestSpread) return `${word} (${range(spread)} ×)`;
+  return `${times(isFaster ? median : 1 / median)} ${word} (${range(spread)})`;
 }
 
 /** "It was chosen among 3 by 333 other samples. …": undefined where there was no choice. */

@@ -1,5 +1,5 @@
 /** `pith bench` on targets other than Node. */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { samplesIn } from "../../src/cli/jobs/bench.ts";
@@ -42,6 +42,28 @@ test("WebAssembly is timed in Node; a target that is not there is left out with 
   const lines = readFileSync(markdown, "utf8").split("\n");
   expect(lines[2]).toMatch(/^\| model \| bytes \| gzip \| brotli \| p50 \|/);
   expect(lines[4]).toContain(`| ${model} |`);
+});
+
+test("a sequence has 128 tokens unless said, or as many as the tokenizer allows; the sizes are printed", async () => {
+  const text = `opset 21
+graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 4]) {
+  table: float32[10, 4] = random(seed 1)
+  logits = Gather(table, input_ids)
+}
+`;
+  const at = join(folder, "text");
+  mkdirSync(at);
+  const path = join(at, "model.onnx");
+  await save(parseModel(text), path);
+  const words = ["--rounds", "2", "--threads", "1"];
+  expect((await pith("bench", path, ...words)).out).toContain("\nInputs: input_ids int64[1, 128]. --dim sets sizes.\n");
+  expect((await pith("bench", path, ...words, "--dim", "sequence=7")).out).toContain("input_ids int64[1, 7]");
+  const vocab = { "[UNK]": 0, good: 1, "[PAD]": 2 };
+  const parts = { pre_tokenizer: { type: "Whitespace" }, normalizer: null, post_processor: null, decoder: null };
+  const tokenizer = { added_tokens: [], ...parts, model: { type: "WordLevel", vocab, unk_token: "[UNK]" } };
+  writeFileSync(join(at, "tokenizer.json"), JSON.stringify(tokenizer));
+  writeFileSync(join(at, "tokenizer_config.json"), JSON.stringify({ pad_token: "[PAD]", model_max_length: 77 }));
+  expect((await pith("bench", path, ...words)).out).toContain("input_ids int64[1, 77]");
 });
 
 test("a target alone that is not there is an error, and an unknown one is wrong usage", async () => {

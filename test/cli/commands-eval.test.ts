@@ -27,7 +27,7 @@ describe("eval", () => {
 
   test("judges by the samples that other commands judge by", async () => {
     const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
-    const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--samples", "40", "--seed", "3"];
+    const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--force", "--samples", "40", "--seed", "3"];
     const { comparison } = await json(...words, ...data, "-o", at("near.int8.onnx"));
     expect(figures).toMatchObject([{ estimate: (comparison as { original: object }).original }]);
   });

@@ -42,7 +42,7 @@ describe("prune", () => {
     expect(cut.out).toMatch(
       /\nnext: pith recover .*next\.onnx --original .*hidden\.onnx --data .*learning-rate 3e-4\n$/,
     );
-    const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "-o", at("next.onnx"));
+    const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", at("next.onnx"));
     expect(other.out).toMatch(/\nwritten: .*\n$/);
     // And it is true: what is trained without masks is said to lose its zeros.
     await pith(...words, "--amount", "50%");

@@ -48,12 +48,12 @@ describe("quantize", () => {
 
   test("without data writes the changed model and tells its bytes", async () => {
     const out = at("right.int8-weights.onnx");
-    const result = await json("quantize", at("right.onnx"), "--scheme", "weights");
+    const result = await json("quantize", at("right.onnx"), "--scheme", "weights", "--force");
     expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }] });
     expect(result.before).toMatchObject({ parameters: 6, macs: "4*batch" });
     expect(result.comparison).toBeUndefined();
     expect(await json("eval", out, ...data)).toMatchObject({ figures: [{ estimate: { value: 1 } }] });
-    const again = await pith("quantize", at("right.onnx"), "--scheme", "weights");
+    const again = await pith("quantize", at("right.onnx"), "--scheme", "weights", "--force");
     expect(again.out).toMatch(
       /\naccuracy: not measured \(add --data\)\nwritten: .*right\.int8-weights\.onnx \(replaced\)\n$/,
     );
@@ -67,7 +67,15 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   logits = MatMul "fc" (features, w)
 }`);
     await save(model, at("constant.onnx"));
-    const result = await json("quantize", at("constant.onnx"), "--scheme", "weights", "-o", at("constant.int8.onnx"));
+    const result = await json(
+      "quantize",
+      at("constant.onnx"),
+      "--scheme",
+      "weights",
+      "--force",
+      "-o",
+      at("constant.int8.onnx"),
+    );
     expect(result).toMatchObject({ code: 0, before: { parameters: 4 } });
     const recipe = at("weights.yaml");
     writeFileSync(recipe, "version: 1\nsteps:\n  - quantize: { scheme: weights }\n");
@@ -90,10 +98,38 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
     rmSync(at("no-outputs.onnx"));
   });
 
+  test.each([
+    ["quantize", "--scheme", "dynamic"],
+    ["quantize", "--scheme", "weights"],
+    ["factorize", "--rank", "1"],
+  ])("%s %s %s of next to nothing gains nothing: that is said, nothing is written, exit code 1", async (...words) => {
+    const text = `opset 21
+graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float32[512, 512]) {
+  fc.weight: float32[8, 8] parameter = random(seed 1)
+  logits = Gemm "fc" (features, fc.weight) {transB=1}
+  table: float32[512, 512] = zeros
+  unused = Identity(table)
+}
+`;
+    await save(parseModel(text), at("mostly.onnx"));
+    const out = at("mostly.out.onnx");
+    const { code, out: said } = await pith(...words, at("mostly.onnx"), "-o", out);
+    expect({ code, said }).toEqual({
+      code: 1,
+      said: expect.stringMatching(
+        /\nNothing was gained: the file is as large as before \(1\.00 ×\)\. Nothing was written; --force writes it\.\n$/,
+      ),
+    });
+    expect(readdirSync(folder)).not.toContain("mostly.out.onnx");
+    expect(await json(...words, at("mostly.onnx"), "-o", out, "--force")).toMatchObject({ code: 0, written: out });
+    rmSync(out);
+    rmSync(at("mostly.onnx"));
+  });
+
   test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
     const names = readdirSync(folder);
     // No interval from samples reaches down to a drop of exactly nothing.
-    const words = ["quantize", at("right.onnx"), ...data, "--scheme", "weights", "--max-drop", "0", "--strict"];
+    const words = ["prune", at("right.onnx"), ...data, "--amount", "50%", "--max-drop", "0", "--strict"];
     expect(await pith(...words)).toMatchObject({ code: 1, out: "", err: expect.stringContaining("E_ACCURACY_LOST: ") });
     expect(readdirSync(folder)).toEqual(names);
     const out = at("forced.onnx");
@@ -110,7 +146,7 @@ describe("quantize --scheme static", () => {
 
   test("measures ranges on samples that it does not judge by", async () => {
     const out = at("static.onnx");
-    const words = ["--scheme", "static", "--data", at("points.csv"), "-o", out];
+    const words = ["--scheme", "static", "--data", at("points.csv"), "--force", "-o", out];
     const result = await json("quantize", at("hidden.onnx"), ...words);
     expect(result).toMatchObject({ code: 0, written: out });
     const { candidate } = result.comparison as Record<string, { value: number; count: number }>;
@@ -240,7 +276,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float
 `;
     await save(parseModel(big), at("big.onnx"));
     const names = readdirSync(folder);
-    const words = ["quantize", at("big.onnx"), "--scheme", "weights", "-o", at("big.out.onnx")];
+    const words = ["quantize", at("big.onnx"), "--scheme", "weights", "--force", "-o", at("big.out.onnx")];
     const child = spawn(process.execPath, [program, ...words]);
     let seen = false;
     const watch = setInterval(() => {

@@ -64,7 +64,7 @@ test("train and distill write no model that lost what it knew, unless forced", a
 
 test("compress of a model that is quantized already says that there was nothing to do, and why; nothing is timed", async () => {
   const quantized = at("quantized.onnx");
-  await pith("quantize", at("sums.onnx"), "--scheme", "static", ...data, "-o", quantized);
+  await pith("quantize", at("sums.onnx"), "--scheme", "static", ...data, "--force", "-o", quantized);
   const { code, out, err } = await pith("compress", quantized, ...data, "-o", at("none"), "--json");
   expect(code).toBe(1);
   const { error } = JSON.parse(err.trim().split("\n").at(-1) ?? "");

@@ -410,6 +410,15 @@ test("weights are chosen by the metric that judges", async () => {
   expect(evaluations.at(-1)).toMatch(/^after 11 steps: validation accuracy \d+\.\d\d %$/);
 });
 
+test("a result on which nothing was gained is refused: no smaller, no faster, no better", async () => {
+  const steps = recipe({ train: { epochs: 1, learningRate: 1e-12 } });
+  await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
+    code: "E_UNSUPPORTED",
+    message: "Nothing was gained: the file is as large as before (1.00 ×).",
+  });
+  await expect(runRecipe(net, steps, task, { ...quick, force: true })).resolves.toMatchObject({ run: { chosen: 0 } });
+});
+
 test("a result that is not smaller is warned of", async () => {
   const { run } = await runRecipe(
     net,

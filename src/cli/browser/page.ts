@@ -12,6 +12,8 @@ export interface PageRequest {
   /** Addresses of the models, from the page's own. */
   readonly models: readonly string[];
   readonly dims: readonly string[];
+  /** Tokens of a sequence. */
+  readonly length: number;
   readonly rounds: number;
   readonly threads: number | undefined;
   readonly seed: number;
@@ -32,7 +34,7 @@ async function measure(request: PageRequest): Promise<void> {
   if (lacking !== undefined) return tell({ kind: "no-adapter", lacking });
   const models = await Promise.all(request.models.map((address) => open(new URL(address, location.href))));
   const sizes = namedSizes(request.dims);
-  const feeds = models.map((model) => randomFeeds(model, sizes, request.seed));
+  const feeds = models.map((model) => randomFeeds(model, sizes, request.seed, request.length));
   const engine = createEngine({ runtime: request.runtime });
   // A page that is not isolated gets one thread, whatever is asked for.
   const threads = crossOriginIsolated ? (request.threads ?? navigator.hardwareConcurrency) : 1;

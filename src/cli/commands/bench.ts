@@ -1,7 +1,7 @@
 /** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { isUnsteady } from "../../evaluate/latency.ts";
+import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -26,7 +26,13 @@ const options = v.object({
     ),
   ),
   dim: v.optional(
-    v.pipe(v.array(v.string()), v.description("size of a named dimension, else 1"), v.metadata({ value: "name=n" })),
+    v.pipe(
+      v.array(v.string()),
+      v.description(
+        "size of a named dimension; else one sample, of 128 tokens or fewer where the tokenizer allows no more",
+      ),
+      v.metadata({ value: "name=n" }),
+    ),
     [],
   ),
   rounds: v.optional(
@@ -86,13 +92,19 @@ export default defineCommand({
       const unsteady = isUnsteady(output.latency.models);
       return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads, unsteady };
     });
+    const inputs = runs[0]?.output.inputs ?? [];
     const cells = rows.map((row) => cellsOf(row, runs.length > 1));
     const titles = titlesOf(runs.length > 1);
     const busy = stated.some(({ unsteady }) => unsteady) ? [unsteadyNote] : [];
-    const notes = [...stated.map(howTimed), ...busy, note];
+    const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownTable(titles, cells, notes));
     return {
-      data: { models: rows, targets: stated, compression: { brotli: brotliQuality, gzip: 6 } },
+      data: {
+        inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
+        models: rows,
+        targets: stated,
+        compression: { brotli: brotliQuality, gzip: 6 },
+      },
       print(terminal) {
         terminal.table(
           titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const })),
@@ -209,8 +221,18 @@ function howTimed(of: {
   return `${where}${browser}: ${integer(of.rounds)} rounds of ${integer(of.repeats)} runs, the models in turns${threads}.`;
 }
 
-const unsteadyNote =
-  "The machine was too busy to judge speed: a model's rounds took twice as long at one time as at another. Time them again when it is idle.";
+/** What the models were given, once where it is the same: an input's size decides what is fast. */
+function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
+  const texts = inputs.map((one) => {
+    const all = Object.entries(one).map(([name, text]) => `${name} ${text}`);
+    const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
+    return [...all.slice(0, mostInputs), ...more].join(", ");
+  });
+  if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets sizes.`];
+  return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
+}
+
+const mostInputs = 4;
 
 const note =
   "p50 and p90 are of single runs; per second counts samples, at p50. Speed is against the first model, in the middle round; in eight of ten " +

@@ -13,6 +13,7 @@ import {
   goalSentence,
   passedOver,
   speedOf,
+  timesOf,
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -20,7 +21,7 @@ import { isSamePlace, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { allowance, bytes, count, difference, figure, times } from "../numbers.ts";
+import { allowance, bytes, count, difference, figure, speed, times } from "../numbers.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
@@ -134,7 +135,7 @@ function show({ run, written, refused }: CompressOutput, demanded: boolean): Res
 
 function printVariants(terminal: Terminal, run: Run): void {
   const { name: metric, unit } = run.metric;
-  const timed = run.latency !== undefined;
+  const timed = timesOf(run) !== undefined;
   const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
     mark,
     name,
@@ -162,13 +163,13 @@ function printVariants(terminal: Terminal, run: Run): void {
       ...run.variants.map((variant, place) => {
         const good = variant.refused === undefined && variant.verdict?.met !== false;
         const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
-        const speed = speedOf(run, place);
+        const spread = speedOf(run, place);
         const notes = [noteOf(variant, run), place === run.chosen ? "← kept" : (passedOver(variant, run.goal) ?? "")];
         return row(
           mark,
           variant.name,
           variant.result,
-          speed === undefined ? "" : times(speed.median),
+          spread === undefined ? "" : speed(spread),
           notes.filter((note) => note !== "").join("  "),
         );
       }),

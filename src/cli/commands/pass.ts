@@ -144,6 +144,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
     verdict,
     likeness,
     lost,
+    idle,
     written,
   } = result;
   return {
@@ -161,6 +162,8 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
         "left as they are",
         misses.map(({ at, reason }) => ({ at, text: reason })),
       );
+      if (idle !== undefined && written === undefined)
+        return terminal.line(`${idle[0]?.toUpperCase()}${idle.slice(1)}. Nothing was written; --force writes it.`);
       if (after === undefined || written === undefined)
         return terminal.line(
           `Nothing changed, and nothing was written.${misses.length === 0 ? nothingFound(model) : ""}`,

@@ -4,6 +4,7 @@ import { randomFeeds } from "../../evaluate/random-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { namedSizes } from "../sizes.ts";
+import { timedTokens } from "./bench.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 
@@ -19,7 +20,7 @@ export interface MemoryInput {
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
   const model = await open(input.model);
-  const feeds = randomFeeds(model, namedSizes(input.dims), input.seed);
+  const feeds = randomFeeds(model, namedSizes(input.dims), input.seed, await timedTokens([input.model]));
   // The runtime's own memory, and the code that loads it, are there before the model is.
   await startRuntime(engine, input.threads);
   const peak = startMeter();

@@ -22,10 +22,11 @@ import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
 import { compareFunction, fewSamples, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open, save } from "../../onnx/index.ts";
+import { encodedSize, open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { Figures } from "../../recipe/figures.ts";
+import { noSmaller } from "../../recipe/gain.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { lossText, lossWarning } from "../../report/verdict.ts";
@@ -83,7 +84,9 @@ export interface PassOutput {
   readonly likeness: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
-  /** Undefined where nothing changed: then nothing is written. */
+  /** Why the result is not worth having: it was to be smaller, and is not. */
+  readonly idle: string | undefined;
+  /** Undefined where nothing changed or nothing was gained: then nothing is written. */
   readonly written: string | undefined;
 }
 
@@ -121,9 +124,12 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     verdict: undefined,
     likeness: undefined,
     lost: undefined,
+    idle: undefined,
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
+  const idle = kind.shrinks === true ? noSmaller(await encodedSize(original), await encodedSize(model)) : undefined;
+  if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
     const text = "how its pictures are prepared is in no file, and cannot be found by trying once all is unlearnt";
     const advice = "give --data of the original here, or --preprocess where it is trained";
@@ -172,7 +178,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   await save(model, input.out);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
-  return { ...nothing, after, comparison, verdict, likeness, lost, written: input.out };
+  return { ...nothing, after, comparison, verdict, likeness, lost, idle, written: input.out };
 }
 
 /** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */

@@ -1,0 +1,41 @@
+/** Whether a result is worth having: smaller, less to compute, faster, or right more often. */
+import { judge } from "../evaluate/compare.ts";
+import type { Spread } from "../evaluate/latency.ts";
+import { times } from "../evaluate/numbers.ts";
+import type { Measured, Variant } from "../report/data.ts";
+
+/** Ratios below print as 1.00 ×. */
+const leastGain = 1.005;
+
+/** "nothing was gained: the file is as large as before (1.00 ×)"; undefined where it is smaller. */
+export function noSmaller(before: number, after: number): string | undefined {
+  return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+}
+
+function sizeText(before: number, after: number): string {
+  return after / before < leastGain
+    ? "the file is as large as before (1.00 ×)"
+    : `the file is ${times(after / before)} larger`;
+}
+
+/**
+ * Why a result is not worth having; undefined where it is.
+ * @param speed beside the original; undefined where it was not timed, or the machine was too busy.
+ */
+export function nothingGained(
+  original: Measured,
+  { result, comparison }: Variant,
+  speed: Spread | undefined,
+): string | undefined {
+  if (result === undefined) return undefined;
+  const isLess = (before: number | undefined, after: number | undefined): boolean =>
+    before !== undefined && after !== undefined && before / after >= leastGain;
+  const isSmaller =
+    isLess(original.bytes, result.bytes) ||
+    isLess(original.brotli, result.brotli) ||
+    isLess(original.macs, result.macs);
+  const isBetter = comparison !== undefined && judge(comparison, { maxDrop: 0 }).drop.value < 0;
+  if (isSmaller || isBetter || (speed !== undefined && speed.low > 1)) return undefined;
+  const faster = speed === undefined ? "" : ", and no faster";
+  return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${faster}`;
+}
