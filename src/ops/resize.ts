@@ -168,6 +168,20 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
 /** Beyond this many entries a matrix of weights is no primitive form any more. */
 const largestMatrix = 2 ** 22;
 
+/** The form of opset 11 and later of what was written for an older one, where a place is ⌊at⌋ on a longer axis and ⌈at⌉ on a shorter one. */
+function renewed(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
+  // Upsample takes no scale below 1.
+  const longer = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
+  if (s.mode === "nearest" && !longer && !s.scales?.every((scale) => scale <= 1))
+    return new Miss("it shortens some axes and lengthens others, or its scales are computed at run time");
+  const factors = scales ?? emit.constant(fromNumbers("float32", [s.axes.length], s.scales ?? []), "scales");
+  return emit.Resize([x, emit.constant(fromNumbers("float32", [0], []), "region"), factors], {
+    mode: s.mode,
+    coordinate_transformation_mode: s.coordinates,
+    ...(s.mode === "nearest" ? { nearest_mode: longer ? "floor" : "ceil" } : {}),
+  });
+}
+
 function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(found.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
@@ -239,7 +253,11 @@ function resize(name: "Resize" | "Upsample"): Op {
     parameters: noParameters,
     weight: noWeight,
     axes,
-    lower: (s, emit, [x]) => {
+    lower: (s, emit, [x, scales]) => {
+      if (s.nearest === "simple" && x !== undefined) {
+        const newer = renewed(name, s, emit, x, scales);
+        if (!(newer instanceof Miss)) return [newer];
+      }
       const found = scaledDims(s, x?.type?.dims ?? []);
       return found instanceof Miss ? found : lower(s, emit, x, found);
     },

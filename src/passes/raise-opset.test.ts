@@ -64,6 +64,59 @@ describe("raise-opset", () => {
     expect(verify(net)).toEqual([]);
   });
 
+  describe.each([9, 10])("what was written for opset %i and scales places", (opset) => {
+    const name = opset === 9 ? "Upsample" : "Resize";
+    it.each([
+      ["nearest, longer", "nearest", "[1.0, 1.0, 2.0, 1.5]"],
+      ["nearest, shorter", "nearest", "[1.0, 1.0, 0.5, 0.4]"],
+      ["nearest, one longer and one shorter", "nearest", "[1.0, 1.0, 2.0, 0.5]"],
+      ["linear", "linear", "[1.0, 1.0, 2.0, 3.0]"],
+      ["linear, shorter", "linear", "[1.0, 1.0, 0.5, 0.6]"],
+    ])("%s", async (what, mode, scales) => {
+      // Upsample takes no scale below 1.
+      if (name === "Upsample" && /shorter/.test(what)) return;
+      const mixed = what.includes("one longer");
+      // Where an axis gets longer and another shorter it is written out, which takes fixed sizes.
+      const net = parseModel(`opset ${opset}
+graph (x: float32[${mixed ? "2, 2, 6" : "batch, 2, height"}, 5]) -> (y) {
+  s: float32[4] = ${scales}
+  y = ${name} (x, s) {mode="${mode}"}
+}`);
+      const feeds = {
+        x: float32(
+          [2, 2, 6, 5],
+          Array.from({ length: 120 }, (_, at) => Math.sin(at)),
+        ),
+      };
+      const expected = await runOnce(net.clone(), feeds);
+      raiseOpset(net, 18);
+      expect(verify(net)).toEqual([]);
+      const { y } = await runOnce(net, feeds);
+      expect(y?.dims).toEqual(expected.y?.dims);
+      for (const [at, value] of Array.from(y?.data ?? [], Number).entries())
+        expect(value).toBeCloseTo(Number(expected.y?.data[at]), 5);
+    });
+  });
+
+  it("scales that are computed are known to lengthen where only that is allowed", () => {
+    const computed = (opset: number, op: string, mode: string) =>
+      parseModel(`opset ${opset}
+graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
+  y = ${op} (x, s) {mode="${mode}"}
+}`);
+    for (const [opset, op, mode] of [
+      [9, "Upsample", "nearest"],
+      [9, "Upsample", "linear"],
+      [10, "Resize", "linear"],
+    ] as const) {
+      const net = computed(opset, op, mode);
+      raiseOpset(net, 13);
+      expect([...net.graph.nodes()].map((node) => node.op)).toEqual(["Resize"]);
+      expect(verify(net)).toEqual([]);
+    }
+    expect(() => raiseOpset(computed(10, "Resize", "nearest"), 13)).toThrow(/cannot be carried from opset 10 to 13/);
+  });
+
   it.each([11, 13])("counts the parts of a Split without sizes, of opset %i", async (opset) => {
     const net = parseModel(`opset ${opset}\ngraph (x: float32[4]) -> (y, z) {\n  y, z = Split (x)\n}`);
     raiseOpset(net, 18);

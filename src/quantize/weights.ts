@@ -91,8 +91,13 @@ function raiseFor(model: Model, perChannel: boolean): void {
   try {
     raiseOpset(model, perChannel ? 13 : 10);
   } catch (error) {
-    if (!(error instanceof PithError) || !perChannel || (model.opsets.get("") ?? 0) < 10) throw error;
-    const hint = `One scale per weight does without: \`perChannel: false\`. ${error.hint ?? ""}`.trim();
-    throw new PithError(error.code, error.message, { cause: error, hint });
+    if (!(error instanceof PithError)) throw error;
+    // What the next operator set cannot say a later one may.
+    if (!perChannel) raiseOpset(model, 13);
+    else if ((model.opsets.get("") ?? 0) < 10) throw error;
+    else {
+      const hint = `One scale per weight does without: \`perChannel: false\`. ${error.hint ?? ""}`.trim();
+      throw new PithError(error.code, error.message, { cause: error, hint });
+    }
   }
 }

@@ -1,5 +1,6 @@
 /** The scheme "weights": codes in front of layers. */
 import { describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
@@ -202,3 +203,33 @@ test.skipIf(published === undefined)("a published network shrinks to about a qua
   expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
   expect(layerNames(model)).toEqual(names);
 });
+
+test.each([
+  ["weights", true],
+  ["weights", false],
+  ["dynamic", true],
+  ["static", true],
+] as const)(
+  "%s, per channel %s: a network of an old operator set that makes pictures larger, whatever their size",
+  async (scheme, perChannel) => {
+    const model = parseModel(`ir 5, opset 9
+graph (x: float32[batch, 2, height, width]) -> (y) {
+  w: float32[4, 2, 3, 3] = random(seed 1)
+  v: float32[2, 4, 3, 3] = random(seed 2)
+  s: float32[4] = [1.0, 1.0, 2.0, 2.0]
+  h = Conv "down" (x, w) {pads=[1, 1, 1, 1]}
+  u = Upsample (h, s) {mode="nearest"}
+  y = Conv "up" (u, v) {pads=[1, 1, 1, 1]}
+}`);
+    const x = numbersFor([2, 2, 6, 5]);
+    const expected = await run(model, { x });
+    const { changes } = await quantize(model, {
+      scheme,
+      perChannel,
+      ...(scheme === "static" ? { data: memory("x", { x }) } : {}),
+    });
+    expect(changes.length).toBeGreaterThan(0);
+    for (const optimize of [false, true])
+      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+  },
+);
