@@ -62,4 +62,27 @@ graph (x: float32[2]) -> (y: float32[2]) {
       'Softmax "y": axis 7 lies outside a tensor of rank 3.',
     );
   });
+
+  it.each([
+    ["Conv", "  w: float32[5, 2, 3, 3] = zeros\n  y = Conv (m, w) {group=2}", "float32[?, 4, ?, ?]"],
+    ["ConvTranspose", "  w: float16[4, 5, 3] = zeros\n  y = ConvTranspose (m, w)", "float16[?, 4, ?]"],
+    ["Gemm", "  w: float32[4, 5] = zeros\n  y = Gemm (m, w)", "float32[?, ?]"],
+    ["MatMul", "  w: float64[4, 5] = zeros\n  y = MatMul (m, w)", "float64"],
+    [
+      "GRU",
+      "  w: float32[1, 6, 4] = zeros\n  r: float32[1, 6, 2] = zeros\n  y = GRU (m, w, r) {hidden_size=2}",
+      "float32[?, ?, 4]",
+    ],
+    ["DynamicQuantizeLinear", "  y, s, z = DynamicQuantizeLinear (m)", "float32"],
+  ])("knows of what an unknown operator makes as much as %s asks for", (_, reader, expected) => {
+    const net = parseModel(
+      `opset 21, custom 1\ngraph (x: float32[batch, 3]) -> (y) {\n  m = custom.F (x)\n${reader}\n}`,
+    );
+    const inference = infer(net);
+    const { type, dims } = net.graph.value("m")?.type ?? {};
+    const text = dims?.map((dim) => (typeof dim === "number" ? dim : "?")).join(", ");
+    expect(`${type}${text === undefined ? "" : `[${text}]`}`).toBe(expected);
+    expect(inference.misses.map(({ at }) => at)).toEqual(['custom.F "m"']);
+    expect(net.graph.value("y")?.type).toBeDefined();
+  });
 });

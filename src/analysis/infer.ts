@@ -205,8 +205,23 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
     return bound instanceof Miss ? bound : placed(node, () => bound.infer());
   };
 
+  /** What a node's other inputs tell of one of which nobody said the type, or the rank. */
+  const learnInputs = (node: Node): void => {
+    const mustBe = registry.find(node.domain, node.op)?.mustBe;
+    const open = (value: Value | undefined): value is Value =>
+      value?.producer !== undefined && operand(value)?.dims === undefined && operand(value)?.container === undefined;
+    if (mustBe === undefined || !node.inputs.some(open)) return;
+    for (const { input, type } of mustBe(site(node))) {
+      const value = node.inputs[input];
+      if (!open(value) || (operand(value)?.type ?? type.type) !== type.type) continue;
+      const dims = type.dims?.map((dim, axis) => (isUnknownDim(dim) ? unknownDim(value.name, axis) : dim));
+      learn(value, { type: type.type, dims }, false);
+    }
+  };
+
   const visit = (node: Node): void => {
     missed.delete(node);
+    learnInputs(node);
     const inner = [...subgraphs(node)];
     for (const graph of inner) walked.delete(graph);
     const local = functionOf(model, node);

@@ -12,7 +12,8 @@ export function unknownOperator(error: unknown): UnknownOperator | undefined {
   const text = cause instanceof Error ? cause.message : "";
   const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
   if (custom !== undefined && name !== undefined) return { domain: custom, op: name };
-  const [, op, domain] = /In Node, \("[^"]*", ([^,]+), "([^"]*)".*No Op registered for/s.exec(text) ?? [];
+  const [, op, domain] =
+    /In Node, \("[^"]*", ([^,]+), "([^"]*)".*(?:No Op registered|No opset import) for/s.exec(text) ?? [];
   return op === undefined || domain === undefined ? undefined : { domain, op };
 }
 

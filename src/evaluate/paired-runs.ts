@@ -96,10 +96,9 @@ async function runBoth(
   options: PairOptions,
   unknown: readonly UnknownOperator[] = [],
 ): Promise<PairedRuns | Miss> {
-  const [first, second] = [original, result].map((model) =>
-    unknown.length === 0 ? model : withoutOperators(model, unknown),
-  );
-  if (first === undefined || second === undefined) return notCut(original, result, unknown);
+  const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
+  if (models === undefined) return notCut(original, result, unknown);
+  const [first, second] = models;
   const inputs = randomInputs(first);
   const { undrawable } = inputs;
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)

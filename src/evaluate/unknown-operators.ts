@@ -10,7 +10,7 @@ import type { UnknownOperator } from "../engine/unknown-operator.ts";
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
 import { extract } from "../graph/extract.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import type { Node, Value, ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boolean {
@@ -18,22 +18,36 @@ function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boo
 }
 
 /**
- * The model without the nodes of these operators. Undefined where that is not possible: they lie in a graph inside a node or in a function, or
- * nothing says of what type their outputs are, or nothing is left.
+ * Both models without the nodes of these operators. Undefined where that is not possible: they lie in a graph inside a node or in a function, or
+ * neither model tells of what type their outputs are, or nothing is left.
  */
-export function withoutOperators(model: Model, unknown: readonly UnknownOperator[]): Model | undefined {
-  const copy = model.clone();
-  const inference = infer(copy);
-  const nodes = [...copy.graph.nodes()].filter((node) => isOneOf(node, unknown));
-  const given = nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined));
-  if (nodes.length === 0 || given.some((value) => value.type?.dims === undefined)) return undefined;
-  const taken = nodes.flatMap(({ inputs }) =>
-    inputs.filter((value) => value !== undefined && inference.operand(value)?.stored !== true),
-  ) as Value[];
-  const outputs = [...new Set([...copy.graph.outputs, ...taken])].filter(
-    (value) => value.producer !== undefined && !given.includes(value),
-  );
-  return outputs.length === 0 ? undefined : extract(copy, outputs, given);
+export function withoutOperators(
+  original: Model,
+  result: Model,
+  unknown: readonly UnknownOperator[],
+): readonly [Model, Model] | undefined {
+  const [first, second] = [original.clone(), result.clone()];
+  const parts = [first, second].map((copy) => {
+    const inference = infer(copy);
+    const nodes = [...copy.graph.nodes()].filter((node) => isOneOf(node, unknown));
+    const taken = nodes.flatMap(({ inputs }) =>
+      inputs.filter((value) => value !== undefined && inference.operand(value)?.stored !== true),
+    ) as Value[];
+    return { copy, taken, given: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)) };
+  });
+  // What reads an output may tell its type in one of them alone.
+  const types = new Map<string, ValueType>();
+  for (const { given } of parts)
+    for (const { name, type } of given) if (type?.dims !== undefined && !types.has(name)) types.set(name, type);
+  const [a, b] = parts.map(({ copy, taken, given }) => {
+    for (const value of given) if (value.type?.dims === undefined) value.type = types.get(value.name);
+    const outputs = [...new Set([...copy.graph.outputs, ...taken])].filter(
+      (value) => value.producer !== undefined && !given.includes(value),
+    );
+    const fails = given.length === 0 || given.some(({ type }) => type?.dims === undefined) || outputs.length === 0;
+    return fails ? undefined : extract(copy, outputs, given);
+  });
+  return a === undefined || b === undefined ? undefined : [a, b];
 }
 
 /**

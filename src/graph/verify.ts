@@ -39,10 +39,11 @@ export function verify(model: Model): readonly string[] {
 
 /**
  * Throws the first fault that `verify` finds.
+ * @param known faults that are none of the caller's: what `verify` found before.
  * @throws PithError E_MODEL
  */
-export function assertValid(model: Model): void {
-  const faults = verify(model);
+export function assertValid(model: Model, known: readonly string[] = []): void {
+  const faults = verify(model).filter((fault) => !known.includes(fault));
   const [first] = faults;
   if (first === undefined) return;
   throw new PithError(

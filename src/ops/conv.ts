@@ -8,10 +8,10 @@
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
+import type { Value, ValueType } from "../graph/graph.ts";
+import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
 import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
-import { integers } from "./shared/attributes.ts";
+import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
 import { primitive, quantizedAlready } from "./shared/misses.ts";
@@ -69,8 +69,19 @@ function inputGradient(
 /** As many outputs as Conv needs to be faster than ConvTranspose: with 6 it takes four times as long. */
 const fewest = 12;
 
+/** The data has the weight's type and rank, and its channels. */
+function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly { input: number; type: ValueType }[] {
+  const weight = site.inputs[1];
+  if (weight?.dims === undefined) return [];
+  const { type, dims } = weight;
+  return [
+    { input: 0, type: { type, dims: dims.map((_, axis) => (axis === 1 ? channels(dims) : unknownDim("", axis))) } },
+  ];
+}
+
 const Conv = defineOp<ConvSettings>({
   name: "Conv",
+  mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
   read: readConv,
   infer: (s, site) => {
     const dims = convDims(s, site);
@@ -135,7 +146,8 @@ const ConvInteger = defineOp<ConvSettings>({
   read: readConv,
   infer: (s, site) => {
     const dims = convDims(s, site);
-    return dims instanceof Miss ? dims : [{ type: "int32", dims }];
+    if (!(dims instanceof Miss)) return [{ type: "int32", dims }];
+    return need(site, 0).dims === undefined ? [{ type: "int32", dims: undefined }] : dims;
   },
   unchanged: alwaysChanges,
   parameters: () => [],
@@ -186,6 +198,7 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
 
 const ConvTranspose = defineOp<TransposedSettings>({
   name: "ConvTranspose",
+  mustBe: (site) => dataOf(site, ([channels = 1]) => channels),
   read: (site) => {
     const s = readConv(site);
     if (s instanceof Miss) return s;

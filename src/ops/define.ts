@@ -127,7 +127,7 @@ export interface WeightRole {
   readonly bias?: number;
   /** The input where a vector with a number for each output channel may be added, if the operator has one. */
   readonly biasInput?: number;
-  /** The input with the activations, and its channel axis; and the channel axis of output 0. */
+  /** The input with the activations, and its channel axis; and the channel axis of output 0. -1, the last, where their rank is not known. */
   readonly data: number;
   readonly dataAxis: number;
   readonly outputAxis: number;
@@ -240,6 +240,11 @@ export type WantedInterval = Omit<Wanted, "input">;
 export interface Traits {
   /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
   readonly sameType?: number;
+  /**
+   * What an input is certain to be, by the others: of the type and rank that a kernel asks for, where nothing else tells. Only inputs of which
+   * something is not known are asked about.
+   */
+  readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
   /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
   readonly containers?: true;
   /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
@@ -399,9 +404,10 @@ export function defineOp<S>(def: OpDef<S>): Op {
   };
 }
 
-function traitsOf({ sameType, containers, random, holds, typeOnly, differentiatedWhole }: Traits): Traits {
+function traitsOf({ sameType, mustBe, containers, random, holds, typeOnly, differentiatedWhole }: Traits): Traits {
   return {
     ...(sameType === undefined ? {} : { sameType }),
+    ...(mustBe === undefined ? {} : { mustBe }),
     ...(containers === undefined ? {} : { containers }),
     ...(random === undefined ? {} : { random }),
     ...(holds === undefined ? {} : { holds }),

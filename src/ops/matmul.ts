@@ -7,7 +7,7 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims, sameDims } from "../tensor/dims.ts";
+import { type Dim, elementCount, multiplyDims, sameDims, unknownDim } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -76,8 +76,17 @@ function matmulGradient(
   ];
 }
 
+/** Both operands are of one type. */
+function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undefined) {
+  return ([0, 1] as const).flatMap((input) => {
+    const other = site.inputs[1 - input];
+    return other === undefined ? [] : [{ input, type: { type: other.type, dims: dims(input) } }];
+  });
+}
+
 const MatMul = defineOp<null>({
   name: "MatMul",
+  mustBe: (site) => otherOperand(site, () => undefined),
   read: () => null,
   infer: (_, site) => {
     const found = matmulDims(site);
@@ -112,7 +121,8 @@ const MatMulInteger = defineOp<null>({
   read: () => null,
   infer: (_, site) => {
     const found = matmulDims(site);
-    return found instanceof Miss ? found : [{ type: "int32", dims: found.dims }];
+    if (!(found instanceof Miss)) return [{ type: "int32", dims: found.dims }];
+    return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type: "int32", dims: undefined }] : found;
   },
   unchanged: alwaysChanges,
   parameters: () => [],
@@ -193,6 +203,7 @@ function gemmWeight(s: GemmSettings, site: Site): WeightRole | Miss {
 
 const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
+  mustBe: (site) => otherOperand(site, () => [unknownDim("", 0), unknownDim("", 1)]),
   read: (site) => ({
     alpha: decimal(site, "alpha", 1),
     beta: decimal(site, "beta", 1),

@@ -86,6 +86,7 @@ const DequantizeLinear = defineOp<Settings>({
 /** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
 const DynamicQuantizeLinear = defineOp<null>({
   name: "DynamicQuantizeLinear",
+  mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
   read: () => null,
   infer: (_, site): readonly Inferred[] => [
     { type: "uint8", dims: need(site, 0).dims },

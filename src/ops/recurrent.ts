@@ -14,7 +14,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -306,6 +306,15 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: readonly (Value | un
 function recurrent(kind: Kind): Op {
   return defineOp<Settings>({
     name: kind,
+    mustBe: ({ inputs: [, w] }) =>
+      w === undefined
+        ? []
+        : [
+            {
+              input: 0,
+              type: { type: w.type, dims: [unknownDim("", 0), unknownDim("", 1), w.dims?.[2] ?? unknownDim("", 2)] },
+            },
+          ],
     read: (site) => read(kind, site),
     infer,
     wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),

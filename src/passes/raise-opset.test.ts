@@ -127,6 +127,13 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
     ]);
   });
 
+  it("leaves operators as they are that the specification never had", () => {
+    const net = model(10, "  a: float32[n, 4] = RequantShift (x) {shift=3}\n  y = Relu (a)");
+    raiseOpset(net, 18);
+    expect(net.opsets.get("")).toBe(18);
+    expect([...net.graph.nodes()].map(({ op }) => op)).toEqual(["RequantShift", "Relu"]);
+  });
+
   it("refuses a default that changed its meaning, and leaves the model as it was", () => {
     const net = model(11, "  a = Softmax (x)\n  y = Hardmax (a)");
     infer(net);

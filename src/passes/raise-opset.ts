@@ -13,7 +13,7 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
-import { checkForm, inputsFor, schemaAt } from "../graph/schema.ts";
+import { checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
 import { type Bound, operators } from "../ops/index.ts";
 import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -92,6 +92,8 @@ function refused(node: Node, from: number, version: number, reason: string): Pit
 function carry(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
   if (before !== undefined && before.since === after?.since) return () => {};
+  // What the specification never had is not changed by its versions.
+  if (schemasOf("", node.op).length === 0) return () => {};
   const moved = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
     const constant = input === undefined ? undefined : asConstant(attribute, inference.site(node).inputs[0]?.type);

@@ -14,11 +14,12 @@ export function picked(site: Site, inputs: readonly number[]): Site {
 /** The layer in x · W or W · x, where one operand is stored and has two dimensions. */
 export function matmulWeight(site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
+  if (a?.stored === false && b?.stored && b.dims?.length === 2) {
+    const last = (a.dims?.length ?? 0) - 1;
+    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+  }
   if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
   const rank = Math.max(a.dims.length, b.dims.length);
-  if (b.stored && !a.stored && b.dims.length === 2) {
-    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: a.dims.length - 1, outputAxis: a.dims.length - 1 };
-  }
   if (a.stored && !b.stored && a.dims.length === 2 && b.dims.length >= 2) {
     return { input: 0, out: 0, in: 1, groups: 1, data: 1, dataAxis: b.dims.length - 2, outputAxis: rank - 2 };
   }

@@ -1,0 +1,80 @@
+/** Models with operators that the runtime does not have: what needs no run is done, and the command says what was not compared. */
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { pith } from "./run.ts";
+
+const folder = temporaryFolder();
+
+/** Layers on both sides of an activation that nobody else knows. */
+const convolutions = (operator: string, type: string): string => `(x: float32[n, 3, 8, 8]) -> (y: float32[n, 4]) {
+  w1: float32[8, 3, 3, 3] = random(seed 1)
+  w2: float32[8, 8, 3, 3] = random(seed 2)
+  w3: float32[4, 8] = random(seed 3)
+  b3: float32[4] = random(seed 4)
+  a = Conv(x, w1)
+  m${type} = ${operator}(a)
+  c = Conv(m, w2)
+  r = Relu(c)
+  g = GlobalAveragePool(r)
+  f = Flatten(g)
+  y = Gemm(f, w3, b3) {transB=1}
+}`;
+const typed = ": float32[n, 8, 6, 6]";
+
+test.each([
+  ["of a domain of its own", "opset 17, custom 1", "custom.MyAct", typed],
+  ["of which nothing says what comes out", "opset 17, custom 1", "custom.MyAct", ""],
+  ["of the default domain, in an old operator set", "opset 10", "RequantShift", ""],
+  ["of a domain that is not imported", "opset 17", "custom.MyAct", ""],
+])(
+  "an operator %s: weights are rounded, and the rest of the network is compared",
+  async (_, opsets, operator, type) => {
+    const model = join(folder, "model.onnx");
+    await save(parseModel(`${opsets}\ngraph ${convolutions(operator, type)}`), model);
+    for (const words of [
+      ["quantize", "--scheme", "weights"],
+      ["quantize", "--scheme", "dynamic"],
+      ["prune", "--amount", "0.1"],
+    ]) {
+      const out = join(folder, "out.onnx");
+      const { code, out: text, err } = await pith(...words, model, "-o", out);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(text).toContain("changed (3):");
+      expect(text).toMatch(
+        new RegExp(`on 32 random inputs.*; without ${operator.replace(".", "\\.")}, which this runtime`),
+      );
+      const written = await open(out);
+      expect([...written.graph.nodes()].map(({ op }) => op)).toContain(operator.split(".").at(-1));
+    }
+  },
+);
+
+test("where not even the rank of what comes out is known, weights are rounded, and it is said that nothing was compared", async () => {
+  const model = join(folder, "products.onnx");
+  await save(
+    parseModel(`opset 17, custom 1
+graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
+  w1: float32[8, 32] = random(seed 1)
+  w2: float32[32, 4] = random(seed 2)
+  a = MatMul(x, w1)
+  m = custom.MyAct(a)
+  r = Relu(m)
+  y = MatMul(r, w2)
+}`),
+    model,
+  );
+  const out = join(folder, "products.out.onnx");
+  for (const scheme of ["weights", "float16"]) {
+    const { code, out: text } = await pith("quantize", "--scheme", scheme, model, "-o", out);
+    expect(code).toBe(0);
+    expect(text).toContain("changed (2):");
+    expect(text).toContain("not compared with the original: this runtime has no custom.MyAct");
+  }
+  const refused = await pith("quantize", "--scheme", "dynamic", model, "-o", join(folder, "no.onnx"));
+  expect(refused).toMatchObject({ code: 1, err: expect.stringMatching(/has no custom\.MyAct.*\n.*--force writes it/) });
+  const forced = await pith("quantize", "--scheme", "dynamic", model, "--force", "-o", out);
+  expect(forced).toMatchObject({ code: 0, out: expect.stringContaining("not compared with the original") });
+});
