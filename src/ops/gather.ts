@@ -58,7 +58,7 @@ const Gather = defineOp<{ readonly axis: number }>({
   unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : []),
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
-  weight: new Miss("looks its rows up"),
+  weight: new Miss("is a lookup table"),
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;

@@ -1,10 +1,12 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+import { describe, type Node } from "../graph/graph.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
-import { definePass } from "../passes/pass.ts";
+import { type Change, definePass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, quantizeOptions } from "./options.ts";
 import { quantizeStatically } from "./static.ts";
+import { floatReaders } from "./tied.ts";
 import { withoutUnfit } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
 
@@ -43,10 +45,24 @@ export const quantize = definePass({
   options: quantizeOptions,
   run(model, options, context) {
     checkTogether(options);
-    return withStoredConstants(model, () =>
-      options.scheme === "float16"
-        ? quantizeToFloat16(model, options, context)
-        : withoutUnfit(model, options, context, (fit) => schemes[fit.scheme](model, fit, context)),
-    );
+    return withStoredConstants(model, async () => {
+      if (options.scheme === "float16") return quantizeToFloat16(model, options, context);
+      const tied = floatReaders(model, options);
+      const known = new Map(
+        [...(options.scheme === "weights" ? tied : [])].map(([name, reader]) => [
+          name,
+          `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
+        ]),
+      );
+      const scheme = (fit: typeof options) => schemes[options.scheme](model, fit, context);
+      const outcome = await withoutUnfit(model, options, context, scheme, known);
+      return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
+    });
   },
 });
+
+function withTie(change: Change, reader: Node | undefined): Change {
+  return reader === undefined
+    ? change
+    : { ...change, what: `${change.what}; its matrix stays in float beside it, for ${describe(reader)}` };
+}

@@ -43,14 +43,15 @@ export function weightMiss(layer: Layer): Miss | undefined {
 }
 
 /**
- * Runs a scheme without the layers whose numbers cannot be quantized: some are not finite, or all are so small that no scale resolves them.
- * Each is read before anything in the model changes.
+ * Runs a scheme without the layers that `known` gives a reason for, and those whose numbers cannot be quantized: some are not finite, or all
+ * are so small that no scale resolves them. Each is read before anything in the model changes.
  */
 export async function withoutUnfit<O extends Selection>(
   model: Model,
   options: O,
   { engine, signal }: Pick<Context, "engine" | "signal">,
   scheme: (options: O) => Promise<Outcome>,
+  known: ReadonlyMap<string, string> = new Map(),
 ): Promise<Outcome> {
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
@@ -58,8 +59,9 @@ export async function withoutUnfit<O extends Selection>(
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
     stopIfAsked(signal);
-    if (!reasons.has(effective)) reasons.set(effective, whyUnfit(await readStoredValue(model, effective, engine)));
-    const reason = reasons.get(effective);
+    if (!known.has(name) && !reasons.has(effective))
+      reasons.set(effective, whyUnfit(await readStoredValue(model, effective, engine)));
+    const reason = known.get(name) ?? reasons.get(effective);
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   if (misses.length === 0) return scheme(options);

@@ -121,7 +121,7 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
         ...(scheme === "dynamic"
           ? ['half: its data is float16; integer arithmetic starts from float32 (the scheme "weights" does not)']
           : []),
-        'Gather "e": looks its rows up',
+        'Gather "e": is a lookup table',
       ]);
     }
     expect(structureHash(model)).toBe(before);
