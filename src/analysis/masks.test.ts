@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { allMasked, maskedAt, plainName, whyNotMaskable } from "./masks.ts";
+import { allMasked, maskedAt, plainName, whyNotPruned } from "./masks.ts";
+import { parametersOf } from "./parameters.ts";
 
 const model = parseModel(`opset 17
 graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
@@ -12,11 +13,15 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   free: float32[2, 2] parameter = [1, 2, 3, 4]
   copy: float32[2, 2] tied(free) = [1, 2, 3, 4]
   codes: int8[2, 2] = [1, 2, 3, 4]
+  coarse: bfloat16[2, 2] = [1, 2, 3, 4]
+  ones: float32[2, 1] = [1, 1]
   fc1.weight = Mul(kept, latent)
   scaled = Mul(free, factors)
   a = MatMul "first" (x, fc1.weight)
   b = MatMul "second" (a, scaled)
-  y = MatMul "third" (b, copy)
+  sum = MatMul (b, ones)
+  mean = Div (b, sum)
+  y = MatMul "third" (mean, copy)
 }`);
 const value = (name: string) => {
   const found = model.graph.value(name);
@@ -36,7 +41,7 @@ describe("a mask", () => {
 
   test("leaves the layer the name of the product", () => {
     expect(plainName(value("latent"))).toBe("fc1.weight");
-    expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1", "second", "third"]);
+    expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1", "second", "sum", "third"]);
   });
 });
 
@@ -46,6 +51,8 @@ test.each([
   ["copy", 'it is tied to "free"'],
   ["free", '"copy" is tied to it'],
   ["a", "it is not stored in the main graph"],
-])("whether %s can be masked", (name, reason) => {
-  expect(whyNotMaskable(model, value(name))?.reason).toBe(reason);
+  ["coarse", "it is stored as bfloat16, which the runtime cannot mask"],
+  ["ones", "it holds constants, which nobody trained"],
+])("whether %s can be pruned", (name, reason) => {
+  expect(whyNotPruned(model, value(name), parametersOf(model, infer(model)))?.reason).toBe(reason);
 });

@@ -8,10 +8,12 @@ import { toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import {
   customFromMask,
+  globalUnstructured,
   identity,
   isPruned,
   l1Unstructured,
   lnStructured,
+  prune,
   randomUnstructured,
   remove,
 } from "./index.ts";
@@ -195,7 +197,49 @@ graph (x: float32[1, 2]) -> (y) {
 }`);
     const { changes, misses } = await l1Unstructured(net, { layers: "fc", amount: 1 });
     expect(changes).toEqual([]);
-    expect(misses).toEqual([{ at: "fc", reason: "its weight is not masked: it is stored as int8" }]);
+    expect(misses).toEqual([{ at: "fc", reason: "its weight is not pruned: it is stored as int8" }]);
+  });
+
+  test("a weight of bfloat16 behind a Cast, as a miss: a masked one would not load", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc.weight: bfloat16[2, 2] = [1, 2, 3, 4]
+  w = Cast (fc.weight) {to=1}
+  y = MatMul "fc" (x, w)
+}`);
+    for (const rule of [l1Unstructured, globalUnstructured]) {
+      const { changes, misses } = await rule(net, { amount: 0.5 });
+      expect(changes).toEqual([]);
+      expect(misses).toEqual([
+        { at: "fc", reason: "its weight is not pruned: it is stored as bfloat16, which the runtime cannot mask" },
+      ]);
+    }
+  });
+
+  test("constants that the graph computes with, as a miss, unless they are named", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
+  fc1.weight: float32[8, 4] = random(seed 1)
+  fc2.weight: float32[4, 3] = random(seed 2)
+  ones: float32[4, 1] = [1, 1, 1, 1]
+  h = MatMul "fc1" (x, fc1.weight)
+  squares = Mul (h, h)
+  sum = MatMul "sum" (squares, ones)
+  norm = Sqrt (sum)
+  normed = Div (h, norm)
+  y = MatMul "fc2" (normed, fc2.weight)
+}`);
+    for (const rule of [l1Unstructured, globalUnstructured]) {
+      const { changes, misses } = await rule(net.clone(), { amount: 0.5 });
+      expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+      expect(misses).toEqual([
+        { at: "sum", reason: "its weight is not pruned: it holds constants, which nobody trained" },
+      ]);
+    }
+    await prune(net, { amount: 0.5 });
+    expect(await numbers(net, "ones")).toEqual([1, 1, 1, 1]);
+    await prune(net, { amount: 0.5, layers: "sum" });
+    expect(await numbers(net, "ones")).toEqual([0, 0, 1, 1]);
   });
 
   test("either half of a tied pair, as a miss", async () => {
@@ -208,8 +252,8 @@ graph (x: float32[1, 2]) -> (y) {
 }`);
     const { misses } = await l1Unstructured(net, { amount: 1 });
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a", 'its weight is not masked: "b.weight" is tied to it'],
-      ["b", 'its weight is not masked: it is tied to "a.weight"'],
+      ["a", 'its weight is not pruned: "b.weight" is tied to it'],
+      ["b", 'its weight is not pruned: it is tied to "a.weight"'],
     ]);
   });
 

@@ -1,9 +1,10 @@
 /** Which parameters a call means: the weights or biases of the layers it names. */
 import * as v from "valibot";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { whyNotMaskable } from "../analysis/masks.ts";
+import { whyNotPruned } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -55,19 +56,27 @@ export function selectParameters(model: Model, selection: ParameterSelection): S
     const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
     throw new PithError("E_NAME", `There is no ${kind} in ${shown}.`);
   }
-  const { targets, misses } = parametersOf(model, selected, kind);
+  const { targets, misses } = targetsAmong(model, inference, selected, kind, selection);
   const others = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
   return { targets, misses: [...misses, ...others] };
 }
 
 /** Weights and biases of the layers that a selection means, as far as there are any. */
 export function selectAllParameters(model: Model, selection: ParameterSelection): readonly Target[] {
-  const selected = selectLayers(layersOf(model, infer(model)), selection);
+  const inference = infer(model);
+  const selected = selectLayers(layersOf(model, inference), selection);
   const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
-  return kinds.flatMap((kind) => parametersOf(model, selected, kind).targets);
+  return kinds.flatMap((kind) => targetsAmong(model, inference, selected, kind, selection).targets);
 }
 
-function parametersOf(model: Model, selected: readonly Layer[], kind: ParameterKind): Selected {
+function targetsAmong(
+  model: Model,
+  inference: Inference,
+  selected: readonly Layer[],
+  kind: ParameterKind,
+  selection: ParameterSelection,
+): Selected {
+  const learned = selection.layers === undefined ? parametersOf(model, inference) : undefined;
   const targets = new Map<Value, Target>();
   const misses: Miss[] = [];
   for (const layer of selected) {
@@ -76,8 +85,8 @@ function parametersOf(model: Model, selected: readonly Layer[], kind: ParameterK
       misses.push(new Miss(`it has no ${kind}`, layer.name));
       continue;
     }
-    const refused = whyNotMaskable(model, parameter);
-    if (refused !== undefined) misses.push(new Miss(`its ${kind} is not masked: ${refused.reason}`, layer.name));
+    const refused = whyNotPruned(model, parameter, learned);
+    if (refused !== undefined) misses.push(new Miss(`its ${kind} is not pruned: ${refused.reason}`, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, kind, parameter });
   }
   return { targets: [...targets.values()], misses };

@@ -2,7 +2,7 @@
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
-import { whyNotMaskable } from "../analysis/masks.ts";
+import { whyNotPruned } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
@@ -64,12 +64,18 @@ export function payingRank(layer: Layer): number | undefined {
 }
 
 /** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
-export function offersOf(model: Model, layer: Layer, channels: Channels, inference: Inference): readonly Offer[] {
-  return [pruning(model, layer), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
+export function offersOf(
+  model: Model,
+  layer: Layer,
+  channels: Channels,
+  inference: Inference,
+  learned: ReadonlySet<Value>,
+): readonly Offer[] {
+  return [pruning(model, layer, learned), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
 }
 
-function pruning(model: Model, { weight }: Layer): Offer {
-  const miss = whyNotMaskable(model, weight);
+function pruning(model: Model, { weight }: Layer, learned: ReadonlySet<Value>): Offer {
+  const miss = whyNotPruned(model, weight, learned);
   return { technique: "prune", text: miss?.reason ?? "any weight can become zero", refused: miss !== undefined };
 }
 

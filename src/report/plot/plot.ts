@@ -11,7 +11,8 @@ import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import { whyNotMaskable } from "../../analysis/masks.ts";
+import { whyNotPruned } from "../../analysis/masks.ts";
+import { parametersOf } from "../../analysis/parameters.ts";
 import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
@@ -62,11 +63,12 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   for (const graph of allGraphs(model.graph)) graph.sort();
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
+  const learned = parametersOf(model, inference);
   // As `prune` would find them.
   const free = await withFreeChannels(model);
   const channels = channelsIn(channelGroups(free, free === model ? inference : infer(free)));
   const pictures = collect(model, inference, layers, costs);
-  const plotted = await plotLayers(model, inference, pictures, options);
+  const plotted = await plotLayers(model, inference, learned, pictures, options);
   const data = {
     amount,
     strip,
@@ -81,7 +83,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
         boxes: picture.boxes.map((box, index) => ({
           ...places[index],
           ...boxData(box),
-          offers: box.layer === undefined ? undefined : offers(model, box.layer, channels, inference),
+          offers: box.layer === undefined ? undefined : offers(model, box.layer, channels, inference, learned),
         })),
         lines: lines.map(({ from, to, d, left, right, top, bottom }) => [from, to, d, left, right, top, bottom]),
         frames,
@@ -121,6 +123,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 async function plotLayers(
   model: Model,
   inference: Inference,
+  learned: ReadonlySet<Value>,
   [main, ...inner]: readonly [Picture, ...Picture[]],
   { progress, signal }: PlotOptions,
 ): Promise<ReadonlyMap<Layer, PlottedLayer>> {
@@ -130,7 +133,7 @@ async function plotLayers(
   for (const layer of shown) {
     stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
     const before = seen.get(layer.weight);
-    const refused = whyNotMaskable(model, layer.weight);
+    const refused = whyNotPruned(model, layer.weight, learned);
     const one =
       before === undefined
         ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)))
@@ -159,10 +162,16 @@ function plottedLayer(layer: Layer, found: WeightPicture | Miss): PlottedLayer {
   };
 }
 
-function offers(model: Model, layer: Layer, channels: (layer: Layer) => Channels, inference: Inference) {
+function offers(
+  model: Model,
+  layer: Layer,
+  channels: (layer: Layer) => Channels,
+  inference: Inference,
+  learned: ReadonlySet<Value>,
+) {
   // Techniques work on the main graph alone.
   if (layer.node.graph !== model.graph) return [];
-  return offersOf(model, layer, channels(layer), inference).map(({ technique, text, refused }) => [
+  return offersOf(model, layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
     technique,
     text,
     refused,
