@@ -254,6 +254,28 @@ describe("what cannot go", () => {
     expect(summary(model)).toEqual(["a 5 (3)", "b 1 (0)"]);
     expect(removable(groupOf(model, "a"))).toEqual([2, 3, 4]);
   });
+
+  test("a unit that is all of an axis: a single channel, channels that only go together", () => {
+    const model = graph(
+      "x: float32[batch, 2]",
+      "y",
+      `  a.weight: float32[2, 1] = ones
+  b.weight: float32[1, 4] = ones
+  c.weight: float32[4, 2] = ones
+  grid: int64[3] = [-1, 2, 2]
+  row: int64[2] = [-1, 4]
+  h = MatMul (x, a.weight)
+  i = MatMul (h, b.weight)
+  pairs = Reshape (i, grid)
+  swapped = Transpose (pairs) {perm=[0, 2, 1]}
+  shuffled = Reshape (swapped, row)
+  sum = Add (i, shuffled)
+  y = MatMul (sum, c.weight)`,
+    );
+    expect(summary(model)).toEqual(["a 1 (0)", "b 1 (0)", "c 2 (0)"]);
+    expect(reasons(model, "a")).toEqual(["a.weight: they only go together, and nothing would be left of axis 1"]);
+    expect(reasons(model, "b")).toEqual(["b.weight: they only go together, and nothing would be left of axis 1"]);
+  });
 });
 
 describe("cut", () => {

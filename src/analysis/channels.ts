@@ -11,7 +11,7 @@
  * units of each image of the outermost become one: a head of an attention layer, the same position in each group of a grouped convolution.
  *
  * Units are refused, with the reason, where cutting would change the model's interface or what an operator computes: an axis that no link
- * mentions, an operator without entry, inputs and outputs of the model, values that subgraphs read.
+ * mentions, an operator without entry, inputs and outputs of the model, values that subgraphs read; and a unit that is all of an axis.
  *
  * Costs the number of nodes times the number of channels, times a few sweeps.
  */
@@ -200,6 +200,11 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
           refuse(end, new Miss(`axis ${axis} of ${port} cannot be cut`, describe(node)));
       }
     }
+  }
+  for (const { value, axis, label } of labels.ends()) {
+    if (labels.common(label, label.keys()) < 0) continue;
+    const at = value.producer === undefined ? value.name : describe(value.producer);
+    refuse({ value, axis }, new Miss(`they only go together, and nothing would be left of axis ${axis}`, at));
   }
   return refused;
 }

@@ -81,7 +81,7 @@ export class Labels {
   }
 
   /** The unit that all of these positions have; -1 if they have none, or several. */
-  common(label: Int32Array, positions: readonly number[]): number {
+  common(label: Int32Array, positions: Iterable<number>): number {
     let found = -1;
     for (const position of positions) {
       const unit = label[position] ?? -1;

@@ -14,12 +14,19 @@ export interface Choice extends Removal {
   readonly units: readonly number[];
 }
 
-/** The `amount` (0 to 1) of each group's units with the least scores. */
+/** All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. */
+export function removalOrder(scored: Scored): readonly number[] {
+  return take(ranked([scored]), Number.POSITIVE_INFINITY, new Left([scored])).map(({ unit }) => unit);
+}
+
+/**
+ * The `amount` (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
+ * so that something is left of an axis that groups share, too.
+ */
 export function leastOfEach(groups: readonly Scored[], amount: number): readonly Choice[] {
-  const left = new Left(groups);
   return groups.map((scored) => {
-    const count = roundHalfEven(amount * scored.group.units);
-    return { group: scored.group, units: take(ranked([scored]), count, left).map(({ unit }) => unit) };
+    const { group } = scored;
+    return { group, units: removalOrder(scored).slice(0, roundHalfEven(amount * group.units)) };
   });
 }
 

@@ -116,6 +116,24 @@ describe("structured", () => {
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
   });
 
+  test("a single channel stays, and the miss says so", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[1, 2] = [3, 1]
+  fc2.weight: float32[2, 1] = [1, 2]
+  h = Gemm "fc1" (x, fc1.weight) {transB=1}
+  y = Gemm "fc2" (h, fc2.weight) {transB=1}
+}`);
+    const { changes, misses } = await prune(net, { structured: 0.5, layers: "fc1" });
+    expect(changes).toEqual([]);
+    expect(misses).toEqual([
+      {
+        at: "fc1",
+        reason: "its channels cannot be cut: they only go together, and nothing would be left of axis 0 (fc1.weight)",
+      },
+    ]);
+  });
+
   test("global: scores are relative to their layer, so that a layer of small weights is not emptied", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 3 / 7, structured: true, scope: "global" });

@@ -13,25 +13,14 @@
  * The file gets smaller and the model faster. Channels that cannot go (outputs of the model, operators that refuse) are misses.
  */
 import * as v from "valibot";
-import { channelGroups, type Group, removable } from "../analysis/channels.ts";
-import { cut, refusesCut } from "../analysis/cut.ts";
-import { type Inference, infer } from "../analysis/infer.ts";
-import { layers as layersOf } from "../analysis/layers.ts";
-import { noLayers } from "../analysis/no-layers.ts";
-import { isNamed, selectLayers } from "../analysis/selection.ts";
-import type { Engine } from "../engine/index.ts";
-import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { foldShapes } from "../passes/fold-shapes.ts";
-import { withFreeChannels } from "../passes/free-channels.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome } from "../passes/pass.ts";
-import { scoreUnits } from "./channel-scores.ts";
-import { type Choice, leastOfAll, leastOfEach, type Scored } from "./choose-units.ts";
 import { globalUnstructured } from "./global.ts";
 import { isPruned, remove } from "./remove.ts";
 import { l1Unstructured } from "./rules.ts";
+import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
   v.number("takes a number from 0 to 1"),
@@ -103,117 +92,10 @@ export const prune = definePass({
   },
 });
 
-type Given = v.InferOutput<typeof options>;
-type Options = Given & { readonly amount: number };
-
-function pruneUnstructured(model: Model, { amount, scope, layers, except }: Options): Promise<Outcome> {
+function pruneUnstructured(
+  model: Model,
+  { amount, scope, layers, except }: v.InferOutput<typeof options> & { readonly amount: number },
+): Promise<Outcome> {
   const rule = scope === "global" ? globalUnstructured : l1Unstructured;
   return rule(model, { layers, except, amount: { fraction: amount } });
-}
-
-/** Tried on a copy first where sizes have to be stored for it. */
-async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
-  const trial = await withFreeChannels(model, (one) => freeUnits(one, given));
-  if (trial === model) return cutLeast(model, given, engine);
-  const { changes } = await cutLeast(trial, given, engine);
-  if (changes.length > 0) await foldShapes(model);
-  return cutLeast(model, given, engine);
-}
-
-function freeUnits(model: Model, given: Options): number {
-  return eligible(model, infer(model), given).groups.reduce((sum, group) => sum + removable(group).length, 0);
-}
-
-async function cutLeast(model: Model, given: Options, engine: Engine): Promise<Outcome> {
-  const inference = infer(model);
-  const { groups, misses } = eligible(model, inference, given);
-  const scored: Scored[] = [];
-  // One after the other, so that memory holds the weights of one layer.
-  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, given.n, engine) });
-  const chosen = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
-  const { removals, refused } = withoutRefused(
-    model,
-    chosen.filter(({ units }) => units.length > 0),
-  );
-  if (removals.length > 0) {
-    const failed = await cut(model, removals);
-    if (failed instanceof Miss) return { changes: [], misses: [...misses, ...refused, failed] };
-  }
-  return { changes: removals.flatMap(changesOf), misses: [...misses, ...refused] };
-}
-
-/** All of them, if they can be cut together; else those that can be cut by themselves. */
-function withoutRefused(
-  model: Model,
-  chosen: readonly Choice[],
-): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
-  if (refusesCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
-  const removals: Choice[] = [];
-  const refused: Miss[] = [];
-  for (const removal of chosen) {
-    const miss = refusesCut(model, [removal]);
-    if (miss === undefined) removals.push(removal);
-    else refused.push(new Miss(`its channels cannot be cut: ${reasonOf(miss)}`, nameOf(removal.group)));
-  }
-  return { removals, refused };
-}
-
-function reasonOf({ reason, at }: Miss): string {
-  return at === undefined ? reason : `${reason} (${at})`;
-}
-
-/** Groups with a selected layer and none that is excepted; the reasons why others, or some of their units, stay. */
-function eligible(
-  model: Model,
-  inference: Inference,
-  given: Options,
-): { readonly groups: readonly Group[]; readonly misses: readonly Miss[] } {
-  const all = layersOf(model, inference);
-  const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
-  const groups: Group[] = [];
-  const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
-  for (const group of channelGroups(model, inference)) {
-    if (!group.layers.some((layer) => selected.has(layer.node))) continue;
-    const at = nameOf(group);
-    const kept = group.layers.find(({ name }) => isNamed(given.except, name));
-    if (kept !== undefined) {
-      misses.push(new Miss(`its channels go together with those of "${kept.name}", which is excepted`, at));
-      continue;
-    }
-    for (const [reason, count] of reasons(group)) {
-      const which = count === group.units ? "its channels" : `${count} of its ${group.units} channels`;
-      misses.push(new Miss(`${which} cannot be cut: ${reason}`, at));
-    }
-    if (removable(group).length > 0) groups.push(group);
-  }
-  return { groups, misses };
-}
-
-function reasons(group: Group): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const miss of group.refused.values()) {
-    const text = reasonOf(miss);
-    counts.set(text, (counts.get(text) ?? 0) + 1);
-  }
-  return counts;
-}
-
-function nameOf({ layers }: Group): string {
-  const names = [...new Set(layers.map((layer) => layer.name))];
-  return names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
-}
-
-/** A line for every layer that loses output channels. */
-function changesOf({ group, units }: Choice): Outcome["changes"] {
-  const gone = new Set(units);
-  const seen = new Set<string>();
-  return group.layers.flatMap((layer) => {
-    const slice = group.slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
-    if (slice === undefined || seen.has(layer.name)) return [];
-    seen.add(layer.name);
-    const count = slice.unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
-    if (count === 0) return [];
-    const what = `${count} of ${slice.unitOf.length} channels cut`;
-    return [{ at: layer.name, what, decidedBy: "global" as const }];
-  });
 }

@@ -30,8 +30,9 @@ export interface PlottedLayer {
   readonly first: boolean;
   readonly facts: string;
   readonly entries?: number;
-  readonly channels?: number;
+  readonly units?: number;
   readonly reason?: string;
+  readonly kept?: string;
 }
 
 /** The graphs of a page, the main one first. */

@@ -184,3 +184,18 @@ graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) 
   expect(await cuttable("own")).toEqual([4, 0]);
   expect(await cuttable("n")).toEqual([0, 0]);
 });
+
+test("channels that only go together are not counted as channels that can go", async () => {
+  const found = await look(`opset 21
+graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[1, 3, 1, 1] = random(seed 1)
+  c2.weight: float32[2, 1, 1, 1] = random(seed 2)
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+}`);
+  expect(found.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
+  expect(found.layers[0]).toMatchObject({
+    cuttable: 0,
+    kept: "they only go together, and nothing would be left of axis 0 (c1.weight)",
+  });
+});

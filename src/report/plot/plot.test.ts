@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { plottedGraphs } from "../../../test/report/plot-data.ts";
+import { type PlottedLayer, plottedGraphs } from "../../../test/report/plot-data.ts";
 import { faults, scripts } from "../../../test/report/well-formed.ts";
+import { topologies, topology } from "../../../test/zoo/topologies.ts";
 import { infer } from "../../analysis/infer.ts";
 import { parseModel } from "../../graph/text.ts";
+import { prune } from "../../prune/index.ts";
 import { plotPage } from "./plot.ts";
 import { plotArithmetic } from "./script.ts";
 import { removedCount } from "./weights.ts";
@@ -56,8 +58,9 @@ describe("a plot", () => {
     const page = await pageOf(text, 0.25);
     const { boxes, layers } = mainOf(page);
     expect([boxes[1]?.name, boxes[6]?.name]).toEqual(["fc1", "fc2"]);
-    expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, channels: 6 });
+    expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, units: 6 });
     expect(layers[6]).toMatchObject({ facts: "[6, 2], 12, 8 bits", reason: "not pruned: it is stored as int8" });
+    expect(layers[6]).toMatchObject({ kept: "not cut: they are an output of the model (logits)" });
   });
 
   test("a name from the file stays text", async () => {
@@ -221,18 +224,11 @@ ${names.map((name) => `  ${name} = Transpose (x) {perm=[2, 0, 1]}`).join("\n")}
 });
 
 describe("the arithmetic in the page", () => {
-  interface Layer {
-    readonly entries: number;
-    readonly channels: number;
-    readonly cells: number;
-    readonly order: string;
-    readonly curves: string;
-  }
   interface Arithmetic {
     removed(amount: number, size: number): number;
-    unpack(layer: Layer, steps: number): object;
+    unpack(layer: PlottedLayer | null | undefined, steps: number): object;
     shares(layer: object, mode: string, amount: number): number[];
-    amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number };
+    amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number } | undefined;
   }
   const page = new Function(`${plotArithmetic}; return { removed, unpack, shares, amountOf };`)() as Arithmetic;
 
@@ -245,7 +241,7 @@ describe("the arithmetic in the page", () => {
 
   test("shows whole channels gone exactly as many as it counts", async () => {
     const { layers } = mainOf(await pageOf(text));
-    const layer = page.unpack(layers[1] as Partial<Layer> as Layer, 20);
+    const layer = page.unpack(layers[1], 20);
     // Norms rise with the channel: the first two of six go.
     expect(page.amountOf(layer, "channels", 0.33)).toEqual({ gone: 2, size: 6 });
     expect(page.shares(layer, "channels", 0.33)).toEqual([1, 1, 0, 0, 0, 0]);
@@ -253,5 +249,28 @@ describe("the arithmetic in the page", () => {
     expect(page.shares(layer, "entries", 1)).toEqual([1, 1, 1, 1, 1, 1]);
     const half = page.shares(layer, "entries", 0.5);
     expect(half.reduce((sum, share) => sum + share * 4, 0)).toBeCloseTo(12, 0);
+  });
+
+  test.each(topologies.map(({ name }) => name))("says of %s what prune does, layer by layer", async (name) => {
+    const { text } = topology(name);
+    const { boxes, layers } = mainOf(await pageOf(text));
+    for (const amount of [0.1, 0.3, 0.55, 1]) {
+      for (const [mode, options, ending] of [
+        ["entries", { amount }, "pruned"],
+        ["channels", { structured: amount }, "channels cut"],
+      ] as const) {
+        const shown = layers.flatMap((layer, index) => {
+          const taken = layer?.first === true ? page.amountOf(page.unpack(layer, 20), mode, amount) : undefined;
+          return taken === undefined || taken.gone === 0
+            ? []
+            : [`${boxes[index]?.name} ${taken.gone} of ${taken.size}`];
+        });
+        const { changes } = await prune(parseModel(text), options);
+        const done = changes.flatMap(({ at, what }) =>
+          what.startsWith("0 ") ? [] : [`${at} ${what.slice(0, what.indexOf(` ${ending}`))}`],
+        );
+        expect(shown.toSorted(), `${mode}, ${amount}`).toEqual(done.toSorted());
+      }
+    }
   });
 });

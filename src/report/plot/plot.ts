@@ -18,6 +18,7 @@ import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
+import { type CutOrder, cutOrders } from "../../prune/structured.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { html } from "../markup.ts";
 import { type Channels, channelsIn, offersOf, weightBits } from "../offers.ts";
@@ -41,16 +42,25 @@ export interface PlotOptions {
 interface PlottedLayer {
   /** Dimensions, elements, and bits where they are not those of float32. */
   readonly facts: string;
-  /** Undefined where it is not pruned: `reason` says why. */
+  /** Undefined where single weights are not pruned: `reason` says why. */
   readonly picture: WeightPicture | undefined;
   readonly reason: string | undefined;
+  /** Undefined where no channel can be cut: `kept` says why. */
+  readonly order: CutOrder | undefined;
+  readonly kept: string | undefined;
   readonly bytes: number;
   /** The first of the layers that share its weight: sums count a weight once. */
   readonly first: boolean;
 }
 
+/** Which channels of which layers `prune` cuts, and why it leaves others. */
+interface Cuts {
+  readonly channels: (layer: Layer) => Channels;
+  readonly orders: ReadonlyMap<string, CutOrder>;
+}
+
 /**
- * The page. Reads every weight of a layer once, one at a time; puts the nodes into order.
+ * The page. Reads every weight of a layer twice, one at a time; puts the nodes into order.
  * @param inference of this very model.
  * @throws PithError E_OPTION for an amount outside 0 to 1, E_STOPPED on the signal.
  * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
@@ -67,8 +77,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   // As `prune` would find them.
   const free = await withFreeChannels(model);
   const channels = channelsIn(channelGroups(free, free === model ? inference : infer(free)));
+  const cuts = { channels, orders: await cutOrders(free) };
   const pictures = collect(model, inference, layers, costs);
-  const plotted = await plotLayers(model, inference, learned, pictures, options);
+  const plotted = await plotLayers(model, inference, { learned, cuts }, pictures, options);
   const data = {
     amount,
     strip,
@@ -123,7 +134,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 async function plotLayers(
   model: Model,
   inference: Inference,
-  learned: ReadonlySet<Value>,
+  { learned, cuts }: { readonly learned: ReadonlySet<Value>; readonly cuts: Cuts },
   [main, ...inner]: readonly [Picture, ...Picture[]],
   { progress, signal }: PlotOptions,
 ): Promise<ReadonlyMap<Layer, PlottedLayer>> {
@@ -136,19 +147,19 @@ async function plotLayers(
     const refused = whyNotPruned(model, layer.weight, learned);
     const one =
       before === undefined
-        ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)))
+        ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)), cuts)
         : { ...before, first: false };
     seen.set(layer.weight, before ?? one);
     plotted.set(layer, one);
     progress?.(plotted.size, shown.length);
   }
   for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? []))) {
-    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node")));
+    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node"), undefined));
   }
   return plotted;
 }
 
-function plottedLayer(layer: Layer, found: WeightPicture | Miss): PlottedLayer {
+function plottedLayer(layer: Layer, found: WeightPicture | Miss, cuts: Cuts | undefined): PlottedLayer {
   const { tensor } = layer.weight;
   const dims = tensor?.dims ?? [];
   const bits = weightBits(layer);
@@ -157,6 +168,8 @@ function plottedLayer(layer: Layer, found: WeightPicture | Miss): PlottedLayer {
     facts: `${dimsText(dims)}, ${count(elementCount(dims))}${inBits}`,
     picture: found instanceof Miss ? undefined : found,
     reason: found instanceof Miss ? `not pruned: ${found.reason}` : undefined,
+    order: cuts?.orders.get(layer.name),
+    kept: `not cut: ${cuts === undefined ? "it lies inside a node" : (cuts.channels(layer).kept ?? "its channels are not known")}`,
     bytes: tensor?.bytes ?? 0,
     first: true,
   };
@@ -197,26 +210,26 @@ function boxData(box: Box) {
   };
 }
 
-function layerData({ picture, reason, first, facts, bytes: size }: PlottedLayer) {
-  if (picture === undefined) return { reason, first, facts, bytes: bytes(size) };
-  const { entries, channels, quantiles, curves, order, heat } = picture;
-  const pairs = new Uint8Array(2 * order.length);
-  for (const [index, place] of order.entries()) {
-    pairs[2 * index] = place & 255;
-    pairs[2 * index + 1] = place >> 8;
-  }
+function layerData({ picture, reason, order, kept, first, facts, bytes: size }: PlottedLayer) {
   return {
     first,
     facts,
     bytes: bytes(size),
-    entries,
-    channels,
-    cells: heat.length,
-    heat: heat.map((share) => Number(share.toFixed(3))),
-    quantiles,
-    curves: base64(curves),
-    order: base64(pairs),
+    ...(order === undefined ? { kept } : { units: order.units, places: base64(fourBytes(order.places)) }),
+    ...(picture === undefined ? { reason, cells: 0 } : weightData(picture)),
   };
+}
+
+function weightData({ entries, quantiles, curves, heat }: WeightPicture) {
+  const cells = heat.length;
+  return { entries, cells, heat: heat.map((share) => Number(share.toFixed(3))), quantiles, curves: base64(curves) };
+}
+
+/** Little end first; what stays comes after everything. */
+function fourBytes(places: CutOrder["places"]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(4 * places.length));
+  for (const [channel, place = 2 ** 32 - 1] of places.entries()) view.setUint32(4 * channel, place, true);
+  return new Uint8Array(view.buffer);
 }
 
 function base64(data: Uint8Array): string {

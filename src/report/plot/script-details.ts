@@ -4,7 +4,7 @@ export const detailsScript = `
   function shade() {
     let [gone, size, counted] = [0, 0, 0];
     for (const { layers } of graphs) for (const layer of layers) {
-      if (layer === null || layer.entries === undefined || !layer.first) continue;
+      if (layer === null || !layer.first) continue;
       const taken = amountOf(layer, mode, amount);
       if (taken !== undefined) { gone += taken.gone; size += taken.size; counted++; }
     }
@@ -97,9 +97,8 @@ export const detailsScript = `
   function weightDetails(box, layer) {
     const shown = [element("h3", "weight"), element("p", box.weight + " " + layer.facts + ", " + layer.bytes)];
     if (!layer.first) shown.push(element("p", "shared with a layer before this one"));
-    if (layer.entries === undefined) return [...shown, element("p", layer.reason)];
-    const taken = amountOf(layer, mode, amount);
-    if (taken !== undefined) shown.push(element("p", whole(taken.gone) + " of " + whole(taken.size) + (mode === "channels" ? " channels" : "") + " removed", "removed"));
+    shown.push(element("p", removedText(layer), "removed"));
+    if (layer.entries === undefined) return shown;
     shown.push(element("h3", "size of the entries, from the smallest to the largest"), magnitudes(layer));
     if (layer.cells > 1) shown.push(element("h3", "norm of the output channels, and the part that goes"), norms(layer));
     return shown;

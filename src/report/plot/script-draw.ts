@@ -109,14 +109,17 @@ export const drawScript = `
     return paths.flatMap((d, shade) => (d === "" ? [] : [shape("path", { class: "heat heat" + shade, d })]));
   }
   function shadeBox(made, layer) {
-    if (layer.entries === undefined) { made.querySelector(".removed").textContent = clip(layer.reason, 40); return; }
+    made.querySelector(".removed").textContent = clip(removedText(layer), 40);
     const { x, y, width, height } = data.strip;
     const cell = width / layer.cells;
     const path = shares(layer, mode, amount).map((share, number) => share < 0.004 ? "" :
       "M" + (x + number * cell).toFixed(1) + " " + (y + height * (1 - share)).toFixed(1) + "h" + cell.toFixed(1) + "V" + (y + height) + "h-" + cell.toFixed(1) + "z");
     made.querySelector("path.gone").setAttribute("d", path.join(""));
+  }
+  function removedText(layer) {
     const taken = amountOf(layer, mode, amount);
-    made.querySelector(".removed").textContent = taken === undefined ? "channels not known" : whole(taken.gone) + " of " + whole(taken.size) + (mode === "channels" ? " channels" : "") + " removed";
+    if (taken === undefined) return mode === "channels" ? layer.kept : layer.reason;
+    return whole(taken.gone) + " of " + whole(taken.size) + (mode === "channels" ? " channels" : "") + " removed";
   }
   function sketch() {
     const key = current + " " + chosen + " " + [...found].length + " " + found.values().next().value?.name;

@@ -13,26 +13,28 @@ import { moveScript } from "./script-move.ts";
 export const plotArithmetic = `
 const removed = (amount, size) => amount * size + 4503599627370496 - 4503599627370496;
 const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const unpack = (layer, steps) => {
-  if (layer === null || layer.entries === undefined) return layer;
-  const pairs = decode(layer.order);
-  const order = Array.from({ length: pairs.length / 2 }, (_, index) => pairs[2 * index] + 256 * pairs[2 * index + 1]);
-  return { ...layer, steps, curves: decode(layer.curves), order };
+const unpack = (layer, steps) => layer === null ? null : {
+  ...layer,
+  steps,
+  places: layer.places && Array.from(new Uint32Array(decode(layer.places).buffer)),
+  curves: layer.curves && decode(layer.curves),
 };
 const amountOf = (layer, mode, amount) => {
-  const size = mode === "channels" ? layer.channels : layer.entries;
-  return size === undefined ? undefined : { gone: removed(amount, size), size };
+  if (mode !== "channels") return layer.entries === undefined ? undefined : { gone: removed(amount, layer.entries), size: layer.entries };
+  if (layer.places === undefined) return undefined;
+  const least = removed(amount, layer.units);
+  return { gone: layer.places.filter((place) => place < least).length, size: layer.places.length };
 };
 const shares = (layer, mode, amount) => {
   const cells = Array.from({ length: layer.cells }, () => 0);
+  if (amountOf(layer, mode, amount) === undefined) return cells;
   if (mode === "channels") {
-    if (layer.order.length === 0) return cells;
-    const { gone } = amountOf(layer, mode, amount);
+    const least = removed(amount, layer.units);
     const sizes = cells.slice();
-    layer.order.forEach((place, channel) => {
-      const cell = Math.floor((channel * layer.cells) / layer.order.length);
+    layer.places.forEach((place, channel) => {
+      const cell = Math.floor((channel * layer.cells) / layer.places.length);
       sizes[cell]++;
-      if (place < gone || place >= layer.channels) cells[cell]++;
+      if (place < least) cells[cell]++;
     });
     return cells.map((count, cell) => count / sizes[cell]);
   }

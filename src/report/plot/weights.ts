@@ -1,9 +1,7 @@
 /**
- * What a page must know of a layer's weight to show, for any amount, what pruning by magnitude would remove: small, whatever the weight's size.
- *
- * Single entries: of n entries that are left, round(amount · n) go, least |w| first (`l1Unstructured`); how many is exact, and which part of each
- * strip of channels they come from is a table over 21 amounts. Whole channels: of c channels that are left, round(amount · c) go, least L2
- * norm first (`lnStructured` with n = 2); the order of all channels is kept, so this is exact.
+ * What a page must know of a layer's weight to show, for any amount, which single entries pruning by magnitude would remove: small, whatever the
+ * weight's size. Of n entries that are left, round(amount · n) go, least |w| first (`l1Unstructured`); how many is exact, and which part of each
+ * strip of channels they come from is a table over 21 amounts.
  */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
@@ -20,22 +18,16 @@ const mostCells = 48;
 export const curveSteps = 20;
 /** Entries whose magnitudes are sorted; of larger weights an even sample. */
 const mostSorted = 2 ** 20;
-/** Channels whose order is kept: two bytes each. */
-const mostRanked = 2 ** 16 - 1;
 
 export interface WeightPicture {
   /** Entries that a mask has not taken yet. */
   readonly entries: number;
   /** |w| at 0, 1, …, 100 % of the entries in rising order. */
   readonly quantiles: readonly number[];
-  /** Channels with an entry left; undefined where the axis of the output channels is not known. */
-  readonly channels: number | undefined;
   /** For each cell of the strip the mean norm of its channels, as a share of the largest. */
   readonly heat: readonly number[];
   /** cells × (curveSteps + 1): share of a cell's entries that goes, 0 to 255. */
   readonly curves: Uint8Array;
-  /** For each channel its place in the order in which channels go; `channels` and more for those that are gone. Empty where there are too many. */
-  readonly order: Uint16Array;
 }
 
 /** How many of `size` an amount takes: halves round to even, as Python rounds. */
@@ -67,14 +59,12 @@ export function pictureOf(
   const inner = axis === undefined ? Math.max(1, values.length) : (stridesOf(dims)[axis] ?? 1);
   const channelOf = (index: number): number => Math.floor(index / inner) % count;
   const squares = new Float64Array(count);
-  const left = new Uint8Array(count);
   let entries = 0;
   for (let index = 0; index < values.length; index++) {
     if (mask?.[index] === 0) continue;
     const value = values[index] ?? 0;
     const channel = channelOf(index);
     squares[channel] = (squares[channel] ?? 0) + value * value;
-    left[channel] = 1;
     entries++;
   }
   const stride = Math.max(1, Math.ceil(entries / mostSorted));
@@ -90,17 +80,13 @@ export function pictureOf(
   const cells = Math.max(1, Math.min(count, mostCells));
   const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
   const curves = cellCurves(magnitudes, sorted, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
-  const norms = squares.map(Math.sqrt);
-  const channels = left.reduce((sum, one) => sum + one, 0);
   return {
     entries,
     quantiles: Array.from({ length: 101 }, (_, share) => {
       return Number((sorted[Math.round((share / 100) * (sorted.length - 1))] ?? 0).toPrecision(3));
     }),
-    channels: axis === undefined ? undefined : channels,
-    heat: cellHeat(norms, cells, cellOf),
+    heat: cellHeat(squares.map(Math.sqrt), cells, cellOf),
     curves,
-    order: axis === undefined || count > mostRanked ? new Uint16Array(0) : channelOrder(norms, left),
   };
 }
 
@@ -152,15 +138,6 @@ function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) 
   const means = sums.map((sum, cell) => sum / Math.max(1, sizes[cell] ?? 1));
   const largest = means.reduce((most, mean) => Math.max(most, mean), 0);
   return Array.from(means, (mean) => (largest === 0 ? 0 : mean / largest));
-}
-
-/** Least norm first; of equal ones the first. Channels that are gone come last. */
-function channelOrder(norms: Float64Array, left: Uint8Array): Uint16Array {
-  const key = (channel: number): number => (left[channel] === 1 ? (norms[channel] ?? 0) : Number.POSITIVE_INFINITY);
-  const channels = Array.from(norms.keys()).sort((a, b) => key(a) - key(b) || a - b);
-  const order = new Uint16Array(norms.length);
-  for (const [place, channel] of channels.entries()) order[channel] = place;
-  return order;
 }
 
 function lowerBound(sorted: Float64Array, value: number): number {

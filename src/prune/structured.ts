@@ -1,0 +1,175 @@
+/** Structured pruning: which channels go, in which order, and what keeps the others. */
+import { channelGroups, type Group, removable } from "../analysis/channels.ts";
+import { cut, refusesCut } from "../analysis/cut.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { noLayers } from "../analysis/no-layers.ts";
+import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
+import type { Engine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { foldShapes } from "../passes/fold-shapes.ts";
+import { withFreeChannels } from "../passes/free-channels.ts";
+import { type Context, completeContext, type Outcome } from "../passes/pass.ts";
+import { scoreUnits } from "./channel-scores.ts";
+import { type Choice, leastOfAll, leastOfEach, removalOrder, type Scored } from "./choose-units.ts";
+
+interface Ranking extends Selection {
+  /** Channels are ranked by the sum of |w| (1) or of its squares (2). */
+  readonly n: 1 | 2;
+}
+
+interface Options extends Ranking {
+  readonly amount: number;
+  readonly scope: "uniform" | "global";
+}
+
+/** A layer's channels, in the order in which they are cut. */
+export interface CutOrder {
+  /** Units of its group: an amount is a share of them. */
+  readonly units: number;
+  /** For each output channel how many units of its group go before it; undefined for those that stay whatever the amount. */
+  readonly places: readonly (number | undefined)[];
+}
+
+/**
+ * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a the first
+ * round(a · units) of them go, halves rounded to even. Reads every weight once.
+ */
+export async function cutOrders(model: Model, context?: Partial<Context>): Promise<ReadonlyMap<string, CutOrder>> {
+  const free = await withFreeChannels(model);
+  const { scored } = await ranked(free, { n: 2 }, completeContext(context).engine);
+  const orders = new Map<string, CutOrder>();
+  for (const one of scored) {
+    const { group } = one;
+    const places = new Map(removalOrder(one).map((unit, place) => [unit, place]));
+    for (const layer of group.layers) {
+      const unitOf = outputsOf(group, layer);
+      if (unitOf === undefined || orders.has(layer.name)) continue;
+      const own = Array.from(unitOf, (unit) => places.get(unit));
+      if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: group.units, places: own });
+    }
+  }
+  return orders;
+}
+
+/** Tried on a copy first where sizes have to be stored for it. */
+export async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
+  const trial = await withFreeChannels(model, (one) => freeUnits(one, given));
+  if (trial === model) return cutLeast(model, given, engine);
+  const { changes } = await cutLeast(trial, given, engine);
+  if (changes.length > 0) await foldShapes(model);
+  return cutLeast(model, given, engine);
+}
+
+function freeUnits(model: Model, given: Selection): number {
+  return eligible(model, infer(model), given).groups.reduce((sum, group) => sum + removable(group).length, 0);
+}
+
+async function cutLeast(model: Model, given: Options, engine: Engine): Promise<Outcome> {
+  const { scored, misses } = await ranked(model, given, engine);
+  const chosen = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
+  const { removals, refused } = withoutRefused(
+    model,
+    chosen.filter(({ units }) => units.length > 0),
+  );
+  if (removals.length > 0) {
+    const failed = await cut(model, removals);
+    if (failed instanceof Miss) return { changes: [], misses: [...misses, ...refused, failed] };
+  }
+  return { changes: removals.flatMap(changesOf), misses: [...misses, ...refused] };
+}
+
+/** Groups that can be cut, with a score for each unit; what stays, and why. */
+async function ranked(
+  model: Model,
+  given: Ranking,
+  engine: Engine,
+): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
+  const { groups, misses } = eligible(model, infer(model), given);
+  const scored: Scored[] = [];
+  // One after the other, so that memory holds the weights of one layer.
+  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, given.n, engine) });
+  return { scored, misses };
+}
+
+/** All of them, if they can be cut together; else those that can be cut by themselves. */
+function withoutRefused(
+  model: Model,
+  chosen: readonly Choice[],
+): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
+  if (refusesCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
+  const removals: Choice[] = [];
+  const refused: Miss[] = [];
+  for (const removal of chosen) {
+    const miss = refusesCut(model, [removal]);
+    if (miss === undefined) removals.push(removal);
+    else refused.push(new Miss(`its channels cannot be cut: ${reasonOf(miss)}`, nameOf(removal.group)));
+  }
+  return { removals, refused };
+}
+
+function reasonOf({ reason, at }: Miss): string {
+  return at === undefined ? reason : `${reason} (${at})`;
+}
+
+/** Groups with a selected layer and none that is excepted; the reasons why others, or some of their units, stay. */
+function eligible(
+  model: Model,
+  inference: Inference,
+  given: Selection,
+): { readonly groups: readonly Group[]; readonly misses: readonly Miss[] } {
+  const all = layersOf(model, inference);
+  const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
+  const groups: Group[] = [];
+  const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
+  for (const group of channelGroups(model, inference)) {
+    if (!group.layers.some((layer) => selected.has(layer.node))) continue;
+    const at = nameOf(group);
+    const kept = group.layers.find(({ name }) => isNamed(given.except, name));
+    if (kept !== undefined) {
+      misses.push(new Miss(`its channels go together with those of "${kept.name}", which is excepted`, at));
+      continue;
+    }
+    for (const [reason, count] of reasons(group)) {
+      const which = count === group.units ? "its channels" : `${count} of its ${group.units} channels`;
+      misses.push(new Miss(`${which} cannot be cut: ${reason}`, at));
+    }
+    if (removable(group).length > 0) groups.push(group);
+  }
+  return { groups, misses };
+}
+
+function reasons(group: Group): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const miss of group.refused.values()) {
+    const text = reasonOf(miss);
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function nameOf({ layers }: Group): string {
+  const names = [...new Set(layers.map((layer) => layer.name))];
+  return names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+}
+
+/** A line for every layer that loses output channels. */
+function changesOf({ group, units }: Choice): Outcome["changes"] {
+  const gone = new Set(units);
+  const seen = new Set<string>();
+  return group.layers.flatMap((layer) => {
+    const unitOf = outputsOf(group, layer);
+    if (unitOf === undefined || seen.has(layer.name)) return [];
+    seen.add(layer.name);
+    const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
+    if (count === 0) return [];
+    const what = `${count} of ${unitOf.length} channels cut`;
+    return [{ at: layer.name, what, decidedBy: "global" as const }];
+  });
+}
+
+/** The unit of each output channel of a layer. */
+function outputsOf({ slices }: Group, { effective, role }: Layer): Int32Array | undefined {
+  return slices.find(({ value, axis }) => value === effective && axis === role.out)?.unitOf;
+}
