@@ -1,7 +1,8 @@
 /** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
-import { randomFeeds } from "../../src/evaluate/random-inputs.ts";
+import { randomInputs } from "../../src/evaluate/random-inputs.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { backendTests } from "../../test/laws/archive.ts";
 import { type Given, givenModels } from "./messages.ts";
@@ -58,10 +59,16 @@ function load({ path, bytes }: Given): Promise<ort.InferenceSession> {
 
 async function feedsOf(index: number, model: Awaited<ReturnType<typeof open>>): Promise<Record<string, ort.Tensor>> {
   const feeds: Record<string, ort.Tensor> = {};
+  const drawn = randomInputs(model);
   const inputs = index < tests.length ? await tests[index]?.inputs() : undefined;
   const named: [string, Dense | undefined][] =
     inputs === undefined
-      ? Object.entries(randomFeeds(model, new Map(), 1))
+      ? Object.entries(
+          drawn.draw(
+            drawn.shapes(() => 1),
+            random(1, "feeds"),
+          ),
+        )
       : model.graph.inputs.map(({ name }, position) => [name, inputs[position]]);
   for (const [name, dense] of named) {
     if (dense === undefined || !carried.has(dense.type)) throw new Error(`"${name}" cannot be fed`);

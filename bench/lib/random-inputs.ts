@@ -2,37 +2,23 @@
 
 import type { Session } from "../../src/engine/index.ts";
 import { PithError } from "../../src/errors.ts";
-import { guessedSizes, randomInputs } from "../../src/evaluate/random-inputs.ts";
+import { firstThatRuns, guesses, likelyLengths, randomInputs } from "../../src/evaluate/random-inputs.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 
-/** What open dimensions that count no samples are taken as: sequences and small pictures first, since 1 hides much. */
-const lengths = [16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576];
 /** Numbers that a data set of random samples has at most, and the samples that it has. */
 const mostNumbers = 4e6;
 const [fewest, most] = [8, 128];
 
-/** A batch that the model runs on, of one sample where that is open; or what the runtime says to the last that was tried. */
+/** A batch that the model runs on, of one sample where that is open; or what the runtime says to the first that was tried. */
 export async function runnable(session: Session, model: Model, seed: number): Promise<Batch | string> {
-  let said = "it has no input";
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined) return `no random numbers can be drawn for input "${inputs.undrawable}"`;
-  for (const length of lengths) {
-    for (const batch of [1, 2]) {
-      const shapes = inputs.shapes(guessedSizes(model, new Map(), batch, length));
-      const feeds = inputs.draw(shapes, random(seed, "random inputs"));
-      try {
-        await session.run(feeds);
-        return feeds;
-      } catch (error) {
-        if (!(error instanceof PithError)) throw error;
-        said = error.message;
-      }
-    }
-  }
-  return said;
+  const tried = guesses(model, inputs, { lengths: likelyLengths, batches: [1, 2] });
+  const found = await firstThatRuns(session, inputs, tried, seed);
+  return found instanceof PithError ? found.message : found.feeds;
 }
 
 /** Samples like those of a batch, counted along axis 0; undefined where an input has no such axis, or another one than the others. */

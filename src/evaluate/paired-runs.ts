@@ -19,7 +19,15 @@ import { type Dim, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { notLoaded, ResultFails } from "./loads.ts";
-import { type Assignment, guessedSizes, type RandomInputs, randomInputs, type Shapes } from "./random-inputs.ts";
+import {
+  type Assignment,
+  guesses,
+  lengthsOf,
+  likelyLengths,
+  type RandomInputs,
+  randomInputs,
+  type Shapes,
+} from "./random-inputs.ts";
 import { pictureSides } from "./random-pictures.ts";
 import { difference } from "./tensor-difference.ts";
 import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
@@ -60,9 +68,7 @@ const [macsInRun, macsInAll] = [1e10, 1e11];
 const macsToDraw = 5000;
 /** Bytes that the largest value of a run may take about, with what is computed from it beside it. */
 const bytesInRun = 64e6;
-/** What open dimensions other than the batch are taken as, from what runs most often: sequences and small pictures. */
-const likelyLengths = [16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576];
-const growingLengths = [1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576];
+const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 /** Larger sides of pictures and volumes are halved, where the network runs so and is dear. */
 const leastSide = 64;
 
@@ -149,22 +155,18 @@ interface Candidate {
 function* candidates(
   model: Model,
   inputs: RandomInputs,
-  { sizes, known = new Map() }: PairOptions,
+  { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
   const costOf = costs(model, inputs);
-  const seen = new Set<string>();
   const several = sizes === "several";
-  for (const length of several ? growingLengths : likelyLengths) {
-    for (const batch of several ? [1, 2] : [8, 4, 2, 1]) {
-      const assignment = guessedSizes(model, known, batch, length);
-      const shapes = inputs.shapes(assignment);
-      const text = JSON.stringify([...shapes]);
-      if (seen.has(text)) continue;
-      const { macs, bytes, numbers } = costOf(assignment);
-      if (batch > 1 && (macs > macsInRun || bytes > bytesInRun)) continue;
-      seen.add(text);
-      yield { shapes, work: (macs + macsToDraw * numbers) / batch };
-    }
+  const fits = (assignment: Assignment, batch: number): boolean => {
+    const { macs, bytes } = costOf(assignment);
+    return batch === 1 || (macs <= macsInRun && bytes <= bytesInRun);
+  };
+  const lengths = several ? growingLengths : likelyLengths;
+  for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits })) {
+    const { macs, numbers } = costOf(guess.assignment(model));
+    yield { shapes: guess.shapes, work: (macs + macsToDraw * numbers) / guess.batch };
   }
 }
 

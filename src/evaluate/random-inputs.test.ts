@@ -3,13 +3,18 @@ import { parseModel } from "../graph/text.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
-import { guessedSizes, randomFeeds, randomInputs } from "./random-inputs.ts";
+import { guesses, lengthsOf, randomInputs } from "./random-inputs.ts";
 
 const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
-const drawn = (text: string, length = 16, opsets?: string): Readonly<Record<string, Dense>> => {
+const drawn = (
+  text: string,
+  length = 16,
+  { opsets, known, seed = 1 }: { opsets?: string; known?: ReadonlyMap<string, number>; seed?: number } = {},
+): Readonly<Record<string, Dense>> => {
   const parsed = model(text, opsets);
   const inputs = randomInputs(parsed);
-  return inputs.draw(inputs.shapes(guessedSizes(parsed, new Map(), 8, length)), random(1, "test"));
+  const [guess] = guesses(parsed, inputs, { known, lengths: lengthsOf([length]), batches: [8] });
+  return inputs.draw(guess?.shapes ?? new Map(), random(seed, "test"));
 };
 const spread = (dense: Dense | undefined) => {
   const numbers = dense === undefined ? [] : toNumbers(dense);
@@ -106,7 +111,7 @@ describe("whole numbers", () => {
   y = com.microsoft.GroupQueryAttention(q, k, v, past_k, past_v, seqlens, total) {num_heads=2, kv_num_heads=2}
 }`,
       4,
-      "opset 21, com.microsoft 1",
+      { opsets: "opset 21, com.microsoft 1" },
     );
     expect(spread(seqlens)).toMatchObject({ least: 5, greatest: 5 });
     expect(spread(total)).toMatchObject({ least: 6, greatest: 6 });
@@ -218,7 +223,7 @@ describe("named sizes", () => {
     const { h0, c0 } = drawn(text, 576);
     expect(h0?.dims).toEqual([1, 8, 16]);
     expect(c0?.dims).toEqual([1, 8, 16]);
-    expect(randomFeeds(model(text), new Map([["batch", 3]]), 1).h0?.dims).toEqual([1, 3, 16]);
+    expect(drawn(text, 576, { known: new Map([["batch", 3]]) }).h0?.dims).toEqual([1, 3, 16]);
   });
 
   it.each([
@@ -247,29 +252,17 @@ describe("named sizes", () => {
   ])("are what %s asks for", (_, text, dims) => {
     expect(Object.values(drawn(text, 4)).map((dense) => dense.dims)).toEqual(dims);
   });
-
-  it("of a bench are 1 unless they are told, or nothing else fits", () => {
-    const feeds = randomFeeds(
-      model(
-        "(x: float32[n, k], ids: int64[n, s]) -> (y: float32[...]) {\n  w: float32[6, 2] = random(seed 1)\n  t: float32[1, 2] = random(seed 2)\n  a = MatMul(x, w)\n  y = Gather(t, ids)\n}",
-      ),
-      new Map(),
-      1,
-    );
-    expect(feeds.x?.dims).toEqual([1, 6]);
-    expect(feeds.ids).toMatchObject({ dims: [1, 1], data: BigInt64Array.of(0n) });
-  });
 });
 
 it("the same seed draws the same numbers, another one others", () => {
-  const one = model("(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}");
-  expect(randomFeeds(one, new Map(), 1)).toEqual(randomFeeds(one, new Map(), 1));
-  expect(randomFeeds(one, new Map(), 2)).not.toEqual(randomFeeds(one, new Map(), 1));
+  const one = "(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
+  expect(drawn(one)).toEqual(drawn(one));
+  expect(drawn(one, 16, { seed: 2 })).not.toEqual(drawn(one));
 });
 
-it("texts and unknown ranks cannot be drawn", () => {
-  expect(randomInputs(model("(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}")).undrawable).toBe("x");
-  expect(() => randomFeeds(model("(x: float32[...]) -> (y: float32[...]) {\n  y = Relu(x)\n}"), new Map(), 1)).toThrow(
-    /no random numbers can be drawn/,
-  );
+it.each([
+  ["texts", "x: string[n]"],
+  ["unknown ranks", "x: float32[...]"],
+])("%s cannot be drawn", (_, input) => {
+  expect(randomInputs(model(`(${input}) -> (y) {\n  y = Identity(x)\n}`)).undrawable).toBe("x");
 });

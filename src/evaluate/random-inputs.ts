@@ -8,12 +8,13 @@
 import { equalSizes } from "../analysis/equal-sizes.ts";
 import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
+import type { Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, integerRange, isFloat } from "../tensor/convert.ts";
 import { zeros } from "../tensor/dense.ts";
-import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
+import { type Dim, dimText, dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { pictureSides, pictures } from "./random-pictures.ts";
@@ -134,17 +135,90 @@ function scaleOf(hint: Interval | undefined): readonly [number, number] | undefi
   return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
 }
 
-/** What names of dimensions are likely to stand for: samples, what a cache holds, and all the rest. */
-export function guessedSizes(
+/** Sizes that a model may run on. */
+export interface Guess {
+  readonly batch: number;
+  readonly shapes: Shapes;
+  /** The same guess for another model, with names of its own. */
+  assignment(model: Model): Assignment;
+}
+
+/** What open dimensions other than the batch are taken as: sequences, and sides of pictures where their names say so. */
+export type Length = readonly [length: number, side: number];
+
+export interface GuessOptions {
+  /** Sizes of named dimensions that are known. */
+  readonly known?: ReadonlyMap<string, number> | undefined;
+  readonly lengths: readonly Length[];
+  readonly batches: readonly number[];
+  /** Whether these sizes may be tried. */
+  readonly fits?: (assignment: Assignment, batch: number) => boolean;
+}
+
+/** From what runs most often: sequences and small pictures. */
+export const likelyLengths: readonly Length[] = lengthsOf([
+  16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
+]);
+
+export function lengthsOf(sizes: readonly number[]): readonly Length[] {
+  return sizes.map((size) => [size, size]);
+}
+
+/** Sizes to try where no file says them, in order, each once. */
+export function* guesses(
   model: Model,
-  sizes: ReadonlyMap<string, number>,
+  inputs: RandomInputs,
+  { known = new Map(), lengths, batches, fits }: GuessOptions,
+): Generator<Guess, void, undefined> {
+  const seen = new Set<string>();
+  for (const length of lengths) {
+    for (const batch of batches) {
+      const assignment = (given: Model): Assignment => guessedSizes(given, known, batch, length);
+      const own = assignment(model);
+      const shapes = inputs.shapes(own);
+      const text = JSON.stringify([...shapes]);
+      if (seen.has(text) || fits?.(own, batch) === false) continue;
+      seen.add(text);
+      yield { batch, shapes, assignment };
+    }
+  }
+}
+
+/** The first sizes that the model runs on, and what it was fed; what is said to the first guess where there are none. */
+export async function firstThatRuns(
+  session: Session,
+  inputs: RandomInputs,
+  tried: Iterable<Guess>,
+  seed: number,
+): Promise<{ readonly guess: Guess; readonly feeds: Batch } | PithError> {
+  let first: PithError | undefined;
+  for (const guess of tried) {
+    const feeds = inputs.draw(guess.shapes, random(seed, "random inputs"));
+    try {
+      await session.run(feeds);
+      return { guess, feeds };
+    } catch (error) {
+      if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+      first ??= error;
+    }
+  }
+  return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
+}
+
+/** What names of dimensions are likely to stand for: samples, what a cache holds, sides of pictures, and all the rest. */
+function guessedSizes(
+  model: Model,
+  known: ReadonlyMap<string, number>,
   batch: number,
-  length: number,
+  [length, side]: Length,
 ): Assignment {
   const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || name === firstName(model);
   const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
   const total = (name: string): boolean => /total|\+/.test(name);
-  return (name) => sizes.get(name) ?? (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : length);
+  const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
+  return (name) =>
+    known.get(name) ??
+    (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
 }
 
 /** The name of the first dimension, where all inputs share it: the batch. */
@@ -152,41 +226,4 @@ function firstName(model: Model): string | undefined {
   const firsts = new Set(model.graph.feeds.map(({ type }) => type?.dims?.[0]));
   const [only] = firsts;
   return firsts.size === 1 && only !== undefined && isSymbolic(only) ? only.text : undefined;
-}
-
-/** Tokens, and places along a side of a picture, that a model is timed on where nothing says how many. */
-export const timedLength = 128;
-const timedSide = 224;
-const isSide = /height|width|^[hw]$/i;
-
-/**
- * One batch to time a model on: one sample, of a sequence of `length`.
- * @param sizes what named dimensions are taken as; those not named are guessed, where nothing in the model decides them.
- * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known.
- */
-export function randomFeeds(
-  model: Model,
-  sizes: ReadonlyMap<string, number>,
-  seed: number,
-  length = timedLength,
-): Batch {
-  const inputs = randomInputs(model);
-  const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
-  if (strange !== undefined) {
-    const { name, type } = strange;
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
-    );
-  }
-  const used = new Set(model.graph.feeds.flatMap(({ type }) => type?.dims?.filter(isSymbolic).map(dimText) ?? []));
-  for (const name of sizes.keys()) {
-    if (used.has(name)) continue;
-    throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
-  }
-  const guessed = guessedSizes(model, sizes, 1, length);
-  return inputs.draw(
-    inputs.shapes((name) => sizes.get(name) ?? (isSide.test(name) ? timedSide : guessed(name))),
-    random(seed, "feeds"),
-  );
 }

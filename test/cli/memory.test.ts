@@ -20,7 +20,13 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
 `);
   await save(model, path);
   const job = moduleBeside(import.meta.url, "../../src/cli/jobs/memory");
-  return runJob<typeof memoryJob>(job, { model: path, runtime: undefined, dims: [], threads: 1, seed: 1 });
+  return runJob<typeof memoryJob>(job, {
+    model: path,
+    runtime: undefined,
+    shapes: { x: [1, inputs] },
+    threads: 1,
+    seed: 1,
+  });
 }
 
 test("the memory of a model is at least that of its weights, and never below nothing", async () => {

@@ -1,6 +1,6 @@
 /** Published and trained networks as a whole: the gradient of all parameters along a direction is what central differences say. */
 import { describe, expect, test } from "vitest";
-import { guessedSizes, randomInputs } from "../../src/evaluate/random-inputs.ts";
+import { guesses, lengthsOf, randomInputs } from "../../src/evaluate/random-inputs.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { open } from "../../src/onnx/index.ts";
 import { float32 } from "../../src/tensor/dense.ts";
@@ -54,7 +54,8 @@ const sweep = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7];
 /** Inputs of the model's own kind. */
 function made(model: Model, { batch = 1, length = 8 }: Case): Batch {
   const inputs = randomInputs(model);
-  return inputs.draw(inputs.shapes(guessedSizes(model, new Map(), batch, length)), random(1, "random inputs"));
+  const [guess] = guesses(model, inputs, { lengths: lengthsOf([length]), batches: [batch] });
+  return inputs.draw(guess?.shapes ?? new Map(), random(1, "random inputs"));
 }
 
 /** The mean of the first output's numbers, each times a fixed random one. */

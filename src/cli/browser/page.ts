@@ -1,19 +1,17 @@
 /** Runs in a browser: times models as `bench` does in Node, and tells the server that sent it. */
 import { createEngine } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/latency.ts";
-import { randomFeeds } from "../../evaluate/random-inputs.ts";
+import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import { open } from "../../onnx/index.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { namedSizes } from "../sizes.ts";
 
 /** What the page is asked for. */
 export interface PageRequest {
   readonly runtime: "wasm" | "webgpu";
   /** Addresses of the models, from the page's own. */
   readonly models: readonly string[];
-  readonly dims: readonly string[];
-  /** Tokens of a sequence. */
-  readonly length: number;
+  /** The dimensions of each model's inputs. */
+  readonly shapes: readonly TimedShapes[];
   readonly rounds: number;
   readonly threads: number | undefined;
   readonly seed: number;
@@ -33,8 +31,7 @@ async function measure(request: PageRequest): Promise<void> {
   const lacking = request.runtime === "webgpu" ? await lacksAdapter() : undefined;
   if (lacking !== undefined) return tell({ kind: "no-adapter", lacking });
   const models = await Promise.all(request.models.map((address) => open(new URL(address, location.href))));
-  const sizes = namedSizes(request.dims);
-  const feeds = models.map((model) => randomFeeds(model, sizes, request.seed, request.length));
+  const feeds = models.map((model, index) => timedFeeds(model, request.shapes[index] ?? {}, request.seed));
   const engine = createEngine({ runtime: request.runtime });
   // A page that is not isolated gets one thread, whatever is asked for.
   const threads = crossOriginIsolated ? (request.threads ?? navigator.hardwareConcurrency) : 1;

@@ -133,11 +133,12 @@ async function measure(
   session: Session,
   others: boolean,
 ): Promise<Measured | undefined> {
-  const shared = { dims: dim, threads, seed: session.seed };
+  const shared = { threads, seed: session.seed };
+  const timed = { models, dims: dim, rounds, ...shared };
   const name = `bench ${models.join(" ")}`;
   if (target === "browser" || target === "webgpu") {
     try {
-      const input = { models, runtime: target === "webgpu" ? target : "wasm", rounds, ...shared } as const;
+      const input = { ...timed, runtime: target === "webgpu" ? target : "wasm" } as const;
       const output = await session.job<typeof browserJob>(job("bench-browser"), input, name);
       return { target, output, memories: [] };
     } catch (error) {
@@ -148,12 +149,13 @@ async function measure(
     }
   }
   const runtime = target === "wasm" ? target : undefined;
-  const output = await session.job<typeof benchJob>(job("bench"), { models, runtime, rounds, ...shared }, name);
+  const output = await session.job<typeof benchJob>(job("bench"), { ...timed, runtime }, name);
   if (target === "node" && output.runtime === "wasm")
     session.terminal.note("wasm", "onnxruntime-node is not there: timed in WebAssembly.", "warning");
   const memories: number[] = [];
-  for (const model of models) {
-    memories.push(await session.job<typeof memoryJob>(job("memory"), { model, runtime, ...shared }, `bench ${model}`));
+  for (const [index, model] of models.entries()) {
+    const input = { model, shapes: output.shapes[index] ?? {}, runtime, ...shared };
+    memories.push(await session.job<typeof memoryJob>(job("memory"), input, `bench ${model}`));
   }
   return { target, output, memories };
 }

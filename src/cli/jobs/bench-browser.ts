@@ -1,15 +1,16 @@
 /** Job of `pith bench --target browser` and `webgpu`: the same timing, in a page of a headless browser. */
 import { basename, dirname, relative, sep } from "node:path";
+import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, errorCodes, PithError } from "../../errors.ts";
-import { randomFeeds } from "../../evaluate/random-inputs.ts";
+import { timedShapes } from "../../evaluate/timed-inputs.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { findChromium, openPage } from "../browser/chromium.ts";
-import type { PageMessage } from "../browser/page.ts";
+import type { PageMessage, PageRequest } from "../browser/page.ts";
 import { servePage } from "../browser/server.ts";
 import { filesOf } from "../files.ts";
-import { namedSizes } from "../sizes.ts";
-import { type BenchOutput, samplesIn, sizesOf, timedTokens } from "./bench.ts";
+import { type BenchOutput, inputTexts, samplesIn, timedSizes } from "./bench.ts";
 
 export interface BrowserBenchInput {
   readonly models: readonly string[];
@@ -28,12 +29,11 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
   const files = new Map<string, string>();
   const addresses: string[] = [];
   const batches: number[] = [];
-  const inputs: BenchOutput["inputs"][number][] = [];
-  const length = await timedTokens(input.models);
+  const models: Model[] = [];
   for (const [index, path] of input.models.entries()) {
     const model = await open(path);
     batches.push(samplesIn(model, input.dims));
-    inputs.push(sizesOf(randomFeeds(model, namedSizes(input.dims), input.seed, length)));
+    models.push(model);
     for (const file of filesOf(model, path)) {
       const inside = relative(dirname(path), file).split(sep).join("/");
       files.set(`model/${index}/${inside}`, file);
@@ -41,10 +41,18 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
     addresses.push(`model/${index}/${encodeURIComponent(basename(path))}`);
   }
   context.stage("time in the browser");
-  const last = await follow(program, { ...input, models: addresses, length }, files, context);
+  const shapes = await timedShapes(createEngine(), models, await timedSizes(input));
+  const last = await follow(program, { ...input, models: addresses, shapes }, files, context);
   switch (last.kind) {
     case "result":
-      return { latency: last.report, batches, inputs, runtime: input.runtime, browser: productOf(last.browser) };
+      return {
+        latency: last.report,
+        batches,
+        shapes,
+        inputs: models.map(inputTexts(shapes)),
+        runtime: input.runtime,
+        browser: productOf(last.browser),
+      };
     case "no-adapter":
       throw new PithError("E_UNSUPPORTED", `On this machine the browser has ${last.lacking}: nothing was timed.`, {
         hint: "It takes a graphics card that the browser can use. --target browser times WebAssembly.",
@@ -59,7 +67,7 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
 /** Serves the page, opens it, and returns its last message. @throws PithError E_ENGINE if it has none, E_STOPPED on the signal. */
 async function follow(
   program: string,
-  request: BrowserBenchInput & { readonly length: number },
+  request: PageRequest,
   files: ReadonlyMap<string, string>,
   context: JobContext,
 ): Promise<PageMessage> {

@@ -2,11 +2,16 @@
 import { tokenizerBeside } from "../../data/tokenizer.ts";
 import { createEngine, type RuntimeName, runtimeName } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/index.ts";
-import { randomFeeds, timedLength } from "../../evaluate/random-inputs.ts";
+import {
+  type TimedOptions,
+  type TimedShapes,
+  timedFeeds,
+  timedLength,
+  timedShapes,
+} from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { dimsText, isSymbolic } from "../../tensor/dims.ts";
-import type { Batch } from "../../tensor/types.ts";
 import { namedSizes } from "../sizes.ts";
 import { openModel } from "./open-model.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
@@ -26,7 +31,8 @@ export interface BenchOutput {
   readonly latency: LatencyReport;
   /** Samples in one run of each model. */
   readonly batches: readonly number[];
-  /** The inputs of each model by name, as they were sized: "int64[1, 128]". */
+  /** The dimensions of each model's inputs, and with types: "int64[1, 128]". */
+  readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
   readonly runtime: RuntimeName;
   /** `Chrome/156.0.0.0`, where a browser ran them. */
@@ -36,12 +42,11 @@ export interface BenchOutput {
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
   const { runtime } = input;
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
-  const dims = namedSizes(input.dims);
-  const length = await timedTokens(input.models);
-  const feeds = models.map((model) => randomFeeds(model, dims, input.seed, length));
   const batches = models.map((model) => samplesIn(model, input.dims));
   context.stage("time");
   const engine = createEngine(runtime === undefined ? {} : { runtime });
+  const shapes = await timedShapes(engine, models, await timedSizes(input));
+  const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed));
   await startRuntime(engine, input.threads);
   const name = await runtimeName(runtime);
   const report = await latency(engine, models, feeds, {
@@ -51,19 +56,27 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
     progress: (done, total) => context.progress(done, total),
     ...(input.threads === undefined ? {} : { threads: input.threads }),
   });
-  return { latency: report, batches, inputs: feeds.map(sizesOf), runtime: name };
+  return { latency: report, batches, shapes, inputs: models.map(inputTexts(shapes)), runtime: name };
 }
 
-/** Tokens to time models on: no more than the tokenizer beside any of them allows. */
-export async function timedTokens(paths: readonly string[]): Promise<number> {
+/** Input → "int64[1, 128]", of each model. */
+export function inputTexts(shapes: readonly TimedShapes[]) {
+  return ({ graph }: Model, index: number): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      graph.feeds.map(({ name, type }) => [name, `${type?.type ?? "?"}${dimsText(shapes[index]?.[name])}`]),
+    );
+}
+
+/** What is said of the sizes that models are timed on: no more tokens than the tokenizer beside any of them allows. */
+export async function timedSizes({
+  models,
+  dims,
+  seed,
+}: Pick<BenchInput, "models" | "dims" | "seed">): Promise<TimedOptions> {
   const limits = await Promise.all(
-    paths.map(async (path) => (await tokenizerBeside(path).catch(() => undefined))?.longest),
+    models.map(async (path) => (await tokenizerBeside(path).catch(() => undefined))?.longest),
   );
-  return Math.min(timedLength, ...limits.flatMap((limit) => limit ?? []));
-}
-
-export function sizesOf(feeds: Batch): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(feeds).map(([name, { type, dims }]) => [name, `${type}${dimsText(dims)}`]));
+  return { sizes: namedSizes(dims), length: Math.min(timedLength, ...limits.flatMap((limit) => limit ?? [])), seed };
 }
 
 /** How many samples one run takes: the first dimension of the inputs, where it is open and the same in all; else one. */

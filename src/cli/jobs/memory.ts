@@ -1,17 +1,16 @@
 /** Job that loads and runs one model, to see what memory that takes: memory can only be told apart by process. */
 import { createEngine } from "../../engine/index.ts";
-import { randomFeeds } from "../../evaluate/random-inputs.ts";
+import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { namedSizes } from "../sizes.ts";
-import { timedTokens } from "./bench.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 
 export interface MemoryInput {
   readonly model: string;
   readonly runtime: "wasm" | undefined;
-  readonly dims: readonly string[];
+  /** The dimensions of its inputs. */
+  readonly shapes: TimedShapes;
   readonly threads: number | undefined;
   readonly seed: number;
 }
@@ -20,7 +19,7 @@ export interface MemoryInput {
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
   const model = await open(input.model);
-  const feeds = randomFeeds(model, namedSizes(input.dims), input.seed, await timedTokens([input.model]));
+  const feeds = timedFeeds(model, input.shapes, input.seed);
   // The runtime's own memory, and the code that loads it, are there before the model is.
   await startRuntime(engine, input.threads);
   const peak = startMeter();

@@ -1,0 +1,80 @@
+/** Sizes of the inputs that models are timed on: one sample, as large as models are used with where nothing says how large. */
+import type { Engine } from "../engine/index.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { dimsText, dimText, isSymbolic } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import type { Batch } from "../tensor/types.ts";
+import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
+
+/** Tokens, and places along a side of a picture, that a model is timed on where nothing says how many. */
+export const timedLength = 128;
+const timedSide = 224;
+
+/** Input → its dimensions. */
+export type TimedShapes = Readonly<Record<string, readonly number[]>>;
+
+export interface TimedOptions {
+  /** Sizes of named dimensions; the others are guessed where nothing in a model decides them. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Tokens of a sequence (128). */
+  readonly length?: number;
+  readonly seed: number;
+}
+
+/**
+ * The dimensions of each input of each model: the first guess that the first model runs on, the same for all. Where there is only one, nothing is
+ * run.
+ * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model
+ * runs on none of the sizes that were tried.
+ */
+export async function timedShapes(
+  engine: Engine,
+  models: readonly Model[],
+  { sizes, length = timedLength, seed }: TimedOptions,
+): Promise<readonly TimedShapes[]> {
+  requireNames(models, sizes);
+  const drawn = models.map((model) => ({ model, inputs: drawable(model) }));
+  const [first] = drawn;
+  if (first === undefined) return [];
+  const lengths = [[length, timedSide] as const, ...likelyLengths];
+  const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
+  const shapesOf = (guess: Guess): TimedShapes[] =>
+    drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
+  const [only, ...others] = tried;
+  if (only !== undefined && others.length === 0) return shapesOf(only);
+  const session = await engine.load(first.model);
+  try {
+    const found = await firstThatRuns(session, first.inputs, tried, seed);
+    if (found instanceof PithError)
+      throw new PithError(found.code, found.message, { hint: "--dim name=n says how large inputs are.", cause: found });
+    return shapesOf(found.guess);
+  } finally {
+    await session.release();
+  }
+}
+
+/** One batch of these dimensions. */
+export function timedFeeds(model: Model, shapes: TimedShapes, seed: number): Batch {
+  return randomInputs(model).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+}
+
+function drawable(model: Model): RandomInputs {
+  const inputs = randomInputs(model);
+  const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
+  if (strange === undefined) return inputs;
+  const { name, type } = strange;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
+  );
+}
+
+function requireNames(models: readonly Model[], sizes: ReadonlyMap<string, number>): void {
+  const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
+  const used = new Set(dims.filter(isSymbolic).map(dimText));
+  for (const name of sizes.keys()) {
+    if (used.has(name)) continue;
+    throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
+  }
+}
