@@ -1,0 +1,160 @@
+/**
+ * Every command on every .onnx file below folders of one's own: what was written, refused, wrong, slow, or crashed.
+ *
+ *     npm run bench -- sweep FOLDER… [--only part,…] [--commands simplify,weights] [--limit 120] [--json out/sweep.json] [--against old.json]
+ *
+ * Each command runs in a process and a folder of its own, and is killed after --limit seconds. The file that it writes is loaded by ONNX
+ * Runtime, as written and optimized, and run beside its original on the same random inputs: sizes must agree, and `simplify`, `quantize` and
+ * `factorize` must stay within a signal-to-noise ratio. Also a fault: a stack trace, a refusal that is no sentence or leaves files behind.
+ * --json keeps the rows; a file that is there is continued, so that a sweep may be stopped. --against prints what became of another one's
+ * rows. "conformance" as a folder stands for the models of ONNX's backend tests. Needs `npm run build`. Exit code 1 where there is a fault.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { backendTests } from "../test/laws/archive.ts";
+import { heading, line, table } from "./lib/print.ts";
+import { commands } from "./sweep/commands.ts";
+import { check, faults, type Outcome, program, type Row, sweepOne } from "./sweep/run.ts";
+
+const seed = 0;
+
+const { values: options, positionals: folders } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: "string" },
+    commands: { type: "string" },
+    limit: { type: "string", default: "120" },
+    json: { type: "string" },
+    against: { type: "string" },
+  },
+});
+if (!existsSync(program)) throw new Error("There is no dist/cli/main.js: npm run build makes it.");
+const limit = Number(options.limit);
+const asked = options.commands?.split(",");
+const strange = asked?.find((name) => !commands.some((command) => command.name === name));
+if (strange !== undefined)
+  throw new Error(`There is no command "${strange}", only ${commands.map(({ name }) => name).join(", ")}.`);
+const wanted = commands.filter(({ name }) => asked?.includes(name) ?? true);
+const temporary = mkdtempSync(join(tmpdir(), "pith-sweep-"));
+const interrupted = new AbortController();
+process.once("SIGINT", () => interrupted.abort());
+
+interface Given {
+  readonly name: string;
+  readonly path: string;
+}
+
+function modelsIn(folder: string): readonly Given[] {
+  if (folder === "conformance") {
+    const unpacked = join(temporary, "conformance");
+    mkdirSync(unpacked);
+    return (backendTests() ?? []).map(({ name, bytes }) => {
+      const path = join(unpacked, `${name}.onnx`);
+      writeFileSync(path, bytes);
+      return { name: `conformance/${name}`, path };
+    });
+  }
+  const whole = resolve(folder);
+  return readdirSync(whole, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".onnx"))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((path) => ({ path, name: join(basename(whole), relative(whole, path)) }));
+}
+
+const models = folders
+  .flatMap(modelsIn)
+  .filter(({ name }) => options.only?.split(",").some((part) => name.includes(part)) ?? true)
+  .sort((a, b) => (a.name < b.name ? -1 : 1));
+if (models.length === 0) throw new Error("No folder was named, or no .onnx file is in it.");
+
+const read = (path: string): readonly Row[] => JSON.parse(readFileSync(path, "utf8")).rows;
+const rows: Row[] = options.json !== undefined && existsSync(options.json) ? [...read(options.json)] : [];
+const key = ({ model, command }: Pick<Row, "model" | "command">): string => `${command} of ${model}`;
+const done = new Set(rows.map(key));
+
+heading(`${models.length} models through ${wanted.map(({ name }) => name).join(", ")}`, seed);
+try {
+  for (const [index, { name, path }] of models.entries()) {
+    const left = wanted.filter((command) => !done.has(key({ model: name, command: command.name })));
+    if (left.length === 0) continue;
+    const data = left.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
+      ? await samplesOf(path)
+      : undefined;
+    for (const command of left)
+      rows.push(await sweepOne(command, { name, model: path, data, seed }, limit, interrupted.signal));
+    if (options.json !== undefined) save(options.json);
+    const found = rows.slice(-left.length).filter(({ outcome }) => faults.has(outcome));
+    process.stderr.write(`${index + 1}/${models.length} ${name}: ${found.map(said).join("; ") || "no fault"}\n`);
+  }
+} catch (error) {
+  if (!interrupted.signal.aborted) throw error;
+} finally {
+  rmSync(temporary, { recursive: true, force: true });
+}
+
+/** Random samples of a model, drawn in a process of their own: the runtime may crash on it. */
+async function samplesOf(original: string): Promise<string | undefined> {
+  const samples = join(temporary, "samples.npz");
+  const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(limit * 1000)]);
+  const found = await check({ original, samples, seed }, signal).catch(() => ({ notRun: "it crashed" }));
+  interrupted.signal.throwIfAborted();
+  return "notRun" in found || "noSamples" in found ? undefined : samples;
+}
+
+function save(path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ seed, limit, rows }, undefined, 1)}\n`);
+}
+
+function said({ command, outcome, said: text, decibels }: Row): string {
+  return `${command} ${outcome}${decibels === undefined ? "" : ` (${decibels} dB)`}${text === undefined ? "" : `: ${text}`}`;
+}
+
+const all: readonly Outcome[] = ["done", "written", "not compared", "refused", "not asked", ...faults];
+const outcomes = all.filter((outcome) => rows.some((row) => row.outcome === outcome));
+line();
+table(
+  ["command", ...outcomes.map((outcome) => `>${outcome}`), ">longest"],
+  wanted.map(({ name }) => {
+    const own = rows.filter(({ command }) => command === name);
+    const longest = own.reduce<Row | undefined>(
+      (most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most),
+      undefined,
+    );
+    return [
+      name,
+      ...outcomes.map((outcome) => String(own.filter((row) => row.outcome === outcome).length)),
+      longest === undefined ? "" : `${longest.seconds.toFixed(1)} s (${longest.model})`,
+    ];
+  }),
+);
+
+line("\nRefused, and how often:");
+const reasons = new Map<string, Set<string>>();
+for (const { command, outcome, said: text, model } of rows) {
+  if (outcome !== "refused" && outcome !== "not compared") continue;
+  // Names of nodes and numbers differ from model to model, reasons do not.
+  const reason = `${command}: ${(text ?? "").replaceAll(/"[^"]*"/g, '"…"').replaceAll(/\d+(\.\d+)?/g, "n")}`;
+  reasons.set(reason, (reasons.get(reason) ?? new Set()).add(model));
+}
+for (const [reason, names] of [...reasons].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const some = [...names].slice(0, 2).join(", ");
+  line(`  ${reason} (${names.size > 2 ? `${some} and ${names.size - 2} more` : some})`);
+}
+
+const wrong = rows.filter(({ outcome }) => faults.has(outcome));
+line(`\nFaults: ${wrong.length} of ${rows.length}`);
+for (const row of wrong) line(`  ${row.model}: ${said(row)}`);
+
+if (options.against !== undefined) {
+  line(`\nBeside ${options.against}:`);
+  const before = new Map(read(options.against).map((row) => [key(row), row]));
+  for (const row of rows) {
+    const old = before.get(key(row));
+    if (old !== undefined && (old.outcome !== row.outcome || old.said !== row.said))
+      line(`  ${row.model}: ${said(old)} → ${said(row)}`);
+  }
+}
+process.exitCode = wrong.length === 0 ? 0 : 1;

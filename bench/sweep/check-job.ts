@@ -1,0 +1,117 @@
+/** Job of the sweep: runs an original in ONNX Runtime, and a file made of it, straight from their paths, on the same random inputs. */
+import * as ort from "onnxruntime-node";
+import { createEngine } from "../../src/engine/index.ts";
+import { PithError } from "../../src/errors.ts";
+import { decibels } from "../../src/evaluate/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { writeNpz } from "../lib/npz.ts";
+import { runnable, samplesLike } from "../lib/random-inputs.ts";
+
+export interface CheckInput {
+  readonly original: string;
+  /** The file that was made of it. */
+  readonly result?: string;
+  /** Where random samples are to be written. */
+  readonly samples?: string;
+  readonly seed: number;
+}
+
+export interface Checked {
+  /** Why the original does not run. */
+  readonly notRun?: string;
+  /** Why no samples were written. */
+  readonly noSamples?: string;
+  /** What is wrong about the result whatever it computes. */
+  readonly fault?: string;
+  /** Of the output that differs most; undefined where they are the same bits. */
+  readonly decibels?: number;
+}
+
+const levels = ["disabled", "all"] as const;
+
+export default async function checkJob({ original, result, samples, seed }: CheckInput): Promise<Checked> {
+  const found = await feedsFor(original, seed);
+  if (typeof found === "string") return { notRun: found };
+  const { feeds, noSamples } = found;
+  if (samples !== undefined && noSamples === undefined) writeNpz(samples, found.samples ?? {});
+  if (result === undefined) return noSamples === undefined ? {} : { noSamples };
+  let worst: number | undefined;
+  for (const graphOptimizationLevel of levels) {
+    const expected = await run(original, feeds, graphOptimizationLevel);
+    if (typeof expected === "string") return { notRun: expected };
+    const got = await run(result, feeds, graphOptimizationLevel);
+    if (typeof got === "string") return { fault: `the file ${got}` };
+    for (const [name, before] of Object.entries(expected)) {
+      const after = got[name];
+      if (after === undefined) return { fault: `there is no output "${name}"` };
+      if (before.dims.join() !== after.dims.join())
+        return { fault: `output "${name}" is ${after.dims.join("×")} instead of ${before.dims.join("×")}` };
+      const [power, noise] = apart(numbers(before), numbers(after));
+      if (Number.isNaN(noise)) return { fault: `output "${name}" is not finite` };
+      if (noise > 0) worst = Math.min(worst ?? Number.POSITIVE_INFINITY, decibels(power, noise));
+    }
+  }
+  return worst === undefined ? {} : { decibels: worst };
+}
+
+interface Feeds {
+  readonly feeds: Record<string, ort.Tensor>;
+  readonly samples?: Batch;
+  readonly noSamples?: string;
+}
+
+async function feedsFor(path: string, seed: number): Promise<Feeds | string> {
+  const model = await open(path);
+  try {
+    const session = await createEngine().load(model);
+    const batch = await runnable(session, model, seed).finally(() => session.release());
+    if (typeof batch === "string") return batch;
+    const samples = samplesLike(model, batch, seed);
+    const feeds = Object.fromEntries(
+      Object.entries(batch).map(([name, { type, dims, data }]) => [
+        name,
+        new ort.Tensor(type as "float32", data as Float32Array, dims),
+      ]),
+    );
+    return { feeds, ...(samples === undefined ? { noSamples: "its inputs share no axis of samples" } : { samples }) };
+  } catch (error) {
+    if (error instanceof PithError) return error.message;
+    throw error;
+  }
+}
+
+async function run(
+  path: string,
+  feeds: Record<string, ort.Tensor>,
+  graphOptimizationLevel: (typeof levels)[number],
+): Promise<Record<string, ort.Tensor> | string> {
+  try {
+    const session = await ort.InferenceSession.create(path, { graphOptimizationLevel, logSeverityLevel: 4 });
+    try {
+      const own = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+      const { ...outputs } = await session.run(Object.fromEntries(own));
+      return Object.fromEntries(Object.entries(outputs).filter(([, { type }]) => type !== "string"));
+    } finally {
+      await session.release();
+    }
+  } catch (error) {
+    return `does not run: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function numbers({ type, data }: ort.Tensor): readonly number[] {
+  return type === "string" ? [] : Array.from(data as ArrayLike<number | bigint>, Number);
+}
+
+/** Power of the numbers, and of their difference; NaN where one side is finite and the other is not. */
+function apart(before: readonly number[], after: readonly number[]): readonly [power: number, noise: number] {
+  let [power, noise] = [0, 0];
+  for (const [index, x] of before.entries()) {
+    const y = after[index] ?? Number.NaN;
+    if (Object.is(x, y) || x === y) continue;
+    noise += Number.isFinite(x) || Number.isFinite(y) ? (x - y) ** 2 : 0;
+  }
+  for (const x of before) if (Number.isFinite(x)) power += x * x;
+  return [power, noise];
+}
