@@ -38,6 +38,8 @@ async function run(model: Model, feeds: Batch): Promise<number[]> {
 
 const shape = { input: ["batch", 784], seed: 1 } as const;
 const mlp = () => network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, shape);
+const storedIn = (model: Model): string[] =>
+  [...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [name])).toSorted();
 const dims = (model: Model, name: string) => model.graph.value(name)?.tensor?.dims;
 
 describe("factorize", () => {
@@ -175,7 +177,7 @@ graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
     });
   });
 
-  it("splits a weight that two layers read from different sides for each of them", async () => {
+  it("splits a weight that two layers read from different sides once for both", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   w: float32[6, 6] = random(seed 1)
@@ -197,10 +199,65 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
 }`);
     await factorize(model, { rank: 2 });
     await factorize(once, { rank: 2 });
+    // Two factors for both layers, and not two for each.
+    expect(storedIn(model)).toEqual(["a.down.weight", "a.up.weight"]);
     const expected = await run(once, feeds);
     (await run(model, feeds)).forEach((value, index) => {
       expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
     });
+  });
+
+  it("leaves a weight that something else reads as well, beside which the factors would stand", async () => {
+    const model = parseModel(`opset 17
+graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 12]) {
+  embedding.weight: float32[12, 12] = random(seed 1)
+  fc.weight: float32[12, 12] = random(seed 2)
+  head = Transpose(embedding.weight)
+  e = Gather "embedding" (embedding.weight, ids)
+  h = MatMul "fc" (e, fc.weight)
+  y = MatMul "head" (h, head)
+}`);
+    const { changes, misses } = await factorize(model, { rank: 2 });
+    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    expect(misses[0]).toEqual({
+      at: "embedding",
+      reason: 'Gather "embedding" reads its weight too, which would stay beside the factors',
+    });
+  });
+
+  it("leaves both halves of a tied pair", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[1, 6]) -> (y) {
+  a.weight: float32[6, 6] parameter = random(seed 1)
+  b.weight: float32[6, 6] tied(a.weight) = random(seed 1)
+  h = MatMul (x, a.weight)
+  y = MatMul (h, b.weight)
+}`);
+    const { changes, misses } = await factorize(model, { rank: 2 });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["a", '"b.weight" is tied to its weight'],
+      ["b", 'its weight is tied to "a.weight"'],
+    ]);
+  });
+
+  it("leaves nothing of a matrix that the file lists among the inputs of the graph", async () => {
+    const model = parseModel(topology("gemm-chain").text);
+    const plain = parseModel(topology("gemm-chain").text);
+    const weight = model.graph.value("fc1.weight");
+    if (weight === undefined) throw new Error("the topology has no fc1");
+    model.graph.setInputs([...model.graph.inputs, weight]);
+    await factorize(model, { layers: "fc1", rank: 2 });
+    await factorize(plain, { layers: "fc1", rank: 2 });
+    expect(storedIn(model)).toEqual(storedIn(plain));
+    expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+  });
+
+  it("says that no rank which saves holds an energy", async () => {
+    const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
+    const { changes, misses } = await factorize(model, { energy: 0.99 });
+    expect(changes).toEqual([]);
+    expect(misses[0]?.reason).toMatch(/^rank \d+ does not make it smaller; up to 149 would$/);
   });
 
   it("refuses a rounded weight", async () => {

@@ -11,35 +11,34 @@
  * which fine-tuning likes.
  */
 import * as v from "valibot";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
+import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import {
+  energyShares,
   fromDense,
   largestRankThatSaves,
   type Matrix,
   type Multiply,
   rankForEnergy,
   rankForRatio,
-  type Svd,
   scaleColumns,
-  svd,
   toDense,
   transpose,
-  truncate,
   truncatedSvd,
 } from "../math/index.ts";
 import type { Factored } from "../ops/index.ts";
-import { type Change, type Context, definePass, type Outcome, removeUnused } from "../passes/index.ts";
+import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
+import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -87,7 +86,7 @@ async function factorizeModel(model: Model, options: Options, context: Context):
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const products = engineMultiply(context.engine);
   try {
-    const { changes, misses } = await factorizeLayers(model, chosen, options, products.multiply, context);
+    const { changes, misses } = await factorizeLayers(model, inference, chosen, options, products.multiply, context);
     return { changes, misses: [...misses, ...others] };
   } finally {
     await products.release();
@@ -96,6 +95,7 @@ async function factorizeModel(model: Model, options: Options, context: Context):
 
 async function factorizeLayers(
   model: Model,
+  inference: Inference,
   chosen: readonly Layer[],
   options: Options,
   multiply: Multiply,
@@ -103,34 +103,44 @@ async function factorizeLayers(
 ): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  // Layers may share a weight, and lay it out differently.
-  const known = new Map<string, Factors>();
+  const before = usedTensors(model.graph);
+  const known = new Map<Value, Factors>();
+  const factorizable = new Set(
+    chosen.filter((layer) => !(factoredOf(model, layer) instanceof Miss)).map(({ node }) => node),
+  );
   for (const [index, layer] of chosen.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(index, chosen.length);
-    const key = `${layer.role.out} ${layer.effective.name}`;
-    const factored = factoredOf(layer);
+    const factored = factoredOf(model, layer);
     if (factored instanceof Miss) {
       misses.push(factored);
       continue;
     }
-    const factors = known.get(key) ?? (await factorsOf(model, layer, options, multiply, context));
+    const other = otherReader(layer.weight, factorizable, inference);
+    if (other !== undefined) {
+      misses.push(new Miss(`${describe(other)} reads its weight too, which would stay beside the factors`, layer.name));
+      continue;
+    }
+    const factors = known.get(layer.effective) ?? (await factorsOf(model, layer, options, multiply, context));
     if (factors instanceof Miss) {
       misses.push(factors);
       continue;
     }
-    known.set(key, factors);
+    known.set(layer.effective, factors);
     split(model, layer, factored, factors);
     const { rank, relativeError } = factors;
     const what = `${layer.outputs} × ${layer.inputs} → rank ${rank}, relative error ${relativeError.toFixed(3)}`;
     changes.push({ at: layer.name, what, decidedBy: "global" });
   }
-  if (changes.length > 0) removeUnused(model.graph);
+  if (changes.length > 0) removeReplaced(model.graph, before);
   context.progress(chosen.length, chosen.length);
   return { changes, misses };
 }
 
+/** What layers that share a weight share of its factors. */
 interface Factors {
+  /** The axis of the output channels in the layer that was factorized first. */
+  readonly out: number;
   readonly rank: number;
   readonly relativeError: number;
   readonly down: Value;
@@ -138,7 +148,7 @@ interface Factors {
 }
 
 /** How a layer is written as two, or why it cannot be. */
-function factoredOf({ weight, effective, role, name }: Layer): Factored | Miss {
+function factoredOf(model: Model, { weight, effective, role, name }: Layer): Factored | Miss {
   const type = weight.tensor?.type;
   if (weight.tensor !== undefined && !isFloat(weight.tensor.type)) return new Miss(`its weight is ${type}`, name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it: lower it first`, name);
@@ -149,7 +159,23 @@ function factoredOf({ weight, effective, role, name }: Layer): Factored | Miss {
     return new Miss(`its weight is ${type}, and read as ${effective.type?.type}`, name);
   if (isRounded(effective)) return new Miss("its weight is rounded: factorize first, and round what comes of it", name);
   if (weight.role?.kind === "tied") return new Miss(`its weight is tied to "${weight.role.name}"`, name);
+  const [copy] = model.graph.tiedTo(weight.name);
+  if (copy !== undefined) return new Miss(`"${copy.value.name}" is tied to its weight`, name);
   return role.factored ?? new Miss("its operator does not say how it is two layers", name);
+}
+
+/** A node beyond these that reads a stored value, or what stored values make of it. */
+function otherReader(value: Value, known: ReadonlySet<Node>, inference: Inference): Node | undefined {
+  for (const { node } of value.uses) {
+    if (known.has(node)) continue;
+    const made = node.outputs.filter((output) => output !== undefined);
+    if (!made.every((output) => inference.operand(output)?.stored === true)) return node;
+    for (const output of made) {
+      const other = otherReader(output, known, inference);
+      if (other !== undefined) return other;
+    }
+  }
+  return undefined;
 }
 
 async function factorsOf(
@@ -166,14 +192,9 @@ async function factorsOf(
     return new Miss("no rank fits the ratio", name);
   const stored = fromDense(await readStoredValue(model, effective, context.engine));
   const outFirst = role.out === 0 ? stored : transpose(stored);
-  const decomposition = options.energy === undefined ? undefined : svd(outFirst);
-  const rank = wantedRank(options, outputs, inputs, decomposition);
+  const rank = await wantedRank(options, outFirst, multiply);
   if (rank > limit) return tooLarge(rank, limit, name);
-  const truncated =
-    decomposition === undefined
-      ? await truncatedSvd(outFirst, rank, { multiply, seed: context.seed })
-      : truncate(decomposition, rank);
-
+  const truncated = await truncatedSvd(outFirst, rank, { multiply, seed: context.seed });
   const roots = truncated.s.map(Math.sqrt);
   const up = scaleColumns(truncated.u, roots);
   const down = transpose(scaleColumns(truncated.v, roots));
@@ -182,7 +203,13 @@ async function factorsOf(
     const laid = toDense(weight.tensor?.type === "float64" ? "float64" : "float32", place(matrix));
     return model.graph.addTensor(`${name}.${part}.weight`, inMemory(laid), weight.role);
   };
-  return { rank, relativeError: truncated.relativeError, down: store(down, "down"), up: store(up, "up") };
+  return {
+    out: role.out,
+    rank,
+    relativeError: truncated.relativeError,
+    down: store(down, "down"),
+    up: store(up, "up"),
+  };
 }
 
 /** Whether a rounding that is trained through makes what the layer reads. */
@@ -193,10 +220,11 @@ function isRounded({ role, producer }: Value): boolean {
   );
 }
 
-function wantedRank(options: Options, outputs: number, inputs: number, decomposition: Svd | undefined): number {
+async function wantedRank(options: Options, matrix: Matrix, multiply: Multiply): Promise<number> {
   if (options.rank !== undefined) return options.rank;
-  if (options.ratio !== undefined) return rankForRatio(outputs, inputs, options.ratio);
-  return Math.max(1, rankForEnergy(decomposition?.s ?? [], options.energy ?? 1));
+  if (options.ratio !== undefined) return rankForRatio(matrix.rows, matrix.columns, options.ratio);
+  const shares = await energyShares(matrix, multiply);
+  return Math.max(1, rankForEnergy(shares.map(Math.sqrt), options.energy ?? 1));
 }
 
 function tooLarge(rank: number, limit: number, at: string): Miss {
@@ -206,12 +234,16 @@ function tooLarge(rank: number, limit: number, at: string): Miss {
   );
 }
 
-/** Puts two layers, as the operator's entry writes them, in the place of one. */
-function split(model: Model, { node, name }: Layer, factored: Factored, factors: Factors): void {
+/**
+ * Puts two layers, as the operator's entry writes them, in the place of one. Where another layer has read the weight from the other side, its
+ * factors serve the other way round: (U V)ᵀ = Vᵀ Uᵀ.
+ */
+function split(model: Model, { node, name, role }: Layer, factored: Factored, { out, down, up }: Factors): void {
   const [output] = node.outputs;
   if (output === undefined) return;
   const emit = emitInto(model, { before: node, by: "factorize" });
-  const replacement = factored(emit, node.inputs, { ...factors, name });
+  const turned = role.out === out ? { down, up } : { down: up, up: down };
+  const replacement = factored(emit, node.inputs, { ...turned, name });
   replacement.type = output.type;
   substitute(output, replacement);
 }

@@ -1,5 +1,6 @@
 /** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
 export { cholesky, invertLower, solveCholesky, solveLower, solveLowerTransposed } from "./cholesky.ts";
+export { energyShares } from "./energies.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans, type Palette, type PaletteOptions } from "./kmeans.ts";
 export {

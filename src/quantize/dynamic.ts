@@ -24,6 +24,7 @@ import type { QuantizedTensor } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
@@ -32,7 +33,6 @@ import type { Dense } from "../tensor/types.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { removeReplaced, usedTensors } from "./replaced.ts";
 import { type Target, targetAt } from "./target.ts";
 import { quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
 

@@ -21,13 +21,13 @@ import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
-import { removeReplaced, usedTensors } from "./replaced.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 
 /** The first one with a scale per channel, and in which all that the runtime makes of rounded activations has kernels. */

@@ -20,11 +20,11 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
+import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { tryOut } from "./prepare.ts";
-import { removeReplaced, usedTensors } from "./replaced.ts";
 import { dequantized, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {

@@ -1,9 +1,9 @@
-/** What quantization replaced goes: nodes without a use, and the weights behind them. */
+/** What a technique replaced goes: nodes without a use, and the weights behind them. */
 import type { Graph, Value } from "../graph/graph.ts";
-import { removeUnused } from "../passes/remove-unused.ts";
+import { removeUnused } from "./remove-unused.ts";
 
 /**
- * Removes what quantization left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
+ * Removes what a technique left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
  * them among the inputs of the graph; inputs that nobody used before stay.
  */
 export function removeReplaced(graph: Graph, usedBefore: ReadonlySet<Value>): void {

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import { random } from "../tensor/random.ts";
+import { energyShares } from "./energies.ts";
+import { matrix, matrixOf, multiplyHere, transpose } from "./matrix.ts";
+import { singularValues } from "./svd.ts";
+
+const normal = (rows: number, columns: number, scale = 1) => {
+  const numbers = random(rows * columns, "energies");
+  return matrix(
+    rows,
+    columns,
+    Float64Array.from({ length: rows * columns }, () => scale * numbers.normal()),
+  );
+};
+
+test.each([
+  [7, 3, 1],
+  [3, 7, 1],
+  [40, 40, 1],
+  [1, 5, 1],
+  [60, 50, 1e-200],
+  [20, 30, 1e150],
+])("shares of %i × %i numbers near %d are the squares of its singular values", async (rows, columns, scale) => {
+  const shares = await energyShares(normal(rows, columns, scale));
+  const s = singularValues(normal(rows, columns));
+  const whole = s.reduce((sum, value) => sum + value * value, 0);
+  expect(shares).toHaveLength(Math.min(rows, columns));
+  shares.forEach((share, index) => {
+    expect(share).toBeCloseTo((s[index] ?? 0) ** 2 / whole, 12);
+  });
+});
+
+test("a matrix of rank 2 has two shares, and nothing that rounding made", async () => {
+  const product = await multiplyHere(normal(50, 2), transpose(normal(40, 2)));
+  const shares = await energyShares(product);
+  expect([...shares].filter((share) => share > 0)).toHaveLength(2);
+  expect([...(await energyShares(matrix(3, 2)))]).toEqual([0, 0]);
+  expect([
+    ...(await energyShares(
+      matrixOf([
+        [3, 0],
+        [0, 4],
+      ]),
+    )),
+  ]).toEqual([expect.closeTo(0.64), expect.closeTo(0.36)]);
+});
+
+test("numbers that are none are refused", async () => {
+  await expect(energyShares(matrixOf([[1, Number.NaN]]))).rejects.toMatchObject({ code: "E_DATA" });
+});
