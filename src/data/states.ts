@@ -139,13 +139,19 @@ export function statesText(states: readonly State[]): string {
   return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
 }
 
-/** Zeros of a state's shape, for one sample: axes without a size count samples. */
-export function initialState(input: Port): Dense {
+/**
+ * Zeros of a state's shape, for one sample.
+ * @param size what a dimension is, where the model decides it; all others count samples.
+ */
+export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {
     throw new PithError("E_DATA", `The state "${input.name}" has no shape that zeros could be made of.`);
   }
-  const fixed = dims.map((dim) => (typeof dim === "number" ? dim : 1));
+  const fixed = dims.map((dim) => {
+    const known = size(dim);
+    return typeof known === "number" ? known : 1;
+  });
   return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
 }
 

@@ -127,6 +127,19 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
     expect(seen.get("s")).toMatchObject({ count: 6, mean: expect.closeTo(10 / 6, 12) });
   });
 
+  test("a state is as large as the layer takes it, whatever its dimensions are called", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[steps, batch, 4], h0: float32[1, hb, hidden], c0: float32[d, cb, ch]) -> (y: float32[steps, 1, batch, 3], hn: float32[...], cn: float32[...]) {
+  w: float32[1, 12, 4] = random(seed 1)
+  r: float32[1, 12, 3] = random(seed 2)
+  b: float32[1, 24] = random(seed 3)
+  y, hn, cn = LSTM(x, w, r, b, _, h0, c0) {hidden_size=3}
+}`);
+    const data = memory("rows", { x: float32([2, 1, 4], [1, 2, -3, 4, 5, 6, 7, 8]) });
+    const seen = await observe(engine, model, data, ["y"], spreadOfNumbers);
+    expect(seen.get("y")?.count).toBe(6);
+  });
+
   const cache = (outputs: string) => `opset 17
 graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
   present = Concat(past, x) {axis=1}

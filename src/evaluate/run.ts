@@ -1,4 +1,6 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
+import { equalSizes } from "../analysis/equal-sizes.ts";
+import { infer } from "../analysis/infer.ts";
 import { type Binding, bindInputs } from "../data/bind.ts";
 import { gatherRows, joinRows, mapColumns, rowLength, sampleCount, sliceRows } from "../data/rows.ts";
 import { beginColumn, carried, findStates, initialState, type State } from "../data/states.ts";
@@ -35,12 +37,9 @@ export async function createRunner(
   let binding: Binding | undefined;
   let states: readonly State[] = [];
   let held: Batch = {};
+  let zeros: Batch = {};
   const begin = (): void => {
-    held = Object.fromEntries(
-      model.graph.feeds.flatMap((feed) =>
-        states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed)] as const] : [],
-      ),
-    );
+    held = zeros;
   };
   /** What is answered with, and what is carried on. */
   const run = (feeds: Batch): Promise<Batch> =>
@@ -54,6 +53,7 @@ export async function createRunner(
   const bind = (batch: Batch): Binding => {
     // Of the model as it is: a value that is observed beside its outputs is no state.
     states = findStates(model, givenInputs(model, batch));
+    zeros = initialStates(model, states);
     begin();
     const rest = model.graph.feeds.filter(({ name }) => held[name] === undefined);
     const bound = bindInputs(rest, batch, owner);
@@ -94,6 +94,18 @@ export async function createRunner(
     },
     release: () => session.release(),
   };
+}
+
+/** A dimension of a state that only has a name may be decided by the model: the hidden units of a layer. */
+function initialStates(model: Model, states: readonly State[]): Batch {
+  if (states.length === 0) return {};
+  const copy = model.clone();
+  const size = equalSizes(copy, infer(copy));
+  return Object.fromEntries(
+    copy.graph.feeds.flatMap((feed) =>
+      states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed, size)] as const] : [],
+    ),
+  );
 }
 
 /** A copy that answers with these values, too. */
