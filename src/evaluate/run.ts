@@ -9,6 +9,7 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { explained } from "./out-of-range.ts";
 
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph that are answered with, instead of the outputs. */
@@ -42,10 +43,12 @@ export async function createRunner(
     held = zeros;
   };
   /** What is answered with, and what is carried on. */
-  const run = (feeds: Batch): Promise<Batch> =>
-    observed === undefined
-      ? session.run(feeds)
-      : session.run(feeds, [...new Set([...observed, ...states.map(({ output }) => output)])]);
+  const run = (feeds: Batch): Promise<Batch> => {
+    const names = observed === undefined ? undefined : [...observed, ...states.map(({ output }) => output)];
+    return session.run(feeds, names === undefined ? undefined : [...new Set(names)]).catch((error: unknown) => {
+      throw explained(error, model, feeds);
+    });
+  };
   const answered = (outputs: Batch): Batch =>
     observed === undefined
       ? outputs
