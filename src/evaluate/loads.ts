@@ -14,11 +14,35 @@ export class ResultFails extends PithError {
   }
 }
 
+/** An engine that knows which models it has loaded, with all optimizations. */
+export interface WatchedEngine extends Engine {
+  hasLoaded(model: Model): boolean;
+  /** To be called when models that were loaded have changed since. */
+  forget(): void;
+}
+
+export function watchLoads(engine: Engine): WatchedEngine {
+  let loaded = new WeakSet<Model>();
+  return {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      if (options?.optimize !== false) loaded.add(model);
+      return session;
+    },
+    hasLoaded: (model) => loaded.has(model),
+    forget() {
+      loaded = new WeakSet();
+    },
+  };
+}
+
 /**
- * Loads a model once. One with operators that this runtime does not have, or with inputs that JavaScript cannot carry, cannot be tried here.
+ * Loads a model, unless it was. One with operators that this runtime does not have, or with inputs that JavaScript cannot carry, cannot be tried
+ * here.
  * @throws ResultFails E_ENGINE with what the runtime says, and whether it is its own optimization that fails.
  */
-export async function requireLoads(engine: Engine, model: Model): Promise<void> {
+export async function requireLoads(engine: WatchedEngine, model: Model): Promise<void> {
+  if (engine.hasLoaded(model)) return;
   try {
     const session = await engine.load(model);
     await session.release();

@@ -18,7 +18,7 @@ import {
   type Task,
   type Verdict,
 } from "../../evaluate/index.ts";
-import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { compareFunction, fewSamples, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -97,7 +97,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   // Before anything is measured: that takes its time.
   const reference = await openReference(model, input);
   const original = model.clone();
-  const passContext = contextOf(createEngine(), input, context);
+  const engine = watchLoads(createEngine());
+  const passContext = contextOf(engine, input, context);
   const judging =
     input.data === undefined
       ? undefined
@@ -109,6 +110,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
 
   context.stage(input.command);
   const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
+  engine.forget();
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -147,15 +149,11 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
   const likeness = await refusingUnloadable(async () => {
-    if (tellsTooLittle) {
-      const found = await compareOnRandomInputs(passContext, original, model, input, context);
-      if (typeof found === "object") return found;
-      await requireLoads(passContext.engine, model);
-      return found;
-    }
-    // What was measured was loaded.
-    if (comparison === undefined) await requireLoads(passContext.engine, model);
-    return undefined;
+    const found = tellsTooLittle
+      ? await compareOnRandomInputs(passContext, original, model, input, context)
+      : undefined;
+    await requireLoads(engine, model);
+    return found;
   });
   const broken =
     comparison !== undefined && isBroken(comparison)

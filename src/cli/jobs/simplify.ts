@@ -2,7 +2,7 @@
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
-import { ResultFails, requireLoads } from "../../evaluate/loads.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { allGraphs } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -51,7 +51,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   const original = model.clone();
-  const engine = createEngine();
+  const engine = watchLoads(createEngine());
   context.stage("simplify");
   const { set, fix, finalize } = input;
   const { signal } = context;
@@ -62,12 +62,13 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
   };
   const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
+  engine.forget();
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await refusingUnloadable(async () => {
     if (outcome.changes.length === 0) return "nothing changed";
     const found = await compare(engine, original, model, input, context);
-    if (typeof found === "string") await requireLoads(engine, model);
+    await requireLoads(engine, model);
     return found;
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
