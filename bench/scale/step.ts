@@ -9,8 +9,9 @@ import type { Model } from "../../src/graph/model.ts";
 import type { JobContext } from "../../src/job/job.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { simplify } from "../../src/passes/index.ts";
-import { prune } from "../../src/prune/index.ts";
+import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
+import { writeLarge } from "../files/large.ts";
 import { peakMemory } from "../lib/peak.ts";
 import { type Form, networkOf } from "./networks.ts";
 
@@ -34,6 +35,8 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
     const [form = "", nodes = ""] = from.split(":");
     await save(networkOf(form as Form, Number(nodes)), to);
   },
+  /** `from`: MiB. */
+  writeLarge: (from, to) => writeLarge(to, Number(from), true),
   inspect: async (from) => describeModel(await open(from), from, 0),
   plot: (from, to) => plotJob({ model: from, name: from, out: `${to}.html`, amount: 0.5 }, quiet),
   copy: edit(async () => {}),
@@ -42,6 +45,10 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   dynamic: edit((model) => quantize(model, { scheme: "dynamic" })),
   float16: edit((model) => quantize(model, { scheme: "float16" })),
   prune: edit((model) => prune(model, { amount: 0.5 })),
+  remove: edit(async (model) => {
+    await prune(model, { amount: 0.5 });
+    await remove(model);
+  }),
   structured: edit((model) => prune(model, { amount: 0.5, structured: true })),
   factorize: edit((model) => factorize(model, { ratio: 0.5 })),
 };

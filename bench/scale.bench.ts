@@ -1,0 +1,111 @@
+/**
+ * What deep and large models cost: processor time by the number of nodes, and time and memory by the size of the weights.
+ *
+ *     npm run bench -- scale [nodes|weights …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096] [--steps simplify,plot]
+ *
+ * nodes: networks of several forms, and the seconds of processor time that each step takes of each; "growth" is that of the largest over that
+ * of the smallest, over the ratio of their nodes: 1 is linear. weights: models with their weights in a file beside them; "×" is the time over
+ * that of reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a process of its own, whose start
+ * is not counted, and is given up after --limit seconds. Needs twice the largest size under the temporary folder.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { heading, line, table } from "./lib/print.ts";
+import { allForms } from "./scale/networks.ts";
+
+const { values: options, positionals: parts } = parseArgs({
+  allowPositionals: true,
+  options: {
+    nodes: { type: "string", default: "10000,100000" },
+    forms: { type: "string", default: allForms.join(",") },
+    mebibytes: { type: "string", default: "1024,4096" },
+    steps: { type: "string" },
+    limit: { type: "string", default: "300" },
+  },
+});
+const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+const chosen = (steps: readonly string[]): readonly string[] =>
+  options.steps === undefined ? steps : steps.filter((step) => options.steps?.split(",").includes(step));
+
+const program = fileURLToPath(new URL("scale/step.ts", import.meta.url));
+const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const folder = mkdtempSync(join(tmpdir(), "pith-scale-"));
+
+interface Taken {
+  /** Seconds of the processor, and by the clock. */
+  readonly user: number;
+  readonly seconds: number;
+  /** Bytes. */
+  readonly peak: number;
+}
+
+function take(step: string, from: string, to: string): Taken | undefined {
+  const words = ["--import", loader, "--conditions=pith-source", program, step, from, to];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, {
+    encoding: "utf8",
+    timeout: Number(options.limit) * 1000,
+  });
+  if (status === null) return undefined;
+  if (status !== 0) throw new Error(`${step} of ${from}: ${stderr.trim().split("\n").at(-1)}`);
+  return JSON.parse(stdout);
+}
+
+const given = join(folder, "given.onnx");
+const out = join(folder, "out.onnx");
+const late = `> ${options.limit} s`;
+
+function byNodes(): void {
+  const sizes = options.nodes.split(",").map(Number);
+  const steps = chosen(["inspect", "simplify", "plot", "weights", "prune", "structured"]);
+  heading("Seconds of the processor by nodes", 1);
+  const rows = options.forms.split(",").flatMap((form) => {
+    const taken = sizes.map((nodes) => {
+      take("write", `${form}:${nodes}`, given);
+      return steps.map((step) => take(step, given, out)?.user);
+    });
+    return steps.map((step, index) => {
+      const seconds = taken.map((all) => all[index]);
+      const [first, last] = [seconds[0], seconds.at(-1)];
+      const ratio = (sizes.at(-1) ?? 1) / (sizes[0] ?? 1);
+      return [
+        index === 0 ? form : "",
+        step,
+        ...seconds.map((one) => one?.toFixed(1) ?? late),
+        first === undefined || last === undefined ? "" : (last / first / ratio).toFixed(2),
+      ];
+    });
+  });
+  table(["form", "step", ...sizes.map((size) => `>${size.toLocaleString("en")}`), ">growth"], rows);
+}
+
+function byWeights(): void {
+  heading("Time and memory by the size of the weights", 1);
+  const rows = options.mebibytes.split(",").flatMap((size) => {
+    take("writeLarge", size, given);
+    const copied = take("copy", given, out);
+    const steps = chosen(["inspect", "simplify", "weights", "dynamic", "float16", "prune", "remove"]);
+    return [["copy", copied] as const, ...steps.map((step) => [step, take(step, given, out)] as const)].map(
+      ([step, taken], index) => [
+        index === 0 ? `${size} MiB` : "",
+        step,
+        taken === undefined ? late : taken.seconds.toFixed(1),
+        taken === undefined || copied === undefined ? "" : (taken.seconds / copied.seconds).toFixed(2),
+        taken === undefined ? "" : Math.round(taken.peak / 1e6).toString(),
+      ],
+    );
+  });
+  table(["weights", "step", ">s", ">×", ">MB"], rows);
+}
+
+try {
+  if (wanted("nodes")) byNodes();
+  if (wanted("weights")) byWeights();
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+line();
