@@ -1,0 +1,54 @@
+/** A handful of generated networks keep every promise; thousands do in `generated.slow.test.ts`. */
+import { describe, expect, test } from "vitest";
+import { allGraphs } from "../../src/graph/graph.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { operators } from "../../src/ops/index.ts";
+import fc from "../property.ts";
+import { expectKept, runs } from "./check.ts";
+import { build, descriptions, starts } from "./network.ts";
+import { promises } from "./promises.ts";
+
+describe("generated networks", () => {
+  test.each(promises.map((promised, at) => [promised.name, promised, at] as const))("%s", async (_, promised, seed) => {
+    await expectKept(promised, { networks: 2, limit: 20_000, seed });
+  });
+});
+
+describe("the generator", () => {
+  test("gives the same network for the same description", async () => {
+    for (const description of fc.sample(descriptions, 5)) {
+      const [one, other] = [build(description), build(description)];
+      expect(await encodeToBytes(one.model)).toEqual(await encodeToBytes(other.model));
+      expect(one.feeds(2)).toEqual(other.feeds(2));
+    }
+  });
+
+  test("gives networks that ONNX Runtime runs, but for a few", async () => {
+    let running = 0;
+    for (const description of fc.sample(descriptions, 40)) if (await runs(build(description))) running++;
+    expect(running).toBeGreaterThanOrEqual(38);
+  });
+
+  test("starts with every operator that has a weight, a gradient or axes", () => {
+    const started = new Set(
+      starts.flatMap(({ title }) => {
+        const { model } = build({
+          opset: 21,
+          batch: "batch",
+          names: "modules",
+          oldest: false,
+          start: title,
+          steps: [],
+        });
+        return [...allGraphs(model.graph)].flatMap((graph) =>
+          [...graph.nodes()].map(({ domain, op }) => `${domain}.${op}`),
+        );
+      }),
+    );
+    const missing = [...operators].flatMap(({ domain, name, facets: { weight, gradient, axes } }) =>
+      [weight, gradient, axes].includes(true) && !started.has(`${domain}.${name}`) ? [`${domain}.${name}`] : [],
+    );
+    // ONNX Runtime has no kernel for these on CPU.
+    expect(missing.sort()).toEqual([".CausalConvWithState", "com.microsoft.NhwcConv", "com.microsoft.NhwcFusedConv"]);
+  });
+});

@@ -1,0 +1,132 @@
+/** Runs of generated networks, and what it means that a result computes the same. */
+import { createEngine } from "../../src/engine/index.ts";
+import { Miss, PithError } from "../../src/errors.ts";
+import { toleranceOf } from "../../src/evaluate/equivalence.ts";
+import { difference } from "../../src/evaluate/tensor-difference.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { verify } from "../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import type { Outcome } from "../../src/passes/index.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
+import { dimsText } from "../../src/tensor/dims.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Network } from "./network.ts";
+
+export const engine = createEngine();
+
+/** A promise that was not kept. */
+export class Broken extends Error {}
+
+export function expectThat(holds: boolean, sentence: string): void {
+  if (!holds) throw new Broken(sentence);
+}
+
+/** Loads the file that would be written, runs it on all batches, releases it. */
+export async function answers(model: Model, batches: readonly Batch[], optimize = true): Promise<readonly Batch[]> {
+  const found: Batch[] = [];
+  const session = await engine.load(await open(await encodeToBytes(model)), { threads: 1, optimize });
+  try {
+    const names = model.graph.feeds.map(({ name }) => name);
+    for (const batch of batches) {
+      const given = Object.fromEntries(
+        names.flatMap((name) => (batch[name] === undefined ? [] : [[name, batch[name]]])),
+      );
+      found.push(await session.run(given));
+    }
+  } finally {
+    await session.release();
+  }
+  return found;
+}
+
+/** What a network is fed: its batch sizes, and where its batch is open none at all. */
+export function batchesOf(network: Network): readonly Batch[] {
+  return network.batches.map((batch) => network.feeds(batch, batch));
+}
+
+/** The original's answers; undefined where ONNX Runtime does not run it. */
+export async function originalAnswers(network: Network): Promise<readonly Batch[]> {
+  return answers(network.model, batchesOf(network));
+}
+
+/**
+ * The result is legal, is read back, and answers as the original does, up to rounding: as much as the original's own answers move when the
+ * runtime fuses differently, or when its stored numbers and inputs move by a millionth.
+ */
+export async function expectSame(
+  { model: original }: Network,
+  result: Model,
+  batches: readonly Batch[],
+  expected: readonly Batch[],
+  optimize = true,
+): Promise<void> {
+  const [fault] = verify(result);
+  expectThat(fault === undefined, `illegal: ${fault}`);
+  const got = await answers(result, batches, optimize);
+  let own: Promise<readonly (readonly Batch[])[]> | undefined;
+  for (const [at, batch] of expected.entries()) {
+    for (const [name, dense] of Object.entries(batch)) {
+      const other = got[at]?.[name];
+      expectThat(other !== undefined, `output "${name}" is gone`);
+      expectThat(
+        other?.type === dense.type && dimsText(other.dims) === dimsText(dense.dims),
+        `"${name}" was ${dense.type}[${dense.dims}], is ${other?.type}[${other?.dims}]`,
+      );
+      const found = difference(dense, other);
+      if (found <= toleranceOf(original)) continue;
+      own ??= ownRounding(original, batches);
+      const allowed = Math.max(...(await own).map((runs) => difference(dense, runs[at]?.[name])));
+      expectThat(
+        found <= 8 * allowed,
+        `"${name}" differs by ${found} where rounding explains ${allowed} (batch ${at})`,
+      );
+    }
+  }
+}
+
+/** The original's answers as it is written, and with everything moved by a millionth. */
+async function ownRounding(original: Model, batches: readonly Batch[]): Promise<readonly (readonly Batch[])[]> {
+  const moved = original.clone();
+  const numbers = random(1, "moved");
+  for (const value of moved.graph.values()) {
+    const dense = value.tensor?.small;
+    if (dense?.type === "float32") value.tensor = inMemory(nudged(dense, numbers));
+  }
+  const nudgedBatches = batches.map((batch) =>
+    Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, nudged(dense, numbers)])),
+  );
+  return [await answers(original, batches, false), await answers(moved, nudgedBatches)];
+}
+
+function nudged(dense: Dense, numbers: ReturnType<typeof random>): Dense {
+  if (!isFloat(dense.type)) return dense;
+  return fromNumbers(
+    dense.type,
+    dense.dims,
+    toFloat64(dense).map((value) => value * (1 + 1e-6 * numbers.normal())),
+  );
+}
+
+/** Reasons are one sentence, for people. */
+export function expectSentences({ misses, changes }: Outcome): void {
+  for (const { reason } of misses) expectSentence(reason);
+  for (const { what, at } of changes) {
+    expectThat(at !== "", `a change without a place: ${what}`);
+    expectSentence(what);
+  }
+}
+
+function expectSentence(text: string): void {
+  expectThat(text.trim() === text && text.length > 3, `no sentence: "${text}"`);
+  expectThat(!/\n|undefined|NaN|\[object/.test(text), `no sentence: "${text}"`);
+}
+
+/** Whether something was refused as it should be, a PithError of one sentence; whatever else is thrown goes on. */
+export function refused(error: unknown): Miss {
+  if (!(error instanceof PithError) || error.code === "E_ENGINE") throw error;
+  expectSentence(error.message);
+  expectThat(!/internal/i.test(error.message), error.message);
+  return new Miss(error.message);
+}

@@ -1,0 +1,142 @@
+/** Kinds of weights: what trained, pruned and exported files hold and random numbers do not. */
+import type { Emit } from "../../src/graph/emit.ts";
+import type { Value } from "../../src/graph/graph.ts";
+import { fromNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { type Random, random } from "../../src/tensor/random.ts";
+import type { Dense } from "../../src/tensor/types.ts";
+
+/** Fills an array of these dimensions in place. `scale` keeps sums of a row near 1. */
+type Kind = (data: Float32Array, dims: readonly number[], numbers: Random, scale: number) => void;
+
+const normal: Kind = (data, _, numbers, scale) => {
+  for (let at = 0; at < data.length; at++) data[at] = numbers.normal(0, scale);
+};
+
+/** Of the normal ones, the rows (indices along an axis) that `change` is applied to: one of them at least. */
+const rows =
+  (axis: number, change: (row: Float32Array, first: Float32Array, numbers: Random) => void): Kind =>
+  (data, dims, numbers, scale) => {
+    normal(data, dims, numbers, scale);
+    const along = Math.min(axis, Math.max(0, dims.length - 1));
+    const count = dims[along] ?? 1;
+    const inner = dims.slice(along + 1).reduce((product, dim) => product * dim, 1);
+    const read = (index: number): Float32Array =>
+      data.filter((_, at) => Math.floor(at / inner) % Math.max(1, count) === index);
+    const write = (index: number, row: Float32Array): void => {
+      let next = 0;
+      data.forEach((_, at) => {
+        if (Math.floor(at / inner) % Math.max(1, count) === index) data[at] = row[next++] ?? 0;
+      });
+    };
+    const first = read(0);
+    for (let index = 0; index < count; index++) {
+      if (index !== count - 1 && numbers.integer(3) > 0) continue;
+      const row = read(index);
+      change(row, first, numbers);
+      write(index, row);
+    }
+  };
+
+const all =
+  (value: (numbers: Random, scale: number) => number): Kind =>
+  (data, _, numbers, scale) => {
+    for (let at = 0; at < data.length; at++) data[at] = value(numbers, scale);
+  };
+
+/** Simplest first: a failing network shrinks towards them. */
+const kinds: readonly Kind[] = [
+  normal,
+  all(() => 0),
+  all(() => 1),
+  all(() => 0.375),
+  // Dead channels: outputs, then inputs.
+  rows(0, (row) => row.fill(0)),
+  rows(1, (row) => row.fill(0)),
+  // Channels that are equal, and equal up to a factor.
+  rows(0, (row, first) => row.set(first)),
+  rows(0, (row, first) => row.set(first.map((value) => -2 * value))),
+  // Constant in each row.
+  rows(0, (row) => row.fill(row[0] ?? 0)),
+  // One channel that dwarfs the others: what saturates activations, and the grid of a whole weight.
+  (data, dims, numbers, scale) => {
+    normal(data, dims, numbers, scale);
+    const share = Math.ceil(data.length / Math.max(1, dims[0] ?? 1));
+    for (let at = 0; at < share; at++) data[at] = 300 * (data[at] ?? 0);
+  },
+  all((numbers, scale) => 1e-7 * numbers.normal(0, scale)),
+  // Most are zero, as after pruning; some of the zeros are negative.
+  all((numbers, scale) => (numbers.integer(4) === 0 ? numbers.normal(0, scale) : numbers.integer(2) === 0 ? 0 : -0)),
+  // Few levels, as after quantization.
+  all((numbers) => (numbers.integer(5) - 2) / 4),
+  all((numbers) => Math.abs(numbers.normal(0, 0.5))),
+  // Of rank 1, where it is a matrix.
+  (data, dims, numbers, scale) => {
+    const outputs = Math.max(1, dims[0] ?? 1);
+    const inner = Math.max(1, data.length / outputs);
+    const [left, right] = [outputs, inner].map((count) => Array.from({ length: count }, () => numbers.normal()));
+    for (let at = 0; at < data.length; at++)
+      data[at] = scale * (left?.[Math.floor(at / inner)] ?? 0) * (right?.[at % inner] ?? 0);
+  },
+];
+
+export const kindsOfWeights = kinds.length;
+
+/** @param fanIn So many products are added up to one number. */
+export function weightOf(dims: readonly number[], kind: number, name: string, fanIn: number): Dense<"float32"> {
+  const data = new Float32Array(elementCount(dims));
+  (kinds[kind % kinds.length] ?? normal)(data, dims, random(1, name), 1 / Math.sqrt(Math.max(1, fanIn)));
+  return float32(dims, data);
+}
+
+/** How a file may hold a weight: stored, in a node, of other type, turned, rounded, masked. Simplest first. */
+export const forms: readonly ((emit: Emit, dense: Dense<"float32">, name: string) => Value)[] = [
+  (emit, dense, name) => emit.constant(dense, name),
+  (emit, dense) => emit.Constant([], { value: dense }),
+  (emit, dense, name) => emit.Identity([emit.constant(dense, name)]),
+  (emit, { dims, data }, name) => {
+    const last = dims.length - 1;
+    const perm = dims.map((_, axis) => last - axis);
+    const turned = new Float32Array(data.length);
+    const strides = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, dim) => product * dim, 1));
+    const turnedDims = dims.toReversed();
+    turned.forEach((_, at) => {
+      let [rest, from] = [at, 0];
+      for (let axis = last; axis >= 0; axis--) {
+        const size = turnedDims[axis] ?? 1;
+        from += (rest % size) * (strides[last - axis] ?? 0);
+        rest = Math.floor(rest / size);
+      }
+      turned[at] = data[from] ?? 0;
+    });
+    return emit.Transpose([emit.constant(float32(turnedDims, turned), name)], { perm });
+  },
+  (emit, { dims, data }, name) => emit.Cast([emit.constant(fromNumbers("float16", dims, data), name)], { to: 1 }),
+  (emit, { dims, data }, name) => {
+    const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const scale = largest === 0 ? 1 : largest / 127;
+    const codes = fromNumbers(
+      "int8",
+      dims,
+      Array.from(data, (value) => Math.round(value / scale)),
+    );
+    return emit.DequantizeLinear([
+      emit.constant(codes, name),
+      emit.constant(float32([], [scale]), `${name}_scale`),
+      emit.constant(fromNumbers("int8", [], [0]), `${name}_zero`),
+    ]);
+  },
+  (emit, dense, name) =>
+    emit.named(name).Mul([
+      emit.constant(dense, `${name}_orig`, { kind: "parameter" }),
+      emit.constant(
+        float32(
+          dense.dims,
+          Array.from(dense.data, (_, at) => (at % 3 === 1 ? 0 : 1)),
+        ),
+        `${name}_mask`,
+        { kind: "mask" },
+      ),
+    ]),
+];
