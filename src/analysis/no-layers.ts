@@ -2,7 +2,9 @@
 import { Miss } from "../errors.ts";
 import { describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { noWeight } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { wayOutOf } from "./branches.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
@@ -19,8 +21,18 @@ export function noLayers(model: Model, inference: Inference, layers: readonly La
     const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
     if (held.some((input) => isMatrix(node.inputs[input], inference))) {
       const layer = layerAt(node, inference);
-      misses.push(new Miss(layer instanceof Miss ? layer.reason : "is no layer", describe(node)));
-    } else if (hasMatrices(node, inference)) misses.push(new Miss("layers inside subgraphs stay", describe(node)));
+      // A table of positions that is added, a scale in two axes: nobody expects a layer there.
+      if (layer !== noWeight)
+        misses.push(new Miss(layer instanceof Miss ? layer.reason : "is no layer", describe(node)));
+    } else if (hasMatrices(node, inference)) {
+      const wayOut = wayOutOf(node, inference);
+      misses.push(
+        new Miss(
+          `layers inside subgraphs stay${wayOut === undefined ? "" : `: run ${wayOut} first, which leaves the branch that is taken`}`,
+          describe(node),
+        ),
+      );
+    }
   }
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }

@@ -90,7 +90,49 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
+    "layers inside subgraphs stay: run `pith simplify` first, which leaves the branch that is taken",
+  ],
+  [
+    "a subgraph that an input decides on",
+    `opset 17
+graph (x: float32[batch, 6], rate: int64[]) -> (y: float32[batch, 4]) {
+  known: int64[] = 16000
+  c = Equal(rate, known)
+  y = If(c) {then_branch=graph then () -> (t) {
+    w: float32[6, 4] = random(seed 1)
+    t = MatMul(x, w)
+  }, else_branch=graph else () -> (e) {
+    v: float32[6, 4] = random(seed 2)
+    e = MatMul(x, v)
+  }}
+}`,
+    "layers inside subgraphs stay: run `pith simplify --set rate=16000` first, which leaves the branch that is taken",
+  ],
+  [
+    "a subgraph that the data decides on",
+    `opset 17
+graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
+  zero: float32[] = 0
+  most = ReduceMax(x) {keepdims=0}
+  c = Greater(most, zero)
+  y = If(c) {then_branch=graph then () -> (t) {
+    w: float32[6, 4] = random(seed 1)
+    t = MatMul(x, w)
+  }, else_branch=graph else () -> (e) {
+    v: float32[6, 4] = random(seed 2)
+    e = MatMul(x, v)
+  }}
+}`,
     "layers inside subgraphs stay",
+  ],
+  [
+    "a table that is added, which is no layer",
+    `opset 17
+graph (x: float32[batch, 6, 4]) -> (y: float32[batch, 6, 4]) {
+  positions: float32[1, 6, 4] = random(seed 1)
+  y = Add(x, positions)
+}`,
+    "the model has no layers with a weight",
   ],
   [
     "no weights",

@@ -52,7 +52,7 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
     a = Relu (h)
   }, else_branch=graph () -> (b) { b = Neg(x) }}
 }`);
-  expect(found.inside).toEqual({ graphs: 2, nodes: 3, layers: 1 });
+  expect(found.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, wayOut: "`pith simplify --set flag=…`" });
   expect(found.layers).toEqual([]);
 });
 

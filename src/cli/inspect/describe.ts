@@ -1,4 +1,5 @@
 /** What is in a model, as data. Nothing is run, and no weight is read but those that could be tables and masks. */
+import { wayOutOf } from "../../analysis/branches.ts";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
@@ -116,6 +117,7 @@ export async function describeModel(model: Model, path: string, size: number) {
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: inner.flatMap((part) => [...part.nodes()].filter((node) => !(layerAt(node, inference) instanceof Miss)))
         .length,
+      wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
     },
     /** Stored tensors that are inputs too, as old files have them: who runs the model may put others in their place. */
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),

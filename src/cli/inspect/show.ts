@@ -34,7 +34,7 @@ function showInside({ inside, layers, replaceable }: Description, terminal: Term
       ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
     ];
     terminal.line(
-      `inside of nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques leave them alone (simplify --set may take them out)`,
+      `inside of nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques leave them alone${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which leaves the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);

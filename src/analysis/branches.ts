@@ -1,0 +1,50 @@
+/** Branches inside a node (If), and what decides which of them is taken. */
+import { type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
+import type { Inference } from "./infer.ts";
+
+/**
+ * The command that leaves of a node with branches the one that is taken, in the main graph: where the condition is stored, or follows from one
+ * number among the inputs of the model.
+ */
+export function wayOutOf(node: Node, inference: Inference): string | undefined {
+  const [condition] = node.inputs;
+  if ([...subgraphs(node)].length < 2 || condition === undefined) return undefined;
+  const deciding = decidingInput(condition, inference);
+  if (deciding === undefined) return undefined;
+  const { input, number } = deciding;
+  return input === undefined ? "`pith simplify`" : `\`pith simplify --set ${input}=${number ?? "…"}\``;
+}
+
+interface Deciding {
+  /** Undefined where stored numbers alone decide. */
+  readonly input: string | undefined;
+  /** What the input is compared with, if that is stored. */
+  readonly number: number | undefined;
+}
+
+/** The one number among the inputs of the model that a condition follows from; undefined where others do, or it is computed from data. */
+function decidingInput(condition: Value, inference: Inference): Deciding | undefined {
+  const seen = new Set<Value>();
+  const inputs: Value[] = [];
+  let number: number | undefined;
+  const waiting = [condition];
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    const operand = inference.operand(value);
+    const element = operand?.small?.data[0] ?? operand?.elements?.[0];
+    if (operand?.stored === true) {
+      if (operand.type !== "bool" && typeof element !== "object" && element !== undefined) number ??= Number(element);
+    } else if (value.producer !== undefined) {
+      for (const input of value.producer.inputs) if (input !== undefined) waiting.push(input);
+    } else inputs.push(value);
+  }
+  const [input, ...more] = inputs;
+  if (input === undefined) return { input, number };
+  const { type, dims } = inference.operand(input) ?? {};
+  if (more.length > 0 || type === undefined || isFloat(type) || dims === undefined || elementCount(dims) !== 1)
+    return undefined;
+  return { input: input.name, number };
+}
