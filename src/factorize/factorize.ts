@@ -76,6 +76,7 @@ export const factorize = definePass({
   id: "factorize",
   summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
   options: factorizeOptions,
+  makesSmaller: true,
   run: (model, options, context) => withStoredConstants(model, () => factorizeModel(model, options, context)),
 });
 

@@ -10,6 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { misfitOf } from "./misfit.ts";
+import { clearNotes } from "./notes.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export interface Context {
@@ -43,6 +44,8 @@ export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> {
   readonly summary: string;
   /** Declared once: command-line flags, JSON Schema and docs come from it. */
   readonly options: S;
+  /** It is there to make a model smaller: notes of the exporter go with what it changes. */
+  readonly makesSmaller?: true;
   run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
 
@@ -76,7 +79,10 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
     }
-    if (outcome.changes.length > 0) settle(model);
+    if (outcome.changes.length > 0) {
+      if (definition.makesSmaller === true) clearNotes(model);
+      settle(model);
+    }
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
   };

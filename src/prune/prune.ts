@@ -79,6 +79,7 @@ export const prune = definePass({
   id: "prune",
   summary: "Set the smallest weights to zero, or cut out the weakest channels",
   options,
+  makesSmaller: true,
   async run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);

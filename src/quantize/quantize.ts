@@ -43,6 +43,7 @@ export const quantize = definePass({
   id: "quantize",
   summary: "Store weights in fewer bits, and compute with them",
   options: quantizeOptions,
+  makesSmaller: true,
   run(model, options, context) {
     checkTogether(options);
     return withStoredConstants(model, async () => {

@@ -1,0 +1,36 @@
+/**
+ * What an exporter notes beside the graph about how it got there: the line of Python that a node comes from, the classes around it, what was
+ * folded into a tensor. It may be most of a small file, and no runtime and no technique reads it.
+ *
+ *     "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (gone)
+ *
+ * What gives layers their names stays, and so does what the user may have written: metadata of the model, and entries and texts of other kinds.
+ */
+import { scopesKey } from "../analysis/layer-names.ts";
+import { allGraphs, type Carried, describe } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+
+/** Keys of torch.onnx and of onnxscript. */
+const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
+
+/** A text that is where in a program a node was made: that is how older exporters of PyTorch documented nodes. */
+const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
+
+/** Drops notes of the exporter from nodes, values and graphs; says where there were any. */
+export function clearNotes(model: Model): readonly string[] {
+  const cleared: string[] = [];
+  const clear = (at: string, carried: Carried): void => {
+    const keys = [...carried.metadata.keys()].filter((key) => notes.test(key) && key !== scopesKey);
+    const traced = carried.doc !== undefined && trace.test(carried.doc);
+    if (keys.length === 0 && !traced) return;
+    for (const key of keys) carried.metadata.delete(key);
+    if (traced) carried.doc = undefined;
+    cleared.push(at);
+  };
+  for (const graph of allGraphs(model.graph)) {
+    clear(graph.name, graph);
+    for (const node of graph.nodes()) clear(describe(node), node);
+    for (const value of graph.values()) clear(value.name, value);
+  }
+  return cleared;
+}

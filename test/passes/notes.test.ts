@@ -1,0 +1,44 @@
+/** The exporter's notes go with what makes a model smaller, and stay with everything else. */
+import { expect, test } from "vitest";
+import { factorize } from "../../src/factorize/index.ts";
+import { allGraphs } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { prune } from "../../src/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { topology } from "../zoo/topologies.ts";
+
+const note = "pkg.torch.onnx.stack_trace";
+
+function noted(): Model {
+  const model = parseModel(topology("gemm-chain").text);
+  for (const node of model.graph.nodes()) node.metadata.set(note, 'File "model.py", line 26, in forward');
+  return model;
+}
+
+const notesIn = (model: Model): number =>
+  [...allGraphs(model.graph)].flatMap((graph) => [...graph.nodes()]).filter(({ metadata }) => metadata.has(note))
+    .length;
+
+test.each<readonly [string, (model: Model) => Promise<unknown>]>([
+  ["prune", (model) => prune(model, { amount: 0.5, layers: "fc1" })],
+  ["prune whole channels", (model) => prune(model, { structured: 0.5 })],
+  ["quantize weights", (model) => quantize(model, { scheme: "weights", layers: "fc1" })],
+  ["quantize dynamically", (model) => quantize(model, { scheme: "dynamic" })],
+  ["quantize to float16", (model) => quantize(model, { scheme: "float16" })],
+  ["factorize", (model) => factorize(model, { layers: "fc1", rank: 2 })],
+])("%s drops them", async (_, pass) => {
+  const model = noted();
+  await pass(model);
+  expect(notesIn(model)).toBe(0);
+});
+
+test.each<readonly [string, (model: Model) => Promise<unknown>]>([
+  ["rounding in float keeps them", (model) => fakeQuantize(model, { scheme: "weights" })],
+  ["so does what changes nothing", (model) => factorize(model, { rank: 1000 })],
+])("%s", async (_, pass) => {
+  const model = noted();
+  const before = notesIn(model);
+  await pass(model);
+  expect(notesIn(model)).toBe(before);
+});
