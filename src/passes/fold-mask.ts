@@ -7,25 +7,22 @@ import type { Masked } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { type FloatType, fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
 import type { Tensor } from "../tensor/types.ts";
 
 /** Folds a mask into its parameter; the mask goes where nothing else reads it. */
 export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
-  const tensor = stored(parameter);
-  const values = toFloat64(await tensor.read());
-  const kept = toFloat64(await stored(mask).read());
-  const folded = inMemory(
-    fromNumbers(
-      floatOf(parameter),
-      tensor.dims,
-      // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
-      values.map((value, index) => value * (kept[index] ?? 0) + 0),
-    ),
-  );
+  const [tensor, own, type] = [stored(parameter), stored(mask), floatOf(parameter)];
+  const folded = await deferred(type, tensor.dims, async () => {
+    const result = toFloats(await tensor.read()).slice();
+    const kept = toFloats(await own.read());
+    // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
+    for (let index = 0; index < result.length; index++) result[index] = (result[index] ?? 0) * (kept[index] ?? 0) + 0;
+    return fromNumbers(type, tensor.dims, result);
+  });
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));

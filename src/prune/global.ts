@@ -2,13 +2,13 @@
 import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
 import { type Outcome, parseOptions } from "../passes/pass.ts";
-import { random } from "../tensor/random.ts";
+import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { keptCount, type Mask, pruneRandom, pruneSmallest } from "./mask.ts";
-import { readMask } from "./masked.ts";
-import { denseSchema, masking, putMask, scoresOf } from "./rules.ts";
-import { type ParameterSelection, selectParameters, targetEntries } from "./targets.ts";
+import { keptCount, pruneRandom } from "./mask.ts";
+import { type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy } from "./rules.ts";
+import { cutSmallest, type Ranked } from "./smallest.ts";
+import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 export interface GlobalOptions extends ParameterSelection {
   /** Of all entries that are left in the selected parameters. */
@@ -44,41 +44,44 @@ export async function globalUnstructured(model: Model, options: GlobalOptions): 
   const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
   return masking(model, async () => {
     const { targets, misses } = selectParameters(model, options);
-    const masks: Mask[] = [];
-    const scores: Float64Array[] = [];
-    for (const target of targets) {
-      const mask = await readMask(target.parameter);
-      masks.push(mask);
-      if (method === "l1") scores.push(await scoresOf(target, mask, importanceScores));
-    }
-    const before = concatenate(masks, (size) => new Uint8Array(size));
-    const left = keptCount(before);
+    const ranked = targets.map((target) => rankedBy(target, importanceScores));
+    const kept: number[] = [];
+    for (const { mask } of ranked) kept.push(keptCount(await mask()));
+    const left = kept.reduce((sum, own) => sum + own, 0);
     const count = countOf(amount, left);
-    const after =
-      method === "l1"
-        ? pruneSmallest(
-            before,
-            concatenate(scores, (size) => new Float64Array(size)),
-            count,
-          )
-        : pruneRandom(before, count, random(seed, "prune globally", left));
-    let start = 0;
-    const changes = targets.map((target, index) => {
-      const mask = masks[index] ?? new Uint8Array();
-      const part = after.slice(start, start + mask.length);
-      start += mask.length;
-      return putMask(model, target, keptCount(mask), part);
-    });
+    const chosen =
+      method === "random"
+        ? await drawn(targets, ranked, count, random(seed, "prune globally", left))
+        : (await cutSmallest(ranked, count)).map((cut, index) => {
+            const [target, part] = [targets[index], ranked[index]];
+            if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
+            return cutOf(target, part, kept[index] ?? 0, cut);
+          });
+    const changes = await putMasks(model, chosen);
     return { changes, misses };
   });
 }
 
-function concatenate<A extends Uint8Array | Float64Array>(parts: readonly A[], create: (size: number) => A): A {
-  const whole = create(parts.reduce((size, part) => size + part.length, 0));
+/** `count` of the entries that all keep together, drawn at random. */
+async function drawn(
+  targets: readonly Target[],
+  ranked: readonly Ranked[],
+  count: number,
+  numbers: Random,
+): Promise<readonly Chosen[]> {
+  const before = new Uint8Array(ranked.reduce((sum, { size }) => sum + size, 0));
+  const starts: number[] = [];
   let start = 0;
-  for (const part of parts) {
-    whole.set(part, start);
-    start += part.length;
+  for (const { size, mask } of ranked) {
+    before.set(await mask(), start);
+    starts.push(start);
+    start += size;
   }
-  return whole;
+  const whole = pruneRandom(before, count, numbers);
+  return targets.map((target, index) => {
+    const [from = 0, size = 0] = [starts[index], ranked[index]?.size];
+    const own = whole.slice(from, from + size);
+    const left = keptCount(before.subarray(from, from + size));
+    return { target, before: left, after: keptCount(own), mask: async () => own };
+  });
 }

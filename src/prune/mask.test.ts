@@ -11,23 +11,31 @@ import {
   keptCount,
   pruneChannels,
   pruneRandom,
-  pruneSmallest,
   smallest,
 } from "./mask.ts";
+import { cutMask, cutSmallest } from "./smallest.ts";
+
+/** The mask without the `count` entries of least magnitude. */
+async function pruneSmallest(mask: Uint8Array, given: readonly number[], count: number): Promise<Uint8Array> {
+  const scores = Float64Array.from(given);
+  const part = { size: mask.length, type: "float64" as const, mask: async () => mask, scores: async () => scores };
+  const [cut] = await cutSmallest([part], count);
+  return cut === undefined ? mask : cutMask(mask, scores, cut);
+}
 
 const ones = (size: number): Uint8Array => new Uint8Array(size).fill(1);
 
 describe("pruneSmallest", () => {
-  test("exactly as many entries go as asked for, none of them larger than one that stays, and none comes back", () => {
+  test("exactly as many entries go as asked for, none of them larger than one that stays, and none comes back", async () => {
     const cases = fc
       .array(fc.tuple(fc.integer({ min: -3, max: 3 }), fc.boolean()), { minLength: 1, maxLength: 40 })
       .chain((entries) => fc.tuple(fc.constant(entries), fc.double({ min: 0, max: 1, noNaN: true })));
-    fc.assert(
-      fc.property(cases, ([entries, fraction]) => {
+    await fc.assert(
+      fc.asyncProperty(cases, async ([entries, fraction]) => {
         const scores = entries.map(([score]) => score);
         const before = Uint8Array.from(entries, ([, kept]) => (kept ? 1 : 0));
         const count = countOf({ fraction }, keptCount(before));
-        const after = pruneSmallest(before, scores, count);
+        const after = await pruneSmallest(before, scores, count);
         expect(keptCount(after)).toBe(keptCount(before) - count);
         expect(intersect(before, after)).toEqual(after);
         const sizes = (kept: number): number[] =>
@@ -37,22 +45,23 @@ describe("pruneSmallest", () => {
     );
   });
 
-  test("of equal entries the first go", () => {
-    expect([...pruneSmallest(ones(5), [2, -1, 1, 1, 0], 3)]).toEqual([1, 0, 0, 1, 0]);
+  test("of equal entries the first go", async () => {
+    expect([...(await pruneSmallest(ones(5), [2, -1, 1, 1, 0], 3))]).toEqual([1, 0, 0, 1, 0]);
   });
 
-  test("what is given is not changed", () => {
+  test("what is given is not changed", async () => {
     const mask = ones(3);
-    pruneSmallest(mask, [1, 2, 3], 2);
+    await pruneSmallest(mask, [1, 2, 3], 2);
     expect([...mask]).toEqual([1, 1, 1]);
   });
 
-  test("a NaN among the scores is refused, wherever the cut lies", () => {
-    for (const count of [1, 2, 3]) expect(() => pruneSmallest(ones(3), [1, Number.NaN, 2], count)).toThrow(PithError);
+  test("a NaN among the scores is refused, wherever the cut lies", async () => {
+    for (const count of [1, 2, 3])
+      await expect(pruneSmallest(ones(3), [1, Number.NaN, 2], count)).rejects.toThrow(PithError);
   });
 
-  test("infinite scores go last", () => {
-    expect([...pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2)]).toEqual([1, 0, 0]);
+  test("infinite scores go last", async () => {
+    expect([...(await pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2))]).toEqual([1, 0, 0]);
   });
 });
 

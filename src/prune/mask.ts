@@ -29,16 +29,6 @@ export function keptPositions(mask: Mask): Uint32Array {
   return positions;
 }
 
-/**
- * Of the entries kept so far, the `count` of least |score| go.
- * @throws PithError E_DATA if a score is NaN: it has no rank.
- */
-export function pruneSmallest(mask: Mask, scores: ArrayLike<number>, count: number): Mask {
-  const kept = keptPositions(mask);
-  const magnitudes = Float64Array.from(kept, (position) => Math.abs(scores[position] ?? 0));
-  return without(mask, kept, smallest(magnitudes, count));
-}
-
 /** Of the entries kept so far, `count` chosen at random go. */
 export function pruneRandom(mask: Mask, count: number, random: Random): Mask {
   const kept = keptPositions(mask);

@@ -15,23 +15,29 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../graph/role.ts";
 import { floatOf, stored } from "../passes/fold-mask.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { fromNumbers, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
 import type { Mask } from "./mask.ts";
 
 /** The mask of a parameter; all ones where it has none. */
-export async function readMask(parameter: Value): Promise<Mask> {
-  const tensor = maskedAt(parameter)?.mask.tensor;
-  if (tensor === undefined) return new Uint8Array(elementCount(stored(parameter).dims)).fill(1);
-  return Uint8Array.from(toFloat64(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
+export function readMask(parameter: Value): Promise<Mask> {
+  return maskReader(parameter)();
 }
 
-/** Puts a mask on a parameter, or replaces the one it has. */
-export function setMask(model: Model, parameter: Value, mask: Mask): Masked {
+/** Reads the mask that a parameter has now, whatever becomes of it. */
+export function maskReader(parameter: Value): () => Promise<Mask> {
+  const tensor = maskedAt(parameter)?.mask.tensor;
+  const count = elementCount(stored(parameter).dims);
+  if (tensor === undefined) return async () => new Uint8Array(count).fill(1);
+  return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
+}
+
+/** Puts a mask on a parameter, or replaces the one it has. It is computed when it is read. */
+export async function setMask(model: Model, parameter: Value, mask: () => Promise<Mask>): Promise<Masked> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
-  const tensor = inMemory(fromNumbers(type, dims, mask));
+  const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, await mask()));
   const present = maskedAt(parameter);
   if (present !== undefined) {
     present.mask.tensor = tensor;

@@ -12,7 +12,8 @@ import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { type Outcome, parseOptions, settle } from "../passes/pass.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
+import { elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
@@ -26,10 +27,10 @@ import {
   type Norm,
   pruneChannels,
   pruneRandom,
-  pruneSmallest,
   smallest,
 } from "./mask.ts";
-import { checkSameDims, readMask, setMask } from "./masked.ts";
+import { checkSameDims, maskReader, readMask, setMask } from "./masked.ts";
+import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor for every selected layer, or one by layer name. */
@@ -61,9 +62,13 @@ const l1Schema = v.strictObject({
  */
 export async function l1Unstructured(model: Model, options: L1Options): Promise<Outcome> {
   const { amount, importanceScores } = parseOptions("l1Unstructured", l1Schema, options);
-  return forEach(model, options, async (target, mask) => {
-    const scores = await scoresOf(target, mask, importanceScores);
-    return pruneSmallest(mask, scores, countOf(amount, keptCount(mask)));
+  return prunePrepared(model, options, async (target) => {
+    const ranked = rankedBy(target, importanceScores);
+    const [mask, scores] = [await ranked.mask(), await ranked.scores()];
+    const before = keptCount(mask);
+    // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
+    const held = { ...ranked, mask: async () => mask, scores: async () => scores };
+    return cutOf(target, ranked, before, (await cutSmallest([held], countOf(amount, before)))[0]);
   });
 }
 
@@ -182,20 +187,39 @@ export async function identity(model: Model, options: ParameterSelection = {}): 
   return forEach(model, options, (_, mask) => mask);
 }
 
+/** What a parameter's mask will be. */
+export interface Chosen {
+  readonly target: Target;
+  /** Entries left before and after. */
+  readonly before: number;
+  readonly after: number;
+  mask(): Promise<Mask>;
+}
+
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
+function prunePrepared(
+  model: Model,
+  selection: ParameterSelection,
+  choose: (target: Target) => Promise<Chosen>,
+): Promise<Outcome> {
+  return masking(model, async () => {
+    const { targets, misses } = selectParameters(model, selection);
+    const chosen: Chosen[] = [];
+    for (const target of targets) chosen.push(await choose(target));
+    return { changes: await putMasks(model, chosen), misses };
+  });
+}
+
+/** The same for rules that make a mask at once. */
 function forEach(
   model: Model,
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
 ): Promise<Outcome> {
-  return masking(model, async () => {
-    const { targets, misses } = selectParameters(model, selection);
-    const chosen: (readonly [Target, before: number, Mask])[] = [];
-    for (const target of targets) {
-      const mask = await readMask(target.parameter);
-      chosen.push([target, keptCount(mask), await choose(target, mask)]);
-    }
-    return { changes: chosen.map(([target, before, mask]) => putMask(model, target, before, mask)), misses };
+  return prunePrepared(model, selection, async (target) => {
+    const before = await readMask(target.parameter);
+    const mask = await choose(target, before);
+    return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
   });
 }
 
@@ -206,23 +230,50 @@ export async function masking(model: Model, work: () => Promise<Outcome>): Promi
   return outcome;
 }
 
-/** Masks a parameter and says how much went. */
-export function putMask(model: Model, target: Target, before: number, mask: Mask): Outcome["changes"][number] {
-  setMask(model, target.parameter, mask);
-  const kept = keptCount(mask);
-  const what = `${before - kept} of ${before} pruned, ${kept} of ${mask.length} left`;
-  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy: "global" };
+/** A cut of a parameter's entries, as the mask that it will be. */
+export function cutOf(
+  target: Target,
+  { mask, scores }: Ranked,
+  before: number,
+  cut: (Cut & { readonly gone: number }) | undefined,
+): Chosen {
+  if (cut === undefined) throw new Error("internal: nothing was cut");
+  const after = before - cut.gone;
+  return { target, before, after, mask: async () => cutMask(await mask(), await scores(), cut) };
+}
+
+/** Masks parameters and says how much went. */
+export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+  const changes: Outcome["changes"][number][] = [];
+  for (const { target, before, after, mask } of chosen) {
+    await setMask(model, target.parameter, mask);
+    const size = elementCount(stored(target.parameter).dims);
+    const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
+    const named = target.kind === "bias" ? `bias: ${what}` : what;
+    changes.push({ at: target.layer, what: named, decidedBy: "global" });
+  }
+  return changes;
+}
+
+/** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */
+export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
+  const { parameter } = target;
+  const own = given === undefined ? undefined : forTarget("importanceScores", given, target);
+  if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
+  const tensor = stored(parameter);
+  const { type } = own ?? tensor;
+  return {
+    size: elementCount(tensor.dims),
+    type: type === "float32" || isHalf(type) ? "float32" : "float64",
+    mask: maskReader(parameter),
+    scores: async () => toFloats(own ?? (await tensor.read())),
+  };
 }
 
 /** What ranks the entries: given scores, or the weight under its mask. */
-export async function scoresOf(target: Target, mask: Mask, given: PerLayer | undefined): Promise<Float64Array> {
-  const scores = given === undefined ? undefined : forTarget("importanceScores", given, target);
-  if (scores !== undefined) {
-    checkSameDims("Importance scores", scores.dims, target.parameter);
-    return toFloat64(scores);
-  }
-  const values = toFloat64(await stored(target.parameter).read());
-  return values.map((value, index) => (mask[index] === 1 ? value : 0));
+async function scoresOf(target: Target, mask: Mask, given: PerLayer | undefined): Promise<Scores> {
+  const scores = await rankedBy(target, given).scores();
+  return given === undefined ? scores.map((value, index) => (mask[index] === 1 ? value : 0)) : scores;
 }
 
 function forTarget(option: string, given: PerLayer, { layer }: Target): Dense | undefined {

@@ -43,6 +43,11 @@ export function toFloat32(dense: Dense): Float32Array {
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
+/** All elements, exact: in float32 where it holds their type, else in float64. No copy if they are stored so: do not write into the result. */
+export function toFloats(dense: Dense): Float32Array | Float64Array {
+  return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
+}
+
 /** All elements as an array of numbers: for axes, dimensions, sizes. */
 export function toNumbers(dense: Dense): number[] {
   return Array.from(numbersOf(dense));
