@@ -13,6 +13,7 @@ import type { Engine, LoadOptions, Session } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { saidPlainly } from "./said.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
+import { operatorName, unknownOperator } from "./unknown-operator.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
@@ -147,7 +148,10 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
 }
 
 function failure(what: string, cause: unknown): PithError {
-  return new PithError("E_ENGINE", `${what}: ${saidPlainly(messageOf(cause))}.`, { cause });
+  const unknown = unknownOperator(messageOf(cause));
+  const hint = `This runtime has no ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and weights as integers or float16, need no run.`;
+  const options = unknown === undefined ? { cause } : { cause, hint };
+  return new PithError("E_ENGINE", `${what}: ${saidPlainly(messageOf(cause))}.`, options);
 }
 
 function messageOf(cause: unknown): string {

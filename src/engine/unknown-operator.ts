@@ -6,15 +6,18 @@ export interface UnknownOperator {
   readonly op: string;
 }
 
-/** The operator for which a runtime without it refused a graph; undefined for all other failures. */
-export function unknownOperator(error: unknown): UnknownOperator | undefined {
-  const cause = error instanceof Error ? error.cause : undefined;
-  const text = cause instanceof Error ? cause.message : "";
+/** The operator for which a runtime without it refused a graph, by what it said; undefined for all other failures. */
+export function unknownOperator(text: string): UnknownOperator | undefined {
   const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
   if (custom !== undefined && name !== undefined) return { domain: custom, op: name };
   const [, op, domain] =
     /In Node, \("[^"]*", ([^,]+), "([^"]*)".*(?:No Op registered|No opset import) for/s.exec(text) ?? [];
   return op === undefined || domain === undefined ? undefined : { domain, op };
+}
+
+/** The same of a failure that was caused by what the runtime said. */
+export function unknownIn({ cause }: Error): UnknownOperator | undefined {
+  return cause instanceof Error ? unknownOperator(cause.message) : undefined;
 }
 
 /** "custom.MyAct" */

@@ -1,6 +1,6 @@
 /** Whether a model that is about to be written loads in ONNX Runtime, optimized, as its users load it. */
 import type { Engine } from "../engine/index.ts";
-import { unknownOperator } from "../engine/unknown-operator.ts";
+import { unknownIn } from "../engine/unknown-operator.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 
@@ -48,8 +48,7 @@ export async function requireLoads(engine: WatchedEngine, model: Model): Promise
     await session.release();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownOperator(error) !== undefined)
-      return;
+    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownIn(error) !== undefined) return;
     throw await notLoaded(engine, model, error);
   }
 }

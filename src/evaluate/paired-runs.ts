@@ -9,7 +9,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import type { Engine, Session } from "../engine/index.ts";
-import { operatorName, type UnknownOperator, unknownOperator } from "../engine/unknown-operator.ts";
+import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { Miss, PithError } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -114,7 +114,7 @@ async function runBoth(
   try {
     session = await engine.load(first, { optimize });
   } catch (error) {
-    const found = unknownOperator(error);
+    const found = error instanceof PithError ? unknownIn(error) : undefined;
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
       return runBoth(engine, original, result, options, [...unknown, found]);
     if (error instanceof PithError && error.code !== "E_STOPPED" && error.code !== "E_ENGINE_MISSING")

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { createEngine } from "./index.ts";
+import { unknownIn, unknownOperator } from "./unknown-operator.ts";
+
+test.each([
+  ["opset 21, custom 1", "custom.MyAct", { domain: "custom", op: "MyAct" }],
+  ["opset 21, com.microsoft 1", "com.microsoft.NoSuchThing", { domain: "com.microsoft", op: "NoSuchThing" }],
+  ["opset 21", "RequantShift", { domain: "", op: "RequantShift" }],
+  ["opset 21", "custom.MyAct", { domain: "custom", op: "MyAct" }],
+])(
+  "with %s, what the runtime says of %s is understood, and what works without it is said",
+  async (opsets, name, expected) => {
+    const model = parseModel(`${opsets}\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = ${name}(x)\n}`);
+    const error: unknown = await createEngine()
+      .load(model)
+      .catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      code: "E_ENGINE",
+      hint: expect.stringMatching(/^This runtime has no .*need no run\.$/),
+    });
+    expect(error instanceof Error ? unknownIn(error) : undefined).toEqual(expected);
+  },
+);
+
+test("other failures are none of an unknown operator", () => {
+  expect(unknownOperator("MatMul dimension mismatch")).toBeUndefined();
+});
