@@ -16,6 +16,7 @@ import { decibels } from "./against.ts";
 import { answers } from "./answers.ts";
 import { knowledgeOf, lostKnowledge } from "./baseline.ts";
 import { ResultFails } from "./loads.ts";
+import { figure } from "./numbers.ts";
 import { answerName } from "./output.ts";
 import { type PairedRuns, pairedRuns, samplesIn } from "./paired-runs.ts";
 import { endless } from "./tensor-difference.ts";
@@ -152,7 +153,7 @@ function lostOf(powers: Powers, disagrees: string | undefined, unmoved: Likeness
   if (unmoved !== undefined) return undefined;
   if (disagrees !== undefined && powers.noise >= powers.variation / 2) return `on random inputs ${disagrees}`;
   if (powers.noise < powers.variation || powers.noise < rounding * powers.power) return undefined;
-  const found = `signal to noise ${powers.decibels.toFixed(1)} dB`;
+  const found = `signal to noise ${figure("dB", powers.decibels)}`;
   return `on ${powers.samples} random inputs the result is no nearer to the original than a constant would be (${found})`;
 }
 

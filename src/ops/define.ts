@@ -253,6 +253,10 @@ export interface Traits {
   readonly holds?: string;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
+  /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
+  readonly padding?: number;
+  /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
+  readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /**
    * Output 0 ends in asymptotes: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
    * says little beside the input.
@@ -404,7 +408,8 @@ export function defineOp<S>(def: OpDef<S>): Op {
   };
 }
 
-function traitsOf({ sameType, mustBe, containers, random, holds, typeOnly, differentiatedWhole }: Traits): Traits {
+function traitsOf(def: Traits): Traits {
+  const { sameType, mustBe, containers, random, holds, typeOnly, padding, mostPadding, differentiatedWhole } = def;
   return {
     ...(sameType === undefined ? {} : { sameType }),
     ...(mustBe === undefined ? {} : { mustBe }),
@@ -412,6 +417,8 @@ function traitsOf({ sameType, mustBe, containers, random, holds, typeOnly, diffe
     ...(random === undefined ? {} : { random }),
     ...(holds === undefined ? {} : { holds }),
     ...(typeOnly === undefined ? {} : { typeOnly }),
+    ...(padding === undefined ? {} : { padding }),
+    ...(mostPadding === undefined ? {} : { mostPadding }),
     ...(differentiatedWhole === undefined ? {} : { differentiatedWhole }),
   };
 }

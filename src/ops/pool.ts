@@ -47,8 +47,15 @@ const channelAxes = (_: unknown, site: Site) => {
   return rule instanceof Miss ? rule : { links: rule.links.slice(0, 2) };
 };
 
+function mostPadding(site: Site): readonly number[] | undefined {
+  const s = read(site);
+  if (s instanceof Miss) return undefined;
+  return s.pads.map((pad, place) => (s.kernel[place % s.kernel.length] ?? 1) - 1 - pad);
+}
+
 const MaxPool = defineOp<Window>({
   name: "MaxPool",
+  mostPadding,
   read,
   infer: (s, site) => {
     const values = pooled(s, site);
@@ -81,6 +88,7 @@ interface AverageSettings extends Window {
 
 const AveragePool = defineOp<AverageSettings>({
   name: "AveragePool",
+  mostPadding,
   read: (site) => {
     const window = read(site);
     return window instanceof Miss ? window : { ...window, countPads: integer(site, "count_include_pad", 0) !== 0 };

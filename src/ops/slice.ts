@@ -245,6 +245,7 @@ const padsAtRunTime = new Miss("its pads are computed at run time");
 
 const Pad = defineOp<PadSettings>({
   name: "Pad",
+  padding: 1,
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;

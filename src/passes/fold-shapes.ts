@@ -11,7 +11,8 @@
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { allGraphs, describe, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { operators } from "../ops/index.ts";
 import { exactElements } from "../ops/shared/elements.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -31,7 +32,9 @@ export const foldShapes = definePass({
     const isHeld = heldValues(model, inference);
     const changes: Change[] = [];
     for (const graph of allGraphs(model.graph)) {
+      const computed = computedPadding(graph, inference);
       for (const node of graph.nodes()) {
+        if (computed.has(node)) continue;
         if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isHeld(input))) continue;
         const known = node.outputs.flatMap((output) =>
           output === undefined ? [] : [[output, contents(output, inference)] as const],
@@ -44,7 +47,7 @@ export const foldShapes = definePass({
         if (stored.length > 0) changes.push({ at, what: "known before the run", decidedBy: "global" });
       }
       for (const node of graph.nodes()) {
-        if (restate(node, inference))
+        if (!computed.has(node) && restate(node, inference))
           changes.push({ at: describe(node), what: "takes a stored shape", decidedBy: "global" });
       }
     }
@@ -52,6 +55,42 @@ export const foldShapes = definePass({
     return { changes, misses: [] };
   },
 });
+
+/**
+ * The nodes that compute a padding which has to stay computed, and those that are padded by it: stored, ONNX Runtime would move it into the pool
+ * that reads what is padded, and refuse to load a pool that is padded by its window or more.
+ */
+function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
+  const found = new Set<Node>();
+  /** Where numbers come from that are known before the run. */
+  const add = ({ producer }: Value): void => {
+    if (producer === undefined || found.has(producer)) return;
+    found.add(producer);
+    for (const input of producer.inputs)
+      if (input !== undefined && inference.operand(input)?.elements !== undefined) add(input);
+  };
+  for (const node of graph.nodes()) {
+    const input = operators.find(node.domain, node.op)?.padding;
+    const [output] = node.outputs;
+    const pads = input === undefined ? undefined : node.inputs[input];
+    if (output === undefined || pads?.producer === undefined) continue;
+    const numbers = inference.operand(pads)?.elements ?? [];
+    const exceeds = [...output.uses].some(({ node: reader }) => {
+      const most = operators.find(reader.domain, reader.op)?.mostPadding?.(inference.site(reader));
+      return most?.some((limit, place) => Number(spatial(numbers)[place]) > limit) === true;
+    });
+    if (!exceeds) continue;
+    found.add(node);
+    add(pads);
+  }
+  return found;
+}
+
+/** The padding of all axes but samples and channels. */
+function spatial<T>(pads: readonly T[]): readonly T[] {
+  const rank = pads.length / 2;
+  return pads.filter((_, place) => place % rank >= 2);
+}
 
 /** What an integer value always holds, if all of it is known. */
 function contents(value: Value, inference: Inference): Dense | undefined {

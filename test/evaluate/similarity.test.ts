@@ -76,7 +76,7 @@ describe("a model of numbers", () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
-      /no nearer to the original than a constant would be \(signal to noise -0\.\d dB\)$/,
+      /no nearer to the original than a constant would be \(signal to noise −0\.\d+ dB\)$/,
     );
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is no number");
   });

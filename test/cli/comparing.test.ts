@@ -1,0 +1,56 @@
+/** What commands say and refuse where there is no data: the original and the result on random inputs. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { pith } from "./run.ts";
+
+const folder = temporaryFolder();
+
+async function saved(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await save(parseModel(text), path);
+  return path;
+}
+
+test("less than half of what was is written with a warning", async () => {
+  const model = await saved(
+    "sum.onnx",
+    `opset 21
+graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
+  w: float32[5, 1] = [[1], [1.01], [1.02], [1.03], [1.04]]
+  y = MatMul(x, w)
+}`,
+  );
+  const out = join(folder, "out.onnx");
+  const weak = await pith("prune", "--amount", "0.6", model, "-o", out);
+  expect(weak).toMatchObject({ code: 0, err: expect.stringMatching(/^dissimilar: on random inputs less than half/) });
+  expect(weak.out).toMatch(/outputs: signal to noise [\d.]+ dB, on 32 random inputs/);
+  expect(await pith("prune", "--amount", "0.2", model, "-o", out)).toMatchObject({ code: 0, err: "" });
+});
+
+test("what does not load is not written, forced or not", async () => {
+  // ONNX Runtime moves the padding into the pool, which then pads by more than its window.
+  const model = await saved(
+    "padded.onnx",
+    `opset 17
+graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
+  w: float32[4, 3, 1, 1] = random(seed 1)
+  pads: int64[8] = [0, 0, 0, 0, 0, 0, 4, 0]
+  c = Conv(x, w)
+  r = Relu(c)
+  p = Pad(r, pads)
+  y = MaxPool(p) {kernel_shape=[2, 2], strides=[2, 2]}
+}`,
+  );
+  const out = join(folder, "unloadable.onnx");
+  for (const force of [[], ["--force"]]) {
+    const { code, err } = await pith("prune", "--amount", "0.3", model, ...force, "-o", out);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^E_ENGINE: The result loads as it is written, but not once ONNX Runtime has optimized it: /);
+    expect(err).toContain("hint: --force does not write it either");
+  }
+  expect(existsSync(out)).toBe(false);
+});
