@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { producer, value } from "../../test/find.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
+import { dimsText } from "../tensor/dims.ts";
 import { emitInto } from "./emit.ts";
 import { subgraphs, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -34,6 +35,19 @@ describe("replaceUses", () => {
     expect(node.inputs[0]?.name).toBe("y_replaced");
     expect(graph.value("new")).toBeUndefined();
     expect(verify(model)).toEqual([]);
+  });
+
+  test("an output keeps what is stated of it: the names of its sizes", () => {
+    const model = parseModel(`opset 21
+graph (x: float32[a, 4], z: float32[b, 4]) -> (y: float32[batch, 4]) {
+  h = Add(x, z)
+  y = Identity(h)
+}`);
+    const { graph } = model;
+    const [output, made] = [graph.value("y"), graph.value("h")];
+    if (output === undefined || made === undefined) throw new Error("the model has no such values");
+    replaceUses(output, made);
+    expect(graph.outputs.map(({ name, type }) => `${name} ${dimsText(type?.dims)}`)).toEqual(["y [batch, 4]"]);
   });
 
   test("consumers in subgraphs take the replacement too", () => {

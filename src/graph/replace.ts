@@ -19,7 +19,11 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   for (const use of [...old.uses]) if (use.node !== except) use.node.graph.setInput(use.node, use.input, replacement);
   if (!isOutput) return;
   graph.rename(old, graph.freshName(`${name}_replaced`));
-  if (!copied) graph.rename(replacement, name);
+  if (!copied) {
+    graph.rename(replacement, name);
+    // The names of its sizes are as much the model's interface as its own.
+    if (replacement.producer !== undefined && old.stated !== undefined) replacement.type = old.stated;
+  }
   const output = copied ? copyTo(name, replacement, old) : replacement;
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
 }

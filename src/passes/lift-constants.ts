@@ -11,8 +11,7 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { operators } from "../ops/index.ts";
-import { isFloat } from "../tensor/convert.ts";
-import type { Tensor } from "../tensor/types.ts";
+import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Outcome } from "./pass.ts";
 
 /** Runs work on a model whose constants are stored tensors; they are nodes again if it fails, or changes nothing. */
@@ -49,10 +48,10 @@ interface Lifted {
   readonly stored: Value;
 }
 
-/**
- * Names and roles go over to the stored tensors. Scalars and integers stay: they are arithmetic of the graph, not trained. So do constants that
- * are outputs of the model.
- */
+/** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
+const arithmetic: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
+
+/** Names and roles go over to the stored tensors. Scalars and arithmetic of the graph stay, and so do constants that are outputs of the model. */
 function lift({ graph, header }: Model): readonly Lifted[] {
   const lifted: Lifted[] = [];
   const outputs = new Set(graph.outputs);
@@ -60,7 +59,7 @@ function lift({ graph, header }: Model): readonly Lifted[] {
     const tensor = heldTensor(node);
     const [made] = node.outputs;
     if (tensor === undefined || made === undefined || outputs.has(made)) continue;
-    if (!isFloat(tensor.type) || tensor.dims.length === 0) continue;
+    if (arithmetic.has(tensor.type) || tensor.dims.length === 0) continue;
     const stored = graph.addTensor(made.name, tensor);
     exchange(made, stored);
     lifted.push({ node, made, stored });

@@ -76,3 +76,26 @@ test("ranking a masked float layer needs no runtime", async () => {
     changes: [{ at: "fc1" }],
   });
 });
+
+test("integers in a Constant node are cut like stored ones", async () => {
+  const network = (weight: string): Model =>
+    parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
+  ${weight}
+  scale: float32[] = 0.1
+  fc2.weight: float32[3, 2] = random(seed 1)
+  w = DequantizeLinear (fc1.weight, scale)
+  h = MatMul "fc1" (x, w)
+  y = MatMul "fc2" (h, fc2.weight)
+}`);
+  const values = "int8[4, 3]";
+  const numbers = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]";
+  const [stored, held] = [
+    network(`fc1.weight: ${values} = ${numbers}`),
+    network(`fc1.weight = Constant() {value=${values} ${numbers}}`),
+  ];
+  const expected = await prune(stored, { structured: 0.4 });
+  expect(expected.changes).toHaveLength(1);
+  expect(await prune(held, { structured: 0.4 })).toEqual(expected);
+  expect(held.graph.value("fc1.weight")?.tensor?.dims).toEqual([4, 2]);
+});
