@@ -11,6 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isStored } from "../passes/stored.ts";
 import type { Trained } from "./optimizer.ts";
+import { isBiasOrScale, readings } from "./readings.ts";
 
 /**
  * Names of the stored tensors to train. `layers` narrows to what belongs to those layers; `except` takes what belongs to layers out of
@@ -36,8 +37,8 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
 export type Group = Pick<Trained, "decays" | "rate">;
 
 /**
- * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations,
- * which have one number a channel, do not (Goyal et al. 2017).
+ * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations, do not
+ * (Goyal et al. 2017). The operators' entries say which is which; of those that none calls either, vectors do not decay.
  * @param rates Factors of the learning rate by patterns of layers or tensors; of several that fit, the last.
  * @throws PithError E_NAME for a pattern that fits nothing.
  */
@@ -45,7 +46,8 @@ export function groupsOf(
   model: Model,
   rates: Readonly<Record<string, number>> = {},
 ): (name: string, dims: readonly number[]) => Group {
-  const all = layersOf(model, infer(model));
+  const inference = infer(model);
+  const all = layersOf(model, inference);
   const layerNames = new Map<string, string[]>();
   for (const layer of all) {
     for (const { name } of tensorsOf(layer)) layerNames.set(name, [...(layerNames.get(name) ?? []), layer.name]);
@@ -60,7 +62,10 @@ export function groupsOf(
     const names = [name, ...(layerNames.get(name) ?? [])];
     const fits = ([pattern]: readonly [string, number]): boolean => names.some((one) => isNamed(pattern, one));
     const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
-    return { decays: weights.has(name) || dims.filter((size) => size > 1).length > 1, rate };
+    const value = model.graph.value(name);
+    const reads = value === undefined ? [] : [...readings(value, inference)];
+    const isNone = reads.length > 0 && reads.every(isBiasOrScale);
+    return { decays: weights.has(name) || (!isNone && dims.filter((size) => size > 1).length > 1), rate };
   };
 }
 

@@ -18,6 +18,7 @@ import { random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { codedWeights } from "./coded.ts";
 import { declareRoles } from "./roles.ts";
+import { reportParted } from "./shared-constants.ts";
 import { type Start, startOf } from "./starts.ts";
 import { copyOfTied } from "./ties.ts";
 
@@ -38,7 +39,8 @@ export const reinitialize = definePass({
   run: (model, _, context) => withStoredConstants(model, () => drawAnew(model, context)),
 });
 
-async function drawAnew(model: Model, { seed, log }: Context): Promise<Outcome> {
+async function drawAnew(model: Model, context: Context): Promise<Outcome> {
+  const { seed, log } = context;
   const roles = await declareRoles(model, { batchStatistics: true });
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
@@ -71,6 +73,7 @@ async function drawAnew(model: Model, { seed, log }: Context): Promise<Outcome> 
   }
   misses.push(...codedWeights(model, inference));
   if (changes.length === 0) roles.undo();
+  else reportParted(roles.parted, context);
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
   if (changes.length > 0 && states > 0) {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;

@@ -6,7 +6,10 @@
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
  * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
  *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
- *   `train()` mode does (`training-forms.ts`). Statistics that a file stores as one with what is trained are parted first (`own-statistics.ts`).
+ *   `train()` mode does (`training-forms.ts`).
+ *
+ * What a file stores as one because it is equal, and nobody means to be one, is parted first: statistics from what is trained
+ * (`own-statistics.ts`), scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
  */
 import { buffersAmong } from "../analysis/buffers.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -17,11 +20,14 @@ import type { Model } from "../graph/model.ts";
 import { buffer, type Role } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { giveOwnStatistics } from "./own-statistics.ts";
+import { joinAgain, type Parted, partConstants } from "./shared-constants.ts";
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
   /** What got a role. */
   readonly declared: ReadonlyMap<Value, Role>;
+  /** What was stored as one and now learns apart. */
+  readonly parted: readonly Parted[];
   /** Why what was asked for is not so. */
   readonly misses: readonly Miss[];
   /** Takes the roles back. */
@@ -29,7 +35,8 @@ export interface Declaration {
 }
 
 /**
- * Writes roles into a model, in place: buffers and ties that its numbers tell, and with `batchStatistics` its running statistics as states. `train`
+ * Writes roles into a model, in place: buffers and ties that its numbers tell, and with `batchStatistics` its running statistics as states. Scales of
+ * ones and biases of zeros that the file stores once for several layers become tensors of their own. `train`
  * does so where it starts; a step of your own is created from what it leaves.
  * @example
  * ```ts
@@ -42,9 +49,10 @@ export async function declareRoles(
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
 ): Promise<Declaration> {
   const given = infer(model);
-  const trained = parametersOf(model, given);
-  const takeBack = giveOwnStatistics(model, given, trained);
+  const takeBack = giveOwnStatistics(model, given, parametersOf(model, given));
+  const parted = await partConstants(model, infer(model));
   const inference = infer(model);
+  const trained = parametersOf(model, inference);
   const declared = new Map<Value, Role>();
   // In the order of the file: the first of two equal matrices is the one that is trained.
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
@@ -57,9 +65,11 @@ export async function declareRoles(
   for (const [value, role] of declared) value.role = role;
   return {
     declared,
+    parted,
     misses,
     undo() {
       for (const [value, role] of before) value.role = role;
+      joinAgain(model, parted);
       takeBack();
     },
   };

@@ -11,8 +11,8 @@ import type { Inference } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Bound, WeightRole } from "../ops/define.ts";
-import { isFloat } from "../tensor/convert.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { isBiasOrScale, readings, rolesOf } from "./readings.ts";
 
 /** One number, or the variance of many around 0. */
 export type Start = number | { readonly variance: number };
@@ -28,37 +28,8 @@ export function startOf(value: Value, inference: Inference): Start | undefined {
   const [first] = found;
   if (first === undefined) return undefined;
   const { node, bound, input } = first;
-  const isBias = rolesOf(bound).some(({ bias, biasInput }) => input === bias || input === biasInput);
-  const isShift = bound.scales().some((scale) => sizeOf(node.inputs[scale]) === sizeOf(node.inputs[input]));
   const long = (value.tensor?.dims ?? []).filter((size) => size > 1);
-  return isBias || isShift || long.length < 2 ? 0 : { variance: 1 / (long.at(-1) ?? 1) };
-}
-
-/** A node that computes something with a stored tensor. */
-interface Reading {
-  readonly node: Node;
-  readonly bound: Bound;
-  readonly input: number;
-}
-
-/** Who takes a value for a parameter or a state: it, a part of it, or what it becomes behind a mask or a transposition, or spread over a batch. */
-function* readings(value: Value, inference: Inference): Generator<Reading> {
-  const count = sizeOf(value);
-  for (const { node, input } of value.uses) {
-    const [output] = node.outputs;
-    const bound = inference.at(node);
-    if (output === undefined || bound instanceof Miss) continue;
-    const others = node.inputs.filter((other, at) => other !== undefined && at !== input);
-    if (inference.operand(output)?.stored === true) {
-      // What is smaller than the result is the scale of something else.
-      const size = sizeOf(output);
-      if (count !== undefined && size !== undefined && count >= size) yield* readings(output, inference);
-    } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {
-      yield { node, bound, input };
-    } else if (others.length > 0 && others.every((other) => other?.type !== undefined && !isFloat(other.type.type))) {
-      yield* readings(output, inference);
-    }
-  }
+  return isBiasOrScale({ node, bound, input }) || long.length < 2 ? 0 : { variance: 1 / (long.at(-1) ?? 1) };
 }
 
 function weightVariance(node: Node, role: WeightRole, inference: Inference): number {
@@ -98,14 +69,4 @@ function isElementwise(bound: Bound, rank: number | undefined): boolean {
   const kept = links.filter((link) => "from" in link && link.from[1] === link.to[1] && link.map === undefined);
   const refused = rule.links.some((link) => "refuses" in link && link.refuses[0] === "in0");
   return !refused && links.length === rank && kept.length === rank;
-}
-
-const rolesOf = (bound: Bound): readonly WeightRole[] => {
-  const roles = bound.weights();
-  return roles instanceof Miss ? [] : roles;
-};
-
-function sizeOf(value: Value | undefined): number | undefined {
-  const dims = fixedDims(value?.type?.dims);
-  return dims === undefined ? undefined : elementCount(dims);
 }

@@ -9,12 +9,14 @@
 import { describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { bySizes } from "./by-sizes.ts";
 import type { Floats } from "./floats.ts";
 import type { Trained } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
+import { partAlike } from "./shared-constants.ts";
 import { type Arrays, arraysOf, emptyLike, type Stored, storeArrays, storedArray, trainedView } from "./step-arrays.ts";
 import { loadStepGraph, releaseStepGraph } from "./step-graph.ts";
 import type { StepOptions } from "./step-options.ts";
@@ -31,7 +33,10 @@ export interface Step {
    * @param place What is random (dropout) is drawn by the seed and these numbers; the count of runs, unless told.
    */
   run(batch: Batch, place?: readonly number[]): Promise<number>;
-  /** The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. */
+  /**
+   * The parameters, then the states, as they are now, or other numbers in their place, written into a model as tensors of its own. Weights in
+   * Constant nodes become such, too.
+   */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
 }
@@ -52,8 +57,18 @@ export async function createStep(
   context: Partial<Context> = {},
 ): Promise<Step> {
   const declared = model.clone();
-  await declareRoles(declared);
-  return stepOf(declared, example, options, completeContext(context));
+  // What is trained is asked of the same graph that `train` asks.
+  storeWeights(declared);
+  const { parted } = await declareRoles(declared);
+  const step = await stepOf(declared, example, options, completeContext(context));
+  return {
+    ...step,
+    store(target, weights) {
+      storeWeights(target);
+      partAlike(target, parted);
+      step.store(target, weights);
+    },
+  };
 }
 
 /** The step of a model whose roles are declared: whoever has done so does not look at its numbers again. */

@@ -16,6 +16,7 @@ import type { Epoch, TrainingSummary } from "./history.ts";
 import { type LoopOutcome, runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
+import { reportParted } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
 import { unmaskedZeros } from "./unmasked-zeros.ts";
 
@@ -67,10 +68,11 @@ export const train = definePass({
     }),
 });
 
-function report({ declared }: Declaration, context: Context): void {
+function report({ declared, parted }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
   const [[buffer, ...more], states] = [of("buffer"), of("state")];
+  reportParted(parted, context);
   if (buffer !== undefined) {
     const text = more.length === 0 ? `${buffer} is a buffer` : `${buffer} and ${more.length} more are buffers`;
     context.log({ id: "buffers", text: `${text}, by its numbers a mask or sinusoids: not trained` });

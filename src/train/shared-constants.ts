@@ -1,0 +1,138 @@
+/**
+ * Scales of ones and biases of zeros that a file stores once for several layers. Exporters and clean-ups store what is equal once, and layers that
+ * have learnt nothing yet hold equal numbers; nobody means them to be one. Trained as one, all of them would move by the sum of their
+ * gradients. Each reader gets a tensor of its own.
+ *
+ *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
+ *
+ * Stays one: what has a role; what has learnt, so that its numbers differ; what readers share that share learned numbers besides, as the steps
+ * of a recurrent layer do.
+ */
+import type { Inference } from "../analysis/infer.ts";
+import { type ParameterRead, parameterReads } from "../analysis/parameters.ts";
+import type { Node, Use, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+
+/** A reader's tensor of its own: input `input` of the node that makes the value `reader`. All by their names, which copies of the model share. */
+export interface Parted {
+  readonly reader: string;
+  readonly input: number;
+  /** What it was stored as together with others. */
+  readonly before: string;
+  readonly own: string;
+}
+
+/** Larger ones are matrices, of which nobody stores ones. */
+const mostBytes = 2 ** 20;
+
+/** Gives each reader its own, in place; what comes back says what was done. */
+export async function partConstants(model: Model, inference: Inference): Promise<readonly Parted[]> {
+  const byRoot = new Map<Value, ParameterRead[]>();
+  for (const read of parameterReads(model, inference)) byRoot.set(read.root, [...(byRoot.get(read.root) ?? []), read]);
+  // Of each node what it reads of learned numbers that others read, too.
+  const shared = new Map<Node, string>();
+  const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
+  for (const [root, readers] of byRoot) {
+    if (root.graph !== model.graph) continue;
+    if (await isUnlearnt(root)) constants.push([root, readers]);
+    else if (new Set(readers.map(({ node }) => node)).size > 1)
+      for (const { node } of readers) shared.set(node, `${shared.get(node) ?? ""}${root.name}\n`);
+  }
+  const names = new Set<string>();
+  const parted = constants.flatMap(([root, readers]) => partsOf(model, root, readers, shared, names));
+  partAlike(model, parted);
+  return parted;
+}
+
+/** Does in a copy of a model what was done in the model. */
+export function partAlike({ graph, header }: Model, parted: readonly Parted[]): void {
+  for (const { reader, input, before, own } of parted) {
+    const node = graph.value(reader)?.producer;
+    const { tensor } = graph.value(before) ?? {};
+    if (node?.inputs[input]?.name !== before || tensor === undefined) continue;
+    const value = graph.value(own) ?? graph.addTensor(own, tensor);
+    // Up to IR 3 a stored tensor must be an input.
+    if (header.irVersion < 4 && !graph.inputs.includes(value)) graph.setInputs([...graph.inputs, value]);
+    graph.setInput(node, input, value);
+  }
+}
+
+/** Takes it back. */
+export function joinAgain({ graph }: Model, parted: readonly Parted[]): void {
+  for (const { reader, input, before, own } of parted) {
+    const node = graph.value(reader)?.producer;
+    const [shared, value] = [graph.value(before), graph.value(own)];
+    if (shared !== undefined && node?.inputs[input] === value) node?.graph.setInput(node, input, shared);
+    if (value?.uses.size === 0) graph.removeValue(value);
+  }
+}
+
+/** Says that what was one learns apart from here on. */
+export function reportParted(parted: readonly Parted[], { log }: Pick<Context, "log">): void {
+  const names = [...new Set(parted.map(({ before }) => before))];
+  const [first] = names;
+  if (first === undefined) return;
+  const more = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
+  const text = `"${first}"${more}, of equal numbers and stored once for several layers, becomes a tensor for each: they learn apart`;
+  log({ id: "parted", text });
+}
+
+/** Whether a stored tensor holds one number throughout: of a single one, 0 or 1, which others may have come to. */
+async function isUnlearnt({ tensor, role }: Value): Promise<boolean> {
+  if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > mostBytes) return false;
+  const numbers = toFloat64(await tensor.read());
+  const [first] = numbers;
+  if (numbers.length === 1) return first === 0 || first === 1;
+  return first !== undefined && numbers.every((entry) => entry === first);
+}
+
+function partsOf(
+  { graph }: Model,
+  root: Value,
+  readers: readonly ParameterRead[],
+  shared: ReadonlyMap<Node, string>,
+  names: Set<string>,
+): readonly Parted[] {
+  const modules = new Map<string, Use[]>();
+  let known = 0;
+  for (const read of readers) {
+    const use = useBehind(read);
+    if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) continue;
+    known++;
+    const key = sharedWith(read.node, shared) ?? `alone ${known}`;
+    modules.set(key, [...(modules.get(key) ?? []), use]);
+  }
+  // Where something else reads it, too, it stays what it is for that.
+  const [, ...others] = modules.values();
+  const apart = root.uses.size > known || graph.isOutput(root) ? [...modules.values()] : others;
+  return apart.flatMap((uses) => {
+    let own = graph.freshName(root.name);
+    for (let count = 2; names.has(own); count++) own = graph.freshName(`${root.name}_${count}`);
+    names.add(own);
+    return uses.map(({ node, input }) => ({ reader: node.outputs[0]?.name ?? "", input, before: root.name, own }));
+  });
+}
+
+/** Where a reader's path to the stored tensor begins, if nobody else goes along it. */
+function useBehind({ node, input, root }: ParameterRead): Use | undefined {
+  const value = node.inputs[input];
+  if (value === root) return { node, input };
+  const before = value?.producer;
+  if (value === undefined || before === undefined || value.uses.size > 1 || value.graph.isOutput(value))
+    return undefined;
+  for (const [index, of] of before.inputs.entries()) {
+    const use = of === undefined ? undefined : useBehind({ node: before, input: index, root });
+    if (use !== undefined) return use;
+  }
+  return undefined;
+}
+
+/** The learned tensors that a node, or the one before it, reads and others, too; undefined where there are none. */
+function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
+  const near = node.inputs.flatMap((value) =>
+    value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),
+  );
+  return shared.get(node) ?? (near.length === 0 ? undefined : near.join(""));
+}
