@@ -61,6 +61,7 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
   const inference = infer(model);
   const misses: Miss[] = [];
   for (const graph of [...allGraphs(model.graph)]) {
+    const before = new Set(graph.values());
     for (const node of [...graph.nodes()].filter(chosen)) {
       const at = describe(node);
       const bound = inference.at(node);
@@ -74,7 +75,8 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
             );
       if (lowered instanceof Miss) {
         misses.push(new Miss(lowered.reason, at));
-        removeUnused(graph);
+        // What was written until it turned out.
+        removeUnused(graph, before);
         continue;
       }
       replaceNode(node, lowered);

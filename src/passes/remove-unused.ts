@@ -7,9 +7,12 @@ export function isUsed(value: Value): boolean {
   return value.uses.size > 0 || value.graph.isOutput(value);
 }
 
-/** Removes unused nodes and stored tensors of a graph; returns how many nodes went. Costs one visit per node and value. */
-export function removeUnused(graph: Graph): number {
-  const outputs = new Set(graph.outputs);
+/**
+ * Removes unused nodes and stored tensors of a graph; returns how many nodes went. Costs one visit per node and value.
+ * @param kept What stays, used or not.
+ */
+export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
+  const outputs = new Set([...graph.outputs, ...kept]);
   let removed = 0;
   for (const node of graph.nodesBackwards()) {
     if (node.outputs.some((value) => value !== undefined && (value.uses.size > 0 || outputs.has(value)))) continue;

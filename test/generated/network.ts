@@ -39,9 +39,21 @@ export interface Network {
   readonly model: Model;
   /** Batch sizes that it is made for. */
   readonly batches: readonly number[];
+  /** Whether an empty batch may be tried: over some, ONNX Runtime ends the process. */
+  readonly takesNone: boolean;
   /** What it is fed, for batches of so many. */
   feeds(batch: number, seed?: number): Batch;
 }
+
+/** Over an empty batch ONNX Runtime ends the process in the first two, and gives means of the wrong size in the others. */
+const notOverNone: ReadonlySet<string> = new Set([
+  "recurrent",
+  "largest and where",
+  "reduction",
+  "expand",
+  "layer normalization in parts",
+  "if",
+]);
 
 /** Examples that a network can start with: ONNX Runtime runs them, and gives the same again. */
 export const starts: readonly Example[] = examples.filter(
@@ -93,6 +105,10 @@ export function build(description: Description): Network {
   return {
     model,
     batches: typeof description.batch === "number" ? [description.batch] : [1, 2, 3],
+    takesNone:
+      typeof description.batch === "string" &&
+      example === undefined &&
+      !description.steps.some(({ block }) => notOverNone.has(block)),
     feeds(batch, seed = 1) {
       const feeds = g.feeds(batch, seed);
       if (example === undefined) return feeds;

@@ -40,7 +40,8 @@ import {
 } from "../../src/passes/index.ts";
 import { readStoredValue } from "../../src/passes/stored.ts";
 import { isPruned, prune, remove } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { recover } from "../../src/recover/index.ts";
 import { toFloat64, toNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { dimsText, dimValue, isSymbolic } from "../../src/tensor/dims.ts";
@@ -78,6 +79,10 @@ function sameFunction(
       const outcome = await rewrite(result, network);
       if (outcome !== undefined) expectSentences(outcome);
       await expectSame(network, result, batches, expected);
+      if (!network.takesNone) return;
+      const none = [network.feeds(0)];
+      const nothing = await answers(network.model, none).catch(() => undefined);
+      if (nothing !== undefined) await expectSame(network, result, none, nothing);
     },
   };
 }
@@ -312,7 +317,7 @@ const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
     await prune(result, { amount }, { engine });
     const batches = batchesOf(network);
     await expectSame({ ...network, model: masked }, result, batches, await answers(masked, batches));
-    expectThat(!isPruned(result), "masks are left");
+    expectThat(outcome.changes.length === 0 || !isPruned(result), "masks are left");
     const kept = await weights(result);
     for (const [name, { numbers }] of original) {
       const after = kept.get(name)?.numbers;
@@ -443,6 +448,39 @@ const quantizing: readonly Promised[] = [
   })),
 ];
 
+const rounding: readonly Promised[] = ([{}, { learnScales: true }, { perChannel: false }] as const).map((options) => ({
+  name: `round in float ${JSON.stringify(options)}, then in integers`,
+  async keep(network: Network): Promise<void> {
+    const batches = batchesOf(network);
+    const rounded = network.model.clone();
+    const outcome = await fakeQuantize(rounded, options, { engine }).catch(refused);
+    if (outcome instanceof Miss) return;
+    expectSentences(outcome);
+    const result = rounded.clone();
+    const { perChannel = true } = "perChannel" in options ? options : {};
+    expectSentences(await quantize(result, { scheme: "weights", perChannel }, { engine }));
+    await expectSame({ ...network, model: rounded }, result, batches, await answers(rounded, batches, false), false);
+  },
+}));
+
+const recovering: readonly Promised[] = [
+  {
+    name: "recover what lost channels",
+    async keep(network) {
+      const feeds = network.feeds(8, 9);
+      const rows = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
+      if (rows.size > 1 || !rows.has(8)) return;
+      const result = network.model.clone();
+      await prune(result, { structured: 0.5 }, { engine });
+      const data = memory("feeds", feeds);
+      const outcome = await recover(result, { original: network.model, data }, { engine }).catch(refused);
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      expectSameShapes(await originalAnswers(network), await answers(result, batchesOf(network)));
+    },
+  },
+];
+
 const factorizing: readonly Promised[] = [{ rank: 1 }, { energy: 0.999 }, { ratio: 0.5 }].map((options) => ({
   name: `factorize ${JSON.stringify(options)}`,
   async keep(network: Network): Promise<void> {
@@ -476,6 +514,8 @@ const training: readonly Promised[] = [
         const found = await step.run(batch);
         const finite = target.data.length > 0 && toFloat64(target).every(Number.isFinite);
         expectThat(!finite || Number.isFinite(found), `the loss is ${found}`);
+        const unfit = step.parameters.find(({ gradient }) => !gradient.every(Number.isFinite));
+        expectThat(!finite || unfit === undefined, `the gradient of "${unfit?.name}" is not finite`);
       } finally {
         await step.release();
       }
@@ -489,6 +529,8 @@ export const promises: readonly Promised[] = [
   ...pruning,
   ...cutting,
   ...quantizing,
+  ...rounding,
+  ...recovering,
   ...factorizing,
   ...training,
 ];

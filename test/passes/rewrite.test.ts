@@ -1,5 +1,7 @@
 /** Passes that rewrite on request: functions of a model written out, fused operators as primitives. */
+
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel, printModel } from "../../src/graph/text.ts";
@@ -174,5 +176,24 @@ graph (x: float32[n]) -> (y: float32[...]) {
     const model = parseModel(fused);
     expect((await lowerFused(model, { operators: ["com.microsoft.Gelu", "MatMul"] })).changes).toEqual([]);
     expect(operators(model)).toContain("FusedMatMul");
+  });
+
+  test("leaves what was unused in its place where it writes nothing", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[n, 3, 5, 5]) -> (y: float32[n, 3, 7, 3]) {
+  never: float32[2] = [1, 2]
+  zero: int64[1] = [0]
+  rest: int64[3] = [3, 7, 3]
+  unread = Neg(never)
+  shape = Shape(x)
+  batch = Gather(shape, zero)
+  sizes = Concat(batch, rest) {axis=0}
+  y = Resize(x, _, _, sizes) {mode="nearest"}
+}`);
+    infer(model);
+    const before = printModel(model);
+    const { changes, misses } = await lowerFused(model, { operators: ["*"] });
+    expect([changes, misses.length]).toEqual([[], 1]);
+    expect(printModel(model)).toBe(before);
   });
 });
