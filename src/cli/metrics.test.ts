@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { answerKind, heldAgainst, judgedBy } from "./metrics.ts";
 
-const kindOf = (dims: string, body = "y = Identity(x)") =>
-  answerKind(parseModel(`opset 21\ngraph (x: float32[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
+const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
+  answerKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
 
 describe("what a model answers with", () => {
   test.each([
@@ -16,6 +16,10 @@ describe("what a model answers with", () => {
     ["batch, 1, 1, 10", "classes"],
     ["batch, 3", "classes"],
     ["batch, 7, 3", "classes"],
+    ["batch, 1, time", "number"],
+    ["batch, time", "number"],
+    ["batch, 21, height, width", "classes"],
+    ["batch, height, width, planes", "number"],
     ["batch, 1", "number"],
     ["batch, 1, 1, 1", "number"],
   ])("of [%s] is %s", (dims, kind) => {
@@ -23,7 +27,39 @@ describe("what a model answers with", () => {
   });
 
   test("three planes that sum to one are shares of classes for each pixel", () => {
-    expect(kindOf("batch, 3, 32, 32", "y = Softmax(x) {axis=1}")).toBe("classes");
+    expect(kindOf("batch, 3, 32, 32", "y = Softmax(x) {axis=1}", "float32")).toBe("classes");
+  });
+
+  test("what has the dimensions of an input of floats is a signal in another form, unless it is probabilities", () => {
+    for (const dims of ["batch, 1, 257", "1, 1, 16000", "batch, 640", "batch, 128, 12"]) {
+      expect(kindOf(dims, "y = Sigmoid(x)", "float32"), dims).toBe("number");
+      expect(kindOf(dims, "y = Softmax(x)", "float32"), dims).toBe("classes");
+    }
+  });
+
+  test.each([
+    ["y = ArgMax(x) {axis=1, keepdims=0}", "class"],
+    ["y = ArgMax(x) {axis=1, keepdims=1}", "class"],
+    ["y = Cast(x) {to=8}", "class"],
+    ["y = Cast(x) {to=2}", "classes"],
+  ])("of %s is %s", (body, kind) => {
+    expect(kindOf("batch, 7", body)).toBe(kind);
+  });
+
+  test("floats are the answer where a class is named beside them; a class alone is agreed on", () => {
+    const model = (outputs: string) =>
+      parseModel(`opset 21
+graph (x: float32[n, 4]) -> (${outputs}) {
+  label = ArgMax(x) {axis=1, keepdims=0}
+  probabilities = Softmax(x)
+}`);
+    const names = (outputs: string) => heldAgainst(model(outputs), undefined).map(({ name }) => name);
+    expect(names("label: int64[n], probabilities: float32[n, 4]")).toEqual([
+      "agreement",
+      "KL divergence",
+      "signal to noise",
+    ]);
+    expect(names("label: int64[n]")).toEqual(["agreement"]);
   });
 
   test("pictures are held against the original's by their numbers; same classes mean nothing in them", () => {

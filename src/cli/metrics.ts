@@ -24,7 +24,9 @@ import {
   signalToNoise,
   topK,
 } from "../evaluate/index.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 
 const named = {
@@ -38,6 +40,8 @@ const named = {
   psnr: peakSignalToNoise,
   "rank-correlation": rankCorrelation,
   agreement,
+  "r-squared": determination,
+  "signal-to-noise": signalToNoise,
   cosine,
   "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
   "box-overlap": () => boxOverlap(),
@@ -59,7 +63,7 @@ export const metricFlags = {
   output: v.optional(
     v.pipe(
       v.string(),
-      v.description('the output that is the answer; else "logits", or the first of floats'),
+      v.description('the output that is the answer; else "logits", or the first of floats, or the first'),
       v.metadata({ value: "name" }),
     ),
   ),
@@ -122,6 +126,8 @@ export function heldAgainst(
     case "number":
     case "picture":
       return [determination(options), signalToNoise(options)];
+    case "class":
+      return [agreement(options)];
     case "classes":
       return [agreement(options), meanKl(options), signalToNoise(options)];
   }
@@ -163,7 +169,7 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 export function answerKind(
   model: Model,
   output: string | undefined,
-): "boxes" | "vector" | "classes" | "number" | "picture" {
+): "boxes" | "vector" | "class" | "classes" | "number" | "picture" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
   const answer = answerOutput(model, output);
@@ -171,11 +177,29 @@ export function answerKind(
   if (vectorNames.test(answer)) return "vector";
   const found = model.graph.outputs.find(({ name }) => name === answer);
   const inference = infer(model);
-  const known = found === undefined ? undefined : inference.operand(found)?.dims;
-  // One score a sample is a number: nothing is chosen among classes.
+  const operand = found === undefined ? undefined : inference.operand(found);
+  const known = operand?.dims;
+  if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
+    return "class";
   if (found === undefined || known === undefined) return "classes";
+  // One score a sample is a number: nothing is chosen among classes.
   if (known.slice(1).every((dim) => dim === 1)) return "number";
-  return isPicture(known) && distributionOf(found, inference) === undefined ? "picture" : "classes";
+  if (distributionOf(found, inference) !== undefined) return "classes";
+  if (isPicture(known)) return "picture";
+  return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
+}
+
+/** Classes have a number that the file says: along the last axis or, of planes, along axis 1. A length that is free counts time. */
+function hasClassAxis(dims: readonly Dim[]): boolean {
+  return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
+}
+
+/** What has the dimensions of an input of floats is that input in another form: cleaned, masked, reconstructed. */
+function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
+  return graph.feeds.some(({ type }) => {
+    if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;
+    return type.dims.every((dim, axis) => axis === 0 || dim === dims[axis]);
+  });
 }
 
 /** Planes of grey or of three colours, first or last. Scores of classes for each pixel have as many planes as classes. */
@@ -187,6 +211,14 @@ function isPicture([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
 }
 
-function answerOutput({ graph }: Model, output: string | undefined): string | undefined {
-  return output ?? (graph.outputs.find(({ name }) => name === "logits") ?? graph.outputs[0])?.name;
+/** The output that `answerName` takes, as far as the graph tells types. */
+function answerOutput(model: Model, output: string | undefined): string | undefined {
+  if (output !== undefined) return output;
+  const { outputs } = model.graph;
+  const inference = infer(model);
+  const hasFloats = (value: Value): boolean => isFloat(inference.operand(value)?.type ?? value.type?.type ?? "string");
+  const tensors = outputs.filter(
+    (value) => value.foreign === undefined && inference.operand(value)?.container === undefined,
+  );
+  return (outputs.find(({ name }) => name === "logits") ?? tensors.find(hasFloats) ?? tensors[0] ?? outputs[0])?.name;
 }

@@ -11,7 +11,7 @@ export interface LoadOptions {
 
 export interface Session {
   /**
-   * Runs the graph. `fetch` names the wanted outputs (all if absent), or gives buffers that are filled in place.
+   * Runs the graph. `fetch` names the wanted outputs (all that are tensors if absent), or gives buffers that are filled in place.
    * Fed arrays are read in place and not kept.
    */
   run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;

@@ -95,7 +95,11 @@ function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Sess
     requireCarried(name, dense.type);
     return new ort.Tensor(dense.type as "float32", dense.data as Float32Array, dense.dims);
   };
-  const otherThanTensors = session.outputMetadata.filter((output) => !output.isTensor).map(({ name }) => name);
+  const isTensor = ({ isTensor: is }: { readonly isTensor: boolean }): boolean => is;
+  const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
+  const otherThanTensors = session.outputNames.filter((name) => !tensorNames.includes(name));
+  // A classifier's list of maps stands beside its labels; alone it leaves nothing to answer with.
+  const fetched = tensorNames.length === 0 ? undefined : tensorNames;
   let last: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
   let released: Promise<void> | undefined;
   return {
@@ -108,7 +112,8 @@ function wrap(ort: Runtime, session: InferenceSession, handover: Handover): Sess
       last = { feeds, tensors };
       try {
         if (fetch === undefined || isNames(fetch)) {
-          const results = await (fetch === undefined ? session.run(tensors) : session.run(tensors, fetch));
+          const wanted = fetch ?? fetched;
+          const results = await (wanted === undefined ? session.run(tensors) : session.run(tensors, wanted));
           return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)]));
         }
         const buffers: Record<string, OnnxValue> = {};
@@ -142,7 +147,7 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
   const those = names.map((name) => `"${name}"`).join(", ");
   const sentence = `Output ${those} is a sequence or a map: ONNX Runtime's JavaScript interface carries only tensors.`;
   return new PithError("E_UNSUPPORTED", sentence, {
-    hint: "Fetch the other outputs by name, or drop this one.",
+    hint: "Fetch the outputs that are tensors, or export the model without this one (skl2onnx: zipmap off).",
     cause,
   });
 }

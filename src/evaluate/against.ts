@@ -7,7 +7,7 @@
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   answer,
@@ -16,6 +16,7 @@ import {
   formOf,
   logScores,
   logSumExp,
+  namesClasses,
   type ScoreForm,
   type Scores,
   scoresFor,
@@ -209,17 +210,19 @@ function perSample(
   measure: (own: Scores, original: Scores, position: number) => number,
   prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
-  const { name, samples, width, classes } = pair(outputs, original, options);
+  const { name, ours, theirs: reference, samples, width, classes } = matched(outputs, original, options);
+  const named = namesClasses(reference, samples);
   // Of one number there is nothing to choose: any two models would agree.
-  if (width === 1) {
+  if (width === 1 && !named) {
     throw new PithError("E_DATA", `"${name}" is one number a sample: there are no classes to agree on.`, {
-      hint: "Signal to noise holds numbers against numbers.",
+      hint: "Numbers are held against numbers by --metric r-squared or signal-to-noise.",
     });
   }
   // Without a class axis to speak of, all elements of a sample are its scores.
-  const whole = classes > 1 ? width / classes : 1;
-  const theirs = scoresFor(answer(original, name), samples, samples * whole);
-  const own = prepared(scoresFor(answer(outputs, name), samples, samples * whole), theirs);
+  const whole = named ? width : classes > 1 ? width / classes : 1;
+  const texts = new Map<string, number>();
+  const theirs = scoresFor(reference, samples, samples * whole, texts);
+  const own = prepared(scoresFor(ours, samples, samples * whole, texts), theirs);
   const other = prepared(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
@@ -229,32 +232,42 @@ function perSample(
   });
 }
 
-interface Pair {
+/** What both answer with, as tensors or as numbers. */
+interface Pair<T> {
   readonly name: string;
   readonly samples: number;
   /** Elements of one sample. */
   readonly width: number;
   readonly classes: number;
-  readonly ours: Float64Array;
-  readonly theirs: Float64Array;
+  readonly ours: T;
+  readonly theirs: T;
 }
 
-function pair(outputs: Batch, original: Batch, options: MetricOptions): Pair {
+function pair(outputs: Batch, original: Batch, options: MetricOptions): Pair<Float64Array> {
+  const found = matched(outputs, original, options);
+  if (found.theirs.type === "string" || found.ours.type === "string") {
+    throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
+      hint: "Agreement compares answers of any kind: --metric agreement.",
+    });
+  }
+  return { ...found, ours: toFloat64(found.ours), theirs: toFloat64(found.theirs) };
+}
+
+function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
   const name = answerName(original, options.output);
   const theirs = answer(original, name);
   const ours = outputs[name];
   if (ours === undefined)
     throw new PithError("E_DATA", `The original answers in "${name}", which the model does not have.`);
   const [samples = 1] = theirs.dims;
-  const [a, b] = [toFloat64(ours), toFloat64(theirs)];
-  if (a.length !== b.length) {
+  if (ours.data.length !== theirs.data.length || (ours.type === "string") !== (theirs.type === "string")) {
     throw new PithError(
       "E_DATA",
-      `"${name}" is ${dimsText(theirs.dims)} in the original and ${dimsText(ours.dims)} in the model.`,
+      `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
     );
   }
   const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;
-  return { name, samples, width: b.length / samples, classes, ours: a, theirs: b };
+  return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
 function power(

@@ -3,7 +3,7 @@ import { samplesIn } from "../data/rows.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { answer, bestClass, scoresFor } from "./output.ts";
+import { answer, bestClass, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** By sample; −1 where there is none: no class, no label, or several of them. */
@@ -22,7 +22,8 @@ export function answers(output?: string): Metric {
     rows(outputs, batch) {
       const samples = samplesIn(batch);
       const given = answer(outputs, output);
-      const scores = isOneEach(given, samples) ? scoresFor(given, samples, samples) : undefined;
+      const scores =
+        isOneEach(given, samples) && given.type !== "string" ? scoresFor(given, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {
@@ -41,10 +42,11 @@ export function sameAnswers(original: Answers, other: Answers): Float64Array | u
   return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
 }
 
-/** Several classes, and one choice among them for each sample. */
-function isOneEach({ dims }: Dense, samples: number): boolean {
-  const [first, classes = 1, ...rest] = dims;
-  return first === samples && classes > 1 && elementCount(rest) === 1;
+/** One choice for each sample: among several classes, or named. */
+function isOneEach(dense: Dense, samples: number): boolean {
+  const [first, classes = 1, ...rest] = dense.dims;
+  if (first !== samples || elementCount(rest) !== 1) return false;
+  return classes > 1 ? !namesClasses(dense, samples) : namesClasses(dense, samples);
 }
 
 function labelsOf(label: Dense | undefined, samples: number): Float64Array | undefined {

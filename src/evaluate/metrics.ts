@@ -14,6 +14,7 @@ import {
   logScores,
   logSumExp,
   numbersHint,
+  requireScores,
   type ScoreForm,
   type Scores,
   scoresFor,
@@ -21,7 +22,7 @@ import {
 import type { Metric } from "./types.ts";
 
 export interface MetricOptions {
-  /** The output that counts: "logits", else the first of floats, unless said. */
+  /** The output that counts: "logits", else the first of floats, else the first, unless said. */
   readonly output?: string;
   /** What figures in nats take it for: scores, or probabilities after a softmax. The numbers tell (default). */
   readonly from?: ScoreForm;
@@ -40,6 +41,7 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `topK: k must be a whole number of at least 1, got ${k}.`);
   return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
+    requireScores(scores, `top-${k} accuracy`);
     const start = scores.at(position);
     const own = scores.values[start + label * scores.step] ?? Number.NaN;
     let ahead = 0;
@@ -154,9 +156,15 @@ interface Labelled {
 function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const label = labelOf(batch);
   const labels = toFloat64(label);
-  const scores = scoresFor(answer(outputs, options.output), label.dims[0] ?? 0, labels.length);
+  const given = answer(outputs, options.output);
+  if (given.type === "string") {
+    throw new PithError("E_DATA", "The model answers with names of classes, and the labels are numbers.", {
+      hint: "Without labels it can be held against its original (--against); or name an output of numbers: --output.",
+    });
+  }
+  const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
   for (const value of labels) {
-    if (Number.isInteger(value) && value < scores.classes) continue;
+    if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
     throw new PithError(
       "E_DATA",
       `A label is ${value}, and the model tells ${scores.classes} classes (0 to ${scores.classes - 1}).`,

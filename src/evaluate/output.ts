@@ -5,17 +5,19 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /**
- * The name of the output that is the answer: the one asked for, else "logits", else the first of floats.
+ * The name of the output that is the answer: the one asked for, else "logits", else the first of floats, else the first.
  * @throws PithError E_DATA if there is none.
  */
 export function answerName(outputs: Batch, wanted?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
-  const found = wanted ?? (hasFloats("logits") ? "logits" : names.find(hasFloats));
+  const found = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
   if (found !== undefined && outputs[found] !== undefined) return found;
   throw new PithError(
     "E_DATA",
-    `The model has no ${wanted === undefined ? "output of floats" : `output "${wanted}"`}, only ${names.join(", ")}.`,
+    wanted === undefined
+      ? "The model has no output that is a tensor."
+      : `The model has no output "${wanted}", only ${names.join(", ")}.`,
   );
 }
 
@@ -35,6 +37,8 @@ export interface Scores {
   /** Positions of one sample. */
   readonly positions: number;
   readonly classes: number;
+  /** The values are the classes themselves, one at a position, and nothing is said of the others. */
+  readonly named?: true;
   /** Scores of class c at position p (counted over the batch): values[at(p) + c · step]. */
   readonly values: Float64Array;
   readonly step: number;
@@ -45,9 +49,21 @@ export interface Scores {
 export const numbersHint =
   "Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: --metric mean-squared-error, rank-correlation or psnr.";
 
-/** @throws PithError E_DATA if the elements do not divide into scores for the labels. */
-export function scoresFor(dense: Dense, samples: number, labels: number): Scores {
-  const values = toFloat64(dense);
+/**
+ * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
+ * scores; or there is one whole number for each label.
+ */
+export function namesClasses({ type, data }: Dense, labels: number): boolean {
+  if (isFloat(type)) return false;
+  return (type !== "int8" && type !== "uint8") || data.length === labels;
+}
+
+/**
+ * @param texts numbers of classes that are answered with by their names, shared by outputs that are compared; they are given as they come.
+ * @throws PithError E_DATA if the elements do not divide into scores for the labels.
+ */
+export function scoresFor(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
+  const values = dense.type === "string" ? numbered(dense.data, texts) : toFloat64(dense);
   const classes = labels === 0 ? 0 : values.length / labels;
   const positions = samples === 0 ? 0 : labels / samples;
   if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
@@ -63,6 +79,9 @@ export function scoresFor(dense: Dense, samples: number, labels: number): Scores
       "E_DATA",
       `An output of ${dimsText(dense.dims)} does not count ${samples} samples along its first axis.`,
     );
+  }
+  if (classes === 1 && namesClasses(dense, labels)) {
+    return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
   }
   const last = dense.dims.at(-1);
   // An image with as many columns as classes leaves both readings open: planes are the usual one.
@@ -81,11 +100,28 @@ export function scoresFor(dense: Dense, samples: number, labels: number): Scores
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
 }
 
+function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
+  return Float64Array.from(names, (name) => {
+    const known = texts.get(name) ?? texts.size;
+    texts.set(name, known);
+    return known;
+  });
+}
+
+/** @throws PithError E_DATA where an output names a class only. */
+export function requireScores({ named }: Scores, figure: string): void {
+  if (named !== true) return;
+  throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {
+    hint: "Accuracy, F1, Matthews' correlation and agreement need the class only. Or name an output with scores: --output.",
+  });
+}
+
 /**
- * The class with the greatest score, the first of equals; −1 where a score is NaN, since then nothing has been said.
+ * The class that is named, or the one with the greatest score, the first of equals; −1 where a score is NaN, since then nothing has been said.
  */
 export function bestClass(scores: Scores, position: number): number {
   const start = scores.at(position);
+  if (scores.named === true) return scores.values[start] ?? -1;
   let best = -1;
   let value = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < scores.classes; index++) {
@@ -101,6 +137,7 @@ export function bestClass(scores: Scores, position: number): number {
 
 /** log Σ exp of the scores at a position, shifted by the greatest so that nothing overflows. */
 export function logSumExp(scores: Scores, position: number): number {
+  requireScores(scores, "a figure in nats");
   const start = scores.at(position);
   let greatest = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < scores.classes; index++) {

@@ -107,6 +107,14 @@ export async function prepare(
   { judged = dataset, by = model, learns = false }: Guessing = {},
 ): Promise<Preparation> {
   storeStates(model, request);
+  const others = model.graph.outputs
+    .filter(({ foreign }) => foreign?.type !== undefined)
+    .map(({ name }) => `"${name}"`);
+  if (others.length > 0) {
+    const what = others.length === 1 ? "is a sequence or a map" : "are sequences or maps";
+    const text = `Output ${others.join(", ")} ${what}: it is left out of every figure, the outputs that are tensors are compared.`;
+    context.log({ id: "outputs", text, level: "warning" });
+  }
   const first = await firstBatch(dataset);
   const said = inputsText(model, first);
   const prepared = await prepareFor(engine, model, modelPath, request, dataset, { first, judged, by, learns }, context);
