@@ -46,6 +46,9 @@ describe("openDataset", () => {
     expect(labels(await whole(await openDataset(path)))).toEqual([8, 9]);
     expect(labels(await whole(await openDataset(path, { part: "train" })))).toEqual([1, 2, 3]);
     expect(labels(await whole(await openDataset(join(path, "train-images-idx3-ubyte"))))).toEqual([1, 2, 3]);
+    const test = join(path, "t10k-images.idx3-ubyte.gz");
+    expect(labels(await whole(await openDataset(test)))).toEqual([8, 9]);
+    await expect(openDataset(test, { part: "train" })).rejects.toThrow("has no train part, only test");
   });
 
   it("refuses a part that is not there, labels that are missing, and two sets in one folder", async () => {

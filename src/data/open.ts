@@ -13,7 +13,7 @@ import type { Dataset, Part } from "./types.ts";
 export interface OpenDatasetOptions extends Reading {
   /**
    * The part that is wanted. Where a source has parts and none is named, the test part. Parts are told by names (train and test, dev, val …) of
-   * files and folders; a table or an array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of
+   * files and folders: a folder has all that are in it, a training file has the test file beside it, and a test file is all there is. A table or an array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of
    * it is taken. Pictures, texts, tokens and sounds without parts are one part, to judge by.
    */
   readonly part?: Part;
@@ -40,7 +40,10 @@ async function openAny(reference: string, options: OpenDatasetOptions): Promise<
   const name = fileNameOf(reference);
   const folder = folderOf(reference);
   const part = idxFile(name);
-  if (part !== undefined) return openIdx(folder, await listFolder(folder), options.part ?? part.part, part.family);
+  if (part !== undefined) {
+    const files = (await listFolder(folder)).filter((file) => part.part === "train" || idxFile(file)?.part === "test");
+    return openIdx(folder, files, options.part ?? part.part, part.family);
+  }
   const record = cifarFile(name);
   if (record !== undefined) {
     requirePart(options.part, [record.part], reference);
@@ -48,8 +51,8 @@ async function openAny(reference: string, options: OpenDatasetOptions): Promise<
   }
   const own = namedPart(name);
   if (own === undefined || !isDataFile(name)) return openPart(reference, options.part, undefined, options);
-  // The file is one part; the other lies beside it, if it is there.
-  const beside = partsOf(await listFolder(folder), own.family);
+  // What is trained on is judged by the test file beside it. A test file brings nothing: it was named to judge by.
+  const beside = own.part === "train" ? partsOf(await listFolder(folder), own.family) : {};
   const parts = { ...beside, [own.part]: name };
   const wanted = requirePart(options.part ?? own.part, partNames(parts), reference);
   return openPart(joinPath(folder, parts[wanted] ?? name), undefined, wanted, options);

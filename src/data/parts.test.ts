@@ -82,6 +82,29 @@ describe("train and test sorted by class", () => {
   });
 });
 
+describe("a file that is named by its part", () => {
+  const files = {
+    "a_train.csv": sorted(30),
+    "a_dev.csv": sorted(10, 30),
+    "a_test.csv": sorted(5, 40),
+    "b_dev.csv": sorted(3),
+  };
+
+  test("and judges is all that is used, whatever lies beside it", async () => {
+    const dev = join(await folder("named", files), "a_dev.csv");
+    const parts = await openParts(dev, { calibrate: 2 });
+    expect([parts.train, parts.calibrate?.count, parts.test.count]).toEqual([undefined, 2, 8]);
+    expect(await column((await openParts(dev)).test)).toEqual(Array.from({ length: 10 }, (_, row) => 30 + row));
+    await expect(openDataset(dev, { part: "train" })).rejects.toThrow("has no train part, only test");
+  });
+
+  test("and is trained on, is judged by the test file beside it", async () => {
+    const { train, test: judged } = await openParts(join(await folder("named", files), "a_train.csv"));
+    expect([train?.count, judged.count]).toEqual([30, 5]);
+    expect(judged.name).toContain("a_test.csv");
+  });
+});
+
 test("of few samples to train on half are left to train on, and none is in two parts", async () => {
   const path = await folder("few", { "train.csv": sorted(30), "test.csv": sorted(10, 30) });
   const { train, calibrate, test: judged } = await all(await openParts(path, { calibrate: 200 }));

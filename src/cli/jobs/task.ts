@@ -83,7 +83,7 @@ export async function openTask(
       "E_DATA",
       `${parts.test.name} has one part only: there is nothing to train on beside what it is judged by.`,
       {
-        hint: "Parts are told by names of files and folders: train and test, or dev, val. A table without parts is divided.",
+        hint: "Name the folder, or the file to train on: parts are told by names of files and folders, train and test, or dev, val. A table without parts is divided.",
       },
     );
   }
