@@ -11,13 +11,11 @@
 import { Miss } from "../errors.ts";
 import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Affine, Bound, Wanted, WantedInterval } from "../ops/define.ts";
+import type { Affine, Bound, Wanted, WantedInterval, WeightRole } from "../ops/define.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** What a layer's data is taken to be: four deviations of numbers with mean 0 and deviation 1. */
-const unit: WantedInterval = { low: -2, high: 2, strict: false };
 /** More than this is wanted of no value: a table that is looked up a hundred times is one interval. */
 const most = 16;
 
@@ -79,11 +77,52 @@ function wantsOf(
 function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly Wanted[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
-  return roles.flatMap(({ data }) => {
-    const value = node.inputs[data];
+  return roles.flatMap((role): Wanted[] => {
+    const value = node.inputs[role.data];
     const type = value === undefined ? undefined : inference.operand(value)?.type;
-    return type !== undefined && isFloat(type) ? [{ input: data, ...unit }] : [];
+    if (type === undefined || !isFloat(type)) return [];
+    const scale = scaleOfData(node, role, inference);
+    return [{ input: role.data, low: -2 * scale, high: 2 * scale, strict: false }];
   });
+}
+
+/** Biases are of the size of what they are added to, or smaller; rarely as many times larger. */
+const largestBias = 8;
+
+/**
+ * The deviation of what a layer was trained on, roughly: 1, unless its bias, or the deviation that a normalization behind it saw, is many times what
+ * its weights make of such data.
+ */
+function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
+  const weight = node.inputs[input];
+  const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];
+  const numbers = numbersOf(node, input, inference);
+  if (numbers === undefined || typeof outputs !== "number") return 1;
+  const made = rootMeanSquare(numbers) * Math.sqrt(numbers.length / outputs);
+  const shift = rootMeanSquare(bias === undefined ? undefined : numbersOf(node, bias, inference));
+  const needed = Math.max(
+    shift,
+    ...[...(node.outputs[0]?.uses ?? [])].map((use) => deviationSeen(use.node, inference)),
+  );
+  return made > 0 && needed > largestBias * made ? needed / made : 1;
+}
+
+/** The deviation of what a normalization was trained on; 0 of other nodes. */
+function deviationSeen(node: Node, inference: Inference): number {
+  const bound = inference.at(node);
+  const affine = bound instanceof Miss ? bound : bound.affine();
+  if (affine instanceof Miss || affine.statistics === undefined) return 0;
+  return Math.sqrt(Math.max(0, average(numbersOf(node, affine.statistics.variance, inference)) ?? 0));
+}
+
+function numbersOf(node: Node, input: number, inference: Inference): Float64Array | undefined {
+  const value = node.inputs[input];
+  const small = value === undefined ? undefined : inference.operand(value)?.small;
+  return small === undefined || small.type === "string" ? undefined : toFloat64(small);
+}
+
+function rootMeanSquare(numbers: Float64Array | undefined): number {
+  return Math.sqrt(average(numbers?.map((number) => number * number)) ?? 0);
 }
 
 /** x = (y - shift) / scale, on average over channels; where a normalization says what x was like, that. */
@@ -93,11 +132,7 @@ function beforeScaling(
   output: readonly WantedInterval[],
   inference: Inference,
 ): readonly Wanted[] {
-  const numbers = (input: number): Float64Array | undefined => {
-    const value = node.inputs[input];
-    const small = value === undefined ? undefined : inference.operand(value)?.small;
-    return small === undefined || small.type === "string" ? undefined : toFloat64(small);
-  };
+  const numbers = (input: number): Float64Array | undefined => numbersOf(node, input, inference);
   if (statistics !== undefined) {
     const [mean, variance] = [numbers(statistics.mean), numbers(statistics.variance)].map(average);
     if (mean === undefined || variance === undefined) return [];

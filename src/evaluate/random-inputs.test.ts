@@ -136,6 +136,13 @@ describe("floats", () => {
     expect(found.deviation / deviation).toBeCloseTo(1, 0);
   });
 
+  it("are as large as a bias tells that is many times what the weights make of other data", () => {
+    const text = (size: number): string =>
+      `(x: float32[batch, 4]) -> (y: float32[...]) {\n  w: float32[4, 1] = [[${size}], [0], [0], [0]]\n  b: float32[1] = [5]\n  y = Gemm(x, w, b)\n}`;
+    expect(spread(drawn(text(0.1)).x).deviation).toBeGreaterThan(20);
+    expect(spread(drawn(text(1)).x).deviation).toBeLessThan(2);
+  });
+
   it("are what a normalization was trained on", () => {
     const { x } = drawn(`(x: float32[batch, 2, 50]) -> (y: float32[...]) {
   s: float32[2] = [1, 1]
@@ -194,6 +201,25 @@ describe("pictures", () => {
     expect(spread(x).least).toBeGreaterThanOrEqual(0);
     expect(spread(x).greatest).toBeLessThanOrEqual(255);
     expect(spread(x).deviation).toBeGreaterThan(30);
+  });
+
+  it.each([
+    ["a bias", "  b: float32[2] = [0.6, -0.6]\n  y = Conv(x, w, b)\n}"],
+    [
+      "a normalization",
+      `  c = Conv(x, w)
+  s: float32[2] = [1, 1]
+  m: float32[2] = [0, 0]
+  v: float32[2] = [0.4, 0.3]
+  y = BatchNormalization(c, s, m, m, v)
+}`,
+    ],
+  ])("are 0 … 255 where %s behind the first layer is too large for anything else", (_, rest) => {
+    const weights = (size: number): string => `[${new Array(2).fill(`[[[0, ${size}], [${size}, 0]]]`).join(", ")}]`;
+    const picture = (size: number): string =>
+      `(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  w: float32[2, 1, 2, 2] = ${weights(size)}\n${rest}`;
+    expect(spread(drawn(picture(0.01)).x).deviation).toBeGreaterThan(30);
+    expect(spread(drawn(picture(0.5)).x).deviation).toBeLessThan(2);
   });
 
   it("may have their channels last, and a third side", () => {
