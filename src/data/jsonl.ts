@@ -4,6 +4,7 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { memory } from "./indexed.ts";
 import { classNumbers, labelName, withLabel } from "./labels.ts";
+import { type Nested, nested, tensorOf } from "./nested.ts";
 import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
 
@@ -20,7 +21,10 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   if (first === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
   const columns: Record<string, Dense> = {};
   for (const key of Object.keys(first.object)) {
-    const cells = rows.map(({ object, place }) => cell(object[key], `${place}, "${key}"`));
+    const cells = rows.map(({ object, place: line }) => {
+      const place = `${line}, "${key}"`;
+      return { ...nested(object[key], place), place };
+    });
     columns[key] = stack(cells, `${name}, "${key}"`);
   }
   const label = labelName(Object.keys(columns), options.inputs);
@@ -31,9 +35,7 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   return memory(name, withLabel(columns, name, options.inputs));
 }
 
-interface Cell {
-  readonly dims: readonly number[];
-  readonly values: readonly (number | string)[];
+interface Cell extends Nested {
   readonly place: string;
 }
 
@@ -53,30 +55,11 @@ function parseObject(
   return { object: parsed as Record<string, unknown>, place };
 }
 
-function cell(value: unknown, place: string): Cell {
-  if (typeof value === "number" || typeof value === "string") return { dims: [], values: [value], place };
-  if (typeof value === "boolean") return { dims: [], values: [Number(value)], place };
-  if (!Array.isArray(value))
-    throw new PithError("E_DATA", `${place}: expected numbers or text, got ${JSON.stringify(value)}.`);
-  const parts = value.map((part) => cell(part, place));
-  const inner = parts[0]?.dims ?? [];
-  if (parts.some((part) => !sameDims(part.dims, inner)))
-    throw new PithError("E_DATA", `${place}: the rows of an array differ in length.`);
-  return { dims: [parts.length, ...inner], values: parts.flatMap((part) => part.values), place };
-}
-
 function stack(cells: readonly Cell[], place: string): Dense {
   const shape = cells[0]?.dims ?? [];
   for (const other of cells) {
     if (sameDims(other.dims, shape)) continue;
     throw new PithError("E_DATA", `${other.place}: dimensions [${other.dims}] where the first line has [${shape}].`);
   }
-  const dims = [cells.length, ...shape];
-  const values = cells.flatMap((one) => one.values);
-  const texts = values.filter((value) => typeof value === "string");
-  if (texts.length === values.length) return { type: "string", dims, data: texts };
-  if (texts.length > 0) throw new PithError("E_DATA", `${place}: some values are text, some are numbers.`);
-  const numbers = values.map(Number);
-  if (!numbers.every(Number.isSafeInteger)) return { type: "float32", dims, data: Float32Array.from(numbers) };
-  return { type: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
+  return tensorOf({ dims: [cells.length, ...shape], values: cells.flatMap((one) => one.values) }, place);
 }

@@ -2,14 +2,17 @@
  * A user's ES module as a data set.
  *
  * It exports `train` and `test`, or `batches`, or a default: each a data set, or a function that returns one, or a generator of batches.
- * A function is called with `{ part, size, shuffle, dropLast }`, once for each pass over the data.
+ * A function is called with `{ part, size, shuffle, dropLast }`, once for each pass over the data. A column of a batch is an array, nested as deep
+ * as it has axes, or a tensor `{ type, dims, data }`.
  */
 import { PithError } from "../errors.ts";
+import { toFloat64 } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
-import { withLabel } from "./labels.ts";
+import { labelName, withLabel } from "./labels.ts";
+import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
@@ -42,7 +45,7 @@ export async function fromModule(
       "E_DATA",
       `${name} exports no ${split ? `part "${wanted}"` : "data set"}, only ${names.join(", ") || "nothing"}.`,
       {
-        hint: "Export `train` and `test`, or `batches` or a default: a data set, or a generator of batches { input: { type, dims, data }, label: … }.",
+        hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
       },
     );
   }
@@ -74,10 +77,24 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
 /** @throws PithError E_DATA with the tensor that is not well formed. */
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
   if (!isRecord(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
-  for (const [name, tensor] of Object.entries(value)) checkTensor(tensor, `${place}, "${name}"`);
-  const batch = withLabel(value as Batch, place, inputs);
+  const label = labelName(Object.keys(value), inputs);
+  const tensors = Object.entries(value).map(([name, given]) => {
+    const at = `${place}, "${name}"`;
+    if (isArray(given)) return [name, columnOf(given, at, name === label)] as const;
+    checkTensor(given, at);
+    return [name, given] as const;
+  });
+  const batch = withLabel(Object.fromEntries(tensors), place, inputs);
   sampleCount(batch, place);
   return batch;
+}
+
+/** Whole numbers are classes as a label; elsewhere all batches have one type, and what an input takes is made of it. */
+function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
+  const tensor = tensorOf(nested(given, place), place);
+  if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
+  if (tensor.type === "string" || isLabel) return tensor;
+  return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
 }
 
 function checkTensor(value: unknown, place: string): asserts value is Dense {
@@ -85,7 +102,10 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
-    throw new PithError("E_DATA", `${place}: expected a tensor { type, dims, data }, got ${describe(value)}.`);
+    throw new PithError(
+      "E_DATA",
+      `${place}: expected an array, nested as deep as it has axes, or { type, dims, data }, got ${describe(value)}.`,
+    );
   }
   const length = "length" in data ? Number(data.length) : 0;
   const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];

@@ -146,6 +146,34 @@ describe("openDataset", () => {
     await expect(openDataset(join(path, "broken.mjs"))).rejects.toMatchObject({ code: "E_DATA" });
   });
 
+  it("takes plain arrays from a module, and says what is no tensor", async () => {
+    const path = await folder("arrays", {
+      "nested.mjs": "export default function* () { yield { x: [[1, 2], [3, 4]], label: [0, 1], text: ['a', 'b'] }; }",
+      "typed.mjs":
+        "export default function* () { yield { x: [Float32Array.of(0.5, 2), Float32Array.of(3, 4)], y: new Uint8Array([7, 8]) }; }",
+      "ragged.mjs": "export default function* () { yield { x: [[1, 2], [3]] }; }",
+      "mixed.mjs": "export default function* () { yield { x: [1, 'a'] }; }",
+      "objects.mjs": "export default function* () { yield { x: [{}] }; }",
+      "map.mjs": "export default function* () { yield { x: new Map() }; }",
+      "rows.mjs": "export default [[1, 2], [3, 4]];",
+    });
+    const batchOf = async (name: string): Promise<Batch> => whole(await openDataset(join(path, name)));
+    expect(await batchOf("nested.mjs")).toEqual({
+      x: { type: "float64", dims: [2, 2], data: Float64Array.of(1, 2, 3, 4) },
+      label: { type: "int64", dims: [2], data: BigInt64Array.of(0n, 1n) },
+      text: { type: "string", dims: [2], data: ["a", "b"] },
+    });
+    expect(await batchOf("typed.mjs")).toEqual({
+      x: { type: "float64", dims: [2, 2], data: Float64Array.of(0.5, 2, 3, 4) },
+      label: { type: "int64", dims: [2], data: BigInt64Array.of(7n, 8n) },
+    });
+    await expect(batchOf("ragged.mjs")).rejects.toThrow('batch 1, "x": the rows of an array differ in length');
+    await expect(batchOf("mixed.mjs")).rejects.toThrow("some values are text, some are numbers");
+    await expect(batchOf("objects.mjs")).rejects.toThrow("expected numbers or text, got {}");
+    await expect(batchOf("map.mjs")).rejects.toThrow("expected an array, nested as deep as it has axes");
+    await expect(batchOf("rows.mjs")).rejects.toMatchObject({ hint: expect.stringContaining("memory(name, columns)") });
+  });
+
   it("says what it accepts where nothing is recognised", async () => {
     const path = await folder("odd", { "a.xls": "hello", "b.onnx": "x" });
     await expect(openDataset(path)).rejects.toMatchObject({

@@ -9,4 +9,7 @@ export function isDataset(value: unknown): value is Dataset {
 
 export const datasetObject = v.custom<Dataset>(isDataset);
 
-export const datasetOption = v.union([v.string(), datasetObject], "takes a data set or the path of one");
+export const datasetOption = v.union(
+  [v.string(), datasetObject],
+  'takes a data set or the path of one (arrays: memory("name", { input, label }) from pith/data)',
+);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import { completeOptions, parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
+import { calibrationSamples, completeOptions, parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
 import { steps } from "./steps.ts";
 
 function failure(read: () => unknown): { message: string; hint: string | undefined } {
@@ -26,6 +26,19 @@ steps:
   - factorize: { layers: fc1, rank: 32 }
   - quantize: { scheme: static }
 `;
+
+test.each([
+  ["quantize: { scheme: static }", 200],
+  ["quantize: { scheme: static, samples: 5 }", 5],
+  ["quantize: { scheme: dynamic }", 0],
+  ["quantize: { scheme: weights, samples: 5 }", 0],
+  ["quantize: { scheme: float16 }", 0],
+  ["fake-quantize: {}", 0],
+  ["fake-quantize: { scheme: static }", 200],
+  ["prune: { amount: 0.5 }", 0],
+])("%s calibrates with %i samples", (step, samples) => {
+  expect(calibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);
+});
 
 describe("a recipe", () => {
   test("is a list of steps in order, options as given", () => {

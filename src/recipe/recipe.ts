@@ -79,9 +79,10 @@ export function completeOptions(kind: StepKind, options: Readonly<Record<string,
 export function calibrationSamples(recipe: Recipe, trains = true): number {
   const wanted = recipe.steps.map(({ id, options }) => {
     const kind = steps.get(id);
-    const measures = kind?.data === "calibrate" || (!trains && kind?.learnsAnswers === true);
-    const samples = kind !== undefined && measures ? completeOptions(kind, options).samples : 0;
-    return typeof samples === "number" ? samples : 0;
+    if (kind === undefined) return 0;
+    const complete = completeOptions(kind, options);
+    const measures = kind.measures?.(complete) === true || (!trains && kind.learnsAnswers === true);
+    return measures && typeof complete.samples === "number" ? complete.samples : 0;
   });
   return Math.max(0, ...wanted);
 }

@@ -29,6 +29,8 @@ export interface StepKind {
   readonly pass: AnyPass;
   /** The samples of the run that the pass is given as its option `data`. */
   readonly data?: "train" | "calibrate";
+  /** Of what is given samples to calibrate with: whether it uses them, with these options. */
+  readonly measures?: (options: Readonly<Record<string, unknown>>) => boolean;
   /** Whether it learns what another model answers: where there are no samples to train on, those to calibrate with will do. */
   readonly learnsAnswers?: true;
   /** Options of the pass that a recipe cannot give: what the run fills in, and what only code can make. */
@@ -47,6 +49,9 @@ export function trains(kind: StepKind | undefined): boolean {
 /** Of a training: what the run fills in, and what only makes sense outside of one. */
 const filledIn = ["data", "metric", "checkpoint", "resume"];
 
+/** Only the static scheme measures ranges. */
+const isStatic = ({ scheme }: Readonly<Record<string, unknown>>): boolean => scheme === "static";
+
 const kinds: readonly StepKind[] = [
   { pass: prune, withheld: [] },
   { pass: reinitialize, withheld: [], unlearns: true },
@@ -54,8 +59,8 @@ const kinds: readonly StepKind[] = [
   { pass: distill, data: "train", withheld: filledIn },
   { pass: recover, data: "train", learnsAnswers: true, withheld: ["data"] },
   { pass: factorize, withheld: [], shrinks: true },
-  { pass: fakeQuantize, data: "calibrate", withheld: ["data"] },
-  { pass: quantize, data: "calibrate", withheld: ["data"], shrinks: true },
+  { pass: fakeQuantize, data: "calibrate", measures: isStatic, withheld: ["data"] },
+  { pass: quantize, data: "calibrate", measures: isStatic, withheld: ["data"], shrinks: true },
 ];
 
 /** Step by the word that stands for it in a recipe. */

@@ -60,6 +60,25 @@ describe("quantize", () => {
     rmSync(out);
   });
 
+  test.each(["weights", "dynamic", "float16"])("%s judges by all samples and calibrates with none", async (scheme) => {
+    const rows = at("rows_dev.mjs");
+    writeFileSync(
+      rows,
+      "export function* test() { yield { features: [[2, 1], [1, 2], [3, 0], [0, 3]], label: [0, 1, 0, 1] }; }",
+    );
+    const out = at("rows.onnx");
+    const result = await json("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
+    expect(result).toMatchObject({
+      code: 0,
+      samples: { test: { name: rows } },
+      comparison: { original: { count: 4 } },
+    });
+    expect(result.samples).not.toHaveProperty("calibrate");
+    const printed = await pith("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
+    expect(printed.out).not.toContain("calibrated with");
+    rmSync(out);
+  });
+
   test("counts weights in Constant nodes as parameters, before and after", async () => {
     const model = parseModel(`opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
