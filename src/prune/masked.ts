@@ -15,6 +15,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../graph/role.ts";
 import { floatOf, stored } from "../passes/fold-mask.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
@@ -43,11 +44,12 @@ export async function setMask(model: Model, parameter: Value, mask: () => Promis
     present.mask.tensor = tensor;
     return present;
   }
+  raiseWherePossible(model);
   const { graph } = model;
   const name = parameter.name;
   const readers = [...parameter.uses];
   const isOutput = graph.isOutput(parameter);
-  graph.rename(parameter, `${name}_orig`);
+  graph.rename(parameter, graph.freshName(`${name}_orig`));
   parameter.role = parameterRole;
   const value = graph.addTensor(`${name}_mask`, tensor, maskRole);
   const [before] = graph.nodes();
@@ -59,6 +61,15 @@ export async function setMask(model: Model, parameter: Value, mask: () => Promis
   const masked = maskedAt(parameter);
   if (masked === undefined) throw new Error("internal: the mask was not found again");
   return masked;
+}
+
+/** Products run from operator set 7 on. In a model that cannot be raised, masks can only be folded in. */
+function raiseWherePossible(model: Model): void {
+  try {
+    raiseOpset(model, 7);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
+  }
 }
 
 /** @throws PithError E_SHAPE_MISMATCH if a tensor that goes with a parameter has other dimensions. */

@@ -9,6 +9,7 @@ import { verify } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { isPruned, prune, remove } from "../../src/prune/index.ts";
 import { toFloat64 } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { feedsOf } from "./silenced.ts";
@@ -49,4 +50,37 @@ describe.each(topologies.map((topology) => [topology.name, topology] as const))(
       });
     });
   });
+});
+
+test("a mask leaves other values their names", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  fc.weight: float32[4, 4] = random(seed 1)
+  fc.weight_orig: float32[4, 4] = random(seed 2)
+  fc.weight_mask: float32[4] = random(seed 3)
+  h = MatMul(x, fc.weight)
+  a = Add(h, fc.weight_mask)
+  y = MatMul(a, fc.weight_orig)
+}`);
+  const names = (): string[] => layers(model, infer(model)).map(({ name }) => name);
+  const before = names();
+  await prune(model, { amount: 0.5, keepMasks: true });
+  expect(verify(model)).toEqual([]);
+  expect(names()).toEqual(before);
+  await remove(model);
+  expect([...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [name])).sort()).toEqual([
+    "fc.weight",
+    "fc.weight_mask",
+    "fc.weight_orig",
+  ]);
+});
+
+test("masks run in a model of an operator set that has no products", async () => {
+  const model = parseModel(`ir 3, opset 6
+graph (x: float32[2, 4], w: float32[4, 3] = random(seed 1)) -> (y: float32[2, 3]) {
+  y = MatMul(x, w)
+}`);
+  await prune(model, { amount: 0.5, keepMasks: true });
+  const [y] = await run(model, { x: float32([2, 4], [1, 2, 3, 4, 5, 6, 7, 8]) });
+  expect(y?.every(Number.isFinite)).toBe(true);
 });
