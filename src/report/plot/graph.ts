@@ -4,13 +4,16 @@
  */
 import type { Cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
-import { moduleOf } from "../../analysis/layer-names.ts";
+import { layerName, moduleOf } from "../../analysis/layer-names.ts";
 import { type Layer, layerAt } from "../../analysis/layers.ts";
+import { plainName } from "../../analysis/masks.ts";
+import { storedRoot } from "../../analysis/stored-root.ts";
 import { Miss } from "../../errors.ts";
 import { count } from "../../evaluate/numbers.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphs, usedValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import type { Bound } from "../../ops/index.ts";
 import { bitsOf } from "../../tensor/dense.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
@@ -24,8 +27,10 @@ export interface Box {
   readonly family: Family;
   /** The operator, or the name of an input or output of the graph. */
   readonly title: string;
-  /** The name by which layers are selected, else the node's. */
+  /** The name by which layers are selected; of what looks up or adds a trained table the table's; else the node's. */
   readonly name: string;
+  /** Trained numbers in two axes that the node reads, and that are no layer's: an embedding, positions. */
+  readonly table: string | undefined;
   readonly layer: Layer | undefined;
   /** `x: float32 [N, 3]`, and whether it is stored. */
   readonly inputs: readonly string[];
@@ -119,7 +124,15 @@ function collectGraph(graph: Graph, title: string, parent: Picture["parent"], in
 
 function port(value: Value): Box {
   const text = valueText(value);
-  const empty = { layer: undefined, attributes: [], macs: undefined, miss: undefined, bits: undefined, graphs: [] };
+  const empty = {
+    table: undefined,
+    layer: undefined,
+    attributes: [],
+    macs: undefined,
+    miss: undefined,
+    bits: undefined,
+    graphs: [],
+  };
   const shape = value.type?.dims === undefined ? undefined : dimsText(value.type.dims);
   return {
     family: "port",
@@ -145,12 +158,14 @@ function nodeBox(
   const [first] = node.outputs;
   const outer = subgraphs(node).next().done === true ? [] : used.filter((value) => !node.inputs.includes(value));
   const title = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-  const name = layer?.name ?? node.name;
+  const table = layer === undefined ? tableOf(node, bound) : undefined;
+  const name = layer?.name ?? table ?? node.name;
   const module = moduleOf(node);
   return {
     family: familyOf(node, inference, layer),
     title,
     name,
+    table,
     layer,
     inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
     outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
@@ -165,6 +180,18 @@ function nodeBox(
       return inside.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
     }),
   };
+}
+
+function tableOf(node: Node, bound: Bound | Miss): string | undefined {
+  if (bound instanceof Miss) return undefined;
+  const roots = bound.parameters().flatMap((input) => {
+    const value = node.inputs[input];
+    return (value === undefined ? undefined : storedRoot(value)) ?? [];
+  });
+  const table = roots.find(({ tensor }) => (tensor?.dims ?? []).filter((size) => size !== 1).length >= 2);
+  if (table === undefined) return undefined;
+  const [name, stem] = [plainName(table), layerName(table, node, undefined)];
+  return name.startsWith(stem) ? stem : name;
 }
 
 /** The layers of a model are those of its main graph; a weight in a graph inside is shown all the same. */
@@ -194,9 +221,9 @@ function familyOf(node: Node, inference: Inference, layer: Layer | undefined): F
   if (layer !== undefined) return "layer";
   const bound = inference.at(node);
   if (bound instanceof Miss) return "unknown";
-  if (bound.parameters().some((input) => node.inputs[input]?.tensor !== undefined)) return "trained";
   const type = node.outputs[0]?.type?.type;
   if (type !== undefined && indexTypes.has(type)) return "shape";
+  if (bound.parameters().some((input) => node.inputs[input]?.tensor !== undefined)) return "trained";
   const rule = bound.quantize();
   return !(rule instanceof Miss) && rule.kind === "transparent" ? "move" : "compute";
 }

@@ -168,6 +168,39 @@ graph (x: float32[1, 4]) -> (y) {
     ]);
   });
 
+  test("sizes are sizes, also where stored ones stand beside them", async () => {
+    const { boxes } = mainOf(
+      await pageOf(`opset 21
+graph (x: float32[batch, 3]) -> (y: int64[3]) {
+  one: int64[1] = [1]
+  s = Shape (x)
+  y = Concat (s, one) {axis=0}
+}`),
+    );
+    expect(boxes.map(({ family }) => family)).toEqual(["port", "shape", "shape", "port"]);
+  });
+
+  test("what looks up or adds a trained table is called after it", async () => {
+    const { boxes } = mainOf(
+      await pageOf(`opset 21
+graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 4]) {
+  "embeddings.words.weight": float32[10, 4] = random(seed 1)
+  "embeddings.positions": float32[1, 3, 4] = random(seed 2)
+  bias: float32[4] = zeros
+  e = Gather "node_embedding" ("embeddings.words.weight", ids)
+  p = Add "add_positions" (e, "embeddings.positions")
+  y = Add "add_bias" (p, bias)
+}`),
+    );
+    expect(boxes.map(({ label, name }) => `${label}, ${name}`)).toEqual([
+      "ids, ids",
+      "Gather · words, embeddings.words",
+      "Add · positions, embeddings.positions",
+      "Add, add_bias",
+      "y, y",
+    ]);
+  });
+
   test("says of each layer which technique would leave it alone, and why", async () => {
     const [first, second] = mainOf(await pageOf(text)).boxes.flatMap(({ offers }) =>
       offers === undefined ? [] : [offers],
@@ -229,8 +262,16 @@ describe("the arithmetic in the page", () => {
     unpack(layer: PlottedLayer | null | undefined, steps: number): object;
     shares(layer: object, mode: string, amount: number): number[];
     amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number } | undefined;
+    ending(text: string, most: number): string;
+    search(texts: readonly Text[], words: string): readonly Text[];
   }
-  const page = new Function(`${plotArithmetic}; return { removed, unpack, shares, amountOf };`)() as Arithmetic;
+  interface Text {
+    readonly called: string;
+    readonly text: string;
+  }
+  const page = new Function(
+    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, search };`,
+  )() as Arithmetic;
 
   test("counts as the library counts, at every place of the slider", () => {
     for (let percent = 0; percent <= 100; percent++) {
@@ -249,6 +290,20 @@ describe("the arithmetic in the page", () => {
     expect(page.shares(layer, "entries", 1)).toEqual([1, 1, 1, 1, 1, 1]);
     const half = page.shares(layer, "entries", 0.5);
     expect(half.reduce((sum, share) => sum + share * 4, 0)).toBeCloseTo(12, 0);
+  });
+
+  test("shortens a name to its last parts, which tell layers apart", () => {
+    const shown = (text: string): string => page.ending(text, 29);
+    expect(shown("encoder.layer.0.query")).toBe("encoder.layer.0.query");
+    expect(shown("model.bert.encoder.layer.0.attention.self.query")).toBe("….0.attention.self.query");
+    expect(shown("a".repeat(40))).toBe(`…${"a".repeat(28)}`);
+  });
+
+  test("finds what is called so before what reads it", () => {
+    const slice = { called: "slice", text: "embeddings.positions: int64 [1, 64]" };
+    const gather = { called: "gather\nword_embeddings", text: "ids: int64 [batch]" };
+    expect(page.search([slice, gather], "embedding")).toEqual([gather, slice]);
+    expect(page.search([slice, gather], "softmax")).toEqual([]);
   });
 
   test.each(topologies.map(({ name }) => name))("says of %s what prune does, layer by layer", async (name) => {

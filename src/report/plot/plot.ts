@@ -124,9 +124,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 <g id="scene"></g></svg>
 <noscript>This page draws its picture with JavaScript, which is switched off.</noscript>
 <div class="zoom"><button type="button" id="closer" aria-label="closer">+</button><button type="button" id="farther" aria-label="farther">−</button><button type="button" id="whole" aria-label="whole graph">⤢</button></div>
-<div class="legend"><span class="layer">layer</span><span class="trained">other trained</span><span class="compute">computes</span><span class="move">moves</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></div>
 </main>
 <aside id="panel" hidden></aside>
+<footer class="legend"><span class="layer">layer</span><span class="trained">other trained</span><span class="compute">computes</span><span class="move">moves</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></footer>
 <script id="data" type="application/octet-stream">${base64(packed)}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }

@@ -26,10 +26,10 @@ export const detailsScript = `
   // The search, in all graphs.
   let matches = [];
   let match = -1;
-  const texts = graphs.flatMap(({ boxes }, number) => boxes.map((box, index) => ({ number, index, box, text: [box.title, box.name, box.weight, ...box.inputs, ...box.outputs].join("\\n").toLowerCase() })));
+  const texts = graphs.flatMap(({ boxes }, number) => boxes.map((box, index) => ({ number, index, box, called: [box.title, box.name, box.weight].join("\\n").toLowerCase(), text: [...box.inputs, ...box.outputs].join("\\n").toLowerCase() })));
   find("search").addEventListener("input", () => {
     const words = find("search").value.trim().toLowerCase();
-    matches = words === "" ? [] : texts.filter(({ text }) => text.includes(words));
+    matches = words === "" ? [] : search(texts, words);
     match = -1;
     found = new Set(matches.map(({ box }) => box));
     scene.classList.toggle("searching", matches.length > 0);

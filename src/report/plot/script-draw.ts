@@ -5,7 +5,8 @@
 export const drawScript = `
   const mostDrawn = 500;
   const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));
-  scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer);
+  const labelsLayer = shape("g", { id: "labels" });
+  scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer, labelsLayer);
   const place = { x: 0, y: 0, scale: 1 };
   const drawnBoxes = new Map();
   const drawnLines = new Map();
@@ -41,14 +42,16 @@ export const drawScript = `
       sketched = undefined;
       if (missing || lines.some((line) => !drawnLines.has(line))) fill(seen(0.4));
     }
-    // Names of blocks stand to the left of their frames, as large as on the screen, where there is room for a line.
+    // Names of blocks stand to the left of their frames, as large as on the screen, where there is room for a line; at the edge of the window
+    // they stay inside it.
     const size = printing ? 13 : Math.max(12, 12 / place.scale);
-    for (const [index, text] of [...framesLayer.querySelectorAll("text")].entries()) {
+    for (const [index, text] of [...labelsLayer.children].entries()) {
       const frame = graph.frames[index];
       text.style.fontSize = size.toFixed(1) + "px";
       text.style.display = frame.height > 1.2 * size ? "" : "none";
-      text.setAttribute("y", (frame.y + size).toFixed(1));
-      text.setAttribute("x", (frame.x - size / 2).toFixed(1));
+      const least = window.left + size / 2 + 0.62 * size * text.textContent.length;
+      text.setAttribute("y", Math.min(Math.max(frame.y, window.top) + size, frame.y + frame.height - 0.2 * size).toFixed(1));
+      text.setAttribute("x", Math.max(frame.x - size / 2, least).toFixed(1));
     }
   }
   function forget() {
@@ -90,7 +93,7 @@ export const drawScript = `
     if (layer === null) made.append(shape("text", { class: "title", y: 4, text: box.label }));
     else {
       const { x: left } = data.strip;
-      made.append(shape("text", { class: "name", x: left, y: -21, text: clip(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(box.title + " " + layer.facts, 42) }),
+      made.append(shape("text", { class: "name", x: left, y: -21, text: ending(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(box.title + " " + layer.facts, 42) }),
         ...heat(layer), shape("path", { class: "gone" }), shape("text", { class: "facts removed", x: left, y: 31 }));
       shadeBox(made, layer);
     }
@@ -137,10 +140,11 @@ export const drawScript = `
       ...[...paths].map(([name, d]) => { const group = shape("g", { class: ["found", "chosen"].includes(name) ? "box " + name : name }); group.append(shape("path", { class: "body", d })); return group; }));
   }
   function drawFrames() {
-    framesLayer.replaceChildren(...graph.frames.map(({ x, y, width, height, label }) => {
+    framesLayer.replaceChildren(...graph.frames.map(({ x, y, width, height }) => {
       const made = shape("g", { class: "frame" });
-      made.append(shape("rect", { x, y, width, height, rx: 8 }), shape("text", { text: label }));
+      made.append(shape("rect", { x, y, width, height, rx: 8 }));
       return made;
     }));
+    labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
   }
 `;

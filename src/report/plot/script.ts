@@ -19,6 +19,18 @@ const unpack = (layer, steps) => layer === null ? null : {
   places: layer.places && Array.from(new Uint32Array(decode(layer.places).buffer)),
   curves: layer.curves && decode(layer.curves),
 };
+// Of a path the end tells most: whole parts of it, where they fit.
+const ending = (text, most) => {
+  if (text.length <= most) return text;
+  const rest = text.slice(1 - most);
+  const part = rest.search(/[./]/);
+  return "…" + (part >= 0 && part < rest.length / 2 ? rest.slice(part) : rest);
+};
+// What is called so comes before what only reads or makes something that is.
+const search = (texts, words) => [
+  ...texts.filter(({ called }) => called.includes(words)),
+  ...texts.filter(({ called, text }) => !called.includes(words) && text.includes(words)),
+];
 const amountOf = (layer, mode, amount) => {
   if (mode !== "channels") return layer.entries === undefined ? undefined : { gone: removed(amount, layer.entries), size: layer.entries };
   if (layer.places === undefined) return undefined;
