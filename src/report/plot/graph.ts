@@ -13,7 +13,6 @@ import { count } from "../../evaluate/numbers.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphs, usedValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Bound } from "../../ops/index.ts";
 import { bitsOf } from "../../tensor/dense.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
@@ -158,7 +157,7 @@ function nodeBox(
   const [first] = node.outputs;
   const outer = subgraphs(node).next().done === true ? [] : used.filter((value) => !node.inputs.includes(value));
   const title = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-  const table = layer === undefined ? tableOf(node, bound) : undefined;
+  const table = layer === undefined ? tableOf(node, bound instanceof Miss ? [] : bound.parameters()) : undefined;
   const name = layer?.name ?? table ?? node.name;
   const module = moduleOf(node);
   return {
@@ -182,9 +181,8 @@ function nodeBox(
   };
 }
 
-function tableOf(node: Node, bound: Bound | Miss): string | undefined {
-  if (bound instanceof Miss) return undefined;
-  const roots = bound.parameters().flatMap((input) => {
+function tableOf(node: Node, parameters: readonly number[]): string | undefined {
+  const roots = parameters.flatMap((input) => {
     const value = node.inputs[input];
     return (value === undefined ? undefined : storedRoot(value)) ?? [];
   });
