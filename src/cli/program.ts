@@ -53,7 +53,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "prune",
-    summary: "prune the smallest weights, or cut out the weakest channels",
+    summary: "set the smallest weights to zero, or cut out the weakest channels",
     load: () => loadPass("prune"),
   },
   {
@@ -258,7 +258,9 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   const doing = besides.get(stage);
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || doing === undefined || command === "eval")
     return error;
-  return new PithError("E_STOPPED", `${command} was stopped while ${doing}. Nothing was written.`, { cause: error });
+  const { hint } = error;
+  const options = { cause: error, ...(hint === undefined ? {} : { hint }) };
+  return new PithError("E_STOPPED", `${command} was stopped while ${doing}. Nothing was written.`, options);
 }
 
 function openTerminal({ out, err, noColor = false }: Surroundings, json: boolean): Terminal {

@@ -23,8 +23,12 @@ export async function contentHash(dataset: Dataset): Promise<string> {
     }
     digests.push(await sha256(parts));
   }
-  const digest = await sha256(digests);
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return sha256Text(digests);
+}
+
+/** SHA-256 of parts one after the other, in hexadecimal. */
+export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> {
+  return Array.from(await sha256(parts), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function elementBytes(dense: Dense): Uint8Array {

@@ -45,8 +45,11 @@ export class Figures {
   readonly #task: Judged;
   readonly #options: FiguresOptions;
   readonly #context: Context;
+  /** What the original says on all samples. */
+  readonly rows: Rows;
 
   private constructor(model: Model, task: Judged, options: FiguresOptions, context: Context, all: Rows) {
+    this.rows = all;
     this.#model = model;
     this.#task = task;
     this.#options = options;
@@ -57,9 +60,18 @@ export class Figures {
     this.choosing = divided === undefined ? undefined : new Jury(task.metric, all, divided.choosing);
   }
 
-  /** @throws PithError E_DATA if the test part does not fit the model. */
-  static async create(model: Model, task: Judged, options: FiguresOptions, context: Context): Promise<Figures> {
-    const [found = nothing] = await rowsOf([model], task, options, context);
+  /**
+   * @param known what the model says, where that was found out before.
+   * @throws PithError E_DATA if the test part does not fit the model.
+   */
+  static async create(
+    model: Model,
+    task: Judged,
+    options: FiguresOptions,
+    context: Context,
+    known?: Rows,
+  ): Promise<Figures> {
+    const [found = nothing] = known === undefined ? await rowsOf([model], task, options, context) : [known];
     return new Figures(model, task, options, context, found);
   }
 
@@ -96,11 +108,20 @@ export class Figures {
   }
 
   async compare(model: Model): Promise<Figured> {
+    return this.beside(await this.rowsOf(model));
+  }
+
+  /** What a model says on all samples. */
+  async rowsOf(model: Model): Promise<Rows> {
     // What holds a model against the original's outputs needs these again.
     const held = this.#task.metric.truth === "original" ? [this.#model] : [];
     const all = await rowsOf([...held, model], this.#task, this.#options, this.#context);
-    const found = all.at(-1) ?? nothing;
-    return { ...this.jury.compare(found), choosing: this.choosing?.compare(found) };
+    return all.at(-1) ?? nothing;
+  }
+
+  /** What was said, beside what the original says. */
+  beside(rows: Rows): Figured {
+    return { ...this.jury.compare(rows), choosing: this.choosing?.compare(rows) };
   }
 
   /** What a model says on the samples to choose by. */

@@ -7,6 +7,7 @@
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../analysis/learned.ts";
+import { sha256Text } from "../data/hash.ts";
 import type { Dataset } from "../data/index.ts";
 import { type OneRun, oneRun } from "../data/one-run.ts";
 import { PithError } from "../errors.ts";
@@ -19,6 +20,8 @@ import { storeWeights } from "../passes/lift-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
 import { type Figured, Figures, type FiguresOptions } from "./figures.ts";
+import type { Measuring } from "./forecast.ts";
+import type { Found, Unfinished } from "./unfinished.ts";
 
 export interface JudgeOptions extends FiguresOptions {
   /** What figures call the original. */
@@ -45,6 +48,8 @@ export class Judge {
   readonly output: string | undefined;
   readonly #threads: number | undefined;
   readonly #context: Context;
+  readonly #unfinished: Unfinished | undefined;
+  readonly #seconds: number;
 
   private constructor(
     original: Standing,
@@ -52,7 +57,11 @@ export class Judge {
     test: Dataset,
     { threads, output }: FiguresOptions,
     context: Context,
+    unfinished: Unfinished | undefined,
+    seconds: number,
   ) {
+    this.#unfinished = unfinished;
+    this.#seconds = seconds;
     this.original = original;
     this.figures = figures;
     this.#test = test;
@@ -62,21 +71,45 @@ export class Judge {
   }
 
   /** @throws PithError E_DATA if the test part does not fit the model. */
-  static async create(original: Model, task: Task, options: JudgeOptions, context: Context): Promise<Judge> {
+  static async create(
+    original: Model,
+    task: Task,
+    options: JudgeOptions,
+    context: Context,
+    unfinished?: Unfinished,
+  ): Promise<Judge> {
     const { name, ...rest } = options;
     const shipped = await ship(original);
-    const figures = await Figures.create(shipped.model, task, rest, context);
-    const facts = await factsOf(shipped, name, task.test);
-    const measured = { ...facts, estimate: figures.original.comparison.original };
+    const known = await unfinished?.found(shipped.sha256);
+    const started = performance.now();
+    const figures = await Figures.create(shipped.model, task, rest, context, known?.rows);
+    const seconds = known?.seconds ?? (performance.now() - started) / 1000;
+    const facts = known?.facts ?? (await factsOf(shipped, task.test));
+    if (known === undefined) await unfinished?.keepFound({ facts, rows: figures.rows, seconds });
+    const measured = { name, ...facts, estimate: figures.original.comparison.original };
     const standing = { measured, ...figures.original, choosing: undefined, ...shipped };
-    return new Judge(standing, figures, task.test, options, context);
+    return new Judge(standing, figures, task.test, options, context, unfinished, seconds);
+  }
+
+  /** What the original took for all samples. */
+  get took(): Measuring {
+    return { seconds: this.#seconds, samples: this.figures.rows.said.given.length };
   }
 
   async measure(model: Model, name: string): Promise<Standing> {
     const shipped = await ship(model);
-    const facts = await factsOf(shipped, name, this.#test);
-    const compared = await this.figures.compare(shipped.model);
-    return { measured: { ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
+    const { facts, rows } = (await this.#unfinished?.found(shipped.sha256)) ?? (await this.#find(shipped));
+    const compared = this.figures.beside(rows);
+    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
+  }
+
+  async #find(shipped: Shipped): Promise<Found> {
+    const started = performance.now();
+    const rows = await this.figures.rowsOf(shipped.model);
+    const seconds = (performance.now() - started) / 1000;
+    const found = { facts: await factsOf(shipped, this.#test), rows, seconds };
+    await this.#unfinished?.keepFound(found);
+    return found;
   }
 
   /** Whether a file is another one than the original's. */
@@ -110,27 +143,31 @@ export class Judge {
   }
 }
 
+interface Shipped {
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+  readonly model: Model;
+}
+
 /** A model as it would be written: masks folded in, its file, and what is in the file. The model itself stays as it is. */
-async function ship(model: Model): Promise<{ readonly bytes: Uint8Array; readonly model: Model }> {
+async function ship(model: Model): Promise<Shipped> {
   const final = model.clone();
   if (isPruned(final)) await remove(final);
   assertValid(final);
   const bytes = await encodeToBytes(final);
-  return { bytes, model: await open(bytes) };
+  return { bytes, sha256: await sha256Text([bytes]), model: await open(bytes) };
 }
 
 async function factsOf(
-  { bytes, model }: { readonly bytes: Uint8Array; readonly model: Model },
-  name: string,
+  { bytes, sha256, model }: Shipped,
   samples: Dataset,
-): Promise<Omit<Measured, "estimate">> {
+): Promise<Omit<Measured, "estimate" | "name">> {
   const weight = await size(bytes);
   const copy = model.clone();
   // A weight is a weight, wherever the exporter put it.
   storeWeights(copy);
   return {
-    name,
-    sha256: await sha256(bytes),
+    sha256,
     bytes: weight.bytes,
     brotli: weight.brotli,
     parameters: elementsIn(await learnedTensors(copy, infer(copy))),
@@ -148,9 +185,4 @@ export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number 
   }
   const { macs } = cost(model, infer(model));
   return typeof macs === "number" ? macs / batch : undefined;
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

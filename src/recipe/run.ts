@@ -3,6 +3,7 @@
  *
  * The parts of the task do not overlap: steps train on one, calibrate with another, and are judged on a third that they never see.
  */
+import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
@@ -10,6 +11,7 @@ import { batchNote } from "../evaluate/invariance.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
+import { encodeToBytes } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import {
   type Machine,
@@ -26,10 +28,12 @@ import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import type { Asked } from "./figures.ts";
+import { forecast } from "./forecast.ts";
 import { nothingGained } from "./gain.ts";
 import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
 import type { Recipe } from "./recipe.ts";
 import { steps } from "./steps.ts";
+import { Unfinished } from "./unfinished.ts";
 import { attempt, type Candidate, isTrained, secondsSince, type Tried } from "./variant.ts";
 
 export interface RunOptions {
@@ -52,6 +56,11 @@ export interface RunOptions {
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
   readonly about?: { readonly version?: string; readonly command?: readonly string[]; readonly machine?: Machine };
+  /**
+   * A folder of a run's own in which it keeps what it has done: one that was stopped goes on from there, with the same figures and files. It is
+   * made when there is something to keep, and stays until the caller removes it.
+   */
+  readonly unfinished?: string;
   /** Names what the context's progress counts from here on. */
   readonly onStage?: (name: string) => void;
   /** The original is measured, or what a step made of it. */
@@ -116,11 +125,17 @@ export async function compress(
   };
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
+  const parts = await partsOf(task, candidates);
+  const unfinished =
+    options.unfinished === undefined
+      ? undefined
+      : new Unfinished(options.unfinished, await identityOf(original, task, parts, options, context.seed));
   const judge = await Judge.create(
     original,
     task,
     { ...judgeOptions(name, options), choice: candidates.length > 1 },
     context,
+    unfinished,
   );
   onMeasured(judge.original.measured);
   // What is trained may begin with nothing.
@@ -130,9 +145,17 @@ export async function compress(
   const goal = judge.figures.goal(asked, candidates.every(isTrained));
 
   const results: Tried[] = [];
-  for (const candidate of candidates) {
-    const result = await attempt(original, candidate, candidates.length > 1, {
+  const done = await Promise.all(
+    candidates.map(({ recipe }) => unfinished?.steps(recipe.steps) ?? { steps: [], model: undefined }),
+  );
+  const open = candidates.flatMap(({ recipe }, place) => recipe.steps.slice(done[place]?.steps.length));
+  const duration = forecast(open, judge.took, task);
+  if (duration !== undefined) context.log({ id: "duration", text: duration });
+  for (const [place, candidate] of candidates.entries()) {
+    const before = done[place] ?? { steps: [], model: undefined };
+    const result = await attempt(original, candidate, before, candidates.length > 1, {
       judge,
+      unfinished,
       task,
       asked,
       context,
@@ -178,7 +201,7 @@ export async function compress(
     command: options.about?.command,
     seed: context.seed,
     machine: options.about?.machine,
-    data: await dataRecord(task, judge, candidates, options),
+    data: dataRecord(task, parts, judge, options),
     brotliQuality,
     metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,
@@ -328,27 +351,38 @@ function layersOf(original: Model, result: Model, variant: Variant | undefined):
   );
 }
 
+/** What every result of a run depends on, but for its steps. */
+async function identityOf(
+  original: Model,
+  { metric }: Task,
+  parts: Parts,
+  { batch, output, about }: RunOptions,
+  seed: number,
+): Promise<unknown> {
+  const sha256 = await sha256Text([await encodeToBytes(original)]);
+  return { version: about?.version, seed, original: sha256, parts, metric: metric.name, batch, output };
+}
+
+type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
+
 /** Parts that no step is given are not recorded. */
-async function dataRecord(
-  task: Task,
-  judge: Judge,
-  candidates: readonly Candidate[],
-  { preprocessing }: RunOptions,
-): Promise<Run["data"]> {
+async function partsOf(task: Task, candidates: readonly Candidate[]): Promise<Parts> {
   const given = new Set(candidates.flatMap(({ recipe }) => recipe.steps.map(({ id }) => steps.get(id)?.data)));
   const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = given.has(part) ? task[part] : undefined;
     return samples === undefined ? undefined : samplesOf(samples);
   };
+  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
+}
+
+function dataRecord(task: Task, parts: Parts, { figures }: Judge, { preprocessing }: RunOptions): Run["data"] {
   return {
     name: task.test.name,
     preprocessing,
-    train: await used("train"),
-    calibrate: await used("calibrate"),
-    test: await samplesOf(task.test),
-    choosing: judge.figures.choosing?.samples.length,
-    chance: judge.figures.chance,
-    ...(judge.figures.atChance === undefined ? {} : { atChance: judge.figures.atChance }),
+    ...parts,
+    choosing: figures.choosing?.samples.length,
+    chance: figures.chance,
+    ...(figures.atChance === undefined ? {} : { atChance: figures.atChance }),
   };
 }
 

@@ -9,6 +9,7 @@ import type { Asked } from "./figures.ts";
 import type { Judge, Standing } from "./judge.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
 import { runStep, steps, trains } from "./steps.ts";
+import type { DoneSteps, Unfinished } from "./unfinished.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -18,6 +19,7 @@ export interface Candidate {
 
 export interface Scene {
   readonly judge: Judge;
+  readonly unfinished: Unfinished | undefined;
   readonly task: Task;
   readonly asked: Asked;
   readonly context: Context;
@@ -33,19 +35,35 @@ export interface Tried {
 }
 
 /**
- * Runs a candidate. With `goesOn` a failure is a refusal, since others are tried, and so is a result that is no smaller; else it is thrown.
+ * Runs a candidate, of which some steps may be done. With `goesOn` a failure is a refusal, since others are tried, and so is a result that is no smaller; else it is thrown.
  */
-export async function attempt(original: Model, candidate: Candidate, goesOn: boolean, scene: Scene): Promise<Tried> {
+export async function attempt(
+  original: Model,
+  candidate: Candidate,
+  done: DoneSteps,
+  goesOn: boolean,
+  scene: Scene,
+): Promise<Tried> {
   const { judge } = scene;
   const goal = judge.figures.goal(scene.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let standing: Standing | undefined;
   try {
-    const model = original.clone();
-    for (const step of candidate.recipe.steps) {
-      const done = await takeStep(model, step, candidate, scene);
-      records.push(done.record);
-      standing = done.standing;
+    const all = candidate.recipe.steps;
+    const model = done.model ?? original.clone();
+    for (const { record, warnings } of done.steps) {
+      records.push(record);
+      for (const text of warnings) scene.context.log({ id: "before", text, level: "warning" });
+    }
+    const last = records.at(-1);
+    if (last !== undefined) {
+      scene.context.log({ id: "resume", text: `${candidate.name}: done before up to ${last.id}` });
+      standing = await judge.measure(model, `${candidate.name}, after ${last.id}`);
+    }
+    for (let count = records.length + 1; count <= all.length; count++) {
+      const taken = await takeStep(model, all.slice(0, count), candidate, scene);
+      records.push(taken.record);
+      standing = taken.standing;
     }
   } catch (error) {
     const stopped = scene.context.signal.aborted || (error instanceof PithError && error.code === "E_STOPPED");
@@ -98,18 +116,29 @@ async function likenessOf(
   });
 }
 
+/** @param taken the steps up to this one, which is the last. */
 async function takeStep(
   model: Model,
-  step: RecipeStep,
+  taken: readonly RecipeStep[],
   candidate: Candidate,
-  { judge, task, context, onStage, onMeasured }: Scene,
+  { judge, unfinished, task, context, onStage, onMeasured }: Scene,
 ): Promise<{ readonly record: StepRecord; readonly standing: Standing }> {
-  const kind = steps.get(step.id);
-  if (kind === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
+  const step = taken.at(-1);
+  const kind = steps.get(step?.id ?? "");
+  if (step === undefined || kind === undefined) throw new PithError("E_OPTION", `There is no step "${step?.id}".`);
   stopIfAsked(context.signal, `Stopped before ${step.id}.`);
   onStage(step.id);
   const started = performance.now();
-  const outcome = await runStep(kind, model, step.options, task, context);
+  const checkpoint = kind.withheld.includes("checkpoint") ? await unfinished?.checkpoint(taken) : undefined;
+  const warnings: string[] = [];
+  const heard: Context = {
+    ...context,
+    log(event) {
+      if (event.level === "warning") warnings.push(event.text);
+      context.log(event);
+    },
+  };
+  const outcome = await runStep(kind, model, { ...step.options, ...checkpoint }, task, heard);
   const seconds = secondsSince(started);
   onStage("evaluate");
   const standing = await judge.measure(model, `${candidate.name}, after ${step.id}`);
@@ -126,6 +155,7 @@ async function takeStep(
     comparison,
     agreement,
   };
+  await unfinished?.keepStep(taken, model, { record, warnings });
   return { record, standing };
 }
 

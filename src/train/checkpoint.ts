@@ -76,14 +76,15 @@ export function noTraining(path: string): PithError {
 /** Figures that are no finite numbers, for which JSON has no word. */
 const words: ReadonlyMap<unknown, number> = new Map([Number.NaN, Infinity, -Infinity].map((one) => [String(one), one]));
 
-function plainText(plain: unknown): string {
+/** Plain data as JSON, numbers that are not finite among them. */
+export function plainText(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
   );
 }
 
 /** Undefined for what `plainText` has not written. */
-function plainOf(text: string | undefined): unknown {
+export function plainOf(text: string | undefined): unknown {
   try {
     return text === undefined ? undefined : JSON.parse(text, (_, value) => words.get(value) ?? value);
   } catch {

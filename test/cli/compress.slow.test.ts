@@ -1,4 +1,5 @@
 /** `pith compress` from words to files, its job in a process of its own. */
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import { toFloat64 } from "../../src/tensor/convert.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { program } from "./run.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -132,15 +134,76 @@ describe("nothing is written", () => {
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
     expect(existsSync(at("none"))).toBe(false);
   });
+});
 
-  test("after Ctrl-C, wherever it comes", async () => {
-    writeFileSync(at("long.yaml"), "steps:\n  - train: { epochs: 100000 }\n");
-    const controller = new AbortController();
-    const words = ["compress", at("net.onnx"), "--data", at("data"), "-r", at("long.yaml"), "-o", at("none")];
-    setTimeout(() => controller.abort(), 3000);
-    const { code, err } = await pith(words, controller.signal);
-    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_STOPPED: ") });
-    expect(existsSync(at("none"))).toBe(false);
+describe("a run that is stopped", () => {
+  const recipe = `steps:
+  - prune: { structured: true, amount: 0.2 }
+  - train: { epochs: 3, average: 0.9, validation: 0.2 }
+  - quantize: { scheme: static }
+`;
+  /** Words of a command that goes into this folder. */
+  const words = (out: string) => [
+    "compress",
+    at("net.onnx"),
+    "--data",
+    at("data"),
+    "-r",
+    at("long.yaml"),
+    "-o",
+    at(out),
+  ];
+  const bits = (out: string) => {
+    const run: Run = JSON.parse(readFileSync(at(`${out}/run.json`), "utf8"));
+    // Times are each run's own, and what is said of them.
+    const { seconds, date, command, latency, variants, warnings, ...rest } = run;
+    const steps = variants.flatMap((variant) => variant.steps.map(({ seconds, ...step }) => step));
+    return { rest, steps, model: sha256(at(`${out}/model.onnx`)) };
+  };
+
+  test.each(["epoch 1/3", "after prune", "after train"])(
+    "by Ctrl-C at %s keeps what is done, and goes on to the same bits",
+    async (moment) => {
+      writeFileSync(at("long.yaml"), recipe);
+      if (!existsSync(at("whole"))) expect(await pith(words("whole"))).toMatchObject({ code: 0 });
+      const controller = new AbortController();
+      const text = { out: "", err: "" };
+      const out = { write: (more: string) => (text.out += more) };
+      const err = {
+        write: (more: string) => {
+          text.err += more;
+          if (more.includes(moment)) controller.abort();
+        },
+      };
+      const stopped = moment.replaceAll(/\W/g, "-");
+      expect(await runProgram(words(stopped), { out, err, signal: controller.signal })).toBe(1);
+      expect(text.err).toContain("E_STOPPED: ");
+      expect(text.err).toContain(
+        `hint: What was done is kept in ${at(`${stopped}/pith-unfinished`)}: the same command goes`,
+      );
+      expect(readdirSync(at(stopped))).toEqual(["pith-unfinished"]);
+      const again = await pith(words(stopped));
+      expect(again.code).toBe(0);
+      expect(again.err).toContain(`done before up to ${moment === "after train" ? "train" : "prune"}`);
+      expect(readdirSync(at(stopped)).sort()).toEqual(written);
+      expect(bits(stopped)).toEqual(bits("whole"));
+    },
+  );
+
+  test("by kill -9 goes on, too", async () => {
+    writeFileSync(at("long.yaml"), recipe);
+    const line = [program, ...words("killed")];
+    const child = spawn(process.execPath, line, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
+    await new Promise<void>((resolve) => {
+      child.stderr.on("data", (more: Buffer) => {
+        if (String(more).includes("epoch 1/3") && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      });
+      child.on("close", () => resolve());
+    });
+    expect(readdirSync(at("killed"))).toEqual(["pith-unfinished"]);
+    const again = await pith(words("killed"));
+    expect(again).toMatchObject({ code: 0, err: expect.stringContaining("done before up to prune") });
+    expect(bits("killed")).toEqual(bits("whole"));
   });
 });
 
@@ -204,7 +267,8 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
     /^chance: With preprocessing "\w+" the model does no better than always answering the commonest class/,
   );
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
-  expect(run.warnings).toEqual([
+  // A busy machine is warned of, too.
+  expect(run.warnings.slice(0, 3)).toEqual([
     expect.stringContaining("no better than always answering the commonest class"),
     "The original scores 50.0 %, and always giving the commonest answer would score 50.0 %: these samples cannot show what is lost.",
     expect.stringMatching(/^the result is not smaller than the original: (\d+ bytes) against \1$/),

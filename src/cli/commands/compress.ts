@@ -24,6 +24,7 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, speed, times } from "../numbers.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
+import { withUnfinished } from "../unfinished.ts";
 import { requireWritableFolder } from "../writable.ts";
 
 export default defineCommand({
@@ -82,10 +83,9 @@ export default defineCommand({
       version: session.version,
       command,
     };
-    const result = await session.job<typeof compressJob>(
-      moduleBeside(import.meta.url, "../jobs/compress"),
-      input,
-      `compress ${model}`,
+    const job = moduleBeside(import.meta.url, "../jobs/compress");
+    const result = await withUnfinished(out, (unfinished) =>
+      session.job<typeof compressJob>(job, { ...input, unfinished }, `compress ${model}`),
     );
     return show(result, options.maxDrop !== undefined || !force);
   },

@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { accuracy, agreement } from "../evaluate/index.ts";
+import { zeros } from "../tensor/dense.ts";
+import { forecast, stepSeconds } from "./forecast.ts";
+import { recipeFrom } from "./recipe.ts";
+
+const data = memory("train", { label: zeros("int64", [3000]) });
+const task = { train: data, metric: accuracy() };
+const { steps } = recipeFrom({
+  steps: [{ prune: { amount: 0.5 } }, { train: { epochs: 4 } }, { quantize: { scheme: "static", samples: 100 } }],
+});
+
+test("each step is judged once; training costs three runs a sample and epoch, calibration one a sample", () => {
+  // 10 ms a sample: 3 × 10 s of judging, 4 × 3,000 × 30 ms of training, 100 × 10 ms of calibration.
+  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 360 + 1);
+  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(60 + 361);
+});
+
+test("is told in words, and not at all where it is over at once", () => {
+  const told = (seconds: number) => forecast(steps, { seconds, samples: 1000 }, task);
+  expect(told(10)).toBe("about 7 minutes: 3 steps, each judged on 1,000 samples");
+  expect(told(1)).toBe("about 40 seconds: 3 steps, each judged on 1,000 samples");
+  expect(told(300)).toBe("about 3.3 hours: 3 steps, each judged on 1,000 samples");
+  expect(told(0.1)).toBeUndefined();
+  const [first] = steps;
+  expect(forecast(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
+    "about 60 seconds: 1 step judged on 10 samples",
+  );
+});

@@ -1,0 +1,57 @@
+/** About how long a run will take, told before it begins from what the original took on the samples. */
+import type { Task } from "../evaluate/index.ts";
+import { integer } from "../evaluate/numbers.ts";
+import { completeOptions, type RecipeStep } from "./recipe.ts";
+import { steps as kinds } from "./steps.ts";
+
+/** A step of a training runs forwards, and about twice as long backwards. */
+const trainingCost = 3;
+
+export interface Measuring {
+  /** That the original took for all samples to judge by. */
+  readonly seconds: number;
+  readonly samples: number;
+}
+
+/**
+ * Seconds that steps take, with the judging behind each. What a step computes from weights alone is not counted.
+ * @param task for the size of its part to train on, and for what its metric runs.
+ */
+export function stepSeconds(
+  steps: readonly RecipeStep[],
+  { seconds, samples }: Measuring,
+  { train, metric }: Pick<Task, "train" | "metric">,
+): number {
+  const perSample = seconds / Math.max(1, samples);
+  // What holds a model against the original's outputs runs both.
+  const judging = seconds * (metric.truth === "original" ? 2 : 1);
+  const own = ({ id, options }: RecipeStep): number => {
+    const kind = kinds.get(id);
+    if (kind?.data === undefined) return 0;
+    const { epochs, samples: measured } = completeOptions(kind, options);
+    if (typeof epochs === "number") return trainingCost * epochs * (train?.count ?? 0) * perSample;
+    return typeof measured === "number" ? measured * perSample : 0;
+  };
+  return steps.reduce((sum, step) => sum + judging + own(step), 0);
+}
+
+/** "about 4 minutes: 3 steps, each judged on 1,000 samples"; undefined for what is over at once. */
+export function forecast(
+  steps: readonly RecipeStep[],
+  measuring: Measuring,
+  task: Pick<Task, "train" | "metric">,
+): string | undefined {
+  const seconds = stepSeconds(steps, measuring, task);
+  if (seconds < leastTold) return undefined;
+  const count = `${integer(steps.length)} ${steps.length === 1 ? "step" : "steps, each"}`;
+  return `${roughly(seconds)}: ${count} judged on ${integer(measuring.samples)} samples`;
+}
+
+/** Seconds; who waits less needs no word. */
+const leastTold = 20;
+
+function roughly(seconds: number): string {
+  if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
+  if (seconds < 5400) return `about ${integer(seconds / 60)} minutes`;
+  return `about ${(seconds / 3600).toFixed(seconds < 36_000 ? 1 : 0)} hours`;
+}
