@@ -55,8 +55,13 @@ export const dataFlags = {
     ),
   ),
   batch: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(1), v.description("samples a run"), v.metadata({ value: "n" })),
-    64,
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(1),
+      v.description("samples a run (default: 64, and 1 where answers depend on the batch)"),
+      v.metadata({ value: "n" }),
+    ),
   ),
 };
 
@@ -75,7 +80,7 @@ export interface DataRequest {
   /** Outputs that are fed as inputs at the next step, "stateN=state". */
   readonly states: readonly string[];
   readonly samples: number | undefined;
-  readonly batch: number;
+  readonly batch: number | undefined;
 }
 
 /** @throws PithError E_USAGE where flags say something about data that was not given. */

@@ -37,6 +37,14 @@ describe("what a model answers with", () => {
     }
   });
 
+  test("scores of as many classes as there are features are known by their name", () => {
+    const model = (name: string) =>
+      parseModel(`opset 21\ngraph (x: float32[batch, 2]) -> (${name}: float32[batch, 2]) {\n  ${name} = Sigmoid(x)\n}`);
+    expect(answerKind(model("logits"), undefined)).toBe("classes");
+    expect(answerKind(model("class_probabilities"), undefined)).toBe("classes");
+    expect(answerKind(model("reconstruction"), undefined)).toBe("number");
+  });
+
   test.each([
     ["y = ArgMax(x) {axis=1, keepdims=0}", "class"],
     ["y = ArgMax(x) {axis=1, keepdims=1}", "class"],

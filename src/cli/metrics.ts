@@ -165,6 +165,9 @@ export function requireMeasured(
 /** Names that exporters give to vectors of meaning. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
+/** Names that exporters give to scores of classes. */
+const classNames = /logits?|scores?|prob/i;
+
 /** What a model answers with, as far as the names and dimensions of its outputs tell. */
 export function answerKind(
   model: Model,
@@ -184,7 +187,7 @@ export function answerKind(
   if (found === undefined || known === undefined) return "classes";
   // One score a sample is a number: nothing is chosen among classes.
   if (known.slice(1).every((dim) => dim === 1)) return "number";
-  if (distributionOf(found, inference) !== undefined) return "classes";
+  if (distributionOf(found, inference) !== undefined || classNames.test(answer)) return "classes";
   if (isPicture(known)) return "picture";
   return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
 }

@@ -8,7 +8,7 @@ import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
-import { batchInvariance, batchNote } from "./invariance.ts";
+import { batchInvariance, judgedBatch } from "./invariance.ts";
 
 const engine = createEngine();
 const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);
@@ -128,11 +128,17 @@ describe("alone and in a batch", () => {
       ),
     });
     const mean = "a: int64[1] = [0]\n c = ReduceMean(x, a)\n y = Sub(x, c)";
-    expect(await batchNote(engine, model(mean), data, "accuracy")).toMatch(
-      /^accuracy was measured in batches of 64, .* alone is answered otherwise \(cosine .*, 4 samples\)/,
-    );
-    expect(await batchNote(engine, model(mean), data, "accuracy", { batch: 1 })).toBeUndefined();
-    expect(await batchNote(engine, model("y = Relu(x)"), data, "accuracy")).toBeUndefined();
+    const judged = (nodes: string, batch?: number) => judgedBatch(engine, [model(nodes)], data, "accuracy", { batch });
+    expect(await judged(mean)).toEqual({
+      batch: 1,
+      note: expect.stringMatching(/^accuracy is measured one sample at a time: .* \(cosine .*, 4 samples\)/),
+    });
+    expect(await judged(mean, 4)).toEqual({
+      batch: 4,
+      note: expect.stringMatching(/^accuracy is measured in batches of 4, and holds for these only: /),
+    });
+    expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined });
+    expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined });
   });
 
   test("a model for one sample at a time has no batch to depend on", async () => {

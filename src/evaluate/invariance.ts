@@ -1,11 +1,12 @@
 /**
- * Whether what a model says of a sample depends on its company: the other samples of the batch, and the padding that they bring along.
+ * Whether what a model says of a sample depends on the other samples of the batch, and on the padding that they bring along.
  *
  * A model that quantizes its activations with ranges taken from the whole batch answers differently alone and in a batch. For a stored
  * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two answers
  * are compared by their cosine.
  */
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
@@ -55,6 +56,8 @@ export async function batchInvariance(
       stopIfAsked(signal, "The evaluation was stopped.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
+      if (findStates(model, Object.keys(read)).length > 0)
+        return new Miss("it carries states from one sample to the next");
       largest = Math.max(largest, sampleCount(read, dataset.name));
       const together = embeddings(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
@@ -72,7 +75,7 @@ export async function batchInvariance(
     await runner.release();
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-  if (largest < 2) return new Miss("the data has one sample: it has no company");
+  if (largest < 2) return new Miss("batch dependence needs at least two samples");
   return { samples: done, worst, mean: sum / done };
 }
 
@@ -80,26 +83,47 @@ export async function batchInvariance(
 export const sameDirection = 0.9999;
 /** So few samples show ranges that are taken from the batch. */
 const noteSamples = 16;
+const usualBatch = 64;
+
+export interface JudgedBatch {
+  /** Samples a run. */
+  readonly batch: number;
+  /** Where answers depend on it: which batch the figure is of, in words. */
+  readonly note: string | undefined;
+}
 
 /**
- * "accuracy was measured in batches of 64, and …": a figure that is of such a batch alone, in words. Undefined where answers do not depend on
- * their company, or where that cannot be told.
+ * How many samples at a time models are measured with: as many as are asked for, else 64; but one, as a sample that comes alone is answered,
+ * where an answer depends on the other samples of its batch.
+ * @param metric the name of the figure, for the note.
  */
-export async function batchNote(
+export async function judgedBatch(
   engine: Engine,
-  model: Model,
+  models: readonly Model[],
   dataset: Dataset,
   metric: string,
-  { batch = 64, ...options }: InvarianceOptions = {},
-): Promise<string | undefined> {
-  if (batch < 2) return undefined;
-  const found = await batchInvariance(engine, model, dataset, { ...options, samples: noteSamples }).catch((error) => {
-    if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
-    throw error;
-  });
-  if (found === undefined || found instanceof Miss || !(found.worst < sameDirection)) return undefined;
-  const alone = `a sample alone is answered otherwise (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
-  return `${metric} was measured in batches of ${batch}, and the answers depend on the batch: ${alone}. Where samples come alone, measure with a batch of 1.`;
+  { batch, ...options }: Omit<InvarianceOptions, "batch"> & { readonly batch?: number | undefined } = {},
+): Promise<JudgedBatch> {
+  const size = batch ?? usualBatch;
+  if (size < 2) return { batch: size, note: undefined };
+  for (const model of models) {
+    const found = await batchInvariance(engine, model, dataset, {
+      ...options,
+      batch: size,
+      samples: noteSamples,
+    }).catch((error) => {
+      if (error instanceof PithError && error.code !== "E_STOPPED") return undefined;
+      throw error;
+    });
+    if (found === undefined || found instanceof Miss || !(found.worst < sameDirection)) continue;
+    const differs = `a sample alone is answered otherwise than in a batch of ${size} (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
+    const note =
+      batch === undefined
+        ? `${metric} is measured one sample at a time: ${differs}. Where they come in batches, say of how many: --batch.`
+        : `${metric} is measured in batches of ${size}, and holds for these only: ${differs}. Where samples come alone: --batch 1.`;
+    return { batch: batch ?? 1, note };
+  }
+  return { batch: size, note: undefined };
 }
 
 /** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */

@@ -6,6 +6,7 @@ import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
 import { type Goal, judge, type Metric, measure, type Task, usualDrop } from "../evaluate/index.ts";
+import { judgedBatch } from "../evaluate/invariance.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Choosing } from "../report/data.ts";
@@ -13,8 +14,8 @@ import { chanceSentence } from "../report/verdict.ts";
 import { type Compared, divide, Jury, type Rows } from "./jury.ts";
 
 export interface FiguresOptions {
-  /** Samples a run (64). */
-  readonly batch?: number;
+  /** Samples a run (64; one at a time where answers depend on the batch). */
+  readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
   readonly output?: string;
   readonly threads?: number;
@@ -148,9 +149,15 @@ const nothing: Rows = { rows: new Float64Array(), said: { given: new Float64Arra
 async function rowsOf(
   models: readonly Model[],
   { test, metric }: { readonly test: Dataset; readonly metric: Metric },
-  { batch = 64, output, threads }: FiguresOptions,
+  { batch: asked, output, threads }: FiguresOptions,
   context: Context,
 ): Promise<readonly Rows[]> {
+  const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {
+    batch: asked,
+    signal: context.signal,
+    ...(output === undefined ? {} : { output }),
+  });
+  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
   const measured = await measure(context.engine, models, test, [metric, answers(output)], {
     batch,
     signal: context.signal,

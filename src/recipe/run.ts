@@ -7,7 +7,6 @@ import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
-import { batchNote } from "../evaluate/invariance.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -44,7 +43,7 @@ export interface RunOptions {
   /** Keep a result whatever became of its accuracy. */
   readonly force?: boolean;
   /** Samples a run when measuring (64). */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
   readonly output?: string | undefined;
   readonly threads?: number;
@@ -188,12 +187,6 @@ export async function compress(
   if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
   if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
     context.log({ id: "size", text: notSmaller(judge.original.measured, standing.measured), level: "warning" });
-  if (standing !== undefined) {
-    const { batch = 64, output } = options;
-    const asked = { batch, signal: context.signal, ...(output === undefined ? {} : { output }) };
-    const text = await batchNote(context.engine, standing.model, task.test, task.metric.name, asked);
-    if (text !== undefined) context.log({ id: "batch", text, level: "warning" });
-  }
   const run: Run = {
     format: runFormat,
     version: options.about?.version,

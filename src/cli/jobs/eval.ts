@@ -19,7 +19,7 @@ import {
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
-import { batchNote } from "../../evaluate/invariance.ts";
+import { judgedBatch } from "../../evaluate/invariance.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -139,8 +139,15 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const ready = preparation.ready(dataset);
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const rows = await measure(engine, models, ready, [...metrics, said, ...normalized], {
+  const named = output === undefined ? {} : { output };
+  const { batch, note } = await judgedBatch(engine, models, ready, wanted.name, {
     batch: data.batch,
+    signal: context.signal,
+    ...named,
+  });
+  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
+  const rows = await measure(engine, models, ready, [...metrics, said, ...normalized], {
+    batch,
     held: original !== undefined,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
@@ -166,13 +173,8 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const some = { samples: samplesLookedInto, signal: context.signal };
   context.stage("layers");
   const layers = original === undefined ? [] : (await compareLayers(engine, original, candidate, ready, some)).layers;
-  const options = output === undefined ? some : { ...some, output };
   const isVector = answerKind(candidate, output) === "vector";
-  const alone = isVector ? await batchInvariance(engine, candidate, ready, options) : undefined;
-  const note = isVector
-    ? undefined
-    : await batchNote(engine, candidate, ready, wanted.name, { ...options, batch: data.batch });
-  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
+  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
   return {
     dataset: dataset.name,
     part: input.part,

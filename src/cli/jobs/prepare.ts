@@ -261,7 +261,7 @@ async function prepareImages(
   context.stage("preprocessing");
   const tried = (await firstBatch(judged)).label === undefined ? dataset : judged;
   const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(engine, by, tried, {
-    batch: request.batch,
+    ...(request.batch === undefined ? {} : { batch: request.batch }),
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
     ...(declared === undefined ? {} : { tried: [declared] }),
