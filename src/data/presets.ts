@@ -16,6 +16,11 @@ export interface Preprocessing extends Geometry {
   readonly layout?: "NCHW" | "NHWC";
 }
 
+/** How far black and white lie apart, in the numbers that the model is fed with: of the channel that has most. */
+export function contrastOf({ scale, std }: Preprocessing): number {
+  return Math.max(...std.map((one) => Math.abs((255 * scale) / one)));
+}
+
 const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
 
 export const presets = {

@@ -53,6 +53,15 @@ test("where neither finds anything nothing is lost", () => {
   expect(boxOverlap().reduce(boxOverlap().rows(nothing, nothing))).toBe(1);
 });
 
+test("where nothing is found on all samples there is nothing to compare", () => {
+  const metric = boxOverlap();
+  expect(() => metric.gathered?.(Float64Array.of(0, 0, 0, 0), 2)).toThrow(
+    "Nothing is found on 2 samples, by the original either",
+  );
+  const rows = Float64Array.of(0, 0, 0, 1);
+  expect(metric.gathered?.(rows, 2)).toBe(rows);
+});
+
 test("other outputs are named or refused", () => {
   expect(() => detections({ y: float32([1], [0]) })).toThrow('no output "boxes", only y');
   expect(() => detections({ boxes: float32([1, 3, 4], boxes), scores: float32([1, 2], [0, 1]) })).toThrow(

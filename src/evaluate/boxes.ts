@@ -196,9 +196,20 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
       }
       return rows;
     },
+    gathered(rows, samples) {
+      const [, boxes = 0] = columnSums(rows, 2);
+      if (boxes > 0) return rows;
+      throw new PithError(
+        "E_DATA",
+        `Nothing is found on ${samples} samples, by the original either: no boxes to compare.`,
+        {
+          hint: "The preprocessing may be wrong (--preprocess), or the samples show nothing that the detector knows.",
+        },
+      );
+    },
     reduce(rows) {
       const [overlap = 0, boxes = 0] = columnSums(rows, 2);
-      // Where neither finds anything, nothing was lost.
+      // Of some samples drawn from all, where neither finds anything, nothing was lost.
       return boxes === 0 ? 1 : overlap / boxes;
     },
   };

@@ -163,3 +163,45 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   const { code, err } = await pith("eval", two, "--data", unlabelled);
   expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said})`) });
 });
+
+describe("a detector on pictures with classes", () => {
+  const detector = async (name: string): Promise<string> => {
+    const path = join(temporaryFolder(), name);
+    await save(
+      parseModel(`opset 21
+graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[n, 1, 4]) {
+  one: int64[1] = [1]
+  flat = Squeeze(input, one)
+  scores = Identity(flat)
+  corners: float32[1, 1, 4] = [0, 0, 10, 10]
+  bright = Abs(flat)
+  boxes = Mul(bright, corners)
+}`),
+      path,
+    );
+    return path;
+  };
+
+  test("is held against its original: classes are no truth for boxes", async () => {
+    const folder = onePixel("lamps", { train: [200, 255], t10k: [200, 255] });
+    const model = await detector("detector.onnx");
+    const against = ["--against", model, "--data", folder];
+    const found = await json("eval", model, ...against, "--preprocess", "unit");
+    expect(found).toMatchObject({
+      code: 0,
+      truth: "original",
+      comparison: { metric: "box overlap", candidate: { value: 1 } },
+    });
+    expect((await pith("eval", model, ...against)).err).toContain("Classes are no truth for a detector");
+  });
+
+  test("that finds nothing has nothing to compare; pictures that are nearly constant are warned of", async () => {
+    const folder = onePixel("dark", { train: [200, 255], t10k: [200, 255] });
+    const model = await detector("blind.onnx");
+    const how = ["--preprocess", "mean=127 std=128"];
+    const { code, err } = await pith("eval", model, "--against", model, "--data", folder, ...how);
+    expect(code).toBe(1);
+    expect(err).toContain("black and white differ by 0.008 only");
+    expect(err).toContain("Nothing is found on 80 samples, by the original either");
+  });
+});

@@ -30,6 +30,7 @@ import {
   tokenize,
 } from "../../data/index.ts";
 import { inputsLikeLabels } from "../../data/labels.ts";
+import { contrastOf } from "../../data/presets.ts";
 import { firstBatch } from "../../data/select.ts";
 import { unknownShare } from "../../data/unknown.ts";
 import type { Engine } from "../../engine/index.ts";
@@ -41,6 +42,7 @@ import type { JobContext } from "../../job/job.ts";
 import { dimsText } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, statedOf } from "../data.ts";
+import { answerKind } from "../metrics.ts";
 import { chanceQuestion, percent } from "../numbers.ts";
 import { contents, withContents } from "./set.ts";
 
@@ -144,7 +146,11 @@ async function prepareFor(
   const { first } = guessing;
   const beside = await filesBeside(modelPath);
   const fixed = contents(model, request.set);
-  const labelled = first.label !== undefined && model.graph.feeds.every(({ name }) => name !== "label");
+  // The class of a picture is no truth for a detector.
+  const labelled =
+    first.label !== undefined &&
+    model.graph.feeds.every(({ name }) => name !== "label") &&
+    answerKind(model, undefined) !== "boxes";
   const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
   const stated = statedOf(request);
@@ -213,6 +219,9 @@ interface Found {
   readonly learns: boolean;
 }
 
+/** Pictures with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
+const leastContrast = 0.05;
+
 async function prepareImages(
   engine: Engine,
   model: Model,
@@ -223,6 +232,10 @@ async function prepareImages(
 ): Promise<Preparation> {
   const input = imageInput(model);
   const declared = statedOf(request).images ?? beside.preprocessing;
+  if (declared !== undefined && contrastOf(declared) < leastContrast) {
+    const text = `Prepared by "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std are of pixels multiplied by scale, 1/255 unless said. Is scale=1 meant?`;
+    context.log({ id: "preprocessing", text, level: "warning" });
+  }
   const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
   const grown = enlargement(model.graph);
   if (grown !== undefined) {
@@ -241,13 +254,10 @@ async function prepareImages(
   };
   if (!labelled) {
     if (declared === undefined) {
-      throw new PithError(
-        "E_DATA",
-        `${dataset.name} has no labels, so how its images are to be prepared cannot be found by trying.`,
-        {
-          hint: "State it: --preprocess imagenet (or cifar10, mnist, unit, symmetric, raw, caffe).",
-        },
-      );
+      const why = first.label === undefined ? `${dataset.name} has no labels` : "Classes are no truth for a detector";
+      throw new PithError("E_DATA", `${why}, so how its images are to be prepared cannot be found by trying.`, {
+        hint: "State it: --preprocess imagenet (or cifar10, mnist, unit, symmetric, raw, caffe).",
+      });
     }
     return {
       name: full(declared),

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { accuracy } from "../evaluate/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { completeContext } from "../passes/index.ts";
+import { float32, int64 } from "../tensor/dense.ts";
+import { Figures } from "./figures.ts";
+
+const model = (nodes: string) =>
+  parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);
+/** Takes the mean of the batch away, as ranges taken from the batch do to small samples beside a large one. */
+const company =
+  "a: int64[1] = [0]\n  m = ReduceMean(x, a) {keepdims=1}\n  f: float32[2] = [1, -1]\n  c = Mul(m, f)\n  logits = Sub(x, c)";
+
+async function figuresOf(batch: number | undefined) {
+  const notes: string[] = [];
+  const context = completeContext({
+    engine: createEngine(),
+    log: ({ id, text }) => id === "batch" && notes.push(text),
+  });
+  const x = float32([4, 2], [1, 2, 1, 2, 100, 1, 100, 1]);
+  const task = { test: memory("rows", { x, label: int64([4], [1n, 1n, 0n, 0n]) }), metric: accuracy() };
+  const figures = await Figures.create(model("logits = Identity(x)"), task, { batch }, context);
+  const { comparison } = await figures.compare(model(company));
+  return { original: comparison.original.value, candidate: comparison.candidate.value, notes };
+}
+
+test("a result whose answers depend on the batch is judged one sample at a time", async () => {
+  const alone = await figuresOf(undefined);
+  const asked = await figuresOf(4);
+  expect([alone.original, asked.original]).toEqual([1, 1]);
+  expect(alone.notes).toEqual([expect.stringContaining("one sample at a time")]);
+  expect(asked.notes).toEqual([expect.stringContaining("in batches of 4")]);
+  expect(alone.candidate).not.toBe(asked.candidate);
+});
