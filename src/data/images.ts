@@ -31,7 +31,8 @@ export interface ImagesOptions {
  * @throws PithError E_DATA if there are no pictures, a class is not known, or labels.csv names a file that is not there.
  * @example
  * const photos = await images("photos/");
- * const ready = preprocess(photos, model.graph.feeds[0], { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
+ * const [input] = model.graph.feeds;
+ * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const found = await findImageFiles(folder);

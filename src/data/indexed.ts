@@ -59,7 +59,7 @@ function indexedUnfinished(
  *   x: { type: "float32", dims: [4, 2], data: Float32Array.of(0, 0, 0, 1, 1, 0, 1, 1) },
  *   label: { type: "int64", dims: [4], data: BigInt64Array.of(0n, 1n, 1n, 0n) },
  * });
- * for await (const batch of data.batches({ size: 2, shuffle: 1 })) console.log(batch.x.dims); // [2, 2], twice
+ * for await (const batch of data.batches({ size: 2, shuffle: 1 })) console.log(batch.x?.dims); // [2, 2], twice
  */
 export function memory(name: string, columns: Batch): IndexedDataset {
   const count = sampleCount(columns, name);

@@ -38,7 +38,7 @@ export interface StoredImages {
  * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
  * @example
  * const [input] = model.graph.feeds;
- * const ready = preprocess(await openDataset("cifar10/"), input, presets.imagenet);
+ * if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
  */
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;

@@ -65,7 +65,7 @@ export interface LatencyReport {
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
  * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
- * console.log(models[1].speedup.median); // 1.7
+ * console.log(models[1]?.speedup.median); // 1.7
  */
 export async function latency(
   engine: Engine,

@@ -2,7 +2,7 @@
 export type { Amount } from "./amount.ts";
 export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export type { Mask, Norm } from "./mask.ts";
-export { prune } from "./prune.ts";
+export { type PruneOptions, prune } from "./prune.ts";
 export { isPruned, remove } from "./remove.ts";
 export {
   type CustomOptions,

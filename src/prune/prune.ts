@@ -16,7 +16,7 @@ import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
-import { definePass, type Outcome } from "../passes/pass.ts";
+import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { globalUnstructured } from "./global.ts";
 import { isPruned, remove } from "./remove.ts";
 import { l1Unstructured } from "./rules.ts";
@@ -27,6 +27,24 @@ const share = v.pipe(
   v.minValue(0, "takes a number from 0 to 1"),
   v.maxValue(1, "takes a number from 0 to 1"),
 );
+
+/** What `prune` may be told. */
+export interface PruneOptions {
+  /** Share of weights (or channels) to prune, of those that are left: 0.5. Needed, unless `structured` is a number. */
+  readonly amount?: number | undefined;
+  /** Cut whole channels instead of setting single weights to zero; a number is the amount (false). */
+  readonly structured?: boolean | number | undefined;
+  /** "uniform": the same share of every layer; "global": the least of all layers together ("uniform"). */
+  readonly scope?: "uniform" | "global" | undefined;
+  /** Names or patterns of the layers to prune; unless said, all. */
+  readonly layers?: string | string[] | undefined;
+  /** Names or patterns of layers to leave alone. */
+  readonly except?: string | string[] | undefined;
+  /** Structured: rank channels by the sum of |w| (1) or of its squares (2, which is usual). */
+  readonly n?: 1 | 2 | undefined;
+  /** Keep the masks in the file for fine-tuning: `train` leaves what they cover at zero (false). */
+  readonly keepMasks?: boolean | undefined;
+}
 
 const options = v.pipe(
   v.strictObject({
@@ -75,7 +93,7 @@ const options = v.pipe(
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
  * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
  */
-export const prune = definePass({
+export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
   summary: "Set the smallest weights to zero, or cut out the weakest channels",
   options,

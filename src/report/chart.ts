@@ -81,7 +81,7 @@ ${drawLabels(points, xAxis.x, y, right, bottom, size.names)}
 
 function pointsOf(run: Run): readonly Point[] {
   const original: Point = {
-    label: "0",
+    label: "original",
     name: "original",
     kind: "original",
     bytes: run.original.bytes,
@@ -94,7 +94,7 @@ function pointsOf(run: Run): readonly Point[] {
     const difference = comparison?.difference;
     const base = run.original.estimate.value;
     const paired = difference === undefined ? undefined : { low: base + difference.low, high: base + difference.high };
-    return [{ label: String(index + 1), name, kind, bytes: result.bytes, ...result.estimate, paired }];
+    return [{ label: `#${index + 1}`, name, kind, bytes: result.bytes, ...result.estimate, paired }];
   });
   return [original, ...variants];
 }
@@ -147,7 +147,7 @@ function drawLabels(
   bottom: number,
   names: boolean,
 ): Markup {
-  const texts = points.map(({ label, name }) => (names ? `${label} ${shortened(name)}` : label));
+  const texts = points.map(({ label, name }) => (names ? shortened(name) : label));
   const xs = points.map((point) => x(point.bytes));
   const sides = points.map((_, index) => {
     const start = besideNeighbours(xs, xs[index] ?? 0, 1);

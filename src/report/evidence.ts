@@ -11,11 +11,10 @@ const mostReasons = 5;
 const quietest = 60;
 
 /** Samples on which the two differ, each with what they were asked. */
-export function disagreementsSection({ disagreements, variants, chosen, data }: Run): Markup | undefined {
+export function disagreementsSection({ disagreements, variants, chosen }: Run): Markup | undefined {
   if (disagreements.length === 0) return undefined;
   const agreement = chosen === undefined ? undefined : variants[chosen]?.agreement;
-  const { count } = data.test;
-  const all = agreement === undefined || count === undefined ? undefined : Math.round((1 - agreement.value) * count);
+  const all = agreement === undefined ? undefined : Math.round((1 - agreement.value) * agreement.count);
   const shown = integer(disagreements.length);
   const which =
     all !== undefined && all > disagreements.length
@@ -28,14 +27,14 @@ ${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.show
 }
 
 function answers({ sample, label, original, variant }: Disagreement): Markup {
-  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled <b>${label}</b>`}</p>
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled class <b>${label}</b>`}</p>
 <p>original says ${answer(original, label)}, result ${answer(variant, label)}</p>`;
 }
 
 /** −1 stands for no answer. */
 function answer(value: number, label: number | undefined): Markup {
   if (value < 0) return html`<b>nothing</b>`;
-  return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${value}</b>`;
+  return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">class ${value}</b>`;
 }
 
 function view(shown: SampleView): Content {

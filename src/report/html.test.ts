@@ -53,8 +53,8 @@ describe("a report", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
-    expect(page).toContain('original says <b class="good">3</b>, result <b class="bad">5</b>');
-    expect(page).toContain('original says <b class="">2</b>, result <b>nothing</b>');
+    expect(page).toContain('original says <b class="good">class 3</b>, result <b class="bad">class 5</b>');
+    expect(page).toContain('original says <b class="">class 2</b>, result <b>nothing</b>');
   });
 
   test("an address that is no picture of this page's own making is left out", () => {
@@ -119,6 +119,36 @@ describe("a report", () => {
     expect(page).toContain("pith compress resnet56.onnx --data &#39;my photos/&#39; --max-drop 1% -o out/");
   });
 
+  test("numbers a variant as #1, so that none reads as a count; what has not changed is called so", () => {
+    expect(page).toContain('<td class="key">#1</td>');
+    const [roomy = "", narrow = ""] = page.split('<div class="narrow">');
+    for (const text of [">original</text>", ">quantize</text>"]) expect(roomy).toContain(text);
+    expect(narrow).toContain(">#1</text>");
+    const [, , , chosen] = exampleRun.variants;
+    const macs = chosen?.result?.macs;
+    const same = reportPage({ ...exampleRun, original: { ...exampleRun.original, macs } });
+    expect(same).toContain("<small>unchanged</small>");
+    expect(same).not.toContain("from 60.0 M");
+  });
+
+  test("a sentence that most layers share stands once, above them", () => {
+    const done = "8 of 16 channels cut; weights in 8 bits, a scale per channel";
+    expect(page.split(done)).toHaveLength(2);
+    expect(page).toContain(`Done to every layer with nothing else beside its name: ${done}.`);
+  });
+
+  test("ends with what to ask next, by commands", () => {
+    expect(page).toContain("pith bench resnet56.onnx model.onnx\npith eval model.onnx --against resnet56.onnx --data");
+  });
+
+  test("of samples that differ it counts those that were judged", () => {
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667 },
+    }));
+    expect(reportPage({ ...exampleRun, variants })).toContain("of the 67 samples on which original and result differ");
+  });
+
   test("has JavaScript that parses", () => {
     for (const script of scripts(page)) expect(() => new Function(script)).not.toThrow();
   });
@@ -154,7 +184,7 @@ describe("other outcomes", () => {
     const html = reportPage(bare);
     expect(faults(html)).toEqual([]);
     const [text = ""] = html.split("<script>");
-    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "changed most", "<pre>"])
+    for (const word of ["undefined", "NaN", "Infinity", "Layer by layer", "changed most", "pith compress"])
       expect(text).not.toContain(word);
   });
 

@@ -34,7 +34,7 @@ ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure><div class="roomy">${chart(run, { width: 980, height: 400, names: true })}</div><div class="narrow">${chart(run, { width: 400, height: 320, names: false })}</div>
-<figcaption>Each point is a file, numbered as in the table. Thin line: where its ${run.metric.name} lies, with 95 % confidence.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line wholly ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is kept.`}</figcaption></figure>
+<figcaption>Each point is a file of the table below. Thin line: where its ${run.metric.name} lies, with 95 % confidence.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line wholly ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is kept.`}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
 ${disagreementsSection(run)}

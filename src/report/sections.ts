@@ -22,7 +22,8 @@ export function keyFigures(run: Run): Markup {
   const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
     if (before === undefined) return "–";
     if (after === undefined) return text(before);
-    return html`${text(after)}<small>from ${text(before)}${before !== after && after > 0 && `, ${times(before / after)}`}</small>`;
+    if (text(after) === text(before)) return html`${text(after)}<small>unchanged</small>`;
+    return html`${text(after)}<small>from ${text(before)}${after > 0 && `, ${times(before / after)}`}</small>`;
   };
   const own = result?.estimate ?? original.estimate;
   const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
@@ -99,7 +100,17 @@ ${versions.length > 0 && row("versions", versions.join(", "))}
 ${row("seed", String(run.seed))}
 ${row("date", `${run.date}, ${integer(run.seconds)} s`)}
 </dl>
-${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}`;
+${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}
+${run.chosen !== undefined && nextSection(run)}`;
+}
+
+/** What to ask of the result where it is going to run, and on samples that it has not met. */
+function nextSection({ original }: Run): Markup {
+  const lines = ["bench ORIGINAL model.onnx", "eval model.onnx --against ORIGINAL --data other-samples/"];
+  const commands = lines.map((line) => `pith ${line.replace("ORIGINAL", () => quoted(original.name))}`);
+  return html`<h2>Next</h2>
+<p class="note">Time both on the machine that will run them; judge them on samples that were not used here:</p>
+<pre>${commands.join("\n")}</pre>`;
 }
 
 function optionsText({ options }: StepRecord): string {
@@ -145,6 +156,6 @@ function clipped(text: string): string {
 }
 
 /** A word as a shell takes it. */
-function quoted(word: string): string {
+export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

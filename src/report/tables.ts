@@ -48,7 +48,7 @@ export function variantsTable(run: Run): Markup {
     const { result, comparison } = variant;
     const columns = 2 + Number(withBrotli) + Number(withMacs);
     return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
-<td class="key">${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
+<td class="key">#${index + 1}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
 ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
 <td class="n">${comparison === undefined ? "–" : html`${change(unit, comparison.difference.value)}<small>${changeInterval(unit, comparison.difference)}</small>`}</td>
 ${speeds.length > 0 && speed(index + 1)}</tr>`;
@@ -56,7 +56,7 @@ ${speeds.length > 0 && speed(index + 1)}</tr>`;
   return html`<div class="wide"><table>
 <thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
 <tbody>
-<tr class="original"><td class="key">0</td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
+<tr class="original"><td class="key"></td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
 ${rows}
 </tbody></table></div>`;
 }
@@ -64,19 +64,20 @@ ${rows}
 /** One line for each layer: what it was, what it is, what was done. */
 export function layersTable(layers: readonly LayerRow[]): Markup {
   const shown = largest(layers);
+  const common = commonest(layers.map(({ done }) => done.join("; ")));
   const number = (value: number | undefined, text: string): Markup =>
     html`<td class="n" data-value="${value === undefined ? "" : String(value)}">${text}</td>`;
   const rows = shown.map(({ name, before, after, done }) => {
     const [was, is] = [before?.bytes ?? 0, after?.bytes ?? 0];
     const share = was === 0 ? 1 : Math.min(1, is / was);
-    return html`<tr><td class="text"><span class="name">${name}</span>${done.length > 0 && html`<small>${done.join("; ")}</small>`}</td>
+    return html`<tr><td class="text"><span class="name">${name}</span>${done.length > 0 && done.join("; ") !== common && html`<small>${done.join("; ")}</small>`}${done.length === 0 && common !== undefined && html`<small>as it was</small>`}</td>
 <td>${pair(before, after, (facts) => facts.operator)}</td><td><span class="name">${pair(before, after, (facts) => facts.weight)}</span></td>
 ${number(before?.parameters, before === undefined ? "–" : integer(before.parameters))}
 ${number(was, before === undefined ? "–" : bytes(was))}<td class="n" data-value="${is}">${after === undefined ? "–" : bytes(is)}<span class="bar"><i style="width:${percentWidth(share)}"></i></span></td>
 ${number(before?.zeros, zerosText(before))}${number(after?.zeros, zerosText(after))}</tr>`;
   });
   const left = layers.length - shown.length;
-  return html`<div class="wide"><table class="sortable">
+  return html`${common !== undefined && html`<p class="note">Done to every layer with nothing else beside its name: ${common}.</p>`}<div class="wide"><table class="sortable">
 <thead><tr><th>layer</th><th>operator</th><th>weight</th><th class="n">parameters</th><th class="n">bytes before</th><th class="n">after</th><th class="n">zeros before</th><th class="n">after</th></tr></thead>
 <tbody>
 ${rows}
@@ -101,6 +102,14 @@ function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
 
 function ratioOf(before: number | undefined, after: number | undefined): string {
   return before === undefined || after === undefined || after === 0 || before === after ? "" : times(before / after);
+}
+
+/** The text that most of some share, where it would stand there again and again; undefined where there is none. */
+function commonest(texts: readonly string[]): string | undefined {
+  const counts = new Map<string, number>();
+  for (const text of texts) if (text !== "") counts.set(text, (counts.get(text) ?? 0) + 1);
+  const [first] = [...counts].toSorted((a, b) => b[1] - a[1]);
+  return first !== undefined && first[1] >= 3 && 2 * first[1] > texts.length ? first[0] : undefined;
 }
 
 function largest(layers: readonly LayerRow[]): readonly LayerRow[] {

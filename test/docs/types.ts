@@ -39,11 +39,7 @@ const given: Readonly<Record<string, string>> = {
 
 /** Each example's mistakes, as sentences with the line of the example. */
 export function mistakes(root: string, examples: readonly Example[]): ReadonlyMap<Example, readonly string[]> {
-  const options: ts.CompilerOptions = {
-    ...configuration(root),
-    // A reader's strict project need not have it, and examples without a check for undefined read better.
-    noUncheckedIndexedAccess: false,
-  };
+  const options = configuration(root);
   const virtual = new Map<string, string>();
   const host = hostWith(options, virtual);
   const sources = sourceFiles(root).map((file) => join(root, file));

@@ -5,6 +5,7 @@ import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
 import { moduleBeside } from "../../job/job.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
+import { quoted } from "../../report/sections.ts";
 import {
   accuracySentence,
   choiceSentence,
@@ -87,7 +88,7 @@ export default defineCommand({
     const result = await withUnfinished(out, (unfinished) =>
       session.job<typeof compressJob>(job, { ...input, unfinished }, `compress ${model}`),
     );
-    return show(result, options.maxDrop !== undefined || !force);
+    return show(model, result, options.maxDrop !== undefined || !force);
   },
 });
 
@@ -108,7 +109,7 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
 }
 
 /** @param demanded whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
-function show({ run, written, refused }: CompressOutput, demanded: boolean): Result {
+function show(model: string, { run, written, refused }: CompressOutput, demanded: boolean): Result {
   const hint =
     refused?.code === "E_UNSUPPORTED"
       ? "pith inspect says what could be done; a recipe (-r) does it."
@@ -129,6 +130,7 @@ function show({ run, written, refused }: CompressOutput, demanded: boolean): Res
       for (const sentence of [accuracySentence(run), goalSentence(run), choiceSentence(run)])
         if (sentence !== undefined) terminal.line(sentence);
       terminal.line(`written: ${written.join("  ")}`);
+      terminal.line(`next: pith bench ${[model, written[0] ?? ""].map(quoted).join(" ")}`);
     },
   };
 }
