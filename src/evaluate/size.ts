@@ -6,6 +6,9 @@ import type { ByteSource } from "../tensor/types.ts";
 /** Bytes read at a time. */
 const chunk = 2 ** 22;
 
+/** Parts of more bytes are compressed by stretches of a chunk each, as many bytes in all, evenly spaced: a second for each 20 MB is too long. */
+const mostCompressed = 2 ** 26;
+
 /** As web servers compress while they send; 11, the best, takes a second for each megabyte. */
 export const brotliQuality = 5;
 
@@ -13,22 +16,28 @@ export interface Size {
   readonly bytes: number;
   /** After brotli at `brotliQuality`; undefined where there is no compressor (in browsers). */
   readonly brotli: number | undefined;
+  /** `brotli` is estimated from a part of the bytes. */
+  readonly sampled: boolean;
 }
 
 /**
- * The size of a file, given by its path, as a source or as its bytes; several (a model and its external data) are added up.
+ * The size of a file, given by its path, as a source or as its bytes; several (a model and its external data) are added up. Of a file above
+ * 64 MiB the size after brotli is estimated from 64 MiB of it.
  * @throws PithError E_FILE if one cannot be read.
  */
 export async function size(...parts: readonly (string | ByteSource | Uint8Array)[]): Promise<Size> {
   let bytes = 0;
   let brotli: number | undefined = 0;
+  let sampled = false;
   for (const part of parts) {
     const source = typeof part === "string" ? await openFile(part) : part;
-    bytes += source instanceof Uint8Array ? source.length : source.size;
-    const compressed = await compressedSize(source);
+    const own = source instanceof Uint8Array ? source.length : source.size;
+    bytes += own;
+    sampled ||= own > mostCompressed;
+    const compressed = await compressedSize(source, own);
     brotli = brotli === undefined || compressed === undefined ? undefined : brotli + compressed;
   }
-  return { bytes, brotli };
+  return { bytes, brotli, sampled };
 }
 
 /**
@@ -44,16 +53,24 @@ export async function gzippedSize(...parts: readonly (string | ByteSource | Uint
   return bytes;
 }
 
-async function compressedSize(source: ByteSource | Uint8Array): Promise<number | undefined> {
+async function compressedSize(source: ByteSource | Uint8Array, bytes: number): Promise<number | undefined> {
+  const stretch = Math.max(chunk, Math.ceil((bytes * chunk) / mostCompressed));
+  const taken = stretch === chunk ? bytes : Math.ceil(bytes / stretch) * chunk;
+  const whole = source instanceof Uint8Array && stretch === chunk;
   try {
-    return await brotliSize(source instanceof Uint8Array ? [source] : chunks(source), brotliQuality);
+    const compressed = await brotliSize(whole ? [source] : chunks(source, stretch), brotliQuality);
+    return stretch === chunk ? compressed : Math.round((compressed * bytes) / Math.min(bytes, taken));
   } catch (error) {
     if (error instanceof PithError && error.code === "E_UNSUPPORTED") return undefined;
     throw error;
   }
 }
 
-async function* chunks(source: ByteSource): AsyncIterable<Uint8Array> {
-  for (let start = 0; start < source.size; start += chunk)
-    yield source.read(start, Math.min(source.size, start + chunk));
+/** A chunk at the beginning of each stretch. */
+async function* chunks(source: ByteSource | Uint8Array, stretch = chunk): AsyncIterable<Uint8Array> {
+  const bytes = source instanceof Uint8Array ? source.length : source.size;
+  for (let start = 0; start < bytes; start += stretch) {
+    const end = Math.min(bytes, start + chunk);
+    yield source instanceof Uint8Array ? source.subarray(start, end) : source.read(start, end);
+  }
 }

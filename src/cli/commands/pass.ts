@@ -296,7 +296,8 @@ function someOf(names: readonly string[]): string {
 
 function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
-  return [["brotli", bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
+  const title = before.sampled || after.sampled ? "brotli (sampled)" : "brotli";
+  return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 
 /** One number of operations for each symbolic factor ("4*batch") is compared; sums of several are not. */
