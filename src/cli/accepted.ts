@@ -83,7 +83,8 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
     }
   }
   if (accepted.text) return text;
-  const meant = nearest(text, [...accepted.choices].map(String));
+  // Of numbers none is a mistyped other one.
+  const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
   throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {
     ...(meant === undefined ? {} : { hint: `Did you mean ${meant}?` }),
   });

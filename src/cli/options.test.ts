@@ -182,6 +182,8 @@ describe("flags that do not fit are refused with their name", () => {
   test("a choice that is mistyped", () => {
     expect(refusal(["--scheme", "statci"]).hint).toBe("Did you mean static?");
     expect(refusal(["--scheme", "other"]).hint).toBeUndefined();
+    expect(refusal(["--bits", "3"])).toMatchObject({ message: '--bits: expected 2, 4, 8, got "3".' });
+    expect(refusal(["--bits", "3"]).hint).toBeUndefined();
   });
 
   test("too few elements", () => {

@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, PithError } from "../errors.ts";
-import { nearest } from "../graph/nearest.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
@@ -205,11 +204,7 @@ async function usageError(error: CommanderError, command: Command | undefined): 
   const isMissing = error.code === "commander.missingMandatoryOptionValue";
   const strange = isMissing ? command?.args.find(isFlag) : undefined;
   if (strange !== undefined) {
-    const meant = nearest(
-      strange,
-      (command?.options ?? []).flatMap(({ long }) => long ?? []),
-    );
-    const hint = meant === undefined ? helpOf(command) : `Did you mean ${meant}?`;
+    const hint = (await flagMeant(strange, command)) ?? helpOf(command);
     return new PithError("E_USAGE", `Unknown option '${strange}'.`, { hint });
   }
   if (isMissing) {
@@ -226,8 +221,24 @@ async function usageError(error: CommanderError, command: Command | undefined): 
     .replace(/^\((.*)\)$/, "$1")
     .trim();
   return new PithError("E_USAGE", `${sentence[0]?.toUpperCase()}${sentence.slice(1)}`, {
-    hint: hint === "" ? helpOf(command) : hint,
+    hint: (await unknownMeant(error, command)) ?? (hint === "" ? helpOf(command) : hint),
   });
+}
+
+/** Commander knows the nearest flag, but not what the field calls one. */
+async function unknownMeant(
+  { code, message }: CommanderError,
+  command: Command | undefined,
+): Promise<string | undefined> {
+  const typed = code === "commander.unknownOption" ? /'(--[^']+)'/.exec(message)?.[1] : undefined;
+  return typed === undefined ? undefined : flagMeant(typed, command);
+}
+
+async function flagMeant(typed: string, command: Command | undefined): Promise<string | undefined> {
+  const { optionMeant } = await import("../passes/option-meant.ts");
+  const flags = (command?.options ?? []).flatMap(({ long }) => long ?? []);
+  const meant = optionMeant(typed, flags);
+  return meant === undefined ? undefined : `Did you mean ${meant}?`;
 }
 
 function helpOf(command: Command | undefined): string {

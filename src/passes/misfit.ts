@@ -1,6 +1,7 @@
 /** What a schema finds wrong with options, in words: where, what is accepted there, and which name was most likely meant. */
 import * as v from "valibot";
 import { nearest } from "../graph/nearest.ts";
+import { optionMeant } from "./option-meant.ts";
 import { hintOf } from "./options.ts";
 import { namesAt } from "./schema.ts";
 
@@ -73,11 +74,17 @@ export function unknownName(
 ): Misfit & { readonly part: "key" } {
   const last = String(path.at(-1) ?? "");
   const none = path.length === 1 ? `${owner} has no option "${last}"` : `there is no "${last}" here`;
-  return { path, part: "key", sentence: `${none}; it has ${names.join(", ")}`, hint: meant(last, names) };
+  return {
+    path,
+    part: "key",
+    sentence: `${none}; it has ${names.join(", ")}`,
+    hint: question(optionMeant(last, names), last),
+  };
 }
 
-function meant(typed: string, names: readonly string[]): string | undefined {
-  const name = nearest(typed, names);
+const meant = (typed: string, names: readonly string[]): string | undefined => question(nearest(typed, names), typed);
+
+function question(name: string | undefined, typed: string): string | undefined {
   return name === undefined || name === typed ? undefined : `Did you mean "${name}"?`;
 }
 

@@ -30,7 +30,10 @@ export function pathOf(_source: ByteSource): Promise<string | undefined> {
 }
 
 export function writeFileAtomically(path: string, _parts: Parts): Promise<void> {
-  return refuse(`"${path}" cannot be written in a browser.`, "Use encode(model), and offer the bytes as a download.");
+  return refuse(
+    `"${path}" cannot be written in a browser.`,
+    "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.",
+  );
 }
 
 export function writeFilesAtomically(
@@ -151,8 +154,9 @@ export async function importModule(path: string): Promise<Readonly<Record<string
   return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
 }
 
+/** One, where the page is not isolated from other origins: a browser shares memory between threads of no other. */
 export function threadCount(): number {
-  return navigator.hardwareConcurrency;
+  return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
 /** None: where the modules of a page lie, and under what names, is known to its bundler alone. */

@@ -87,6 +87,12 @@ describe("errors say where, what is accepted, and what was meant:", () => {
   test.each([
     ["a step that does not exist", "steps:\n  - trian: { epochs: 2 }", "r.yaml:2:5: steps[0].trian:", "train"],
     ["a mistyped option", "steps:\n  - train:\n      epoch: 2", "r.yaml:3:7: steps[0].train.epoch:", "epochs"],
+    [
+      "an option as other tools call it",
+      "steps:\n  - train: { lr: 0.1 }",
+      "r.yaml:2:14: steps[0].train.lr:",
+      "learningRate",
+    ],
     ["a mistyped choice", "steps:\n - quantize: { scheme: statc }", "r.yaml:2:24: steps[0].quantize.scheme:", "static"],
     ["a mistyped top name", "steps:\n - train:\nversoin: 1", "r.yaml:3:1: versoin:", "version"],
   ])("%s", (_, text, place, meant) => {

@@ -50,6 +50,10 @@ describe("flags", () => {
       out: "",
       err: "E_USAGE: Unknown option '--sheme'.\nhint: Did you mean --scheme?\n",
     });
+    expect(await pith("train", at("net.onnx"), "--lr", "0.1")).toMatchObject({
+      code: 2,
+      err: "E_USAGE: Unknown option '--lr'.\nhint: Did you mean --learning-rate?\n",
+    });
     expect(await pith("quantize", at("net.onnx"), "--wholly-other")).toMatchObject({
       code: 2,
       err: "E_USAGE: Unknown option '--wholly-other'.\nhint: See pith quantize --help.\n",
