@@ -1,5 +1,6 @@
 /** Tables in monospace text. */
 import { stripVTControlCharacters } from "node:util";
+import { printable } from "./printable.ts";
 
 export interface Column {
   readonly title: string;
@@ -14,7 +15,8 @@ const gap = "  ";
  */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
-  const all = titles.some((title) => title !== "") ? [titles, ...rows] : [...rows];
+  const cells = rows.map((row) => row.map((cell) => printable(cell, { colors: true })));
+  const all = titles.some((title) => title !== "") ? [titles, ...cells] : cells;
   const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => width(row[index] ?? ""))));
   return all.map((row) =>
     columns

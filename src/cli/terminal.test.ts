@@ -151,3 +151,34 @@ test("a table aligns its columns and takes no room for colour codes", () => {
   );
   expect(lines.map(stripVTControlCharacters)).toEqual(["file         MB", "m.onnx     90.4", "long.onnx     3"]);
 });
+
+describe("names that hold escape sequences and line ends are printed escaped", () => {
+  const name = 'a\u001b[2J\nE_OK: "b"\u202e';
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  const raw = /\u001b\[2J|\nE_OK|\u202e/;
+
+  test.each([false, true])("in results, remarks and errors (json: %s)", (json) => {
+    const { out, err, terminal: shown } = terminal({ tty: true, json });
+    shown.line(`layer ${name}`);
+    shown.table([{ title: "layer" }], [[shown.color.red(name)]]);
+    shown.document({ [name]: name });
+    shown.note("skipped", name, "warning");
+    shown.note("skipped", name);
+    shown.fail(new PithError("E_NAME", `No layer is called ${name}.`, { hint: name }));
+    shown.fail(new TypeError("x\u001b[2J\u202e"));
+    shown.event({ kind: "output", text: "y\u001b[2J" });
+    expect(out.text + err.text).not.toMatch(raw);
+    expect(out.text).toContain("\\u001b[2J\\nE_OK");
+  });
+
+  test("in the progress line", () => {
+    const { err, terminal: shown } = terminal({ tty: true });
+    vi.useFakeTimers();
+    shown.event({ kind: "stage", name: `stage${name}` });
+    vi.advanceTimersByTime(5000);
+    shown.event({ kind: "progress", done: 1, total: 2 });
+    vi.useRealTimers();
+    expect(err.text).toContain("stagea\\u001b[2J\\nE_OK");
+    expect(err.text).not.toMatch(raw);
+  });
+});

@@ -4,11 +4,13 @@
  * Results go to standard output, all else to standard error, so that a pipe gets only the result. Progress is drawn on a terminal; a log gets a
  * line of it now and then, where work takes long.
  * With `json`, standard output is one JSON document and standard error one JSON object per line.
+ * Whatever is printed goes through `printable`: no name in a model can do anything to the terminal.
  */
 import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
 import type { JobEvent } from "../job/job.ts";
 import { clock, count, integer } from "./numbers.ts";
+import { printable } from "./printable.ts";
 import { type Column, tableLines } from "./table.ts";
 
 export interface Stream {
@@ -59,7 +61,7 @@ export class Terminal {
   /** A line of the result. */
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${text}\n`);
+    this.#options.out.write(`${printable(text, { colors: this.color.isColorSupported })}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
@@ -69,7 +71,7 @@ export class Terminal {
   /** The result as one JSON document. */
   document(value: unknown): void {
     this.#clear();
-    this.#options.out.write(`${JSON.stringify(value, plain, 2)}\n`);
+    this.#options.out.write(`${printable(JSON.stringify(value, plain, 2), { lines: true })}\n`);
   }
 
   /** What a job tells. */
@@ -89,28 +91,32 @@ export class Terminal {
         this.note(event.id, event.text, event.level);
         break;
       case "output":
-        if (!this.json) this.#error(event.text);
+        if (!this.json) this.#error(printable(event.text, { lines: true }));
         break;
     }
   }
 
   /** A remark beside the result. The id of a warning is shown: it can be looked up. */
   note(id: string, text: string, level: "note" | "warning" = "note"): void {
-    if (this.json) this.#error(JSON.stringify({ [level]: { id, text } }));
-    else this.#error(level === "note" ? text : `${this.#errorColor.yellow(id)}: ${text}`);
+    const shown = printable(text, { colors: this.#errorColor.isColorSupported });
+    if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
+    else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
 
   fail(error: unknown): void {
     if (error instanceof PithError) {
       const { code, message, hint } = error;
-      const text = `${this.#errorColor.red(code)}: ${message}${hint === undefined ? "" : `\nhint: ${hint}`}`;
-      this.#error(this.json ? JSON.stringify({ error: { code, message, hint } }) : text);
+      const more = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
+      const text = `${this.#errorColor.red(code)}: ${printable(message)}${more}`;
+      this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
     } else {
       const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
       const about = this.#options.about;
       const request = `This is a fault in Pith itself. Please report it, with the lines above and: ${about}.`;
-      const text = `${this.#errorColor.red("internal")}: ${stack ?? `${name}: ${message}`}\n${request}`;
-      this.#error(this.json ? JSON.stringify({ error: { code: "internal", message, name, stack, about } }) : text);
+      const trace = printable(stack ?? `${name}: ${message}`, { lines: true });
+      const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
+      const document = { error: { code: "internal", message, name, stack, about } };
+      this.#error(this.json ? printable(JSON.stringify(document)) : text);
     }
   }
 
@@ -138,7 +144,7 @@ export class Terminal {
     const seconds = (now - first.at) / 1000;
     const known = { stage: this.#stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
     const bar = progressLine({ ...known, bar: !isLog });
-    const line = figures === undefined ? bar : `${bar}  ${figures}`;
+    const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);
     err.write(`\r\u001b[2K${[...line].slice(0, (err.columns ?? 80) - 1).join("")}`);
     this.#shows = true;

@@ -26,7 +26,8 @@ export function trusted(markup: string): Markup {
 
 /** Data for a script of the page, as the content of a `<script type="application/json">`: no text in it can end the element. */
 export function embedded(data: unknown): Markup {
-  return trusted(JSON.stringify(data).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`));
+  const text = JSON.stringify(data).replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return trusted(text.replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`));
 }
 
 /**

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { printable } from "./printable.ts";
+import { tableLines } from "./table.ts";
+
+test.each([
+  ["a\u001b[2Jb", "a\\u001b[2Jb"],
+  ["a\nE_MODEL: no", "a\\nE_MODEL: no"],
+  ["a\r\t\0", "a\\r\\t\\u0000"],
+  ["a\u009b2J", "a\\u009b2J"],
+  ["fc\u202e1cf\u2066", "fc\\u202e1cf\\u2066"],
+  ["a\u2028b", "a\\u2028b"],
+])("%j is printed as %s, whatever is allowed besides", (text, shown) => {
+  expect(printable(text)).toBe(shown);
+  expect(printable(text, { colors: true })).toBe(shown);
+});
+
+test("letters of all languages, and signs, stay", () => {
+  for (const text of ["", "fc1.weight", "層/conv", "ключ", "שכבה", "é 👍🏽 −3 %"]) expect(printable(text)).toBe(text);
+});
+
+test("colours stay where they are asked for, and no other code does", () => {
+  const text = "\u001b[31mred\u001b[39m \u001b[8mhidden\u001b[5A";
+  expect(printable(text, { colors: true })).toBe("\u001b[31mred\u001b[39m \\u001b[8mhidden\\u001b[5A");
+  expect(printable(text)).not.toContain("\u001b");
+});
+
+test("lines stay where they are asked for", () => {
+  expect(printable("a\n b\r", { lines: true })).toBe("a\n b\\r");
+});
+
+test("a table keeps its columns and its lines", () => {
+  const rows = tableLines(
+    [{ title: "name" }, { title: "n", align: "right" }],
+    [
+      ["a\nb\u001b[2J", "1"],
+      ["c", "10"],
+    ],
+  );
+  expect(rows).toEqual(["name            n", "a\\nb\\u001b[2J   1", "c              10"]);
+});

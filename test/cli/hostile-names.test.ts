@@ -1,0 +1,61 @@
+/** Names in a file may hold anything. None of it may reach the terminal as anything but text. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { open, save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { pith } from "./run.ts";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+
+/** Clears the screen, begins a line of its own, turns the text around. */
+const hostile = "\u001b[2J\nE_OK: fine\r\u009b8m\u202e\u0007";
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const unprintable = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+
+beforeAll(async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
+  a.weight: float32[16, 8] = random(seed 1)
+  b.weight: float32[4, 16] = random(seed 2)
+  h = Gemm "first" (x, a.weight) {transB=1}
+  r = Relu(h)
+  y = Gemm "second" (r, b.weight) {transB=1}
+}`);
+  for (const value of [...model.graph.values()]) model.graph.rename(value, `${value.name}${hostile}`);
+  for (const node of model.graph.nodes()) node.name = `${node.name}${hostile}`;
+  await save(model, at("net.onnx"));
+});
+
+describe("names with escape sequences, line ends and reversed text are printed escaped by", () => {
+  test.each([
+    [["inspect"]],
+    [["inspect", "--weights"]],
+    [["simplify", "-o", at("simplified.onnx")]],
+    [["prune", "--amount", "0.3", "-o", at("pruned.onnx"), "--force"]],
+    [["prune", "--structured", "--amount", "0.3", "-o", at("cut.onnx"), "--force"]],
+    [["quantize", "--scheme", "weights", "-o", at("quantized.onnx"), "--force"]],
+    [["factorize", "--ratio", "0.9", "-o", at("factorized.onnx"), "--force"]],
+    [["prune", "--amount", "0.3", "--layers", `nothing${hostile}`, "-o", at("none.onnx")]],
+    [["quantize", "--scheme", "static", "--data", at(`no${hostile}.csv`), "-o", at("none.onnx")]],
+  ])("%j", async ([command = "", ...options]) => {
+    for (const more of [[], ["--json"]]) {
+      const { out, err } = await pith(command, at("net.onnx"), ...options, ...more);
+      const text = out + err;
+      expect(text).not.toMatch(unprintable);
+      expect(text.split("\n").filter((line) => line.startsWith("E_OK"))).toEqual([]);
+    }
+  });
+});
+
+test("names that are written into a picture of the graph cannot turn its text around", async () => {
+  expect(await pith("plot", at("net.onnx"), "-o", at("net.html"))).toMatchObject({ code: 0 });
+  expect(readFileSync(at("net.html"), "utf8")).not.toMatch(unprintable);
+});
+
+test("names stay what they are in the files that are written", async () => {
+  const { graph } = await open(at("net.onnx"));
+  expect(graph.inputs[0]?.name).toBe(`x${hostile}`);
+});
