@@ -7,7 +7,7 @@
  */
 import { Miss, PithError } from "../errors.ts";
 import { inMemory } from "../tensor/dense.ts";
-import type { Dense } from "../tensor/types.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -44,8 +44,8 @@ export interface EmitTools {
     attributes: Record<never, never> extends EmitAttributes[Op] ? EmitAttributes[Op] | undefined : EmitAttributes[Op],
     outputs: Outputs,
   ): Wanted<Outputs>;
-  /** A stored tensor, named after `name`. The array is given away: it must not change from here on. */
-  constant(tensor: Dense, name?: string, role?: Role): Value;
+  /** A stored tensor, named after `name`. An array is given away: it must not change from here on. */
+  constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
   /** An `Emit` whose next node or constant is called `name`, or like it if the name is taken; further outputs get numbers. */
   named(name: string): Emit;
 }
@@ -117,8 +117,8 @@ function withName(target: Target, name: string | undefined): Emit {
   const tools: { readonly [Tool in keyof EmitTools]: unknown } = {
     many: (op: string, inputs: Inputs, attributes: object | undefined, outputs: number | readonly boolean[]) =>
       write(op, inputs, attributes ?? {}, typeof outputs === "number" ? allOf(outputs) : outputs),
-    constant: (tensor: Dense, given?: string, role?: Role) =>
-      target.graph.addTensor(takeName() ?? given ?? "constant", inMemory(tensor), role),
+    constant: (tensor: Dense | Tensor, given?: string, role?: Role) =>
+      target.graph.addTensor(takeName() ?? given ?? "constant", "read" in tensor ? tensor : inMemory(tensor), role),
     named: (given: string) => withName(target, given),
   };
   return new Proxy(tools as Emit, {

@@ -47,6 +47,7 @@ export {
   dequantizeTensor,
   type QuantizedTensor,
   type QuantizeWeightsOptions,
+  quantizationParameters,
   quantizeTensor,
   quantizeWeights,
 } from "./quantize-tensor.ts";

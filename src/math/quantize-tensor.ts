@@ -89,6 +89,22 @@ export function channelRanges(
   return { min, max };
 }
 
+/** Scales and zero points as they are stored: scalars, or vectors over `axis`. */
+export function quantizationParameters({
+  type,
+  axis,
+  scale,
+  zeroPoint,
+}: {
+  readonly type: QuantizedType;
+  readonly axis?: number | undefined;
+  readonly scale: ArrayLike<number>;
+  readonly zeroPoint: ArrayLike<number>;
+}): Omit<QuantizedTensor, "quantized"> {
+  const dims = axis === undefined ? [] : [scale.length];
+  return { scale: fromNumbers("float32", dims, scale), zeroPoint: fromNumbers(type, dims, zeroPoint), axis };
+}
+
 /**
  * A tensor quantized with scales and zero points that are given: one of each, or one per slice along `axis`.
  * @throws PithError E_SHAPE_MISMATCH if their number is not that of the slices, E_DATA for NaN.
@@ -120,12 +136,9 @@ export function quantizeTensor(
       quantizeStretch(values, at, codes, at, inner, Math.fround(scale[channel] ?? 0), zeroPoint[channel] ?? 0, range);
     }
   }
-  const dims = axis === undefined ? [] : [channels];
   return {
     quantized: codesTensor(type, dense.dims, codes),
-    scale: fromNumbers("float32", dims, scale),
-    zeroPoint: fromNumbers(type, dims, zeroPoint),
-    axis,
+    ...quantizationParameters({ type, axis, scale, zeroPoint }),
   };
 }
 

@@ -34,7 +34,7 @@ import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-round
 import type { QuantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { type Target, targetAt } from "./target.ts";
-import { quantizeWeight, storeQuantized, type WeightSettings } from "./weight.ts";
+import { forLayer, quantizeWeight, storeQuantized, type WeightSettings, weightReader, weightRule } from "./weight.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
@@ -123,10 +123,17 @@ async function weightFor(
   const known = forms.get(key);
   if (known !== undefined) return known;
 
-  const dense = await readStoredValue(model, effective, context.engine);
-  const turned = rule.integerTransposed ? transposed(dense) : dense;
+  const readWhole = await weightReader(model, layer, context.engine);
+  const read = rule.integerTransposed ? async () => transposed(await readWhole()) : readWhole;
   const axis = rule.integerTransposed ? 1 - layer.role.out : layer.role.out;
-  const tensor = quantizeWeight({ ...layer, role: { ...layer.role, out: axis } }, turned, settings, existing);
+  const turned = { ...layer, role: { ...layer.role, out: axis } };
+  const dense = await read();
+  const tensor = await quantizeWeight(
+    layer,
+    dense.dims,
+    read,
+    forLayer(layer, () => weightRule(turned, dense, settings, existing)),
+  );
   // One zero point serves all channels: the ranges of channels are symmetric.
   const { codes, scale, zeroPoint } = storeQuantized(emit, plainName(layer.weight), {
     ...tensor,
@@ -138,7 +145,7 @@ async function weightFor(
   return stored;
 }
 
-function single({ zeroPoint }: QuantizedTensor): QuantizedTensor["zeroPoint"] {
+function single({ zeroPoint }: Pick<QuantizedTensor, "zeroPoint">): QuantizedTensor["zeroPoint"] {
   const [first] = zeroPoint.data;
   if (zeroPoint.data.some((other) => other !== first))
     throw new Error("The channels of a weight have several zero points.");

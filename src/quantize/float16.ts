@@ -22,8 +22,8 @@ import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { foldMask } from "../passes/fold-mask.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { inMemory } from "../tensor/dense.ts";
+import { fromNumbers, toFloat64, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { QuantizeOptions } from "./options.ts";
@@ -83,7 +83,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const lost = 1 - similarNorm(numbers, toFloat64(rounded));
   const masked = maskedAt(value);
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
-  const folded = masked === undefined ? undefined : await (await foldMask(model, masked)).tensor?.read();
+  const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();
   const emit = emitter(graph, {
     ...(before === undefined ? {} : { before }),
@@ -92,7 +92,8 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
-  value.tensor = inMemory(folded === undefined ? rounded : fromNumbers("float16", dense.dims, toFloat64(folded)));
+  const narrowed = async () => fromNumbers("float16", dense.dims, toFloats(await source.read()));
+  value.tensor = await deferred("float16", dense.dims, narrowed);
   value.type = { type: "float16", dims: dense.dims };
   return undefined;
 }

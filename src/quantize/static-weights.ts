@@ -2,14 +2,7 @@
 import { plainName } from "../analysis/masks.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
-import {
-  channelRanges,
-  quantizeBias,
-  quantizeTensor,
-  quantizeWeights,
-  smallestScale,
-  weightScaleForBias,
-} from "../math/index.ts";
+import { channelRanges, quantizeBias, quantizeWeights, smallestScale, weightScaleForBias } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
@@ -18,7 +11,7 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
-import { dequantized, forLayer, settingsOf, weightRule } from "./weight.ts";
+import { dequantized, forLayer, quantizeWeight, settingsOf, weightReader, weightRule } from "./weight.ts";
 
 /** Weights as codes and biases as int32; each weight is read once, with the needs of all layers that share it in view. */
 export async function writeWeights(
@@ -46,7 +39,8 @@ export async function writeWeights(
       const bias = await vectorBias(model, user, context);
       if (bias !== undefined) biases.set(user, bias);
     }
-    const dense = await readStoredValue(model, layer.effective, context.engine);
+    const read = await weightReader(model, layer, context.engine);
+    const dense = await read();
     const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
     const zero = allZero(dense, rule.axis);
     // A scale so small that a bias would not fit int32 grows. Where all weights are 0 the bias alone decides.
@@ -58,7 +52,7 @@ export async function writeWeights(
       }
       return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
     });
-    const tensor = forLayer(layer, () => quantizeTensor(dense, { ...rule, scale }));
+    const tensor = await quantizeWeight(layer, dense.dims, read, { ...rule, scale });
     const weight = dequantized(emit, plainName(layer.weight), tensor);
     for (const user of users) {
       const { node, role } = user.layer;

@@ -2,6 +2,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
+import type { Engine } from "../engine/index.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -10,6 +11,7 @@ import {
   channelRanges,
   type QuantizationRange,
   type QuantizedTensor,
+  quantizationParameters,
   quantizationRange,
   quantizeTensor,
   scaleAndZeroPoint,
@@ -18,9 +20,10 @@ import {
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, whyNotStored } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
 
 export interface WeightSettings {
@@ -122,14 +125,31 @@ function symmetricRule(
   return { type, axis, scale, zeroPoint: scale.map(() => zero), range: { low: low + zero, high: high + zero } };
 }
 
-/** Codes of a weight. */
-export function quantizeWeight(
+/** A weight as integers, which are computed when they are read. */
+export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
+  readonly quantized: Tensor;
+}
+
+/** Reads a layer's weight: as often as asked for where it is stored as it is read, else once. */
+export async function weightReader(model: Model, { effective }: Layer, engine: Engine): Promise<() => Promise<Dense>> {
+  const { tensor } = effective;
+  if (tensor !== undefined) return () => tensor.read();
+  const dense = await readStoredValue(model, effective, engine);
+  return async () => dense;
+}
+
+/** A weight by a rule that was made of it. */
+export async function quantizeWeight(
   layer: Layer,
-  dense: Dense,
-  settings: WeightSettings,
-  existing?: ModelRoundings,
-): QuantizedTensor {
-  return forLayer(layer, () => quantizeTensor(dense, weightRule(layer, dense, settings, existing)));
+  dims: readonly number[],
+  read: () => Promise<Dense>,
+  rule: WeightRule,
+): Promise<QuantizedWeight> {
+  const compute = async (): Promise<Dense> => {
+    const dense = await read();
+    return forLayer(layer, () => quantizeTensor(dense, rule).quantized);
+  };
+  return { quantized: await deferred(rule.type, dims, compute), ...quantizationParameters(rule) };
 }
 
 /** Of the schemes that compute in float or by QDQ, where nothing speaks for uint8. */
@@ -154,7 +174,7 @@ export function forLayer<T>(layer: Layer, work: () => T): T {
 export function storeQuantized(
   emit: Emit,
   name: string,
-  tensor: QuantizedTensor,
+  tensor: QuantizedTensor | QuantizedWeight,
 ): { readonly codes: Value; readonly scale: Value; readonly zeroPoint: Value } {
   return {
     codes: emit.constant(tensor.quantized, `${name}_quantized`),
@@ -164,7 +184,12 @@ export function storeQuantized(
 }
 
 /** The stored integers as numbers again, of the type that the layer reads. */
-export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor, type: DataType = "float32"): Value {
+export function dequantized(
+  emit: Emit,
+  name: string,
+  tensor: QuantizedTensor | QuantizedWeight,
+  type: DataType = "float32",
+): Value {
   const { codes, scale, zeroPoint } = storeQuantized(emit, name, tensor);
   const along = tensor.axis === undefined ? {} : { axis: tensor.axis };
   const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);

@@ -21,11 +21,10 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
-import { readStoredValue } from "../passes/stored.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeOptions } from "./options.ts";
 import { tryOut } from "./prepare.ts";
-import { dequantized, quantizeWeight, settingsOf, weightMiss } from "./weight.ts";
+import { dequantized, forLayer, quantizeWeight, settingsOf, weightMiss, weightReader, weightRule } from "./weight.ts";
 
 export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
@@ -73,8 +72,10 @@ async function write(
   existing: ModelRoundings,
   onNode: (node: Layer["node"]) => void,
 ): Promise<Value> {
-  const dense = await readStoredValue(model, layer.effective, context.engine);
-  const tensor = quantizeWeight(layer, dense, settingsOf(options), existing);
+  const read = await weightReader(model, layer, context.engine);
+  const dense = await read();
+  const rule = forLayer(layer, () => weightRule(layer, dense, settingsOf(options), existing));
+  const tensor = await quantizeWeight(layer, dense.dims, read, rule);
   const emit = emitInto(model, { before: layer.node, by: "quantize", onNode });
   return dequantized(emit, plainName(layer.weight), tensor, layer.effective.type?.type);
 }
