@@ -2,7 +2,6 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
-import type { Engine } from "../engine/index.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -131,7 +130,11 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
 }
 
 /** Reads a layer's weight: as often as asked for where it is stored as it is read, else once. */
-export async function weightReader(model: Model, { effective }: Layer, engine: Engine): Promise<() => Promise<Dense>> {
+export async function weightReader(
+  model: Model,
+  { effective }: Layer,
+  engine: Context["engine"],
+): Promise<() => Promise<Dense>> {
   const { tensor } = effective;
   if (tensor !== undefined) return () => tensor.read();
   const dense = await readStoredValue(model, effective, engine);
