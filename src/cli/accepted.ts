@@ -83,6 +83,8 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
     }
   }
   if (accepted.text) return text;
+  // Of a single number that is supported the schema says so in its own words.
+  if (accepted.choices.size === 1 && number !== undefined) return number;
   // Of numbers none is a mistyped other one.
   const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
   throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, {

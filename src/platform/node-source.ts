@@ -152,7 +152,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   if (/^https?:/i.test(owner)) return urlBeside(owner, location);
   const refuse = (why: string): PithError =>
     new PithError("E_MODEL", `"${owner}" refers to "${location}": ${why}.`, {
-      hint: "External data must lie in the model's own folder, as files of their own.",
+      hint: "External data must be files of their own in the model's folder. A link may lead to another place in it, or into the folder of the file that the model itself is a link to.",
     });
   const parts = location.split(/[/\\]/);
   if (location === "" || location.includes("\0")) throw refuse("that is no file name");
@@ -165,7 +165,8 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     // Caches keep each file elsewhere, under the hash of its contents, and make folders of links to them: model and weights then lie
     // side by side where the links lead.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
-    if (!folders.some((folder) => isInside(folder, real))) throw refuse("a link leads out of the model's folder");
+    if (!folders.some((folder) => isInside(folder, real)))
+      throw refuse("a link that leads neither into the model's folder nor to where the model's own file lies");
     const links = (await lstat(real)).nlink;
     if (links > 1) throw refuse(`the file has ${links} hard links and may be another file under this name`);
   } catch (cause) {

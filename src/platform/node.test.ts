@@ -141,7 +141,11 @@ describe("openBeside stays in the folder", () => {
     await symlink("../../blobs/bbbb", join(snapshot, "model.onnx_data"));
     await symlink("../../secret", join(snapshot, "out"));
     expect((await node.openBeside(join(snapshot, "model.onnx"), "model.onnx_data")).size).toBe(4);
-    await expect(node.openBeside(join(snapshot, "model.onnx"), "out")).rejects.toMatchObject({ code: "E_MODEL" });
+    await expect(node.openBeside(join(snapshot, "model.onnx"), "out")).rejects.toMatchObject({
+      code: "E_MODEL",
+      message: expect.stringContaining("neither into the model's folder nor to where the model's own file lies"),
+      hint: expect.stringContaining("the folder of the file that the model itself is a link to"),
+    });
   });
 
   test("and says that a file is missing", async () => {

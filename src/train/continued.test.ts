@@ -1,5 +1,6 @@
 /** Checkpoints: a training that was stopped or killed goes on from them to the same bits, and with no other training. */
-import { cpSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fileKind, joinPath } from "#platform";
 import { temporaryFolder } from "../../test/temporary.ts";
@@ -17,6 +18,7 @@ import { mapBatches, memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
+import { ownedEnding } from "../platform/node-leftovers.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { train } from "./index.ts";
 
@@ -165,6 +167,15 @@ describe("checkpoints", () => {
     const again = await trained({ checkpoint, resume: true });
     expect(again.weights).toEqual(first.weights);
     expect(again.history).toEqual(first.history);
+  });
+
+  test("what a killed training left half-written is gone once it is through", async () => {
+    const checkpoint = temporaryFolder();
+    await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
+    const killed = ownedEnding().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
+    for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
+    await trained({ checkpoint, validation, resume: true });
+    expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
   });
 
   test("more epochs than before go on", async () => {

@@ -75,6 +75,9 @@ test("recover learns from a fifth of the samples where there is one part only, a
   writeFileSync(at("one/test.csv"), `${unlabelled.join("\n")}\n`);
   const words = [at("near.onnx"), "--original", at("right.onnx"), "--data", at("one"), "-o", at("recovered.onnx")];
   const result = await json("recover", ...words);
+  // What recovery aims at, beside before and after.
+  expect(result.aim).toEqual(expect.any(Number));
+  expect((await pith("recover", ...words)).out).toMatch(/ of the original: [\d.∞]+/);
   expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("train");
 });

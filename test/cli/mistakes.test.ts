@@ -77,6 +77,12 @@ describe("flags", () => {
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
   });
 
+  test("of a single number that is supported is said what it is", async () => {
+    const { code, err } = await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "4");
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("only 8 bits are supported") });
+    expect(err).not.toContain("Did you mean");
+  });
+
   test.each([
     ["prune", "--amount", "50%"],
     ["quantize", "--scheme", "float16"],

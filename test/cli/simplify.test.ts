@@ -1,7 +1,8 @@
 /** `pith simplify` from the command line: what it writes, what it says, what it refuses. */
-import { readdirSync, statSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -152,4 +153,23 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     const { graph } = await open(at("codes.simple.onnx"));
     expect([...graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Add", "QuantizeLinear", "DequantizeLinear"]);
   });
+});
+
+test("weights that the model reads stay, where the result would store its own under their name", async () => {
+  mkdirSync(at("kept"));
+  const [input, output] = [at("kept/in.onnx"), at("kept/out.onnx")];
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 64]) -> (y) {
+  w: float32[64, 64] = random(seed 1)
+  h = Identity(x)
+  y = MatMul(h, w)
+}`);
+  await save(model, output, { externalData: true });
+  copyFileSync(output, input);
+  expect(readdirSync(at("kept"))).toContain("out.onnx_data");
+  const weight = async (of: Model) => (await of.graph.value("w")?.tensor?.read())?.data;
+  for (let round = 0; round < 2; round++) {
+    expect(await pith("simplify", input, "-o", output)).toMatchObject({ code: 0 });
+    for (const path of [input, output]) expect(await weight(await open(path))).toEqual(await weight(model));
+  }
 });

@@ -140,6 +140,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
     preprocessing,
     samples,
     comparison,
+    aim,
     goal,
     verdict,
     likeness,
@@ -192,6 +193,8 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
               ]),
         ],
       );
+      if (aim !== undefined && comparison !== undefined)
+        terminal.line(`${comparison.metric} of the original: ${figure(comparison.unit, aim)}`);
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       // How many samples there were is said below, beside those that judge.

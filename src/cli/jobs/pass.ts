@@ -86,6 +86,8 @@ export interface PassOutput {
   readonly lost: string | undefined;
   /** Why the result is not worth having: it was to be smaller, and is not. */
   readonly idle: string | undefined;
+  /** What the original of a model that was made smaller scores on the same samples: what recovery aims at. */
+  readonly aim: number | undefined;
   /** Undefined where nothing changed or nothing was gained: then nothing is written. */
   readonly written: string | undefined;
 }
@@ -127,6 +129,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     likeness: undefined,
     lost: undefined,
     idle: undefined,
+    aim: undefined,
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
@@ -141,6 +144,10 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (judging !== undefined) context.stage("evaluate");
   const compared = await judging?.figures.compare(model);
   const comparison = compared?.comparison;
+  const aim =
+    reference === undefined || typeof input.options.original !== "string" || comparison === undefined
+      ? undefined
+      : await judging?.figures.compare(reference);
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
@@ -176,7 +183,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   await save(model, input.out);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
-  return { ...nothing, after, comparison, verdict, likeness, lost, idle, written: input.out };
+  const scored = aim?.comparison.candidate.value;
+  return { ...nothing, after, comparison, verdict, likeness, lost, idle, aim: scored, written: input.out };
 }
 
 /** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */
