@@ -35,7 +35,7 @@ import {
   truncatedSvd,
 } from "../math/index.ts";
 import type { Factored } from "../ops/index.ts";
-import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
+import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
@@ -44,6 +44,20 @@ import { isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+
+/** What `factorize` may be told: one of `rank`, `energy` and `ratio`, and which layers. */
+export interface FactorizeOptions {
+  /** Keep this many singular values. */
+  readonly rank?: number | undefined;
+  /** Keep this share of the squared singular values: 0.95. */
+  readonly energy?: number | undefined;
+  /** Leave this share of the weights: 0.5. */
+  readonly ratio?: number | undefined;
+  /** Names or patterns of the layers to factorize; unless said, all. */
+  readonly layers?: string | string[] | undefined;
+  /** Names or patterns of layers to leave alone. */
+  readonly except?: string | string[] | undefined;
+}
 
 const factorizeOptions = v.pipe(
   v.strictObject({
@@ -72,7 +86,7 @@ type Options = v.InferOutput<typeof factorizeOptions>;
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
  */
-export const factorize = definePass({
+export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
   summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
   options: factorizeOptions,

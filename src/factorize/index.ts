@@ -1,1 +1,1 @@
-export { factorize } from "./factorize.ts";
+export { type FactorizeOptions, factorize } from "./factorize.ts";

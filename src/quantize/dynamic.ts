@@ -31,7 +31,7 @@ import { float32 } from "../tensor/dense.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
-import type { QuantizeOptions } from "./options.ts";
+import type { QuantizeSettings } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { type Target, targetAt } from "./target.ts";
 import { forLayer, quantizeWeight, storeQuantized, type WeightSettings, weightReader, weightRule } from "./weight.ts";
@@ -39,7 +39,7 @@ import { forLayer, quantizeWeight, storeQuantized, type WeightSettings, weightRe
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
 
-export async function quantizeDynamically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+export async function quantizeDynamically(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const { targets: wanted, kept, misses: refused } = tryOut(model, options);
   if (wanted.length === 0) return { changes: [], misses: refused };

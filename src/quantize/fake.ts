@@ -39,7 +39,7 @@ import { forLayer, type WeightRule, weightMiss, weightRule, withoutUnfit } from 
 
 const { perChannel, activations, data, samples } = quantizeOptions.entries;
 
-const fakeQuantizeOptions = v.strictObject({
+const fakeQuantizeSettings = v.strictObject({
   scheme: v.pipe(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     v.description("weights: round weights; static: activations too, with ranges measured on data"),
@@ -59,7 +59,7 @@ const fakeQuantizeOptions = v.strictObject({
   samples,
 });
 
-type FakeQuantizeOptions = v.InferOutput<typeof fakeQuantizeOptions>;
+type FakeQuantizeOptions = v.InferOutput<typeof fakeQuantizeSettings>;
 
 /** Scales per channel, and bounds of Clip as inputs. */
 const opset = 13;
@@ -81,7 +81,7 @@ const opset = 13;
 export const fakeQuantize = definePass({
   id: "fake-quantize",
   summary: "Round weights and activations in float, to train through",
-  options: fakeQuantizeOptions,
+  options: fakeQuantizeSettings,
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     return withStoredConstants(model, () => withoutUnfit(model, options, context, (fit) => work(model, fit, context)));

@@ -26,7 +26,7 @@ import { fromNumbers, toFloat64, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import type { QuantizeOptions } from "./options.ts";
+import type { QuantizeSettings } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
 const beyond = 65_520;
@@ -35,7 +35,7 @@ const fewestElements = 64;
 /** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
 const mostLost = 0.01;
 
-export async function quantizeToFloat16(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+export async function quantizeToFloat16(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const chosen = chosenTensors(model, options);
@@ -50,7 +50,7 @@ export async function quantizeToFloat16(model: Model, options: QuantizeOptions, 
 }
 
 /** All parameters worth it, or the weights of the layers that are named; with the name that says where each is. */
-function chosenTensors(model: Model, options: QuantizeOptions): ReadonlyMap<Value, string> {
+function chosenTensors(model: Model, options: QuantizeSettings): ReadonlyMap<Value, string> {
   const chosen = new Map<Value, string>();
   const inference = infer(model);
   const all = layersOf(model, inference);

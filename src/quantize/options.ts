@@ -1,8 +1,31 @@
 /** Settings of `quantize`, declared once, and what follows from them. */
 import * as v from "valibot";
+import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { selectionOptions } from "../passes/options.ts";
+
+/** What `quantize` may be told. */
+export interface QuantizeOptions {
+  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision. */
+  readonly scheme: "weights" | "dynamic" | "static" | "float16";
+  /** Bits of a weight (8, the only ones so far). */
+  readonly bits?: 8 | undefined;
+  /** One scale per output channel of a weight, instead of one per weight (true). */
+  readonly perChannel?: boolean | undefined;
+  /** Names or patterns of the layers to quantize; unless said, all. */
+  readonly layers?: string | string[] | undefined;
+  /** Names or patterns of layers to leave alone. */
+  readonly except?: string | string[] | undefined;
+  /** Type of weights (int8; dynamic: the one that the operator's kernel is fast with). */
+  readonly weights?: "int8" | "uint8" | undefined;
+  /** Type of activations ("uint8"). */
+  readonly activations?: "uint8" | "int8" | undefined;
+  /** Static: data to measure ranges on, or its path, of which the train part is taken where it has one. */
+  readonly data?: Dataset | string | undefined;
+  /** Static: samples to measure ranges on (200). */
+  readonly samples?: number | undefined;
+}
 
 export const quantizeOptions = v.strictObject({
   scheme: v.pipe(
@@ -34,10 +57,11 @@ export const quantizeOptions = v.strictObject({
   ),
 });
 
-export type QuantizeOptions = v.InferOutput<typeof quantizeOptions>;
+/** The options with what is not said filled in. */
+export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
 
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
-export function checkTogether(options: QuantizeOptions): void {
+export function checkTogether(options: QuantizeSettings): void {
   const { scheme, activations, weights } = options;
   if (scheme === "dynamic" && activations === "int8") {
     throw new PithError("E_OPTION", 'quantize: "activations": int8 is not there for the dynamic scheme.', {

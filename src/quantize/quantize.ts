@@ -1,10 +1,11 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+import type * as v from "valibot";
 import { describe, type Node } from "../graph/graph.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
-import { type Change, definePass } from "../passes/pass.ts";
+import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
-import { checkTogether, quantizeOptions } from "./options.ts";
+import { checkTogether, type QuantizeOptions, quantizeOptions } from "./options.ts";
 import { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import { withoutUnfit } from "./weight.ts";
@@ -39,7 +40,7 @@ const schemes = {
  * await save(model, "model.int8.onnx");
  * ```
  */
-export const quantize = definePass({
+export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "quantize",
   summary: "Store weights in fewer bits, and compute with them",
   options: quantizeOptions,

@@ -8,7 +8,7 @@ import { readStoredValue } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
-import type { QuantizeOptions } from "./options.ts";
+import type { QuantizeSettings } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
 import { dequantized, forLayer, quantizeWeight, settingsOf, weightReader, weightRule } from "./weight.ts";
@@ -19,7 +19,7 @@ export async function writeWeights(
   emit: Emit,
   targets: readonly Target[],
   inputScales: ReadonlyMap<Target, number>,
-  options: QuantizeOptions,
+  options: QuantizeSettings,
   context: Context,
   existing: ModelRoundings,
 ): Promise<void> {
@@ -108,7 +108,7 @@ export async function writeConstants(
   model: Model,
   emit: Emit,
   { constants, operators }: Placement,
-  options: QuantizeOptions,
+  options: QuantizeSettings,
   context: Context,
 ): Promise<void> {
   for (const value of constants) {

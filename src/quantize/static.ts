@@ -25,7 +25,7 @@ import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { measure, missingData, withData } from "./measure.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
-import type { QuantizeOptions } from "./options.ts";
+import type { QuantizeSettings } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
@@ -33,7 +33,7 @@ import { writeConstants, writeWeights } from "./static-weights.ts";
 /** The first one with a scale per channel, and in which all that the runtime makes of rounded activations has kernels. */
 const opset = 13;
 
-export async function quantizeStatically(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+export async function quantizeStatically(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = await withData(options);
@@ -69,7 +69,7 @@ async function write(
   inference: Inference,
   placement: Placement,
   scales: ReadonlyMap<Value, ScaleAndZeroPoint>,
-  options: QuantizeOptions,
+  options: QuantizeSettings,
   context: Context,
   existing: ModelRoundings,
 ): Promise<void> {

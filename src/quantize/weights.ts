@@ -22,11 +22,11 @@ import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
-import type { QuantizeOptions } from "./options.ts";
+import type { QuantizeSettings } from "./options.ts";
 import { tryOut } from "./prepare.ts";
 import { dequantized, forLayer, quantizeWeight, settingsOf, weightMiss, weightReader, weightRule } from "./weight.ts";
 
-export async function quantizeToWeights(model: Model, options: QuantizeOptions, context: Context): Promise<Outcome> {
+export async function quantizeToWeights(model: Model, options: QuantizeSettings, context: Context): Promise<Outcome> {
   const existing = await roundingsIn(model);
   const misses: Miss[] = [];
   const changes: Change[] = [];
@@ -67,7 +67,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeOptions, 
 async function write(
   model: Model,
   layer: Layer,
-  options: QuantizeOptions,
+  options: QuantizeSettings,
   context: Context,
   existing: ModelRoundings,
   onNode: (node: Layer["node"]) => void,
@@ -80,7 +80,7 @@ async function write(
   return dequantized(emit, plainName(layer.weight), tensor, layer.effective.type?.type);
 }
 
-function whatBecame(options: QuantizeOptions): string {
+function whatBecame(options: QuantizeSettings): string {
   return `weight as ${settingsOf(options).type}, ${options.perChannel ? "a scale per channel" : "one scale"}`;
 }
 
