@@ -46,7 +46,10 @@ export async function globalUnstructured(model: Model, options: GlobalOptions): 
     const { targets, misses } = selectParameters(model, options);
     const ranked = targets.map((target) => rankedBy(target, importanceScores));
     const kept: number[] = [];
-    for (const { mask } of ranked) kept.push(keptCount(await mask()));
+    for (const { size, mask } of ranked) {
+      const own = await mask();
+      kept.push(own === undefined ? size : keptCount(own));
+    }
     const left = kept.reduce((sum, own) => sum + own, 0);
     const count = countOf(amount, left);
     const chosen =
@@ -73,7 +76,9 @@ async function drawn(
   const starts: number[] = [];
   let start = 0;
   for (const { size, mask } of ranked) {
-    before.set(await mask(), start);
+    const own = await mask();
+    if (own === undefined) before.fill(1, start, start + size);
+    else before.set(own, start);
     starts.push(start);
     start += size;
   }

@@ -22,15 +22,14 @@ import { elementCount, sameDims } from "../tensor/dims.ts";
 import type { Mask } from "./mask.ts";
 
 /** The mask of a parameter; all ones where it has none. */
-export function readMask(parameter: Value): Promise<Mask> {
-  return maskReader(parameter)();
+export async function readMask(parameter: Value): Promise<Mask> {
+  return (await maskReader(parameter)()) ?? new Uint8Array(elementCount(stored(parameter).dims)).fill(1);
 }
 
-/** Reads the mask that a parameter has now, whatever becomes of it. */
-export function maskReader(parameter: Value): () => Promise<Mask> {
+/** Reads the mask that a parameter has now, whatever becomes of it; undefined where it has none. */
+export function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   const tensor = maskedAt(parameter)?.mask.tensor;
-  const count = elementCount(stored(parameter).dims);
-  if (tensor === undefined) return async () => new Uint8Array(count).fill(1);
+  if (tensor === undefined) return async () => undefined;
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 

@@ -65,7 +65,7 @@ export async function l1Unstructured(model: Model, options: L1Options): Promise<
   return prunePrepared(model, options, async (target) => {
     const ranked = rankedBy(target, importanceScores);
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-    const before = keptCount(mask);
+    const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
     return cutOf(target, ranked, before, (await cutSmallest([held], countOf(amount, before)))[0]);

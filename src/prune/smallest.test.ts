@@ -55,6 +55,16 @@ test.each([
   }
 });
 
+test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", async (type) => {
+  const scores = scoresOf(type, 3, 70_000);
+  const ones = new Uint8Array(scores.length).fill(1);
+  for (const count of [1, 30_000, 69_999]) {
+    const [cut] = await cutSmallest([{ ...partOf(scores, ones), mask: async () => undefined }], count);
+    if (cut === undefined) throw new Error("no cut");
+    expect([...cutMask(undefined, scores, cut)]).toEqual(bySorting([[scores, ones]], count));
+  }
+});
+
 test("float32 takes two looks, however many numbers there are, and none is held", async () => {
   let looks = 0;
   const scores = scoresOf("float32", 7, 100_000);
@@ -72,5 +82,7 @@ test("float32 takes two looks, however many numbers there are, and none is held"
 test("a NaN that the mask keeps is refused", () => {
   const search = new Search(1, "float32");
   search.look(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1));
-  expect(() => search.look(Uint8Array.of(1), Float32Array.of(Number.NaN))).toThrow("cannot be ranked");
+  for (const mask of [Uint8Array.of(1), undefined])
+    expect(() => search.look(mask, Float32Array.of(Number.NaN))).toThrow("cannot be ranked");
+  search.look(undefined, Float32Array.of(Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY));
 });

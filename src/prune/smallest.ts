@@ -15,7 +15,8 @@ export interface Cut {
 export interface Ranked {
   readonly size: number;
   readonly type: "float32" | "float64";
-  mask(): Promise<Mask>;
+  /** Undefined where all entries are kept. */
+  mask(): Promise<Mask | undefined>;
   scores(): Promise<Scores>;
 }
 
@@ -49,16 +50,19 @@ export class Search {
   }
 
   /** @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank. */
-  look(mask: Mask, scores: Scores): void {
+  look(mask: Mask | undefined, scores: Scores): void {
     const numbers = scores.BYTES_PER_ELEMENT === this.#bits.BYTES_PER_ELEMENT ? scores : Float64Array.from(scores);
     const width = this.#digits.length;
     const digits = new Uint16Array(numbers.buffer, numbers.byteOffset, width * numbers.length);
+    if (mask === undefined && width === 2) {
+      this.#lookAtAll(digits);
+      return;
+    }
     const [own, counts, at, top] = [this.#digits, this.#counts, this.#digit, width - 1];
     for (let index = 0, start = 0; index < numbers.length; index++, start += width) {
-      if (mask[index] === 0) continue;
+      if (mask?.[index] === 0) continue;
       if (at === top) {
-        const number = numbers[index] ?? 0;
-        if (Number.isNaN(number)) throw new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
+        if (Number.isNaN(numbers[index])) throw noRank();
         const digit = (digits[start + at] ?? 0) & 0x7fff;
         counts[digit] = (counts[digit] ?? 0) + 1;
         continue;
@@ -72,6 +76,26 @@ export class Search {
     }
   }
 
+  /** The same for float32 without a mask, which weights are at first: nothing but two digits of each. */
+  #lookAtAll(digits: Uint16Array): void {
+    const counts = this.#counts;
+    const [, own] = this.#digits;
+    if (this.#digit === 0) {
+      for (let at = 0; at < digits.length; at += 2) {
+        if (((digits[at + 1] ?? 0) & 0x7fff) !== own) continue;
+        const digit = digits[at] ?? 0;
+        counts[digit] = (counts[digit] ?? 0) + 1;
+      }
+      return;
+    }
+    for (let at = 0; at < digits.length; at += 2) {
+      const top = (digits[at + 1] ?? 0) & 0x7fff;
+      // Of an infinite number all other bits are 0.
+      if (top > infinity || (top === infinity && digits[at] !== 0)) throw noRank();
+      counts[top] = (counts[top] ?? 0) + 1;
+    }
+  }
+
   /** After a look at everything. */
   narrow(): void {
     let digit = 0;
@@ -82,9 +106,14 @@ export class Search {
   }
 }
 
+/** The upper digit of an infinite float32, without its sign. */
+const infinity = 0x7f80;
+
+const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
+
 /** The mask without the entries that go. */
-export function cutMask(mask: Mask, scores: Scores, cut: Cut): Mask {
-  const result = mask.slice();
+export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask {
+  const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
   const { limit } = cut;
   let { ties } = cut;
   for (let index = 0; index < result.length; index++) {
@@ -134,20 +163,24 @@ async function sorted(parts: readonly Ranked[], count: number): Promise<Cut> {
   const magnitudes: number[] = [];
   for (const { mask, scores } of parts) {
     const [kept, numbers] = [await mask(), await scores()];
-    for (const [index, number] of numbers.entries()) if (kept[index] !== 0) magnitudes.push(Math.abs(number));
+    for (const [index, number] of numbers.entries()) if (kept?.[index] !== 0) magnitudes.push(Math.abs(number));
   }
   const rising = Float64Array.from(magnitudes).sort();
-  if (Number.isNaN(rising.at(-1))) throw new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
+  if (Number.isNaN(rising.at(-1))) throw noRank();
   const limit = rising[count - 1] ?? Number.POSITIVE_INFINITY;
   let ties = count;
   for (const size of rising) if (size < limit) ties--;
   return { limit, ties };
 }
 
-function countAround(mask: Mask, scores: Scores, limit: number): { readonly below: number; readonly equal: number } {
+function countAround(
+  mask: Mask | undefined,
+  scores: Scores,
+  limit: number,
+): { readonly below: number; readonly equal: number } {
   let [below, equal] = [0, 0];
   for (let index = 0; index < scores.length; index++) {
-    if (mask[index] === 0) continue;
+    if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
     if (size < limit) below++;
     else if (size === limit) equal++;
