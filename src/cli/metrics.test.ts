@@ -22,6 +22,7 @@ describe("what a model answers with", () => {
     ["batch, height, width, planes", "number"],
     ["batch, 1", "number"],
     ["batch, 1, 1, 1", "number"],
+    ["batch, batch", "number"],
   ])("of [%s] is %s", (dims, kind) => {
     expect(kindOf(dims)).toBe(kind);
   });

@@ -187,6 +187,8 @@ export function answerKind(
   if (found === undefined || known === undefined) return "classes";
   // One score a sample is a number: nothing is chosen among classes.
   if (known.slice(1).every((dim) => dim === 1)) return "number";
+  // How near each sample is to each other one in the batch: alone it is one number.
+  if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
   if (distributionOf(found, inference) !== undefined || classNames.test(answer)) return "classes";
   if (isPicture(known)) return "picture";
   return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
