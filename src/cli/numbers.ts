@@ -10,6 +10,7 @@ export {
   difference,
   differenceWithInterval,
   figure,
+  figureInterval,
   integer,
   percent,
   speed,

@@ -1,5 +1,16 @@
 import { expect, test } from "vitest";
-import { allowance, bytes, change, changeInterval, count, difference, figure, percent, times } from "./numbers.ts";
+import {
+  allowance,
+  bytes,
+  change,
+  changeInterval,
+  count,
+  difference,
+  figure,
+  figureInterval,
+  percent,
+  times,
+} from "./numbers.ts";
 
 test("sizes and counts have three digits", () => {
   expect([0, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
@@ -52,4 +63,12 @@ test("a ratio has two decimals, one from ten on, none where it has no meaning", 
     "–",
     "–",
   ]);
+});
+
+test("an interval without a finite bound is told in words", () => {
+  const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  expect(figureInterval("dB", { low, high })).toBe("too few samples for an interval");
+  expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
+  expect(figureInterval("dB", { low: 20, high })).toBe("20.00 dB … ∞ dB");
+  expect(figureInterval("share", { low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
 });

@@ -48,6 +48,13 @@ export function figure(unit: Unit, value: number): string {
   return unit === "share" ? percent(value) : `${minus(text)}${spaced(unit)}`;
 }
 
+/** 89.6 % … 93.1 %; in words where no bound is finite. */
+export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, shown = figure): string {
+  if (!Number.isFinite(low) && !Number.isFinite(high))
+    return low === high ? "the same for all samples" : "too few samples for an interval";
+  return `${shown(unit, low)} … ${shown(unit, high)}`;
+}
+
 /** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
 export function change(unit: Unit, value: number): string {
   const text = unit === "share" ? (100 * value).toFixed(1) : value.toPrecision(3);

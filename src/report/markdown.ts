@@ -1,6 +1,6 @@
 /** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
 
-import { bytes, differenceWithInterval, figure, speed as ratio, times } from "../evaluate/numbers.ts";
+import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence, timesOf } from "./verdict.ts";
 
@@ -37,7 +37,7 @@ export function variantsMarkdown(run: Run): string {
       : [
           bytes(one.bytes),
           one.brotli === undefined ? "–" : bytes(one.brotli),
-          `${figure(unit, one.estimate.value)} (${figure(unit, one.estimate.low)} … ${figure(unit, one.estimate.high)})`,
+          `${figure(unit, one.estimate.value)} (${figureInterval(unit, one.estimate)})`,
         ];
   const speed = (index: number): string => {
     const one = speeds?.[index]?.speedup;

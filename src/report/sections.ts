@@ -1,6 +1,6 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
-import { bytes, count, figure, integer, percent, range, times } from "../evaluate/numbers.ts";
+import { bytes, count, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
 import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
@@ -30,7 +30,7 @@ export function keyFigures(run: Run): Markup {
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
-${box(metric.name, figure(metric.unit, own.value), `95 % interval ${figure(metric.unit, own.low)} … ${figure(metric.unit, own.high)}`)}
+${box(metric.name, figure(metric.unit, own.value), `95 % interval ${figureInterval(metric.unit, own)}`)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;

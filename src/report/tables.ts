@@ -6,6 +6,7 @@ import {
   changeInterval,
   count,
   figure,
+  figureInterval,
   integer,
   percent,
   range,
@@ -34,7 +35,7 @@ export function variantsTable(run: Run): Markup {
       html`<td class="n">${one.brotli === undefined ? "–" : bytes(one.brotli)}<small>${ratioOf(run.original.brotli, one.brotli)}</small></td>`,
     withMacs &&
       html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
-    html`<td class="n">${figure(unit, one.estimate.value)}<small>${figure(unit, one.estimate.low)} … ${figure(unit, one.estimate.high)}</small></td>`,
+    html`<td class="n">${figure(unit, one.estimate.value)}<small>${figureInterval(unit, one.estimate)}</small></td>`,
   ];
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;

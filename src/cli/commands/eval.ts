@@ -11,7 +11,7 @@ import { appendText, requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { difference, estimate, figure, integer, percent } from "../numbers.ts";
+import { difference, estimate, figure, figureInterval, integer, percent } from "../numbers.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -208,7 +208,7 @@ function figureRows({
   const row = (name: string, unit: Unit, { value, low, high }: Estimate, shown = figure): [string, string, string] => [
     name,
     shown(unit, value),
-    `${shown(unit, low)} … ${shown(unit, high)}`,
+    figureInterval(unit, { low, high }, shown),
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
