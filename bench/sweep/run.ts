@@ -140,7 +140,7 @@ function sentence(err: string): string | undefined {
 function reasonIn(out: string): string | undefined {
   try {
     const { lost, misses } = JSON.parse(out) as { lost?: string; misses?: readonly { at?: string; reason: string }[] };
-    return lost ?? misses?.map(({ reason }) => reason)[0];
+    return lost ?? (misses?.length === 0 ? "there is nothing to change" : misses?.map(({ reason }) => reason)[0]);
   } catch {
     return undefined;
   }

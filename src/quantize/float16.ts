@@ -13,6 +13,7 @@
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
+import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
@@ -39,6 +40,10 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const chosen = chosenTensors(model, options);
+  if (chosen.size === 0) {
+    const inference = infer(model);
+    misses.push(...noLayers(model, inference, layersOf(model, inference)));
+  }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
     const miss = await narrow(model, value);
