@@ -1,13 +1,14 @@
 /**
  * Pith: make ONNX models smaller, and know that they still work.
  *
- * The root holds what every program needs: opening and saving. The techniques stand in `pith/prune`, `pith/quantize`, `pith/distill` and
+ * The root holds what every program needs: opening, inspecting and saving. The techniques stand in `pith/prune`, `pith/quantize`, `pith/distill` and
  * `pith/factorize`; training in `pith/train`, figures in `pith/evaluate`.
  *
  * @example
- * import { open, save } from "pith";
+ * import { inspect, open, save } from "pith";
  * import { quantize } from "pith/quantize";
  * const model = await open("model.onnx");
+ * console.log((await inspect(model)).parameters);
  * await quantize(model, { scheme: "weights" });
  * await save(model, "model.int8.onnx");
  */
@@ -15,4 +16,5 @@ export { type ErrorCode, errorCodes, Miss, PithError } from "./errors.ts";
 export { type Graph, Model, type Node, type Value } from "./graph/index.ts";
 export { encodeToBytes, open, save } from "./onnx/index.ts";
 export type { Change, Context, Outcome, Pass } from "./passes/index.ts";
+export { type Inspection, inspect } from "./report/inspect/inspect.ts";
 export type { Batch, DataType, Dense, Tensor } from "./tensor/index.ts";

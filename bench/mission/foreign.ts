@@ -6,7 +6,7 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Description } from "../../src/cli/inspect/describe.ts";
+import type { InspectedFile } from "../../src/cli/inspect/show.ts";
 import type { Measurement } from "../../src/cli/jobs/eval.ts";
 import type { PassOutput } from "../../src/cli/jobs/pass.ts";
 import { bytes, integer, percent } from "../../src/cli/numbers.ts";
@@ -96,7 +96,7 @@ async function look(model: string, file: string, folder: string): Promise<void> 
   const inspected = await pith("inspect", file);
   if (inspected.data === undefined) line(`  inspect: ${inspected.error}`);
   else {
-    const { layers, parameters, operators, notUnderstood, savings } = inspected.data as Description;
+    const { layers, parameters, operators, notUnderstood, savings } = inspected.data as InspectedFile;
     const nodes = Object.values(operators).reduce((sum, count) => sum + count, 0);
     const { cuttable, channels } = savings.channels;
     line(

@@ -2,7 +2,6 @@
  * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it and those
  * that passed, without the start of the process, and the peak of the process's memory in bytes.
  */
-import { describeModel } from "../../src/cli/inspect/describe.ts";
 import plotJob from "../../src/cli/jobs/plot.ts";
 import { factorize } from "../../src/factorize/index.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -11,6 +10,7 @@ import { open, save } from "../../src/onnx/index.ts";
 import { simplify } from "../../src/passes/index.ts";
 import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
+import { inspect } from "../../src/report/index.ts";
 import { writeLarge } from "../files/large.ts";
 import { peakMemory } from "../lib/peak.ts";
 import { type Form, networkOf } from "./networks.ts";
@@ -37,7 +37,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   },
   /** `from`: MiB. */
   writeLarge: (from, to) => writeLarge(to, Number(from), true),
-  inspect: async (from) => describeModel(await open(from), from, 0),
+  inspect: async (from) => inspect(await open(from)),
   plot: (from, to) => plotJob({ model: from, name: from, out: `${to}.html`, amount: 0.5 }, quiet),
   copy: edit(async () => {}),
   simplify: edit((model) => simplify(model)),

@@ -14,6 +14,16 @@ export {
   type Variant,
 } from "./data.ts";
 export { reportPage } from "./html.ts";
+export type { Blocks, InspectedBlock } from "./inspect/blocks.ts";
+export {
+  type InspectedLayer,
+  type Inspection,
+  inspect,
+  type OperationCount,
+  type Port,
+  type StoredTensors,
+} from "./inspect/inspect.ts";
+export type { Saving, Savings } from "./inspect/savings.ts";
 export { layerRows } from "./layers.ts";
 export { reportMarkdown, variantsMarkdown } from "./markdown.ts";
 export { type PlotOptions, plotPage } from "./plot/plot.ts";

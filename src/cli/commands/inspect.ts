@@ -1,9 +1,9 @@
 /** `pith inspect`: what is in a model, and what techniques could save. Nothing is run; weights are read only for `--weights`. */
 import * as v from "valibot";
 import { moduleBeside } from "../../job/job.ts";
+import { inspect } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
 import { fileBytes, filesOf } from "../files.ts";
-import { describeModel } from "../inspect/describe.ts";
 import { show } from "../inspect/show.ts";
 import { openModel } from "../jobs/open-model.ts";
 import type weightsJob from "../jobs/weights.ts";
@@ -26,7 +26,7 @@ export default defineCommand({
     const model = await openModel(path, {
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     });
-    const description = await describeModel(model, path, await fileBytes(filesOf(model, path)));
+    const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
     const module = moduleBeside(import.meta.url, "../jobs/weights");
     const numbers = weights
       ? await session.job<typeof weightsJob>(module, { model: path }, `inspect ${path}`)

@@ -1,12 +1,12 @@
 /** What is in a model, as text. */
 import { basename } from "node:path";
-import type { WeightNumbers } from "../jobs/weights.ts";
+import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
+import type { Saving } from "../../report/inspect/savings.ts";
+import { energies, type WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { alike } from "./alike.ts";
 import { blockLines } from "./blocks.ts";
-import { type Description, type LayerRow, multipleText, type Port } from "./describe.ts";
-import { energies, type Saving, supposedCut } from "./savings.ts";
 
 /** Reasons that are printed; the rest is counted. */
 const shownMisses = 5;
@@ -15,7 +15,14 @@ const mostRows = 24;
 /** Stretches of equal blocks that are printed. */
 const shownBlocks = 8;
 
-export function show(data: Description, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
+/** A model and its file. */
+export interface InspectedFile extends Inspection {
+  readonly file: string;
+  /** Of all its files. */
+  readonly bytes: number;
+}
+
+export function show(data: InspectedFile, numbers: readonly WeightNumbers[] | undefined, terminal: Terminal): void {
   showFile(data, terminal);
   showLayers(data, terminal);
   if (numbers !== undefined) showNumbers(numbers, terminal);
@@ -27,7 +34,7 @@ export function show(data: Description, numbers: readonly WeightNumbers[] | unde
 }
 
 /** What a reader of the table of layers would miss: graphs inside nodes, weights that several nodes read, or that are inputs. */
-function showInside({ inside, layers, replaceable }: Description, terminal: Terminal): void {
+function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
     const held = [
       `${integer(inside.nodes)} nodes`,
@@ -52,7 +59,7 @@ function showInside({ inside, layers, replaceable }: Description, terminal: Term
   }
 }
 
-function showFile(data: Description, terminal: Terminal): void {
+function showFile(data: InspectedFile, terminal: Terminal): void {
   const { bold, dim } = terminal.color;
   const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
@@ -78,9 +85,9 @@ function showFile(data: Description, terminal: Terminal): void {
   terminal.line();
 }
 
-function showLayers(data: Description, terminal: Terminal): void {
+function showLayers(data: InspectedFile, terminal: Terminal): void {
   terminal.line(
-    `${integer(data.layers.length)} layers; ${count(data.parameters)} parameters; ${multipleText(data.macs)} MACs`,
+    `${integer(data.layers.length)} layers; ${count(data.parameters)} parameters; ${operationsText(data.macs)} MACs`,
   );
   if (data.layers.length === 0) return;
   const left = ["layer", "operator", "weight"].map((title) => ({ title }));
@@ -90,7 +97,7 @@ function showLayers(data: Description, terminal: Terminal): void {
       layer.operator + (layer.groups === 1 ? "" : ` (${integer(layer.groups)} groups)`),
       weightText(layer),
       integer(layer.parameters),
-      multipleText(layer.macs),
+      operationsText(layer.macs),
       `${integer(layer.cuttable)} of ${integer(layer.outputs)}`,
       rankText(layer),
     ],
@@ -112,14 +119,14 @@ function showLayers(data: Description, terminal: Terminal): void {
 }
 
 /** "int8 [64, 64], 64 scales, shared" */
-function weightText({ weight, bits, scales, sharedWith }: LayerRow): string {
+function weightText({ weight, bits, scales, sharedWith }: InspectedLayer): string {
   // What the element type says already need not be said again.
   const codes = bits === undefined || weight.replace(/ .*/, "").endsWith(`int${bits}`) ? "" : `, ${bits} bits`;
   const scaled = scales === undefined ? "" : `, ${integer(scales)} ${scales === 1 ? "scale" : "scales"}`;
   return `${weight}${codes}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
 }
 
-function rankText({ payingRank }: LayerRow): string {
+function rankText({ payingRank }: InspectedLayer): string {
   if (payingRank === undefined) return "";
   return payingRank === 0 ? "never" : `to ${integer(payingRank)}`;
 }
@@ -143,7 +150,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
 
 /** One line for each technique that would do something. */
 function showSavings(
-  { layers, savings }: Description,
+  { layers, savings }: InspectedFile,
   numbers: readonly WeightNumbers[] | undefined,
   terminal: Terminal,
 ): void {
@@ -159,7 +166,7 @@ function showSavings(
     float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), among(float16.layers)] : [],
     channels.cuttable > 0
       ? [
-          `prune --structured ${percent(supposedCut, 0).replace(" ", "")}`,
+          `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
           ...sizes(channels),
           `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be cut`,
         ]
@@ -185,7 +192,7 @@ function showSavings(
 
 /** What rank 95 % leaves of the layers in which it pays, where the numbers are known. */
 function lowRankCells(
-  layers: readonly LayerRow[],
+  layers: readonly InspectedLayer[],
   numbers: readonly WeightNumbers[] | undefined,
   sizes: (saving: Saving) => string[],
   among: (some: number) => string,
@@ -205,7 +212,7 @@ function lowRankCells(
   return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 
-function showMisses({ notUnderstood }: Description, terminal: Terminal): void {
+function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void {
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
@@ -227,4 +234,17 @@ function showMisses({ notUnderstood }: Description, terminal: Terminal): void {
 /** The first to the left, the others, which hold numbers, to the right. */
 function columns(first: string, ...others: readonly string[]): { title: string; align?: "right" }[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
+}
+
+function operationsText(value: OperationCount | undefined): string {
+  if (value === undefined) return "?";
+  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
+  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
+}
+
+/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+function termsText(sum: string): string {
+  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
+  if (terms.some((term) => term === null)) return sum;
+  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }

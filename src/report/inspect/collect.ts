@@ -1,4 +1,4 @@
-/** What is in a model, as data. Nothing is run, and no weight is read but those that could be tables and masks. */
+/** Collects what is in a model. */
 import { wayOutOf } from "../../analysis/branches.ts";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
@@ -11,60 +11,16 @@ import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.t
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { channelsIn, payingRank, weightBits } from "../../report/offers.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
-import { count } from "../numbers.ts";
+import { channelsIn, payingRank, weightBits } from "../offers.ts";
 import { describeBlocks } from "./blocks.ts";
+import type { InspectedLayer, Inspection, OperationCount, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 
-/** A count of stored tensors of one element type. */
-export interface Stored {
-  readonly type: string;
-  readonly tensors: number;
-  readonly elements: number;
-  readonly bytes: number;
-}
-
-export interface Port {
-  readonly name: string;
-  readonly type: string | undefined;
-  readonly dims: string;
-}
-
-export interface LayerRow {
-  readonly name: string;
-  readonly operator: string;
-  readonly weight: string;
-  /** Bits of a weight that is stored as codes; undefined for one in floats. */
-  readonly bits: number | undefined;
-  /** Scales beside the codes: 1, one for each channel, or one for each block. */
-  readonly scales: number | undefined;
-  /** Other nodes that read the same weight. */
-  readonly sharedWith: readonly string[];
-  readonly outputs: number;
-  readonly inputs: number;
-  readonly groups: number;
-  readonly parameters: number;
-  readonly macs: Multiple | undefined;
-  /** Up to this rank two factors are smaller than the matrix; undefined where the weight is none. */
-  readonly payingRank: number | undefined;
-  /** Output channels that could be cut, and why the others could not. */
-  readonly cuttable: number;
-  readonly kept: string | undefined;
-}
-
-/** A number of operations: `count` for each `per` ("batch", "batch*seq"), or in all. */
-export interface Multiple {
-  readonly count: number | undefined;
-  readonly per: string | undefined;
-}
-
-export type Description = Awaited<ReturnType<typeof describeModel>>;
-
-/** @param model one that nobody saves: weights in Constant nodes become stored tensors. @param size bytes of its files. */
-export async function describeModel(model: Model, path: string, size: number) {
+/** @param model a copy: weights in Constant nodes become stored tensors. */
+export async function collect(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
   // A weight is a weight, wherever the exporter put it.
@@ -79,9 +35,6 @@ export async function describeModel(model: Model, path: string, size: number) {
   const groups = channelGroups(free, free === model ? inference : infer(free));
   const channels = channelsIn(groups);
   return {
-    file: path,
-    bytes: size,
-    /** How its data is prepared, as an earlier command has found out; undefined where none has. */
     prepared: header.metadata.get(preprocessingKey),
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
     irVersion: header.irVersion,
@@ -90,20 +43,20 @@ export async function describeModel(model: Model, path: string, size: number) {
     outputs: graph.outputs.map(port),
     operators,
     parameters: elementsIn(learned),
-    macs: multiple(costs.macs),
-    layers: found.map((layer: Layer): LayerRow => {
+    macs: operationCount(costs.macs),
+    layers: found.map((layer: Layer): InspectedLayer => {
       const { type, dims } = layer.weight.type ?? {};
       return {
         name: layer.name,
         operator: layer.node.op,
         weight: `${type ?? "?"} ${dimsText(dims)}`,
-        ...codesOf(layer),
+        ...quantizationOf(layer),
         sharedWith: sharersOf(layer),
         outputs: layer.outputs,
         inputs: layer.inputs,
         groups: layer.role.groups,
         parameters: layer.weight.tensor === undefined ? 0 : elementCount(layer.weight.tensor.dims),
-        macs: multiple(costs.perNode.get(layer.node)),
+        macs: operationCount(costs.perNode.get(layer.node)),
         payingRank: payingRank(layer),
         ...channels(layer),
       };
@@ -111,7 +64,6 @@ export async function describeModel(model: Model, path: string, size: number) {
     blocks: describeBlocks(model, inference, learned),
     savings: estimateSavings(found, groups, channels),
     notUnderstood: distinct([...inference.misses, ...costs.misses]),
-    /** Graphs inside nodes: techniques leave what lies there alone. */
     inside: {
       graphs: inner.length,
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
@@ -119,7 +71,6 @@ export async function describeModel(model: Model, path: string, size: number) {
         .length,
       wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
     },
-    /** Stored tensors that are inputs too, as old files have them: who runs the model may put others in their place. */
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),
     roles: countRoles(graph),
@@ -139,8 +90,8 @@ function distinct(misses: readonly Miss[]): { readonly at: string | undefined; r
   return [...found.values()];
 }
 
-/** Of a weight that is stored as codes their bits, and how many scales turn them back into numbers, where they stand beside it. */
-function codesOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
+/** Bits of a quantized weight, and how many scales its node or its dequantization reads. */
+function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
   if (weight.tensor === undefined || isFloat(weight.tensor.type)) return { bits: undefined, scales: undefined };
   const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
@@ -161,26 +112,13 @@ function port(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
 }
 
-function multiple(dim: Dim | undefined): Multiple | undefined {
+function operationCount(dim: Dim | undefined): OperationCount | undefined {
   if (dim === undefined || typeof dim === "number")
     return dim === undefined ? undefined : { count: dim, per: undefined };
   const product = /^(?:(\d+)\*)?([^ ]+)$/.exec(dimText(dim));
   return product === null
     ? { count: undefined, per: dimText(dim) }
     : { count: Number(product[1] ?? 1), per: product[2] };
-}
-
-export function multipleText(value: Multiple | undefined): string {
-  if (value === undefined) return "?";
-  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
-  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
-}
-
-/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
-function termsText(sum: string): string {
-  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
-  if (terms.some((term) => term === null)) return sum;
-  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }
 
 /** Operator → number of nodes, subgraphs included, most frequent first. */
@@ -196,7 +134,7 @@ function countOperators(graph: Graph): Record<string, number> {
 }
 
 /** Stored tensors by element type, largest first. A tensor stored under two names counts once. */
-function countStored(graph: Graph): Stored[] {
+function countStored(graph: Graph): StoredTensors[] {
   const tensors = new Set<Tensor>();
   for (const part of allGraphs(graph)) {
     for (const { tensor } of part.values()) if (tensor !== undefined) tensors.add(tensor);
@@ -204,7 +142,7 @@ function countStored(graph: Graph): Stored[] {
       for (const attribute of node.attributes.values()) if (attribute.kind === "tensor") tensors.add(attribute.value);
     }
   }
-  const byType = new Map<string, Stored>();
+  const byType = new Map<string, StoredTensors>();
   for (const { type, dims, bytes: size } of tensors) {
     const before = byType.get(type) ?? { type, tensors: 0, elements: 0, bytes: 0 };
     const elements = before.elements + elementCount(dims);

@@ -1,22 +1,19 @@
 /**
- * What techniques would save, told from shapes alone: estimates, for deciding what to try.
+ * What techniques would save, estimated from shapes.
  *
  * - 8-bit weights: one byte a weight, and a float scale and a zero point for each output channel. In half precision: two bytes a weight.
  * - Cutting the share f of all channels that can go: a weight with n elements, of whose indices along axis a the share r_a can go, keeps about
  *   n · Π (1 − f · r_a). Which channels go is for `pith prune` to say.
- * - Low rank pays up to the rank where both factors together are as large as the matrix; whether a layer bears it, only its numbers tell.
+ * - Two factors of rank r are smaller than a matrix up to its paying rank; the accuracy at that rank depends on the weights.
  */
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Channels, payingRank } from "../../report/offers.ts";
 import { elementCount } from "../../tensor/dims.ts";
+import { type Channels, payingRank } from "../offers.ts";
 
-/** The share of channels that the estimate of cutting supposes. */
-export const supposedCut = 0.3;
-
-/** Shares of the sum of squared singular values whose ranks are told. */
-export const energies = [0.9, 0.95, 0.99] as const;
+/** The share of the channels that can go which the estimate supposes to be cut. */
+const supposedCut = 0.3;
 
 /** Bytes of what a technique would change, before and after, and in how many layers. */
 export interface Saving {
@@ -25,10 +22,12 @@ export interface Saving {
   readonly after: number;
 }
 
+/** Estimates for each technique. */
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;
-  readonly channels: Saving & { readonly cuttable: number; readonly channels: number };
+  /** `share` of the `cuttable` channels cut, of `channels` in all. */
+  readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   /** Layers with a matrix for which there is a rank that pays. */
   readonly lowRank: { readonly layers: number };
 }
@@ -73,7 +72,7 @@ function cutting(
       kept.set(value, (kept.get(value) ?? 1) * (1 - supposedCut * going));
     }
   }
-  const result = { layers: 0, before: 0, after: 0, cuttable: 0, channels: 0 };
+  const result = { layers: 0, before: 0, after: 0, share: supposedCut, cuttable: 0, channels: 0 };
   for (const [{ tensor }, share] of kept) {
     if (tensor === undefined || share === 1) continue;
     result.before += tensor.bytes;

@@ -1,13 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../graph/text.ts";
-import { alike } from "./alike.ts";
-import { blockLines } from "./blocks.ts";
-import { describeModel } from "./describe.ts";
+import { encodeToBytes } from "../../onnx/index.ts";
+import { inspect } from "./inspect.ts";
 
-const look = (text: string) => describeModel(parseModel(text), "net.onnx", 1000);
+const look = (text: string) => inspect(parseModel(text));
 
-describe("layers in codes", () => {
-  test("say their bits and how many scales turn them back", async () => {
+describe("quantized layers", () => {
+  test("say their bits and how many scales they have", async () => {
     const { layers } = await look(`opset 21
 graph (x: float32[N, 2]) -> (y) {
   a_q: int8[2, 6] = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
@@ -72,7 +71,7 @@ test("weights that are inputs too are named", async () => {
 graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
   y = MatMul (x, w)
 }`);
-  const found = await describeModel(model, "old.onnx", 1);
+  const found = await inspect(model);
   expect(found.replaceable).toEqual(["w"]);
   expect(found.inputs.map(({ name }) => name)).toEqual(["x"]);
   expect(found.layers).toHaveLength(1);
@@ -121,31 +120,11 @@ graph (x: float32[N, 3]) -> (y) {
       outputs: ["h2"],
     });
     expect(new Set(blocks.all.map(({ kind }) => kind)).size).toBe(3);
-    expect(blockLines(blocks)).toEqual(["3 blocks of one kind: layers.0 … 2 (2 layers, 64 parameters each)"]);
   });
 
-  test("that do not are told in --json alone", async () => {
+  test("that do not are told as well", async () => {
     const { blocks } = await look(network(1));
     expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "head"]);
-    expect(blockLines(blocks)).toEqual([]);
-  });
-});
-
-describe("rows of layers", () => {
-  const row = (name: string, ...cells: readonly string[]) => ({ name, cells });
-
-  test("that differ in their block alone stand in one", () => {
-    const rows = [0, 1, 2, 5].flatMap((n) => [row(`h.${n}.attn.q`, "64"), row(`h.${n}.mlp`, "256")]);
-    expect(alike(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
-  });
-
-  test("stay apart where anything else differs, and where a number belongs to the name", () => {
-    const rows = [row("h.0.q", "64"), row("h.1.q", "32"), row("conv1", "9"), row("conv2", "9"), row("fc", "9")];
-    expect(alike(rows)).toEqual(rows);
-  });
-
-  test("a lone block keeps its name", () => {
-    expect(alike([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
   });
 });
 
@@ -198,4 +177,19 @@ graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     cuttable: 0,
     kept: "they only go together, and nothing would be left of axis 0 (c1.weight)",
   });
+});
+
+test("the model stays as it is: weights in Constant nodes are layers, and nodes afterwards", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[N, 2]) -> (y) {
+  w = Constant () {value=float32[2, 3] [[1, 2, 3], [4, 5, 6]]}
+  y = MatMul "fc" (x, w)
+}`);
+  const before = await encodeToBytes(model);
+  expect((await inspect(model)).layers).toMatchObject([{ name: "fc", weight: "float32 [2, 3]", parameters: 6 }]);
+  expect(await encodeToBytes(model)).toEqual(before);
+});
+
+test("a program gets it from the root, as everything that many need", async () => {
+  expect((await import("pith")).inspect).toBe(inspect);
 });

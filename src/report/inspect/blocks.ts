@@ -1,0 +1,49 @@
+/** The blocks of a network, and which of them repeat. */
+import { blocks, extractBlock } from "../../analysis/blocks.ts";
+import type { Inference } from "../../analysis/infer.ts";
+import { elementsIn } from "../../analysis/learned.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+
+/** A block: a part of the network that one value goes into and one comes out of. */
+export interface InspectedBlock {
+  readonly name: string;
+  /** Equal for blocks that do the same with other numbers. */
+  readonly kind: number;
+  readonly nodes: number;
+  readonly layers: readonly string[];
+  /** Learned numbers that it reads. */
+  readonly parameters: number;
+  /** What it reads of the blocks before it or of the data, what else it reads, and what is read of it: names of values. */
+  readonly inputs: readonly string[];
+  readonly sides: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** All blocks of a network in order, and the stretches of equal ones. */
+export interface Blocks {
+  readonly all: readonly InspectedBlock[];
+  /** Blocks of one kind that follow each other: where they begin in the list of all, and how many they are. */
+  readonly repeats: readonly { readonly first: number; readonly count: number }[];
+}
+
+export function describeBlocks(model: Model, inference: Inference, learned: ReadonlySet<Value>): Blocks {
+  const found = blocks(model, inference);
+  const counted = new Set([...learned].map(({ name }) => name));
+  const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
+  return {
+    all: found.blocks.map((block) => ({
+      name: block.name,
+      kind: block.kind,
+      nodes: block.nodes.length,
+      layers: block.layers,
+      parameters: elementsIn([...extractBlock(model, block).graph.values()].filter(({ name }) => counted.has(name))),
+      inputs: names(block.inputs),
+      sides: names(block.sides),
+      outputs: names(block.outputs),
+    })),
+    repeats: found.repeats.flatMap(([block, ...others]) =>
+      block === undefined ? [] : [{ first: found.blocks.indexOf(block), count: 1 + others.length }],
+    ),
+  };
+}
