@@ -6,7 +6,7 @@ import { printModel } from "../../src/graph/text.ts";
 import { encodeToBytes } from "../../src/onnx/index.ts";
 import fc from "../property.ts";
 import { build, type Description, descriptions, type Network } from "./network.ts";
-import type { Promised } from "./promises.ts";
+import type { Promised } from "./promises/promised.ts";
 import { originalAnswers } from "./runs.ts";
 
 export interface Search {

@@ -1,0 +1,123 @@
+/** What is read of a network is true, and reading changes nothing. */
+
+import { blocks, extractBlock } from "../../../src/analysis/blocks.ts";
+import { channelGroups } from "../../../src/analysis/channels.ts";
+import { cost } from "../../../src/analysis/cost.ts";
+import { infer } from "../../../src/analysis/infer.ts";
+import { layers } from "../../../src/analysis/layers.ts";
+import { compareOutputs } from "../../../src/evaluate/index.ts";
+import { structureHash } from "../../../src/graph/hash.ts";
+import { parseModel, printWholeModel } from "../../../src/graph/text.ts";
+import { verify } from "../../../src/graph/verify.ts";
+import { encodeToBytes, open } from "../../../src/onnx/index.ts";
+import { toNumbers } from "../../../src/tensor/convert.ts";
+import { dimsText, dimValue, isSymbolic } from "../../../src/tensor/dims.ts";
+import type { Batch } from "../../../src/tensor/types.ts";
+import type { Network } from "../network.ts";
+import { answers, batchesOf, engine, expectThat, originalAnswers } from "../runs.ts";
+import type { Promised } from "./promised.ts";
+
+export const analyses: readonly Promised[] = [
+  {
+    name: "the network itself runs",
+    async keep(network) {
+      const [fault] = verify(network.model);
+      expectThat(fault === undefined, `${fault}`);
+      const hash = structureHash(network.model);
+      await originalAnswers(network);
+      expectThat(structureHash(network.model) === hash, "running changed it");
+    },
+  },
+  {
+    name: "files and texts",
+    async keep({ model }) {
+      const bytes = await encodeToBytes(model);
+      expectThat(
+        Buffer.compare(await encodeToBytes(await open(bytes)), bytes) === 0,
+        "written again, it is another file",
+      );
+      const text = await printWholeModel(model);
+      expectThat((await printWholeModel(parseModel(text))) === text, "its text is not read as it was");
+    },
+  },
+  {
+    name: "types",
+    async keep(network) {
+      const model = network.model.clone();
+      const inference = infer(model);
+      const listed = new Set(model.graph.outputs);
+      for (const node of model.graph.nodes())
+        for (const output of node.outputs)
+          if (output?.type !== undefined && !output.type.type.startsWith("string")) listed.add(output);
+      model.graph.setOutputs([...listed]);
+      for (const batch of batchesOf(network)) {
+        const [found] = await answers(model, [batch], false);
+        const sizes = sizesOf(network, batch);
+        for (const value of listed) {
+          const known = inference.operand(value);
+          const dense = found?.[value.name];
+          if (known?.dims === undefined || dense === undefined) continue;
+          const dims = known.dims.map((dim, axis) =>
+            isSymbolic(dim) ? (dimValue(dim, sizes) ?? dense.dims[axis]) : dim,
+          );
+          expectThat(
+            known.type === dense.type &&
+              dims.length === dense.dims.length &&
+              dims.every((dim, axis) => dim === dense.dims[axis]),
+            `"${value.name}" is taken for ${known.type}[${dimsText(known.dims)}], and is ${dense.type}[${dense.dims}]`,
+          );
+          if (known.elements === undefined) continue;
+          const got = toNumbers(dense);
+          known.elements.forEach((element, at) => {
+            const size = isSymbolic(element) ? dimValue(element, sizes) : element;
+            expectThat(
+              size === undefined || size === got[at],
+              `"${value.name}"[${at}] is taken for ${size}, and is ${got[at]}`,
+            );
+          });
+        }
+      }
+    },
+  },
+  {
+    name: "analyses change nothing",
+    async keep({ model }) {
+      const before = structureHash(model);
+      const inference = infer(model);
+      cost(model, inference);
+      layers(model, inference);
+      channelGroups(model, inference);
+      blocks(model, inference);
+      expectThat(structureHash(model) === before, "looked at, and changed");
+    },
+  },
+  {
+    name: "compared with itself",
+    async keep({ model }) {
+      const found = await compareOutputs(engine, model, model.clone(), { seed: 1 });
+      if (typeof found === "string") expectThat(!/\n|undefined/.test(found), found);
+      else expectThat(found.difference <= found.tolerance, `differs from itself by ${found.difference} at ${found.at}`);
+    },
+  },
+  {
+    name: "blocks in a row",
+    async keep(network) {
+      const { model } = network;
+      const all = blocks(model, infer(model)).blocks;
+      for (const block of all) {
+        const part = extractBlock(model, block);
+        const [fault] = verify(part);
+        expectThat(fault === undefined, `${fault}`);
+      }
+    },
+  },
+];
+
+function sizesOf({ model }: Network, batch: Batch): Record<string, number> {
+  const sizes: Record<string, number> = {};
+  for (const { name, type } of model.graph.feeds)
+    type?.dims?.forEach((dim, axis) => {
+      if (isSymbolic(dim)) sizes[dim.text] = batch[name]?.dims[axis] ?? 0;
+    });
+  return sizes;
+}

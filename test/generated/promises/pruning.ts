@@ -1,0 +1,96 @@
+/** What is pruned is the masked original; what is cut, the silenced one. */
+
+import { memory } from "../../../src/data/index.ts";
+import { Miss, PithError } from "../../../src/errors.ts";
+import { simplify } from "../../../src/passes/index.ts";
+import { isPruned, prune, remove } from "../../../src/prune/index.ts";
+import { recover } from "../../../src/recover/index.ts";
+import { expectSameAsSilenced } from "../../prune/silenced.ts";
+import type { Network } from "../network.ts";
+import {
+  answers,
+  batchesOf,
+  engine,
+  expectSame,
+  expectSentences,
+  expectThat,
+  originalAnswers,
+  refused,
+} from "../runs.ts";
+import { expectSameShapes, type Promised, weights } from "./promised.ts";
+
+export const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
+  name: `prune ${amount}`,
+  async keep(network: Network): Promise<void> {
+    const original = await weights(network.model);
+    const masked = network.model.clone();
+    const outcome = await prune(masked, { amount, keepMasks: true }, { engine });
+    expectSentences(outcome);
+    const result = network.model.clone();
+    await prune(result, { amount }, { engine });
+    const batches = batchesOf(network);
+    await expectSame({ ...network, model: masked }, result, batches, await answers(masked, batches));
+    expectThat(outcome.changes.length === 0 || !isPruned(result), "masks are left");
+    const kept = await weights(result);
+    for (const [name, { numbers }] of original) {
+      const after = kept.get(name)?.numbers;
+      expectThat(after?.length === numbers.length, `layer "${name}" is gone`);
+      expectThat(
+        numbers.every((value, at) => after?.[at] === 0 || after?.[at] === value),
+        `layer "${name}" has numbers that are neither its own nor 0`,
+      );
+    }
+    if (outcome.changes.length === 0) return;
+    await remove(masked);
+    expectThat(!isPruned(masked), "masks are left by remove");
+  },
+}));
+
+export const cutting: readonly Promised[] = [
+  {
+    name: "channels that are cut",
+    async keep(network) {
+      for (const [seed, share] of [
+        [1, 0.3],
+        [2, 0.8],
+      ] as const)
+        await expectSameAsSilenced(() => network.model.clone(), network.feeds(2), seed, share).catch(
+          (error: unknown) => {
+            // Weights in integers cannot be silenced, only cut.
+            if (!(error instanceof PithError && error.code === "E_UNSUPPORTED")) throw error;
+          },
+        );
+    },
+  },
+  ...(["uniform", "global"] as const).map((scope) => ({
+    name: `prune channels, ${scope}`,
+    async keep(network: Network): Promise<void> {
+      const expected = await originalAnswers(network);
+      const result = network.model.clone();
+      const outcome = await prune(result, { structured: 0.5, scope }, { engine });
+      expectSentences(outcome);
+      const got = await answers(result, batchesOf(network));
+      expectSameShapes(expected, got);
+      await simplify(result, {}, { engine });
+      expectSameShapes(expected, await answers(result, batchesOf(network)));
+    },
+  })),
+];
+
+export const recovering: readonly Promised[] = [
+  {
+    name: "recover what lost channels",
+    async keep(network) {
+      const feeds = network.feeds(8, 9);
+      const rows = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
+      if (rows.size > 1 || !rows.has(8)) return;
+      const result = network.model.clone();
+      await prune(result, { structured: 0.5 }, { engine });
+      const data = memory("feeds", feeds);
+      const outcome = await recover(result, { original: network.model, data }, { engine }).catch(refused);
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      expectSameShapes(await originalAnswers(network), await answers(result, batchesOf(network)));
+    },
+  },
+];
