@@ -11,6 +11,7 @@ import { simplify } from "../../src/passes/index.ts";
 import { prune, remove } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { inspect } from "../../src/report/index.ts";
+import { deferred } from "../../src/tensor/deferred.ts";
 import { writeLarge } from "../files/large.ts";
 import { peakMemory } from "../lib/peak.ts";
 import { type Form, networkOf } from "./networks.ts";
@@ -39,7 +40,14 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
   writeLarge: (from, to) => writeLarge(to, Number(from), true),
   inspect: async (from) => inspect(await open(from)),
   plot: (from, to) => plotJob({ model: from, name: from, out: `${to}.html`, amount: 0.5 }, quiet),
-  copy: edit(async () => {}),
+  /** Reads and writes each weight; what is not changed would be copied by the system, without a look at it. */
+  copy: edit(async ({ graph }) => {
+    for (const value of graph.values()) {
+      const { tensor } = value;
+      if (tensor === undefined || tensor.type === "string") continue;
+      value.tensor = await deferred(tensor.type, tensor.dims, () => tensor.read());
+    }
+  }),
   simplify: edit((model) => simplify(model)),
   weights: edit((model) => quantize(model, { scheme: "weights" })),
   dynamic: edit((model) => quantize(model, { scheme: "dynamic" })),

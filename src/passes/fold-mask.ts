@@ -9,6 +9,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type FloatType, fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
+import { float32 } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 
 /** Folds a mask into its parameter; the mask goes where nothing else reads it. */
@@ -16,13 +17,7 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
   const [tensor, own, type] = [stored(parameter), stored(mask), floatOf(parameter)];
-  const folded = await deferred(type, tensor.dims, async () => {
-    const result = toFloats(await tensor.read()).slice();
-    const kept = toFloats(await own.read());
-    // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
-    for (let index = 0; index < result.length; index++) result[index] = (result[index] ?? 0) * (kept[index] ?? 0) + 0;
-    return fromNumbers(type, tensor.dims, result);
-  });
+  const folded = await multiplied(tensor, type, async () => toFloats(await own.read()));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
@@ -31,6 +26,23 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   parameter.tensor = folded;
   if (mask.uses.size === 0) graph.removeValue(mask);
   return parameter;
+}
+
+/** A parameter times its mask, computed when it is read. */
+export function multiplied(
+  tensor: Tensor,
+  type: FloatType,
+  mask: (weights: Float32Array | Float64Array) => Promise<ArrayLike<number>>,
+): Promise<Tensor> {
+  const { dims } = tensor;
+  return deferred(type, dims, async () => {
+    const weights = toFloats(await tensor.read());
+    const kept = await mask(weights);
+    const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
+    // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
+    for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
+    return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
+  });
 }
 
 /** @throws PithError E_MODEL if a parameter is stored as anything but floats. */

@@ -6,7 +6,7 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, pruneRandom } from "./mask.ts";
-import { type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy } from "./rules.ts";
+import { type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy, type Update } from "./rules.ts";
 import { cutSmallest, type Ranked } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
@@ -40,7 +40,12 @@ const schema = v.strictObject({
  * @example
  * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
  */
-export async function globalUnstructured(model: Model, options: GlobalOptions): Promise<Outcome> {
+export function globalUnstructured(model: Model, options: GlobalOptions): Promise<Outcome> {
+  return pruneLeastTogether(model, options, putMasks);
+}
+
+/** The same, with what becomes of the masks. */
+export async function pruneLeastTogether(model: Model, options: GlobalOptions, update: Update): Promise<Outcome> {
   const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
   return masking(model, async () => {
     const { targets, misses } = selectParameters(model, options);
@@ -60,7 +65,7 @@ export async function globalUnstructured(model: Model, options: GlobalOptions): 
             if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
             return cutOf(target, part, kept[index] ?? 0, cut);
           });
-    const changes = await putMasks(model, chosen);
+    const changes = await update(model, chosen);
     return { changes, misses };
   });
 }

@@ -14,12 +14,13 @@ import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../graph/role.ts";
-import { floatOf, stored } from "../passes/fold-mask.ts";
+import { floatOf, multiplied, stored } from "../passes/fold-mask.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
 import type { Mask } from "./mask.ts";
+import type { Scores } from "./smallest.ts";
 
 /** The mask of a parameter; all ones where it has none. */
 export async function readMask(parameter: Value): Promise<Mask> {
@@ -60,6 +61,11 @@ export async function setMask(model: Model, parameter: Value, mask: () => Promis
   const masked = maskedAt(parameter);
   if (masked === undefined) throw new Error("internal: the mask was not found again");
   return masked;
+}
+
+/** Multiplies a mask into a parameter, when it is read. */
+export async function maskOnce(parameter: Value, mask: (weights: Scores) => Promise<Mask>): Promise<void> {
+  parameter.tensor = await multiplied(stored(parameter), floatOf(parameter), mask);
 }
 
 /** Products run from operator set 7 on. In a model that cannot be raised, masks can only be folded in. */

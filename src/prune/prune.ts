@@ -17,9 +17,9 @@ import type { Model } from "../graph/model.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
-import { globalUnstructured } from "./global.ts";
+import { pruneLeastTogether } from "./global.ts";
 import { isPruned, remove } from "./remove.ts";
-import { l1Unstructured } from "./rules.ts";
+import { pruneLeast, putMasks, zeroEntries } from "./rules.ts";
 import { pruneStructured } from "./structured.ts";
 
 const share = v.pipe(
@@ -113,8 +113,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
 
 function pruneUnstructured(
   model: Model,
-  { amount, scope, layers, except }: v.InferOutput<typeof options> & { readonly amount: number },
+  { amount, scope, layers, except, keepMasks }: v.InferOutput<typeof options> & { readonly amount: number },
 ): Promise<Outcome> {
-  const rule = scope === "global" ? globalUnstructured : l1Unstructured;
-  return rule(model, { layers, except, amount: { fraction: amount } });
+  const rule = scope === "global" ? pruneLeastTogether : pruneLeast;
+  return rule(model, { layers, except, amount: { fraction: amount } }, keepMasks ? putMasks : zeroEntries);
 }

@@ -29,7 +29,7 @@ import {
   pruneRandom,
   smallest,
 } from "./mask.ts";
-import { checkSameDims, maskReader, readMask, setMask } from "./masked.ts";
+import { checkSameDims, maskOnce, maskReader, readMask, setMask } from "./masked.ts";
 import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
@@ -60,9 +60,14 @@ const l1Schema = v.strictObject({
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
  */
-export async function l1Unstructured(model: Model, options: L1Options): Promise<Outcome> {
+export function l1Unstructured(model: Model, options: L1Options): Promise<Outcome> {
+  return pruneLeast(model, options, putMasks);
+}
+
+/** The same, with what becomes of the masks. */
+export async function pruneLeast(model: Model, options: L1Options, update: Update): Promise<Outcome> {
   const { amount, importanceScores } = parseOptions("l1Unstructured", l1Schema, options);
-  return prunePrepared(model, options, async (target) => {
+  return prunePrepared(model, options, update, async (target) => {
     const ranked = rankedBy(target, importanceScores);
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
     const before = mask === undefined ? ranked.size : keptCount(mask);
@@ -193,20 +198,25 @@ export interface Chosen {
   /** Entries left before and after. */
   readonly before: number;
   readonly after: number;
-  mask(): Promise<Mask>;
+  /** @param weights The parameter's elements, where they are at hand. */
+  mask(weights?: Scores): Promise<Mask>;
 }
+
+/** What becomes of the masks: they cover their parameters, or set them to zero. */
+export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
 
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
 function prunePrepared(
   model: Model,
   selection: ParameterSelection,
+  update: Update,
   choose: (target: Target) => Promise<Chosen>,
 ): Promise<Outcome> {
   return masking(model, async () => {
     const { targets, misses } = selectParameters(model, selection);
     const chosen: Chosen[] = [];
     for (const target of targets) chosen.push(await choose(target));
-    return { changes: await putMasks(model, chosen), misses };
+    return { changes: await update(model, chosen), misses };
   });
 }
 
@@ -216,7 +226,7 @@ function forEach(
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
 ): Promise<Outcome> {
-  return prunePrepared(model, selection, async (target) => {
+  return prunePrepared(model, selection, putMasks, async (target) => {
     const before = await readMask(target.parameter);
     const mask = await choose(target, before);
     return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
@@ -239,20 +249,25 @@ export function cutOf(
 ): Chosen {
   if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
-  return { target, before, after, mask: async () => cutMask(await mask(), await scores(), cut) };
+  return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
 }
 
-/** Masks parameters and says how much went. */
+/** Masks the parameters. */
 export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
-  const changes: Outcome["changes"][number][] = [];
-  for (const { target, before, after, mask } of chosen) {
-    await setMask(model, target.parameter, mask);
-    const size = elementCount(stored(target.parameter).dims);
-    const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
-    const named = target.kind === "bias" ? `bias: ${what}` : what;
-    changes.push({ at: target.layer, what: named, decidedBy: "global" });
-  }
-  return changes;
+  for (const { target, mask } of chosen) await setMask(model, target.parameter, mask);
+  return chosen.map(changeOf);
+}
+
+/** Sets what the masks do not keep to zero, in the parameters themselves. */
+export async function zeroEntries(_: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
+  for (const { target, mask } of chosen) await maskOnce(target.parameter, mask);
+  return chosen.map(changeOf);
+}
+
+function changeOf({ target, before, after }: Chosen): Outcome["changes"][number] {
+  const size = elementCount(stored(target.parameter).dims);
+  const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
+  return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy: "global" };
 }
 
 /** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */
@@ -266,7 +281,7 @@ export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
     size: elementCount(tensor.dims),
     type: type === "float32" || isHalf(type) ? "float32" : "float64",
     mask: maskReader(parameter),
-    scores: async () => toFloats(own ?? (await tensor.read())),
+    scores: async (weights) => (own === undefined && weights) || toFloats(own ?? (await tensor.read())),
   };
 }
 
