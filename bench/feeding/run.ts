@@ -4,7 +4,7 @@
  */
 import { createStep, crossEntropy, type Step, sgd } from "pith/train";
 import { createFeed } from "../../src/data/feed.ts";
-import { readyPreparers } from "../../src/data/preparers.ts";
+import { readyWorkers } from "../../src/data/worker-pool.ts";
 import { sets } from "./sets.ts";
 
 export interface FeedingTimes {
@@ -60,7 +60,7 @@ while (waited.length < Number(steps)) {
     asked = done;
   }
 }
-const times: FeedingTimes = { waited, used, threads: readyPreparers(), losses };
+const times: FeedingTimes = { waited, used, threads: readyWorkers(), losses };
 process.stdout.write(`${JSON.stringify(times)}\n`);
 await feed.close();
 await step?.release();

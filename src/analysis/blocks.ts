@@ -19,7 +19,7 @@ import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { parametersOf } from "./parameters.ts";
-import { type Tandem, tandems } from "./tandem.ts";
+import { type Repeat, repeats } from "./repeats.ts";
 
 export interface Block {
   /** What its layers' names have in common ("encoder.layer.3"), or the value that it makes. */
@@ -164,8 +164,8 @@ function repeatsAround(
   });
 }
 
-function runsOf(parts: readonly Part[], context: Context): readonly Tandem[] {
-  return tandems(
+function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
+  return repeats(
     parts.map((part) => kindNumber(part.nodes, context)),
     parts.map(({ nodes }) => nodes.length),
   );

@@ -1,7 +1,7 @@
 /** `--data` and what belongs to it: the same flags in every command, and from them the data sets of a task. */
 
 import * as v from "valibot";
-import { parseState, parseStated, type Stated } from "../data/index.ts";
+import { type PreprocessingSpec, parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { recordedPrepared, statedText } from "../data/recorded.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -99,7 +99,7 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   ];
   const text = words.length === 0 ? undefined : words.join(" ");
   // A wrong word is refused here, before anything is read.
-  if (text !== undefined) parseStated(text);
+  if (text !== undefined) parsePreprocessingSpec(text);
   for (const state of states ?? []) parseState(state);
   return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
 }
@@ -126,8 +126,8 @@ export function withRecorded(request: DataRequest, models: readonly Model[]): Da
 }
 
 /** What was said of how data is prepared. */
-export function statedOf({ preprocess }: DataRequest): Stated {
+export function statedOf({ preprocess }: DataRequest): PreprocessingSpec {
   return preprocess === undefined
     ? { images: undefined, length: undefined, frames: undefined }
-    : parseStated(preprocess);
+    : parsePreprocessingSpec(preprocess);
 }

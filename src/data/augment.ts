@@ -11,9 +11,9 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 import { type PictureShape, viewOf } from "./augment-picture.ts";
 import { mapBatches } from "./indexed.ts";
+import type { BatchChange } from "./pending-batch.ts";
 import { rowLength } from "./rows.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
-import type { BatchChange } from "./unfinished.ts";
 
 export interface AugmentedOptions {
   readonly seed: number;

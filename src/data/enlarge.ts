@@ -7,11 +7,11 @@ import type { Batch } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
 import { type Extent, geometryText } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
+import type { BatchChange } from "./pending-batch.ts";
 import { fitStored, pictureTarget } from "./pictures.ts";
 import { findImages, preprocessBatch, storedImages } from "./preprocess.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset } from "./types.ts";
-import type { BatchChange } from "./unfinished.ts";
 
 export interface Enlargement {
   readonly input: ModelInput;

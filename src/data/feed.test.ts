@@ -24,8 +24,8 @@ import {
   take,
   tokenize,
 } from "./index.ts";
-import { endPreparers, readyPreparers } from "./preparers.ts";
 import { streamOf } from "./select.ts";
+import { endWorkers, readyWorkers } from "./worker-pool.ts";
 
 const folder = temporaryFolder();
 mkdirSync(join(folder, "pictures"));
@@ -135,7 +135,7 @@ describe.each(cases)("%s", (_, data) => {
     expect(own.flat().length).toBeGreaterThan(2);
     for (const threads of [0, 1, 2]) {
       expect(await read(data, rounds, threads), `${threads} threads`).toEqual(own);
-      expect(readyPreparers()).toBeGreaterThanOrEqual(threads);
+      expect(readyWorkers()).toBeGreaterThanOrEqual(threads);
     }
   });
 });
@@ -276,7 +276,7 @@ describe("threads", () => {
 
   /** Uses samples, a second each by the clock, until there are threads, and at most so many. */
   async function threadsAfter(milliseconds: number, most: number): Promise<number> {
-    endPreparers();
+    endWorkers();
     let time = 0;
     const clock = vi.spyOn(performance, "now").mockImplementation(() => time);
     try {
@@ -285,7 +285,7 @@ describe("threads", () => {
         time += by;
       });
       const feed = createFeed(data, endless);
-      for (let used = 0; used < most && readyPreparers() === 0; ) {
+      for (let used = 0; used < most && readyWorkers() === 0; ) {
         for await (const _ of feed.batches()) {
           time += 1000;
           used++;
@@ -293,7 +293,7 @@ describe("threads", () => {
         }
       }
       await feed.close();
-      return readyPreparers();
+      return readyWorkers();
     } finally {
       clock.mockRestore();
     }
@@ -323,7 +323,7 @@ describe("threads", () => {
     const feed = createFeed(seen, [{ size: 4 }], { threads: 2 });
     const found: Batch[] = [];
     for await (const batch of feed.batches()) {
-      if (found.length === 1) endPreparers();
+      if (found.length === 1) endWorkers();
       found.push(batch);
     }
     await feed.close();

@@ -7,17 +7,17 @@
  * n threads that keep who uses them waiting are n·(w + u)/u too few; never more than the machine has cores. At most two batches a thread are
  * under way.
  *
- * Batches come in their order, and are the same to the bit whoever prepares them (see `unfinished.ts`). What threads cannot do (a change that
+ * Batches come in their order, and are the same to the bit whoever prepares them (see `pending-batch.ts`). What threads cannot do (a change that
  * is a function, a browser) is done here.
  */
 import { threadCount } from "#platform";
 import type { Batch } from "../tensor/types.ts";
 import { bytesOfBatch } from "./batch-memory.ts";
 import { isIndexed } from "./indexed.ts";
-import { arePreparersStarting, holdPreparers, preparedElsewhere, readyPreparers, startPreparers } from "./preparers.ts";
+import { completeBatch, type PendingBatch, type PlacedChange, pendingBatches } from "./pending-batch.ts";
 import { ownArrays } from "./rows.ts";
 import type { BatchOptions, Dataset } from "./types.ts";
-import { finished, type PlacedChange, type Unfinished, unfinishedBatches } from "./unfinished.ts";
+import { areWorkersStarting, holdWorkers, prepareInWorker, readyWorkers, startWorkers } from "./worker-pool.ts";
 
 /** One time through a data set. */
 export interface Round extends BatchOptions {
@@ -79,11 +79,11 @@ export async function* prefetched(
 }
 
 /** What is read: a batch, or the end of a round. */
-type Read = Unfinished | "end of round";
+type Read = PendingBatch | "end of round";
 
 async function* readAll(dataset: Dataset, rounds: Iterable<Round>): AsyncGenerator<Read> {
   for (const { skip = 0, ...options } of rounds) {
-    yield* unfinishedBatches(dataset, options, skip);
+    yield* pendingBatches(dataset, options, skip);
     yield "end of round";
   }
 }
@@ -94,7 +94,7 @@ class ReadAhead implements Feed {
   readonly #source: AsyncGenerator<Read>;
   readonly #indexed: boolean;
   readonly #fixed: number | undefined;
-  readonly #held = holdPreparers();
+  readonly #held = holdWorkers();
   /** Batches under way, in their order. */
   readonly #queue: Coming[] = [];
   #reading: Promise<unknown> = Promise.resolve();
@@ -116,7 +116,7 @@ class ReadAhead implements Feed {
   }
 
   async *batches(): AsyncGenerator<Batch> {
-    if (this.#fixed !== undefined) await startPreparers(this.#fixed);
+    if (this.#fixed !== undefined) await startWorkers(this.#fixed);
     while (true) {
       const asked = performance.now();
       const batch = await this.#next();
@@ -144,13 +144,13 @@ class ReadAhead implements Feed {
     const threads = this.#threads();
     if (threads > 0) return Math.max(2, Math.min(2 * threads, Math.floor(mostBytes / this.#bytes)));
     // Reading files, or over a network, needs no thread. A stream may use its arrays again for the next batch.
-    return this.#late && this.#indexed && !arePreparersStarting() ? 1 : 0;
+    return this.#late && this.#indexed && !areWorkersStarting() ? 1 : 0;
   }
 
   /** Threads that prepare batches of this data set. */
   #threads(): number {
     if (!this.#portable) return 0;
-    return Math.min(readyPreparers(), this.#fixed ?? (this.#late ? Number.POSITIVE_INFINITY : 0));
+    return Math.min(readyWorkers(), this.#fixed ?? (this.#late ? Number.POSITIVE_INFINITY : 0));
   }
 
   #begin(): Coming {
@@ -166,25 +166,25 @@ class ReadAhead implements Feed {
     return coming;
   }
 
-  async #prepare({ batch, changes }: Unfinished): Promise<Batch> {
+  async #prepare({ batch, changes }: PendingBatch): Promise<Batch> {
     this.#portable ||= this.#indexed ? changes.some(isPortable) : changes.slice(0, 1).some(isPortable);
     const threads = this.#threads();
     // What is read before the batch before it is used must not lie in the same arrays.
-    if (threads === 0) return finished({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, changes });
+    if (threads === 0) return completeBatch({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, changes });
     let made = batch;
     let left = changes;
     while (left.length > 0) {
       const here = left.findIndex((change) => !isPortable(change));
       const there = here < 0 ? left.length : here;
-      const prepared = there === 0 ? undefined : await preparedElsewhere(made, left.slice(0, there), threads);
-      made = prepared ?? (await finished({ batch: made, changes: left.slice(0, Math.max(1, there)) }));
+      const prepared = there === 0 ? undefined : await prepareInWorker(made, left.slice(0, there), threads);
+      made = prepared ?? (await completeBatch({ batch: made, changes: left.slice(0, Math.max(1, there)) }));
       left = left.slice(Math.max(1, there));
     }
     return made;
   }
 
   #measure(waited: number, used: number): void {
-    if (arePreparersStarting()) this.#settling = 2 * threadCount();
+    if (areWorkersStarting()) this.#settling = 2 * threadCount();
     if (this.#settling-- > 0) return;
     this.#settling = 0;
     const now = this.#window;
@@ -199,7 +199,7 @@ class ReadAhead implements Feed {
     const threads = this.#threads();
     const wanted = threads === 0 ? now.waited / now.used : (threads * (now.waited + now.used)) / now.used;
     this.#settling = 2 * threadCount();
-    void startPreparers(Math.min(threadCount(), Math.max(threads + 1, Math.ceil(wanted))));
+    void startWorkers(Math.min(threadCount(), Math.max(threads + 1, Math.ceil(wanted))));
   }
 }
 

@@ -1,14 +1,12 @@
 /** Data sets: files, folders and modules as batches of named tensors, and preprocessing. */
 export { type AugmentedOptions, augmented } from "./augment.ts";
 export { type Augmentation, augmentationSchema, parseAugmentation } from "./augment-options.ts";
-export { type Beside, filesBeside, rateInput, readingFor, soundInput, usualFrames } from "./beside.ts";
 export { type Binding, bindInputs, type ModelInput } from "./bind.ts";
 export { cifar } from "./cifar.ts";
 export { type Enlargement, enlarged, enlargement, enlargementText } from "./enlarge.ts";
 export { prefetched } from "./feed.ts";
 export { type FrameOptions, frames } from "./frames.ts";
 export { contentHash } from "./hash.ts";
-export { parseStated, type Stated } from "./how.ts";
 export { idx, parseIdx } from "./idx.ts";
 export { type ImagesOptions, imageFiles, images } from "./images.ts";
 export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
@@ -29,6 +27,7 @@ export {
   preprocessBatch,
   type StoredImages,
 } from "./preprocess.ts";
+export { type PreprocessingSpec, parsePreprocessingSpec } from "./preprocessing-spec.ts";
 export {
   candidates,
   fromPreprocessorConfig,
@@ -46,6 +45,7 @@ export {
   tokenInput,
   tokenize,
 } from "./sequences.ts";
+export { rateInput, readingFor, readSidecars, type Sidecars, soundInput, usualFrames } from "./sidecars.ts";
 export { findStates, parseState, type State, setStates, statesText } from "./states.ts";
 export { csv, type TableOptions } from "./table.ts";
 export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";

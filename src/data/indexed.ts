@@ -2,19 +2,19 @@
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
-import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 import {
-  andThen,
   type BatchChange,
   changedStream,
-  finished,
-  gatherUnfinished,
+  completeBatch,
+  gatherPending,
+  type PendingBatch,
   type Portable,
   register,
   registerGather,
-  type Unfinished,
-} from "./unfinished.ts";
+  withChange,
+} from "./pending-batch.ts";
+import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
+import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
 export function indexed(name: string, count: number, gather: IndexedDataset["gather"]): IndexedDataset {
@@ -36,7 +36,7 @@ export function indexed(name: string, count: number, gather: IndexedDataset["gat
     }
   }
   return register(dataset, async function* (options, skip) {
-    for (const positions of parts(options, skip)) yield await gatherUnfinished(dataset, positions, options.shuffle);
+    for (const positions of parts(options, skip)) yield await gatherPending(dataset, positions, options.shuffle);
   });
 }
 
@@ -44,9 +44,9 @@ export function indexed(name: string, count: number, gather: IndexedDataset["gat
 function indexedUnfinished(
   name: string,
   count: number,
-  gather: (positions: Uint32Array, shuffle?: number) => Promise<Unfinished>,
+  gather: (positions: Uint32Array, shuffle?: number) => Promise<PendingBatch>,
 ): IndexedDataset {
-  const dataset = indexed(name, count, async (positions, shuffle) => finished(await gather(positions, shuffle)));
+  const dataset = indexed(name, count, async (positions, shuffle) => completeBatch(await gather(positions, shuffle)));
   registerGather(dataset, gather);
   return dataset;
 }
@@ -69,7 +69,7 @@ export function memory(name: string, columns: Batch): IndexedDataset {
 /** The samples at some positions of a data set, as one of its own. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
   return indexedUnfinished(name, positions.length, (wanted, shuffle) =>
-    gatherUnfinished(
+    gatherPending(
       dataset,
       wanted.map((at) => positions[at] ?? 0),
       shuffle,
@@ -88,19 +88,19 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
   if (isIndexed(dataset)) {
     return indexedUnfinished(name, dataset.count, async (positions, shuffle) => {
       const place = { samples: positions, epoch: shuffle ?? 0 };
-      return andThen(await gatherUnfinished(dataset, positions, shuffle), { change, place, portable });
+      return withChange(await gatherPending(dataset, positions, shuffle), { change, place, portable });
     });
   }
-  const unfinished = (options: BatchOptions, skip: number): AsyncIterable<Unfinished> =>
+  const pending = (options: BatchOptions, skip: number): AsyncIterable<PendingBatch> =>
     changedStream(dataset, options, skip, change, portable);
   const changed: Dataset = {
     name,
     count,
     async *batches(options) {
-      for await (const one of unfinished(options, 0)) yield await finished(one);
+      for await (const one of pending(options, 0)) yield await completeBatch(one);
     },
   };
-  return register(changed, unfinished);
+  return register(changed, pending);
 }
 
 export function isIndexed(dataset: Dataset): dataset is IndexedDataset {

@@ -11,10 +11,10 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { plainInput } from "./bind.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { mapBatches } from "./indexed.ts";
+import type { BatchChange } from "./pending-batch.ts";
 import { fitStored, geometryFor, pictureFiles, pictureTarget, readPictures } from "./pictures.ts";
 import type { Preprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
-import type { BatchChange } from "./unfinished.ts";
 
 /** The declared input of a model that takes the images. */
 export interface ImageInput {

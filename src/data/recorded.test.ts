@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Model } from "../graph/model.ts";
-import { parseStated } from "./how.ts";
+import { parsePreprocessingSpec } from "./preprocessing-spec.ts";
 import { fromPreprocessorConfig, presets } from "./presets.ts";
 import { preprocessingKey, recordedPrepared, recordPrepared, statedText } from "./recorded.ts";
 
@@ -15,7 +15,7 @@ describe("what is recorded in a model", () => {
     "frame=512 context=64 rate=16000",
   ])("is read as it was stated: %s", (text) => {
     const model = new Model();
-    const stated = parseStated(text);
+    const stated = parsePreprocessingSpec(text);
     recordPrepared(model, stated);
     const { images, ...rest } = recordedPrepared(model);
     expect({ ...rest, images: { ...images, name: "" } }).toEqual({
@@ -32,7 +32,7 @@ describe("what is recorded in a model", () => {
       image_std: [0.2, 0.3, 0.4],
     };
     const found = fromPreprocessorConfig(config);
-    const { images } = parseStated(statedText({ images: found, length: undefined, frames: undefined }));
+    const { images } = parsePreprocessingSpec(statedText({ images: found, length: undefined, frames: undefined }));
     expect({ ...images, name: found.name }).toEqual(found);
   });
 

@@ -4,7 +4,7 @@
  */
 import { PithError } from "../errors.ts";
 import { geometryText } from "./geometry.ts";
-import { parseStated, type Stated } from "./how.ts";
+import { type PreprocessingSpec, parsePreprocessingSpec } from "./preprocessing-spec.ts";
 import { type Preprocessing, presets } from "./presets.ts";
 
 /** The key under which a model's metadata says how its data is prepared, in the words of `parseStated`. */
@@ -15,20 +15,20 @@ export interface Recording {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
-const nothing: Stated = { images: undefined, length: undefined, frames: undefined };
+const nothing: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
 /** Writes into a model, and into its file if it is saved, how its data is prepared. Where nothing is said, nothing is changed. */
-export function recordPrepared(model: Recording, said: Stated): void {
+export function recordPrepared(model: Recording, said: PreprocessingSpec): void {
   const text = statedText(said);
   if (text !== "") model.header.metadata.set(preprocessingKey, text);
 }
 
 /** What is recorded in a model. @throws PithError E_DATA where somebody wrote there what is not understood. */
-export function recordedPrepared({ header }: Recording): Stated {
+export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return nothing;
   try {
-    return parseStated(text);
+    return parsePreprocessingSpec(text);
   } catch (cause) {
     if (!(cause instanceof PithError)) throw cause;
     throw new PithError("E_DATA", `The model's own metadata, ${preprocessingKey}, is not understood: "${text}".`, {
@@ -39,7 +39,7 @@ export function recordedPrepared({ header }: Recording): Stated {
 }
 
 /** In the words of `parseStated`, which reads the same out of them. */
-export function statedText({ images, length, frames }: Stated): string {
+export function statedText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });
   return [

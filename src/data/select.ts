@@ -3,9 +3,9 @@ import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isIndexed, memory, range, view } from "./indexed.ts";
+import { pendingBatches, register } from "./pending-batch.ts";
 import { joinRows, mapColumns, sampleCount, sliceRows } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
-import { register, unfinishedBatches } from "./unfinished.ts";
 
 /** The first `count` samples; all, if there are fewer. Of a stream, whose order is its own, the first that come. */
 export function take(dataset: IndexedDataset, count: number): IndexedDataset;
@@ -36,7 +36,7 @@ export function streamOf(dataset: Dataset): Dataset {
   const { name, count, batches } = dataset;
   const inOrder = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
   const stream: Dataset = { name, count, batches: (options) => batches(inOrder(options)) };
-  return register(stream, (options, skip) => unfinishedBatches(dataset, inOrder(options), skip));
+  return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
 }
 
 /** Up to `count` samples drawn at random, in random order; all in their own order, if there are no more. Of a stream the first that come. */

@@ -11,9 +11,9 @@ import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
 import { mapBatches } from "./indexed.ts";
+import type { BatchChange } from "./pending-batch.ts";
 import { createTokenizer, type Encoding, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
-import type { BatchChange } from "./unfinished.ts";
 
 export interface SequenceOptions {
   /** Undefined for data that is tokens already. */

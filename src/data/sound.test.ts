@@ -4,7 +4,16 @@ import { createEngine } from "../engine/index.ts";
 import { createRunner } from "../evaluate/index.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { findStates, frames, memory, openWav, parseState, parseStated, type Sound, setStates } from "./index.ts";
+import {
+  findStates,
+  frames,
+  memory,
+  openWav,
+  parsePreprocessingSpec,
+  parseState,
+  type Sound,
+  setStates,
+} from "./index.ts";
 
 interface Written {
   readonly kind?: number;
@@ -178,15 +187,15 @@ graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y:
 });
 
 it("what is said of texts and sound is read, and nonsense is refused", () => {
-  expect(parseStated("length=32 frame=512 context=64 rate=8000")).toEqual({
+  expect(parsePreprocessingSpec("length=32 frame=512 context=64 rate=8000")).toEqual({
     images: undefined,
     length: 32,
     frames: { frame: 512, context: 64, rate: 8000 },
   });
-  expect(parseStated("imagenet crop=224").images).toMatchObject({ name: "imagenet crop=224" });
+  expect(parsePreprocessingSpec("imagenet crop=224").images).toMatchObject({ name: "imagenet crop=224" });
   for (const text of ["length=0", "frame=x", "context=-1 frame=2", "length"]) {
-    expect(() => parseStated(text)).toThrow("whole number");
+    expect(() => parsePreprocessingSpec(text)).toThrow("whole number");
   }
-  expect(() => parseStated("context=64")).toThrow("needs frame=… as well");
-  expect(() => parseStated("lenght=64")).toThrow('"lenght=64" is not understood');
+  expect(() => parsePreprocessingSpec("context=64")).toThrow("needs frame=… as well");
+  expect(() => parsePreprocessingSpec("lenght=64")).toThrow('"lenght=64" is not understood');
 });

@@ -11,7 +11,7 @@ import { PithError } from "../errors.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Engine, LoadOptions, Session } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type Runtime, type RuntimeName, setWebThreads } from "./runtime.ts";
-import { saidPlainly } from "./said.ts";
+import { plainMessage } from "./runtime-messages.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
 import { operatorName, unknownOperator } from "./unknown-operator.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
@@ -156,7 +156,7 @@ function failure(what: string, cause: unknown): PithError {
   const unknown = unknownOperator(messageOf(cause));
   const hint = `This runtime has no ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and weights as integers or float16, need no run.`;
   const options = unknown === undefined ? { cause } : { cause, hint };
-  return new PithError("E_ENGINE", `${what}: ${saidPlainly(messageOf(cause))}.`, options);
+  return new PithError("E_ENGINE", `${what}: ${plainMessage(messageOf(cause))}.`, options);
 }
 
 function messageOf(cause: unknown): string {

@@ -5,6 +5,7 @@ import { batchNormOperators } from "./batch-norm.ts";
 import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
+import { dataDependentOperators } from "./data-dependent.ts";
 import { Registry } from "./define.ts";
 import { deformConvOperators } from "./deform-conv.ts";
 import { dropoutOperators } from "./dropout.ts";
@@ -29,23 +30,22 @@ import { microsoftGroupNormOperators } from "./microsoft/group-norm.ts";
 import { microsoftIntegerOperators } from "./microsoft/integers.ts";
 import { microsoftLayoutOperators } from "./microsoft/layout.ts";
 import { microsoftMatmulOperators } from "./microsoft/matmul.ts";
+import { microsoftMiscOperators } from "./microsoft/misc.ts";
 import { microsoftNormOperators } from "./microsoft/norm.ts";
 import { microsoftQuantizedOperators } from "./microsoft/quantized.ts";
 import { microsoftRotaryOperators } from "./microsoft/rotary.ts";
-import { microsoftToolOperators } from "./microsoft/tools.ts";
 import { noiseOperators } from "./noise.ts";
 import { normalizationOperators } from "./normalization.ts";
 import { orderOperators } from "./order.ts";
-import { pickOperators } from "./pick.ts";
 import { poolOperators } from "./pool.ts";
 import { quantizeOperators } from "./quantize.ts";
 import { quantizedProductOperators } from "./quantized-products.ts";
 import { rearrangeOperators } from "./rearrange.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
-import { regionOperators } from "./region.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { resizeOperators } from "./resize.ts";
+import { roiOperators } from "./roi.ts";
 import { rotaryOperators } from "./rotary.ts";
 import { scanOperators } from "./scan.ts";
 import { scatterOperators } from "./scatter.ts";
@@ -77,7 +77,7 @@ export const operators = new Registry([
   ...generateOperators,
   ...stringOperators,
   ...noiseOperators,
-  ...pickOperators,
+  ...dataDependentOperators,
   ...orderOperators,
   ...scanOperators,
   ...rearrangeOperators,
@@ -96,7 +96,7 @@ export const operators = new Registry([
   ...microsoftGeluOperators,
   ...microsoftConvOperators,
   ...microsoftLayoutOperators,
-  ...microsoftToolOperators,
+  ...microsoftMiscOperators,
   ...microsoftBlockOperators,
   ...microsoftIntegerOperators,
   ...microsoftEmbedOperators,
@@ -113,7 +113,7 @@ export const operators = new Registry([
   ...dropoutOperators,
   ...lossOperators,
   ...localNormOperators,
-  ...regionOperators,
+  ...roiOperators,
   ...lpPoolOperators,
   ...deformConvOperators,
   ...signalOperators,

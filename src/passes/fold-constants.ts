@@ -20,9 +20,9 @@ import { bitsOf, bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { evaluate } from "./evaluate.ts";
-import { heldValues } from "./held.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store.ts";
 
@@ -60,7 +60,7 @@ function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
 }
 
 function foldable(model: Model, inference: Inference, growth: number): ReadonlySet<Node> {
-  const isHeld = heldValues(model, inference);
+  const isHeld = protectedValues(model, inference);
   const folded = new Set<Node>();
   const isGiven = (value: Value): boolean => {
     const { tensor, producer, role } = value;

@@ -18,8 +18,8 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store.ts";
 
@@ -29,7 +29,7 @@ export const foldShapes = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    const isHeld = heldValues(model, inference);
+    const isHeld = protectedValues(model, inference);
     const changes: Change[] = [];
     for (const graph of allGraphs(model.graph)) {
       const computed = computedPadding(graph, inference);

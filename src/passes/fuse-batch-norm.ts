@@ -28,9 +28,9 @@ import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { heldValues } from "./held.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 
 /**
  * Folds each batch normalization with stored statistics into the layer before it. What has a role stays; what cannot be folded is listed.
@@ -76,7 +76,7 @@ export async function fuseBatchNorms(
   },
 ): Promise<Outcome> {
   const inference = infer(model);
-  const isHeld = heldValues(model, inference);
+  const isHeld = protectedValues(model, inference);
   const changes: Change[] = [];
   const misses: Miss[] = [];
   for (const node of model.graph.nodes()) {

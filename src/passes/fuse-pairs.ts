@@ -16,8 +16,8 @@ import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } fro
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
 import { fasterSteps, fewerNodes, type PairResult, type PairRules } from "../ops/pairs/index.ts";
-import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
 
 export const fusePairs = definePass({
@@ -26,7 +26,7 @@ export const fusePairs = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    return { changes: walk(model, fewerNodes, inference, heldValues(model, inference)), misses: [] };
+    return { changes: walk(model, fewerNodes, inference, protectedValues(model, inference)), misses: [] };
   },
 });
 

@@ -2,7 +2,7 @@
  * Equal stored tensors once. Candidates have the same type, dimensions and size; they are told apart by SHA-256 of their elements, read one
  * after the other, so that memory holds one tensor.
  *
- * Roles are honoured (`held.ts`): two zero biases that are trained stay two. Weights that are listed among the inputs are part of the
+ * Roles are honoured (`protected.ts`): two zero biases that are trained stay two. Weights that are listed among the inputs are part of the
  * model's interface, and stay.
  */
 import * as v from "valibot";
@@ -11,8 +11,8 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 
 export const mergeInitializers = definePass({
   id: "merge-initializers",
@@ -20,7 +20,7 @@ export const mergeInitializers = definePass({
   options: v.strictObject({}),
   async run(model, _, context) {
     const { graph } = model;
-    const isHeld = heldValues(model, infer(model));
+    const isHeld = protectedValues(model, infer(model));
     const changes: Change[] = [];
     for (const candidates of groupsOf(graph, isHeld)) {
       const firsts = new Map<string, Value>();

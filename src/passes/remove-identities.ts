@@ -13,8 +13,8 @@ import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
-import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
 
 export const removeIdentities = definePass({
@@ -23,7 +23,7 @@ export const removeIdentities = definePass({
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
-    const isHeld = heldValues(model, inference);
+    const isHeld = protectedValues(model, inference);
     const changes: Change[] = [];
     for (const graph of allGraphs(model.graph)) {
       for (const node of graph.nodes()) {

@@ -11,8 +11,8 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { heldValues } from "./held.ts";
 import { type Change, definePass } from "./pass.ts";
+import { protectedValues } from "./protected.ts";
 
 export const resolveConditions = definePass({
   id: "resolve-conditions",
@@ -24,7 +24,7 @@ export const resolveConditions = definePass({
     for (let found = true; found; ) {
       found = false;
       const inference = infer(model);
-      const isHeld = heldValues(model, inference);
+      const isHeld = protectedValues(model, inference);
       for (const graph of [...allGraphs(model.graph)]) {
         for (const node of graph.nodes()) {
           const [condition] = node.inputs;

@@ -16,14 +16,14 @@ export interface Choice extends Removal {
 
 /** All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. */
 export function removalOrder(scored: Scored): readonly number[] {
-  return take(ranked([scored]), Number.POSITIVE_INFINITY, new Left([scored])).map(({ unit }) => unit);
+  return take(ranked([scored]), Number.POSITIVE_INFINITY, new RemainingChannels([scored])).map(({ unit }) => unit);
 }
 
 /**
  * The `amount` (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
  */
-export function leastOfEach(groups: readonly Scored[], amount: number): readonly Choice[] {
+export function allocateUniform(groups: readonly Scored[], amount: number): readonly Choice[] {
   return groups.map((scored) => {
     const { group } = scored;
     return { group, units: removalOrder(scored).slice(0, roundHalfEven(amount * group.units)) };
@@ -31,9 +31,9 @@ export function leastOfEach(groups: readonly Scored[], amount: number): readonly
 }
 
 /** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
-export function leastOfAll(groups: readonly Scored[], amount: number): readonly Choice[] {
+export function allocateGlobal(groups: readonly Scored[], amount: number): readonly Choice[] {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
-  const taken = take(ranked(groups), roundHalfEven(amount * total), new Left(groups));
+  const taken = take(ranked(groups), roundHalfEven(amount * total), new RemainingChannels(groups));
   return groups.map(({ group }) => ({
     group,
     units: taken.filter((one) => one.group === group).map(({ unit }) => unit),
@@ -52,7 +52,7 @@ function ranked(groups: readonly Scored[]): readonly Candidate[] {
     .sort((a, b) => a.score - b.score);
 }
 
-function take(candidates: readonly Candidate[], count: number, left: Left): readonly Candidate[] {
+function take(candidates: readonly Candidate[], count: number, left: RemainingChannels): readonly Candidate[] {
   const taken: Candidate[] = [];
   for (const candidate of candidates) {
     if (taken.length === count) break;
@@ -62,7 +62,7 @@ function take(candidates: readonly Candidate[], count: number, left: Left): read
 }
 
 /** How many indices are left on every axis that units reach; several groups may share one (the parts of a Concat). */
-class Left {
+class RemainingChannels {
   readonly #left = new Map<Value, Map<number, number>>();
   /** Indices along each slice that a unit has, by unit. */
   readonly #counts = new Map<Slice, Uint32Array>();

@@ -12,7 +12,7 @@ import { foldShapes } from "../passes/fold-shapes.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 import { type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
-import { type Choice, leastOfAll, leastOfEach, removalOrder, type Scored } from "./choose-units.ts";
+import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
 
 interface Ranking extends Selection {
   /** Channels are ranked by the sum of |w| (1) or of its squares (2). */
@@ -68,7 +68,8 @@ function freeUnits(model: Model, given: Selection): number {
 
 async function cutLeast(model: Model, given: Options, engine: Engine): Promise<Outcome> {
   const { scored, misses } = await ranked(model, given, engine);
-  const chosen = given.scope === "global" ? leastOfAll(scored, given.amount) : leastOfEach(scored, given.amount);
+  const chosen =
+    given.scope === "global" ? allocateGlobal(scored, given.amount) : allocateUniform(scored, given.amount);
   const { removals, refused } = withoutRefused(
     model,
     chosen.filter(({ units }) => units.length > 0),

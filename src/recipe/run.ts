@@ -25,14 +25,14 @@ import { layerRows } from "../report/layers.ts";
 import { lossText, lossWarning, speedOf } from "../report/verdict.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Choice, choose } from "./choose.ts";
+import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
-import type { Asked } from "./figures.ts";
 import { forecast } from "./forecast.ts";
 import { nothingGained } from "./gain.ts";
-import { Judge, type JudgeOptions, type Standing } from "./judge.ts";
+import type { Asked } from "./paired-metrics.ts";
+import { PartialRun } from "./partial-run.ts";
 import type { Recipe } from "./recipe.ts";
 import { steps } from "./steps.ts";
-import { Unfinished } from "./unfinished.ts";
 import { attempt, type Candidate, isTrained, secondsSince, type Tried } from "./variant.ts";
 
 export interface RunOptions {
@@ -59,7 +59,7 @@ export interface RunOptions {
    * A folder of a run's own in which it keeps what it has done: one that was stopped goes on from there, with the same figures and files. It is
    * made when there is something to keep, and stays until the caller removes it.
    */
-  readonly unfinished?: string;
+  readonly resumeFolder?: string;
   /** Names what the context's progress counts from here on. */
   readonly onStage?: (name: string) => void;
   /** The original is measured, or what a step made of it. */
@@ -125,36 +125,36 @@ export async function compress(
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
   const parts = await partsOf(task, candidates);
-  const unfinished =
-    options.unfinished === undefined
+  const partial =
+    options.resumeFolder === undefined
       ? undefined
-      : new Unfinished(options.unfinished, await identityOf(original, task, parts, options, context.seed));
-  const judge = await Judge.create(
+      : new PartialRun(options.resumeFolder, await identityOf(original, task, parts, options, context.seed));
+  const evaluator = await Evaluator.create(
     original,
     task,
-    { ...judgeOptions(name, options), choice: candidates.length > 1 },
+    { ...evaluatorOptions(name, options), choice: candidates.length > 1 },
     context,
-    unfinished,
+    partial,
   );
-  onMeasured(judge.original.measured);
+  onMeasured(evaluator.original.measured);
   // What is trained may begin with nothing.
-  if (options.force !== true && !candidates.some(isTrained)) judge.figures.requireAboveChance();
-  const { atChance } = judge.figures;
+  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
+  const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
-  const goal = judge.figures.goal(asked, candidates.every(isTrained));
+  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
 
   const results: Tried[] = [];
   const done = await Promise.all(
-    candidates.map(({ recipe }) => unfinished?.steps(recipe.steps) ?? { steps: [], model: undefined }),
+    candidates.map(({ recipe }) => partial?.steps(recipe.steps) ?? { steps: [], model: undefined }),
   );
   const open = candidates.flatMap(({ recipe }, place) => recipe.steps.slice(done[place]?.steps.length));
-  const duration = forecast(open, judge.took, task);
+  const duration = forecast(open, evaluator.took, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   for (const [place, candidate] of candidates.entries()) {
     const before = done[place] ?? { steps: [], model: undefined };
     const result = await attempt(original, candidate, before, candidates.length > 1, {
-      judge,
-      unfinished,
+      evaluator,
+      partial,
       task,
       asked,
       context,
@@ -164,12 +164,13 @@ export async function compress(
     results.push(result);
   }
   const { rounds = 30 } = options;
-  const anyToTime = rounds > 0 && results.some(({ standing }) => standing !== undefined && judge.isChanged(standing));
+  const anyToTime =
+    rounds > 0 && results.some(({ standing }) => standing !== undefined && evaluator.isChanged(standing));
   if (anyToTime) onStage("time");
-  const timing = anyToTime ? await time(judge, results, rounds) : undefined;
+  const timing = anyToTime ? await time(evaluator, results, rounds) : undefined;
   if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
   const speedAt = (place: number): Spread | undefined => speedOf({ latency: timing }, place);
-  const tried = results.map((one, place) => withGain(judge, one, speedAt(place)));
+  const tried = results.map((one, place) => withGain(evaluator, one, speedAt(place)));
   const force = options.force === true;
   const best = choose(
     tried.map((one, place) => choiceOf(one, goal, speedAt(place)?.median)),
@@ -185,8 +186,8 @@ export async function compress(
       ? undefined
       : lossWarning(comparison, verdict, goal);
   if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
-  if (standing !== undefined && standing.measured.bytes >= judge.original.measured.bytes)
-    context.log({ id: "size", text: notSmaller(judge.original.measured, standing.measured), level: "warning" });
+  if (standing !== undefined && standing.measured.bytes >= evaluator.original.measured.bytes)
+    context.log({ id: "size", text: notSmaller(evaluator.original.measured, standing.measured), level: "warning" });
   const run: Run = {
     format: runFormat,
     version: options.about?.version,
@@ -194,21 +195,23 @@ export async function compress(
     command: options.about?.command,
     seed: context.seed,
     machine: options.about?.machine,
-    data: dataRecord(task, parts, judge, options),
+    data: dataRecord(task, parts, evaluator, options),
     brotliQuality,
     metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,
-    original: judge.original.measured,
+    original: evaluator.original.measured,
     variants: tried.map(({ variant }) => variant),
     chosen,
-    missed: keeps || judge.figures.choosing === undefined ? undefined : best,
+    missed: keeps || evaluator.metrics.choosing === undefined ? undefined : best,
     latency: timing,
     disagreements:
-      standing === undefined ? [] : await seenSamples(judge.disagreements(standing), task.test, options.seen),
+      standing === undefined ? [] : await seenSamples(evaluator.disagreements(standing), task.test, options.seen),
     ...(standing === undefined
       ? {}
-      : { noise: await noiseOf(judge.original.model, standing.model, task.test, context) }),
-    ...(standing === undefined ? {} : { layers: await layersOf(judge.original.model, standing.model, kept?.variant) }),
+      : { noise: await noiseOf(evaluator.original.model, standing.model, task.test, context) }),
+    ...(standing === undefined
+      ? {}
+      : { layers: await layersOf(evaluator.original.model, standing.model, kept?.variant) }),
     warnings,
     seconds: secondsSince(started),
   };
@@ -233,9 +236,9 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
 }
 
 /** Says of a result that is not worth having why. */
-function withGain(judge: Judge, tried: Tried, speed: Spread | undefined): Tried {
+function withGain(evaluator: Evaluator, tried: Tried, speed: Spread | undefined): Tried {
   const { variant } = tried;
-  const idle = variant.refused ?? nothingGained(judge.original.measured, variant, speed);
+  const idle = variant.refused ?? nothingGained(evaluator.original.measured, variant, speed);
   return idle === variant.refused ? tried : { ...tried, usable: false, variant: { ...variant, refused: idle } };
 }
 
@@ -302,13 +305,13 @@ function sentence(text: string): string {
 }
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
-async function time(judge: Judge, tried: readonly Tried[], rounds: number): Promise<Timing> {
-  const { sha256 } = judge.original.measured;
+async function time(evaluator: Evaluator, tried: readonly Tried[], rounds: number): Promise<Timing> {
+  const { sha256 } = evaluator.original.measured;
   const files = new Map(
     tried.flatMap(({ standing }) => (standing === undefined ? [] : [[hashOf(standing), standing]])),
   );
   files.delete(sha256);
-  const { models, ...report } = await judge.time(
+  const { models, ...report } = await evaluator.time(
     Array.from(files.values(), ({ model }) => model),
     rounds,
   );
@@ -323,7 +326,7 @@ async function time(judge: Judge, tried: readonly Tried[], rounds: number): Prom
   };
 }
 
-function hashOf({ measured }: Standing): string {
+function hashOf({ measured }: Evaluation): string {
   return measured.sha256;
 }
 
@@ -368,14 +371,14 @@ async function partsOf(task: Task, candidates: readonly Candidate[]): Promise<Pa
   return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
 }
 
-function dataRecord(task: Task, parts: Parts, { figures }: Judge, { preprocessing }: RunOptions): Run["data"] {
+function dataRecord(task: Task, parts: Parts, { metrics }: Evaluator, { preprocessing }: RunOptions): Run["data"] {
   return {
     name: task.test.name,
     preprocessing,
     ...parts,
-    choosing: figures.choosing?.samples.length,
-    chance: figures.chance,
-    ...(figures.atChance === undefined ? {} : { atChance: figures.atChance }),
+    choosing: metrics.choosing?.samples.length,
+    chance: metrics.chance,
+    ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
   };
 }
 
@@ -394,7 +397,7 @@ async function samplesOf(dataset: Dataset): Promise<Samples> {
   return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
 }
 
-function judgeOptions(name: string, { batch, output, threads }: RunOptions): JudgeOptions {
+function evaluatorOptions(name: string, { batch, output, threads }: RunOptions): EvaluatorOptions {
   return {
     name,
     ...(batch === undefined ? {} : { batch }),

@@ -5,11 +5,11 @@ import { compareFunction, fewSamples } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
-import type { Asked } from "./figures.ts";
-import type { Judge, Standing } from "./judge.ts";
+import type { Evaluation, Evaluator } from "./evaluator.ts";
+import type { Asked } from "./paired-metrics.ts";
+import type { DoneSteps, PartialRun } from "./partial-run.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
 import { runStep, steps, trains } from "./steps.ts";
-import type { DoneSteps, Unfinished } from "./unfinished.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -17,9 +17,9 @@ export interface Candidate {
   readonly recipe: Recipe;
 }
 
-export interface Scene {
-  readonly judge: Judge;
-  readonly unfinished: Unfinished | undefined;
+export interface RunContext {
+  readonly evaluator: Evaluator;
+  readonly partial: PartialRun | undefined;
   readonly task: Task;
   readonly asked: Asked;
   readonly context: Context;
@@ -31,7 +31,7 @@ export interface Tried {
   readonly variant: Variant;
   /** Not refused whatever the samples say: nothing failed, something changed, and it is smaller where that counts. */
   readonly usable: boolean;
-  readonly standing: Standing | undefined;
+  readonly standing: Evaluation | undefined;
 }
 
 /**
@@ -42,12 +42,12 @@ export async function attempt(
   candidate: Candidate,
   done: DoneSteps,
   goesOn: boolean,
-  scene: Scene,
+  scene: RunContext,
 ): Promise<Tried> {
-  const { judge } = scene;
-  const goal = judge.figures.goal(scene.asked, isTrained(candidate));
+  const { evaluator } = scene;
+  const goal = evaluator.metrics.goal(scene.asked, isTrained(candidate));
   const records: StepRecord[] = [];
-  let standing: Standing | undefined;
+  let standing: Evaluation | undefined;
   try {
     const all = candidate.recipe.steps;
     const model = done.model ?? original.clone();
@@ -58,7 +58,7 @@ export async function attempt(
     const last = records.at(-1);
     if (last !== undefined) {
       scene.context.log({ id: "resume", text: `${candidate.name}: done before up to ${last.id}` });
-      standing = await judge.measure(model, `${candidate.name}, after ${last.id}`);
+      standing = await evaluator.measure(model, `${candidate.name}, after ${last.id}`);
     }
     for (let count = records.length + 1; count <= all.length; count++) {
       const taken = await takeStep(model, all.slice(0, count), candidate, scene);
@@ -73,13 +73,13 @@ export async function attempt(
   if (standing === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
   const { comparison, agreement, measured } = standing;
-  const unchanged = judge.isChanged(standing) ? undefined : nothingChanged(records);
+  const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
   const likeness = await likenessOf(standing, candidate, scene);
   const unlike = typeof likeness === "object" ? likeness.lost : undefined;
   const broken =
     goal === undefined && isBroken(comparison) ? `${comparison.metric} is ${measured.estimate.value}` : undefined;
   const larger =
-    goesOn && measured.bytes >= judge.original.measured.bytes ? "it is not smaller than the original" : undefined;
+    goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {
     name: candidate.name,
     steps: records,
@@ -88,7 +88,7 @@ export async function attempt(
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
     refused: unchanged ?? unlike ?? broken ?? larger,
-    choosing: judge.figures.choose(standing, goal),
+    choosing: evaluator.metrics.choose(standing, goal),
     ...(likeness === undefined ? {} : { likeness }),
   };
   return { variant, usable: (unchanged ?? larger ?? broken) === undefined, standing };
@@ -101,15 +101,15 @@ export function isTrained({ recipe }: Candidate): boolean {
 
 /** Next to no samples tell little, unless it was trained: then it may be another function. */
 async function likenessOf(
-  standing: Standing,
+  standing: Evaluation,
   candidate: Candidate,
-  { judge, context, onStage }: Scene,
+  { evaluator, context, onStage }: RunContext,
 ): Promise<Likeness | string | undefined> {
-  if (isTrained(candidate) || standing.answers.given.length >= fewSamples || !judge.isChanged(standing))
+  if (isTrained(candidate) || standing.answers.given.length >= fewSamples || !evaluator.isChanged(standing))
     return undefined;
   onStage("compare");
-  return compareFunction(context.engine, judge.original.model, standing.model, {
-    output: judge.output,
+  return compareFunction(context.engine, evaluator.original.model, standing.model, {
+    output: evaluator.output,
     seed: context.seed,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
@@ -121,15 +121,15 @@ async function takeStep(
   model: Model,
   taken: readonly RecipeStep[],
   candidate: Candidate,
-  { judge, unfinished, task, context, onStage, onMeasured }: Scene,
-): Promise<{ readonly record: StepRecord; readonly standing: Standing }> {
+  { evaluator, partial, task, context, onStage, onMeasured }: RunContext,
+): Promise<{ readonly record: StepRecord; readonly standing: Evaluation }> {
   const step = taken.at(-1);
   const kind = steps.get(step?.id ?? "");
   if (step === undefined || kind === undefined) throw new PithError("E_OPTION", `There is no step "${step?.id}".`);
   stopIfAsked(context.signal, `Stopped before ${step.id}.`);
   onStage(step.id);
   const started = performance.now();
-  const checkpoint = kind.withheld.includes("checkpoint") ? await unfinished?.checkpoint(taken) : undefined;
+  const checkpoint = kind.withheld.includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
   const warnings: string[] = [];
   const heard: Context = {
     ...context,
@@ -141,7 +141,7 @@ async function takeStep(
   const outcome = await runStep(kind, model, { ...step.options, ...checkpoint }, task, heard);
   const seconds = secondsSince(started);
   onStage("evaluate");
-  const standing = await judge.measure(model, `${candidate.name}, after ${step.id}`);
+  const standing = await evaluator.measure(model, `${candidate.name}, after ${step.id}`);
   const { measured, comparison, agreement } = standing;
   onMeasured(measured);
   const record: StepRecord = {
@@ -155,7 +155,7 @@ async function takeStep(
     comparison,
     agreement,
   };
-  await unfinished?.keepStep(taken, model, { record, warnings });
+  await partial?.keepStep(taken, model, { record, warnings });
   return { record, standing };
 }
 

@@ -32,7 +32,7 @@ export const solveLayers: Stage = {
     let solved = 0;
     const products = engineMultiply(scope.context.engine);
     const batch = batchFor(trial, scope);
-    const ways: Ways = {
+    const walks: Walks = {
       trial: await walk(trial, scope, batch),
       original: await walk(scope.match.original, scope, batch),
     };
@@ -40,7 +40,7 @@ export const solveLayers: Stage = {
       for (const [index, matched] of scope.match.layers.entries()) {
         if (scope.overdue()) break;
         scope.context.progress(index, scope.match.layers.length);
-        const found = await solveLayer(matched, ways, scope, products.multiply);
+        const found = await solveLayer(matched, walks, scope, products.multiply);
         if (found instanceof Miss) {
           misses.push(found);
           continue;
@@ -55,7 +55,7 @@ export const solveLayers: Stage = {
   },
 };
 
-interface Ways {
+interface Walks {
   readonly trial: Walk;
   readonly original: Walk;
 }
@@ -63,17 +63,17 @@ interface Ways {
 /** Makes a layer better, and answers with the edits; none where nothing does. */
 async function solveLayer(
   matched: Matched,
-  ways: Ways,
+  walks: Walks,
   scope: Scope,
   multiply: Multiply,
 ): Promise<readonly Edit[] | Miss> {
-  const trial = ways.trial.model;
+  const trial = walks.trial.model;
   const inference = infer(trial);
   const layer = layerIn(trial, inference, matched);
   if (layer === undefined) return new Miss("it is gone", matched.name);
   const linear = await linearLayer(trial, layer, inference, scope.context.engine);
   if (linear instanceof Miss) return linear;
-  const sums = await sumsOf(layer.node, matched, linear, ways, scope, multiply);
+  const sums = await sumsOf(layer.node, matched, linear, walks, scope, multiply);
   if (sums instanceof Miss) return sums;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.groups * linear.outputs);
@@ -97,7 +97,7 @@ async function solveLayer(
   if (linear.takesBias && !matched.normalized) edits.push(shiftOutputs(matched, shift, scope.context.engine));
   for (const edit of edits) await edit(trial);
   const output = biased(layer, inference)?.output;
-  return output === undefined ? edits : [...edits, ...(await recalibrateBehind(output, ways.trial))];
+  return output === undefined ? edits : [...edits, ...(await recalibrateBehind(output, walks.trial))];
 }
 
 /** The weights of a group, and below them, where the layer takes one, the bias: that of the ones. */
@@ -168,15 +168,15 @@ async function sumsOf(
   node: Node,
   matched: Matched,
   linear: LinearLayer,
-  ways: Ways,
+  walks: Walks,
   { context, data, match }: Scope,
   multiply: Multiply,
 ): Promise<FitAndCheck | Miss> {
   const target = match.original.graph.value(matched.original);
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
-  await ways.trial.reach(node);
-  await ways.original.reach(target.producer);
-  const probe = featuresOf(ways.trial.model, matched);
+  await walks.trial.reach(node);
+  await walks.original.reach(target.producer);
+  const probe = featuresOf(walks.trial.model, matched);
   if (probe instanceof Miss) return new Miss(probe.reason, matched.name);
   const { groups, features, outputs, takesBias } = linear;
   const width = features + (takesBias ? 1 : 0);
@@ -184,9 +184,9 @@ async function sumsOf(
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
-  const answers = ways.original.values([matched.original]);
+  const answers = walks.original.values([matched.original]);
   let step = 0;
-  for await (const found of ways.trial.values([probe.output], probe.model)) {
+  for await (const found of walks.trial.values([probe.output], probe.model)) {
     const wished = await answers.next();
     const [seen, answer] = [found[probe.output], wished.done === true ? undefined : wished.value[matched.original]];
     if (seen === undefined || answer === undefined) return new Miss("it does not answer", matched.name);

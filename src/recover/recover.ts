@@ -90,7 +90,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
   const match = await matchLayers(model, original, context.engine);
-  const scope: Sight = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
+  const scope: StageInputs = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
   const { epochs, batch, learningRate, loss, output } = options;
   const stages = [
     recalibrateNorms,
@@ -116,10 +116,10 @@ async function recoverModel(model: Model, options: Options, context: Context): P
 }
 
 /** What all stages are given. */
-type Sight = Omit<Scope, "storage">;
+type StageInputs = Omit<Scope, "storage">;
 
 /** What a stage keeps goes with it, also where it fails or is stopped. */
-async function inRoomOfItsOwn(stage: Stage, trial: Model, scope: Sight): Promise<Staged> {
+async function withStorage(stage: Stage, trial: Model, scope: StageInputs): Promise<Staged> {
   const storage = openStorage();
   try {
     return await stage.run(trial, { ...scope, storage });
@@ -134,11 +134,11 @@ async function attempt(
   stage: Stage,
   before: Score,
   score: (model: Model) => Promise<Score>,
-  scope: Sight,
+  scope: StageInputs,
   misses: Map<string, Miss>,
 ): Promise<{ readonly change: Change; readonly standing: Score } | undefined> {
   const trial = model.clone();
-  const { edits, what, misses: found } = await inRoomOfItsOwn(stage, trial, scope);
+  const { edits, what, misses: found } = await withStorage(stage, trial, scope);
   for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
   if (edits.length === 0) return undefined;
   const after = await score(trial);

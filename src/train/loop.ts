@@ -15,7 +15,6 @@ import type { Batch } from "../tensor/types.ts";
 import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
-import { type Course, changingIn, startCourse, stateOf, withWeights } from "./course.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -29,7 +28,8 @@ import type { Epoch, TrainingSummary } from "./history.ts";
 import { type Identity, trainedOf } from "./identity.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
 import { putBack, tensorsOf } from "./put-back.ts";
-import { type Before, beginningOf, checkpointBefore, continueCourse, type Progress } from "./resuming.ts";
+import { type Before, beginningOf, checkpointBefore, continueTraining, type Progress } from "./resuming.ts";
+import { changingIn, startTraining, stateOf, type TrainingState, withWeights } from "./training-state.ts";
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];
@@ -61,7 +61,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   }
 }
 
-/** One run of the loop. The course begins with the first batch, which tells the sizes. */
+/** One run of the loop. Training begins with the first batch, which tells the sizes. */
 class Run {
   readonly #model: Model;
   readonly #plan: Plan;
@@ -70,7 +70,7 @@ class Run {
   readonly #counters: Counters;
   /** What the model stored when training began. */
   readonly #given: ReturnType<typeof tensorsOf>;
-  #course: Course | undefined;
+  #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
   /** After how many steps the checkpoint was written. */
@@ -133,11 +133,11 @@ class Run {
   }
 
   async #begin(batch: Batch): Promise<void> {
-    if (this.#course !== undefined) return;
-    const course = await startCourse(this.#model, batch, this.#plan, this.#context);
-    this.#course = course;
+    if (this.#training !== undefined) return;
+    const training = await startTraining(this.#model, batch, this.#plan, this.#context);
+    this.#training = training;
     if (this.#plan.checkpoint === undefined) return;
-    const names = course.step.parameters.map(({ name }) => name);
+    const names = training.step.parameters.map(({ name }) => name);
     const trained = trainedOf(this.#model, names);
     this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context.seed)) };
     // Not before it is known that training begins.
@@ -145,47 +145,47 @@ class Run {
     // A training that was killed while it saved is continued here; its best file may never be written again.
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
     if (this.#before === undefined) return;
-    this.#best = await continueCourse(course, this.#plan, this.#before, trained);
+    this.#best = await continueTraining(training, this.#plan, this.#before, trained);
     this.#context.log({ id: "resume", text: `continued after ${this.#before.counters.steps} steps` });
   }
 
   /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
   async #beginAnyhow(): Promise<void> {
-    if (this.#course === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
+    if (this.#training === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
   }
 
   async #oneBatch(batch: Batch): Promise<void> {
     const { optimizer, learningRate, schedule, clip } = this.#plan;
-    const [course, counters] = [this.#course, this.#counters];
-    if (course === undefined) return;
-    const loss = await course.step.run(batch, [counters.epoch, counters.batches]);
+    const [training, counters] = [this.#training, this.#counters];
+    if (training === undefined) return;
+    const loss = await training.step.run(batch, [counters.epoch, counters.batches]);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
       throw this.#diverged(`The loss is ${loss}`, counters.steps + 1);
     }
     counters.sum += loss;
     counters.batches++;
-    if (!course.accumulator.add()) return;
-    const { parameters } = course.step;
+    if (!training.accumulator.add()) return;
+    const { parameters } = training.step;
     if (clip !== undefined) clipByNorm(parameters, clip);
     const total = stepsOf(this.#plan);
     optimizer.update(parameters, learningRate * (total === undefined ? 1 : schedule(counters.steps, total)));
-    course.average?.update();
+    training.average?.update();
     counters.steps++;
     this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
   }
 
   async #evaluateIfDue(endOfEpoch = false): Promise<void> {
     const { validation, checkpoint } = this.#plan;
-    const [course, counters] = [this.#course, this.#counters];
-    if (validation === undefined || course === undefined) return;
+    const [training, counters] = [this.#training, this.#counters];
+    if (validation === undefined || training === undefined) return;
     if (!isEvaluationDue(counters, this.#plan, endOfEpoch)) return;
-    this.#requireFinite(course);
-    const candidate = withWeights(this.#model, course, course.weights);
+    this.#requireFinite(training);
+    const candidate = withWeights(this.#model, training, training.weights);
     const figure = await figureOf(candidate, validation, this.#plan, this.#context);
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     if (countEvaluation(counters, validation, figure)) {
-      this.#best = course.weights.map((values) => values.slice());
+      this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
     // An epoch that ends is kept in any case.
@@ -194,7 +194,7 @@ class Run {
 
   async #endEpoch(): Promise<void> {
     // Batches that fill no step are left out, as samples are that fill no batch.
-    this.#course?.accumulator.clear();
+    this.#training?.accumulator.clear();
     await this.#evaluateIfDue(true);
     const { epoch, loss, seconds } = endEpoch(this.#counters, this.#plan.accumulate);
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
@@ -204,22 +204,22 @@ class Run {
 
   /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
   async keep(): Promise<void> {
-    const course = this.#course;
-    if (course === undefined) return;
-    this.#requireFinite(course);
-    course.step.store(this.#model, course.weights);
+    const training = this.#training;
+    if (training === undefined) return;
+    this.#requireFinite(training);
+    training.step.store(this.#model, training.weights);
     const { checkpoint } = this.#plan;
     if (checkpoint === undefined || this.#identity === undefined) return;
     const progress: Progress = { counters: this.#counters, identity: this.#identity, epochs: this.#plan.epochs };
     await writeCheckpoint(lastFile(checkpoint), {
-      model: withWeights(this.#model, course),
-      state: stateOf(course, this.#plan, this.#model),
+      model: withWeights(this.#model, training),
+      state: stateOf(training, this.#plan, this.#model),
       progress,
     });
     this.#kept = this.#counters.steps;
   }
 
-  #requireFinite({ step }: Course): void {
+  #requireFinite({ step }: TrainingState): void {
     const { steps } = this.#counters;
     const lost = changingIn(step).find(({ values }) => !values.every(Number.isFinite));
     if (lost === undefined) return;
@@ -230,18 +230,18 @@ class Run {
   }
 
   async outcome(): Promise<LoopOutcome> {
-    const course = this.#course;
-    course?.step.store(this.#model, this.#best ?? course.weights);
+    const training = this.#training;
+    training?.step.store(this.#model, this.#best ?? training.weights);
     return {
       history: this.#counters.history,
       training: summaryOf(this.#counters, this.#plan),
-      names: course?.step.parameters.map(({ name }) => name) ?? [],
+      names: training?.step.parameters.map(({ name }) => name) ?? [],
       isAsBefore: this.#counters.best?.step === 0 && (await putBack(this.#given)),
     };
   }
 
   async release(): Promise<void> {
-    await this.#course?.step.release();
+    await this.#training?.step.release();
   }
 
   #stopIfAsked(): void {

@@ -1,5 +1,5 @@
 /**
- * A network as it was before it learnt anything: its graph, with numbers that are drawn anew (`starts.ts` says from what). Running statistics say
+ * A network as it was before it learnt anything: its graph, with numbers that are drawn anew (`initialization.ts` says from what). Running statistics say
  * a mean of 0 and a variance of 1, and get the role `state`, by which any later training measures them anew: that is said where it is done.
  *
  * Roles are honoured: buffers and masks stay, what is tied stays tied.
@@ -16,10 +16,10 @@ import { inMemory } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { codedWeights } from "./coded.ts";
+import { type Initialization, initializationOf } from "./initialization.ts";
+import { quantizedWeights } from "./quantized-weights.ts";
 import { declareRoles } from "./roles.ts";
 import { reportParted } from "./shared-constants.ts";
-import { type Start, startOf } from "./starts.ts";
 import { copyOfTied } from "./ties.ts";
 
 /**
@@ -52,7 +52,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     const type = tensor?.type;
     if (tensor === undefined || type === undefined || !isFloat(type)) continue;
     if (!parameters.has(value) && role?.kind !== "state") continue;
-    const start = startOf(value, inference);
+    const start = initializationOf(value, inference);
     if (start === undefined) {
       misses.push(new Miss("no operator says what it begins with: it stays as it is", name));
       continue;
@@ -71,7 +71,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
-  misses.push(...codedWeights(model, inference));
+  misses.push(...quantizedWeights(model, inference));
   if (changes.length === 0) roles.undo();
   else reportParted(roles.parted, context);
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
@@ -82,7 +82,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
   return { changes, misses };
 }
 
-function drawn(type: FloatType, dims: readonly number[], start: Start, seed: number, name: string): Tensor {
+function drawn(type: FloatType, dims: readonly number[], start: Initialization, seed: number, name: string): Tensor {
   const numbers = random(seed, "reinitialize", name);
   const deviation = typeof start === "number" ? 0 : Math.sqrt(start.variance);
   const entry = typeof start === "number" ? () => start : () => deviation * numbers.normal();

@@ -7,11 +7,11 @@ import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import { bestFile, type Checkpoint, lastFile, noTraining, readCheckpoint } from "./checkpoint.ts";
 import type { Counters } from "./counters.ts";
-import { type Course, changingIn, restoreCourse, setAll } from "./course.ts";
 import type { Floats } from "./floats.ts";
+import { requireSameFrozen } from "./frozen-weights.ts";
 import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
 import { type Plan, stepsOf } from "./plan.ts";
-import { requireSameRest } from "./untrained.ts";
+import { changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
 
 /** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
@@ -42,7 +42,7 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
   requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context.seed), trained);
-  await requireSameRest(path, identity.trained, model, trained);
+  await requireSameFrozen(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
   const text = lengthText(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
@@ -89,20 +89,20 @@ async function contentOf(data: Dataset): Promise<string> {
 }
 
 /**
- * Puts a course back to where a checkpoint ends, and returns the weights that were best until then.
+ * Puts a training back to where a checkpoint ends, and returns the weights that were best until then.
  * @throws PithError E_OPTION where other tensors are trained, E_DATA where the checkpoint is of other parameters.
  */
-export async function continueCourse(
-  course: Course,
+export async function continueTraining(
+  training: TrainingState,
   plan: Plan,
   before: Before,
   trained: Identity["trained"],
 ): Promise<readonly Floats[] | undefined> {
   requireSameTensors({ path: before.path, best: before.bestPath }, before.identity, trained);
-  await restoreCourse(course, plan, before.model, before.state);
+  await restoreTraining(training, plan, before.model, before.state);
   if (before.best === undefined) return undefined;
-  const best = course.weights.map((values) => values.slice());
-  const named = changingIn(course.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
+  const best = training.weights.map((values) => values.slice());
+  const named = changingIn(training.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
   await setAll(named, before.best);
   return best;
 }

@@ -10,11 +10,11 @@ import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
-import { codedWeights } from "./coded.ts";
 import { stayedText } from "./evaluating.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
 import { type LoopOutcome, runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
+import { quantizedWeights } from "./quantized-weights.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
 import { reportParted } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
@@ -61,7 +61,7 @@ export const train = definePass({
       const changed = names.filter((name) => model.graph.value(name) !== undefined);
       return {
         changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-        misses: [...roles.misses, ...codedWeights(model, infer(model))],
+        misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
         history,
         training,
       };

@@ -8,11 +8,11 @@ import { describe, expect, inject, test } from "vitest";
 import { bytesSource } from "#platform";
 import {
   type Dataset,
-  filesBeside,
   openDataset,
   openParts,
-  parseStated,
+  parsePreprocessingSpec,
   preprocess,
+  readSidecars,
   tokenizerBeside,
   tokensInFile,
   tokensOfText,
@@ -205,7 +205,7 @@ const bert = shared("data/models/bert_sst2/onnx/model.onnx");
 test.skipIf(bert === undefined)(
   "config.json in the folder above a model says what its classes are called",
   async () => {
-    const beside = await filesBeside(bert ?? "");
+    const beside = await readSidecars(bert ?? "");
     expect([beside.classes, beside.tokenizer?.longest]).toEqual([["NEGATIVE", "POSITIVE"], 128]);
     expect(beside.preprocessing).toBeUndefined();
   },
@@ -226,7 +226,7 @@ const people = shared("data/images/people.jpg");
 describe.skipIf(people === undefined)("a photo of people", () => {
   const prepared = async (path: string, how: string): Promise<Dataset> => {
     const [input] = (await open(path)).graph.feeds;
-    const stated = parseStated(how).images;
+    const stated = parsePreprocessingSpec(how).images;
     if (input === undefined || stated === undefined) throw new Error("no input");
     return preprocess(await openDataset(people ?? ""), input, stated);
   };

@@ -1,6 +1,13 @@
 /** Published models and data, the slower ones: what comes out is what other tools measured. */
 import { describe, expect, test } from "vitest";
-import { filesBeside, mapBatches, openDataset, openParts, parseStated, readingFor } from "../../src/data/index.ts";
+import {
+  mapBatches,
+  openDataset,
+  openParts,
+  parsePreprocessingSpec,
+  readingFor,
+  readSidecars,
+} from "../../src/data/index.ts";
 import { open } from "../../src/onnx/index.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { shared } from "../shared.ts";
@@ -12,9 +19,9 @@ const prose = shared("data/text/wikitext2-valid.txt");
 test.skipIf(llama === undefined || prose === undefined)(
   "text is opened as windows for a language model, and as lines for any other",
   async () => {
-    const beside = await filesBeside(llama ?? "");
+    const beside = await readSidecars(llama ?? "");
     expect(beside.architecture).toBe("LlamaForCausalLM");
-    const reading = readingFor(await open(llama ?? ""), beside, parseStated("length=64"));
+    const reading = readingFor(await open(llama ?? ""), beside, parsePreprocessingSpec("length=64"));
     expect(reading.running?.length).toBe(64);
     const { train, test: part } = await openParts(prose ?? "", reading);
     let first: Batch = {};
@@ -34,7 +41,7 @@ describe.skipIf(wav === undefined)("Silero's voice detector", () => {
     "%s hears speech in 77.4 % of frames, its state carried from each to the next",
     async (name) => {
       const path = shared(`data/models/${name}.onnx`) ?? "";
-      const reading = readingFor(await open(path), await filesBeside(path), parseStated(""));
+      const reading = readingFor(await open(path), await readSidecars(path), parsePreprocessingSpec(""));
       expect(reading).toMatchObject({ frames: { frame: 512, context: 64, rate: 16000 }, inOrder: true });
       const sound = mapBatches(await openDataset(wav ?? "", reading), ({ audio, rate, begin }) => ({
         ...(audio === undefined ? {} : { input: audio }),

@@ -23,9 +23,9 @@ import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { allowance, bytes, count, difference, figure, speed, times } from "../numbers.ts";
+import { withPartialRun } from "../partial-run-folder.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
-import { withUnfinished } from "../unfinished.ts";
 import { requireWritableFolder } from "../writable.ts";
 
 export default defineCommand({
@@ -85,8 +85,8 @@ export default defineCommand({
       command,
     };
     const job = moduleBeside(import.meta.url, "../jobs/compress");
-    const result = await withUnfinished(out, (unfinished) =>
-      session.job<typeof compressJob>(job, { ...input, unfinished }, `compress ${model}`),
+    const result = await withPartialRun(out, (resumeFolder) =>
+      session.job<typeof compressJob>(job, { ...input, resumeFolder }, `compress ${model}`),
     );
     return show(model, result, options.maxDrop !== undefined || !force);
   },

@@ -1,22 +1,22 @@
 import { describe, expect, test } from "vitest";
-import { alike } from "./alike.ts";
 import { blockLines } from "./blocks.ts";
+import { mergeRows } from "./merge-rows.ts";
 
 describe("rows of layers", () => {
   const row = (name: string, ...cells: readonly string[]) => ({ name, cells });
 
   test("that differ in their block alone stand in one", () => {
     const rows = [0, 1, 2, 5].flatMap((n) => [row(`h.${n}.attn.q`, "64"), row(`h.${n}.mlp`, "256")]);
-    expect(alike(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
+    expect(mergeRows(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
   });
 
   test("stay apart where anything else differs, and where a number belongs to the name", () => {
     const rows = [row("h.0.q", "64"), row("h.1.q", "32"), row("conv1", "9"), row("conv2", "9"), row("fc", "9")];
-    expect(alike(rows)).toEqual(rows);
+    expect(mergeRows(rows)).toEqual(rows);
   });
 
   test("a lone block keeps its name", () => {
-    expect(alike([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
+    expect(mergeRows([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
   });
 });
 

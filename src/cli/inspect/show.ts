@@ -5,8 +5,8 @@ import type { Saving } from "../../report/inspect/savings.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
-import { alike } from "./alike.ts";
 import { blockLines } from "./blocks.ts";
+import { mergeRows } from "./merge-rows.ts";
 
 /** Reasons that are printed; the rest is counted. */
 const shownMisses = 5;
@@ -102,7 +102,7 @@ function showLayers(data: InspectedFile, terminal: Terminal): void {
       rankText(layer),
     ],
   }));
-  const shown = rows.length > mostRows ? alike(rows) : rows;
+  const shown = rows.length > mostRows ? mergeRows(rows) : rows;
   terminal.table(
     [...left, ...columns("", "parameters", "MACs", "can be cut", "rank pays").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),

@@ -33,7 +33,7 @@ export interface CompressInput {
   /** A folder. */
   readonly out: string;
   /** A folder for what is done, as long as the whole is not. */
-  readonly unfinished: string;
+  readonly resumeFolder: string;
   /** Path of a recipe; undefined: a few are tried. */
   readonly recipe: string | undefined;
   readonly data: DataRequest;
@@ -77,7 +77,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       ...output,
       preprocessing: preparation.name,
       seen,
-      unfinished: input.unfinished,
+      resumeFolder: input.resumeFolder,
       about: { version: input.version, command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),
       onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),

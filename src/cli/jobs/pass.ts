@@ -2,7 +2,7 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import { filesBeside, type Stated } from "../../data/index.ts";
+import { type PreprocessingSpec, readSidecars } from "../../data/index.ts";
 import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
@@ -25,9 +25,9 @@ import type { JobContext } from "../../job/job.ts";
 import { encodedSize, open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { Figures } from "../../recipe/figures.ts";
 import { noSmaller } from "../../recipe/gain.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
+import { PairedMetrics } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { lossText, lossWarning } from "../../report/verdict.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
@@ -106,7 +106,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       ? undefined
       : await openJudging(kind, { original, reference }, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
-  const goal = kind.unlearns === true ? undefined : judging?.figures.goal(input, trains(kind));
+  const goal = kind.unlearns === true ? undefined : judging?.metrics.goal(input, trains(kind));
   if (goal !== undefined && judging !== undefined && trains(kind) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input) });
 
@@ -123,7 +123,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
     comparison: undefined,
-    knewNothing: judging === undefined ? undefined : !judging.figures.aboveChance,
+    knewNothing: judging === undefined ? undefined : !judging.metrics.aboveChance,
     goal,
     verdict: undefined,
     likeness: undefined,
@@ -142,12 +142,12 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   }
 
   if (judging !== undefined) context.stage("evaluate");
-  const compared = await judging?.figures.compare(model);
+  const compared = await judging?.metrics.compare(model);
   const comparison = compared?.comparison;
   const aim =
     reference === undefined || typeof input.options.original !== "string" || comparison === undefined
       ? undefined
-      : await judging?.figures.compare(reference);
+      : await judging?.metrics.compare(reference);
   const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
   const missed =
     comparison === undefined || goal === undefined || verdict === undefined || verdict.met
@@ -191,7 +191,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesPictures(type))) return false;
   if (recordedPrepared(model).images !== undefined) return false;
-  return (await filesBeside(path)).preprocessing === undefined;
+  return (await readSidecars(path)).preprocessing === undefined;
 }
 
 /**
@@ -227,9 +227,9 @@ const dissimilar =
   "on random inputs less than half of how the original's output varies is left in the result's: measure it on samples of your own (--data)";
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
-function beforeTraining({ task, figures }: Judging, { maxDrop }: Goal, { options }: PassInput): string {
+function beforeTraining({ task, metrics }: Judging, { maxDrop }: Goal, { options }: PassInput): string {
   const { name, unit } = task.metric;
-  const now = figure(unit, figures.original.comparison.original.value);
+  const now = figure(unit, metrics.original.comparison.original.value);
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps what was learnt` : "";
   const advice =
@@ -288,12 +288,12 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
 
 interface Judging {
   readonly task: Task;
-  readonly figures: Figures;
+  readonly metrics: PairedMetrics;
   /** How the images were prepared. */
   readonly preprocessing: string | undefined;
   readonly samples: Used;
   /** What the result says of it. */
-  readonly record: Stated;
+  readonly record: PreprocessingSpec;
   /** Of the pass, what it evaluates by made ready. */
   readonly options: PassInput["options"];
 }
@@ -333,7 +333,7 @@ async function openJudging(
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
-  const figures = await Figures.create(original, task, { batch: data.batch, ...output }, passContext);
-  if (!trains(kind) && kind.unlearns !== true && !input.force) figures.requireAboveChance();
-  return { task, figures, preprocessing: preparation.name, samples: used, record, options };
+  const metrics = await PairedMetrics.create(original, task, { batch: data.batch, ...output }, passContext);
+  if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
+  return { task, metrics, preprocessing: preparation.name, samples: used, record, options };
 }

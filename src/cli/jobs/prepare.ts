@@ -1,11 +1,9 @@
 /** Data opened and made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
 import {
-  type Beside,
   type Dataset,
   enlarged,
   enlargement,
   enlargementText,
-  filesBeside,
   findStates,
   geometryUsed,
   imageChannels,
@@ -16,12 +14,14 @@ import {
   type Parts,
   type PartsOptions,
   type Preprocessing,
+  type PreprocessingSpec,
   parseState,
   preprocess,
   presets,
   rateInput,
   readingFor,
-  type Stated,
+  readSidecars,
+  type Sidecars,
   setStates,
   soundInput,
   statesText,
@@ -58,7 +58,7 @@ export interface Preparation {
   /** Whether the samples have labels. */
   readonly labelled: boolean;
   /** What later commands have to know to prepare data in the same way, where it was stated or found out. */
-  readonly record?: Partial<Stated>;
+  readonly record?: Partial<PreprocessingSpec>;
   /** Any part of the same data, ready for the model. */
   ready(dataset: Dataset): Dataset;
 }
@@ -75,13 +75,13 @@ export async function openData(
   options: Omit<PartsOptions, keyof OpenDatasetOptions> = {},
 ): Promise<Parts> {
   storeStates(model, request);
-  const reading = readingFor(model, await filesBeside(modelPath), statedOf(request));
+  const reading = readingFor(model, await readSidecars(modelPath), statedOf(request));
   return openParts(request.path, { ...reading, ...options });
 }
 
 /** All samples at a path, or of several parts the test part, read as `openData` reads them. */
 export async function openWhole(model: Model, modelPath: string, request: DataRequest): Promise<Dataset> {
-  return openDataset(request.path, readingFor(model, await filesBeside(modelPath), statedOf(request)));
+  return openDataset(request.path, readingFor(model, await readSidecars(modelPath), statedOf(request)));
 }
 
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
@@ -144,7 +144,7 @@ async function prepareFor(
   context: JobContext,
 ): Promise<Preparation> {
   const { first } = guessing;
-  const beside = await filesBeside(modelPath);
+  const beside = await readSidecars(modelPath);
   const fixed = contents(model, request.set);
   // The class of a picture is no truth for a detector.
   const labelled =
@@ -211,7 +211,7 @@ async function prepareFor(
 
 interface Found {
   readonly first: Batch;
-  readonly beside: Beside;
+  readonly beside: Sidecars;
   readonly labelled: boolean;
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
   readonly judged: Dataset;
@@ -349,7 +349,7 @@ function unknownText(share: number, name: string): string {
   return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: figures on them say little. Is it the language of the model?`;
 }
 
-function tokensText(batch: Batch, { tokenizer }: Beside, length: number | undefined): string {
+function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {
   if (batch.tokens !== undefined) return `windows of ${batch.tokens.dims[1]} tokens`;
   const most = length ?? tokenizer?.longest;
   return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;

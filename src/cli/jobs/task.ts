@@ -3,7 +3,7 @@
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
-import type { Dataset, Stated } from "../../data/index.ts";
+import type { Dataset, PreprocessingSpec } from "../../data/index.ts";
 import { draw } from "../../data/select.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -34,7 +34,7 @@ export interface OpenedTask {
   readonly task: Task;
   readonly preparation: Preparation;
   /** What the result has to say of how its data is prepared. */
-  readonly record: Stated;
+  readonly record: PreprocessingSpec;
   /** The samples to judge by, as they were before they were made ready. */
   readonly seen: Dataset;
   readonly used: Used;
@@ -150,7 +150,7 @@ function overlap(a: string, b: string): boolean {
 }
 
 /** A guess that is no better than chance is kept only where the model learns to see data so. */
-function recordOf({ record, atChance = false }: Preparation, settled: boolean): Stated {
+function recordOf({ record, atChance = false }: Preparation, settled: boolean): PreprocessingSpec {
   const known = atChance && !settled ? undefined : record;
   return { images: known?.images, length: known?.length, frames: known?.frames };
 }

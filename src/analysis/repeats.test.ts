@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { tandems } from "./tandem.ts";
+import { repeats } from "./repeats.ts";
 
 const found = (text: string, weights?: readonly number[]): readonly string[] =>
-  tandems([...text], weights ?? [...text].map(() => 1)).map(
+  repeats([...text], weights ?? [...text].map(() => 1)).map(
     ({ start, period, count }) => `${count}×${text.slice(start, start + period)}@${start}`,
   );
 

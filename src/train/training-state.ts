@@ -15,7 +15,7 @@ import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
 
-export interface Course {
+export interface TrainingState {
   readonly step: Step;
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
@@ -24,7 +24,12 @@ export interface Course {
 }
 
 /** @param model One whose roles are declared. @throws PithError as `createStep`. */
-export async function startCourse(model: Model, example: Batch, plan: Plan, context: Context): Promise<Course> {
+export async function startTraining(
+  model: Model,
+  example: Batch,
+  plan: Plan,
+  context: Context,
+): Promise<TrainingState> {
   const { optimizer, clip, accumulate } = plan;
   // Momentum in the graph is added to a gradient that nothing has changed.
   const carry = clip === undefined && accumulate === 1 ? optimizer.carry : undefined;
@@ -46,7 +51,7 @@ export function changingIn({ parameters, states }: Step): readonly State[] {
 }
 
 /** All arrays that change from step to step, but for the parameters and states as the model stores them. */
-export function stateOf({ step, average }: Course, plan: Plan, model: Model): Batch {
+export function stateOf({ step, average }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
   changingIn(step).forEach(({ name, values }, at) => {
     const stored = model.graph.value(name)?.tensor?.type;
@@ -65,8 +70,8 @@ const averaged = "average";
  * Puts back what `stateOf` took, and the parameters of the checkpoint's model.
  * @throws PithError E_DATA where the checkpoint is of other parameters.
  */
-export async function restoreCourse(course: Course, plan: Plan, stored: Model, state: Batch): Promise<void> {
-  const { step, average } = course;
+export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
+  const { step, average } = training;
   const changing = changingIn(step);
   await setAll(
     changing.map(({ name, values }) => [name, values]),
@@ -102,7 +107,7 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
 }
 
 /** A copy of the model with these weights, and nothing of a training; with the weights of the last step, if not said. */
-export function withWeights(model: Model, { step }: Course, weights?: readonly Floats[]): Model {
+export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
   step.store(copy, weights);

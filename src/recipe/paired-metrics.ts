@@ -11,9 +11,9 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Choosing } from "../report/data.ts";
 import { chanceSentence } from "../report/verdict.ts";
-import { type Compared, divide, Jury, type Rows } from "./jury.ts";
+import { type Compared, divide, Holdout, type Rows } from "./holdout.ts";
 
-export interface FiguresOptions {
+export interface PairedMetricsOptions {
   /** Samples a run (64; one at a time where answers depend on the batch). */
   readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
@@ -24,7 +24,7 @@ export interface FiguresOptions {
 }
 
 /** A model beside the original on the samples that judge; and where a choice is to be made, on those to choose by. */
-export interface Figured extends Compared {
+export interface PairedResult extends Compared {
   readonly choosing: Compared | undefined;
 }
 
@@ -37,19 +37,19 @@ export interface Asked {
 }
 
 /** Measures one model after another against the same original on the same samples. */
-export class Figures {
+export class PairedMetrics {
   /** The samples that judge. */
-  readonly jury: Jury;
+  readonly holdout: Holdout;
   /** The samples to choose by; undefined where there is no choice, or there are too few. */
-  readonly choosing: Jury | undefined;
+  readonly choosing: Holdout | undefined;
   readonly #model: Model;
   readonly #task: Judged;
-  readonly #options: FiguresOptions;
+  readonly #options: PairedMetricsOptions;
   readonly #context: Context;
   /** What the original says on all samples. */
   readonly rows: Rows;
 
-  private constructor(model: Model, task: Judged, options: FiguresOptions, context: Context, all: Rows) {
+  private constructor(model: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
     this.rows = all;
     this.#model = model;
     this.#task = task;
@@ -57,8 +57,8 @@ export class Figures {
     this.#context = context;
     const count = all.said.given.length;
     const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
-    this.jury = new Jury(task.metric, all, divided?.judging ?? range(count));
-    this.choosing = divided === undefined ? undefined : new Jury(task.metric, all, divided.choosing);
+    this.holdout = new Holdout(task.metric, all, divided?.judging ?? range(count));
+    this.choosing = divided === undefined ? undefined : new Holdout(task.metric, all, divided.choosing);
   }
 
   /**
@@ -68,32 +68,32 @@ export class Figures {
   static async create(
     model: Model,
     task: Judged,
-    options: FiguresOptions,
+    options: PairedMetricsOptions,
     context: Context,
     known?: Rows,
-  ): Promise<Figures> {
+  ): Promise<PairedMetrics> {
     const [found = nothing] = known === undefined ? await rowsOf([model], task, options, context) : [known];
-    return new Figures(model, task, options, context, found);
+    return new PairedMetrics(model, task, options, context, found);
   }
 
   get original(): Compared {
-    return this.jury.original;
+    return this.holdout.original;
   }
 
   /** What always giving the commonest answer would score; undefined for models that give no class. */
   get chance(): number | undefined {
-    return this.jury.knowledge?.chance;
+    return this.holdout.knowledge?.chance;
   }
 
   /** Whether the original is right more often than always giving the commonest answer would be, as far as labels tell. */
   get aboveChance(): boolean {
-    const known = this.jury.knowledge;
+    const known = this.holdout.knowledge;
     return known === undefined || known.name === "agreement" || known.original > known.chance;
   }
 
   /** That the original does no better than the commonest answer alone; undefined where it does. */
   get atChance(): string | undefined {
-    const known = this.jury.knowledge;
+    const known = this.holdout.knowledge;
     return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);
   }
 
@@ -108,7 +108,7 @@ export class Figures {
     return { maxDrop: allowed, ...(strict === undefined ? {} : { strict }) };
   }
 
-  async compare(model: Model): Promise<Figured> {
+  async compare(model: Model): Promise<PairedResult> {
     return this.beside(await this.rowsOf(model));
   }
 
@@ -121,12 +121,12 @@ export class Figures {
   }
 
   /** What was said, beside what the original says. */
-  beside(rows: Rows): Figured {
-    return { ...this.jury.compare(rows), choosing: this.choosing?.compare(rows) };
+  beside(rows: Rows): PairedResult {
+    return { ...this.holdout.compare(rows), choosing: this.choosing?.compare(rows) };
   }
 
   /** What a model says on the samples to choose by. */
-  choose({ choosing }: Figured, goal: Goal | undefined): Choosing | undefined {
+  choose({ choosing }: PairedResult, goal: Goal | undefined): Choosing | undefined {
     if (choosing === undefined || this.choosing === undefined) return undefined;
     const { comparison } = choosing;
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
@@ -149,7 +149,7 @@ const nothing: Rows = { rows: new Float64Array(), said: { given: new Float64Arra
 async function rowsOf(
   models: readonly Model[],
   { test, metric }: { readonly test: Dataset; readonly metric: Metric },
-  { batch: asked, output, threads }: FiguresOptions,
+  { batch: asked, output, threads }: PairedMetricsOptions,
   context: Context,
 ): Promise<readonly Rows[]> {
   const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {

@@ -222,7 +222,7 @@ function experts(name: string, parameters: readonly number[], why: string): Op {
   });
 }
 
-export const microsoftToolOperators: readonly Op[] = [
+export const microsoftMiscOperators: readonly Op[] = [
   ExpandDims,
   Trilu,
   Pad,

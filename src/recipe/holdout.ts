@@ -46,7 +46,7 @@ export function divide(count: number, seed: number, inOrder: boolean): Division 
 }
 
 /** Some of the samples of a run of the original, and what other models say on them beside it. */
-export class Jury {
+export class Holdout {
   /** Positions among all samples. */
   readonly samples: Uint32Array;
   readonly original: Compared;

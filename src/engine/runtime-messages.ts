@@ -23,7 +23,7 @@ const around: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
-export function saidPlainly(message: string): string {
+export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
   for (const [what, instead] of around) text = text.replace(what, instead);
   const [, opset, domain, newest] =

@@ -9,7 +9,7 @@ import type { Tensor } from "../tensor/types.ts";
 import type { Identity } from "./identity.ts";
 
 /** @throws PithError E_OPTION where the model that a checkpoint stores has something else that is not trained than the model to go on with. */
-export async function requireSameRest(
+export async function requireSameFrozen(
   path: string,
   trained: Identity["trained"],
   stored: Model,

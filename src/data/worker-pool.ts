@@ -2,10 +2,10 @@
 import { moduleBeside, startThread, type Thread } from "#platform";
 import type { Batch } from "../tensor/types.ts";
 import { copied, handedOver } from "./batch-memory.ts";
+import type { PlacedChange, Portable } from "./pending-batch.ts";
 import type { PreparingQuestion } from "./preparing.ts";
-import type { PlacedChange, Portable } from "./unfinished.ts";
 
-interface Preparer {
+interface PoolWorker {
   readonly thread: Thread;
   /** Changes that it has learnt. */
   readonly told: Set<number>;
@@ -15,33 +15,33 @@ interface Preparer {
 /** Milliseconds that threads without work are kept: between two epochs, or two figures of one data set, they are not started anew. */
 const kept = 10_000;
 
-let preparers: Preparer[] = [];
+let workers: PoolWorker[] = [];
 /** A thread ended that nobody ended: there are none here, or they are short of memory. */
 let failed = false;
 let users = 0;
 let ending: ReturnType<typeof setTimeout> | undefined;
 
 /** How many threads there are to prepare batches. */
-export function readyPreparers(): number {
+export function readyWorkers(): number {
   return present().filter(({ ready }) => ready).length;
 }
 
 /** Whether threads are being started. */
-export function arePreparersStarting(): boolean {
+export function areWorkersStarting(): boolean {
   return present().some(({ ready }) => !ready);
 }
 
 /** Threads as far as they still live. */
-function present(): readonly Preparer[] {
-  if (preparers.some(({ thread }) => thread.ended)) {
+function present(): readonly PoolWorker[] {
+  if (workers.some(({ thread }) => thread.ended)) {
     failed = true;
-    preparers = preparers.filter(({ thread }) => !thread.ended);
+    workers = workers.filter(({ thread }) => !thread.ended);
   }
-  return preparers;
+  return workers;
 }
 
 /** Sees to it that there are so many threads, where there can be; what comes back is there when all have begun, or failed to. */
-export async function startPreparers(count: number): Promise<void> {
+export async function startWorkers(count: number): Promise<void> {
   const starting: Promise<void>[] = [];
   while (present().length < count && !failed) {
     const thread = begun();
@@ -61,15 +61,15 @@ function begun(): Thread | undefined {
 }
 
 async function added(thread: Thread): Promise<void> {
-  const preparer: Preparer = { thread, told: new Set(), ready: false };
-  preparers.push(preparer);
+  const worker: PoolWorker = { thread, told: new Set(), ready: false };
+  workers.push(worker);
   const nothing: PreparingQuestion = { learn: [], batch: {}, changes: [] };
-  preparer.ready = (await thread.ask(nothing).catch(() => undefined)) !== undefined;
-  if (!preparer.ready) failed = true;
+  worker.ready = (await thread.ask(nothing).catch(() => undefined)) !== undefined;
+  if (!worker.ready) failed = true;
 }
 
 /** Threads are kept for as long as somebody holds them. */
-export function holdPreparers(): { release(): void } {
+export function holdWorkers(): { release(): void } {
   users++;
   clearTimeout(ending);
   return {
@@ -77,7 +77,7 @@ export function holdPreparers(): { release(): void } {
       users--;
       if (users > 0) return;
       clearTimeout(ending);
-      ending = setTimeout(endPreparers, kept);
+      ending = setTimeout(endWorkers, kept);
       // No program waits for this.
       if (typeof ending === "object") ending.unref();
     },
@@ -85,8 +85,8 @@ export function holdPreparers(): { release(): void } {
 }
 
 /** Ends all threads: what they were asked is done by who asked. */
-export function endPreparers(): void {
-  for (const { thread } of preparers.splice(0)) thread.end();
+export function endWorkers(): void {
+  for (const { thread } of workers.splice(0)) thread.end();
 }
 
 const numbers = new WeakMap<Portable, number>();
@@ -102,17 +102,17 @@ function numberOf(portable: Portable): number {
  * Changes that are all portable, made by the thread, of the first `threads`, that has least to do. Undefined where there is none, or it ended.
  * @throws what the change throws.
  */
-export async function preparedElsewhere(
+export async function prepareInWorker(
   batch: Batch,
   changes: readonly PlacedChange[],
   threads: number,
 ): Promise<Batch | undefined> {
-  const [preparer] = present()
+  const [worker] = present()
     .filter(({ ready }) => ready)
     .slice(0, threads)
     .sort((a, b) => a.thread.busy - b.thread.busy);
-  if (preparer === undefined) return undefined;
-  const { thread, told } = preparer;
+  if (worker === undefined) return undefined;
+  const { thread, told } = worker;
   const learn: PreparingQuestion["learn"][number][] = [];
   const wanted = changes.flatMap(({ portable, place }) => {
     if (portable === undefined) return [];

@@ -5,7 +5,7 @@ import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 
-export function codedWeights(model: Model, inference: Inference): readonly Miss[] {
+export function quantizedWeights(model: Model, inference: Inference): readonly Miss[] {
   return layers(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
     return type === undefined || isFloat(type) ? [] : [new Miss(`its weight is stored as ${type}: it stays`, name)];

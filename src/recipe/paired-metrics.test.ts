@@ -5,7 +5,7 @@ import { accuracy } from "../evaluate/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { Figures } from "./figures.ts";
+import { PairedMetrics } from "./paired-metrics.ts";
 
 const model = (nodes: string) =>
   parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);
@@ -21,7 +21,7 @@ async function figuresOf(batch: number | undefined) {
   });
   const x = float32([4, 2], [1, 2, 1, 2, 100, 1, 100, 1]);
   const task = { test: memory("rows", { x, label: int64([4], [1n, 1n, 0n, 0n]) }), metric: accuracy() };
-  const figures = await Figures.create(model("logits = Identity(x)"), task, { batch }, context);
+  const figures = await PairedMetrics.create(model("logits = Identity(x)"), task, { batch }, context);
   const { comparison } = await figures.compare(model(company));
   return { original: comparison.original.value, candidate: comparison.candidate.value, notes };
 }

@@ -1,6 +1,6 @@
 /** Repetitions in a row: where a sequence goes on as it went before. */
 
-export interface Tandem {
+export interface Repeat {
   readonly start: number;
   /** How long one is. */
   readonly period: number;
@@ -12,14 +12,14 @@ export interface Tandem {
  * shortest period, then those beside it. One that could begin earlier begins as late as it can without losing a piece: what repeats ends
  * with the last of its pieces.
  */
-export function tandems(kinds: readonly unknown[], weights: readonly number[]): readonly Tandem[] {
+export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);
-  const weightOf = ({ start, period, count }: Tandem): number =>
+  const weightOf = ({ start, period, count }: Repeat): number =>
     (sums[start + period * count] ?? 0) - (sums[start] ?? 0);
 
-  const within = (from: number, to: number): readonly Tandem[] => {
-    let best: Tandem | undefined;
+  const within = (from: number, to: number): readonly Repeat[] => {
+    let best: Repeat | undefined;
     for (let period = 1; 2 * period <= to - from; period++) {
       let equal = 0;
       for (let at = from; at + period <= to; at++) {

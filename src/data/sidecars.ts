@@ -3,14 +3,14 @@ import { folderOf, joinPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import type { ModelInput } from "./bind.ts";
 import type { FrameOptions } from "./frames.ts";
-import type { Stated } from "./how.ts";
 import type { OpenDatasetOptions } from "./open.ts";
+import type { PreprocessingSpec } from "./preprocessing-spec.ts";
 import { fromPreprocessorConfig, type Preprocessing } from "./presets.ts";
 import { isLanguageModel, tokenInput } from "./sequences.ts";
 import { findStates } from "./states.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "./tokenizer.ts";
 
-export interface Beside {
+export interface Sidecars {
   /** preprocessor_config.json */
   readonly preprocessing: Preprocessing | undefined;
   /** tokenizer.json */
@@ -25,7 +25,7 @@ export interface Beside {
  * Reads the files that exporters put beside a model, or into the folder above it.
  * @throws PithError E_DATA with the file that is there and not understood.
  */
-export async function filesBeside(modelPath: string): Promise<Beside> {
+export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const own = folderOf(modelPath);
   const folders = [own, joinPath(own, "..")];
   const first = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
@@ -59,7 +59,11 @@ function classNames(id2label: unknown): readonly string[] | undefined {
 }
 
 /** How data sets are to be opened for a model: what it hears or reads, and in what order. */
-export function readingFor(model: Model, beside: Beside, stated: Stated): Omit<OpenDatasetOptions, "part"> {
+export function readingFor(
+  model: Model,
+  beside: Sidecars,
+  stated: PreprocessingSpec,
+): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
   const { tokenizer, classes, architecture } = beside;
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);

@@ -9,7 +9,7 @@ export interface NamedRow {
 }
 
 /** In the order of the first layer of each row. */
-export function alike(rows: readonly NamedRow[]): readonly NamedRow[] {
+export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,
     { readonly parts: readonly [string, string]; readonly numbers: number[]; readonly row: NamedRow }

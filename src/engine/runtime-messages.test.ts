@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { saidPlainly } from "./said.ts";
+import { plainMessage } from "./runtime-messages.ts";
 
 const source = "/onnxruntime_src/onnxruntime/core";
 
@@ -41,11 +41,11 @@ test.each([
     "Could not find an implementation for Conv(11) node with name ''",
   ],
 ])("%s", (raw, plain) => {
-  expect(saidPlainly(raw)).toBe(plain);
+  expect(plainMessage(raw)).toBe(plain);
 });
 
 test("what is long ends with a sentence", () => {
-  const said = saidPlainly(`${"It is wrong. ".repeat(40)}`);
+  const said = plainMessage(`${"It is wrong. ".repeat(40)}`);
   expect(said.length).toBeLessThan(301);
   expect(said).toMatch(/It is wrong$/);
 });

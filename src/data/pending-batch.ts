@@ -34,27 +34,27 @@ export interface PlacedChange {
   readonly portable: Portable | undefined;
 }
 
-export interface Unfinished {
+export interface PendingBatch {
   readonly batch: Batch;
   /** What is to be done to it, in order. */
   readonly changes: readonly PlacedChange[];
 }
 
 /** Does what is to be done, here. */
-export async function finished({ batch, changes }: Unfinished): Promise<Batch> {
+export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
   let made = batch;
   for (const { change, place } of changes) made = await change(made, place);
   return made;
 }
 
 /** The batch with one thing more to be done. */
-export function andThen({ batch, changes }: Unfinished, next: PlacedChange): Unfinished {
+export function withChange({ batch, changes }: PendingBatch, next: PlacedChange): PendingBatch {
   return { batch, changes: [...changes, next] };
 }
 
-type Gather = (positions: Uint32Array, shuffle?: number) => Unfinished | Promise<Unfinished>;
+type Gather = (positions: Uint32Array, shuffle?: number) => PendingBatch | Promise<PendingBatch>;
 /** @param skip Batches at the beginning that are left out. */
-type Batches = (options: BatchOptions, skip: number) => AsyncIterable<Unfinished>;
+type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
 // Known by the functions that give finished batches: a data set made of another one, with a function of its own, gives what that function gives.
 const gathers = new WeakMap<IndexedDataset["gather"], Gather>();
@@ -70,23 +70,19 @@ export function registerGather(dataset: IndexedDataset, gather: Gather): void {
   gathers.set(dataset.gather, gather);
 }
 
-/** The samples at some positions, as far as they can be left unfinished. */
-export async function gatherUnfinished(
+/** The samples at some positions, as far as they can be left pending. */
+export async function gatherPending(
   dataset: IndexedDataset,
   positions: Uint32Array,
   shuffle?: number,
-): Promise<Unfinished> {
+): Promise<PendingBatch> {
   const gather = gathers.get(dataset.gather);
   if (gather !== undefined) return gather(positions, shuffle);
   return { batch: await dataset.gather(positions, shuffle), changes: [] };
 }
 
-/** The batches of a data set, as far as they can be left unfinished, without the first `skip`, which are read only where they must be. */
-export async function* unfinishedBatches(
-  dataset: Dataset,
-  options: BatchOptions,
-  skip = 0,
-): AsyncGenerator<Unfinished> {
+/** The batches of a data set, as far as they can be left pending, without the first `skip`, which are read only where they must be. */
+export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const own = batchesBefore.get(dataset.batches);
   if (own !== undefined) {
     yield* own(options, skip);
@@ -103,16 +99,16 @@ export async function* changedStream(
   skip: number,
   change: BatchChange,
   portable: Portable | undefined,
-): AsyncGenerator<Unfinished> {
+): AsyncGenerator<PendingBatch> {
   const epoch = options.shuffle ?? 0;
   let [before, left] = [0, skip];
   // Those that are left out are counted: where a sample stands follows from those before it.
-  for await (const unfinished of unfinishedBatches(dataset, options)) {
+  for await (const pending of pendingBatches(dataset, options)) {
     const first = before;
-    const count = sampleCount(unfinished.batch, dataset.name);
+    const count = sampleCount(pending.batch, dataset.name);
     before += count;
     if (left-- > 0) continue;
     const samples = Uint32Array.from({ length: count }, (_, row) => first + row);
-    yield andThen(unfinished, { change, place: { samples, epoch }, portable });
+    yield withChange(pending, { change, place: { samples, epoch }, portable });
   }
 }

@@ -6,7 +6,7 @@ import { knowledgeOf, lostKnowledge } from "../../src/evaluate/baseline.ts";
 import { accuracy, agreement } from "../../src/evaluate/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
-import { Figures } from "../../src/recipe/figures.ts";
+import { PairedMetrics } from "../../src/recipe/paired-metrics.ts";
 
 const count = 100;
 const model = parseModel(`opset 21
@@ -24,7 +24,7 @@ async function figuresOf(right: number, metric = accuracy(), labelled = true) {
     input: { type: "float32", dims: [count, 2], data: logits },
     ...(labelled ? { label: { type: "int64", dims: [count], data: BigInt64Array.from(labels, BigInt) } } : {}),
   });
-  return Figures.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine() }));
+  return PairedMetrics.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine() }));
 }
 
 test("an original at chance has no goal, and is refused: there is nothing to lose", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { accuracy, macroF1 } from "../evaluate/index.ts";
-import { divide, Jury } from "./jury.ts";
+import { divide, Holdout } from "./holdout.ts";
 
 test("samples to choose by are a third, drawn by the seed, and none of them judges", () => {
   const { choosing, judging } = divide(1000, 1, false) ?? {};
@@ -23,13 +23,13 @@ test("too few samples are not divided", () => {
   expect(divide(0, 1, false)).toBeUndefined();
 });
 
-test("a jury counts its own samples, with their columns and answers", () => {
+test("a holdout counts its own samples, with their columns and answers", () => {
   const said = { given: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
   const right = { rows: Float64Array.of(1, 1, 0, 1), said };
-  const jury = new Jury(accuracy(), right, Uint32Array.of(1, 2));
-  expect(jury.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
-  expect(jury.original.answers).toEqual({ given: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
-  const { comparison, agreement } = jury.compare({
+  const holdout = new Holdout(accuracy(), right, Uint32Array.of(1, 2));
+  expect(holdout.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
+  expect(holdout.original.answers).toEqual({ given: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
+  const { comparison, agreement } = holdout.compare({
     rows: Float64Array.of(0, 1, 1, 0),
     said: { ...said, given: Float64Array.of(1, 1, 0, 1) },
   });
@@ -37,6 +37,6 @@ test("a jury counts its own samples, with their columns and answers", () => {
   expect(agreement).toMatchObject({ value: 0.5, count: 2 });
   // Label and answer of each sample, in two columns.
   const pairs = { rows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), said };
-  const two = new Jury(macroF1(), pairs, Uint32Array.of(0, 1));
+  const two = new Holdout(macroF1(), pairs, Uint32Array.of(0, 1));
   expect(two.original.comparison.original).toMatchObject({ value: 1, count: 2 });
 });

@@ -153,4 +153,4 @@ const Unique = defineOp<Distinct>({
   quantize: runsInFloat,
 });
 
-export const pickOperators: readonly Op[] = [NonZero, Compress, Unique];
+export const dataDependentOperators: readonly Op[] = [NonZero, Compress, Unique];

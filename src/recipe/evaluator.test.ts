@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
-import { macsOfOne } from "./judge.ts";
+import { macsOfOne } from "./evaluator.ts";
 
 const count = (x: string, dims: readonly number[], size = 1, body = "y = MatMul(x, w)") => {
   const model = parseModel(`opset 21

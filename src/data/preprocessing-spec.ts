@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import type { FrameOptions } from "./frames.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 
-export interface Stated {
+export interface PreprocessingSpec {
   /** Of images; undefined where nothing is said of them. */
   readonly images: Preprocessing | undefined;
   /** Tokens of a text at most, or of a window of running text. */
@@ -16,7 +16,7 @@ export interface Stated {
  * `length=128` for text; `frame=512 context=64 rate=16000` for sound; every other word as `parsePreprocessing` has it.
  * @throws PithError E_OPTION with the word that is not understood.
  */
-export function parseStated(text: string): Stated {
+export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const others: string[] = [];
   const numbers = new Map<string, number>();
   for (const word of text.split(/\s+/).filter((one) => one !== "")) {

@@ -19,16 +19,16 @@ import { type Context, fixInputs } from "../passes/index.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured } from "../report/data.ts";
-import { type Figured, Figures, type FiguresOptions } from "./figures.ts";
 import type { Measuring } from "./forecast.ts";
-import type { Found, Unfinished } from "./unfinished.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
+import type { Found, PartialRun } from "./partial-run.ts";
 
-export interface JudgeOptions extends FiguresOptions {
+export interface EvaluatorOptions extends PairedMetricsOptions {
   /** What figures call the original. */
   readonly name: string;
 }
 
-export interface Standing extends Figured {
+export interface Evaluation extends PairedResult {
   readonly measured: Measured;
   /** The model's file. */
   readonly bytes: Uint8Array;
@@ -40,30 +40,30 @@ export interface Standing extends Figured {
 const disagreementsKept = 10;
 
 /** Measures one model after another as it would be shipped, against the same original on the same samples. */
-export class Judge {
-  readonly original: Standing;
-  readonly figures: Figures;
+export class Evaluator {
+  readonly original: Evaluation;
+  readonly metrics: PairedMetrics;
   readonly #test: Dataset;
   /** The output that is the answer, where that was said. */
   readonly output: string | undefined;
   readonly #threads: number | undefined;
   readonly #context: Context;
-  readonly #unfinished: Unfinished | undefined;
+  readonly #partial: PartialRun | undefined;
   readonly #seconds: number;
 
   private constructor(
-    original: Standing,
-    figures: Figures,
+    original: Evaluation,
+    metrics: PairedMetrics,
     test: Dataset,
-    { threads, output }: FiguresOptions,
+    { threads, output }: PairedMetricsOptions,
     context: Context,
-    unfinished: Unfinished | undefined,
+    partial: PartialRun | undefined,
     seconds: number,
   ) {
-    this.#unfinished = unfinished;
+    this.#partial = partial;
     this.#seconds = seconds;
     this.original = original;
-    this.figures = figures;
+    this.metrics = metrics;
     this.#test = test;
     this.#threads = threads;
     this.output = output;
@@ -74,58 +74,58 @@ export class Judge {
   static async create(
     original: Model,
     task: Task,
-    options: JudgeOptions,
+    options: EvaluatorOptions,
     context: Context,
-    unfinished?: Unfinished,
-  ): Promise<Judge> {
+    partial?: PartialRun,
+  ): Promise<Evaluator> {
     const { name, ...rest } = options;
     const shipped = await ship(original);
-    const known = await unfinished?.found(shipped.sha256);
+    const known = await partial?.found(shipped.sha256);
     const started = performance.now();
-    const figures = await Figures.create(shipped.model, task, rest, context, known?.rows);
+    const metrics = await PairedMetrics.create(shipped.model, task, rest, context, known?.rows);
     const seconds = known?.seconds ?? (performance.now() - started) / 1000;
     const facts = known?.facts ?? (await factsOf(shipped, task.test));
-    if (known === undefined) await unfinished?.keepFound({ facts, rows: figures.rows, seconds });
-    const measured = { name, ...facts, estimate: figures.original.comparison.original };
-    const standing = { measured, ...figures.original, choosing: undefined, ...shipped };
-    return new Judge(standing, figures, task.test, options, context, unfinished, seconds);
+    if (known === undefined) await partial?.keepFound({ facts, rows: metrics.rows, seconds });
+    const measured = { name, ...facts, estimate: metrics.original.comparison.original };
+    const standing = { measured, ...metrics.original, choosing: undefined, ...shipped };
+    return new Evaluator(standing, metrics, task.test, options, context, partial, seconds);
   }
 
   /** What the original took for all samples. */
   get took(): Measuring {
-    return { seconds: this.#seconds, samples: this.figures.rows.said.given.length };
+    return { seconds: this.#seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  async measure(model: Model, name: string): Promise<Standing> {
+  async measure(model: Model, name: string): Promise<Evaluation> {
     const shipped = await ship(model);
-    const { facts, rows } = (await this.#unfinished?.found(shipped.sha256)) ?? (await this.#find(shipped));
-    const compared = this.figures.beside(rows);
+    const { facts, rows } = (await this.#partial?.found(shipped.sha256)) ?? (await this.#find(shipped));
+    const compared = this.metrics.beside(rows);
     return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared, ...shipped };
   }
 
   async #find(shipped: Shipped): Promise<Found> {
     const started = performance.now();
-    const rows = await this.figures.rowsOf(shipped.model);
+    const rows = await this.metrics.rowsOf(shipped.model);
     const seconds = (performance.now() - started) / 1000;
     const found = { facts: await factsOf(shipped, this.#test), rows, seconds };
-    await this.#unfinished?.keepFound(found);
+    await this.#partial?.keepFound(found);
     return found;
   }
 
   /** Whether a file is another one than the original's. */
-  isChanged({ measured }: Standing): boolean {
+  isChanged({ measured }: Evaluation): boolean {
     return measured.sha256 !== this.original.measured.sha256;
   }
 
   /** Samples that both answer differently, evenly spread over all of those: data may be sorted by class. */
-  disagreements({ answers: said }: Standing): readonly Disagreement[] {
+  disagreements({ answers: said }: Evaluation): readonly Disagreement[] {
     const { given, labels } = this.original.answers;
     const apart = Array.from(given.keys()).filter((sample) => given[sample] !== said.given[sample]);
     const step = Math.max(1, apart.length / disagreementsKept);
     return Array.from({ length: Math.min(apart.length, disagreementsKept) }, (_, place) => {
       const at = apart[Math.floor(place * step)] ?? 0;
       const [original = -1, variant = -1, label = -1] = [given[at], said.given[at], labels[at]];
-      const sample = this.figures.jury.samples[at] ?? at;
+      const sample = this.metrics.holdout.samples[at] ?? at;
       return { sample, label: label < 0 ? undefined : label, original, variant };
     });
   }

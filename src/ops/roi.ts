@@ -263,4 +263,4 @@ const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
   quantize: runsInFloat,
 });
 
-export const regionOperators: readonly Op[] = [RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression];
+export const roiOperators: readonly Op[] = [RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression];

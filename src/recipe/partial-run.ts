@@ -10,7 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
 import type { Measured, StepRecord } from "../report/data.ts";
 import { lastFile, plainOf, plainText } from "../train/checkpoint.ts";
-import type { Rows } from "./jury.ts";
+import type { Rows } from "./holdout.ts";
 import type { RecipeStep } from "./recipe.ts";
 
 /** What a model is worth, as far as it took time to find out. */
@@ -40,7 +40,7 @@ interface PlainFound extends Omit<Found, "rows"> {
   readonly labels: readonly number[];
 }
 
-export class Unfinished {
+export class PartialRun {
   readonly #folder: string;
   readonly #run: unknown;
 

@@ -10,7 +10,7 @@ const folderName = "pith-unfinished";
  * Does the work with such a folder, which need not be there yet, inside the folder of the results. It goes when the work is done.
  * @throws PithError of the work, whose hint names the folder where something is kept in it.
  */
-export async function withUnfinished<T>(out: string, work: (folder: string) => Promise<T>): Promise<T> {
+export async function withPartialRun<T>(out: string, work: (folder: string) => Promise<T>): Promise<T> {
   const folder = join(out, folderName);
   const isOurs = !(await isThere(out)) || (await isThere(folder));
   const clear = async (): Promise<void> => {

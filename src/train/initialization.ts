@@ -15,10 +15,10 @@ import { fixedDims } from "../tensor/dims.ts";
 import { isBiasOrScale, readings, rolesOf } from "./readings.ts";
 
 /** One number, or the variance of many around 0. */
-export type Start = number | { readonly variance: number };
+export type Initialization = number | { readonly variance: number };
 
 /** Undefined where no operator says what it is: the scale of a rounding, for instance, which belongs to what it rounds. */
-export function startOf(value: Value, inference: Inference): Start | undefined {
+export function initializationOf(value: Value, inference: Inference): Initialization | undefined {
   const found = [...readings(value, inference)];
   for (const { node, bound, input } of found) {
     const role = rolesOf(bound).find((role) => role.input === input);
