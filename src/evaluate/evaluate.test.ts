@@ -397,6 +397,51 @@ describe("guessPreprocessing", () => {
     expect(guess.chance).toBe(0.5);
   });
 
+  it("ends after few runs where nothing decides, and counts them by one progress", async () => {
+    const many = Array.from({ length: 2000 }, (_, index) => (index * 7 + (index >> 2)) % 2);
+    // Whatever the input is, both classes get the same score.
+    const blank = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {
+      none: float32[1, 1] = [0]
+      zero = Mul(x, none)
+      y = Concat(zero, zero) {axis=1}
+    }`);
+    let runs = 0;
+    const counting: Engine = {
+      load: async (loaded, settings) => {
+        const session = await engine.load(loaded, settings);
+        return {
+          ...session,
+          release: () => session.release(),
+          run: (feeds, fetch) => {
+            runs += feeds.x?.dims[0] ?? 0;
+            return session.run(feeds, fetch);
+          },
+        };
+      },
+    };
+    const told: [number, number | undefined][] = [];
+    const guess = await guessPreprocessing(counting, blank, pixels(many), {
+      progress: (done, total) => told.push([done, total]),
+    });
+    expect(guess).toMatchObject({ trusted: false, chosen: presets.unit });
+    expect(guess.indistinct).toHaveLength(3);
+    // Four ways: 32 samples of each, 64 and 256 of two, and no more where none is told from chance.
+    expect(runs).toBe(4 * 32 + 2 * 64 + 2 * 256);
+    expect(new Set(told.map(([, total]) => total))).toEqual(new Set([runs + 2 * 1024]));
+    expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b));
+    expect(told.at(-1)?.[0]).toBe(runs);
+  });
+
+  it("ends with the first round where one is left and told from chance", async () => {
+    const counts: number[] = [];
+    const guess = await guessPreprocessing(engine, model, pixels(Array.from({ length: 2000 }, (_, at) => at % 2)), {
+      tried: [presets.unit],
+      progress: (done) => counts.push(done),
+    });
+    expect(guess).toMatchObject({ trusted: true, indistinct: [] });
+    expect(counts.at(-1)).toBe(32);
+  });
+
   it("does not trust a best score at chance", async () => {
     const random = labels.map((_, index) => (index * 7 + (index >> 2)) % 2);
     const mixed = pixels(labels);

@@ -20,13 +20,20 @@ import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { commonestShare } from "./chance.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
-import { mcnemarExact } from "./interval.ts";
+import { mcnemarExact, pairedMeans } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
 import type { Estimate } from "./types.ts";
 
-/** Samples of each round: those that a round leaves no doubt about are not tried in the next. */
-const rounds = [64, 256, 1024] as const;
+/**
+ * Samples of each round (successive halving): what a round shows to be worse is not tried in the next, nor is the worse half of all. Where a
+ * round that is enough leaves the best at chance, no more samples help. So nine ways take at most 9 · 32 + 5 · 64 + 3 · 256 + 2 · 1,024 runs
+ * of a sample, and 1,376 where none is right, whatever the data.
+ */
+const rounds = [32, 64, 256, 1024] as const;
+const enough = 256;
 const mostSamples = 1024;
+/** Losses have long tails: the normal interval of fewer is too narrow. */
+const fewestLosses = 32;
 /** The guess belongs to model and data, not to a run: always the same draw. */
 const drawSeed = 0;
 
@@ -49,9 +56,10 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries the usual preprocessings on 64 samples drawn at random, what these do not tell from the best on 256, and then on 1,024; takes the one
- * with which the model is right most often; of those that right answers do not tell apart (McNemar) the one with the lowest loss.
- * Pictures in files are tried cut from the middle and whole, too.
+ * Tries the usual preprocessings on 32 samples drawn at random, then on 64, 256 and 1,024 those that are left: not shown to be worse than the best
+ * (right answers by McNemar's test, losses by their paired difference), and among the better half. Takes the one with which the model is
+ * right most often; of those that right answers do not tell apart, the one with the lowest loss. It ends as soon as one is left and told from
+ * chance, and after 256 samples if none is. Pictures in files are tried cut from the middle and whole, too.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -62,7 +70,7 @@ export async function guessPreprocessing(
   dataset: Dataset,
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
-  const { tried, ...rest } = options;
+  const { tried, progress, ...rest } = options;
   const sample = await collect(draw(dataset, mostSamples, drawSeed));
   const batch = await sample.gather(Uint32Array.of(0));
   const input = imageInput(model);
@@ -81,11 +89,20 @@ export async function guessPreprocessing(
   }
   const [usual, ...others] = pictureGeometries(batch, input);
   const first = tried ?? candidates(channels).map((how) => cut(how, usual));
+  // The other ways to cut are tried with the values that fit best, once those are known.
+  const cuts = tried === undefined ? others : [];
+  const total = mostRuns(first.length + cuts.length, sample.count);
+  let done = 0;
   const score = async (how: Preprocessing, samples: Dataset): Promise<Trial> => {
     const metrics = [accuracy(), crossEntropy()];
-    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, how), metrics, rest);
+    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, how), metrics, {
+      ...rest,
+      progress: (ran) => progress?.(done + ran, total),
+    });
     if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
-    return { preprocessing: how, accuracy: right.estimate, loss: loss.estimate.value, right: right.rows };
+    done += right.rows.length;
+    const { rows: losses, estimate } = loss;
+    return { preprocessing: how, accuracy: right.estimate, loss: estimate.value, right: right.rows, losses };
   };
   /** Scores of all on the same samples, whose pictures are read once for each geometry. */
   const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
@@ -100,43 +117,64 @@ export async function guessPreprocessing(
       const found = await score(geometry === "" ? how : values, stored.samples);
       trials.push({ ...found, preprocessing: how });
     }
-    return trials.sort(order);
+    return trials;
   };
-  let trials: Trial[] = [];
-  let contenders: Trial[] = [];
+  const all = await sample.gather(Uint32Array.from({ length: sample.count }, (_, index) => index));
+  const labels = toFloat64(all.label ?? batch.label);
+  const chanceOf = (samples: number): number => commonestShare(labels.subarray(0, samples)) ?? 0;
+  const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
+  const latest = new Map<Preprocessing, Trial>();
+  let chosen: Trial | undefined;
   let open = first;
   for (const size of rounds) {
-    const found = await scoreAll(open, take(sample, size));
-    trials = [...found, ...trials.filter((trial) => !open.includes(trial.preprocessing))];
-    contenders = found.filter((trial) => notWorse(trial, found[0]));
-    const [best] = contenders;
-    // The other ways to cut are tried with the values that fit best, once those are known.
-    if (size === rounds[0] && best !== undefined && tried === undefined && others.length > 0) {
-      const more = await scoreAll(
-        others.map((geometry) => cut(best.preprocessing, geometry)),
-        take(sample, size),
-      );
-      trials = [...trials, ...more].sort(order);
-      contenders = [...contenders, ...more].sort(order);
-      contenders = contenders.filter((trial) => notWorse(trial, contenders[0]));
+    const samples = take(sample, size);
+    let found = (await scoreAll(open, samples)).sort(order);
+    const [leader] = found;
+    if (size === rounds[0] && leader !== undefined) {
+      const ways = cuts.map((geometry) => cut(leader.preprocessing, geometry));
+      found = [...found, ...(await scoreAll(ways, samples))].sort(order);
     }
-    if (contenders.length <= 1 || sample.count <= size) break;
-    open = contenders.map((trial) => trial.preprocessing);
+    for (const trial of found) latest.set(trial.preprocessing, trial);
+    // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
+    const alike = found.filter((trial) => !isFewer(trial, found[0]));
+    alike.sort((a, b) => lossOf(a) - lossOf(b));
+    const [ahead] = alike;
+    if (ahead === undefined) break;
+    chosen = ahead;
+    const left = alike.filter((trial) => !isWorse(trial, ahead));
+    if (isTrusted(ahead) ? left.length === 1 : size >= enough) break;
+    if (sample.count <= size) break;
+    open = left.slice(0, better(found.length)).map((trial) => trial.preprocessing);
   }
-  // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
-  contenders.sort((a, b) => lossOf(a) - lossOf(b));
-  trials = [...contenders, ...trials.filter((trial) => !contenders.includes(trial))];
-  const [best] = trials;
-  if (best === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
-  const all = await sample.gather(Uint32Array.from({ length: best.right.length }, (_, index) => index));
-  const chance = commonestShare(toFloat64(all.label ?? batch.label)) ?? 0;
+  if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
+  const best = chosen;
+  const beaten = [...latest.values()].filter((trial) => trial !== best).sort(order);
   return {
     chosen: best.preprocessing,
-    scores: trials.map(({ preprocessing, accuracy: share, loss }) => ({ preprocessing, accuracy: share, loss })),
-    indistinct: contenders.filter((trial) => trial !== best).map((trial) => trial.preprocessing),
-    chance,
-    trusted: best.accuracy.low > chance,
+    scores: [best, ...beaten].map(({ preprocessing, accuracy: share, loss }) => ({
+      preprocessing,
+      accuracy: share,
+      loss,
+    })),
+    indistinct: beaten.filter((trial) => !isWorse(trial, best)).map((trial) => trial.preprocessing),
+    chance: chanceOf(best.accuracy.count),
+    trusted: isTrusted(best),
   };
+}
+
+/** Runs of a sample that so many ways take at most. */
+function mostRuns(ways: number, count: number): number {
+  return rounds.reduce((sum, size, round) => {
+    const before = rounds[round - 1];
+    if (before !== undefined && count <= before) return sum;
+    const tried = rounds.slice(0, round).reduce(better, ways);
+    return sum + tried * Math.min(size, count);
+  }, 0);
+}
+
+/** The better half of those tried; two are tried to the end. */
+function better(tried: number): number {
+  return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
 /** The same values of pictures that are resized and cut in some way; the name says it. */
@@ -150,6 +188,8 @@ function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing 
 interface Trial extends PreprocessingScore {
   /** 1 where the model was right, in the order of the samples. */
   readonly right: Float64Array;
+  /** Cross-entropy of each sample. */
+  readonly losses: Float64Array;
 }
 
 /** Best first; a stable sort keeps the likelier one first where all is equal. */
@@ -162,16 +202,26 @@ function lossOf({ loss }: Trial): number {
   return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }
 
-/** Whether the samples leave open that this one is as good as the best (McNemar, 5 %). */
-function notWorse(trial: Trial, best: Trial | undefined): boolean {
-  if (best === undefined || trial === best) return true;
+/** Whether the samples that both were tried on show one to be worse than the best: by right answers, or by losses that right answers do not contradict. */
+function isWorse(trial: Trial, best: Trial): boolean {
+  if (isFewer(trial, best)) return true;
+  const count = Math.min(trial.losses.length, best.losses.length);
+  if (count < fewestLosses) return false;
+  const extra = pairedMeans(best.losses.slice(0, count), trial.losses.slice(0, count));
+  return extra.low > 0 && !isFewer(best, trial);
+}
+
+/** Whether the samples that both were tried on show that one is right less often than the other (McNemar, 5 %). */
+function isFewer(trial: Trial, best: Trial | undefined): boolean {
+  if (best === undefined || trial === best) return false;
   let onlyBest = 0;
   let onlyThis = 0;
-  trial.right.forEach((own, sample) => {
-    if (own < (best.right[sample] ?? 0)) onlyBest++;
-    else if (own > (best.right[sample] ?? 0)) onlyThis++;
-  });
-  return onlyThis >= onlyBest || mcnemarExact(onlyBest, onlyThis) > 0.05;
+  for (let sample = 0; sample < Math.min(trial.right.length, best.right.length); sample++) {
+    const [own = 0, other = 0] = [trial.right[sample], best.right[sample]];
+    if (own < other) onlyBest++;
+    else if (own > other) onlyThis++;
+  }
+  return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
 }
 
 /** The input that takes the images: the only one, or the only one in their shape. */
