@@ -265,6 +265,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   "layer normalization in parts": {
     grow(g) {
       const value = g.features();
+      if (isEmpty(g, value)) return;
       const size = sizeAt(g.dims(value), -1);
       const mean = (input: Value): Value => reduced(g, "ReduceMean", input, [-1], 1);
       const centred = g.emit.Sub([value, mean(value)]);
@@ -363,6 +364,11 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
 /** The size of an axis as the graph computes it: one number in a vector. */
 export function sizeOf(g: Grower, value: Value, axis: number): Value {
   return g.emit.Gather([g.emit.Shape([value]), g.ints([axis])]);
+}
+
+/** Whether an axis has no elements: over such ONNX Runtime gives means of the wrong size. */
+export function isEmpty(g: Grower, value: Value): boolean {
+  return g.dims(value).includes(0);
 }
 
 type Reduction = "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceL2" | "ReduceMin" | "ReduceProd";

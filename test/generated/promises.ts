@@ -2,6 +2,7 @@
 import { analyses } from "./promises/analyses.ts";
 import { cleanUps } from "./promises/clean-ups.ts";
 import { factorizing } from "./promises/factorizing.ts";
+import { integers } from "./promises/integers.ts";
 import type { Promised } from "./promises/promised.ts";
 import { cutting, pruning, recovering } from "./promises/pruning.ts";
 import { quantizing, rounding } from "./promises/quantizing.ts";
@@ -13,6 +14,7 @@ export const promises: readonly Promised[] = [
   ...pruning,
   ...cutting,
   ...quantizing,
+  ...integers,
   ...rounding,
   ...recovering,
   ...factorizing,

@@ -3,7 +3,7 @@ import type { Value } from "../../src/graph/graph.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import type { Dim } from "../../src/tensor/dims.ts";
-import { type Block, reduced, sizeOf } from "./blocks.ts";
+import { type Block, isEmpty, reduced, sizeOf } from "./blocks.ts";
 import { allFixed, type Grower, sizeAt } from "./grow.ts";
 
 /** A value, and one of its axes with a known size. */
@@ -136,6 +136,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   reduction: {
     grow(g) {
       const value = g.anything(2);
+      if (isEmpty(g, value)) return;
       const op = g.of(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReduceMin"] as const);
       g.add(reduced(g, op, value, [g.of([-1, 1])], g.choose(2)));
     },
@@ -175,6 +176,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   expand: {
     grow(g) {
       const value = g.anything(2);
+      if (isEmpty(g, value)) return;
       const one = reduced(g, "ReduceMean", value, [1], 1);
       const shape =
         g.choose(2) === 0
@@ -331,7 +333,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
     grow(g) {
       const [value, axis, size] = axisOf(g);
       // ONNX Runtime ends the process over an empty one.
-      if (g.dims(value).includes(0)) return;
+      if (isEmpty(g, value)) return;
       const count = g.ints([g.of([1, size])]);
       const [best] = g.emit.many("TopK", [value, count], { axis }, 2);
       g.add(best);

@@ -6,8 +6,8 @@ import type { Model } from "../../../src/graph/model.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
 import { toFloat64 } from "../../../src/tensor/convert.ts";
-import { inMemory } from "../../../src/tensor/dense.ts";
-import { dimsText } from "../../../src/tensor/dims.ts";
+import { float32, inMemory } from "../../../src/tensor/dense.ts";
+import { dimsText, elementCount } from "../../../src/tensor/dims.ts";
 import type { Batch } from "../../../src/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat } from "../runs.ts";
@@ -17,17 +17,29 @@ export interface Promised {
   keep(network: Network): Promise<void>;
 }
 
-/** The numbers of each layer's weight, as its node reads them, by layer name. */
-export async function weights(
-  model: Model,
-): Promise<ReadonlyMap<string, { readonly numbers: Float64Array; readonly at: number }>> {
-  const found = new Map<string, { readonly numbers: Float64Array; readonly at: number }>();
-  for (const layer of layers(model, infer(model)))
-    found.set(layer.name, {
-      numbers: toFloat64(await readStoredValue(model, layer.effective, engine)),
-      at: layer.role.out,
-    });
+/** The numbers of a layer's weight, as its node reads them. */
+export interface Weight {
+  readonly numbers: Float64Array;
+  readonly dims: readonly number[];
+  /** The axis of output channels. */
+  readonly out: number;
+}
+
+/** Of each layer, by its name. */
+export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>> {
+  const found = new Map<string, Weight>();
+  for (const layer of layers(model, infer(model))) {
+    const dense = await readStoredValue(model, layer.effective, engine);
+    found.set(layer.name, { numbers: toFloat64(dense), dims: dense.dims, out: layer.role.out });
+  }
   return found;
+}
+
+/** The network with its inputs as rows of samples: undefined where they do not all count as many, which is no data set. */
+export function samplesOf(network: Network, count: number, seed: number): Batch | undefined {
+  const feeds = network.feeds(count, seed);
+  const rows = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
+  return rows.size === 1 && rows.has(count) ? feeds : undefined;
 }
 
 export function expectSameShapes(expected: readonly Batch[], got: readonly Batch[]): void {
@@ -42,22 +54,20 @@ export function expectSameShapes(expected: readonly Batch[], got: readonly Batch
   });
 }
 
-/** The original with the numbers of its layers replaced by those of another; undefined where one of them is no stored tensor. */
-export async function withWeights(original: Model, other: Model): Promise<Model | undefined> {
+/** The original with other numbers in these layers; undefined where one of them reads no stored tensor of float32. */
+export async function withWeights(
+  original: Model,
+  numbers: ReadonlyMap<string, ArrayLike<number>>,
+): Promise<Model | undefined> {
   const model = original.clone();
   await storeConstants(model);
-  const numbers = await weights(other);
-  for (const layer of layers(model, infer(model))) {
-    const found = numbers.get(layer.name)?.numbers;
-    const { tensor } = layer.effective;
-    if (
-      found === undefined ||
-      tensor === undefined ||
-      tensor.type !== "float32" ||
-      tensor.dims.reduce((a, b) => a * b, 1) !== found.length
-    )
+  const all = new Map(layers(model, infer(model)).map((layer) => [layer.name, layer.effective]));
+  for (const [name, found] of numbers) {
+    const value = all.get(name);
+    const tensor = value?.tensor;
+    if (value === undefined || tensor?.type !== "float32" || elementCount(tensor.dims) !== found.length)
       return undefined;
-    layer.effective.tensor = inMemory({ type: "float32", dims: tensor.dims, data: Float32Array.from(found) });
+    value.tensor = inMemory(float32(tensor.dims, Float32Array.from(found)));
   }
   return model;
 }
