@@ -33,16 +33,21 @@ export function maskedAt(parameter: Value): Masked | undefined {
   return undefined;
 }
 
+/** The masked parameter that a value is the product of, if it is. */
+export function maskedBy({ producer }: Value): Masked | undefined {
+  return producer === undefined ? undefined : maskedIn(producer);
+}
+
 /** All masked parameters of a graph, in the order of their products. */
 export function allMasked(graph: Graph): readonly Masked[] {
-  const found: Masked[] = [];
-  for (const node of graph.nodes()) {
-    if (!node.inputs.some((input) => input?.role?.kind === "mask")) continue;
-    const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
-    const masked = parameter === undefined ? undefined : maskedAt(parameter);
-    if (masked?.node === node) found.push(masked);
-  }
-  return found;
+  return [...graph.nodes()].flatMap((node) => maskedIn(node) ?? []);
+}
+
+function maskedIn(node: Node): Masked | undefined {
+  if (!node.inputs.some((input) => input?.role?.kind === "mask")) return undefined;
+  const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
+  const masked = parameter === undefined ? undefined : maskedAt(parameter);
+  return masked?.node === node ? masked : undefined;
 }
 
 /** The name of a parameter, masked or not: `fc1.weight`. */

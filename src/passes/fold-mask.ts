@@ -10,14 +10,13 @@ import type { Model } from "../graph/model.ts";
 import { type FloatType, fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { float32 } from "../tensor/dense.ts";
-import type { Tensor } from "../tensor/types.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
 
 /** Folds a mask into its parameter; the mask goes where nothing else reads it. */
 export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
-  const [tensor, own, type] = [stored(parameter), stored(mask), floatOf(parameter)];
-  const folded = await multiplied(tensor, type, async () => toFloats(await own.read()));
+  const folded = await deferred(floatOf(parameter), stored(parameter).dims, maskedReader(masked));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
@@ -28,21 +27,29 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   return parameter;
 }
 
+/** Reads what a parameter is behind its mask, whatever becomes of the graph meanwhile. */
+export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> {
+  const kept = stored(mask);
+  return productReader(stored(parameter), floatOf(parameter), async () => toFloats(await kept.read()));
+}
+
 /** A parameter times its mask, computed when it is read. */
-export function multiplied(
-  tensor: Tensor,
-  type: FloatType,
-  mask: (weights: Float32Array | Float64Array) => Promise<ArrayLike<number>>,
-): Promise<Tensor> {
-  const { dims } = tensor;
-  return deferred(type, dims, async () => {
+export function multiplied(tensor: Tensor, type: FloatType, mask: MaskOf): Promise<Tensor> {
+  return deferred(type, tensor.dims, productReader(tensor, type, mask));
+}
+
+/** Gives the mask of weights: as many factors. */
+type MaskOf = (weights: Float32Array | Float64Array) => Promise<ArrayLike<number>>;
+
+function productReader(tensor: Tensor, type: FloatType, mask: MaskOf): () => Promise<Dense> {
+  return async () => {
     const weights = toFloats(await tensor.read());
     const kept = await mask(weights);
     const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
     // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
     for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
-    return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
-  });
+    return type === "float32" ? float32(tensor.dims, result) : fromNumbers(type, tensor.dims, result);
+  };
 }
 
 /** @throws PithError E_MODEL if a parameter is stored as anything but floats. */

@@ -70,17 +70,30 @@ graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
   expect(model.header.irVersion).toBe(3);
 });
 
-test("nothing is run for stored tensors", async () => {
+test("nothing is run for stored tensors, nor for those behind a mask", async () => {
   const model = parseModel(text);
   const counts = counting();
-  await readStored(model, values(model, "w", "m"), counts.engine);
+  const found = await readStored(model, values(model, "w", "m", "p"), counts.engine);
+  expect([...found.values()].map(toNumbers)).toEqual([
+    [3, 4],
+    [0, 1],
+    [0, 4],
+  ]);
   expect(counts.loaded).toBe(0);
+});
+
+test("a mask of other dimensions is multiplied by the runtime", async () => {
+  const model = parseModel(text.replace("m: float32[2] mask = [0, 1]", "m: float32[1] mask = [0.5]"));
+  const counts = counting();
+  const [[, dense] = []] = await readStored(model, values(model, "p"), counts.engine);
+  expect(dense).toMatchObject({ dims: [2], data: Float32Array.of(1.5, 2) });
+  expect(counts.loaded).toBe(1);
 });
 
 test("a session whose run fails is released", async () => {
   const model = parseModel(text);
   const counts = counting(true);
-  await expect(readStored(model, values(model, "p"), counts.engine)).rejects.toThrow("no memory");
+  await expect(readStored(model, values(model, "q"), counts.engine)).rejects.toThrow("no memory");
   expect(counts).toMatchObject({ loaded: 1, open: 0 });
 });
 

@@ -4,13 +4,16 @@
  * One session evaluates all the values that are asked for together. Who reads weights asks for one at a time, so that memory holds one
  * weight, not all.
  */
+import { maskedBy } from "../analysis/masks.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import { subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { operators } from "../ops/index.ts";
+import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { evaluate } from "./evaluate.ts";
+import { maskedReader, stored } from "./fold-mask.ts";
 
 /** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
 export function isStored(value: Value): boolean {
@@ -36,7 +39,19 @@ function qualified(domain: string, op: string): string {
 }
 
 /**
- * The elements of values that depend on stored tensors alone. The model is not changed; nothing is run for values that are stored.
+ * Reads a value that is stored, or is a stored parameter behind its mask: nothing is run, and what becomes of the graph meanwhile does not
+ * matter. Undefined for any other value.
+ */
+export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
+  const { tensor } = value;
+  if (tensor !== undefined) return () => tensor.read();
+  const masked = maskedBy(value);
+  if (masked === undefined || !sameDims(stored(masked.parameter).dims, stored(masked.mask).dims)) return undefined;
+  return maskedReader(masked);
+}
+
+/**
+ * The elements of values that depend on stored tensors alone. The model is not changed; nothing is run for what `storedReader` reads.
  * @throws PithError E_MODEL if one depends on an input.
  */
 export async function readStored(
@@ -47,8 +62,9 @@ export async function readStored(
   const found = new Map<Value, Dense>();
   const computed = new Set<Value>();
   for (const value of values) {
-    if (value.tensor === undefined) computed.add(value);
-    else found.set(value, await value.tensor.read());
+    const read = storedReader(value);
+    if (read === undefined) computed.add(value);
+    else found.set(value, await read());
   }
   for (const [value, dense] of await evaluate(model, [...computed], engine)) found.set(value, dense);
   return found;

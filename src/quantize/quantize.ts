@@ -6,7 +6,7 @@ import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
 import { checkTogether, type QuantizeOptions, quantizeOptions } from "./options.ts";
-import { quantizeStatically } from "./static.ts";
+import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import { withoutUnfit } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
@@ -14,7 +14,9 @@ import { quantizeToWeights } from "./weights.ts";
 const schemes = {
   weights: quantizeToWeights,
   dynamic: quantizeDynamically,
-  static: quantizeStatically,
+  // Reading data is half of what this scheme loads: in a browser the others do without.
+  static: async (...given: Parameters<typeof quantizeStatically>) =>
+    (await import("./static.ts")).quantizeStatically(...given),
   float16: quantizeToFloat16,
 };
 

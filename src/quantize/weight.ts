@@ -17,7 +17,7 @@ import {
   smallestScale,
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
-import { readStoredValue, whyNotStored } from "../passes/stored.ts";
+import { readStoredValue, storedReader, whyNotStored } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
@@ -129,14 +129,14 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
   readonly quantized: Tensor;
 }
 
-/** Reads a layer's weight: as often as asked for where it is stored as it is read, else once. */
+/** Reads a layer's weight: whenever asked for where nothing must be run for it, else once. */
 export async function weightReader(
   model: Model,
   { effective }: Layer,
   engine: Context["engine"],
 ): Promise<() => Promise<Dense>> {
-  const { tensor } = effective;
-  if (tensor !== undefined) return () => tensor.read();
+  const read = storedReader(effective);
+  if (read !== undefined) return read;
   const dense = await readStoredValue(model, effective, engine);
   return async () => dense;
 }

@@ -1,0 +1,154 @@
+/** What a page loads: a program that prunes and quantizes weights, bundled, and run in Chromium where there is one. */
+import { createReadStream } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { describe, expect, test } from "vitest";
+import { findChromium, openPage } from "../../src/cli/browser/chromium.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { prune } from "../../src/prune/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+const program = await findChromium().catch(() => undefined);
+
+/** The first weight is large enough to be computed whenever it is read. */
+const model = await encodeToBytes(
+  parseModel(`opset 21
+graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
+  fc1.weight: float32[784, 512] = random(seed 1)
+  fc2.weight: float32[512, 10] = random(seed 2)
+  h = MatMul "fc1" (x, fc1.weight)
+  a = Relu (h)
+  y = MatMul "fc2" (a, fc2.weight)
+}`),
+);
+const smaller = `
+import { encodeToBytes, open } from "pith";
+import { prune } from "pith/prune";
+import { quantize } from "pith/quantize";
+const model = await open(new URL("model.onnx", location.href));
+await prune(model, { amount: 0.5, keepMasks: true });
+await quantize(model, { scheme: "weights" });
+const answer = await encodeToBytes(model);`;
+const running = `
+import { open } from "pith";
+import { createEngine } from "pith/engine";
+const session = await createEngine().load(await open(new URL("model.onnx", location.href)));
+const { y } = await session.run({ x: { type: "float32", dims: [1, 784], data: new Float32Array(784) } });
+const answer = Uint8Array.from(y.dims);`;
+
+/** The files of a bundle, by name; what its page loads at once is first. */
+async function bundled(code: string) {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: `${code}\nawait fetch("/", { method: "POST", body: answer });`, resolveDir: root },
+    bundle: true,
+    splitting: true,
+    minify: true,
+    write: false,
+    metafile: true,
+    outdir: join(root, "out"),
+    format: "esm",
+    platform: "browser",
+    conditions: ["pith-source"],
+    external: ["#onnxruntime", "onnxruntime-web"],
+    logLevel: "silent",
+  });
+  const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [path.split("/").at(-1), output]));
+  const atOnce = new Set(["stdin.js"]);
+  for (const name of atOnce) {
+    for (const { path, kind } of outputs.get(name)?.imports ?? []) {
+      if (kind === "import-statement") atOnce.add(path.split("/").at(-1) ?? "");
+    }
+  }
+  const inputs = [...atOnce].flatMap((name) => Object.entries(outputs.get(name)?.inputs ?? {}));
+  return {
+    files: new Map(outputFiles.map(({ path, contents }) => [`/${path.split("/").at(-1)}`, contents])),
+    modules: inputs.flatMap(([name, { bytesInOutput }]) => (bytesInOutput > 0 ? [name] : [])),
+    bytes: [...atOnce].reduce((sum, name) => sum + (outputs.get(name)?.bytes ?? 0), 0),
+  };
+}
+
+test("what quantizes weights loads neither readers of data nor the static scheme", async () => {
+  const { modules, bytes } = await bundled(smaller);
+  expect(modules).toContain("src/quantize/weights.ts");
+  const folders = new Set(modules.filter((name) => name !== "src/data/option.ts").map((name) => dirname(name)));
+  for (const folder of ["src/data", "src/evaluate", "src/train", "src/report"]) expect(folders).not.toContain(folder);
+  expect(modules).not.toContain("src/quantize/static.ts");
+  expect(bytes).toBeLessThan(480_000);
+});
+
+test("what opens and saves loads no operators", async () => {
+  const { modules, bytes } = await bundled(`
+import { encodeToBytes, inspect, open } from "pith";
+const model = await open(new URL("model.onnx", location.href));
+if (location.hash !== "") console.log(await inspect(model));
+const answer = await encodeToBytes(model);`);
+  expect(modules.filter((name) => /^src\/(ops|analysis|passes)\//.test(name))).toEqual([]);
+  expect(bytes).toBeLessThan(100_000);
+});
+
+describe.skipIf(program === undefined)("in a browser", () => {
+  /** What a page asks its server for, and what it answers. */
+  async function visited(code: string): Promise<{ readonly asked: readonly string[]; readonly answer: Buffer }> {
+    const { files } = await bundled(code);
+    const asked: string[] = [];
+    const at = (name: string): string => `/ort/${name}`;
+    const imports = { "#onnxruntime": at("ort.wasm.min.mjs"), "onnxruntime-web": at("ort.wasm.min.mjs") };
+    const page = `<!doctype html><script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module" src="/stdin.js"></script>`;
+    const send = (request: IncomingMessage, response: ServerResponse): void => {
+      const path = request.url ?? "/";
+      asked.push(path);
+      const types = { html: "text/html", onnx: "application/octet-stream", wasm: "application/wasm" };
+      const end = path === "/" ? "html" : (path.split(".").at(-1) ?? "");
+      response.setHeader("content-type", types[end as keyof typeof types] ?? "text/javascript");
+      if (path === "/model.onnx") response.end(model);
+      else if (path === "/") response.end(page);
+      else if (path.startsWith("/ort/")) createReadStream(join(runtime, path.slice(5))).pipe(response);
+      else response.end(files.get(path));
+    };
+    const server = createServer();
+    const posted = new Promise<Buffer>((resolve) => {
+      server.on("request", async (request, response) => {
+        if (request.method !== "POST") return send(request, response);
+        resolve(Buffer.concat(await request.toArray()));
+        response.end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const browser = await openPage(program ?? "", `http://127.0.0.1:${port}/`, temporaryFolder());
+    try {
+      const answer = await Promise.race([posted, browser.ended.then((words) => Promise.reject(new Error(words)))]);
+      return { asked, answer };
+    } finally {
+      await browser.close();
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+  const ofRuntime = (asked: readonly string[]): readonly string[] => asked.filter((path) => path.startsWith("/ort/"));
+
+  test("weights are pruned, masked and quantized without the runtime, to the same bytes", async () => {
+    const { asked, answer } = await visited(smaller);
+    expect(asked).toContain("/model.onnx");
+    expect(ofRuntime(asked)).toEqual([]);
+    const here = await open(model);
+    await prune(here, { amount: 0.5, keepMasks: true });
+    await quantize(here, { scheme: "weights" });
+    expect(answer.equals(await encodeToBytes(here))).toBe(true);
+  }, 120_000);
+
+  test("a model that is run asks for the runtime", async () => {
+    const { asked, answer } = await visited(running);
+    expect(ofRuntime(asked).some((path) => path.endsWith(".wasm"))).toBe(true);
+    expect([...answer]).toEqual([1, 10]);
+  }, 120_000);
+});
