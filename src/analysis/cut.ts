@@ -10,6 +10,7 @@ import { emitter } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, Cut, NodeChange } from "../ops/index.ts";
+import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
@@ -39,7 +40,7 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   if (failed !== undefined) return failed;
   const tensors = new Map<Value, Tensor>();
   for (const [value, axes] of removed) {
-    if (value.tensor !== undefined) tensors.set(value, inMemory(sliced(await value.tensor.read(), axes)));
+    if (value.tensor !== undefined) tensors.set(value, await slicedWhenRead(value.tensor, axes));
   }
   for (const [value, axes] of removed) {
     value.type = cutType(value, axes);
@@ -160,14 +161,29 @@ const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 /** Dimensions as after the cut, without reading a large tensor. */
 function withoutNumbers(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Tensor {
   if (tensor.small !== undefined) return inMemory(sliced(tensor.small, axes));
-  const dims = tensor.dims.map((dim, axis) => dim - (axes.get(axis)?.length ?? 0));
-  return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
+  return {
+    type: tensor.type,
+    dims: cutDims(tensor.dims, axes),
+    bytes: 0,
+    small: undefined,
+    stored: undefined,
+    read: () => tensor.read(),
+  };
 }
 
 function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Value["type"] {
   const type = value.type ?? value.tensor;
   const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim - (axes.get(axis)?.length ?? 0) : dim));
   return type === undefined ? undefined : { type: type.type, dims };
+}
+
+async function slicedWhenRead(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Promise<Tensor> {
+  const slice = async (): Promise<Dense> => sliced(await tensor.read(), axes);
+  return tensor.type === "string" ? inMemory(await slice()) : deferred(tensor.type, cutDims(tensor.dims, axes), slice);
+}
+
+function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {
+  return dims.map((dim, axis) => dim - (axes.get(axis)?.length ?? 0));
 }
 
 function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {

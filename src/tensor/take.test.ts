@@ -24,6 +24,12 @@ test.each(["int4", "uint8", "float16", "int64", "bfloat16", "float64"] as const)
   },
 );
 
+test("negative numbers of four bits too", () => {
+  expect(toNumbers(takeIndices(fromNumbers("int4", [2, 3], [-8, -1, 7, -5, 0, -2]), 1, [2, 0]))).toEqual([
+    7, -8, -2, -5,
+  ]);
+});
+
 test("texts too", () => {
   expect(takeIndices({ type: "string", dims: [2, 2], data: ["a", "b", "c", "d"] }, 0, [1])).toEqual({
     type: "string",

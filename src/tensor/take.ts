@@ -11,28 +11,42 @@ import type { Dense } from "./types.ts";
  */
 export function takeIndices(dense: Dense, axis: number, indices: readonly number[]): Dense {
   const dims = dense.dims.map((dim, other) => (other === axis ? indices.length : dim));
-  const size = dense.dims[axis] ?? 1;
-  const inner = elementCount(dense.dims.slice(axis + 1));
-  const outer = elementCount(dense.dims.slice(0, axis));
-  const runs = (width: number): number[] =>
-    Array.from({ length: outer }, (_, block) => indices.map((index) => (block * size + index) * width)).flat();
-  if (dense.type === "string") {
-    return { type: "string", dims, data: runs(inner).flatMap((start) => dense.data.slice(start, start + inner)) };
-  }
   const { type } = dense;
+  const pick = <W extends Words>(from: W, to: W): W => {
+    const size = dense.dims[axis] ?? 1;
+    const outer = elementCount(dense.dims.slice(0, axis));
+    const width = indices.length === 0 ? 0 : to.length / outer / indices.length;
+    let next = 0;
+    for (let block = 0; block < outer; block++) {
+      for (const index of indices) {
+        const start = (block * size + index) * width;
+        if (width < shortRun) for (let word = 0; word < width; word++) to[next + word] = from[start + word] ?? 0;
+        else to.set(from.subarray(start, start + width), next);
+        next += width;
+      }
+    }
+    return to;
+  };
+  const count = elementCount(dims);
+  if (type === "string") {
+    const places = pick(Uint32Array.from(dense.data.keys()), new Uint32Array(count));
+    return { type, dims, data: Array.from(places, (place) => dense.data[place] ?? "") };
+  }
   if (isPacked(type)) {
     const codes = unpack(type, new Uint8Array(bytesOf(dense)), elementCount(dense.dims));
-    const picked = runs(inner).flatMap((start) => [...codes.subarray(start, start + inner)]);
-    return viewBytes(type, dims, pack(type, picked));
+    const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
+    return viewBytes(type, dims, pack(type, pick<Words>(codes, to)));
   }
-  // Whole bytes per element: runs of bytes are copied, whatever they stand for.
-  const width = inner * bytesFor(type, 1);
-  const from = bytesOf(dense);
-  const to = new Uint8Array(bytesFor(type, elementCount(dims)));
-  let next = 0;
-  for (const start of runs(width)) {
-    to.set(from.subarray(start, start + width), next);
-    next += width;
-  }
-  return viewBytes(type, dims, to);
+  // Whole bytes per element are copied in words as wide as they allow, whatever they stand for.
+  const bytes = bytesFor(type, 1);
+  const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
+  const { buffer, byteOffset, byteLength } = dense.data;
+  const from = new Word(buffer as ArrayBuffer, byteOffset, byteLength / Word.BYTES_PER_ELEMENT);
+  const to = pick<Words>(from, new Word((count * bytes) / Word.BYTES_PER_ELEMENT));
+  return viewBytes(type, dims, new Uint8Array(to.buffer));
 }
+
+type Words = Uint32Array | Uint16Array | Uint8Array | Int8Array;
+
+/** So many words are copied faster one by one than by a call. */
+const shortRun = 16;
