@@ -255,6 +255,12 @@ export interface Traits {
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
   readonly padding?: number;
+  /** What a version calls otherwise: values of an attribute that mean what others did before. */
+  readonly renamed?: {
+    readonly since: number;
+    readonly attribute: string;
+    readonly values: Readonly<Record<string, string>>;
+  };
   /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /**
@@ -409,7 +415,8 @@ export function defineOp<S>(def: OpDef<S>): Op {
 }
 
 function traitsOf(def: Traits): Traits {
-  const { sameType, mustBe, containers, random, holds, typeOnly, padding, mostPadding, differentiatedWhole } = def;
+  const { sameType, mustBe, containers, random, holds, typeOnly, padding, renamed, mostPadding, differentiatedWhole } =
+    def;
   return {
     ...(sameType === undefined ? {} : { sameType }),
     ...(mustBe === undefined ? {} : { mustBe }),
@@ -418,6 +425,7 @@ function traitsOf(def: Traits): Traits {
     ...(holds === undefined ? {} : { holds }),
     ...(typeOnly === undefined ? {} : { typeOnly }),
     ...(padding === undefined ? {} : { padding }),
+    ...(renamed === undefined ? {} : { renamed }),
     ...(mostPadding === undefined ? {} : { mostPadding }),
     ...(differentiatedWhole === undefined ? {} : { differentiatedWhole }),
   };

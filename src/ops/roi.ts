@@ -139,6 +139,7 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
 
 const GridSample = defineOp<{ readonly mode: string; readonly padding: string; readonly corners: boolean }>({
   name: "GridSample",
+  renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
   read: (site) => ({
     mode: text(site, "mode", "linear").replace(/^bi/, ""),
     padding: text(site, "padding_mode", "zeros"),

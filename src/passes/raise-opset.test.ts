@@ -43,6 +43,26 @@ describe("raise-opset", () => {
   });
 
   it.each([
+    ["bilinear", "linear"],
+    ["bicubic", "cubic"],
+    ["nearest", "nearest"],
+  ])("calls the mode %s of GridSample %s, as newer versions do, with the same answers", async (old, now) => {
+    const graph = `graph (x: float32[1, 2, 3, 3], grid: float32[1, 2, 2, 2]) -> (y) { y = GridSample (x, grid) {mode="${old}"} }`;
+    const net = parseModel(`opset 16\n${graph}`);
+    const feeds = {
+      x: float32(
+        [1, 2, 3, 3],
+        Float32Array.from({ length: 18 }, (_, at) => at * at),
+      ),
+      grid: float32([1, 2, 2, 2], [-0.9, 0.1, 0.3, 0.2, 0.7, -0.4, 0, 0.5]),
+    };
+    const before = await runOnce(net, feeds);
+    raiseOpset(net, 21);
+    expect(printModel(net)).toContain(`mode="${now}"`);
+    expect(await runOnce(net, feeds)).toEqual(before);
+  });
+
+  it.each([
     ["both bounds", "y = Clip (x) {min=0.0, max=6.0}"],
     ["one bound, which float32 rounds", "y = Clip (x) {max=0.1}"],
     ["infinite bounds", "y = Clip (x) {min=-inf, max=inf}"],

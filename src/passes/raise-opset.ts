@@ -119,12 +119,18 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   if (old instanceof Miss) return new Miss(`${old.reason}.`);
   if (now instanceof Miss) return new Miss(`${now.reason}.`);
   if (!sameSettings(old, now)) return new Miss("its defaults changed meaning.");
+  const { renamed } = op;
+  const spelling = renamed !== undefined && from < renamed.since && renamed.since <= to ? renamed : undefined;
+  const spelled = spelling === undefined ? undefined : attribute(spelling.attribute);
+  const otherwise = typeof spelled?.value === "string" ? spelling?.values[spelled.value] : undefined;
   // Parts of equal size are counted since an operator also takes a count that does not divide evenly.
   const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
   return () => {
     const { graph } = node;
     if (counts && inputs[1] === undefined)
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
+    if (spelling !== undefined && otherwise !== undefined)
+      graph.setAttribute(node, spelling.attribute, { kind: "string", value: otherwise });
     for (const { name, input, constant } of moved) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
