@@ -278,6 +278,14 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   "instance normalization": {
     grow(g) {
       const value = g.picture();
+      // Of a single place, ONNX Runtime leaves the rounding of its products, where the answer is the bias.
+      if (
+        g
+          .dims(value)
+          .slice(2)
+          .every((dim) => dim === 1)
+      )
+        return;
       const channels = sizeAt(g.dims(value), 1);
       g.add(g.emit.InstanceNormalization([value, g.spread("weight", channels), g.weight("bias", [channels])]));
     },

@@ -1,11 +1,84 @@
-/** Training. */
+/** Training, of whole networks and of some layers, with masks, beside a teacher, and from the beginning. */
 
+import { infer } from "../../../src/analysis/infer.ts";
+import { layers } from "../../../src/analysis/layers.ts";
+import { memory } from "../../../src/data/index.ts";
+import { distill } from "../../../src/distill/index.ts";
 import { Miss } from "../../../src/errors.ts";
+import type { Value } from "../../../src/graph/graph.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
-import { toFloat64 } from "../../../src/tensor/convert.ts";
-import { createStep, meanSquaredError } from "../../../src/train/index.ts";
-import { answers, engine, expectThat, refused } from "../runs.ts";
-import type { Promised } from "./promised.ts";
+import type { Model } from "../../../src/graph/model.ts";
+import { encodeToBytes } from "../../../src/onnx/index.ts";
+import { prune } from "../../../src/prune/index.ts";
+import { isFloat, toFloat64 } from "../../../src/tensor/convert.ts";
+import { float32 } from "../../../src/tensor/dense.ts";
+import { random } from "../../../src/tensor/random.ts";
+import type { Batch, Dense } from "../../../src/tensor/types.ts";
+import { createStep, meanSquaredError, reinitialize, type TrainOutcome, train } from "../../../src/train/index.ts";
+import type { Network } from "../network.ts";
+import { answers, batchesOf, engine, expectSentences, expectThat, originalAnswers, refused } from "../runs.ts";
+import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";
+
+const wanted = "what is wanted";
+const samples = 4;
+
+/** Samples, and what an output should be for them: what it is, and a little more or less. */
+interface Task {
+  readonly feeds: Batch;
+  readonly output: string;
+  readonly loss: ReturnType<typeof meanSquaredError>;
+}
+
+async function taskOf(network: Network): Promise<Task | undefined> {
+  const { model } = network;
+  const inputs = samplesOf(network, samples, 9);
+  const output = model.graph.outputs.find(({ type }) => type?.type === "float32");
+  if (inputs === undefined || output === undefined) return undefined;
+  const [found] = await answers(model, [inputs]);
+  const answer = found?.[output.name];
+  if (answer === undefined || answer.dims[0] !== samples || answer.data.length === 0) return undefined;
+  const numbers = random(1, "target");
+  const target = toFloat64(answer).map((value) => value + 0.1 * numbers.normal());
+  if (!target.every(Number.isFinite)) return undefined;
+  const feeds = { ...inputs, [wanted]: float32(answer.dims, Float32Array.from(target)) };
+  return { feeds, output: output.name, loss: meanSquaredError({ output: output.name, label: wanted }) };
+}
+
+async function trained(model: Model, { feeds, loss }: Task, options: object = {}): Promise<TrainOutcome | Miss> {
+  const settings = { data: memory("feeds", feeds), loss, epochs: 2, batch: 2, optimizer: "sgd" as const, ...options };
+  const outcome = await train(model, settings, { engine, seed: 1 }).catch(refused);
+  if (outcome instanceof Miss) return outcome;
+  expectSentences(outcome);
+  expectThat(outcome.history.length === settings.epochs, `there are ${outcome.history.length} epochs`);
+  for (const { loss, epoch } of outcome.history) expectThat(Number.isFinite(loss), `epoch ${epoch} has loss ${loss}`);
+  return outcome;
+}
+
+/** What is not said to be changed holds the bytes that it held. */
+async function expectOthersKept(before: Model, after: Model, changed: ReadonlySet<string>): Promise<void> {
+  for (const { name, tensor } of before.graph.values()) {
+    const other = after.graph.value(name)?.tensor;
+    if (tensor === undefined || other === undefined || other === tensor || changed.has(name)) continue;
+    expectThat(sameNumbers(await tensor.read(), await other.read()), `"${name}" changed, and is not said to`);
+  }
+}
+
+function sameNumbers(one: Dense, other: Dense): boolean {
+  if (one.type === "string" || other.type === "string") return one.type === other.type;
+  const [a, b] = [one, other].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  return one.type === other.type && a !== undefined && b !== undefined && a.equals(b);
+}
+
+function isStored({ tensor, producer }: Value): boolean {
+  const inputs = producer?.inputs ?? [];
+  return tensor !== undefined || (inputs.length > 0 && inputs.every((input) => input === undefined || isStored(input)));
+}
+
+/** Names of the stored tensors that a value is made of. */
+function storedBehind(value: Value | undefined): readonly string[] {
+  if (value === undefined) return [];
+  return value.tensor === undefined ? (value.producer?.inputs ?? []).flatMap(storedBehind) : [value.name];
+}
 
 export const training: readonly Promised[] = [
   {
@@ -19,7 +92,6 @@ export const training: readonly Promised[] = [
       const [answer] = await answers(model, [feeds]);
       const target = answer?.[output.name];
       if (target === undefined) return;
-      const wanted = "what is wanted";
       const batch = { ...feeds, [wanted]: target };
       const loss = meanSquaredError({ output: output.name, label: wanted });
       const step = await createStep(model, batch, { loss }, { engine }).catch(refused);
@@ -34,6 +106,129 @@ export const training: readonly Promised[] = [
       } finally {
         await step.release();
       }
+    },
+  },
+  {
+    name: "a training, and once more",
+    async keep(network) {
+      const task = await taskOf(network);
+      if (task === undefined) return;
+      const [one, other] = [network.model.clone(), network.model.clone()];
+      const outcome = await trained(one, task);
+      const again = await trained(other, task);
+      expectThat(outcome instanceof Miss === again instanceof Miss, "refused once, and once not");
+      if (outcome instanceof Miss) {
+        expectThat(structureHash(one) === structureHash(network.model), `refused, and changed: ${outcome.reason}`);
+        return;
+      }
+      const [bytes, more] = [await encodeToBytes(one), await encodeToBytes(other)];
+      expectThat(Buffer.compare(bytes, more) === 0, "the same seed gave other weights");
+      await expectOthersKept(network.model, one, new Set(outcome.changes.map(({ at }) => at)));
+      expectSameShapes(await originalAnswers(network), await answers(one, batchesOf(network)));
+    },
+  },
+  {
+    name: "a training of one layer",
+    async keep(network) {
+      const task = await taskOf(network);
+      const all = layers(network.model, infer(network.model));
+      const layer = all.at(-1);
+      if (task === undefined || layer === undefined) return;
+      const result = network.model.clone();
+      const outcome = await trained(result, task, { layers: layer.name });
+      if (outcome instanceof Miss) return;
+      const named = all.filter(({ name }) => name === layer.name);
+      const read = named.flatMap(({ node }) => node.inputs.filter((input) => input !== undefined && isStored(input)));
+      const own = new Set(read.flatMap(storedBehind));
+      for (const { at } of outcome.changes)
+        expectThat(own.has(at), `"${at}" learnt, which "${layer.name}" does not read`);
+      await expectOthersKept(network.model, result, new Set(outcome.changes.map(({ at }) => at)));
+    },
+  },
+  {
+    name: "a training behind masks",
+    async keep(network) {
+      const task = await taskOf(network);
+      if (task === undefined) return;
+      const before = await weights(network.model);
+      const result = network.model.clone();
+      await prune(result, { amount: 0.5, keepMasks: true }, { engine });
+      const masked = await weights(result);
+      const outcome = await trained(result, task);
+      if (outcome instanceof Miss) return;
+      const after = await weights(result);
+      for (const [name, { numbers }] of before) {
+        const [zeros, got] = [masked.get(name)?.numbers, after.get(name)?.numbers];
+        const wrong = numbers.findIndex((value, at) => value !== 0 && zeros?.[at] === 0 && got?.[at] !== 0);
+        expectThat(wrong < 0, `layer "${name}"[${wrong}] is masked, and became ${got?.[wrong]}`);
+      }
+    },
+  },
+  {
+    name: "distillation",
+    async keep(network) {
+      const { model } = network;
+      const feeds = samplesOf(network, samples, 9);
+      if (feeds === undefined) return;
+      const before = structureHash(model);
+      const data = memory("feeds", feeds);
+      const options = { teacher: model, data, alpha: 1, epochs: 1, batch: 2, optimizer: "sgd" as const };
+      const equal = model.clone();
+      const same = await distill(equal, { ...options, learningRate: 1e-9 }, { engine, seed: 1 }).catch(refused);
+      expectThat(structureHash(model) === before, "the teacher was changed");
+      if (same instanceof Miss) return;
+      expectSentences(same);
+      const [found] = await answers(model, [feeds]);
+      const largest = Object.values(found ?? {}).flatMap((dense) => (isFloat(dense.type) ? [...toFloat64(dense)] : []));
+      const size = largest.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+      const loss = same.history[0]?.loss ?? Number.NaN;
+      expectThat(
+        !Number.isFinite(size) || Math.abs(loss) <= 1e-4 * size,
+        `a student that is its teacher has loss ${loss}`,
+      );
+
+      const student = model.clone();
+      await prune(student, { structured: 0.5 }, { engine });
+      const outcome = await distill(student, options, { engine, seed: 1 }).catch(refused);
+      expectThat(structureHash(model) === before, "the teacher was changed");
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      for (const { loss } of outcome.history)
+        expectThat(!Number.isFinite(size) || loss >= -1e-4 * size, `the loss is ${loss}`);
+      expectSameShapes(await originalAnswers(network), await answers(student, batchesOf(network)));
+    },
+  },
+  {
+    name: "weights drawn anew",
+    async keep(network) {
+      const { model } = network;
+      const draw = async (seed: number) => {
+        const result = model.clone();
+        return { result, outcome: await reinitialize(result, {}, { engine, seed }) };
+      };
+      const [one, again, other] = [await draw(1), await draw(1), await draw(2)];
+      expectSentences(one.outcome);
+      const [bytes, same, different] = await Promise.all(
+        [one, again, other].map(({ result }) => encodeToBytes(result)),
+      );
+      if (bytes === undefined || same === undefined || different === undefined) return;
+      expectThat(Buffer.compare(bytes, same) === 0, "the same seed gave other weights");
+      const drawn = one.outcome.changes.filter(({ what }) => what.startsWith("normal"));
+      expectThat(drawn.length === 0 || Buffer.compare(bytes, different) !== 0, "another seed gave the same weights");
+      for (const { at, what } of drawn) {
+        const tensor = one.result.graph.value(at)?.tensor;
+        const numbers = tensor === undefined ? undefined : toFloat64(await tensor.read());
+        const deviation = Number(what.split(" ").at(-1));
+        expectThat(
+          numbers?.every((value) => value !== 0 && Math.abs(value) < 8 * deviation) === true,
+          `"${at}" is not ${what}`,
+        );
+      }
+      // What is tied follows what it is tied to.
+      const tied = [...one.result.graph.values()].flatMap(({ name, role }) => (role?.kind === "tied" ? [name] : []));
+      const changed = new Set([...one.outcome.changes.map(({ at }) => at), ...tied]);
+      await expectOthersKept(model, one.result, changed);
+      expectSameShapes(await originalAnswers(network), await answers(one.result, batchesOf(network)));
     },
   },
 ];
