@@ -3,10 +3,22 @@ import type { Node } from "./elements.ts";
 import { describe } from "./walk.ts";
 
 /**
- * The nodes in an order in which each comes after those it needs, depth first without recursion; equal choices keep their order.
+ * The nodes in an order in which each comes after those it needs; equal choices keep their order.
  * @throws PithError E_MODEL if a node needs itself, through others or not.
  */
 export function inOrder<N extends Node>(nodes: readonly N[], needsOf: (node: N) => readonly N[]): readonly N[] {
+  return topological(nodes, needsOf, describe);
+}
+
+/**
+ * Anything in an order in which each comes after those it needs, depth first without recursion; equal choices keep their order.
+ * @throws PithError E_MODEL if one needs itself, through others or not.
+ */
+export function topological<N>(
+  nodes: readonly N[],
+  needsOf: (node: N) => readonly N[],
+  called: (node: N) => string,
+): readonly N[] {
   const order: N[] = [];
   const state = new Map<N, "open" | "done">();
   for (const root of nodes) {
@@ -20,7 +32,7 @@ export function inOrder<N extends Node>(nodes: readonly N[], needsOf: (node: N) 
         order.push(top.node);
         stack.pop();
       } else if (state.get(need) === "open") {
-        throw new PithError("E_MODEL", `${describe(need)} depends on itself.`);
+        throw new PithError("E_MODEL", `${called(need)} depends on itself.`);
       } else if (state.get(need) === undefined) {
         state.set(need, "open");
         stack.push({ node: need, needs: needsOf(need), next: 0 });

@@ -18,6 +18,7 @@ import { dimsText, dimText } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import { weightBits } from "../offers.ts";
 import { attributeText } from "./attributes.ts";
+import { isIndexType, withGroups } from "./groups.ts";
 
 /** What a box is for, as far as its operator's entry says. */
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
@@ -31,6 +32,8 @@ export interface Box {
   /** Trained numbers in two axes that the node reads, and that are no layer's: an embedding, positions. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
+  /** The element type of its first output, or of what a port stands for. */
+  readonly gives: DataType | undefined;
   /** `x: float32 [N, 3]`, and whether it is stored. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -60,7 +63,7 @@ export interface Picture {
 }
 
 /**
- * The main graph first, then those inside its nodes, depth first.
+ * The main graph first, then those inside its nodes, depth first, then those of boxes that stand for several nodes.
  * @param layers those of the main graph. The nodes must be in order (`graph.sort()`).
  */
 export function collect(
@@ -80,7 +83,7 @@ export function collect(
     return index;
   };
   const main = collectGraph(model.graph, "", undefined, 0, { inference, layerOf, costs, place });
-  return [main, ...inner];
+  return withGroups([main, ...inner]);
 }
 
 interface Scene {
@@ -138,6 +141,7 @@ function port(value: Value): Box {
     title: value.name,
     name: value.name,
     path: "",
+    gives: value.type?.type,
     inputs: [text],
     outputs: [],
     shape,
@@ -166,6 +170,7 @@ function nodeBox(
     name,
     table,
     layer,
+    gives: first?.type?.type,
     inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
     outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
     attributes: [...node.attributes].map(([key, value]) => [key, attributeText(value)]),
@@ -199,7 +204,6 @@ function innerLayer(node: Node, inference: Inference): Layer | undefined {
   return layer instanceof Miss ? undefined : layer;
 }
 
-const indexTypes: ReadonlySet<DataType> = new Set<DataType>(["int64", "int32", "bool"]);
 const codeTypes: ReadonlySet<DataType> = new Set<DataType>(["int8", "uint8", "int4", "uint4", "int2", "uint2"]);
 
 function codeBits(layer: Layer): number | undefined {
@@ -219,8 +223,7 @@ function familyOf(node: Node, inference: Inference, layer: Layer | undefined): F
   if (layer !== undefined) return "layer";
   const bound = inference.at(node);
   if (bound instanceof Miss) return "unknown";
-  const type = node.outputs[0]?.type?.type;
-  if (type !== undefined && indexTypes.has(type)) return "shape";
+  if (isIndexType(node.outputs[0]?.type?.type)) return "shape";
   if (bound.parameters().some((input) => node.inputs[input]?.tensor !== undefined)) return "trained";
   const rule = bound.quantize();
   return !(rule instanceof Miss) && rule.kind === "transparent" ? "move" : "compute";

@@ -263,6 +263,7 @@ describe("the arithmetic in the page", () => {
     shares(layer: object, mode: string, amount: number): number[];
     amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number } | undefined;
     ending(text: string, most: number): string;
+    together(names: readonly string[]): string;
     search(texts: readonly Text[], words: string): readonly Text[];
   }
   interface Text {
@@ -270,7 +271,7 @@ describe("the arithmetic in the page", () => {
     readonly text: string;
   }
   const page = new Function(
-    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, search };`,
+    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, together, search };`,
   )() as Arithmetic;
 
   test("counts as the library counts, at every place of the slider", () => {
@@ -297,6 +298,13 @@ describe("the arithmetic in the page", () => {
     expect(shown("encoder.layer.0.query")).toBe("encoder.layer.0.query");
     expect(shown("model.bert.encoder.layer.0.attention.self.query")).toBe("….0.attention.self.query");
     expect(shown("a".repeat(40))).toBe(`…${"a".repeat(28)}`);
+  });
+
+  test("names layers beside each other in one line", () => {
+    expect(page.together(["classifier"])).toBe("classifier");
+    const names = ["query", "key", "value"].map((name) => `encoder.layer.0.self.${name}`);
+    expect(page.together(names)).toBe("encoder.layer.0.self.query, key, value");
+    expect(page.together(["conv1", "conv1"])).toBe("conv1, conv1");
   });
 
   test("finds what is called so before what reads it", () => {

@@ -5,8 +5,8 @@
 export const drawScript = `
   const mostDrawn = 500;
   const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));
-  const labelsLayer = shape("g", { id: "labels" });
-  scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer, labelsLayer);
+  const [labelsLayer, rowsLayer] = ["labels", "rows"].map((name) => shape("g", { id: name }));
+  scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer, labelsLayer, rowsLayer);
   const place = { x: 0, y: 0, scale: 1 };
   const drawnBoxes = new Map();
   const drawnLines = new Map();
@@ -52,6 +52,19 @@ export const drawScript = `
       const least = window.left + size / 2 + 0.62 * size * text.textContent.length;
       text.setAttribute("y", Math.min(Math.max(frame.y, window.top) + size, frame.y + frame.height - 0.2 * size).toFixed(1));
       text.setAttribute("x", Math.max(frame.x - size / 2, least).toFixed(1));
+    }
+    // From far away the names of layers stand to the right of them, as large as on the screen, where there is room for a line.
+    let free = -Infinity;
+    for (const [index, text] of [...rowsLayer.children].entries()) {
+      const { x, y } = rows[index];
+      const most = window.right - size / 2 - 0.55 * size * text.textContent.length;
+      const shown = scene.classList.contains("far") && y - size / 2 >= free && y >= window.top && y <= window.bottom;
+      text.style.display = shown ? "" : "none";
+      if (!shown) continue;
+      free = y + 0.6 * size;
+      text.style.fontSize = size.toFixed(1) + "px";
+      text.setAttribute("x", Math.min(x + size / 2, most).toFixed(1));
+      text.setAttribute("y", (y + size / 3).toFixed(1));
     }
   }
   function forget() {
@@ -146,5 +159,21 @@ export const drawScript = `
       return made;
     }));
     labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
+    rows = layerRows(graph);
+    rowsLayer.replaceChildren(...rows.map(({ names }) => shape("text", { text: together(names) })));
+  }
+  // Layers at one height, and where a line beside them begins: right of the block, if they are in one.
+  let rows = [];
+  function layerRows({ boxes, layers, frames }) {
+    const found = new Map();
+    boxes.forEach((box, index) => {
+      if (layers[index] === null) return;
+      const row = found.get(box.y) ?? { x: 0, y: box.y, names: [] };
+      found.set(box.y, row);
+      const around = frames.filter((frame) => within(box, { left: frame.x, right: frame.x + frame.width, top: frame.y, bottom: frame.y + frame.height }));
+      row.x = Math.max(row.x, box.x + box.width / 2, ...around.map((frame) => frame.x + frame.width));
+      row.names.push(box.name);
+    });
+    return [...found.values()].sort((a, b) => a.y - b.y);
   }
 `;

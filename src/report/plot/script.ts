@@ -26,6 +26,12 @@ const ending = (text, most) => {
   const part = rest.search(/[./]/);
   return "…" + (part >= 0 && part < rest.length / 2 ? rest.slice(part) : rest);
 };
+// Names in one line: of those behind the first what differs from it.
+const together = ([first, ...others]) => [ending(first, 29), ...others.map((name) => {
+  const [parts, before] = [name.split(/[./]/), first.split(/[./]/)];
+  const at = parts.findIndex((part, index) => part !== before[index]);
+  return ending(parts.slice(Math.max(0, at)).join("."), 29);
+})].join(", ");
 // What is called so comes before what only reads or makes something that is.
 const search = (texts, words) => [
   ...texts.filter(({ called }) => called.includes(words)),
