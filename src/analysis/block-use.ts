@@ -21,7 +21,7 @@ export interface Passage {
  */
 export function passageOf({ inputs, outputs, name }: Omit<Block, "kind">): Passage | Miss {
   const [output, ...others] = outputs;
-  if (output === undefined || others.length > 0) return new Miss(`it answers in ${outputs.length} values`, name);
+  if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);
   const alike = new Set(
     inputs.filter(
       ({ type }) => type?.type === output.type?.type && dimsText(type?.dims) === dimsText(output.type?.dims),
@@ -29,9 +29,7 @@ export function passageOf({ inputs, outputs, name }: Omit<Block, "kind">): Passa
   );
   const made = [...output.graph.nodes()].flatMap((node) => node.outputs).filter((value) => value && alike.has(value));
   const input = made.at(-1) ?? [...alike].at(-1);
-  return input === undefined
-    ? new Miss("nothing that it reads has the size of what it answers", name)
-    : { input, output };
+  return input === undefined ? new Miss("none of its inputs has the size of its output", name) : { input, output };
 }
 
 /**

@@ -273,8 +273,12 @@ describe("what cannot go", () => {
   y = MatMul (sum, c.weight)`,
     );
     expect(summary(model)).toEqual(["a 1 (0)", "b 1 (0)", "c 2 (0)"]);
-    expect(reasons(model, "a")).toEqual(["a.weight: they only go together, and nothing would be left of axis 1"]);
-    expect(reasons(model, "b")).toEqual(["b.weight: they only go together, and nothing would be left of axis 1"]);
+    expect(reasons(model, "a")).toEqual([
+      "a.weight: they can only be removed together, which would leave nothing of axis 1",
+    ]);
+    expect(reasons(model, "b")).toEqual([
+      "b.weight: they can only be removed together, which would leave nothing of axis 1",
+    ]);
   });
 });
 

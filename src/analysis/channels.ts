@@ -204,7 +204,10 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
   for (const { value, axis, label } of labels.ends()) {
     if (labels.common(label, label.keys()) < 0) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
-    refuse({ value, axis }, new Miss(`they only go together, and nothing would be left of axis ${axis}`, at));
+    refuse(
+      { value, axis },
+      new Miss(`they can only be removed together, which would leave nothing of axis ${axis}`, at),
+    );
   }
   return refused;
 }

@@ -28,7 +28,7 @@ describe("the cost of graphs in nodes", () => {
   it("is that of all turns of a loop, where it is known how many", () => {
     expect(macsOf(`  k: int64[] = [4]\n  y = Loop (k, flag, x) {body=${body}}`)).toBe("36*batch");
     expect(macsOf(`  y = Loop (n, flag, x) {body=${body}}`)).toBe(
-      "how many turns it takes is not known before the run",
+      "the number of iterations is not known before the run",
     );
   });
 

@@ -84,7 +84,7 @@ describe("Loop", () => {
 
   it("whose state changes its type has no type, and says so", () => {
     const net = loop("on = Identity(go)\n t = Shape(s)\n e = Identity(i)");
-    expect(missesOf(net)[0]).toContain("what it carries from turn to turn, at 1, has no type that stays");
+    expect(missesOf(net)[0]).toContain("the type of loop-carried value 1 changes between iterations");
   });
 
   it("takes as many turns as its limit says where nothing ends it before", () => {

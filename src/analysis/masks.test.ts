@@ -52,7 +52,7 @@ test.each([
   ["free", '"copy" is tied to it'],
   ["a", "it is not stored in the main graph"],
   ["coarse", "it is stored as bfloat16, which the runtime cannot mask"],
-  ["ones", "it holds constants, which nobody trained"],
+  ["ones", "it holds constants, which are not trained"],
 ])("whether %s can be pruned", (name, reason) => {
   expect(whyNotPruned(model, value(name), parametersOf(model, infer(model)))?.reason).toBe(reason);
 });

@@ -72,6 +72,6 @@ export function whyNotPruned(model: Model, parameter: Value, learned?: ReadonlyS
   const [other] = model.graph.tiedTo(parameter.name);
   if (other !== undefined) return new Miss(`"${other.value.name}" is tied to it`, parameter.name);
   return learned?.has(parameter) === false
-    ? new Miss("it holds constants, which nobody trained", parameter.name)
+    ? new Miss("it holds constants, which are not trained", parameter.name)
     : undefined;
 }

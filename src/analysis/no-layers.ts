@@ -23,12 +23,12 @@ export function noLayers(model: Model, inference: Inference, layers: readonly La
       const layer = layerAt(node, inference);
       // A table of positions that is added, a scale in two axes: nobody expects a layer there.
       if (layer !== noWeight)
-        misses.push(new Miss(layer instanceof Miss ? layer.reason : "is no layer", describe(node)));
+        misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     } else if (hasMatrices(node, inference)) {
       const wayOut = wayOutOf(node, inference);
       misses.push(
         new Miss(
-          `layers inside subgraphs stay${wayOut === undefined ? "" : `: run ${wayOut} first, which leaves the branch that is taken`}`,
+          `layers inside subgraphs are not changed${wayOut === undefined ? "" : `: run ${wayOut} first, which inlines the branch that is taken`}`,
           describe(node),
         ),
       );

@@ -18,7 +18,7 @@ function leading(body: string): Readonly<Record<string, boolean>> {
   return Object.fromEntries([...parsed.graph.nodes()].map((node) => [node.outputs[0]?.name ?? "", leads(node)]));
 }
 
-describe("what is rounded to codes further on", () => {
+describe("what is quantized further on", () => {
   it("is all that comes before a QuantizeLinear, and nothing after the last", () => {
     const body = `${codes}\n  a = Relu(x)\n  q = QuantizeLinear(a, s, z)\n  b = DequantizeLinear(q, s, z)\n  y = Exp(b)`;
     expect(leading(body)).toEqual({ a: true, q: false, b: false, y: false });
@@ -61,11 +61,11 @@ const normalized = `w: float32[4, 4] = random(seed 1)
   n = BatchNormalization(h, scale, shift, mean, variance)`;
 
 describe("rewrites that add up in another order", () => {
-  it("leave alone what is rounded to codes further on, and say so", async () => {
+  it("leave alone what is quantized further on, and say so", async () => {
     const parsed = model(`${codes}\n  ${normalized}\n  y = QuantizeLinear(n, s, z)`);
     const { changes, misses } = await fuseAffine(parsed);
     expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("rounded to codes")]);
+    expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("quantized further on")]);
     const product = model(
       `${codes}\n  w: float32[4, 4] = random(seed 1)\n  b: float32[4] = random(seed 2)\n  h = MatMul(x, w)\n  a = Add(h, b)\n  y = QuantizeLinear(a, s, z)`,
     );

@@ -12,6 +12,8 @@ export interface FlagMetadata {
   readonly short?: string;
   /** What to call the value in the help. */
   readonly value?: string;
+  /** Help of the flag --no-… where the default is true. */
+  readonly negated?: string;
   /** 1 is refused without a percent sign: nobody can tell whether 1 is meant as 1 % or as all. */
   readonly percent?: boolean;
 }

@@ -39,7 +39,7 @@ export async function requireOther(
 ): Promise<void> {
   for (const [what, path] of inputs) {
     if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
-    throw new PithError("E_OPTION", `"${out}" is ${what}: the result would take its place.`, {
+    throw new PithError("E_OPTION", `"${out}" is ${what}: the result would overwrite it.`, {
       hint: "Name another file.",
     });
   }
@@ -48,7 +48,7 @@ export async function requireOther(
 /** @throws PithError E_MODEL if a model hands nothing out: all of it would count as unused, and be left out of the result. */
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
-  throw new PithError("E_MODEL", `"${path}" has no outputs: nothing that it computes leaves it.`, {
+  throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
     hint: "The file may have been cut out of a larger model; name the outputs when it is exported.",
   });
 }

@@ -56,7 +56,7 @@ export const metricFlags = {
   metric: v.optional(
     v.pipe(
       v.picklist(metricNames),
-      v.description("the figure that counts; without labels one that holds the model against its original"),
+      v.description("the metric to judge by; without labels, one that compares with the original"),
     ),
     "accuracy",
   ),
@@ -76,14 +76,17 @@ export const goalFlags = {
       v.number(),
       v.minValue(0),
       v.description(
-        "how much worse than the original it may be: what is worse by more, and by more than chance explains, is not written (default: 1%, of other figures than shares see docs/verdicts.md)",
+        "largest loss allowed against the original: a result that loses more, and more than chance explains, is not written (default: 1%; other metrics: docs/verdicts.md)",
       ),
     ),
   ),
   strict: v.optional(
-    v.pipe(v.boolean(), v.description("demand that the whole 95 % interval keeps --max-drop, not the estimate alone")),
+    v.pipe(
+      v.boolean(),
+      v.description("require the whole 95 % interval, not only the estimate, to stay within --max-drop"),
+    ),
   ),
-  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever became of its figures"))),
+  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever its metrics"))),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */

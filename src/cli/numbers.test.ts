@@ -30,10 +30,8 @@ test("times", () => {
 
 test("of a model at chance something may be wrong; of one that is going to be trained it may just know nothing yet", () => {
   const asked =
-    'With preprocessing "unit" the model does no better than always answering the commonest class (10.0 % against 12.0 % on 500 samples tried). ' +
+    'With preprocessing "unit" the model scores no better than always predicting the most frequent class (10.0 % against 12.0 % on 500 samples tried). ' +
     "Is the preprocessing, the labels or the model wrong?";
   expect(chanceQuestion("unit", 0.1, 0.12, 500)).toBe(asked);
-  expect(chanceQuestion("unit", 0.1, 0.12, 500, true)).toBe(
-    `${asked} A network that has learnt nothing yet is like this, too.`,
-  );
+  expect(chanceQuestion("unit", 0.1, 0.12, 500, true)).toBe(`${asked} An untrained network scores like this, too.`);
 });

@@ -37,8 +37,8 @@ export function chanceQuestion(
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "Are the labels or the model" : "Is the preprocessing, the labels or the model";
-  const fresh = learns ? " A network that has learnt nothing yet is like this, too." : "";
-  return `${how} model does no better than always answering the commonest class (${scores}). ${suspects} wrong?${fresh}`;
+  const fresh = learns ? " An untrained network scores like this, too." : "";
+  return `${how} model scores no better than always predicting the most frequent class (${scores}). ${suspects} wrong?${fresh}`;
 }
 
 /** Behind a comparison in which the original said nothing. */

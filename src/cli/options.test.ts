@@ -15,7 +15,7 @@ const schema = v.object({
   mean: v.optional(v.tuple([v.number(), v.number(), v.number()])),
   rank: v.optional(v.union([v.pipe(v.number(), v.integer()), v.literal("auto")])),
   symmetric: v.optional(v.boolean(), false),
-  fuse: v.pipe(v.optional(v.boolean(), true), v.description("fuse pairs")),
+  fuse: v.pipe(v.optional(v.boolean(), true), v.description("fuse pairs"), v.metadata({ negated: "keep pairs apart" })),
   overrides: v.optional(v.record(v.string(), v.object({ bits: v.number() }))),
   tensors: v.optional(
     v.record(
@@ -103,7 +103,7 @@ describe("flags from a schema", () => {
     expect(text).toContain("--bits <choice>");
     expect(text).toContain("bits of a weight (2, 4, 8; default 8)");
     expect(text).toContain("-o, --out <file>");
-    expect(text).toMatch(/--no-fuse +turn off: fuse pairs/);
+    expect(text).toMatch(/--no-fuse +keep pairs apart/);
     expect(text).not.toContain("score");
     expect(text).not.toContain("tensors");
   });

@@ -135,8 +135,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   const flags = `${facts.short === undefined ? "" : `${facts.short}, `}${stem}`;
   const notes = [choicesNote(accepted), onlyToggle || fallback === undefined ? "" : `default ${showDefault(fallback)}`];
   const note = notes.filter((text) => text !== "").join("; ");
-  const meaning =
-    stem.startsWith("--no-") && facts.description !== "" ? `turn off: ${facts.description}` : facts.description;
+  const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
   const description = `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
   if (onlyToggle) return new Option(flags, description);
 

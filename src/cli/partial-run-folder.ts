@@ -46,7 +46,7 @@ async function isWorthKeeping(folder: string, { code }: PithError): Promise<bool
 }
 
 function continued({ code, message, cause }: PithError, folder: string): PithError {
-  const hint = `What was done is kept in ${folder}: the same command goes on from there.`;
+  const hint = `Completed work is kept in ${folder}: the same command continues from there.`;
   return new PithError(code, message, { hint, cause });
 }
 

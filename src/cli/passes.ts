@@ -26,7 +26,7 @@ export interface PassCommand {
 export const passCommands: readonly PassCommand[] = [
   {
     name: "train",
-    summary: "train a model, or fine-tune one after it was made smaller",
+    summary: "train a model, or fine-tune a compressed one",
     suffix: () => "trained",
     examples: [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
@@ -59,7 +59,7 @@ export const passCommands: readonly PassCommand[] = [
   },
   {
     name: "factorize",
-    summary: "replace weight matrices by products of two thinner ones",
+    summary: "replace weight matrices by products of two smaller ones",
     suffix: () => "factorized",
     examples: [
       "factorize model.onnx --energy 0.95",
@@ -69,14 +69,14 @@ export const passCommands: readonly PassCommand[] = [
   },
   {
     name: "reinitialize",
-    summary: "draw all weights anew, to train a network from scratch",
+    summary: "reinitialize all weights, to train a network from scratch",
     suffix: () => "fresh",
     examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"],
     load: async () => (await import("../train/index.ts")).reinitialize,
   },
   {
     name: "distill",
-    summary: "train a small model to answer as a larger one does",
+    summary: "train a small model to imitate a larger one",
     suffix: () => "distilled",
     takes: "the student: the model that is trained",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
@@ -84,9 +84,9 @@ export const passCommands: readonly PassCommand[] = [
   },
   {
     name: "recover",
-    summary: "bring a model that was made smaller near its original again",
+    summary: "fit a compressed model to its original again, without labels",
     suffix: () => "recovered",
-    takes: "the model that was made smaller",
+    takes: "the compressed model",
     examples: [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --minutes 10",

@@ -22,7 +22,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "plot",
-    summary: "the graph as a picture, weights shaded by what pruning would remove",
+    summary: "draw the graph, weights shaded by what pruning would remove",
     load: () => import("./commands/plot.ts"),
   },
   {
@@ -32,22 +32,22 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "train",
-    summary: "train a model, or fine-tune one after it was made smaller",
+    summary: "train a model, or fine-tune a compressed one",
     load: () => loadPass("train"),
   },
   {
     name: "eval",
-    summary: "how good a model is on data, and how near to its original",
+    summary: "score a model on data, and compare it with its original",
     load: () => import("./commands/eval.ts"),
   },
   {
     name: "bench",
-    summary: "how fast models are, measured side by side, and what they weigh",
+    summary: "latency, throughput, memory and size of models, measured side by side",
     load: () => import("./commands/bench.ts"),
   },
   {
     name: "compress",
-    summary: "try, measure, keep the smallest model within the goal, and report",
+    summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
     load: () => import("./commands/compress.ts"),
   },
   {
@@ -62,22 +62,22 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "factorize",
-    summary: "replace weight matrices by products of two thinner ones",
+    summary: "replace weight matrices by products of two smaller ones",
     load: () => loadPass("factorize"),
   },
   {
     name: "reinitialize",
-    summary: "draw all weights anew, to train a network from scratch",
+    summary: "reinitialize all weights, to train a network from scratch",
     load: () => loadPass("reinitialize"),
   },
   {
     name: "distill",
-    summary: "train a small model to answer as a larger one does",
+    summary: "train a small model to imitate a larger one",
     load: () => loadPass("distill"),
   },
   {
     name: "recover",
-    summary: "bring a model that was made smaller near its original again",
+    summary: "fit a compressed model to its original again, without labels",
     load: () => loadPass("recover"),
   },
 ];
@@ -258,7 +258,7 @@ function stopped(error: unknown, signal: AbortSignal): unknown {
 
 /** What commands other than `eval` do before and after their own work. */
 const besides = new Map([
-  ["preprocessing", "finding out how images are prepared"],
+  ["preprocessing", "guessing the preprocessing of images"],
   ["original", "measuring the original"],
   ["evaluate", "measuring the result"],
   ["compare", "comparing the result with the original"],

@@ -74,6 +74,6 @@ function wordsOf(text: string): Readonly<Record<string, unknown>> {
     return [name, value.endsWith("%") ? number / 100 : number];
   });
   const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
-  if (twice !== undefined) throw new PithError("E_OPTION", `augment: "${twice[0]}" is said twice.`, { hint: usage });
+  if (twice !== undefined) throw new PithError("E_OPTION", `augment: "${twice[0]}" is given twice.`, { hint: usage });
   return Object.fromEntries(pairs);
 }

@@ -316,7 +316,7 @@ describe("what cannot be done is refused", () => {
     ["a number where there is none", "flip=3", /augment, flip: .*boolean.* received 3/],
     ["a word where a number is due", "crop=big", /augment, crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
-    ["a thing said twice", "crop=2 crop=3", /"crop" is said twice/],
+    ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
     ["nothing", "", /nothing to do/],
     ["nothing, in words", "crop=0 layout=NCHW", /nothing to do/],
   ])("%s", (_, words, message) => {

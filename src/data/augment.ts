@@ -164,7 +164,7 @@ function findPictures(batch: Batch, owner: string): { readonly name: string; rea
   if (label !== undefined && label.dims.length > 2)
     throw new PithError(
       "E_DATA",
-      `${owner}: "label" is ${dimsText(label.dims)}, which would have to be changed alike.`,
+      `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot change accordingly.`,
       {
         hint: "Augment such pictures before they become a data set.",
       },

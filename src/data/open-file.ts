@@ -74,7 +74,7 @@ export async function openSingle(path: string, part: Part | undefined, reading: 
   if (head[0] === 0 && head[1] === 0 && head.length === 4) {
     return portion(fromColumns(path, { data: await idxColumn(source) }), part);
   }
-  throw new PithError("E_DATA", `"${path}" is not a data set that is known.`, { hint: accepted });
+  throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
 }
 
 export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
@@ -132,5 +132,5 @@ function portion(dataset: Dataset, part: Part | undefined): Dataset {
   if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
   if (part === "test") return dataset;
   const found = `${dataset.name} has ${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
-  throw new PithError("E_DATA", `${found}, too few to train on some and judge by others.`);
+  throw new PithError("E_DATA", `${found}, too few to split into training and test samples.`);
 }

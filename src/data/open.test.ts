@@ -182,7 +182,7 @@ describe("openDataset", () => {
       hint: expect.stringContaining(".npz"),
     });
     await expect(openDataset(await folder("empty", {}))).rejects.toThrow("it is empty");
-    await expect(openDataset(join(path, "a.xls"))).rejects.toThrow("is not a data set that is known");
+    await expect(openDataset(join(path, "a.xls"))).rejects.toThrow("is not a data set in a known format");
     await expect(openDataset(join(path, "missing"))).rejects.toMatchObject({ code: "E_FILE" });
   });
 });

@@ -40,7 +40,7 @@ test("a table too small to have two parts is there to judge by", async () => {
   const two = await openParts(join(path, "two.csv"));
   expect([two.train, two.test.name, await column(two.test)]).toEqual([undefined, join(path, "two.csv"), [0, 1]]);
   await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(
-    "two.csv has 2 samples, too few to train on some and judge by others.",
+    "two.csv has 2 samples, too few to split into training and test samples.",
   );
   const three = await openParts(join(path, "three.csv"));
   expect([three.train?.count, three.test.count]).toEqual([2, 1]);

@@ -158,7 +158,9 @@ describe("models of text", () => {
 });
 
 it("a file that is no tokenizer is refused in a sentence", () => {
-  expect(() => createTokenizer("t.json", {}, {}, {})).toThrow('t.json is no tokenizer: its "model" has no vocabulary.');
+  expect(() => createTokenizer("t.json", {}, {}, {})).toThrow(
+    't.json is not a tokenizer: its "model" has no vocabulary.',
+  );
   const unknown = { ...file, pre_tokenizer: { type: "Telepathy" } };
   expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not understood");
 });

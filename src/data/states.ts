@@ -58,7 +58,7 @@ export function parseState(text: string): State {
   const at = text.indexOf("=");
   const [output, input] = [text.slice(0, at), text.slice(at + 1)];
   if (at > 0 && input !== "") return { output, input };
-  throw new PithError("E_OPTION", `"${text}" says no state: expected output=input.`, {
+  throw new PithError("E_OPTION", `"${text}" is not a state: expected output=input.`, {
     hint: "For instance stateN=state.",
   });
 }
@@ -166,7 +166,7 @@ export function carried(outputs: Batch, { output, input }: State, before: Dense)
     "E_DATA",
     `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
     {
-      hint: "Say what is carried: --states output=input.",
+      hint: "Set the states: --states output=input.",
     },
   );
 }

@@ -102,7 +102,7 @@ function untitled(numeric: readonly boolean[], name: string): readonly string[] 
   const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
   const found = `its first line holds numbers beside text in ${numeric.length} columns`;
-  throw new PithError("E_DATA", `${name}: ${found}, which cannot be told apart without names.`, {
+  throw new PithError("E_DATA", `${name}: ${found}, which need names.`, {
     hint: 'Add a header line, like "sentence1,sentence2,label".',
   });
 }

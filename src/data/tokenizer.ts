@@ -81,7 +81,7 @@ export async function readSettings(path: string): Promise<Settings | undefined> 
 export function createTokenizer(name: string, file: Settings, settings: Settings, model: Settings): TextTokenizer {
   const { model: vocabularyModel } = file;
   if (!isSettings(vocabularyModel) || vocabularyModel.vocab === undefined) {
-    throw new PithError("E_DATA", `${name} is no tokenizer: its "model" has no vocabulary.`, {
+    throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
       hint: "It should be the tokenizer.json that was exported with the model.",
     });
   }

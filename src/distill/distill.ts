@@ -16,7 +16,7 @@ const { loss: _, ...training } = train.options.entries;
  */
 export const distill = definePass({
   id: "distill",
-  summary: "Train a small model to answer as a larger one does",
+  summary: "Train a small model to imitate a larger one",
   options: v.pipe(
     v.strictObject({
       teacher: v.pipe(
@@ -26,11 +26,11 @@ export const distill = definePass({
       ),
       temperature: v.pipe(
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
-        v.description("larger shows more of what the teacher thinks of the wrong classes"),
+        v.description("larger values show more of the teacher's ranking of wrong classes"),
       ),
       alpha: v.pipe(
         v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.7),
-        v.description("weight of the teacher; the labels have the rest"),
+        v.description("weight of the teacher's loss; the rest is the loss on labels"),
       ),
       ...training,
     }),

@@ -26,9 +26,9 @@ import { scoreRows } from "../train/losses/scores.ts";
 export interface DistillationOptions {
   /** The model to learn from, or a reference that the context opens: a path. */
   readonly teacher: Model | string;
-  /** T, above 0 (default 4): larger shows more of what the teacher thinks of the wrong classes. */
+  /** T, above 0 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number;
-  /** α, 0 to 1 (default 0.7): the weight of the teacher; the labels have the rest. With 1 no labels are needed. */
+  /** α, 0 to 1 (default 0.7): the weight of the teacher's loss; the rest is the loss on labels. With 1 no labels are needed. */
   readonly alpha?: number;
   /** The column with the labels. */
   readonly label?: string;

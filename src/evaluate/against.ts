@@ -215,7 +215,7 @@ function perSample(
   // Of one number there is nothing to choose: any two models would agree.
   if (width === 1 && !named) {
     throw new PithError("E_DATA", `"${name}" is one number a sample: there are no classes to agree on.`, {
-      hint: "Numbers are held against numbers by --metric r-squared or signal-to-noise.",
+      hint: "Use --metric r-squared or signal-to-noise to compare numbers.",
     });
   }
   // Without a class axis to speak of, all elements of a sample are its scores.
@@ -257,8 +257,7 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   const name = answerName(original, options.output);
   const theirs = answer(original, name);
   const ours = outputs[name];
-  if (ours === undefined)
-    throw new PithError("E_DATA", `The original answers in "${name}", which the model does not have.`);
+  if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
   const [samples = 1] = theirs.dims;
   if (ours.data.length !== theirs.data.length || (ours.type === "string") !== (theirs.type === "string")) {
     throw new PithError(

@@ -56,7 +56,7 @@ test("where neither finds anything nothing is lost", () => {
 test("where nothing is found on all samples there is nothing to compare", () => {
   const metric = boxOverlap();
   expect(() => metric.gathered?.(Float64Array.of(0, 0, 0, 0), 2)).toThrow(
-    "Nothing is found on 2 samples, by the original either",
+    "Neither model detects anything on 2 samples",
   );
   const rows = Float64Array.of(0, 0, 0, 1);
   expect(metric.gathered?.(rows, 2)).toBe(rows);

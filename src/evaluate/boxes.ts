@@ -201,9 +201,9 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
       if (boxes > 0) return rows;
       throw new PithError(
         "E_DATA",
-        `Nothing is found on ${samples} samples, by the original either: no boxes to compare.`,
+        `Neither model detects anything on ${samples} samples: there are no boxes to compare.`,
         {
-          hint: "The preprocessing may be wrong (--preprocess), or the samples show nothing that the detector knows.",
+          hint: "The preprocessing may be wrong (--preprocess), or the samples contain nothing that the model detects.",
         },
       );
     },

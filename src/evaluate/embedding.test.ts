@@ -81,7 +81,7 @@ describe("against the original", () => {
     // A model that says NaN keeps nobody's neighbours but by chance.
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
     expect((await evaluate(engine, broken, data, neighbourOverlap(5), { original })).estimate.value).toBeLessThan(0.3);
-    await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("20 or more");
+    await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("at least 20");
     expect(() => neighbourOverlap(0)).toThrow("at least 1");
   });
 });
@@ -135,7 +135,7 @@ describe("alone and in a batch", () => {
     });
     expect(await judged(mean, 4)).toEqual({
       batch: 4,
-      note: expect.stringMatching(/^accuracy is measured in batches of 4, and holds for these only: /),
+      note: expect.stringMatching(/^accuracy is measured in batches of 4, and is valid for this size only: /),
     });
     expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined });
     expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined });

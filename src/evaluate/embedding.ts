@@ -96,7 +96,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       if (samples < leastSamples(k))
         throw new PithError(
           "E_DATA",
-          `The ${k} nearest neighbours of a sample are told among ${leastSamples(k)} or more samples, got ${samples}.`,
+          `The ${k} nearest neighbours of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {

@@ -203,13 +203,13 @@ describe("metrics", () => {
 
   it("leave labels below 0 out, and refuse a sample without any that counts", () => {
     expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, -100)))).toEqual([1]);
-    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], -100))).toThrow("no label that counts");
+    expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], -100))).toThrow("no valid label");
     expect(Array.from(perplexity().rows(scores([1, 3], [1, 0, 0]), truth([1], -100)))).toEqual([0, 0]);
   });
 
   it("refuse labels beyond the classes, data without labels, and outputs that count something else", () => {
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
-      "A label is 3, and the model tells 3 classes (0 to 2).",
+      "A label is 3, and the model has 3 classes (0 to 2).",
     );
     const numbers = expect.objectContaining({ hint: expect.stringContaining("--metric mean-squared-error") });
     expect(() =>

@@ -75,7 +75,7 @@ export async function measure(
   if (needsOriginal !== undefined && options.held === false) {
     throw new PithError(
       "E_OPTION",
-      `"${needsOriginal.name}" holds a model against its original, and no original is given.`,
+      `"${needsOriginal.name}" compares a model with its original, and no original is given.`,
       {
         hint: "Give the original: { original } or --against original.onnx.",
       },

@@ -79,13 +79,9 @@ export async function guessPreprocessing(
     throw new PithError("E_DATA", `${dataset.name} has no stored images (uint8): there is no preprocessing to guess.`);
   }
   if (batch.label === undefined) {
-    throw new PithError(
-      "E_DATA",
-      `${dataset.name} has no labels: which preprocessing is right cannot be found by trying.`,
-      {
-        hint: "State the preprocessing.",
-      },
-    );
+    throw new PithError("E_DATA", `${dataset.name} has no labels: the preprocessing cannot be guessed.`, {
+      hint: "State the preprocessing.",
+    });
   }
   const [usual, ...others] = pictureGeometries(batch, input);
   const first = tried ?? candidates(channels).map((how) => cut(how, usual));
@@ -231,8 +227,5 @@ export function imageInput(model: Model): ImageInput {
   const [input, ...more] = feeds.length === 1 ? feeds : shaped;
   if (input !== undefined && more.length === 0) return input;
   const names = feeds.map((value) => value.name).join(", ");
-  throw new PithError(
-    "E_DATA",
-    `The model has ${feeds.length} inputs (${names}): which one takes the images must be said.`,
-  );
+  throw new PithError("E_DATA", `The model has ${feeds.length} inputs (${names}): name the one that takes the images.`);
 }

@@ -116,11 +116,11 @@ export async function judgedBatch(
       throw error;
     });
     if (found === undefined || found instanceof Miss || !(found.worst < sameDirection)) continue;
-    const differs = `a sample alone is answered otherwise than in a batch of ${size} (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
+    const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${found.worst.toFixed(4)} at worst, ${found.samples} samples)`;
     const note =
       batch === undefined
-        ? `${metric} is measured one sample at a time: ${differs}. Where they come in batches, say of how many: --batch.`
-        : `${metric} is measured in batches of ${size}, and holds for these only: ${differs}. Where samples come alone: --batch 1.`;
+        ? `${metric} is measured one sample at a time: ${differs}. For samples in batches, set the size: --batch.`
+        : `${metric} is measured in batches of ${size}, and is valid for this size only: ${differs}. For single samples: --batch 1.`;
     return { batch: batch ?? 1, note };
   }
   return { batch: size, note: undefined };

@@ -158,8 +158,8 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const labels = toFloat64(label);
   const given = answer(outputs, options.output);
   if (given.type === "string") {
-    throw new PithError("E_DATA", "The model answers with names of classes, and the labels are numbers.", {
-      hint: "Without labels it can be held against its original (--against); or name an output of numbers: --output.",
+    throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
+      hint: "Without labels it can be compared with its original (--against); or name an output of numbers: --output.",
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
@@ -167,7 +167,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
     if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
     throw new PithError(
       "E_DATA",
-      `A label is ${value}, and the model tells ${scores.classes} classes (0 to ${scores.classes - 1}).`,
+      `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
       {
         hint:
           Number.isInteger(value) && scores.classes > 1
@@ -230,7 +230,7 @@ function perSample(
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
     const own = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
     if (own.every((label) => label < 0))
-      throw new PithError("E_DATA", `Sample ${sample} of a batch has no label that counts (all are below 0).`);
+      throw new PithError("E_DATA", `Sample ${sample} of a batch has no valid label (all are below 0).`);
     return measure(scores, labels, sample);
   });
 }

@@ -81,7 +81,7 @@ graph (x: float32[n, 3]) -> (y: string[n]) {
   expect([...rows]).toEqual([0, 1, 1, 0]);
   await expect(evaluate(engine, original, data, accuracy())).rejects.toMatchObject({
     code: "E_DATA",
-    message: expect.stringContaining("names of classes"),
+    message: expect.stringContaining("class names"),
   });
   await expect(evaluate(engine, original, data, signalToNoise(), { original })).rejects.toMatchObject({
     code: "E_DATA",

@@ -47,7 +47,7 @@ export async function timedShapes(
   try {
     const found = await firstThatRuns(session, first.inputs, tried, seed);
     if (found instanceof PithError)
-      throw new PithError(found.code, found.message, { hint: "--dim name=n says how large inputs are.", cause: found });
+      throw new PithError(found.code, found.message, { hint: "--dim name=n sets the sizes of inputs.", cause: found });
     return shapesOf(found.guess);
   } finally {
     await session.release();

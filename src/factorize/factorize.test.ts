@@ -271,7 +271,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
 }`);
     const { changes, misses } = await factorize(model, { rank: 2 });
     expect(changes).toEqual([]);
-    expect(misses[0]?.reason).toContain("its weight is rounded");
+    expect(misses[0]?.reason).toContain("its weight has fake quantization");
   });
 
   it("gives its session back", async () => {

@@ -88,7 +88,7 @@ type Options = v.InferOutput<typeof factorizeOptions>;
  */
 export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
-  summary: "Replace weight matrices by products of two thinner ones (truncated SVD)",
+  summary: "Replace weight matrices by products of two smaller ones (truncated SVD)",
   options: factorizeOptions,
   makesSmaller: true,
   run: (model, options, context) => withStoredConstants(model, () => factorizeModel(model, options, context)),
@@ -172,11 +172,11 @@ function factoredOf(model: Model, { weight, effective, role, name }: Layer): Fac
   if (type !== "float32" && type !== "float64") return new Miss(`its weight is ${type}`, name);
   if (effective.type?.type !== type)
     return new Miss(`its weight is ${type}, and read as ${effective.type?.type}`, name);
-  if (isRounded(effective)) return new Miss("its weight is rounded: factorize first, and round what comes of it", name);
+  if (isRounded(effective)) return new Miss("its weight has fake quantization: factorize first, then quantize", name);
   if (weight.role?.kind === "tied") return new Miss(`its weight is tied to "${weight.role.name}"`, name);
   const [copy] = model.graph.tiedTo(weight.name);
   if (copy !== undefined) return new Miss(`"${copy.value.name}" is tied to its weight`, name);
-  return role.factored ?? new Miss("its operator does not say how it is two layers", name);
+  return role.factored ?? new Miss("its operator has no form as two layers", name);
 }
 
 /** A node beyond these that reads a stored value, or what stored values make of it. */

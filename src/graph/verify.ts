@@ -139,11 +139,11 @@ function nodeLinkFaults(node: Node): string[] {
   for (const [index, input] of node.inputs.entries()) {
     if (input === undefined) continue;
     const known = (use: Use): boolean => use.node === node && use.input === index;
-    if (![...input.uses].some(known)) faults.push(`"${input.name}" does not know that ${describe(node)} uses it.`);
+    if (![...input.uses].some(known)) faults.push(`"${input.name}" does not list ${describe(node)} among its uses.`);
   }
   for (const output of node.outputs) {
     if (output === undefined) continue;
-    if (output.producer !== node) faults.push(`"${output.name}" does not know that ${describe(node)} produces it.`);
+    if (output.producer !== node) faults.push(`"${output.name}" does not name ${describe(node)} as its producer.`);
     if (output.graph !== node.graph)
       faults.push(`${describe(node)} produces "${output.name}", which belongs to another graph.`);
   }

@@ -5,12 +5,12 @@ export interface Guess {
   readonly hint: string;
 }
 
-const pytorch = "Export the network with torch.onnx.export; weights alone are no network.";
+const pytorch = "Export the network with torch.onnx.export; weights alone are not a network.";
 const keras =
   "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx (Keras: model.export(folder) first).";
 const tensorflow = "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx.";
 const weightsOnly =
-  "It holds no network: export the model it belongs to with torch.onnx.export or optimum-cli export onnx.";
+  "It contains no network: export the model it belongs to with torch.onnx.export or optimum-cli export onnx.";
 const unpack = "Unpack it, and name the .onnx file in it.";
 
 /** How far into a file a guess looks. */

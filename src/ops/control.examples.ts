@@ -31,12 +31,12 @@ export const controlExamples: readonly Example[] = [
   example(
     "Loop over a fed number of turns",
     `(n: int64[], x: float32[2]) y, all = Loop(n, _, x) {body=graph (i: int64[], go: bool[], s: float32[2]) -> (on, t, e) { on = Identity(go)\n t = Neg(s)\n e = Relu(t) }}`,
-    { feeds: { n: [3] }, except: { types: "how many turns it takes is not known before the run" } },
+    { feeds: { n: [3] }, except: { types: "the number of iterations is not known before the run" } },
   ),
   example(
     "Loop in which something grows",
     `(n: int64[], x: float32[1, 2]) y = Loop(n, _, x) {body=graph (i: int64[], go: bool[], s: float32[m, 2]) -> (on, t) { on = Identity(go)\n t = Concat(s, x) {axis=0} }}`,
-    { feeds: { n: [3] }, except: { types: "how many turns it takes is not known before the run" } },
+    { feeds: { n: [3] }, except: { types: "the number of iterations is not known before the run" } },
   ),
 
   example(

@@ -30,7 +30,7 @@ const rest = {
   weight: noWeight,
   axes: new Miss("holds graphs"),
   lower: primitive,
-  gradient: new Miss("runs the graph that it holds by itself, which is not unrolled"),
+  gradient: new Miss("runs its body as a subgraph, which is not unrolled"),
   quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
@@ -102,13 +102,13 @@ function settle(
       return came === undefined ? undefined : mergeOperands(state, came, (axis) => open(index, axis));
     });
     const lost = next.indexOf(undefined);
-    if (lost >= 0) return new Miss(`what it carries from turn to turn, at ${lost}, has no type that stays`);
+    if (lost >= 0) return new Miss(`the type of loop-carried value ${lost} changes between iterations`);
     const after = next.flatMap((state) => state ?? []);
     if (JSON.stringify(after) === JSON.stringify(states))
       return { states: after, others: returned.slice(states.length) };
     states = after;
   }
-  return new Miss("what it carries from turn to turn does not settle");
+  return new Miss("the types of loop-carried values do not converge");
 }
 
 /** Without what no merge keeps. */
@@ -132,7 +132,7 @@ const Loop = defineOp<{ readonly body: Body }>({
   infer: ({ body }, site) => {
     const [limit, condition, ...initial] = site.inputs;
     const carried = initial.flatMap((operand) => operand ?? []);
-    if (carried.length < initial.length) return new Miss("what it starts with is not known");
+    if (carried.length < initial.length) return new Miss("the initial values are not known");
     const going: Inferred =
       condition === undefined
         ? { type: "bool", dims: [], elements: [1] }
@@ -162,7 +162,7 @@ const Loop = defineOp<{ readonly body: Body }>({
     const each = body.macs();
     if (each instanceof Miss || each === 0) return each === 0 ? { macs: 0 } : each;
     return turns === undefined
-      ? new Miss("how many turns it takes is not known before the run")
+      ? new Miss("the number of iterations is not known before the run")
       : { macs: multiplyDims(turns, each) };
   },
 });
@@ -199,7 +199,7 @@ const Scan = defineOp<ScanSettings>({
   infer: ({ body, scanned, inputAxes, outputAxes, batch }, site) => {
     const inputs = site.inputs.slice(batch);
     const operands = inputs.flatMap((operand) => operand ?? []);
-    if (operands.length < inputs.length) return new Miss("what it starts with is not known");
+    if (operands.length < inputs.length) return new Miss("the initial values are not known");
     const split = operands.length - scanned;
     let length: Dim | undefined;
     let samples: Dim | undefined;
@@ -240,7 +240,7 @@ const Scan = defineOp<ScanSettings>({
   cost: ({ body, inputAxes, scanned, batch }, site) => {
     const dims = site.inputs.at(-scanned)?.dims;
     const each = body.macs();
-    if (dims === undefined) return new Miss("how many turns it takes is not known");
+    if (dims === undefined) return new Miss("the number of iterations is not known");
     if (each instanceof Miss) return each;
     const turns = dims[batch + wrapAxis(inputAxes[0] ?? 0, dims.length - batch)] ?? 1;
     return { macs: multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1) };

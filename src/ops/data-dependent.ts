@@ -49,9 +49,9 @@ const NonZero = defineOp<null>({
   weight: noWeight,
   axes: byData,
   lower: primitive,
-  gradient: new Miss("tells positions"),
+  gradient: new Miss("outputs indices"),
   cost: noMacs,
-  quantize: new Miss("tells positions"),
+  quantize: new Miss("outputs indices"),
 });
 
 interface Along {
@@ -86,7 +86,7 @@ const Compress = defineOp<Along>({
       links: dims.map(
         (_, own): AxisLink =>
           along === undefined || own === along
-            ? { refuses: ["in0", own], reason: "Compress picks by position along this axis" }
+            ? { refuses: ["in0", own], reason: "Compress selects by position along this axis" }
             : { from: ["in0", own], to: ["out0", own] },
       ),
     };
@@ -148,7 +148,7 @@ const Unique = defineOp<Distinct>({
   weight: noWeight,
   axes: byData,
   lower: primitive,
-  gradient: new Miss("jumps where two elements become equal"),
+  gradient: new Miss("is discontinuous where two elements become equal"),
   cost: noMacs,
   quantize: runsInFloat,
 });

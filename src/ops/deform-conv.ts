@@ -75,7 +75,7 @@ const DeformConv = defineOp<Settings>({
     if (x === undefined || w === undefined || offset === undefined) return new Miss("an operand is missing");
     if (typeof channels !== "number" || typeof outputs !== "number") return new Miss("its channels are not known");
     if (spatial.length !== 2 || typeof height !== "number" || typeof width !== "number")
-      return new Miss("it is not for pictures of sizes that are known");
+      return new Miss("the size of its images is not known");
     const sizes = [height, width];
     const out = windowDims(s, sizes) as readonly number[];
     const [taps, places] = [elementCount(s.kernel), elementCount(out)];

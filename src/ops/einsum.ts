@@ -154,7 +154,7 @@ function equationOf(s: Equation): string {
 /** The layer in a product of an activation with a stored matrix: each of its two axes is either summed over or kept. */
 function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
-  if (s.operands.length !== 2 || a === undefined || b === undefined) return new Miss("is no product of two tensors");
+  if (s.operands.length !== 2 || a === undefined || b === undefined) return new Miss("is not a product of two tensors");
   if (a.stored === b.stored) return new Miss(a.stored ? "both operands are stored" : "both operands are activations");
   const input = a.stored ? 0 : 1;
   const [weight, data] = [s.operands[input] ?? [], s.operands[1 - input] ?? []];
@@ -164,7 +164,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   if (shared < 0 || out < 0) return new Miss("it does not sum over one axis of its matrix and keep the other");
   const name = (axis: number): string => weight[axis] ?? "";
   const through = data.map((other) => (other === name(shared) ? name(out) : other));
-  if (through.join() !== s.result.join()) return new Miss("it moves axes of its data besides");
+  if (through.join() !== s.result.join()) return new Miss("it also permutes axes of its data");
   return {
     input,
     out,
@@ -192,7 +192,7 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   const [first, second] = s.operands;
   const [a, b] = inputs;
   if (first === undefined || second === undefined || a === undefined || b === undefined || s.operands.length !== 2)
-    return new Miss("is no product of two tensors");
+    return new Miss("is not a product of two tensors");
   if ([first, second].some((names) => new Set(names).size < names.length)) return new Miss("takes a diagonal");
   const alone = [first.filter((name) => !second.includes(name)), second.filter((name) => !first.includes(name))];
   if (alone.flat().some((name) => !s.result.includes(name))) return new Miss("sums over an axis of one operand");

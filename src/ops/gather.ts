@@ -64,7 +64,7 @@ const Gather = defineOp<{ readonly axis: number }>({
     if (dims instanceof Miss) return dims;
     if (indices instanceof Miss) return indices;
     const data = dims.map((_, axis): AxisLink => {
-      if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather picks by position along this axis" };
+      if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather selects by position along this axis" };
       return { from: ["in0", axis], to: ["out0", axis < s.axis ? axis : axis - 1 + indices.length] };
     });
     return {
@@ -109,7 +109,7 @@ const GatherElements = defineOp<{ readonly axis: number }>({
     const links = dims.flatMap((dim, axis): AxisLink[] => {
       const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
-        return [{ refuses: ["in0", axis], reason: "GatherElements picks by position along this axis" }, place];
+        return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, place];
       // Where the indices end before the data, what lies beyond would move up.
       if (dim !== indices[axis])
         return [{ refuses: ["in0", axis], reason: "GatherElements leaves the end of this axis out" }];
@@ -174,7 +174,8 @@ const GatherND = defineOp<Tuples>({
     if (fixes === undefined) return new Miss("the length of its index tuples is not known");
     const data = dims.map((_, axis): AxisLink => {
       if (axis < batch) return { from: ["in0", axis], to: ["out0", axis] };
-      if (axis < batch + fixes) return { refuses: ["in0", axis], reason: "GatherND picks by position along this axis" };
+      if (axis < batch + fixes)
+        return { refuses: ["in0", axis], reason: "GatherND selects by position along this axis" };
       return { from: ["in0", axis], to: ["out0", indices.length - 1 + axis - batch - fixes] };
     });
     const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));

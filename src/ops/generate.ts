@@ -57,11 +57,11 @@ const Range = defineOp<null>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: new Miss("counts up"),
+  axes: new Miss("generates a range"),
   lower: primitive,
-  gradient: new Miss("its length jumps with its bounds"),
+  gradient: new Miss("its length depends on its bounds in steps"),
   cost: noMacs,
-  quantize: new Miss("counts up"),
+  quantize: new Miss("generates a range"),
 });
 
 /** Ones on a diagonal of a matrix as large as the input. */
@@ -75,7 +75,7 @@ const EyeLike = defineOp<{ readonly type: DataType | undefined; readonly diagona
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: new Miss("places by position"),
+  axes: new Miss("writes by position"),
   lower: primitive,
   // It does not depend on its input's elements.
   gradient: () => [],

@@ -13,7 +13,7 @@ import { decimal, integer, text } from "./shared/attributes.ts";
 import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
 
-const untried = new Miss("ONNX Runtime does not run it: what may be cut could not be tried");
+const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
 const LinearAttention = defineOp<{
   readonly heads: number;
@@ -50,9 +50,9 @@ const LinearAttention = defineOp<{
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: new Miss("heads share their axis with the numbers of each"),
+  axes: new Miss("heads and the channels of each head share an axis"),
   lower: primitive,
-  gradient: new Miss("no version of ONNX Runtime that Pith knows runs it"),
+  gradient: new Miss("no tested version of ONNX Runtime runs it"),
   // For each step and head, the state is written and read once; the delta rule reads it once more.
   cost: (s, site) => {
     const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];

@@ -23,9 +23,9 @@ const BitCast = defineOp<{ readonly to: DataType }>({
   weight: noWeight,
   axes: (_, site) => sameAxes(site),
   lower: primitive,
-  gradient: new Miss("takes bits for other numbers"),
+  gradient: new Miss("reinterprets bits"),
   cost: noMacs,
-  quantize: new Miss("takes bits for other numbers"),
+  quantize: new Miss("reinterprets bits"),
 });
 
 export const logicOperators: readonly Op[] = [

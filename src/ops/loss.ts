@@ -62,7 +62,7 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
     axes: (s, site) => {
       const dims = dimsAt(site, 1);
       if (dims instanceof Miss) return dims;
-      const classes: AxisLink = { refuses: ["in0", 1], reason: "classes are counted" };
+      const classes: AxisLink = { refuses: ["in0", 1], reason: "its labels are class indices" };
       if (s.reduction !== "none") return { links: [classes] };
       const links = dims.flatMap((_, axis): AxisLink[] => {
         const own = axis === 0 ? 0 : axis + 1;

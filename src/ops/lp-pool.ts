@@ -160,7 +160,7 @@ const Col2Im = defineOp<BlockSettings>({
     if (x === undefined || typeof channels !== "number" || image === undefined)
       return new Miss("the size of its image is not known");
     const type = typeOf(x);
-    if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`adds up ${type}`);
+    if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`sums ${type}`);
     const count = blockSize(s);
     const windows = windowDims(s, image) as readonly number[];
     const kernels = Array.from({ length: count * count }, (_, at) => (at % (count + 1) === 0 ? 1 : 0));

@@ -40,15 +40,15 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       if (dims instanceof Miss) return dims;
       const along = wrapAxis(s.axis, dims.length);
       const links = dims.map((_, axis): AxisLink => {
-        if (axis === along) return { refuses: ["in0", axis], reason: `${name} tells positions along this axis` };
+        if (axis === along) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };
         return { from: ["in0", axis], to: ["out0", s.keep || axis < along ? axis : axis - 1] };
       });
       return { links };
     },
     lower: primitive,
-    gradient: new Miss("tells positions"),
+    gradient: new Miss("outputs indices"),
     cost: noMacs,
-    quantize: new Miss("tells positions"),
+    quantize: new Miss("outputs indices"),
   });
 }
 

@@ -78,7 +78,7 @@ const DequantizeLinear = defineOp<Settings>({
   weight: noWeight,
   axes,
   lower: primitive,
-  gradient: new Miss("starts from integers"),
+  gradient: new Miss("its input is integers"),
   cost: noMacs,
   quantize: quantizedAlready,
 });

@@ -192,7 +192,7 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
     if (dims instanceof Miss) return dims;
     const links = dims.flatMap((_, axis): AxisLink[] => {
       if (axis === time)
-        return [{ refuses: ["in0", axis], reason: "ReverseSequence picks by position along this axis" }];
+        return [{ refuses: ["in0", axis], reason: "ReverseSequence selects by position along this axis" }];
       const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
       return axis === batch ? [own, { from: ["in1", 0], to: ["out0", axis] }] : [own];
     });

@@ -149,7 +149,7 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
     (_, axis): AxisLink =>
       same.includes(axis)
         ? { from: ["in0", axis], to: ["out0", axis] }
-        : { refuses: ["in0", axis], reason: "places along this axis are mixed" },
+        : { refuses: ["in0", axis], reason: "positions along this axis are interpolated" },
   );
   const { fromInput, sizes } = s;
   if (fromInput === undefined || sizes === undefined) return { links };

@@ -33,7 +33,7 @@ const boxLinks: readonly AxisLink[] = [
   { from: ["in0", 1], to: ["out0", 1] },
   { from: ["in1", 0], to: ["out0", 0] },
 ];
-const pictures: AxisLink = { refuses: ["in0", 0], reason: "boxes point to pictures by number" };
+const pictures: AxisLink = { refuses: ["in0", 0], reason: "boxes refer to images by index" };
 
 const RoiAlign = defineOp<{
   readonly height: number;
@@ -65,7 +65,7 @@ const RoiAlign = defineOp<{
   lower: (s, emit, [x, boxes, pictures]) => {
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || boxes === undefined || pictures === undefined || dims === undefined) return sizesUnknown;
-    if (s.mode !== "avg") return new Miss("takes the greatest of the weighed places around its samples");
+    if (s.mode !== "avg") return new Miss("takes the maximum of weighted samples");
     const [count = 1, channels = 1, height = 1, width = 1] = dims;
     const halfway = s.coordinates === "half_pixel";
     const weights = (first: number, size: number, bins: number): Value => {
@@ -257,9 +257,9 @@ const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: new Miss("its results are places"),
+  axes: new Miss("its results are indices"),
   lower: primitive,
-  gradient: new Miss("picks places"),
+  gradient: new Miss("selects indices"),
   cost: noMacs,
   quantize: runsInFloat,
 });

@@ -44,7 +44,7 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     const samples: AxisLink[] = [{ from: ["in0", 0], to: ["out0", 0] }];
     if (site.inputs[3] !== undefined) samples.push({ from: ["in0", 0], to: ["in3", 0] });
     else samples.push(...([1, 2] as const).map((input): AxisLink => ({ from: ["in0", 0], to: [`in${input}`, 0] })));
-    const refused: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "places have their own angles" };
+    const refused: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
     if (!s.flat) return { links: [...samples, { from: ["in0", 1], to: ["out0", 1] }, refused] };
     const width = dims[2];
     if (typeof width !== "number") return new Miss("the size of its heads is not known");

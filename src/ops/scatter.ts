@@ -92,7 +92,7 @@ function links(name: Name, s: Settings, site: Site): AxisRule | Miss {
   const along = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
   const found = dims.flatMap((dim, axis): AxisLink[] => {
     const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === along || indices[axis] !== dim;
-    if (chosen) return [{ refuses: ["in0", axis], reason: `${name} places by position along this axis` }];
+    if (chosen) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
     const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
     const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
     const more: AxisLink = { from: ["in2", update], to: ["out0", axis] };
@@ -221,7 +221,7 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     const along = wrapAxis(s.axis, dims.length);
     const found = dims.flatMap((_, axis): AxisLink[] => {
       if (axis === along)
-        return [{ refuses: ["in0", axis], reason: "TensorScatter places by position along this axis" }];
+        return [{ refuses: ["in0", axis], reason: "TensorScatter writes by position along this axis" }];
       const own: AxisLink[] = [
         { from: ["in0", axis], to: ["out0", axis] },
         { from: ["in1", axis], to: ["out0", axis] },

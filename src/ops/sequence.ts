@@ -201,7 +201,7 @@ const ConcatFromSequence = sequenceOperator<{ readonly axis: number; readonly fr
       const sequence = sequenceAt(site, 0);
       if (sequence instanceof Miss) return sequence;
       const { items, of } = sequence;
-      if (isContainer(of)) return new Miss("joins what is no tensor");
+      if (isContainer(of)) return new Miss("joins values that are not tensors");
       const { type, dims } = of;
       if (dims === undefined) return { type, dims: undefined };
       const at = wrapAxis(axis, dims.length + (fresh ? 1 : 0));

@@ -53,7 +53,7 @@ const DFT = defineOp<DftSettings>({
   parameters: noParameters,
   weight: noWeight,
   axes: (s, site) =>
-    sameAxesBut((axis, rank) => axis === s.axis || axis === rank - 1, "every frequency sees the whole axis", site),
+    sameAxesBut((axis, rank) => axis === s.axis || axis === rank - 1, "each frequency depends on the whole axis", site),
   lower: (s, emit, [x]) => {
     const dims = x?.type?.dims;
     const [size, width] = [dims?.[s.axis], dims?.at(-1)];
@@ -62,7 +62,7 @@ const DFT = defineOp<DftSettings>({
     const length = s.length ?? full(s, size);
     const count = transformed(s, size);
     if (typeof length !== "number" || typeof count !== "number") return new Miss("its length is not known");
-    if (s.inverse && s.oneSided) return new Miss("goes back to real numbers from half a spectrum");
+    if (s.inverse && s.oneSided) return new Miss("inverts a one-sided spectrum");
     if (length * count > largest) return new Miss("its axis is too long to be written out");
     const type = typeOf(x);
     if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`transforms ${type}`);

@@ -110,7 +110,8 @@ const TfIdfVectorizer = defineOp<Counting>({
   unchanged: alwaysChanges,
   parameters: noParameters,
   weight: noWeight,
-  axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 1, "TfIdfVectorizer counts runs along this axis", site),
+  axes: (_, site) =>
+    sameAxesBut((axis, rank) => axis >= rank - 1, "TfIdfVectorizer counts n-grams along this axis", site),
   lower: primitive,
   gradient: new Miss("counts"),
   cost: noMacs,

@@ -18,7 +18,7 @@ import { isUsed } from "./remove-unused.ts";
 
 export const deduplicate = definePass({
   id: "deduplicate",
-  summary: "Compute the same thing once",
+  summary: "Remove duplicate computations",
   options: v.strictObject({}),
   async run(model) {
     const changes: Change[] = [];

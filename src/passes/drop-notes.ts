@@ -12,10 +12,10 @@ import { definePass } from "./pass.ts";
  */
 export const dropNotes = definePass({
   id: "drop-notes",
-  summary: "Drop what the exporter noted about itself",
+  summary: "Remove the exporter's metadata",
   options: v.strictObject({}),
   async run(model) {
-    const what = "notes of the exporter dropped";
+    const what = "exporter's metadata removed";
     return { changes: clearNotes(model).map((at) => ({ at, what, decidedBy: "global" })), misses: [] };
   },
 });

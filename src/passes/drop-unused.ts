@@ -10,12 +10,12 @@ import { removeUnused } from "./remove-unused.ts";
 
 export const dropUnused = definePass({
   id: "drop-unused",
-  summary: "Remove what leads to no output",
+  summary: "Remove nodes that no output depends on",
   options: v.strictObject({}),
   async run(model) {
     const changes: Change[] = [];
     const say = (at: string): void => {
-      changes.push({ at, what: "leads to no output", decidedBy: "global" });
+      changes.push({ at, what: "no output depends on it", decidedBy: "global" });
     };
     // What was needed inside a node may not be once the node is gone, and the other way round: from the innermost out.
     for (const graph of [...allGraphs(model.graph)].reverse()) {

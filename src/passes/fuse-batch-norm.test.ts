@@ -147,7 +147,11 @@ test.each([
     "statistics of the batch",
   ],
   ["an output that is used elsewhere", `y0 = ${norm}\n  y = Add(y0, h)`, "used elsewhere"],
-  ["no layer before it", `g = Relu(h)\n  y = BatchNormalization(g, scale, shift, mean, variance)`, "follows no layer"],
+  [
+    "no layer before it",
+    `g = Relu(h)\n  y = BatchNormalization(g, scale, shift, mean, variance)`,
+    "no layer comes before it",
+  ],
 ])("%s keep the normalization, and nothing changes", async (_, lines, reason) => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {

@@ -60,7 +60,7 @@ export const fuseAffine = definePass({
   },
 });
 
-const roundedLater = "what it computes is rounded to codes further on, and folding would change its last bits";
+const roundedLater = "its output is quantized further on, and folding would change its last bits";
 
 /**
  * Folds every batch normalization that follows a layer, in place.
@@ -122,14 +122,14 @@ interface Match {
 
 function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
   const layer = value?.producer === undefined ? undefined : layerAt(value.producer, inference);
-  return layer === undefined || layer instanceof Miss ? new Miss("follows no layer") : layer;
+  return layer === undefined || layer instanceof Miss ? new Miss("no layer comes before it") : layer;
 }
 
 function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Match | Miss {
   const x = node.inputs[affine.data];
   const values = affine.inputs.map((input) => node.inputs[input]);
   const vectors = values.flatMap((value) => value?.tensor ?? []);
-  if (x === undefined) return new Miss("follows no layer");
+  if (x === undefined) return new Miss("no layer comes before it");
   if (vectors.length < values.length) return new Miss("its statistics are computed");
   if (x.uses.size > 1 || node.graph.isOutput(x)) return new Miss("the layer's own output is used elsewhere");
   const { role, weight, bias, effective } = layer;

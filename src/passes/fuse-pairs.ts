@@ -22,7 +22,7 @@ import { isUsed } from "./remove-unused.ts";
 
 export const fusePairs = definePass({
   id: "fuse-pairs",
-  summary: "Fuse two nodes in a row that one could do",
+  summary: "Fuse pairs of nodes into one",
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);

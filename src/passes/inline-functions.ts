@@ -28,7 +28,7 @@ const deepest = 100;
  */
 export const inlineFunctions = definePass({
   id: "inline-functions",
-  summary: "Replace calls of the model's own functions by what they do",
+  summary: "Inline the functions of the model",
   options: v.strictObject({}),
   async run(model) {
     const changes: Change[] = [];
@@ -51,8 +51,7 @@ export const inlineFunctions = definePass({
         }
       }
     }
-    if (dropFunctions(model))
-      changes.push({ at: "the model", what: "functions that nothing calls are gone", decidedBy: "global" });
+    if (dropFunctions(model)) changes.push({ at: "the model", what: "unused functions removed", decidedBy: "global" });
     return { changes, misses: [...misses.values()] };
   },
 });

@@ -49,5 +49,5 @@ const names = v.optional(
 /** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
 export const selectionOptions = (verb: string) => ({
   layers: described(names, `layers to ${verb}: names or patterns (all)`),
-  except: described(names, "layers to leave as they are: names or patterns"),
+  except: described(names, "layers to exclude: names or patterns"),
 });

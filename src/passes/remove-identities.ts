@@ -19,7 +19,7 @@ import { isUsed } from "./remove-unused.ts";
 
 export const removeIdentities = definePass({
   id: "remove-identities",
-  summary: "Remove nodes that hand an input on unchanged",
+  summary: "Remove identity nodes",
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
@@ -40,7 +40,7 @@ export const removeIdentities = definePass({
         }
         const at = describe(node);
         removeBetween(node, value, output);
-        changes.push({ at, what: "handed its input on unchanged", decidedBy: "global" });
+        changes.push({ at, what: "an identity", decidedBy: "global" });
       }
     }
     return { changes, misses: [] };

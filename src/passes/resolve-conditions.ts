@@ -16,7 +16,7 @@ import { protectedValues } from "./protected.ts";
 
 export const resolveConditions = definePass({
   id: "resolve-conditions",
-  summary: "Take the branch of an If whose condition is known",
+  summary: "Inline the branch of an If whose condition is known",
   options: v.strictObject({}),
   async run(model) {
     const changes: Change[] = [];

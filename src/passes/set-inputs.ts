@@ -20,7 +20,7 @@ const number = v.union([v.number(), v.boolean()], "takes a number");
 /** What inputs may be set to: one number for all elements, or each of them in row-major order. */
 export const setOption = described(
   v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
-  "inputs that always have the same value",
+  "inputs to fix to a value",
 );
 
 /**
@@ -34,7 +34,7 @@ export const setOption = described(
  */
 export const setInputs = definePass({
   id: "set-inputs",
-  summary: "Store what inputs always are",
+  summary: "Replace inputs by constants",
   options: v.strictObject({ set: setOption }),
   async run(model, { set }) {
     const filled = Object.entries(set).map(
@@ -47,7 +47,7 @@ export const setInputs = definePass({
       input.type = { type: dense.type, dims: dense.dims };
     }
     return {
-      changes: filled.map(([{ name }]) => ({ at: name, what: "is always the same", decidedBy: "global" as const })),
+      changes: filled.map(([{ name }]) => ({ at: name, what: "fixed to a value", decidedBy: "global" as const })),
       misses: [],
     };
   },

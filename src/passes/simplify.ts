@@ -86,6 +86,6 @@ export const simplify = definePass({
       }
       if (found === 0) return { changes, misses };
     }
-    throw new Error("simplify comes to no end");
+    throw new Error("simplify does not converge");
   },
 });

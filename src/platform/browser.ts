@@ -118,7 +118,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     const image = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     const { width, height } = image;
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-    if (context === null) throw new Error("this browser gives no canvas to read pixels from");
+    if (context === null) throw new Error("this browser has no canvas to read pixels with");
     context.drawImage(image, 0, 0);
     image.close();
     const rgba = context.getImageData(0, 0, width, height).data;

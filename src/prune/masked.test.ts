@@ -233,7 +233,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
       const { changes, misses } = await rule(net.clone(), { amount: 0.5 });
       expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
       expect(misses).toEqual([
-        { at: "sum", reason: "its weight is not pruned: it holds constants, which nobody trained" },
+        { at: "sum", reason: "its weight is not pruned: it holds constants, which are not trained" },
       ]);
     }
     await prune(net, { amount: 0.5 });

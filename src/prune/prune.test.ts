@@ -129,7 +129,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(misses).toEqual([
       {
         at: "fc1",
-        reason: "its channels cannot be cut: they only go together, and nothing would be left of axis 0 (fc1.weight)",
+        reason:
+          "its channels cannot be cut: they can only be removed together, which would leave nothing of axis 0 (fc1.weight)",
       },
     ]);
   });

@@ -56,7 +56,7 @@ const options = v.pipe(
     ),
     scope: v.pipe(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("the same share of every layer, or the least of all layers together"),
+      v.description("layer: the same share of every layer; global: the smallest of all layers"),
     ),
     ...selectionOptions("prune"),
     n: v.pipe(
@@ -65,7 +65,7 @@ const options = v.pipe(
     ),
     keepMasks: v.pipe(
       v.optional(v.boolean(), false),
-      v.description("keep the masks in the file for fine-tuning: pith train leaves what they cover at zero"),
+      v.description("keep the masks in the file for fine-tuning: pith train keeps masked weights at zero"),
     ),
   }),
   v.forward(

@@ -50,7 +50,7 @@ const fakeQuantizeSettings = v.strictObject({
   ),
   learnScales: v.pipe(
     v.optional(v.boolean(), false),
-    v.description("let training move the scales too (learned step sizes), instead of weights alone"),
+    v.description("train the scales too (learned step sizes), not only the weights"),
   ),
   perChannel,
   ...selectionOptions("round"),
@@ -80,7 +80,7 @@ const opset = 13;
  */
 export const fakeQuantize = definePass({
   id: "fake-quantize",
-  summary: "Round weights and activations in float, to train through",
+  summary: "Insert fake quantization of weights and activations, for quantization-aware training",
   options: fakeQuantizeSettings,
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
@@ -90,7 +90,7 @@ export const fakeQuantize = definePass({
 
 async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
   const missOf = (layer: Layer): Miss | undefined =>
-    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("is rounded already", layer.name);
+    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("has fake quantization already", layer.name);
   const inference = infer(model);
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
@@ -107,14 +107,14 @@ async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: 
 function fakeMiss(layer: Layer): Miss | undefined {
   const type = layer.effective.type?.type;
   if (type === undefined || !isFloat(type) || type === "float32") return weightMiss(layer);
-  return new Miss(`its weight is ${type}; float32 is rounded to train through`, layer.name);
+  return new Miss(`its weight is ${type}; only float32 takes fake quantization`, layer.name);
 }
 
 async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {
   if (options.data === undefined) throw missingData("fake-quantize");
   const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
   if (rounded.length > 0)
-    return { changes: [], misses: rounded.map((layer) => new Miss("is rounded already", layer.name)) };
+    return { changes: [], misses: rounded.map((layer) => new Miss("has fake quantization already", layer.name)) };
   const { targets, misses: refused } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: refused };
   const measuring = await withData(options);

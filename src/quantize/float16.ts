@@ -77,7 +77,7 @@ function isWorthIt({ tensor }: Value): boolean {
 async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   if (tensor === undefined) return "it is computed";
-  if (tensor.type !== "float32") return `it is ${tensor.type}; float32 is narrowed`;
+  if (tensor.type !== "float32") return `it is ${tensor.type}; only float32 is converted`;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${role.kind}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const dense = await tensor.read();

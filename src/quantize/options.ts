@@ -38,6 +38,7 @@ export const quantizeOptions = v.strictObject({
   perChannel: v.pipe(
     v.optional(v.boolean(), true),
     v.description("one scale per output channel of a weight, instead of one per weight"),
+    v.metadata({ negated: "one scale for the whole weight, instead of one per output channel" }),
   ),
   ...selectionOptions("quantize"),
   weights: v.pipe(
@@ -64,7 +65,7 @@ export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;
 export function checkTogether(options: QuantizeSettings): void {
   const { scheme, activations, weights } = options;
   if (scheme === "dynamic" && activations === "int8") {
-    throw new PithError("E_OPTION", 'quantize: "activations": int8 is not there for the dynamic scheme.', {
+    throw new PithError("E_OPTION", 'quantize: "activations": int8 is not available in the dynamic scheme.', {
       hint: "ONNX's DynamicQuantizeLinear makes uint8 only.",
     });
   }

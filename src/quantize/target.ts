@@ -30,7 +30,7 @@ export function targetAt(layer: Layer, inference: Inference): Target | Miss {
   if (type === undefined) return new Miss("the type of its data is not known", layer.name);
   if (type !== "float32")
     return new Miss(
-      `its data is ${type}; integer arithmetic starts from float32 (the scheme "weights" does not)`,
+      `its data is ${type}; integer arithmetic needs float32 (the scheme "weights" does not)`,
       layer.name,
     );
   const known = new Set([data, input, ...(bias === undefined ? [] : [bias])]);

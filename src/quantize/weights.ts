@@ -97,7 +97,7 @@ function raiseFor(model: Model, perChannel: boolean): void {
     if (!perChannel) raiseOpset(model, 13);
     else if ((model.opsets.get("") ?? 0) < 10) throw error;
     else {
-      const hint = `One scale per weight does without: \`perChannel: false\`. ${error.hint ?? ""}`.trim();
+      const hint = `One scale per weight works without it: \`perChannel: false\`. ${error.hint ?? ""}`.trim();
       throw new PithError(error.code, error.message, { cause: error, hint });
     }
   }

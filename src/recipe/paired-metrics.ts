@@ -139,7 +139,7 @@ export class PairedMetrics {
   requireAboveChance(): void {
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
-      hint: "Preprocessing, labels or model do not belong together; --force goes on all the same.",
+      hint: "Preprocessing, labels or model do not match; --force continues anyway.",
     });
   }
 }

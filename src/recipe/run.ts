@@ -255,7 +255,7 @@ export function recipeName(recipe: Recipe): string {
 /** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
 export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
-  const hint = "Ask for less, train longer, or force it.";
+  const hint = "Edit the recipe, train longer, or force it.";
   const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];

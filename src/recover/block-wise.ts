@@ -81,7 +81,7 @@ async function trainPart(
 ): Promise<readonly Edit[] | Miss> {
   const [output, ...others] = part.outputs;
   const target = scope.match.original.graph.value(output?.name ?? "");
-  if (output === undefined || others.length > 0) return new Miss("it answers in several values", part.name);
+  if (output === undefined || others.length > 0) return new Miss("it has several outputs", part.name);
   if (target?.producer === undefined) return new Miss(`the original has no "${output.name}"`, part.name);
   const [first] = part.nodes;
   if (first !== undefined) await own.reach(first);
@@ -111,7 +111,7 @@ async function fitPart(
   { learningRate, steps = usualSteps }: BlockWiseOptions,
 ): Promise<readonly Edit[] | Miss> {
   const before = await errorOf(model, check, output, scope);
-  if (before === undefined) return new Miss("its answers have other dimensions than the original's", name);
+  if (before === undefined) return new Miss("output shape differs from the original's", name);
   if (before <= nothing) return [];
   const known = tensorsOf(model);
   const epochs = Math.max(1, Math.round(steps / batches));

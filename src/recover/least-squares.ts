@@ -70,7 +70,7 @@ async function solveLayer(
   const trial = walks.trial.model;
   const inference = infer(trial);
   const layer = layerIn(trial, inference, matched);
-  if (layer === undefined) return new Miss("it is gone", matched.name);
+  if (layer === undefined) return new Miss("the layer was removed", matched.name);
   const linear = await linearLayer(trial, layer, inference, scope.context.engine);
   if (linear instanceof Miss) return linear;
   const sums = await sumsOf(layer.node, matched, linear, walks, scope, multiply);
@@ -189,10 +189,10 @@ async function sumsOf(
   for await (const found of walks.trial.values([probe.output], probe.model)) {
     const wished = await answers.next();
     const [seen, answer] = [found[probe.output], wished.done === true ? undefined : wished.value[matched.original]];
-    if (seen === undefined || answer === undefined) return new Miss("it does not answer", matched.name);
+    if (seen === undefined || answer === undefined) return new Miss("it has no output", matched.name);
     const [p, y] = [channelsOf(seen, matched.axis), channelsOf(answer, matched.axis)];
     if (p instanceof Miss || y instanceof Miss || p.outer !== y.outer || p.inner !== y.inner)
-      return new Miss("it answers in other places than the original's layer", matched.name);
+      return new Miss("output shape differs from the original's", matched.name);
     const samples = seen.dims[0] ?? 1;
     const chosen = choosePlaces(p.outer * p.inner, Math.ceil(rows * samples), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;

@@ -56,7 +56,7 @@ export async function linearLayer(
   if (effective !== weight && maskedAt(weight)?.product !== effective) return no("its weight is computed");
   if (weight.uses.size > 1 || effective.uses.size > 1) return no("its weight is shared");
   if (weight.role?.kind === "tied") return no(`its weight is tied to "${weight.role.name}"`);
-  if (role.groups > 1 && role.out !== 0) return no("its outputs are counted in groups");
+  if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const dense = await readStoredValue(model, effective, engine);
   const outputs = (dense.dims[role.out] ?? 0) / role.groups;
   const features = elementCount(dense.dims) / Math.max(1, dense.dims[role.out] ?? 1);

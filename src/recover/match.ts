@@ -106,7 +106,7 @@ function counterpart(layer: Layer, known: readonly Layer[], used: ReadonlySet<La
   for (const { role } of [layer, same]) {
     if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it`);
     if (role.stack !== undefined) return new Miss("its outputs are no sums of products");
-    if (role.outputAxis <= 0) return new Miss("its channels are counted along the axis of samples");
+    if (role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   }
   if (same.role.outputAxis !== layer.role.outputAxis) return new Miss("its channels lie along another axis");
   const type = layer.node.outputs[0]?.type?.type;
@@ -126,14 +126,13 @@ async function keptChannels(
     rowsOf(await readStoredValue(original, before.effective, engine), before),
     rowsOf(await readStoredValue(changed, after.effective, engine), after),
   ];
-  if (all.length !== before.outputs || left.length !== after.outputs)
-    return new Miss("its channels are counted in groups");
+  if (all.length !== before.outputs || left.length !== after.outputs) return new Miss("its channels are grouped");
   const kept: number[] = [];
   let next = 0;
   for (const row of left) {
     while (next < all.length && !isPart(row, all[next] ?? [])) next++;
     if (next === all.length)
-      return new Miss("channels were cut and the weights changed since: which they were cannot be told");
+      return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
     kept.push(next++);
   }
   return kept;

@@ -3,7 +3,7 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * Stages go from the cheapest to the dearest, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
+ * Stages run cheapest first, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
  * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
  */
 import * as v from "valibot";
@@ -35,15 +35,15 @@ const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end
 const recoverOptions = v.strictObject({
   original: v.pipe(
     v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one"), "original"),
-    v.description("the model as it was before"),
+    v.description("the original model"),
     v.metadata({ value: "original.onnx" }),
   ),
   data: described(datasetOption, "samples, which need no labels"),
   until: described(
     v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
-    "the last stage, from the cheapest to the dearest (least-squares; with minutes end-to-end)",
+    "the last stage, cheapest first (default: least-squares; with minutes: end-to-end)",
   ),
-  minutes: described(v.optional(positive), "time in all: no stage begins after it, and training ends with it"),
+  minutes: described(v.optional(positive), "time limit in minutes: no stage starts after it, and training stops at it"),
   samples: described(
     v.optional(v.pipe(count, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
@@ -74,7 +74,7 @@ type Options = v.InferOutput<typeof recoverOptions>;
  */
 export const recover = definePass({
   id: "recover",
-  summary: "Bring a model that was made smaller near its original again, without labels",
+  summary: "Fit a compressed model to its original again, without labels",
   options: recoverOptions,
   run: (model, options, context) => withStoredConstants(model, () => recoverModel(model, options, context)),
 });
@@ -86,7 +86,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const score = await scorer(original, check, options.output, context);
   let standing = await score(model);
   if (standing.signalToNoise === Number.POSITIVE_INFINITY)
-    return { changes: [], misses: [new Miss("it answers as the original does: there is nothing to recover")] };
+    return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
   const match = await matchLayers(model, original, context.engine);
@@ -104,7 +104,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const misses = new Map<string, Miss>();
   for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
     if (scope.overdue()) {
-      misses.set(stage.name, new Miss("the time was over", stage.name));
+      misses.set(stage.name, new Miss("the time limit was reached", stage.name));
       continue;
     }
     const done = await attempt(model, stage, standing, score, scope, misses);
@@ -163,7 +163,7 @@ async function openNamed(reference: string, context: Context): Promise<Model> {
     return await context.open(reference);
   } catch (error) {
     if (reference !== "original" || !(error instanceof PithError)) throw error;
-    throw new PithError("E_OPTION", 'recover: "original": the model as it was before is needed.', {
+    throw new PithError("E_OPTION", 'recover: "original": the original model is needed.', {
       hint: "Name its file: original.onnx.",
       cause: error,
     });

@@ -57,10 +57,10 @@ export async function samplesOf(
     for await (const read of own.values(inputs)) {
       const answer = await answers.next();
       const whole = answer.done === true ? undefined : answer.value[target];
-      if (whole === undefined) return new Miss("the original does not answer", name);
+      if (whole === undefined) return new Miss("the original has no output there", name);
       const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
       for (const [column, { dims }] of Object.entries(row)) {
-        if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" is not counted by samples`, name);
+        if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no axis of samples`, name);
         const own = dims.slice(1);
         even &&= sameDims(own, sizes.get(column) ?? own);
         sizes.set(column, own);

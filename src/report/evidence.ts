@@ -21,7 +21,7 @@ export function disagreementsSection({ disagreements, variants, chosen }: Run): 
       ? `${shown} of the ${integer(all)} samples on which original and result differ, spread over them`
       : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} on which original and result differ`;
   return html`<h2>Answered differently</h2>
-<p class="note">${which}, each by its place in the judged part.</p>
+<p class="note">${which}, numbered by position in the test samples.</p>
 <ul class="samples">
 ${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one)}</li>\n`)}</ul>`;
 }
@@ -62,7 +62,7 @@ export function noiseSection({ noise }: Run): Markup | undefined {
   const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, mostLayers);
   const same = noise.layers.length - changed.length;
   return html`<h2>Layers changed most</h2>
-<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the judged samples. An error is carried on: the first layer with few decibels is to blame, more than those after it.${same > 0 && ` ${integer(same)} ${same === 1 ? "layer says" : "layers say"} exactly the same.`}</p>
+<p class="note">Signal to noise at the output of each layer, result against original, on ${integer(noise.samples)} of the judged samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${integer(same)} ${same === 1 ? "layer is" : "layers are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
 ${missesList(noise.misses)}`;
 }

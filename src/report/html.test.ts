@@ -72,7 +72,7 @@ describe("a report", () => {
     const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
     expect(table).toContain('<td class="n">4</td><td class="text"><span class="name">fc</span>');
-    expect(page).toContain("1 layer says exactly the same.");
+    expect(page).toContain("1 layer is exactly equal.");
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
 
@@ -106,7 +106,7 @@ describe("a report", () => {
     expect(page).toContain("quantize: rank below 41 needed to pay");
     expect(page.match(/rank below 41/g)).toHaveLength(1);
     expect(page).toContain("2 places");
-    expect(page).toContain("left in float (set for this layer)");
+    expect(page).toContain("kept in float (set for this layer)");
   });
 
   test("tells what is needed to do it again", () => {
@@ -134,7 +134,7 @@ describe("a report", () => {
   test("a sentence that most layers share stands once, above them", () => {
     const done = "8 of 16 channels cut; weights in 8 bits, a scale per channel";
     expect(page.split(done)).toHaveLength(2);
-    expect(page).toContain(`Done to every layer with nothing else beside its name: ${done}.`);
+    expect(page).toContain(`Applied to every layer without a note of its own: ${done}.`);
   });
 
   test("ends with what to ask next, by commands", () => {

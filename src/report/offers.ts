@@ -115,5 +115,5 @@ function factorizing(layer: Layer): Offer {
   const rank = payingRank(layer);
   if (rank === undefined) return no(`its weight is ${type ?? "of unknown type"}`);
   if (rank === 0) return no("no rank is smaller than the matrix");
-  return { technique, text: `pays up to rank ${integer(rank)}`, refused: false };
+  return { technique, text: `saves up to rank ${integer(rank)}`, refused: false };
 }

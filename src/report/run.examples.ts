@@ -146,7 +146,7 @@ export const exampleRun: Run = {
         }),
         step("quantize", both, {
           options: { scheme: "static" },
-          changes: [{ at: "fc", what: "left in float", decidedBy: "layer" }],
+          changes: [{ at: "fc", what: "kept in float", decidedBy: "layer" }],
           misses: [
             { at: "fc", reason: "rank below 41 needed to pay" },
             { at: "conv1", reason: "rank below 41 needed to pay" },

@@ -71,14 +71,14 @@ export function layersTable(layers: readonly LayerRow[]): Markup {
   const rows = shown.map(({ name, before, after, done }) => {
     const [was, is] = [before?.bytes ?? 0, after?.bytes ?? 0];
     const share = was === 0 ? 1 : Math.min(1, is / was);
-    return html`<tr><td class="text"><span class="name">${name}</span>${done.length > 0 && done.join("; ") !== common && html`<small>${done.join("; ")}</small>`}${done.length === 0 && common !== undefined && html`<small>as it was</small>`}</td>
+    return html`<tr><td class="text"><span class="name">${name}</span>${done.length > 0 && done.join("; ") !== common && html`<small>${done.join("; ")}</small>`}${done.length === 0 && common !== undefined && html`<small>unchanged</small>`}</td>
 <td>${pair(before, after, (facts) => facts.operator)}</td><td><span class="name">${pair(before, after, (facts) => facts.weight)}</span></td>
 ${number(before?.parameters, before === undefined ? "–" : integer(before.parameters))}
 ${number(was, before === undefined ? "–" : bytes(was))}<td class="n" data-value="${is}">${after === undefined ? "–" : bytes(is)}<span class="bar"><i style="width:${percentWidth(share)}"></i></span></td>
 ${number(before?.zeros, zerosText(before))}${number(after?.zeros, zerosText(after))}</tr>`;
   });
   const left = layers.length - shown.length;
-  return html`${common !== undefined && html`<p class="note">Done to every layer with nothing else beside its name: ${common}.</p>`}<div class="wide"><table class="sortable">
+  return html`${common !== undefined && html`<p class="note">Applied to every layer without a note of its own: ${common}.</p>`}<div class="wide"><table class="sortable">
 <thead><tr><th>layer</th><th>operator</th><th>weight</th><th class="n">parameters</th><th class="n">bytes before</th><th class="n">after</th><th class="n">zeros before</th><th class="n">after</th></tr></thead>
 <tbody>
 ${rows}

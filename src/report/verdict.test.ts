@@ -76,7 +76,7 @@ test("where samples were few, the figure says what random inputs say", () => {
   };
   const figure = said(undefined);
   expect(said({ samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined })).toBe(
-    `${figure} The samples are few; on 32 random inputs it still does what the original does.`,
+    `${figure} The samples are few; on 32 random inputs it still matches the original.`,
   );
   expect(said({ samples: 32, signalToNoise: -1, relativeError: 0.1, lost: "on random inputs all is lost" })).toContain(
     "few, and on random",

@@ -79,7 +79,7 @@ export function choiceSentence(run: Run): string | undefined {
   if (chosenOf(run) === undefined || measured < 2) return undefined;
   const { choosing } = run.data;
   return choosing === undefined
-    ? `The result was chosen among ${measured} variants on these same samples, too few to set some aside, which flatters its figure slightly.`
+    ? `The result was chosen among ${measured} variants on these same samples, too few to set some aside, which makes its metric look slightly better than it is.`
     : `The result was chosen among ${measured} variants by ${integer(choosing)} other samples. These figures come from samples that were not used to choose.`;
 }
 
@@ -126,7 +126,7 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   if (typeof likeness === "string")
     return ` The samples are few, and no comparison on random inputs was possible: ${likeness}.`;
   if (likeness.lost !== undefined) return ` The samples are few, and ${likeness.lost}.`;
-  return ` The samples are few; on ${integer(likeness.samples)} random inputs it still does what the original does.`;
+  return ` The samples are few; on ${integer(likeness.samples)} random inputs it still matches the original.`;
 }
 
 /** "The goal of losing at most 1.0 points is kept by the estimate; 4,300 test samples would settle it." */

@@ -63,7 +63,7 @@ export interface Training {
   /** Parameter → name of the input with what is carried, where `carry` was asked for. */
   readonly carried: ReadonlyMap<string, string>;
   /**
-   * Parameter → a node that hands no gradient on (Round, a comparison, an index), where the loss depends on the parameter through such nodes
+   * Parameter → a node that passes no gradient on (Round, a comparison, an index), where the loss depends on the parameter through such nodes
    * alone: it cannot be trained.
    */
   readonly stopped: ReadonlyMap<string, Node>;
@@ -102,7 +102,9 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const inside = storedInside(graph, options.wrt);
   if (inside !== undefined) {
     const place = `"${inside.value.name}" is stored in a graph inside ${describe(inside.node)}`;
-    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: no gradient comes out of there.`, { hint: trainTheRest });
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
+      hint: trainTheRest,
+    });
   }
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
@@ -142,7 +144,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const [first] = stopped;
   if (gradients.size === 0 && first !== undefined) {
     const place = `The loss depends on "${first[0]}" only through ${describe(first[1])}`;
-    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}, which hands no gradient on.`, { hint: trainTheRest });
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}, which passes no gradient on.`, { hint: trainTheRest });
   }
   graph.setOutputs(outputs);
   removeUnused(graph);

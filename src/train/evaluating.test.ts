@@ -52,7 +52,9 @@ describe("why weights stay", () => {
   test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
     const still = "the evaluations show no difference to that of the weights that training began with: they stay. ";
     const more = "More steps may do, or more samples to choose by";
-    expect(said([0.8, 0.8, 0.8])).toBe(`${still}${more}, or --metric cross-entropy, which tells smaller differences`);
+    expect(said([0.8, 0.8, 0.8])).toBe(
+      `${still}${more}, or --metric cross-entropy, which resolves smaller differences`,
+    );
     expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
   });
 

@@ -28,7 +28,7 @@ export interface Plan extends StepOptions {
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   readonly schedule: Schedule;
-  /** The greatest norm of all gradients together. */
+  /** The global gradient norm is clipped to this value. */
   readonly clip: number | undefined;
   /** The decay of a moving average, which takes the place of the last weights. */
   readonly average: number | undefined;

@@ -8,6 +8,8 @@ import { isFloat } from "../tensor/convert.ts";
 export function quantizedWeights(model: Model, inference: Inference): readonly Miss[] {
   return layers(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
-    return type === undefined || isFloat(type) ? [] : [new Miss(`its weight is stored as ${type}: it stays`, name)];
+    return type === undefined || isFloat(type)
+      ? []
+      : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
   });
 }

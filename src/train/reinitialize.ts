@@ -34,7 +34,7 @@ import { copyOfTied } from "./ties.ts";
  */
 export const reinitialize = definePass({
   id: "reinitialize",
-  summary: "Draw all weights anew, to train the network from scratch",
+  summary: "Reinitialize all weights, to train the network from scratch",
   options: v.strictObject({}),
   run: (model, _, context) => withStoredConstants(model, () => drawAnew(model, context)),
 });
@@ -54,7 +54,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     if (!parameters.has(value) && role?.kind !== "state") continue;
     const start = initializationOf(value, inference);
     if (start === undefined) {
-      misses.push(new Miss("no operator says what it begins with: it stays as it is", name));
+      misses.push(new Miss("no operator defines its initial value: it is not changed", name));
       continue;
     }
     value.tensor = drawn(type, tensor.dims, start, seed, name);

@@ -77,7 +77,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const graphs = bySizes((batch) => loadStepGraph(working, batch, wanted, options, context), releaseStepGraph);
   const first = await graphs.of(example);
   for (const [name, node] of first.stopped) {
-    const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which hands no gradient on`;
+    const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });
   }
   const dimsOf = (name: string): readonly number[] => working.graph.value(name)?.tensor?.dims ?? [];

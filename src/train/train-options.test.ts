@@ -14,7 +14,7 @@ test("a place without data is told to be one", async () => {
 
 describe("what is not understood is refused before any data is looked for", () => {
   test.each([
-    [{ loss: "hinge" }, '"hinge" is no loss: there are cross-entropy, ', /^Several are added up/],
+    [{ loss: "hinge" }, '"hinge" is not a loss; the losses are cross-entropy, ', /^Several are added up/],
     [{ loss: "mse(delta=2)" }, "The loss mse has no setting", undefined],
     [{ augment: "crop=4 blur" }, 'train: "augment": "blur" is not known, only crop, ', /^For instance "crop=4/],
     [{ augment: "jitter=2" }, 'train: "augment": jitter: ', /^For instance/],

@@ -39,8 +39,8 @@ interface Checked {
 export function unmet({ resume, checkpoint, validation, every, patience }: Checked): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;
-  if (every !== undefined) return "every needs validation, samples that are kept apart to evaluate by: 10%";
-  if (patience !== undefined) return "patience needs validation, samples that are kept apart to evaluate by: 10%";
+  if (every !== undefined) return "every needs validation, samples held out for evaluation: 10%";
+  if (patience !== undefined) return "patience needs validation, samples held out for evaluation: 10%";
   return undefined;
 }
 
@@ -48,20 +48,23 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "what to train on"),
   augment: described(
     v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood("augment", parseAugmentation))),
-    'what is done to pictures, each time anew: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
+    'random augmentation of images, drawn again in each epoch: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
   epochs: described(v.optional(count, 5), "passes over the data"),
   batch: described(
     v.optional(count),
     `samples in a batch (default: ${usualBatch}, or what the model was exported for if it takes no other)`,
   ),
-  accumulate: described(v.optional(count, 1), "batches in a step: their gradients are averaged"),
+  accumulate: described(
+    v.optional(count, 1),
+    "gradient accumulation steps: the gradients of this many batches are averaged",
+  ),
   optimizer: described(
     v.optional(
       v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
       "adam",
     ),
-    "how parameters move",
+    "update rule of the parameters",
   ),
   learningRate: described(
     v.optional(positive),
@@ -72,10 +75,10 @@ const trainEntries = v.strictObject({
     'factors of the learning rate for layers or tensors, by names or patterns: {"conv1": 0, "layer4*": 0.1}',
   ),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
-  nesterov: described(v.optional(v.boolean(), false), "let the momentum of sgd look ahead"),
+  nesterov: described(v.optional(v.boolean(), false), "Nesterov momentum for sgd"),
   weightDecay: described(
     v.optional(v.pipe(v.number(), v.minValue(0))),
-    "shrinks weights, not biases and norms (default: 0.01 for adamw, else 0)",
+    "decay of weights, not of biases and norms (default: 0.01 for adamw, else 0)",
   ),
   schedule: described(
     v.optional(
@@ -89,34 +92,34 @@ const trainEntries = v.strictObject({
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    "steps, or below 1 a share of them, in which the learning rate rises",
+    "warm-up steps (below 1: a share of all steps), in which the learning rate rises",
   ),
-  clip: described(v.optional(positive), "the greatest norm of all gradients together"),
-  average: described(v.optional(share), "keep a moving average of the weights, of this decay: 0.999"),
+  clip: described(v.optional(positive), "clip the global gradient norm to this value"),
+  average: described(v.optional(share), "exponential moving average of the weights, with this decay: 0.999"),
   loss: described(
     v.optional(lossOption, "cross-entropy"),
-    `what is made smaller: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
+    `loss to minimize: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
   ),
   ...selectionOptions("train"),
   validation: described(
     v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
-    "share of the samples that is kept apart to evaluate by: 10%, or samples of their own; the best weights are the result, those at the beginning among them",
+    "share of the samples held out for evaluation: 10%, or other data; the result has the best weights, which may be the initial ones",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
-  every: described(v.optional(count), "steps between two evaluations (an epoch)"),
-  patience: described(v.optional(count), "evaluations without a better one after which training ends"),
+  every: described(v.optional(count), "steps between evaluations (default: an epoch)"),
+  patience: described(v.optional(count), "early stopping: evaluations without improvement after which training ends"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
-    "normalize batches by their own statistics and let the running ones follow, as PyTorch trains; else those of the file stay as they are",
+    "batch normalization by the statistics of the batch, which update the running ones, as PyTorch trains (default: the file's statistics are frozen)",
   ),
   threads: described(v.optional(count), "threads of the runtime"),
   checkpointing: described(
     v.optional(v.boolean(), false),
-    "compute activations again for the gradients instead of keeping them: less memory, a third more time",
+    "gradient checkpointing: recompute activations instead of keeping them; less memory, a third more time",
   ),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
-    "write last.onnx and best.onnx into this folder as training goes on",
+    "write checkpoints, last.onnx and best.onnx, into this folder",
   ),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
 });

@@ -36,7 +36,7 @@ export interface TrainOutcome extends Outcome {
  */
 export const train = definePass({
   id: "train",
-  summary: "Train a model, or fine-tune one after it was made smaller",
+  summary: "Train a model, or fine-tune a compressed one",
   options: trainOptions,
   run: (model, options, context) =>
     withStoredConstants(model, async (): Promise<TrainOutcome> => {

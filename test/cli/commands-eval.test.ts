@@ -37,7 +37,7 @@ describe("eval", () => {
     expect(code).toBe(1);
     expect(out).toMatch(/accuracy +\d/);
     expect(err).toMatch(
-      /^chance: The model does no better than always answering the commonest class \(.* % against .* %\)\. Are the labels or the model wrong\?\n$/,
+      /^chance: The model scores no better than always predicting the most frequent class \(.* % against .* %\)\. Are the labels or the model wrong\?\n$/,
     );
   });
 
@@ -101,7 +101,7 @@ describe("eval", () => {
 
   test.each([
     ["export default 3;", 2, "exports no function as its default"],
-    ["export default () => 'good';", 1, "said good of"],
+    ["export default () => 'good';", 1, "returned good for"],
     ["export default () => { throw new Error('no GPU'); };", 1, "no GPU"],
     ["export defualt 1", 2, "cannot be loaded"],
   ])("a module %j has no score", async (text, expected, message) => {

@@ -42,7 +42,7 @@ describe("inspect", () => {
     });
     const { out } = await pith("inspect", at("hidden.onnx"));
     expect(out).toMatch(/prune --structured 30% +80 bytes +56 bytes +1\.43 × +1 of 2 layers: 4 of 6 channels/);
-    expect(out).toContain("kept from cutting: they are an output of the model (logits)");
+    expect(out).toContain("channels kept: they are an output of the model (logits)");
   });
 
   test("--weights reads zeros, range, and the ranks that hold the energy", async () => {
@@ -50,9 +50,9 @@ describe("inspect", () => {
       { name: "fc1", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
       { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
     ]);
-    expect((await pith("inspect", at("hidden.onnx"))).out).toContain("it could pay in 2 of 2 layers (--weights");
+    expect((await pith("inspect", at("hidden.onnx"))).out).toContain("it could save in 2 of 2 layers (--weights");
     const { out } = await pith("inspect", at("hidden.onnx"), "--weights");
-    expect(out).toContain("it could pay in 2 of 2 layers, and does in none");
+    expect(out).toContain("it could save in 2 of 2 layers, and does in none");
     expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
       /fc +50\.0 % +0\.00 +1\.00 +2 +2 +2 +2\n/,
     );

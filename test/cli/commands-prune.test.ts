@@ -35,7 +35,7 @@ describe("prune", () => {
   test("what to do next is said: masks to train on, or to recover what was cut", async () => {
     const words = ["prune", at("hidden.onnx"), "-o", at("next.onnx")];
     const plain = await pith(...words, "--amount", "50%");
-    expect(plain.out).toMatch(/\nTo train it on, prune with --keep-masks: .*\n$/);
+    expect(plain.out).toMatch(/\nTo train it further, prune with --keep-masks: .*\n$/);
     const masked = await pith(...words, "--amount", "50%", "--keep-masks");
     expect(masked.out).toMatch(/\nnext: pith train .*next\.onnx .*simplify --finalize folds the masks in\n$/);
     const cut = await pith(...words, "--structured", "50%", "--force");

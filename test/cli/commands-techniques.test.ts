@@ -35,7 +35,7 @@ graph (picture: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
   await save(model, at("pictures.onnx"));
   const words = ["reinitialize", at("pictures.onnx"), "-o", at("pictures.fresh.onnx")];
   expect((await pith(...words)).err).toMatch(
-    /preprocessing: how its pictures are prepared .* give --data .*--preprocess/,
+    /preprocessing: no file states its preprocessing.* give --data .*--preprocess/,
   );
   model.header.metadata.set("pith.preprocessing", "unit");
   await save(model, at("pictures.onnx"));
@@ -181,7 +181,7 @@ describe("factorize and distill", () => {
     const names = readdirSync(folder);
     const { code, out } = await pith("factorize", at("right.onnx"), "--rank", "1");
     expect(code).toBe(1);
-    expect(out).toMatch(/^left as they are \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
+    expect(out).toMatch(/^unchanged \(1\):\n {2}fc: .+\nNothing changed, and nothing was written\.\n$/);
     expect(readdirSync(folder)).toEqual(names);
   });
 
@@ -279,7 +279,7 @@ describe("train", () => {
     });
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect(code).toBe(1);
-    expect(err).toMatch(/\nE_STOPPED: [^\n]+ Nothing was kept\.\nhint: With --checkpoint <folder> [^\n]+\n$/);
+    expect(err).toMatch(/\nE_STOPPED: [^\n]+ Nothing was kept\.\nhint: --checkpoint <folder> saves [^\n]+\n$/);
     expect(readdirSync(folder)).toEqual(names);
   });
 

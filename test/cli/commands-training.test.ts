@@ -120,8 +120,8 @@ describe("--checkpoint", () => {
 
   test.each([
     [["--resume"], "E_OPTION: --resume needs --checkpoint, the folder to continue from.\n", 2],
-    [["--patience", "1"], "E_OPTION: --patience needs --validation, samples that are kept apart", 2],
-    [["--every", "1"], "E_OPTION: --every needs --validation, samples that are kept apart", 2],
+    [["--patience", "1"], "E_OPTION: --patience needs --validation, samples held out for evaluation", 2],
+    [["--every", "1"], "E_OPTION: --every needs --validation, samples held out for evaluation", 2],
     [["--checkpoint", at("file.onnx")], 'file.onnx" is a file: --checkpoint is a folder.', 1],
   ])("%j is refused before any data is read", async (words, message, expected) => {
     writeFileSync(at("file.onnx"), "");
@@ -267,7 +267,7 @@ describe("progress and result", () => {
     expect(alone).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
     const kept = await pith(...words, "--checkpoint", at("wild"));
     expect(kept).toMatchObject({ code: 1, err: expect.stringMatching(lost) });
-    expect(kept.err).toContain(`hint: What was learnt is kept in ${at("wild")}. `);
+    expect(kept.err).toContain(`hint: The trained weights are kept in ${at("wild")}. `);
     expect(existsSync(at("wild/last.onnx"))).toBe(true);
     expect(existsSync(at("wild.onnx"))).toBe(false);
     expect((await pith(...words, "--force")).code).toBe(0);
@@ -308,11 +308,11 @@ describe("progress and result", () => {
 
   test("recover asks for the original, which nothing stands for on the command line", async () => {
     const { out } = await pith("recover", "--help");
-    expect(out).toMatch(/--original <original.onnx> +the model as it was before$/m);
+    expect(out).toMatch(/--original <original.onnx> +the original model$/m);
     expect(await pith("recover", at("right.onnx"), ...data)).toEqual({
       code: 2,
       out: "",
-      err: "E_USAGE: --original is needed: the model as it was before.\nhint: See pith recover --help.\n",
+      err: "E_USAGE: --original is needed: the original model.\nhint: See pith recover --help.\n",
     });
   });
 });

@@ -264,7 +264,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   const words = ["-r", at("train.yaml"), "--data", at("images"), "-o", at("blank"), "--force"];
   const { err } = await pith(["compress", at("blank.onnx"), ...words]);
   expect(err).toMatch(
-    /^chance: With preprocessing "\w+" the model does no better than always answering the commonest class/,
+    /^chance: With preprocessing "\w+" the model scores no better than always predicting the most frequent class/,
   );
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
   // A busy machine is warned of, too.

@@ -110,7 +110,7 @@ describe("what is read is never written over:", () => {
     expect(await pith(...given)).toEqual({
       code: 2,
       out: "",
-      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would take its place.\nhint: Name another file.\n`,
+      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would overwrite it.\nhint: Name another file.\n`,
     });
   });
 

@@ -93,7 +93,7 @@ describe("what was found out of a preprocessing", () => {
       preprocessing: "unit, as the model itself says",
     });
     expect((await open(trained)).header.metadata.get("pith.preprocessing")).toBe("unit");
-    expect((await pith("inspect", trained)).out).toContain("data is prepared as: unit\n");
+    expect((await pith("inspect", trained)).out).toContain("preprocessing: unit\n");
   });
 
   test("what is stated comes before it, and takes its place; the original is asked where a result says nothing", async () => {
@@ -154,7 +154,7 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   const [labelled, unlabelled] = [join(folder, "labelled.csv"), join(folder, "unlabelled.csv")];
   writeFileSync(labelled, `x,y,label\n${rows.join("\n")}\n`);
   writeFileSync(unlabelled, `x,z,y\n${rows.join("\n")}\n`);
-  const said = '"y" feeds the input of that name and is no label';
+  const said = '"y" is fed to the input of that name, and is not a label';
   const right = [{ metric: "accuracy", estimate: { value: 1 } }];
   expect(await json("eval", two, "--data", labelled)).toMatchObject({ preprocessing: said, figures: right });
   const { preprocessing, figures } = await json("eval", one, "--data", unlabelled);
@@ -192,7 +192,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
       truth: "original",
       comparison: { metric: "box overlap", candidate: { value: 1 } },
     });
-    expect((await pith("eval", model, ...against)).err).toContain("Classes are no truth for a detector");
+    expect((await pith("eval", model, ...against)).err).toContain("Classes are not ground truth for a detector");
   });
 
   test("that finds nothing has nothing to compare; pictures that are nearly constant are warned of", async () => {
@@ -202,6 +202,6 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     const { code, err } = await pith("eval", model, "--against", model, "--data", folder, ...how);
     expect(code).toBe(1);
     expect(err).toContain("black and white differ by 0.008 only");
-    expect(err).toContain("Nothing is found on 80 samples, by the original either");
+    expect(err).toContain("Neither model detects anything on 80 samples");
   });
 });

@@ -57,7 +57,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     const words = ["simplify", at("middle.onnx"), "-o", at("end.onnx")];
     const before = await pith(...words);
     expect(before.out).toMatch(/nodes +3 +3 /);
-    expect(before.out).toContain("kept to be trained on: 6 values with roles; --finalize folds them, too\n");
+    expect(before.out).toContain("kept for training: 6 values with roles; --finalize folds them, too\n");
     const { code, out } = await pith(...words, "--finalize");
     expect(code).toBe(0);
     expect(out).toMatch(/nodes +3 +1 /);

@@ -36,7 +36,7 @@ const onnxsim = words(`
 /** It takes rounding for the identity. We do so where a role says it, on the nodes that write rounding in float. */
 const straightThrough = {
   QuantizeLinear: "train with arithmetic fake quantization",
-  DequantizeLinear: "starts from integers",
+  DequantizeLinear: "its input is integers",
 };
 
 const asked = words(`

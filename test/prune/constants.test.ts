@@ -90,7 +90,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
-    "layers inside subgraphs stay: run `pith simplify` first, which leaves the branch that is taken",
+    "layers inside subgraphs are not changed: run `pith simplify` first, which inlines the branch that is taken",
   ],
   [
     "a subgraph that an input decides on",
@@ -106,7 +106,7 @@ graph (x: float32[batch, 6], rate: int64[]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
-    "layers inside subgraphs stay: run `pith simplify --set rate=16000` first, which leaves the branch that is taken",
+    "layers inside subgraphs are not changed: run `pith simplify --set rate=16000` first, which inlines the branch that is taken",
   ],
   [
     "a subgraph that the data decides on",
@@ -123,7 +123,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
-    "layers inside subgraphs stay",
+    "layers inside subgraphs are not changed",
   ],
   [
     "a table that is added, which is no layer",

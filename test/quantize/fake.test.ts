@@ -104,7 +104,10 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     const before = structureHash(model);
     const { changes, misses } = await fakeQuantize(model, {});
     expect(changes).toEqual([]);
-    expect(misses.map(({ reason }) => reason)).toEqual(["is rounded already", "is rounded already"]);
+    expect(misses.map(({ reason }) => reason)).toEqual([
+      "has fake quantization already",
+      "has fake quantization already",
+    ]);
     expect(structureHash(model)).toBe(before);
   });
 });

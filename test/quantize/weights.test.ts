@@ -119,7 +119,7 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
       expect(changes).toEqual([]);
       expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
         ...(scheme === "dynamic"
-          ? ['half: its data is float16; integer arithmetic starts from float32 (the scheme "weights" does not)']
+          ? ['half: its data is float16; integer arithmetic needs float32 (the scheme "weights" does not)']
           : []),
         'Gather "e": is a lookup table',
       ]);

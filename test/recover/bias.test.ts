@@ -127,11 +127,11 @@ test("layers of which channels were cut are held against the channels that are l
   kept.forEach((channel, at) => {
     expect(found[at]).toBeCloseTo(b[channel] ?? 0, 5);
   });
-  // Other weights: which channels they were cannot be told.
+  // Other weights: channels cannot be mapped to the original.
   await change(cut, "a.weight", (one) => one * 1.01);
   const { match } = await scopeOf(cut, original, samples([16, 3, 2, 2]));
   expect(match.layers).toEqual([]);
-  expect(match.misses).toMatchObject([{ at: "a", reason: expect.stringContaining("cannot be told") }]);
+  expect(match.misses).toMatchObject([{ at: "a", reason: expect.stringContaining("cannot map") }]);
 });
 
 interface Golden {

@@ -33,7 +33,7 @@ test("without data or the original it is wrong usage, and the original is never 
   expect(unjudged).toMatchObject({ code: 2, err: "E_USAGE: recover needs --data.\n" });
   expect(await pith("recover", at("near.onnx"), ...data)).toMatchObject({
     code: 2,
-    err: expect.stringContaining("--original is needed: the model as it was before."),
+    err: expect.stringContaining("--original is needed: the original model."),
   });
   const over = ["--original", at("right.onnx"), ...data, "-o", at("right.onnx")];
   expect(await pith("recover", at("near.onnx"), ...over)).toMatchObject({

@@ -145,12 +145,12 @@ describe("nothing is changed", () => {
     });
     await expect(recover(model, { data })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining("the model as it was before is needed"),
+      message: expect.stringContaining("the original model is needed"),
     });
     // Also where no stage takes it.
     await expect(recover(model, { original, data, until: "bias", loss: "hinge" })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining('"hinge" is no loss'),
+      message: expect.stringContaining('"hinge" is not a loss'),
     });
     await expect(recover(model, { original, data: samples([16, 4]) })).rejects.toMatchObject({ code: "E_DATA" });
     await expect(recover(model, { original, data }, { signal: AbortSignal.abort() })).rejects.toMatchObject({

@@ -19,8 +19,8 @@ test("in every topology, for every value between layers that has another size", 
     const { changes } = await prune(changed, { amount: 0.3, structured: true });
     if (changes.length === 0) continue;
     const match = await matchLayers(changed, original, engine);
-    // Of these layers which channels are left cannot be told, and nothing follows.
-    const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot be told|in groups/.test(miss.reason));
+    // Of these layers it is unknown which channels are left, and nothing follows.
+    const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot map|are grouped/.test(miss.reason));
     const survivors = survivorsOf(match);
     infer(match.original);
     infer(changed);

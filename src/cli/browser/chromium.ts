@@ -35,7 +35,7 @@ export async function findChromium(): Promise<string> {
   const chosen = process.env.CHROME_PATH ?? "";
   if (chosen !== "") {
     if (await isProgram(chosen)) return chosen;
-    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is no program.`);
+    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is not a program.`);
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));

@@ -54,7 +54,7 @@ const options = v.object({
 
 export default defineCommand({
   name: "bench",
-  summary: "how fast models are, measured side by side, and what they weigh",
+  summary: "latency, throughput, memory and size of models, measured side by side",
   arguments: [
     { name: "models.onnx", description: "models; the first is what the others are compared with", several: true },
   ],

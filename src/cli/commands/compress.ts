@@ -30,7 +30,7 @@ import { requireWritableFolder } from "../writable.ts";
 
 export default defineCommand({
   name: "compress",
-  summary: "try, measure, keep the smallest model within the goal, and report",
+  summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
@@ -43,7 +43,7 @@ export default defineCommand({
     recipe: v.optional(
       v.pipe(
         v.string(),
-        v.description("the steps, as YAML or JSON; without, int8 in its three ways is tried"),
+        v.description("the steps, as YAML or JSON (default: tries int8 static, dynamic and weights)"),
         v.metadata({ short: "-r", value: "recipe.yaml" }),
       ),
     ),
@@ -59,7 +59,7 @@ export default defineCommand({
     const { recipe, metric, output, strict = false, force = false } = options;
     const out = options.out ?? join(dirname(model), `${basename(model).replace(/\.onnx$/i, "")}.compressed`);
     const data = dataRequest(options);
-    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: what is kept is judged on samples.");
+    if (data === undefined) throw new PithError("E_USAGE", "--data is needed: results are measured on samples.");
     requireMeaningfulDrop(options.maxDrop, metric);
     await requireOtherFolder(out, model);
     for (const name of resultNames) {
@@ -112,8 +112,8 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
 function show(model: string, { run, written, refused }: CompressOutput, demanded: boolean): Result {
   const hint =
     refused?.code === "E_UNSUPPORTED"
-      ? "pith inspect says what could be done; a recipe (-r) does it."
-      : "Allow more (--max-drop), edit the recipe (-r), or write it all the same: --force.";
+      ? "pith inspect shows what is possible; a recipe (-r) lists the steps."
+      : "Allow more (--max-drop), edit the recipe (-r), or write it anyway: --force.";
   return {
     data: run,
     ...(refused === undefined
@@ -181,7 +181,7 @@ function printVariants(terminal: Terminal, run: Run): void {
     const misses = steps.reduce((sum, step) => sum + step.misses.length, 0);
     if (misses === 0) continue;
     const quantized = steps.every(({ id, changes }) => id === "quantize" && changes.length > 0);
-    const left = quantized ? "left in float" : "left as they are";
+    const left = quantized ? "kept in float" : "unchanged";
     terminal.line(dim(`${name}: ${misses} ${left} (run.json and report.html say why)`));
   }
 }

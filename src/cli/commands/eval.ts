@@ -18,7 +18,7 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 export default defineCommand({
   name: "eval",
-  summary: "how good a model is on data, and how near to its original",
+  summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     ...dataFlags,
@@ -38,32 +38,26 @@ export default defineCommand({
     ),
     ...metricFlags,
     maxDrop: v.optional(
-      v.pipe(v.number(), v.minValue(0), v.description("how much worse than the original it may be: 1%")),
+      v.pipe(v.number(), v.minValue(0), v.description("largest loss allowed against the original: 1%")),
     ),
     strict: v.optional(
-      v.pipe(v.boolean(), v.description("demand that the whole interval, not the estimate, keeps a goal")),
+      v.pipe(v.boolean(), v.description("require the whole interval, not only the estimate, to meet a goal")),
     ),
-    minAccuracy: v.optional(
-      v.pipe(share, v.description("share of samples that must be answered right: 90%"), v.metadata({ percent: true })),
-    ),
+    minAccuracy: v.optional(v.pipe(share, v.description("minimum accuracy: 90%"), v.metadata({ percent: true }))),
     minAgreement: v.optional(
-      v.pipe(
-        share,
-        v.description("share of samples that must be answered as the original does: 97%"),
-        v.metadata({ percent: true }),
-      ),
+      v.pipe(share, v.description("minimum agreement with the original: 97%"), v.metadata({ percent: true })),
     ),
     minCosine: v.optional(
       v.pipe(
         v.number(),
         v.maxValue(1),
-        v.description("mean cosine with the original's vectors that must be reached: 0.99"),
+        v.description("minimum mean cosine similarity to the original's vectors: 0.99"),
       ),
     ),
     score: v.optional(
       v.pipe(
         v.string(),
-        v.description("a figure of your own: a module that exports (model file) => number as its default"),
+        v.description("a metric of your own: a module that exports (model file) => number as its default"),
         v.metadata({ value: "score.mjs" }),
       ),
     ),
@@ -79,8 +73,8 @@ export default defineCommand({
     const { against, part, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false } = options;
     const data = dataRequest(options);
     if (data === undefined && score === undefined)
-      throw new PithError("E_USAGE", "--data is needed: a model is judged on samples.", {
-        hint: "Or --score score.mjs: a figure of your own.",
+      throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
+        hint: "Or use --score score.mjs, a metric of your own.",
       });
     for (const [flag, value] of Object.entries({
       "max-drop": maxDrop,
@@ -148,7 +142,7 @@ export default defineCommand({
 
 /** Why figures in nats differ from those of a tool that takes every output for scores. */
 const probabilitiesText =
-  "The outputs are probabilities already: figures in nats take their logarithm, and no second softmax.";
+  "The outputs are probabilities: metrics in nats use their logarithm, without a second softmax.";
 
 /** What was demanded, and whether it holds. */
 interface Goal {

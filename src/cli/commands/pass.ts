@@ -60,7 +60,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       const why = data === undefined ? entry.dataNeeded?.(session.passed) : undefined;
       if (why !== undefined) {
         throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
-          hint: `Samples as the model will meet them; labels are not needed. See --data in pith ${name} --help.`,
+          hint: `Representative samples; labels are not needed. See --data in pith ${name} --help.`,
         });
       }
       if (data === undefined && maxDrop !== undefined)
@@ -116,7 +116,7 @@ function unkept(error: unknown): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const said = error.message.endsWith("Nothing was written.") ? "" : " Nothing was kept.";
   return new PithError(error.code, `${error.message}${said}`, {
-    hint: "With `checkpoint` <folder> what is learnt is kept as training goes on, and `resume` continues it.",
+    hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
     cause: error.cause,
   });
 }
@@ -160,7 +160,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       );
       list(
         terminal,
-        "left as they are",
+        "unchanged",
         misses.map(({ at, reason }) => ({ at, text: reason })),
       );
       if (idle !== undefined && written === undefined)
@@ -205,7 +205,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
         terminal.line(verdictSentence(goal, verdict, comparison.unit));
-      if (lost !== undefined) terminal.line(`lost: ${lost}; written all the same (--force)`);
+      if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
       const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);
       if (next !== undefined) terminal.line(next);
@@ -219,7 +219,7 @@ const nextAfter = {
     `next: pith recover ${written} --original ${model} --data <samples, labels or not>; then pith train at --learning-rate 3e-4`,
   masked: (_: string, written: string) =>
     `next: pith train ${written} --data <samples> leaves the zeros; then pith simplify --finalize folds the masks in`,
-  zeros: () => "To train it on, prune with --keep-masks: without masks training fills the zeros in again.",
+  zeros: () => "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.",
 };
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
@@ -234,9 +234,9 @@ function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
 
 const measureIt = "this shows little, --data would show more";
 const unmovedNote = {
-  equal: `; they do not move this model at all: ${measureIt}`,
-  "nearly equal": `; they hardly move this model: ${measureIt}`,
-  "one class": `; the original names one class for all of them: ${measureIt}`,
+  equal: `; the model's output is the same for all of them: ${measureIt}`,
+  "nearly equal": `; the model's output is nearly the same for all of them: ${measureIt}`,
+  "one class": `; the original predicts one class for all of them: ${measureIt}`,
 } as const;
 
 /** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */

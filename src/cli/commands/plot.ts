@@ -10,7 +10,7 @@ import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
   name: "plot",
-  summary: "the graph as a picture, weights shaded by what pruning would remove",
+  summary: "draw the graph, weights shaded by what pruning would remove",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     out: v.optional(
@@ -21,12 +21,7 @@ export default defineCommand({
       ),
     ),
     amount: v.optional(
-      v.pipe(
-        v.number(),
-        v.minValue(0),
-        v.maxValue(1),
-        v.description("share of each layer that is shown as removed at first"),
-      ),
+      v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("share of each layer shown as removed initially")),
       0.5,
     ),
   }),

@@ -26,17 +26,14 @@ export default defineCommand({
         v.metadata({ short: "-o", value: "out.onnx" }),
       ),
     ),
-    set: words("an input that always has this value, or these: name=1,2,3", "input=value"),
-    fix: words("a named dimension that always has this size", "name=size"),
-    keepOutput: words("a value that stays an output; the others go", "name"),
+    set: words("fix an input to a value: name=1,2,3", "input=value"),
+    fix: words("fix a named dimension to a size", "name=size"),
+    keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension in the inputs that both models are compared on", "name=n"),
     finalize: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description("training and pruning are over: masks are folded in, and what was kept to be trained on"),
-      ),
+      v.pipe(v.boolean(), v.description("end of training and pruning: fold masks, and what was kept for training")),
     ),
-    force: v.optional(v.pipe(v.boolean(), v.description("write the result however far it is from the original"))),
+    force: v.optional(v.pipe(v.boolean(), v.description("write the result even if it differs from the original"))),
   }),
   examples: [
     "simplify model.onnx -o out.onnx",
@@ -82,8 +79,7 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
         ],
       );
       terminal.line(compared(comparison));
-      if (held > 0)
-        terminal.line(`kept to be trained on: ${integer(held)} values with roles; --finalize folds them, too`);
+      if (held > 0) terminal.line(`kept for training: ${integer(held)} values with roles; --finalize folds them, too`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
     },
   };
@@ -101,11 +97,13 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
       : `at most ${difference.toExponential(1)} apart (of the largest number; ${Number(tolerance.toPrecision(2))} allowed)`;
   const asWritten = fused === undefined ? "" : ", run node by node";
   const codes =
-    fused === undefined || fused <= tolerance ? "" : `; fused by the runtime ${fused.toExponential(1)}, single codes`;
+    fused === undefined || fused <= tolerance
+      ? ""
+      : `; fused by the runtime ${fused.toExponential(1)}, in single quantized values`;
   const rounds =
     own === undefined
       ? ""
-      : `; the original itself rounds by ${own.toExponential(1)}${unsteady(own) ? ": this shows little" : ""}`;
+      : `; rounding error of the original ${own.toExponential(1)}${unsteady(own) ? ": this shows little" : ""}`;
   return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 

@@ -41,7 +41,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
       ...(inside.layers === 0 ? [] : [`${integer(inside.layers)} layers`]),
     ];
     terminal.line(
-      `inside of nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques leave them alone${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which leaves the branch that is taken`}`,
+      `inside nodes: ${integer(inside.graphs)} graphs with ${held.join(" and ")}; techniques do not change them${inside.wayOut === undefined ? "" : `: run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
@@ -53,9 +53,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
   if (shared.length > shownMisses)
     terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
   if (replaceable.length > 0) {
-    terminal.line(
-      `${integer(replaceable.length)} stored tensors are listed as inputs: who runs the model may replace them`,
-    );
+    terminal.line(`${integer(replaceable.length)} stored tensors are listed as inputs: the caller may override them`);
   }
 }
 
@@ -65,7 +63,7 @@ function showFile(data: InspectedFile, terminal: Terminal): void {
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
   terminal.line(`${bold(basename(data.file))}  ${bytes(data.bytes)}`);
   terminal.line(`${opsets.join(", ")}; IR ${data.irVersion}${data.producer === "" ? "" : `; by ${data.producer}`}`);
-  if (data.prepared !== undefined) terminal.line(`data is prepared as: ${data.prepared}`);
+  if (data.prepared !== undefined) terminal.line(`preprocessing: ${data.prepared}`);
   terminal.line();
   const ports = (kind: string, list: readonly Port[]): string[][] =>
     list.map(({ name, type, dims }, index) => [index === 0 ? dim(kind) : "", name, `${type ?? "?"} ${dims}`]);
@@ -104,18 +102,16 @@ function showLayers(data: InspectedFile, terminal: Terminal): void {
   }));
   const shown = rows.length > mostRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be cut", "rank pays").slice(1)],
+    [...left, ...columns("", "parameters", "MACs", "can be cut", "useful rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   if (shown.length < rows.length) {
-    terminal.line(
-      terminal.color.dim("equal layers of blocks that repeat stand in one line, with their numbers (--json has each)"),
-    );
+    terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
   const lines = blockLines(data.blocks);
   for (const line of lines.slice(0, shownBlocks)) terminal.line(line);
   if (lines.length > shownBlocks)
-    terminal.line(`and ${integer(lines.length - shownBlocks)} more stretches of blocks (--json has all)`);
+    terminal.line(`and ${integer(lines.length - shownBlocks)} more groups of blocks (--json has all)`);
 }
 
 /** "int8 [64, 64], 64 scales, shared" */
@@ -145,7 +141,9 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
       found === undefined ? "too large" : integer(found.of),
     ]),
   );
-  terminal.line(terminal.color.dim("rank 95 %: so many singular values hold 95 % of the sum of all squares"));
+  terminal.line(
+    terminal.color.dim("rank 95 %: the number of singular values that hold 95 % of the energy (sum of squares)"),
+  );
 }
 
 /** One line for each technique that would do something. */
@@ -186,7 +184,7 @@ function showSavings(
     else group.count++;
   }
   for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {
-    terminal.line(`kept from cutting: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
+    terminal.line(`channels kept: ${first}${held === 1 ? "" : `; so in ${integer(held)} layers`}`);
   }
 }
 
@@ -198,7 +196,7 @@ function lowRankCells(
   among: (some: number) => string,
 ): string[] {
   const possible = layers.filter(({ payingRank }) => (payingRank ?? 0) > 0).length;
-  if (numbers === undefined) return ["", "", "", `it could pay in ${among(possible)} (--weights tells where it does)`];
+  if (numbers === undefined) return ["", "", "", `it could save in ${among(possible)} (--weights shows where)`];
   const saving = { layers: 0, before: 0, after: 0 };
   const byName = new Map(numbers.map((one) => [one.name, one]));
   for (const { name, inputs, outputs, payingRank = 0 } of layers) {
@@ -208,7 +206,7 @@ function lowRankCells(
     saving.before += 4 * inputs * outputs;
     saving.after += 4 * rank * (inputs + outputs);
   }
-  const where = `it could pay in ${among(possible)}, and does in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
+  const where = `it could save in ${among(possible)}, and does in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
   return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 
@@ -225,7 +223,7 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
     else group.count++;
   }
   const lines = [...groups.values()].map(({ first, count: nodes }) =>
-    nodes === 1 ? first : `${first}; so ${integer(nodes - 1)} more of this operator`,
+    nodes === 1 ? first : `${first}; and ${integer(nodes - 1)} more nodes of this operator`,
   );
   for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
   if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);

@@ -55,7 +55,7 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
       };
     case "no-adapter":
       throw new PithError("E_UNSUPPORTED", `On this machine the browser has ${last.lacking}: nothing was timed.`, {
-        hint: "It takes a graphics card that the browser can use. --target browser times WebAssembly.",
+        hint: "A GPU that the browser can use is needed. --target browser times WebAssembly.",
       });
     case "failed":
       throw new PithError(codeOf(last.code), `In the browser: ${last.text}`);
@@ -94,7 +94,7 @@ async function follow(
     page.ended.then((how) => failed(`The browser ended before it had timed anything (${how}).`));
     watch = setInterval(() => {
       if (Date.now() - heard > patience)
-        failed(`The page has been silent for ${patience / 1000} s: it crashed, or the model is too large for it.`);
+        failed(`The page did not respond for ${patience / 1000} s: it crashed, or the model is too large for it.`);
     }, 1000);
   });
   try {

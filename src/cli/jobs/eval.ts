@@ -130,7 +130,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   }
   const wanted = judgedBy(original ?? candidate, input.metric, output, labelled);
   if (wanted.truth === "original" && original === undefined)
-    throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it holds a model against its original.`);
+    throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
   const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);

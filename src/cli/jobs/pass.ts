@@ -136,7 +136,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const idle = kind.shrinks === true ? noSmaller(await encodedSize(original), await encodedSize(model)) : undefined;
   if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
-    const text = "how its pictures are prepared is in no file, and cannot be found by trying once all is unlearnt";
+    const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
     const advice = "give --data of the original here, or --preprocess where it is trained";
     context.log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
   }
@@ -224,14 +224,14 @@ async function compareOnRandomInputs(
 }
 
 const dissimilar =
-  "on random inputs less than half of how the original's output varies is left in the result's: measure it on samples of your own (--data)";
+  "on random inputs the error is more than half of the variance of the original's output: measure the result on your own samples (--data)";
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
 function beforeTraining({ task, metrics }: Judging, { maxDrop }: Goal, { options }: PassInput): string {
   const { name, unit } = task.metric;
   const now = figure(unit, metrics.original.comparison.original.value);
   const { checkpoint } = options;
-  const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps what was learnt` : "";
+  const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps the trained weights` : "";
   const advice =
     kept === "" ? "To keep it in any case: --checkpoint <folder>, or --force." : "--force writes it in any case.";
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
@@ -239,21 +239,21 @@ function beforeTraining({ task, metrics }: Judging, { maxDrop }: Goal, { options
 }
 
 function trainedHint({ options: { checkpoint } }: PassInput): string {
-  const kept = typeof checkpoint === "string" ? `What was learnt is kept in ${checkpoint}. ` : "";
-  return `${kept}Try a lower --learning-rate, allow more (--max-drop), or write it all the same: --force.`;
+  const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
+  return `${kept}Try a lower --learning-rate, allow more (--max-drop), or write it anyway: --force.`;
 }
 
 /** What may be done about a result that lost its function. */
 function lostHint({ command, options, data }: PassInput): string {
   const offers = [
-    ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Ask for less"]),
+    ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Use a smaller amount"]),
     ...(data === undefined ? [] : ["allow more (--max-drop)"]),
-    ...(data === undefined ? ["judge it on samples of your own (--data)"] : []),
+    ...(data === undefined ? ["measure it on your own samples (--data)"] : []),
   ];
-  return `${offers.join(", ")}, or write it all the same: --force (before fine-tuning, for instance).`;
+  return `${offers.join(", ")}, or write it anyway: --force (before fine-tuning, for instance).`;
 }
 
-const lowerRate = " A network that is trained already takes a lower --learning-rate: 1e-4, say, or --warmup 0.1.";
+const lowerRate = " A trained network needs a lower --learning-rate, such as 1e-4, or --warmup 0.1.";
 
 /** The step of a recipe that the command runs, with the command's own form of the pass. */
 async function kindOf(name: string): Promise<StepKind> {

@@ -114,7 +114,7 @@ export async function prepare(
     .map(({ name }) => `"${name}"`);
   if (others.length > 0) {
     const what = others.length === 1 ? "is a sequence or a map" : "are sequences or maps";
-    const text = `Output ${others.join(", ")} ${what}: it is left out of every figure, the outputs that are tensors are compared.`;
+    const text = `Output ${others.join(", ")} ${what}: it is ignored; the outputs that are tensors are compared.`;
     context.log({ id: "outputs", text, level: "warning" });
   }
   const first = await firstBatch(dataset);
@@ -124,14 +124,14 @@ export async function prepare(
   return { ...prepared, name: prepared.name === undefined ? said : `${prepared.name}; ${said}` };
 }
 
-/** `"y" feeds the input of that name and is no label`: of columns that would be labels, were they not inputs. */
+/** `"y" is fed to the input of that name, and is not a label`: of columns that would be labels, were they not inputs. */
 function inputsText({ graph }: Model, batch: Batch): string | undefined {
   const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
   if (names.length === 0) return undefined;
   const listed = names.map((name) => `"${name}"`).join(", ");
   return names.length === 1
-    ? `${listed} feeds the input of that name and is no label`
-    : `${listed} feed the inputs of these names and are no labels`;
+    ? `${listed} is fed to the input of that name, and is not a label`
+    : `${listed} are fed to the inputs of these names, and are not labels`;
 }
 
 async function prepareFor(
@@ -254,8 +254,9 @@ async function prepareImages(
   };
   if (!labelled) {
     if (declared === undefined) {
-      const why = first.label === undefined ? `${dataset.name} has no labels` : "Classes are no truth for a detector";
-      throw new PithError("E_DATA", `${why}, so how its images are to be prepared cannot be found by trying.`, {
+      const why =
+        first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
+      throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
         hint: "State it: --preprocess imagenet (or cifar10, mnist, unit, symmetric, raw, caffe).",
       });
     }
@@ -346,7 +347,7 @@ function requireNoPictures({ graph }: Model, { image }: Batch, owner: string): v
 const mostUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {
-  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: figures on them say little. Is it the language of the model?`;
+  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them mean little. Is it the language of the model?`;
 }
 
 function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {

@@ -128,19 +128,19 @@ function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
   const far = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest number`
     : "is another";
-  const explained = own === undefined ? "" : ` (the original rounds by ${own.toExponential(1)})`;
+  const explained = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
   if (run === "as written" || tolerance < codesTolerance)
     return new PithError(
       "E_ACCURACY_LOST",
       `Output "${at}" ${far}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
       {
-        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result all the same; compare it on data of your own then (pith eval --against).",
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; compare it on data of your own then (pith eval --against).",
       },
     );
   return new PithError(
     "E_ACCURACY_LOST",
     `Output "${at}" ${far} as ONNX Runtime fuses it, more than ${tolerance}, though not node by node. Nothing was written.`,
-    { hint: "--force writes the result all the same; judge it on data of your own then (pith eval --against)." },
+    { hint: "--force writes the result anyway; judge it on data of your own then (pith eval --against)." },
   );
 }
 

@@ -81,9 +81,9 @@ export async function openTask(
   if (kinds.some((kind) => trains(kind) && !kind.learnsAnswers) && parts.train === undefined) {
     throw new PithError(
       "E_DATA",
-      `${parts.test.name} has one part only: there is nothing to train on beside what it is judged by.`,
+      `${parts.test.name} has one part only: there are no training samples besides the test samples.`,
       {
-        hint: "Name the folder, or the file to train on: parts are told by names of files and folders, train and test, or dev, val. A table without parts is divided.",
+        hint: "Name the folder, or the file to train on: parts are recognised by names of files and folders: train and test, or dev, val. A table without parts is split.",
       },
     );
   }

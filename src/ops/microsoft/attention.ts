@@ -115,7 +115,7 @@ function project(
 ): readonly Value[] | Miss {
   if (s.widths === undefined) return new Miss("the width of its matrix is not known");
   if (s.shared) return new Miss("its past and its present share a buffer");
-  if (s.rotary) return new Miss("turns queries and keys by their places inside");
+  if (s.rotary) return new Miss("applies the rotary embedding inside");
   const product = emit.MatMul([x, w]);
   const all = bias === undefined ? product : emit.Add([product, bias]);
   const [q, k, v] = emit.many("Split", [all, integersConstant(emit, s.widths)], { axis: 2 }, 3);
@@ -187,7 +187,7 @@ const QAttention = defineOp<ProjectedSettings>({
     const matrix = emit.DequantizeLinear([w, one(wScale), one(wZero)], { axis: 1 });
     return project(s, emit, data, matrix, bias, { mask, past, added: undefined });
   },
-  gradient: new Miss("starts from integers"),
+  gradient: new Miss("its input is integers"),
   cost: (s, site) => projectedCost(s, site, coded),
   quantize: quantizedAlready,
 });

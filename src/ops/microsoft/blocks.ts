@@ -98,7 +98,7 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     if (x === undefined || codes === undefined || scales === undefined) return new Miss("an operand is missing");
     if (s.prepacked) return new Miss("its weight is packed for one kind of processor");
     if (order !== undefined) return new Miss("the order of its inputs is changed");
-    if (![2, 4, 8].includes(s.bits)) return new Miss(`codes of ${s.bits} bits straddle bytes`);
+    if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
     const type = wide(scales);
     const count = Math.ceil(s.inputs / s.block);
     const perBlock = [s.outputs, count, 1];
@@ -157,7 +157,7 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
   lower: (s, emit, [x, codes, scales]) => {
     const table = tables[s.table];
     if (x === undefined || codes === undefined || scales === undefined) return new Miss("an operand is missing");
-    if (table === undefined) return new Miss(`codes of type ${s.table} are not known`);
+    if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
     if (!s.transposed) return new Miss("multiplies backwards");
     const type = wide(scales);
     const count = s.inputs * s.outputs;
@@ -230,7 +230,7 @@ const GatherBlockQuantized = defineOp<Gathered>({
   wants: (s) => positions(1, s.dims[s.gather]),
   unchanged: alwaysChanges,
   parameters: () => [],
-  weight: new Miss("looks rows up in a table; it has no layer's matrix"),
+  weight: new Miss("is a lookup table"),
   axes: already,
   lower: (s, emit, [table, indices, scales, zero]) => {
     if (table === undefined || indices === undefined || scales === undefined) return new Miss("an operand is missing");

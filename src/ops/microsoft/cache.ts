@@ -22,8 +22,8 @@ const SparseAttention = typed<Grouped>({
     const [key, value] = [need(site, 3), need(site, 4)].map((past): Inferred => ({ type: past.type, dims: past.dims }));
     return [{ type, dims: [batch, length, s.heads * width] }, key, value].filter((one) => one !== undefined);
   },
-  why: "attends over a cache whose length is fed, to blocks that are listed",
-  cost: () => new Miss("which blocks it multiplies is listed in its inputs"),
+  why: "attends over a cache of variable length, in blocks that its inputs select",
+  cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
 interface Masked {
@@ -52,8 +52,8 @@ const DecoderMaskedMultiHeadAttention = typed<Masked>({
     const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
     return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
   },
-  why: "attends over a cache whose length is fed",
-  cost: () => new Miss("how many keys there are is fed"),
+  why: "attends over a cache of variable length",
+  cost: () => new Miss("the number of keys is an input"),
 });
 
 interface Packed {
@@ -66,7 +66,7 @@ const readPacked = (site: Site): Packed => ({
   sizes: integers(site, "qkv_hidden_sizes"),
 });
 
-const packedWhy = "which tokens attend to which is listed in its inputs";
+const packedWhy = "its inputs select which tokens attend to which";
 
 /** Tokens × width, whatever samples they belong to. */
 const PackedAttention = typed<Packed>({
@@ -107,7 +107,7 @@ const RelativePositionBias = typed<null>({
       totalLength(site.inputs[input]) ?? constantIntegers(site.inputs[input])?.[0] ?? site.open(0, axis);
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
-  why: "looks rows up by distance, in a table that is no layer's matrix",
+  why: "is a lookup table by distance",
   parameters: (_, site) => (site.inputs[0]?.stored === true ? [0] : []),
 });
 
@@ -121,7 +121,7 @@ const GatedRelativePositionBias = typed<null>({
     const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
     return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];
   },
-  why: "gates what attention adds by its queries",
+  why: "gates the attention bias by its queries",
   parameters: (_, site) => [1, 3, 4, 5].filter((input) => site.inputs[input]?.stored === true),
   cost: (_, site) => {
     const [q, w] = [dimsAt(site, 0), dimsAt(site, 3)];

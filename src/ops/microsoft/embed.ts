@@ -63,7 +63,7 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   unchanged: alwaysChanges,
   parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
   scales: () => [5],
-  weight: new Miss("looks rows up in tables; it has no layer's matrix"),
+  weight: new Miss("is a lookup in several tables"),
   axes: new Miss("is normalized over the axis that its tables share"),
   lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
     if (ids === undefined || words === undefined || places === undefined || scale === undefined || shift === undefined)
@@ -105,7 +105,7 @@ const QEmbedLayerNormalization = defineOp<number>({
   wants: (_, site) => inTables(site),
   unchanged: alwaysChanges,
   parameters: noParameters,
-  weight: new Miss("looks rows up in tables; it has no layer's matrix"),
+  weight: new Miss("is a lookup in several tables"),
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
@@ -116,7 +116,7 @@ const QEmbedLayerNormalization = defineOp<number>({
     const tables = { words: table(0), places: table(1), segmentTable, scale: table(3), shift: table(4) };
     return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
   },
-  gradient: new Miss("starts from integers"),
+  gradient: new Miss("its input is integers"),
   cost: noMacs,
   quantize: quantizedAlready,
 });

@@ -100,12 +100,12 @@ function readSettings(site: Site): Settings {
       integer(site, "smooth_softmax", 0) > 0 || extras
         ? "adds to its softmax, or holds its cache quantized"
         : site.outputs > 3
-          ? "gives its scores out"
+          ? "outputs its attention scores"
           : undefined,
   };
 }
 
-const cachedWhy = new Miss("attends over a cache whose length is fed");
+const cachedWhy = new Miss("attends over a cache of variable length");
 
 export const GroupQueryAttention = defineOp<Settings>({
   name: "GroupQueryAttention",
@@ -141,7 +141,7 @@ export const GroupQueryAttention = defineOp<Settings>({
     const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
     const width = q?.type?.dims?.[2];
     if (q === undefined || last === undefined || typeof width !== "number") return new Miss("an operand is not known");
-    if (s.past === undefined) return new Miss("its cache is a buffer, of which what is fed says how much it holds");
+    if (s.past === undefined) return new Miss("its cache is a preallocated buffer whose filled length is an input");
     if (s.strange !== undefined) return new Miss(s.strange);
     const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
     const widths = [s.heads * size, s.keyHeads * size, s.keyHeads * size];
@@ -150,7 +150,7 @@ export const GroupQueryAttention = defineOp<Settings>({
     if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
     const turned = (x: Value): Value | Miss => {
       if (s.rotary === undefined) return x;
-      if (cos === undefined || sin === undefined) return new Miss("turns by angles that are not given");
+      if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
       const places = positions ?? integersConstant(emit, [s.past ?? 0]);
       return rotated(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
     };
@@ -188,7 +188,7 @@ export const GroupQueryAttention = defineOp<Settings>({
     const shape = shapeOf(s, site);
     const total = totalLength(site.inputs[6]);
     if (shape instanceof Miss) return shape;
-    if (total === undefined) return new Miss("how many keys there are is fed");
+    if (total === undefined) return new Miss("the number of keys is an input");
     const { batch, length, width } = shape;
     const all = width * s.heads;
     return { macs: attentionMacs({ batch, length, width: all }, total, all).reduce(addDims, 0) };

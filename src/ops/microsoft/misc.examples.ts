@@ -34,7 +34,7 @@ export const microsoftToolExamples: readonly Example[] = [
   example(
     "Range of Microsoft with a step",
     "() a: float32[] = 1; b: float32[] = 6; c: float32[] = 2; y = com.microsoft.Range(a, b, c)",
-    { except: { gradient: "its length jumps with its bounds" } },
+    { except: { gradient: "its length depends on its bounds in steps" } },
   ),
   example("Range of Microsoft without one", "() a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)"),
   example("Range of Microsoft to a fed limit", "(b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b)", {

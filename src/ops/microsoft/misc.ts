@@ -56,7 +56,9 @@ const ExpandDims = like<{ readonly axis: number | undefined }>({
     return [{ type, dims: known ? [...dims.slice(0, axis), 1, ...dims.slice(axis)] : undefined }];
   },
   lower: ({ axis }, emit, [x]) =>
-    axis === undefined ? new Miss("its axis is fed") : [emit.Unsqueeze([x, integersConstant(emit, [axis])])],
+    axis === undefined
+      ? new Miss("its axis is computed at run time")
+      : [emit.Unsqueeze([x, integersConstant(emit, [axis])])],
 });
 
 const Trilu = like<{ readonly upper: number }>({
@@ -126,7 +128,7 @@ const Unique = typed<null>({
     ];
     return all.slice(0, site.outputs);
   },
-  why: "what it finds depends on its data",
+  why: "its result depends on its data",
 });
 
 const GatherND = like<null>({
@@ -153,7 +155,7 @@ const UnfoldTensor = typed<{ readonly dim: number; readonly size: number; readon
     const windows = (length: Dim): Dim => addDims(floorDims(addDims(length, -size), step), 1);
     return [{ type, dims: [...dims.map((length, axis) => (axis === along ? windows(length) : length)), size] }];
   },
-  why: "lays windows of an axis beside each other",
+  why: "extracts sliding windows of an axis",
 });
 
 const Inverse = typed<null>({
@@ -167,7 +169,7 @@ const NGramRepeatBlock = typed<null>({
   name: "NGramRepeatBlock",
   read: () => null,
   infer: (_, site) => sameAsInput(site, 1),
-  why: "forbids what would repeat",
+  why: "masks repeated n-grams",
 });
 
 /** Distances of every row of one matrix to every row of the other. */
@@ -207,7 +209,7 @@ const MaxpoolWithMask = typed<Window>({
     const { type, dims } = need(site, 0);
     return [{ type, dims: dims && [...dims.slice(0, 2), ...windowDims(s, dims.slice(2))] }];
   },
-  why: "looks at what a mask shows",
+  why: "pools under a mask",
 });
 
 /** Layers of which each token passes through a few. */

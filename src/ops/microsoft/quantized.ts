@@ -264,7 +264,7 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
         s.axis === undefined ? encoded(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
       ];
     },
-    gradient: new Miss(quantizes ? "rounds to integers" : "starts from integers"),
+    gradient: new Miss(quantizes ? "rounds to integers" : "its input is integers"),
     cost: noMacs,
     quantize: quantizedAlready,
   });

@@ -80,7 +80,7 @@ export function rotated(
   }: { readonly cos: Value; readonly sin: Value; readonly interleaved: boolean; readonly width: number },
 ): Value | Miss {
   const half = cos.type?.dims?.[1];
-  if (typeof half !== "number") return new Miss("how many channels it turns is not known");
+  if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
   const length = emit.Shape([x], { start: 2, end: 3 });
   const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
   const whole = 2 * half === width;
@@ -102,7 +102,7 @@ const RotaryEmbedding = defineOp<Settings>({
     const x = dimsAt(site, 0);
     if (x instanceof Miss) return x;
     const places: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
-    const reason = "channels are turned in pairs, by their place";
+    const reason = "channels are rotated in pairs by position";
     const others = x.flatMap((_, axis): AxisLink[] =>
       axis === 0
         ? []
@@ -120,7 +120,7 @@ const RotaryEmbedding = defineOp<Settings>({
     if (rank === undefined || s.width === undefined || s.turned === undefined)
       return new Miss("the width of a head is not known");
     if (s.packed) return new Miss("its tokens are packed");
-    if (s.scale !== 1) return new Miss("scales its places");
+    if (s.scale !== 1) return new Miss("scales positions");
     const last = x.type?.dims?.at(-1);
     const heads = rank === 4 || typeof last !== "number" ? undefined : last / s.width;
     const apart = heads === undefined ? x : toHeads(emit, x, heads);
@@ -145,7 +145,7 @@ const GemmaRotaryEmbedding = typed<null>({
       { type: k.type, dims: k.dims },
     ];
   },
-  why: "turns channels in pairs, in half precision on GPU alone",
+  why: "rotates channels in pairs, in half precision on GPU only",
 });
 
 export const microsoftRotaryOperators: readonly Op[] = [RotaryEmbedding, GemmaRotaryEmbedding];

@@ -76,7 +76,7 @@ const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** Elements stay in order in both: only the last shape counts. It may be written where at most one dimension has to be worked out. */
 const reshapes: Pair = {
-  what: "of two reshapes the last counts",
+  what: "two reshapes are one",
   first: reshaping,
   second: reshaping,
   fuse(scope) {
@@ -238,7 +238,7 @@ const gatheredAxis: Pair = {
  * window of -∞ that touches its pads the runtime makes the smallest number that is finite.
  */
 const paddedWindow: Pair = {
-  what: "the window pads by itself",
+  what: "padding moves into the window",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],
   reorders: true,
@@ -303,7 +303,7 @@ const reductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "Reduce
 
 /** Whether axes were kept is said by the reduction itself. */
 const keptAxes: Pair = {
-  what: "the reduction keeps its axes, or drops them, by itself",
+  what: "keepdims moves into the reduction",
   first: reductions,
   second: ["Squeeze", "Unsqueeze"],
   fuse(scope) {

@@ -36,7 +36,7 @@ const gemm: Pair = {
 
 /** Gemm transposes its operands for free. */
 export const transposedGemm: Pair = {
-  what: "Gemm transposes by itself",
+  what: "the transposition moves into Gemm",
   first: ["Transpose"],
   second: ["Gemm"],
   reorders: true,
@@ -49,9 +49,9 @@ export const transposedGemm: Pair = {
   },
 };
 
-/** What is done is done: a second time changes nothing. */
+/** What is done is done: applied twice is the same as once. */
 const idempotent: Pair = {
-  what: "a second time changes nothing",
+  what: "applied twice is the same as once",
   first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   same: true,
@@ -59,7 +59,7 @@ const idempotent: Pair = {
 };
 
 const undone: Pair = {
-  what: "twice is not at all",
+  what: "applied twice cancels out",
   first: ["Not", "Neg"],
   second: ["Not", "Neg"],
   same: true,

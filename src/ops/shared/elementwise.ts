@@ -196,7 +196,7 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
   const [own] = long;
   if (long.length > 1) return new Miss("scales or shifts by more than one number for each channel");
   const side = constant === 1 ? "right" : "left";
-  if (parts(1, side) === undefined) return new Miss("does not scale or shift by what stands on the left");
+  if (parts(1, side) === undefined) return new Miss("its stored operand is on the left");
   return {
     kind: "arithmetic",
     data: 1 - constant,

@@ -4,5 +4,5 @@ import { Miss } from "../../errors.ts";
 export const noWeight = new Miss("has no weight");
 export const primitive = new Miss("is primitive");
 export const loweredFirst = new Miss("is lowered first");
-export const runsInFloat = new Miss("runs in float: it has no integer form here");
+export const runsInFloat = new Miss("runs in float: it has no integer form");
 export const quantizedAlready = new Miss("is quantized already");

@@ -37,7 +37,7 @@ const kernels: Readonly<Record<Exclude<Kernel, "nearest">, { readonly first: num
     },
   };
 
-/** The places around coordinates, and what they weigh; undefined: 1. */
+/** The places around coordinates, size and memory; undefined: 1. */
 interface Around {
   readonly places: Value;
   readonly weight: Value | undefined;

@@ -143,14 +143,14 @@ describe("losses", () => {
   });
 
   test.each([
-    ["hinge", '"hinge" is no loss: there are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
+    ["hinge", '"hinge" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
     ["mse(margin=1)", 'The loss mse has no setting "margin": it has output, label.'],
     ["huber(delta=0)", "Huber's delta must be above 0, got 0."],
     ["huber(delta=much)", /^The loss "huber\(delta=much\)": delta /],
     ["cross-entropy(smoothing=1)", "The smoothing must be at least 0 and below 1, got 1."],
     ["cross-entropy(from=scores)", /^The loss "cross-entropy\(from=scores\)": from /],
     ["1.2.3 * mse", 'The weight of "1.2.3 * mse" is no number.'],
-    ["", '"" is no loss: there are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
+    ["", '"" is not a loss; the losses are cross-entropy, binary, mse, mae, huber, kl, cosine, info-nce.'],
   ])("%s is refused", (text, message) => {
     expect(() => parseLoss(text)).toThrow(message);
   });

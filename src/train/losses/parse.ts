@@ -34,22 +34,18 @@ interface NamedLoss {
 
 const losses: Readonly<Record<string, NamedLoss>> = {
   "cross-entropy": named(
-    "classes, or a share for each class; smoothing=0.1 spreads that much over all of them, from=logits, probabilities or log-probabilities where the graph does not tell",
+    "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities where the graph does not tell",
     { ...about, smoothing: number, from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])) },
     crossEntropy,
   ),
-  binary: named("a yes or no for each output, from its logit", about, binaryCrossEntropy),
-  mse: named("numbers, by the square of the error", about, meanSquaredError),
-  mae: named("numbers, by the size of the error", about, meanAbsoluteError),
-  huber: named(
-    "numbers, by the square up to an error of delta=1, then by its size",
-    { ...about, delta: number },
-    huber,
-  ),
+  binary: named("binary labels, one for each logit", about, binaryCrossEntropy),
+  mse: named("numbers, squared error", about, meanSquaredError),
+  mae: named("numbers, absolute error", about, meanAbsoluteError),
+  huber: named("numbers, squared error up to delta=1, absolute error beyond", { ...about, delta: number }, huber),
   kl: named("probabilities of all classes, as a teacher gives them", about, divergence),
-  cosine: named("vectors, by the angle to the right one", about, cosineDistance),
+  cosine: named("vectors, cosine distance", about, cosineDistance),
   "info-nce": named(
-    "pairs of vectors, told from the others of the batch; temperature=0.07, less looks at the nearest alone",
+    "pairs of vectors, contrasted with the others of the batch; temperature=0.07, lower weighs the nearest more",
     { ...about, temperature: number },
     infoNce,
   ),
@@ -86,7 +82,7 @@ function parseTerm(text: string): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
   const found = Object.hasOwn(losses, name) ? losses[name] : undefined;
   if (found === undefined) {
-    throw new PithError("E_OPTION", `"${text}" is no loss: there are ${lossNames.join(", ")}.`, {
+    throw new PithError("E_OPTION", `"${text}" is not a loss; the losses are ${lossNames.join(", ")}.`, {
       hint: 'Several are added up, with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".',
     });
   }
