@@ -2,7 +2,7 @@
 import type { Used } from "./jobs/task.ts";
 import { integer } from "./numbers.ts";
 
-/** `trained on: cifar10 (train, 19,800)  calibrated with: cifar10 (train, 200)  judged by: cifar10 (test, 1,000)` */
+/** `trained on: cifar10 (train, 19,800)  calibrated with: cifar10 (train, 200)  judged by: cifar10 (test, 1,000)`; `(1,024 of 10,000 settled it)` */
 export function samplesLine({
   train,
   calibrate,
@@ -19,10 +19,11 @@ export function samplesLine({
   return said.flatMap(([use, part]) => (part === undefined ? [] : [`${use}: ${partText(part)}`])).join("  ");
 }
 
-function partText({ name = "samples", count }: Used["test"]): string {
+function partText({ name = "samples", count, of }: Used["test"]): string {
   // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
   const samples = count === undefined ? "a stream" : integer(count);
-  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples})`;
+  const settled = of === undefined ? "" : ` of ${integer(of)} settled it`;
+  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${settled})`;
 }

@@ -4,7 +4,16 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type EvaluateOptions, estimate, measure } from "./evaluate.ts";
-import { bootstrapPairs, mcnemarExact, moments, neededSamples, pairedMeans, pairedScores, z95 } from "./interval.ts";
+import {
+  bootstrapPairs,
+  type Level,
+  mcnemarExact,
+  moments,
+  neededSamples,
+  pairedMeans,
+  pairedScores,
+  usualLevel,
+} from "./interval.ts";
 import type { Estimate, Metric, Unit } from "./types.ts";
 
 export interface Comparison {
@@ -46,8 +55,16 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/** The comparison that two sets of rows, of the same samples in the same order, amount to. */
-export function compareRows(metric: Metric, original: Float64Array, candidate: Float64Array, seed = 0): Comparison {
+/**
+ * The comparison that two sets of rows, of the same samples in the same order, amount to.
+ * @param level how sure the interval of the difference is: 95 % unless said.
+ */
+export function compareRows(
+  metric: Metric,
+  original: Float64Array,
+  candidate: Float64Array,
+  level: Level = usualLevel,
+): Comparison {
   if (original.length !== candidate.length || original.length === 0) {
     const counts = [original, candidate].map((rows) => rows.length / metric.columns);
     throw new PithError("E_DATA", `A comparison needs the same samples of both models, got ${counts.join(" and ")}.`);
@@ -56,22 +73,23 @@ export function compareRows(metric: Metric, original: Float64Array, candidate: F
     metric: metric.name,
     unit: metric.unit,
     better: metric.better,
-    original: estimate(metric, original, seed),
-    candidate: estimate(metric, candidate, seed),
+    original: estimate(metric, original),
+    candidate: estimate(metric, candidate),
   };
   const pairs = metric.interval === "proportion" ? countPairs(original, candidate) : undefined;
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const difference = pairedScores(count, onlyCandidate, onlyOriginal);
+    const difference = pairedScores(count, onlyCandidate, onlyOriginal, level);
     return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
     const differences = candidate.map((value, index) => value - (original[index] ?? 0));
-    return { ...common, difference: pairedMeans(original, candidate), variance: moments(differences).variance, pairs };
+    const difference = pairedMeans(original, candidate, level);
+    return { ...common, difference, variance: moments(differences).variance, pairs };
   }
-  const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), seed);
-  const deviation = (difference.high - difference.low) / (2 * z95);
+  const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
+  const deviation = (difference.high - difference.low) / (2 * level.z);
   return { ...common, difference, variance: deviation * deviation * difference.count, pairs };
 }
 

@@ -13,6 +13,17 @@ import type { Estimate } from "./types.ts";
 /** The 97.5 % quantile of the normal distribution: 95 % lie between −z and z. */
 export const z95 = 1.959963984540054;
 
+/** How sure an interval is: it reaches `z` standard deviations to either side, and leaves out `tail` at each end. */
+export interface Level {
+  readonly z: number;
+  readonly tail: number;
+}
+
+/** 95 % */
+export const usualLevel: Level = { z: z95, tail: 0.025 };
+/** 99.73 %: so sure are looks before the last one, see docs/verdicts.md (Haybittle-Peto). */
+export const earlyLevel: Level = { z: 3, tail: 0.0013498980316301 };
+
 /** With fewer samples a bootstrap tells nothing. */
 const fewestSamples = 8;
 
@@ -38,11 +49,11 @@ export function wilson(successes: number, count: number): Estimate {
   return { value: share, low, high, count };
 }
 
-/** A mean with its normal 95 % interval (variance over n − 1). With one sample the interval is unbounded. */
-export function meanInterval(values: Float64Array): Estimate {
+/** A mean with its normal interval, 95 % unless said (variance over n − 1). With one sample the interval is unbounded. */
+export function meanInterval(values: Float64Array, { z }: Level = usualLevel): Estimate {
   requireSamples(values.length);
   const { mean, variance } = moments(values);
-  const half = values.length > 1 ? z95 * Math.sqrt(variance / values.length) : Number.POSITIVE_INFINITY;
+  const half = values.length > 1 ? z * Math.sqrt(variance / values.length) : Number.POSITIVE_INFINITY;
   return { value: mean, low: mean - half, high: mean + half, count: values.length };
 }
 
@@ -68,12 +79,14 @@ export function bootstrapPairs(
   columns: number,
   reduce: (rows: Float64Array) => number,
   seed: number,
+  level: Level = usualLevel,
 ): Estimate {
   const [low, high] = resample(
     [first, second],
     columns,
     ([a = first, b = second]) => difference(reduce(a), reduce(b)),
     seed,
+    level,
   );
   return { value: difference(reduce(first), reduce(second)), low, high, count: first.length / columns };
 }
@@ -83,6 +96,7 @@ function resample(
   columns: number,
   reduce: (drawn: readonly Float64Array[]) => number,
   seed: number,
+  { tail }: Level = usualLevel,
 ): [low: number, high: number] {
   const count = (series[0]?.length ?? 0) / columns;
   requireSamples(count);
@@ -101,7 +115,7 @@ function resample(
     values[index] = reduce(drawn);
   }
   values.sort();
-  return [quantile(values, 0.025), quantile(values, 0.975)];
+  return [quantile(values, tail), quantile(values, 1 - tail)];
 }
 
 /** Two equal infinities do not differ. */
@@ -133,7 +147,7 @@ export function pairedProportions(count: number, gained: number, lost: number): 
  *   2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
  * Without disputed samples its ends are Wilson's, z² / (n + z²).
  */
-export function pairedScores(count: number, gained: number, lost: number): Estimate {
+export function pairedScores(count: number, gained: number, lost: number, { z }: Level = usualLevel): Estimate {
   requireSamples(count);
   const value = (gained - lost) / count;
   const score = (d: number): number => {
@@ -143,7 +157,7 @@ export function pairedScores(count: number, gained: number, lost: number): Estim
     const distance = gained - lost - count * d;
     return variance > 0 ? distance / Math.sqrt(variance) : Math.sign(distance) * Number.POSITIVE_INFINITY;
   };
-  return { value, low: crossing(score, -1, value, z95), high: crossing(score, value, 1, -z95), count };
+  return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count };
 }
 
 /** Where a falling function takes a value, by halving. */
@@ -158,11 +172,14 @@ function crossing(falling: (at: number) => number, from: number, to: number, wan
 }
 
 /** second − first, paired by sample. */
-export function pairedMeans(first: Float64Array, second: Float64Array): Estimate {
+export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = usualLevel): Estimate {
   if (first.length !== second.length) {
     throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
   }
-  return meanInterval(second.map((value, index) => value - (first[index] ?? 0)));
+  return meanInterval(
+    second.map((value, index) => value - (first[index] ?? 0)),
+    level,
+  );
 }
 
 /**

@@ -47,6 +47,11 @@ export function forecast(
   return `${roughly(seconds)}: ${count} judged on ${integer(measuring.samples)} samples`;
 }
 
+/** "judging by all 3,399 samples takes about 3 minutes"; undefined for what is over at once. */
+export function judgingForecast(seconds: number, samples: number): string | undefined {
+  return seconds < leastTold ? undefined : `judging by all ${integer(samples)} samples takes ${roughly(seconds)}`;
+}
+
 /** Seconds; who waits less needs no word. */
 const leastTold = 20;
 

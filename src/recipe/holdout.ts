@@ -6,6 +6,7 @@ import { range } from "../data/indexed.ts";
 import { type Answers, sameAnswers } from "../evaluate/answers.ts";
 import { type Knowledge, knowledgeOf } from "../evaluate/baseline.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
+import type { Level } from "../evaluate/interval.ts";
 import { random } from "../tensor/random.ts";
 
 /** What one run over all samples collected, by sample. */
@@ -63,10 +64,11 @@ export class Holdout {
     this.knowledge = knowledgeOf(said);
   }
 
-  compare(all: Rows): Compared {
+  /** @param level how sure the interval of the difference is: 95 % unless said. */
+  compare(all: Rows, level?: Level): Compared {
     const { rows, said } = this.#of(all);
     return {
-      comparison: compareRows(this.#metric, this.#rows, rows),
+      comparison: compareRows(this.#metric, this.#rows, rows, level),
       agreement: agreementOf(this.original.answers, said),
       answers: said,
     };
@@ -78,6 +80,22 @@ export class Holdout {
       said: { given: rowsAt(said.given, 1, this.samples), labels: rowsAt(said.labels, 1, this.samples) },
     };
   }
+}
+
+/** What two runs over different samples collected, as one. */
+export function joinRuns(first: Rows, second: Rows): Rows {
+  const { given, labels } = first.said;
+  return {
+    rows: concatenated(first.rows, second.rows),
+    said: { given: concatenated(given, second.said.given), labels: concatenated(labels, second.said.labels) },
+  };
+}
+
+function concatenated(first: Float64Array, second: Float64Array): Float64Array {
+  const both = new Float64Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {

@@ -6,6 +6,7 @@ import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
 import { type Goal, judge, type Metric, measure, type Task, usualDrop } from "../evaluate/index.ts";
+import type { Level } from "../evaluate/interval.ts";
 import { judgedBatch } from "../evaluate/invariance.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -120,9 +121,12 @@ export class PairedMetrics {
     return all.at(-1) ?? nothing;
   }
 
-  /** What was said, beside what the original says. */
-  beside(rows: Rows): PairedResult {
-    return { ...this.holdout.compare(rows), choosing: this.choosing?.compare(rows) };
+  /**
+   * What was said, beside what the original says.
+   * @param level how sure the interval of the difference is: 95 % unless said.
+   */
+  beside(rows: Rows, level?: Level): PairedResult {
+    return { ...this.holdout.compare(rows, level), choosing: this.choosing?.compare(rows, level) };
   }
 
   /** What a model says on the samples to choose by. */

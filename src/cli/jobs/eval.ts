@@ -27,6 +27,7 @@ import { type DataRequest, withRecorded } from "../data.ts";
 import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
 import { scoreOf } from "../score.ts";
+import { announced } from "./announced.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel } from "./open-model.ts";
 import { openData, prepare, storeStates } from "./prepare.ts";
@@ -146,11 +147,12 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
     ...named,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
+  const judging = announced(context, dataset.count, 1);
   const rows = await measure(engine, models, ready, [...metrics, said, ...normalized], {
     batch,
     held: original !== undefined,
     signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
+    progress: (done, total) => judging.progress(done, total),
   }).catch(explained);
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {

@@ -27,7 +27,8 @@ import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { noSmaller } from "../../recipe/gain.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
-import { PairedMetrics } from "../../recipe/paired-metrics.ts";
+import { Looks } from "../../recipe/looks.ts";
+import { PairedMetrics, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { lossText, lossWarning } from "../../report/verdict.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
@@ -36,6 +37,7 @@ import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import type { MetricName } from "../metrics.ts";
 import { allowance, figure } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
+import { announced } from "./announced.ts";
 import { openModel } from "./open-model.ts";
 import { openTask, type Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
@@ -142,8 +144,9 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   }
 
   if (judging !== undefined) context.stage("evaluate");
-  const compared = await judging?.metrics.compare(model);
+  const compared = await judging?.compare(model, goal);
   const comparison = compared?.comparison;
+  const samples = judging === undefined ? undefined : usedOf(judging.samples, compared);
   const aim =
     reference === undefined || typeof input.options.original !== "string" || comparison === undefined
       ? undefined
@@ -184,7 +187,15 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   const scored = aim?.comparison.candidate.value;
-  return { ...nothing, after, comparison, verdict, likeness, lost, idle, aim: scored, written: input.out };
+  return { ...nothing, samples, after, comparison, verdict, likeness, lost, idle, aim: scored, written: input.out };
+}
+
+/** Where fewer samples than there are settled it: how many. */
+function usedOf(used: Used, compared: PairedResult | undefined): Used {
+  const looked = compared?.answers.given.length;
+  const { count } = used.test;
+  if (looked === undefined || count === undefined || looked >= count) return used;
+  return { ...used, test: { ...used.test, count: looked, of: count } };
 }
 
 /** Whether pictures go in, and neither the model nor a file beside it says how they are prepared. */
@@ -288,7 +299,10 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
 
 interface Judging {
   readonly task: Task;
+  /** The original, on as many samples as it takes to know whether it is to be judged at all. */
   readonly metrics: PairedMetrics;
+  /** A result beside it. */
+  compare(result: Model, goal: Goal | undefined): Promise<PairedResult>;
   /** How the images were prepared. */
   readonly preprocessing: string | undefined;
   readonly samples: Used;
@@ -333,7 +347,16 @@ async function openJudging(
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
-  const metrics = await PairedMetrics.create(original, task, { batch: data.batch, ...output }, passContext);
-  if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
-  return { task, metrics, preprocessing: preparation.name, samples: used, record, options };
+  const measuring = announced(passContext, task.test.count, 2);
+  const settings = { batch: data.batch, ...output };
+  const common = { task, preprocessing: preparation.name, samples: used, record, options };
+  // What takes long to make, or was asked for, is judged by all samples.
+  if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
+    const metrics = await PairedMetrics.create(original, task, settings, measuring);
+    if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
+    return { ...common, metrics, compare: (result) => metrics.compare(result) };
+  }
+  const looks = await Looks.create(original, task, settings, passContext, measuring);
+  if (!input.force) looks.first.requireAboveChance();
+  return { ...common, metrics: looks.first, compare: (result, goal) => looks.compare(result, goal) };
 }

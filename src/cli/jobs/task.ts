@@ -49,7 +49,8 @@ export interface OpenedTask {
 export interface Used {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  readonly test: Part;
+  /** `of`: how many there are, where fewer settled the verdict. */
+  readonly test: Part & { readonly of?: number };
 }
 
 export type Part = Pick<Samples, "name" | "count">;
