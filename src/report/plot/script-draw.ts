@@ -55,17 +55,16 @@ export const drawScript = `
     }
     // From far away the names of layers stand to the right of them, as large as on the screen, where there is room for a line.
     let free = -Infinity;
-    for (const [index, text] of [...rowsLayer.children].entries()) {
-      const { x, y } = rows[index];
-      const most = window.right - size / 2 - 0.55 * size * text.textContent.length;
-      const shown = scene.classList.contains("far") && y - size / 2 >= free && y >= window.top && y <= window.bottom;
-      text.style.display = shown ? "" : "none";
-      if (!shown) continue;
+    const readable = scene.classList.contains("far") ? rows.filter(({ y }) => {
+      if (y - size / 2 < free || y < window.top || y > window.bottom) return false;
       free = y + 0.6 * size;
-      text.style.fontSize = size.toFixed(1) + "px";
-      text.setAttribute("x", Math.min(x + size / 2, most).toFixed(1));
-      text.setAttribute("y", (y + size / 3).toFixed(1));
-    }
+      return true;
+    }) : [];
+    rowsLayer.style.fontSize = size.toFixed(1) + "px";
+    rowsLayer.replaceChildren(...readable.map(({ x, y, text }) => {
+      const most = window.right - size / 2 - 0.55 * size * text.length;
+      return shape("text", { x: Math.min(x + size / 2, most).toFixed(1), y: (y + size / 3).toFixed(1), text });
+    }));
   }
   function forget() {
     boxesLayer.replaceChildren();
@@ -160,7 +159,6 @@ export const drawScript = `
     }));
     labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
     rows = layerRows(graph);
-    rowsLayer.replaceChildren(...rows.map(({ names }) => shape("text", { text: together(names) })));
   }
   // Layers at one height, and where a line beside them begins: right of the block, if they are in one.
   let rows = [];
@@ -174,6 +172,6 @@ export const drawScript = `
       row.x = Math.max(row.x, box.x + box.width / 2, ...around.map((frame) => frame.x + frame.width));
       row.names.push(box.name);
     });
-    return [...found.values()].sort((a, b) => a.y - b.y);
+    return [...found.values()].sort((a, b) => a.y - b.y).map(({ x, y, names }) => ({ x, y, text: together(names) }));
   }
 `;
