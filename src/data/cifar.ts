@@ -5,12 +5,14 @@
  */
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import type { Batch, ByteSource } from "../tensor/types.ts";
 import { isGzip, readAll } from "./bytes.ts";
 import { heldAtMost, readRows } from "./columns.ts";
 import { indexed } from "./indexed.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
+/** Of CIFAR-10, by number. */
+const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 const side = 32;
 const pixels = 3 * side * side;
 
@@ -34,7 +36,7 @@ export async function cifar(name: string, files: readonly ByteSource[], labels: 
   const parts = await Promise.all(files.map((file) => recordsOf(file, record)));
   const ends: number[] = [];
   for (const { count } of parts) ends.push((ends.at(-1) ?? 0) + count);
-  return indexed(name, ends.at(-1) ?? 0, async (positions) => {
+  const gather = async (positions: Uint32Array): Promise<Batch> => {
     const image = new Uint8Array(positions.length * pixels);
     const label = new BigInt64Array(positions.length);
     for (let at = 0; at < positions.length; ) {
@@ -55,7 +57,8 @@ export async function cifar(name: string, files: readonly ByteSource[], labels: 
       image: { type: "uint8", dims: [positions.length, 3, side, side], data: image },
       label: { type: "int64", dims: [positions.length], data: label },
     };
-  });
+  };
+  return indexed(name, ends.at(-1) ?? 0, gather, labels === 1 ? classes : undefined);
 }
 
 interface Records {

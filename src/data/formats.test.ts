@@ -59,6 +59,24 @@ describe("idx", () => {
   });
 });
 
+describe("names of classes", () => {
+  const text = "x,label\n1,pos\n2,neg\n";
+
+  it.each([
+    ["as they sort", {}, ["neg", "pos"]],
+    ["as the model orders them", { classes: ["pos", "neg"] }, ["pos", "neg"]],
+  ])("are known %s, of tables and of lines", (_, options, expected) => {
+    expect(csv("a.csv", text, options).classes).toEqual(expected);
+    const lines = '{"x": 1, "label": "pos"}\n{"x": 2, "label": "neg"}\n';
+    expect(jsonl("a.jsonl", lines, options).classes).toEqual(expected);
+  });
+
+  it("are not made of numbers", () => {
+    expect(csv("a.csv", "x,label\n1,0\n2,1\n").classes).toBeUndefined();
+    expect(jsonl("a.jsonl", '{"x": 1, "label": 0}\n').classes).toBeUndefined();
+  });
+});
+
 describe("cifar", () => {
   const record = (label: readonly number[], value: number): number[] => [
     ...label,

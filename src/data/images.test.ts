@@ -53,6 +53,22 @@ async function labels(dataset: Dataset): Promise<number[]> {
 }
 
 describe("images", () => {
+  it("knows the names of the classes, through parts and preparation, where folders or files name them", async () => {
+    const named = await folder("named", { "cat/a.png": png(1, 2, 3), "dog/b.png": png(4, 5, 6) });
+    const numbered = await folder("numbered", { "0/a.png": png(1, 2, 3), "1/b.png": png(4, 5, 6) });
+    const listed = await folder("listed", {
+      "a.png": png(1, 2, 3),
+      "labels.csv": "file,label\na.png,1\n",
+      "names.txt": "dog\ncat\n",
+    });
+    expect((await images(named)).classes).toEqual(["cat", "dog"]);
+    expect((await images(named, { classes: ["dog", "cat"] })).classes).toEqual(["dog", "cat"]);
+    expect((await images(numbered)).classes).toBeUndefined();
+    expect((await images(listed)).classes).toEqual(["dog", "cat"]);
+    const { test } = await openParts(named, { test: 1 });
+    expect(preprocess(test, input(n, 3, 4, 4), presets.unit).classes).toEqual(["cat", "dog"]);
+  });
+
   it("reads class folders as they sort, as names.txt lists them, as a model numbers them, or by their numbers", async () => {
     const path = await folder("classes", {
       "cat/a.png": png(1, 2, 3),

@@ -50,11 +50,16 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
 }
 
 /** Pictures by their paths, with classes or without. */
-export function imageFiles(name: string, paths: readonly string[], labels?: readonly number[]): IndexedDataset {
+export function imageFiles(
+  name: string,
+  paths: readonly string[],
+  labels?: readonly number[],
+  classes?: readonly string[],
+): IndexedDataset {
   const image: Dense = { type: "string", dims: [paths.length], data: paths };
   if (labels === undefined) return memory(name, { image });
   const data = BigInt64Array.from(labels, BigInt);
-  return memory(name, { image, label: { type: "int64", dims: [labels.length], data } });
+  return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
 type Found =
@@ -94,7 +99,7 @@ async function fromFolders(
       labels.push(label);
     }
   }
-  return imageFiles(folder, paths, labels);
+  return imageFiles(folder, paths, labels, order);
 }
 
 async function fromTable(
@@ -132,7 +137,9 @@ async function fromTable(
     paths.push(joinPath(folder, file));
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
-  return imageFiles(folder, paths, labels);
+  // Labels that are all numbers name no class.
+  const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
+  return imageFiles(folder, paths, labels, named ? order : undefined);
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

@@ -17,10 +17,16 @@ import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
-export function indexed(name: string, count: number, gather: IndexedDataset["gather"]): IndexedDataset {
+export function indexed(
+  name: string,
+  count: number,
+  gather: IndexedDataset["gather"],
+  classes?: readonly string[],
+): IndexedDataset {
   const dataset: IndexedDataset = {
     name,
     count,
+    classes,
     gather,
     async *batches(options) {
       for (const positions of parts(options)) yield await gather(positions, options.shuffle);
@@ -45,8 +51,10 @@ function indexedUnfinished(
   name: string,
   count: number,
   gather: (positions: Uint32Array, shuffle?: number) => Promise<PendingBatch>,
+  classes: readonly string[] | undefined,
 ): IndexedDataset {
-  const dataset = indexed(name, count, async (positions, shuffle) => completeBatch(await gather(positions, shuffle)));
+  const complete: IndexedDataset["gather"] = async (...place) => completeBatch(await gather(...place));
+  const dataset = indexed(name, count, complete, classes);
   registerGather(dataset, gather);
   return dataset;
 }
@@ -60,21 +68,22 @@ function indexedUnfinished(
  *   label: { type: "int64", dims: [4], data: BigInt64Array.of(0n, 1n, 1n, 0n) },
  * });
  * for await (const batch of data.batches({ size: 2, shuffle: 1 })) console.log(batch.x?.dims); // [2, 2], twice
+ * @param classes Names of the classes, in the order of their numbers, for reports.
  */
-export function memory(name: string, columns: Batch): IndexedDataset {
+export function memory(name: string, columns: Batch, classes?: readonly string[]): IndexedDataset {
   const count = sampleCount(columns, name);
-  return indexed(name, count, (positions) => mapColumns(columns, (dense) => gatherRows(dense, positions)));
+  return indexed(name, count, (positions) => mapColumns(columns, (dense) => gatherRows(dense, positions)), classes);
 }
 
 /** The samples at some positions of a data set, as one of its own. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  return indexedUnfinished(name, positions.length, (wanted, shuffle) =>
+  const gather = (wanted: Uint32Array, shuffle?: number): Promise<PendingBatch> =>
     gatherPending(
       dataset,
       wanted.map((at) => positions[at] ?? 0),
       shuffle,
-    ),
-  );
+    );
+  return indexedUnfinished(name, positions.length, gather, dataset.classes);
 }
 
 /**
@@ -84,18 +93,20 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
-  const { name, count } = dataset;
+  const { name, count, classes } = dataset;
   if (isIndexed(dataset)) {
-    return indexedUnfinished(name, dataset.count, async (positions, shuffle) => {
+    const gather = async (positions: Uint32Array, shuffle?: number): Promise<PendingBatch> => {
       const place = { samples: positions, epoch: shuffle ?? 0 };
       return withChange(await gatherPending(dataset, positions, shuffle), { change, place, portable });
-    });
+    };
+    return indexedUnfinished(name, dataset.count, gather, classes);
   }
   const pending = (options: BatchOptions, skip: number): AsyncIterable<PendingBatch> =>
     changedStream(dataset, options, skip, change, portable);
   const changed: Dataset = {
     name,
     count,
+    classes,
     async *batches(options) {
       for await (const one of pending(options, 0)) yield await completeBatch(one);
     },

@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { memory } from "./indexed.ts";
-import { classNumbers, labelName, withLabel } from "./labels.ts";
+import { classNumbers, classOrder, labelName, withLabel } from "./labels.ts";
 import { type Nested, nested, tensorOf } from "./nested.ts";
 import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
@@ -29,10 +29,12 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   }
   const label = labelName(Object.keys(columns), options.inputs);
   const named = label === undefined ? undefined : columns[label];
+  let { classes } = options;
   if (label !== undefined && named?.type === "string" && named.dims.length === 1) {
-    columns[label] = classNumbers(named.data, options.classes, name);
+    classes = classOrder(named.data, classes);
+    columns[label] = classNumbers(named.data, classes, name);
   }
-  return memory(name, withLabel(columns, name, options.inputs));
+  return memory(name, withLabel(columns, name, options.inputs), classes);
 }
 
 interface Cell extends Nested {

@@ -123,16 +123,17 @@ function fold(name: string): string {
     .trim();
 }
 
+/** The names of classes in the order of their numbers: as they sort, where the model does not say. */
+export function classOrder(names: readonly string[], classes: readonly string[] | undefined): readonly string[] {
+  return classes ?? [...new Set(names)].sort();
+}
+
 /**
- * Names of classes as their numbers: in the model's order where that is known, else as they sort.
+ * Names of classes as their numbers.
+ * @param order as `classOrder` gives it.
  * @throws PithError E_DATA for a class that is not known.
  */
-export function classNumbers(
-  names: readonly string[],
-  classes: readonly string[] | undefined,
-  owner: string,
-): Dense<"int64"> {
-  const order = classes ?? [...new Set(names)].sort();
+export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
   return { type: "int64", dims: [names.length], data };
 }

@@ -15,6 +15,7 @@ export function take(dataset: Dataset, count: number): Dataset {
   return {
     name: dataset.name,
     count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
+    classes: dataset.classes,
     async *batches(options) {
       let left = count;
       if (left <= 0) return;
@@ -33,9 +34,9 @@ export function take(dataset: Dataset, count: number): Dataset {
 /** The same samples in their order only: where they follow each other, and none may be left out on the way. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
-  const { name, count, batches } = dataset;
+  const { name, count, classes, batches } = dataset;
   const inOrder = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
-  const stream: Dataset = { name, count, batches: (options) => batches(inOrder(options)) };
+  const stream: Dataset = { name, count, classes, batches: (options) => batches(inOrder(options)) };
   return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
 }
 
@@ -65,6 +66,7 @@ export function skip(dataset: Dataset, count: number): Dataset {
   return {
     name: dataset.name,
     count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
+    classes: dataset.classes,
     async *batches(options) {
       let left = count;
       for await (const batch of dataset.batches(options)) {
@@ -125,7 +127,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
     const parts = batches.map((batch) => batch[name]);
     return [name, joinRows(name, parts, dataset.name)] as const;
   });
-  return memory(dataset.name, Object.fromEntries(columns));
+  return memory(dataset.name, Object.fromEntries(columns), dataset.classes);
 }
 
 /** The first samples, as many as there are of `size`. @throws PithError E_DATA if there is none. */

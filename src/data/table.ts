@@ -4,7 +4,7 @@ import type { Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";
-import { classNumbers, labelName, requireDistinct, withLabel } from "./labels.ts";
+import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
 import type { IndexedDataset } from "./types.ts";
 
 export interface TableOptions {
@@ -63,12 +63,14 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
     });
     columns.features = { type: "float32", dims: [rows.length, together.length], data: features };
   }
+  const named = label !== undefined && isText[labelAt] === true;
+  const classes = named ? classOrder(cells(labelAt), options.classes) : options.classes;
   if (label !== undefined) {
-    columns[label] = isText[labelAt]
-      ? classNumbers(cells(labelAt), options.classes, name)
+    columns[label] = named
+      ? classNumbers(cells(labelAt), classes ?? [], name)
       : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
   }
-  return memory(name, withLabel(columns, name, inputs));
+  return memory(name, withLabel(columns, name, inputs), classes);
 }
 
 /** Whether an input takes one number, or one text, of a sample. */

@@ -14,6 +14,8 @@ export interface Dataset {
   readonly name: string;
   /** Number of samples, where it is known before reading. */
   readonly count: number | undefined;
+  /** Names of the classes that "label" counts from 0, where they are known. */
+  readonly classes?: readonly string[] | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
 

@@ -13,6 +13,7 @@ import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import {
+  type Disagreement,
   type Machine,
   type Measured,
   type Run,
@@ -188,6 +189,8 @@ export async function compress(
   if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
   if (standing !== undefined && standing.measured.bytes >= evaluator.original.measured.bytes)
     context.log({ id: "size", text: notSmaller(evaluator.original.measured, standing.measured), level: "warning" });
+  const disagreements =
+    standing === undefined ? [] : await seenSamples(evaluator.disagreements(standing), task.test, options.seen);
   const run: Run = {
     format: runFormat,
     version: options.about?.version,
@@ -195,7 +198,7 @@ export async function compress(
     command: options.about?.command,
     seed: context.seed,
     machine: options.about?.machine,
-    data: dataRecord(task, parts, evaluator, options),
+    data: { ...dataRecord(task, parts, evaluator, options), ...namesOf(disagreements, task.test.classes) },
     brotliQuality,
     metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
     goal,
@@ -204,8 +207,7 @@ export async function compress(
     chosen,
     missed: keeps || evaluator.metrics.choosing === undefined ? undefined : best,
     latency: timing,
-    disagreements:
-      standing === undefined ? [] : await seenSamples(evaluator.disagreements(standing), task.test, options.seen),
+    disagreements,
     ...(standing === undefined
       ? {}
       : { noise: await noiseOf(evaluator.original.model, standing.model, task.test, context) }),
@@ -380,6 +382,14 @@ function dataRecord(task: Task, parts: Parts, { metrics }: Evaluator, { preproce
     chance: metrics.chance,
     ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
   };
+}
+
+/** Names of the classes in question, where the data names them. */
+function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+  const names = found
+    .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
+    .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
+  return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
 }
 
 /** Parts above this many bytes are not hashed: that would take longer than the rest. */

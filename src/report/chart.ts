@@ -29,8 +29,10 @@ interface Point {
 const margin = { top: 16, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
-/** Sizes that differ more than this are drawn on a logarithmic axis. */
-const widestLinear = 25;
+/** Sizes that differ more than this are drawn on a logarithmic axis: quarters and eighths of a file would lie in a corner of a linear one. */
+const widestLinear = 2;
+/** Room beside the outermost points, as a share of the axis between them. */
+const beside = 0.12;
 const nameLength = 30;
 const letterWidth = 7.2;
 /** From a point to its label. */
@@ -119,11 +121,13 @@ interface Axis {
 function bytesAxis(sizes: readonly number[], left: number, right: number, wanted: number): Axis {
   const [smallest, largest] = [Math.max(1, Math.min(...sizes)), Math.max(1, ...sizes)];
   if (largest / smallest <= widestLinear) {
-    const end = largest * 1.06;
-    return { x: linear(0, end, left, right), ticks: ticks(0, end, wanted), logarithmic: false };
+    const room = beside * (largest - smallest) || 0.1 * largest;
+    const [start, end] = [Math.max(0, smallest - room), largest + room];
+    return { x: linear(start, end, left, right), ticks: ticks(start, end, wanted), logarithmic: false };
   }
-  const [low, high] = [Math.log10(smallest / 1.5), Math.log10(largest * 1.5)];
-  const powers = Array.from({ length: 12 }, (_, power) => [1, 3].map((factor) => factor * 10 ** power)).flat();
+  const room = beside * Math.log10(largest / smallest);
+  const [low, high] = [Math.log10(smallest) - room, Math.log10(largest) + room];
+  const powers = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
   const scale = linear(low, high, left, right);
   const inside = powers.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
   const shown = inside.filter((tick) => inside.length <= wanted || String(tick).startsWith("1"));

@@ -1,7 +1,7 @@
 /** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
 
 import { integer } from "../evaluate/numbers.ts";
-import type { Disagreement, LayerNoise, Run, SampleView } from "./data.ts";
+import type { Disagreement, LayerNoise, Run, RunData, SampleView } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Layers that are shown, and reasons why others are not. */
@@ -11,7 +11,7 @@ const mostReasons = 5;
 const quietest = 60;
 
 /** Samples on which the two differ, each with what they were asked. */
-export function disagreementsSection({ disagreements, variants, chosen }: Run): Markup | undefined {
+export function disagreementsSection({ disagreements, variants, chosen, data }: Run): Markup | undefined {
   if (disagreements.length === 0) return undefined;
   const agreement = chosen === undefined ? undefined : variants[chosen]?.agreement;
   const all = agreement === undefined ? undefined : Math.round((1 - agreement.value) * agreement.count);
@@ -23,18 +23,18 @@ export function disagreementsSection({ disagreements, variants, chosen }: Run): 
   return html`<h2>Answered differently</h2>
 <p class="note">${which}, numbered by position in the test samples.</p>
 <ul class="samples">
-${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one)}</li>\n`)}</ul>`;
+${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one, data.classes)}</li>\n`)}</ul>`;
 }
 
-function answers({ sample, label, original, variant }: Disagreement): Markup {
-  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled class <b>${label}</b>`}</p>
-<p>original says ${answer(original, label)}, result ${answer(variant, label)}</p>`;
-}
-
-/** −1 stands for no answer. */
-function answer(value: number, label: number | undefined): Markup {
-  if (value < 0) return html`<b>nothing</b>`;
-  return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">class ${value}</b>`;
+function answers({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
+  const called = (value: number): string => names?.[value] ?? `class ${value}`;
+  const answer = (value: number): Markup => {
+    // −1 stands for no answer.
+    if (value < 0) return html`<b>nothing</b>`;
+    return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${called(value)}</b>`;
+  };
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled <b>${called(label)}</b>`}</p>
+<p>original says ${answer(original)}, result ${answer(variant)}</p>`;
 }
 
 function view(shown: SampleView): Content {

@@ -57,6 +57,35 @@ describe("a report", () => {
     expect(page).toContain('original says <b class="">class 2</b>, result <b>nothing</b>');
   });
 
+  test("classes have their names where the data names them, as text", () => {
+    const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
+    expect(faults(named)).toEqual([]);
+    expect(named).toContain(`original says <b class="good">cat</b>, result <b class="bad">${escapeText(evilName)}</b>`);
+    expect(named).toContain("labelled <b>cat</b>");
+    expect(named).toContain('original says <b class="">class 2</b>, result <b>nothing</b>');
+  });
+
+  test.each([
+    ["quarters and eighths of the original", [1_090_000, 300_000, 290_000, 280_000, 140_000]],
+    ["next to the original's", [1_090_000, 1_085_000, 1_080_000]],
+    ["a thousandth", [1_090_000, 1_000]],
+    ["all equal", [1_090_000, 1_090_000]],
+  ])("sizes that are %s are spread over the chart", (_, [original = 0, ...sizes]) => {
+    const [like] = exampleRun.variants;
+    if (like?.result === undefined) throw new Error("The example has no variant.");
+    const { result } = like;
+    const variants = sizes.map((size) => ({ ...like, result: { ...result, bytes: size } }));
+    const run: Run = { ...exampleRun, original: { ...exampleRun.original, bytes: original }, variants, chosen: 0 };
+    const [chart = ""] = /<svg class="chart" viewBox="0 0 (\d+).*?<\/svg>/s.exec(reportPage(run)) ?? [];
+    const width = Number(/viewBox="0 0 (\d+)/.exec(chart)?.[1]);
+    const xs = [...chart.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x) / width);
+    expect(xs).toHaveLength(1 + sizes.length);
+    const equal = new Set(sizes).size === 1 && sizes[0] === original;
+    expect(Math.max(...xs) - Math.min(...xs)).toBeGreaterThan(equal ? -1 : 0.6);
+    expect(Math.min(...xs)).toBeGreaterThan(0.08);
+    expect(Math.max(...xs)).toBeLessThan(0.98);
+  });
+
   test("an address that is no picture of this page's own making is left out", () => {
     const shown = { kind: "picture", address: "https://example.org/x.png", width: 1, height: 1 } as const;
     const html = reportPage({

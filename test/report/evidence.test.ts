@@ -26,10 +26,15 @@ graph (x: float32[batch, 1, 8, 8]) -> (logits: float32[batch, 5]) {
 
 const numbers = random(4, "images");
 const bytes = Uint8Array.from({ length: 60 * 64 }, () => Math.floor(256 * numbers.uniform()));
-const images = memory("noise", {
-  image: { type: "uint8", dims: [60, 8, 8], data: bytes },
-  label: { type: "int64", dims: [60], data: BigInt64Array.from({ length: 60 }, (_, index) => BigInt(index % 5)) },
-});
+const classes = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibis", "jay"];
+const images = memory(
+  "noise",
+  {
+    image: { type: "uint8", dims: [60, 8, 8], data: bytes },
+    label: { type: "int64", dims: [60], data: BigInt64Array.from({ length: 60 }, (_, index) => BigInt(index % 5)) },
+  },
+  classes,
+);
 
 async function run(steps: readonly object[]): Promise<Run> {
   const net = network();
@@ -54,6 +59,12 @@ describe("a recipe's report", () => {
     const page = reportPage(JSON.parse(JSON.stringify(found)) as Run);
     expect(faults(page)).toEqual([]);
     expect(page.match(/<img /g)).toHaveLength(10);
+  });
+
+  test("names the classes of those samples, where the data names them", async () => {
+    const { data, disagreements } = await run([{ prune: { amount: 0.6 } }]);
+    const mentioned = disagreements.flatMap(({ label = -1, original, variant }) => [label, original, variant]);
+    expect(data.classes).toEqual(Object.fromEntries(mentioned.map((value) => [value, classes[value]])));
   });
 
   test("says how far each layer is from the original's, and which cannot be compared", async () => {

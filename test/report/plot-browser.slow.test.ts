@@ -80,7 +80,9 @@ describe.skipIf(program === undefined)("in a browser", () => {
     expect(dom).toContain(">2,048 of 4,096 removed<");
   });
 
-  test("the whole graph is a sketch of a few paths, with the names of layers where there is room", { timeout: 120_000 }, async () => {
+  test("the whole graph is a sketch of a few paths, with the names of layers where there is room", {
+    timeout: 120_000,
+  }, async () => {
     const dom = await opened('document.getElementById("whole").click()');
     expect(boxesIn(dom)).toBe(0);
     expect(dom).toMatch(/<g id="sketch"><path class="edge" d="M/);
