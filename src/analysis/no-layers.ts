@@ -24,17 +24,21 @@ export function noLayers(model: Model, inference: Inference, layers: readonly La
       // A table of positions that is added, a scale in two axes: nobody expects a layer there.
       if (layer !== noWeight)
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
-    } else if (hasMatrices(node, inference)) {
-      const wayOut = wayOutOf(node, inference);
-      misses.push(
-        new Miss(
-          `layers inside subgraphs are not changed${wayOut === undefined ? "" : `: run ${wayOut} first, which inlines the branch that is taken`}`,
-          describe(node),
-        ),
-      );
     }
   }
+  misses.push(...layersInside(model, inference));
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
+}
+
+/** A `Miss` for each node of the main graph with matrices of trained numbers in graphs inside it. */
+export function layersInside(model: Model, inference: Inference): readonly Miss[] {
+  return [...model.graph.nodes()]
+    .filter((node) => hasMatrices(node, inference))
+    .map((node) => {
+      const wayOut = wayOutOf(node, inference);
+      const advice = wayOut === undefined ? "" : `: run ${wayOut} first, which inlines the branch that is taken`;
+      return new Miss(`layers inside subgraphs are not changed${advice}`, describe(node));
+    });
 }
 
 function hasMatrices(node: Node, inference: Inference): boolean {

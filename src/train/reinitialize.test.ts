@@ -265,3 +265,25 @@ test.skipIf(shared(bert) === undefined)("BERT: of ordinary size throughout", asy
   expect(Math.min(...found)).toBeGreaterThan(0.3);
   expect(Math.max(...found)).toBeLessThan(10);
 });
+
+test("layers inside subgraphs are named as not changed, beside layers that are", async () => {
+  const branch = `y = If "branch" (flag) {then_branch=graph () -> (a) {
+    w: float32[4, 4] = random(seed 1)
+    a = MatMul(h, w)
+  }, else_branch=graph () -> (b) { b = Relu(h) }}`;
+  for (const [first, count] of [
+    ["h = Relu(x)", 0],
+    ["v: float32[4, 4] = random(seed 2)\n  h = MatMul(x, v)", 1],
+  ] as const) {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
+  ${first}
+  ${branch}
+}`);
+    const { changes, misses } = await reinitialize(model, {});
+    expect(changes).toHaveLength(count);
+    expect(misses).toMatchObject([
+      { at: 'If "branch"', reason: expect.stringMatching(/^layers inside subgraphs are not changed/) },
+    ]);
+  }
+});

@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
+import { layersInside } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -71,7 +72,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
-  misses.push(...quantizedWeights(model, inference));
+  misses.push(...quantizedWeights(model, inference), ...layersInside(model, inference));
   if (changes.length === 0) roles.undo();
   else reportParted(roles.parted, context);
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
