@@ -34,7 +34,7 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
   expect(await pith("prune", "--amount", "0.2", model, "-o", out)).toMatchObject({ code: 0, err: "" });
 });
 
-test("what does not load is not written, forced or not", async () => {
+test("what does not load is not written, forced or not, changed or not", async () => {
   // ONNX Runtime moves the padding into the pool, which then pads by more than its window.
   const model = await saved(
     "padded.onnx",
@@ -55,5 +55,8 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
     expect(err).toMatch(/^E_ENGINE: The result loads as it is written, but not once ONNX Runtime has optimized it: /);
     expect(err).toContain("hint: --force does not write it either");
   }
+  const { code, out: said, err } = await pith("simplify", model, "-o", out, "--json");
+  expect({ code, said }).toEqual({ code: 1, said: "" });
+  expect(err).toContain("The result loads as it is written, but not once ONNX Runtime has optimized it");
   expect(existsSync(out)).toBe(false);
 });

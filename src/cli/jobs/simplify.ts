@@ -66,8 +66,8 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await refusingUnloadable(async () => {
-    if (outcome.changes.length === 0) return "nothing changed";
-    const found = await compare(engine, original, model, input, context);
+    const found =
+      outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
     await requireLoads(engine, model);
     return found;
   });
