@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { printable } from "./printable.ts";
+import { markedColors, printable, unmarked } from "./printable.ts";
 import { tableLines } from "./table.ts";
 
 test.each([
@@ -9,6 +9,9 @@ test.each([
   ["a\u009b2J", "a\\u009b2J"],
   ["fc\u202e1cf\u2066", "fc\\u202e1cf\\u2066"],
   ["a\u2028b", "a\\u2028b"],
+  ["\u001b[31mred\u001b[39m", "\\u001b[31mred\\u001b[39m"],
+  ["fc\u200b1\ufeff\u2060\u00ad", "fc\\u200b1\\ufeff\\u2060\\u00ad"],
+  ["a\u{e0041}", "a\\udb40\\udc41"],
 ])("%j is printed as %s, whatever is allowed besides", (text, shown) => {
   expect(printable(text)).toBe(shown);
   expect(printable(text, { colors: true })).toBe(shown);
@@ -18,10 +21,13 @@ test("letters of all languages, and signs, stay", () => {
   for (const text of ["", "fc1.weight", "層/conv", "ключ", "שכבה", "é 👍🏽 −3 %"]) expect(printable(text)).toBe(text);
 });
 
-test("colours stay where they are asked for, and no other code does", () => {
-  const text = "\u001b[31mred\u001b[39m \u001b[8mhidden\u001b[5A";
-  expect(printable(text, { colors: true })).toBe("\u001b[31mred\u001b[39m \\u001b[8mhidden\\u001b[5A");
+test("the command's own colours stay where they are asked for, and no other code does", () => {
+  const text = `${markedColors(true).red("red")} \u001b[31mred\u001b[39m \u001b[8mhidden`;
+  expect(unmarked(printable(text, { colors: true }))).toBe(
+    "\u001b[31mred\u001b[39m \\u001b[31mred\\u001b[39m \\u001b[8mhidden",
+  );
   expect(printable(text)).not.toContain("\u001b");
+  expect(markedColors(false).bold("x")).toBe("x");
 });
 
 test("lines stay where they are asked for", () => {

@@ -1,35 +1,50 @@
 /**
- * Text that a terminal shows as it is. Names in a file may hold anything: escape sequences that clear the screen, line ends that
- * forge a line of the result, characters that reverse the text around them. Each is printed as JSON writes it, `\u001b`, `\n`.
+ * Text that a terminal shows as it is. Names in a file may hold anything: escape sequences that clear the screen or colour what follows, line
+ * ends that forge a line of the result, characters that reverse the text around them. Each is printed as JSON writes it, `\u001b`, `\n`.
  */
+import { randomUUID } from "node:crypto";
+import picocolors from "picocolors";
+import { escapeUnprintable } from "../report/printable.ts";
 
-/** Control characters (C0, C1), line and paragraph separators, marks and overrides of writing direction. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Stands before each code of the command's own colours. It is drawn at random, so that no name in a file can have it. */
+const mark = randomUUID();
+const styled = new RegExp(`(${mark}\\u001b\\[\\d+m)`);
 
-/** Codes as the command line writes them for colour and weight of the text, and nothing else: they move and hide nothing. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const styled = /(\u001b\[(?:[012]|22|3\d|9\d)m)/;
+type Style = "bold" | "dim" | "green" | "red" | "yellow";
+
+export type Colors = Readonly<Record<Style, (text: string) => string>>;
+
+/** Colours whose codes `printable` lets through where it is asked to, and none besides. */
+export function markedColors(enabled: boolean): Colors {
+  const plain = picocolors.createColors(enabled);
+  const marked = (style: Style) => (text: string) => {
+    const [open = "", close = ""] = plain[style]("|").split("|");
+    return open === "" ? text : `${mark}${open}${text}${mark}${close}`;
+  };
+  return {
+    bold: marked("bold"),
+    dim: marked("dim"),
+    green: marked("green"),
+    red: marked("red"),
+    yellow: marked("yellow"),
+  };
+}
 
 export interface PrintableOptions {
-  /** Whether codes of colours stay. */
+  /** Whether codes of `markedColors` stay. */
   readonly colors?: boolean;
   /** Whether it has several lines. */
   readonly lines?: boolean;
 }
 
-/** A text in which nothing but printed characters is left. */
+/** A text in which nothing but printed characters is left, and marked codes of colours. */
 export function printable(text: string, { colors = false, lines = false }: PrintableOptions = {}): string {
   const pieces = colors ? text.split(styled) : [text];
   // Every second piece is a code.
-  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escaped(piece, lines))).join("");
+  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
 }
 
-const escaped = (text: string, lines: boolean): string =>
-  text.replace(unprintable, (character) => (lines && character === "\n" ? character : written(character)));
-
-/** JSON leaves those above U+001F as they are. */
-function written(character: string): string {
-  const json = JSON.stringify(character).slice(1, -1);
-  return json === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}` : json;
+/** The text with codes of colours as a terminal takes them. */
+export function unmarked(text: string): string {
+  return text.replaceAll(mark, "");
 }

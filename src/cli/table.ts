@@ -1,6 +1,6 @@
 /** Tables in monospace text. */
 import { stripVTControlCharacters } from "node:util";
-import { printable } from "./printable.ts";
+import { printable, unmarked } from "./printable.ts";
 
 export interface Column {
   readonly title: string;
@@ -32,5 +32,5 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
 
 /** Columns that a text takes on a terminal: colour codes none, others one. */
 function width(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
+  return [...stripVTControlCharacters(unmarked(text))].length;
 }

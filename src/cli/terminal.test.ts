@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../errors.ts";
+import { markedColors, unmarked } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { progressLine, type Stream, Terminal } from "./terminal.ts";
 
@@ -145,17 +146,21 @@ test("a table aligns its columns and takes no room for colour codes", () => {
   const lines = tableLines(
     [{ title: "file" }, { title: "MB", align: "right" }],
     [
-      [`${escapeCode}[1mm.onnx${escapeCode}[22m`, "90.4"],
+      [markedColors(true).bold("m.onnx"), "90.4"],
       ["long.onnx", "3"],
     ],
   );
-  expect(lines.map(stripVTControlCharacters)).toEqual(["file         MB", "m.onnx     90.4", "long.onnx     3"]);
+  expect(lines.map((line) => stripVTControlCharacters(unmarked(line)))).toEqual([
+    "file         MB",
+    "m.onnx     90.4",
+    "long.onnx     3",
+  ]);
 });
 
 describe("names that hold escape sequences and line ends are printed escaped", () => {
-  const name = 'a\u001b[2J\nE_OK: "b"\u202e';
+  const name = 'a\u001b[2J\u001b[32m\nE_OK: "b"\u202e\u200b';
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  const raw = /\u001b\[2J|\nE_OK|\u202e/;
+  const raw = /\u001b\[2J|\u001b\[32m|\nE_OK|[\u202e\u200b]/;
 
   test.each([false, true])("in results, remarks and errors (json: %s)", (json) => {
     const { out, err, terminal: shown } = terminal({ tty: true, json });
@@ -168,7 +173,7 @@ describe("names that hold escape sequences and line ends are printed escaped", (
     shown.fail(new TypeError("x\u001b[2J\u202e"));
     shown.event({ kind: "output", text: "y\u001b[2J" });
     expect(out.text + err.text).not.toMatch(raw);
-    expect(out.text).toContain("\\u001b[2J\\nE_OK");
+    expect(out.text).toContain("\\u001b[2J\\u001b[32m\\nE_OK");
   });
 
   test("in the progress line", () => {
@@ -178,7 +183,7 @@ describe("names that hold escape sequences and line ends are printed escaped", (
     vi.advanceTimersByTime(5000);
     shown.event({ kind: "progress", done: 1, total: 2 });
     vi.useRealTimers();
-    expect(err.text).toContain("stagea\\u001b[2J\\nE_OK");
+    expect(err.text).toContain("stagea\\u001b[2J\\u001b[32m\\nE_OK");
     expect(err.text).not.toMatch(raw);
   });
 });

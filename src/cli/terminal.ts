@@ -10,7 +10,7 @@ import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
 import type { JobEvent } from "../job/job.ts";
 import { clock, count, integer } from "./numbers.ts";
-import { printable } from "./printable.ts";
+import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
 import { type Column, tableLines } from "./table.ts";
 
 export interface Stream {
@@ -29,8 +29,6 @@ export interface TerminalOptions {
   readonly about: string;
 }
 
-export type Colors = ReturnType<typeof picocolors.createColors>;
-
 /** Milliseconds between two drawings of the progress line. */
 const redraw = 100;
 /** Milliseconds between two lines of progress in a log, and before the first: what is done sooner needs none. */
@@ -43,7 +41,7 @@ export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
   readonly #options: TerminalOptions;
-  readonly #errorColor: Colors;
+  readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
   #began = 0;
   #drawn = 0;
@@ -54,14 +52,14 @@ export class Terminal {
   constructor(options: TerminalOptions) {
     this.#options = options;
     this.json = options.json;
-    this.color = picocolors.createColors(options.out.isTTY === true && !options.noColor);
+    this.color = markedColors(options.out.isTTY === true && !options.noColor);
     this.#errorColor = picocolors.createColors(options.err.isTTY === true && !options.noColor);
   }
 
   /** A line of the result. */
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${printable(text, { colors: this.color.isColorSupported })}\n`);
+    this.#options.out.write(`${unmarked(printable(text, { colors: true }))}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
@@ -98,7 +96,7 @@ export class Terminal {
 
   /** A remark beside the result. The id of a warning is shown: it can be looked up. */
   note(id: string, text: string, level: "note" | "warning" = "note"): void {
-    const shown = printable(text, { colors: this.#errorColor.isColorSupported });
+    const shown = printable(text);
     if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }

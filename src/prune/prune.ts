@@ -86,7 +86,7 @@ const options = v.pipe(
 
 /**
  * Prunes weights by magnitude: single ones become zero, or whole channels are cut out. Masks that the model has are folded in, unless
- * `keepMasks`.
+ * `keepMasks`, or nothing is pruned: then the model stays as it is.
  * @throws PithError E_OPTION for options that do not fit, or where the amount is given twice or not at all, E_NAME for a name that fits no layer.
  * @example
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero

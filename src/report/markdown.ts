@@ -2,6 +2,7 @@
 
 import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
 import type { Measured, Run } from "./data.ts";
+import { escapeUnprintable } from "./printable.ts";
 import { accuracySentence, choiceSentence, gainSentence, goalSentence, storageSentence, timesOf } from "./verdict.ts";
 
 /**
@@ -60,11 +61,9 @@ export function variantsMarkdown(run: Run): string {
   return table.map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/** Text that Markdown takes for itself: no markup, no cell ends, no line ends. */
-function escapeMarkdown(text: string): string {
-  return text
-    .replace(/[\r\n]+/g, " ")
-    .replace(/[&<>\\`*_[\]|#~]/g, (character) =>
-      "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
-    );
+/** Text without meaning to Markdown: no markup, no HTML, no ends of cells or lines, nothing that is not seen. */
+export function escapeMarkdown(text: string): string {
+  return escapeUnprintable(text.replace(/[\r\n]+/g, " ")).replace(/[&<>\\`*_[\]|#~]/g, (character) =>
+    "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
+  );
 }

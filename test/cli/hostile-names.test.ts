@@ -1,5 +1,5 @@
 /** Names in a file may hold anything. None of it may reach the terminal as anything but text. */
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -11,9 +11,9 @@ const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
 /** Clears the screen, begins a line of its own, turns the text around. */
-const hostile = "\u001b[2J\nE_OK: fine\r\u009b8m\u202e\u0007";
+const hostile = "\u001b[2J\u001b[31m\nE_OK: fine\r\u009b8m\u202e\u200b\ufeff\u0007";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const unprintable = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+const unprintable = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
 beforeAll(async () => {
   const model = parseModel(`opset 21
@@ -53,6 +53,18 @@ describe("names with escape sequences, line ends and reversed text are printed e
 test("names that are written into a picture of the graph cannot turn its text around", async () => {
   expect(await pith("plot", at("net.onnx"), "-o", at("net.html"))).toMatchObject({ code: 0 });
   expect(readFileSync(at("net.html"), "utf8")).not.toMatch(unprintable);
+});
+
+test("names in a file of Markdown are text: no cells, no code, no HTML, no lines of their own", async () => {
+  const model = at("a|b`c`<i>\n# d\u202e.onnx");
+  copyFileSync(at("net.onnx"), model);
+  writeFileSync(at("score.mjs"), "export default () => 0.5;");
+  expect(await pith("eval", model, "--score", at("score.mjs"), "--markdown", at("names.md"))).toMatchObject({
+    code: 0,
+  });
+  const lines = readFileSync(at("names.md"), "utf8").split("\n");
+  expect(lines[0]).toMatch(/^### .*a\\\|b\\`c\\`&#60;i&#62; \\# d\\\\u202e\.onnx$/);
+  expect(lines.filter((line) => line.startsWith("#"))).toHaveLength(1);
 });
 
 test("names stay what they are in the files that are written", async () => {

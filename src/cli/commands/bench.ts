@@ -4,6 +4,7 @@ import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { moduleBeside } from "../../job/job.ts";
+import { escapeMarkdown } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { appendText, requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";
@@ -245,9 +246,19 @@ function markdownTable(
   rows: readonly (readonly string[])[],
   notes: readonly string[],
 ): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  const line = (cells: readonly string[]): string => `| ${cells.map(escapeMarkdown).join(" | ")} |`;
   const rule = titles.map((title) => (isText(title) ? "---" : "---:"));
-  return ["### pith bench", "", line(titles), line(rule), ...rows.map(line), "", ...notes, "", ""].join("\n");
+  return [
+    "### pith bench",
+    "",
+    line(titles),
+    `| ${rule.join(" | ")} |`,
+    ...rows.map(line),
+    "",
+    ...notes.map(escapeMarkdown),
+    "",
+    "",
+  ].join("\n");
 }
 
 /** Of one run, in milliseconds: short ones need digits. */

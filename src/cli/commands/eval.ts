@@ -4,6 +4,7 @@ import { PithError } from "../../errors.ts";
 import { sameDirection } from "../../evaluate/invariance.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { moduleBeside } from "../../job/job.ts";
+import { escapeMarkdown } from "../../report/markdown.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -236,20 +237,22 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     measured === undefined
       ? []
       : [
-          `${measured.dataset}, ${integer(measured.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
+          escapeMarkdown(
+            `${measured.dataset}, ${integer(measured.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
+          ),
           "",
         ];
   return [
-    `### ${model}`,
+    `### ${escapeMarkdown(model)}`,
     "",
     ...about,
     "| | value | 95 % interval |",
     "| --- | ---: | --- |",
-    ...rowsOf(result).map((cells) => `| ${cells.join(" | ")} |`),
+    ...rowsOf(result).map((cells) => `| ${cells.map(escapeMarkdown).join(" | ")} |`),
     "",
     ...(measured?.probabilities === true ? [probabilitiesText, ""] : []),
-    ...(layers === undefined ? [] : [layers, ""]),
-    ...goals.map(({ text }) => `- ${text}`),
+    ...(layers === undefined ? [] : [escapeMarkdown(layers), ""]),
+    ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),
     ...(goals.length === 0 ? [] : [""]),
     "",
   ].join("\n");
