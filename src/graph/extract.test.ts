@@ -149,3 +149,18 @@ graph (n: int64[], yes: bool[], x: float32[2]) -> (y) {
 function fail(): never {
   throw new Error("the model lacks it");
 }
+
+test("what is tied to a tensor outside of the part is a parameter of its own", () => {
+  const model = parseModel(`opset 21
+graph (x: float32[1, 2]) -> (z) {
+  a: float32[2, 2] = [1, 2, 3, 4]
+  b: float32[2, 2] tied(a, transposed) = [1, 3, 2, 4]
+  y: float32[1, 2] = MatMul(x, a)
+  z: float32[1, 2] = MatMul(y, b)
+}`);
+  const part = extract(model, [value(model, "z")], [value(model, "y")]);
+  expect(verify(part)).toEqual([]);
+  expect(value(part, "b").role).toEqual({ kind: "parameter" });
+  const whole = extract(model, [value(model, "z")]);
+  expect(value(whole, "b").role).toEqual({ kind: "tied", name: "a", transposed: true });
+});

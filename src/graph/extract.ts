@@ -4,10 +4,11 @@ import { type Copies, copyNode, copyValue } from "./clone.ts";
 import { Graph, type Node, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { inOrder } from "./order.ts";
+import { parameter } from "./role.ts";
 
 /**
  * The model that computes `outputs` from `inputs`, in their order, and from whatever inputs of the model are needed beside them. Names and
- * roles stay, tensors are shared, the given model is not changed. Values may also be those of graphs inside nodes.
+ * roles stay, tensors are shared, the given model is not changed. What is tied to a tensor outside of the part is a parameter of its own. Values may also be those of graphs inside nodes.
  *
  * Costs the part, not the model.
  * @throws PithError E_MODEL if an output depends on an input of a graph inside a node (the body of a loop) that is not among `inputs`.
@@ -34,5 +35,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   for (const value of fed) copyValue(value, graph.addInput(name(value), undefined), copies);
   for (const node of nodes) copyNode(node, graph, copies, { node: node.name, output: name });
   graph.setOutputs(outputs.map((value) => copies.get(value) ?? value));
+  for (const value of graph.values())
+    if (value.role?.kind === "tied" && graph.value(value.role.name) === undefined) value.role = parameter;
   return model.withGraph(graph);
 }
