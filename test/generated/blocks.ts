@@ -34,7 +34,11 @@ function batchNorm(g: Grower, value: Value): Value {
     g.weight("bn.running_mean", [channels]),
     g.spread("bn.running_var", channels, "positive"),
   ];
-  return g.named("BatchNormalization").BatchNormalization([value, ...parts], { epsilon: g.of([1e-5, 1e-3]) });
+  const epsilon = g.of([1e-5, 1e-3]);
+  if (g.choose(4) === 3)
+    for (const statistic of parts.slice(2))
+      if (statistic.tensor !== undefined && statistic.uses.size === 0) statistic.role = { kind: "state" };
+  return g.named("BatchNormalization").BatchNormalization([value, ...parts], { epsilon });
 }
 
 function multiplied(g: Grower, value: Value, outputs: number): Value {
@@ -162,10 +166,11 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const width = g.of([4, 1, 6]);
       const table = g.weight("weight", [count, width], 1);
       const rows = g.add(g.named("Gather").Gather([table, ids]));
-      // The table once more, as the last layer: turned in the graph.
-      if (g.choose(4) !== 3) return;
-      const turned = g.emit.Transpose([table], { perm: [1, 0] });
-      g.add(g.named("MatMul").MatMul([activation(g, rows), turned]));
+      // The table once more, as the last layer: turned in the graph, or stored a second time.
+      const again = g.choose(4);
+      if (again < 2) return;
+      const turned = again === 3 ? g.emit.Transpose([table], { perm: [1, 0] }) : g.copied(table);
+      if (turned !== undefined) g.add(g.named("MatMul").MatMul([activation(g, rows), turned]));
     },
   },
   "one-hot": {
@@ -173,6 +178,15 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const ids = g.input("label", "int64", [g.batch()], { low: 0, high: 4 });
       const hot = g.emit.OneHot([ids, g.constant(int64([], [4])), g.constant(float32([2], [0, 1]))]);
       g.add(multiplied(g, hot, 3));
+    },
+  },
+  "two layers of one matrix, stored twice": {
+    grow(g) {
+      const value = g.features();
+      const size = sizeAt(g.dims(value), -1);
+      const weight = g.weight("weight", [size, size], size);
+      const copy = g.copied(weight) ?? weight;
+      g.add(g.named("MatMul").MatMul([activation(g, g.named("MatMul").MatMul([value, weight])), copy]));
     },
   },
   recurrent: {

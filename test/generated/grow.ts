@@ -192,6 +192,16 @@ export class Grower {
     return value;
   }
 
+  /** A stored matrix once more, turned: by its numbers alone, or with the role that says so. Undefined where it is not stored as it is. */
+  copied({ name, tensor }: Value): Value | undefined {
+    const dense = tensor?.small;
+    if (dense?.type !== "float32" || dense.dims.length !== 2) return undefined;
+    const [rows = 0, columns = 0] = dense.dims;
+    const turned = dense.data.map((_, at) => dense.data[(at % rows) * columns + Math.floor(at / rows)] ?? 0);
+    const role = this.choose(2) === 0 ? undefined : ({ kind: "tied", name, transposed: true } as const);
+    return this.emit.constant(float32([columns, rows], turned), this.weightName("copy"), role);
+  }
+
   /** A vector of a normalization: near 1, with some that are 0, tiny, large or negative. */
   spread(part: string, count: number, least: "any" | "positive" = "any"): Value {
     const name = this.weightName(part);

@@ -2,7 +2,7 @@
 import type { Value } from "../../src/graph/graph.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
-import type { Dim } from "../../src/tensor/dims.ts";
+import { type Dim, symbol } from "../../src/tensor/dims.ts";
 import { type Block, isEmpty, reduced, sizeOf } from "./blocks.ts";
 import { allFixed, type Grower, sizeAt } from "./grow.ts";
 
@@ -317,6 +317,39 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
       const wide = g.emit.Unsqueeze([g.emit.Cast([mask], { to: 1 }), g.ints([-1])]);
       const penalty = g.emit.Mul([g.emit.Sub([g.scalar(1), wide]), g.scalar(-10000)]);
       g.add(g.emit.Softmax([g.emit.Add([value, penalty])], { axis: -1 }));
+    },
+  },
+  "what was before": {
+    grow(g) {
+      // As caches of decoders: what earlier runs left comes in, and goes out longer.
+      const value = g.sequence();
+      const dims = g.dims(value);
+      const past = g.input("past_key", "float32", [dims[0] ?? 1, g.of([symbol("past"), 2]), dims[2] ?? 1], {
+        low: -1,
+        high: 1,
+      });
+      const present = g.add(g.named("Concat").Concat([past, value], { axis: 1 }));
+      const scores = g.emit.MatMul([value, g.emit.Transpose([present], { perm: [0, 2, 1] })]);
+      g.add(g.emit.MatMul([g.emit.Softmax([scores], { axis: -1 }), present]));
+    },
+  },
+  "a number that is fed": {
+    grow(g) {
+      const value = g.anything();
+      const number = g.input("temperature", "float32", g.of([[], [1]]), { low: 0.5, high: 2 });
+      g.add(g.choose(2) === 0 ? g.emit.Mul([value, number]) : g.emit.Div([value, number]));
+    },
+  },
+  "answers that are no floats": {
+    grow(g) {
+      const value = g.anything();
+      const answer = g.of([
+        () => g.emit.Shape([value]),
+        () => g.emit.Size([value]),
+        () => g.emit.IsNaN([value]),
+        () => g.emit.Add([g.input("count", "int64", [g.batch()], { low: 0, high: 9 }), g.ints([1])]),
+      ])();
+      g.model.graph.setOutputs([...g.model.graph.outputs, answer]);
     },
   },
   positions: {

@@ -70,6 +70,8 @@ export const integers: readonly Promised[] = [
 ];
 
 async function quantized(model: Model, scheme: Scheme, feeds: Batch | undefined, options: object = {}) {
+  // Between nodes of its own layout ONNX Runtime moves QuantizeLinear into their domain, which has none.
+  if (scheme === "static" && model.opsets.has("com.microsoft.nchwc")) return new Miss("is laid out for one machine");
   const given = scheme === "static" && feeds !== undefined ? { data: inOrder(feeds) } : {};
   const outcome = await quantize(model, { scheme, ...given, ...options }, { engine }).catch(refused);
   if (!(outcome instanceof Miss)) expectSentences(outcome);
