@@ -38,6 +38,19 @@ describe("what a model answers with", () => {
     }
   });
 
+  test("boxes beside scores in one output are numbers, however they are laid out then; parts of one vector are classes", () => {
+    const raw = "a = Sigmoid(x)\n  b = Softmax(x) {axis=1}\n  ";
+    const planes = "batch, 4, 22, 22";
+    expect(kindOf(planes, `${raw}y = Concat(a, x, b) {axis=1}`, "float32")).toBe("number");
+    expect(kindOf(planes, `${raw}j = Concat(a, b) {axis=1}\n  y = Transpose(j) {perm=[0, 2, 3, 1]}`, "float32")).toBe(
+      "number",
+    );
+    expect(kindOf("batch, 4", `${raw}y = Concat(a, b) {axis=1}`, "float32")).toBe("classes");
+    // What is computed of the parts is one thing again.
+    const mixed = "w: float32[8, 8, 1, 1] = zeros\n  j = Concat(a, b) {axis=1}\n  y = Conv(j, w)";
+    expect(kindOf(planes, `${raw}${mixed}`, "float32")).toBe("classes");
+  });
+
   test("scores of as many classes as there are features are known by their name", () => {
     const model = (name: string) =>
       parseModel(`opset 21\ngraph (x: float32[batch, 2]) -> (${name}: float32[batch, 2]) {\n  ${name} = Sigmoid(x)\n}`);

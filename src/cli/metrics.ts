@@ -1,7 +1,7 @@
 /** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
 import { distributionOf } from "../analysis/distribution.ts";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import {
   accuracy,
@@ -27,7 +27,7 @@ import {
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, elementCount } from "../tensor/dims.ts";
 
 const named = {
   accuracy,
@@ -171,6 +171,13 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 /** Names that exporters give to scores of classes. */
 const classNames = /logits?|scores?|prob/i;
 
+/** Whether one class a sample is no truth for what a model answers: boxes, or numbers at many places. */
+export function isBeyondClasses(model: Model): boolean {
+  if (answerKind(model, undefined) === "boxes") return true;
+  const found = model.graph.outputs.find(({ name }) => name === answerOutput(model, undefined));
+  return answersAtPlaces(found === undefined ? undefined : infer(model).operand(found)?.dims);
+}
+
 /** What a model answers with, as far as the names and dimensions of its outputs tell. */
 export function answerKind(
   model: Model,
@@ -194,7 +201,39 @@ export function answerKind(
   if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return "number";
   if (distributionOf(found, inference) !== undefined || classNames.test(answer)) return "classes";
   if (isPicture(known)) return "picture";
+  // Beside scores there are boxes, say: a detector's raw output.
+  if (answersAtPlaces(known) && isJoined(found, inference)) return "number";
   return hasClassAxis(known) && !isLikeInput(model, known) ? "classes" : "number";
+}
+
+/** Numbers at many places of a sample, as far as sizes are known: for them a class of the sample is no truth. */
+function answersAtPlaces(dims: readonly Dim[] | undefined): boolean {
+  return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
+}
+
+/** Whether parts lie beside each other in an output, reshaped or not: their sizes along one axis add up to its. */
+function isJoined(output: Value, inference: Inference): boolean {
+  const elements = (value: Value): number | undefined => countOf(inference.operand(value)?.dims);
+  let current = output;
+  for (let { producer } = current; producer !== undefined; { producer } = current) {
+    const parts = producer.inputs.flatMap((input) => (input === undefined ? [] : [input]));
+    const [first] = parts;
+    if (first === undefined) return false;
+    const whole = elements(current);
+    const sizes = parts.map(elements);
+    const numbers = parts.filter((part) => isFloat(inference.operand(part)?.type ?? "string"));
+    const sum = sizes.reduce((total: number, size) => total + (size ?? Number.NaN), 0);
+    if (parts.length > 1 && numbers.length === parts.length && sum === whole) return true;
+    if (whole === undefined || sizes[0] !== whole || numbers.length !== 1) return false;
+    current = first;
+  }
+  return false;
+}
+
+/** Elements of a sample. */
+function countOf(dims: readonly Dim[] | undefined): number | undefined {
+  const sizes = dims?.slice(1).filter((dim) => typeof dim === "number");
+  return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
 /** Classes have a number that the file says: along the last axis or, of planes, along axis 1. A length that is free counts time. */

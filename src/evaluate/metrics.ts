@@ -6,6 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
+import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
 import {
@@ -163,6 +164,15 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
+  if (scores.positions === 1 && given.dims.slice(1).filter((size) => size > 1).length > 1) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(given.dims)} has numbers at many places of a sample, and there is one label per sample: it is not ground truth for them.`,
+      {
+        hint: "Hold it against its original: --metric r-squared, agreement or box-overlap. Or name another output: --output.",
+      },
+    );
+  }
   for (const value of labels) {
     if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
     throw new PithError(

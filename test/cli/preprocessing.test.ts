@@ -1,5 +1,5 @@
 /** Published networks on published data, with nothing said of how images are prepared; and what the guess is made on. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -193,6 +193,45 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
       comparison: { metric: "box overlap", candidate: { value: 1 } },
     });
     expect((await pith("eval", model, ...against)).err).toContain("Classes are not ground truth for a detector");
+  });
+
+  test("whose output is raw is held against its original by its numbers, and nothing is guessed", async () => {
+    const folder = onePixel("raw", { train: [200, 255], t10k: [200, 255] });
+    const path = join(temporaryFolder(), "raw.onnx");
+    const text = `opset 21
+graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
+  w: float32[2, 1, 1, 1] = [[[[1]]], [[[-1]]]]
+  boxes.w: float32[4, 1, 1, 1] = [[[[1]]], [[[2]]], [[[3]]], [[[4]]]]
+  scored = Conv(input, w) {pads=[1, 1, 1, 1]}
+  scores = Softmax(scored) {axis=1}
+  boxes = Conv(input, boxes.w) {pads=[1, 1, 1, 1]}
+  found = Concat(scores, boxes) {axis=1}
+}`;
+    await save(parseModel(text), path);
+    const against = ["--against", path, "--data", folder];
+    expect((await pith("eval", path, ...against)).err).toContain("for a detector");
+    const found = await json("eval", path, ...against, "--preprocess", "unit");
+    expect(found).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
+    const { code, err } = await pith("eval", path, "--data", folder, "--preprocess", "unit");
+    expect([code, err]).toEqual([1, expect.stringContaining("has no labels")]);
+  });
+
+  test("that loses its boxes is refused, with exit code 1", async () => {
+    const folder = onePixel("moved", { train: [200, 255], t10k: [200, 255] });
+    const [model, out] = [join(temporaryFolder(), "moved.onnx"), join(temporaryFolder(), "pruned.onnx")];
+    const text = `opset 21
+graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[n, 1, 4]) {
+  one: int64[1] = [1]
+  corners: float32[1, 4] parameter = [[1, 2, 9, 10]]
+  flat = Squeeze(input, one)
+  scores = Identity(flat)
+  boxes = MatMul(flat, corners)
+}`;
+    await save(parseModel(text), model);
+    const words = ["--amount", "75%", "--data", folder, "--preprocess", "unit", "-o", out];
+    const { code, err } = await pith("prune", model, ...words);
+    expect(err).toContain("E_ACCURACY_LOST: Box overlap went from 100.0 % to 0.0 %");
+    expect([code, existsSync(out)]).toEqual([1, false]);
   });
 
   test("that finds nothing has nothing to compare; pictures that are nearly constant are warned of", async () => {

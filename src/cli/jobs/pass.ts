@@ -258,6 +258,9 @@ function trainedHint({ options: { checkpoint } }: PassInput): string {
 function lostHint({ command, options, data }: PassInput): string {
   const offers = [
     ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Use a smaller amount"]),
+    ...(command === "quantize" && options.scheme === "static"
+      ? ["leave layers in float (--except, the first and the last before others)"]
+      : []),
     ...(data === undefined ? [] : ["allow more (--max-drop)"]),
     ...(data === undefined ? ["measure it on your own samples (--data)"] : []),
   ];

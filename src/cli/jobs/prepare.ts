@@ -39,10 +39,10 @@ import { guessPreprocessing, imageInput } from "../../evaluate/index.ts";
 import { fewSamples } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { dimsText } from "../../tensor/dims.ts";
+import { dimsText, elementCount } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, statedOf } from "../data.ts";
-import { answerKind } from "../metrics.ts";
+import { answerKind, isBeyondClasses } from "../metrics.ts";
 import { chanceQuestion, percent } from "../numbers.ts";
 import { contents, withContents } from "./set.ts";
 
@@ -158,8 +158,11 @@ async function prepareFor(
     throw new PithError("E_OPTION", `--preprocess is for stored images, and ${dataset.name} has none.`);
   }
   switch (kind) {
-    case "images":
-      return prepareImages(engine, model, request, dataset, { ...guessing, beside, labelled, ready }, context);
+    case "images": {
+      const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
+      const known = labelled && !(classes && isBeyondClasses(model));
+      return prepareImages(engine, model, request, dataset, { ...guessing, beside, labelled: known, ready }, context);
+    }
     case "tokens": {
       const reading = readingFor(model, beside, stated);
       const language = reading.running !== undefined;
