@@ -12,6 +12,7 @@ export {
   figure,
   figureInterval,
   integer,
+  minus,
   percent,
   speed,
   times,

@@ -91,7 +91,7 @@ function spaced(unit: string): string {
   return unit === "" ? "" : ` ${unit}`;
 }
 
-function minus(text: string): string {
+export function minus(text: string): string {
   return text.replace(/^-/, "−");
 }
 

@@ -1,7 +1,9 @@
 /** How near a model comes to its original on samples that nothing is fitted on: what decides whether a stage helped. */
+
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import { agreement, evaluateAll, type Metric, signalToNoise } from "../evaluate/index.ts";
+import { minus } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 
@@ -48,7 +50,7 @@ export function isNearer(before: Score, after: Score): boolean {
 
 /** "signal to noise 3.1 → 12.4 dB, agreement 61.0 → 88.3 %" */
 export function scoreText(before: Score, after: Score): string {
-  const noise = `signal to noise ${before.signalToNoise.toFixed(1)} → ${after.signalToNoise.toFixed(1)} dB`;
+  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;
   return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %`;
 }

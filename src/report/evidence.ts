@@ -1,6 +1,6 @@
 /** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
 
-import { integer } from "../evaluate/numbers.ts";
+import { integer, minus } from "../evaluate/numbers.ts";
 import type { Disagreement, LayerNoise, Run, RunData, SampleView } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
@@ -70,7 +70,7 @@ ${missesList(noise.misses)}`;
 function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
   const row = (one: LayerNoise): Markup => {
     const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / quietest));
-    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n" data-value="${decibels(one)}">${decibels(one).toFixed(1)} dB<span class="bar loud"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${one.cosine.toFixed(4)}</td><td class="n" data-value="${one.maxError}">${one.maxError.toPrecision(3)}</td></tr>`;
+    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n" data-value="${decibels(one)}">${minus(decibels(one).toFixed(1))} dB<span class="bar loud"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${minus(one.cosine.toFixed(4))}</td><td class="n" data-value="${one.maxError}">${one.maxError.toPrecision(3)}</td></tr>`;
   };
   return html`<div class="wide"><table class="sortable">
 <thead><tr><th class="n">place</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>

@@ -102,6 +102,10 @@ describe("a report", () => {
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
     expect(table).toContain('<td class="n">4</td><td class="text"><span class="name">fc</span>');
     expect(page).toContain("1 layer is exactly equal.");
+    const [first, ...others] = exampleRun.noise?.layers ?? [];
+    if (first === undefined || exampleRun.noise === undefined) throw new Error("The example has no noise.");
+    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25, cosine: -0.5 }, ...others] };
+    expect(reportPage({ ...exampleRun, noise: louder })).toMatch(/>−3\.[23] dB<.*>−0\.5000</);
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
 

@@ -12,7 +12,7 @@ import { appendText, requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { difference, estimate, figure, figureInterval, integer, percent } from "../numbers.ts";
+import { difference, estimate, figure, figureInterval, integer, minus, percent } from "../numbers.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -208,7 +208,7 @@ function figureRows({
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
     const depends = alone.worst < sameDirection;
-    rows.push(["alone = in batch", depends ? "NO" : "yes", `cosine ${alone.worst.toFixed(4)} at worst`]);
+    rows.push(["alone = in batch", depends ? "NO" : "yes", `cosine ${minus(alone.worst.toFixed(4))} at worst`]);
   }
   // Of what holds a model against its original the original itself has nothing to say.
   if (comparison === undefined || truth === "original") return rows;
@@ -226,7 +226,7 @@ function layersText({ layers }: Measurement): string | undefined {
   const worst = new Set(noisy.toSorted((a, b) => a.signalToNoise - b.signalToNoise).slice(0, layersShown));
   if (worst.size === 0) return undefined;
   const shown = noisy.filter((layer) => worst.has(layer));
-  return `noisiest layers: ${shown.map(({ layer, signalToNoise }) => `${layer} ${signalToNoise.toFixed(1)} dB`).join(", ")}`;
+  return `noisiest layers: ${shown.map(({ layer, signalToNoise }) => `${layer} ${minus(signalToNoise.toFixed(1))} dB`).join(", ")}`;
 }
 
 function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
