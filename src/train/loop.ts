@@ -49,12 +49,15 @@ export interface LoopOutcome {
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
   const before = await checkpointBefore(model, plan, context);
+  const given = tensorsOf(model);
   const run = new Run(model, plan, context, before);
   try {
     await run.train();
     return await run.outcome();
   } catch (error) {
     if (error instanceof PithError && error.code === "E_STOPPED") await run.keep();
+    // What an epoch before the failure has learnt goes too: the checkpoint has it.
+    else for (const [value, tensor] of given) value.tensor = tensor;
     throw error;
   } finally {
     await run.release();

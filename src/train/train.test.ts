@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
 import { memory } from "../data/index.ts";
+import { structureHash } from "../graph/hash.ts";
 import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
@@ -177,6 +178,15 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     await expect(train(net(), { data, epochs: 5, optimizer: "sgd", learningRate: 1e30 })).rejects.toMatchObject({
       code: "E_DIVERGED",
     });
+  });
+
+  it("a loss that is no number in a later epoch leaves the model as it was", async () => {
+    const model = net();
+    const before = structureHash(model);
+    const schedule = (step: number): number => (step < 4 ? 1 : 1e30);
+    const failed = train(model, { data, epochs: 5, batch: 80, optimizer: "sgd", learningRate: 0.1, schedule });
+    await expect(failed).rejects.toMatchObject({ code: "E_DIVERGED" });
+    expect(structureHash(model)).toBe(before);
   });
 
   it("labels beyond the classes are refused", async () => {
