@@ -7,30 +7,27 @@ import type { Inference } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { type Parted, partAlike } from "./shared-constants.ts";
 
-/** Gives them tensors of their own, in place. What comes back takes that back. */
-export function giveOwnStatistics(model: Model, inference: Inference, trained: ReadonlySet<Value>): () => void {
+/** Gives them tensors of their own, in place; what comes back says what was done. */
+export function giveOwnStatistics(model: Model, inference: Inference, trained: ReadonlySet<Value>): readonly Parted[] {
   const { graph } = model;
-  const back: (() => void)[] = [];
+  const parted: Parted[] = [];
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     const states = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
+    const reader = node.outputs[0]?.name;
     for (const input of states) {
       const before = node.inputs[input];
       const root = before === undefined ? undefined : storedAs(before, inference);
-      if (before === undefined || root?.tensor === undefined || before.role !== undefined || !trained.has(root))
-        continue;
-      const own = graph.addTensor(before.name, root.tensor);
-      graph.setInput(node, input, own);
-      back.push(() => {
-        graph.setInput(node, input, before);
-        if (own.uses.size === 0) graph.removeValue(own);
-      });
+      if (reader === undefined || before === undefined || root === undefined) continue;
+      if (before.role !== undefined || !trained.has(root)) continue;
+      const one = { reader, input, before: before.name, stored: root.name, own: graph.freshName(before.name) };
+      partAlike(model, [one]);
+      parted.push(one);
     }
   }
-  return () => {
-    for (const one of back.splice(0)) one();
-  };
+  return parted;
 }
 
 /** The stored tensor that a value is, perhaps under another name. */

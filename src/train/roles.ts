@@ -26,6 +26,8 @@ import { tiesAmong } from "./ties.ts";
 export interface Declaration {
   /** What got a role. */
   readonly declared: ReadonlyMap<Value, Role>;
+  /** Running statistics that were stored as one with what is trained, and are now stored apart. */
+  readonly ownStatistics: readonly Parted[];
   /** What was stored as one and now learns apart. */
   readonly parted: readonly Parted[];
   /** Why what was asked for is not so. */
@@ -49,7 +51,7 @@ export async function declareRoles(
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
 ): Promise<Declaration> {
   const given = infer(model);
-  const takeBack = giveOwnStatistics(model, given, parametersOf(model, given));
+  const ownStatistics = giveOwnStatistics(model, given, parametersOf(model, given));
   const parted = await partConstants(model, infer(model));
   const inference = infer(model);
   const trained = parametersOf(model, inference);
@@ -65,12 +67,12 @@ export async function declareRoles(
   for (const [value, role] of declared) value.role = role;
   return {
     declared,
+    ownStatistics,
     parted,
     misses,
     undo() {
       for (const [value, role] of before) value.role = role;
-      joinAgain(model, parted);
-      takeBack();
+      joinAgain(model, [...parted, ...ownStatistics]);
     },
   };
 }

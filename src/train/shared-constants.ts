@@ -19,8 +19,10 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 export interface Parted {
   readonly reader: string;
   readonly input: number;
-  /** What it was stored as together with others. */
+  /** What it read before. */
   readonly before: string;
+  /** The tensor that others read, too: `before`, or what that is another name of. */
+  readonly stored: string;
   readonly own: string;
 }
 
@@ -48,9 +50,9 @@ export async function partConstants(model: Model, inference: Inference): Promise
 
 /** Does in a copy of a model what was done in the model. */
 export function partAlike({ graph, header }: Model, parted: readonly Parted[]): void {
-  for (const { reader, input, before, own } of parted) {
+  for (const { reader, input, before, stored, own } of parted) {
     const node = graph.value(reader)?.producer;
-    const { tensor } = graph.value(before) ?? {};
+    const { tensor } = graph.value(stored) ?? {};
     if (node?.inputs[input]?.name !== before || tensor === undefined) continue;
     const value = graph.value(own) ?? graph.addTensor(own, tensor);
     // Up to IR 3 a stored tensor must be an input.
@@ -111,7 +113,14 @@ function partsOf(
     let own = graph.freshName(root.name);
     for (let count = 2; names.has(own); count++) own = graph.freshName(`${root.name}_${count}`);
     names.add(own);
-    return uses.map(({ node, input }) => ({ reader: node.outputs[0]?.name ?? "", input, before: root.name, own }));
+    const { name } = root;
+    return uses.map(({ node, input }) => ({
+      reader: node.outputs[0]?.name ?? "",
+      input,
+      before: name,
+      stored: name,
+      own,
+    }));
   });
 }
 

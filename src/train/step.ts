@@ -59,13 +59,13 @@ export async function createStep(
   const declared = model.clone();
   // What is trained is asked of the same graph that `train` asks.
   storeWeights(declared);
-  const { parted } = await declareRoles(declared);
+  const { ownStatistics, parted } = await declareRoles(declared);
   const step = await stepOf(declared, example, options, completeContext(context));
   return {
     ...step,
     store(target, weights) {
       storeWeights(target);
-      partAlike(target, parted);
+      partAlike(target, [...ownStatistics, ...parted]);
       step.store(target, weights);
     },
   };
