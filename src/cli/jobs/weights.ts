@@ -2,15 +2,16 @@
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { createEngine } from "../../engine/index.ts";
+import { engineMultiply } from "../../engine/multiply.ts";
 import { stopIfAsked } from "../../errors.ts";
 import type { JobContext } from "../../job/job.ts";
-import { fromDense, type Matrix, rankForEnergy, singularValues } from "../../math/index.ts";
+import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../math/index.ts";
 import { open } from "../../onnx/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 
-/** Singular values of a square matrix of this size take about ten seconds. */
-const largestDecomposed = 1024;
+/** The energies of a square matrix of this size take some ten seconds. */
+const largestDecomposed = 2048;
 
 /** Shares of the sum of squared singular values whose ranks are told. */
 export const energies = [0.9, 0.95, 0.99] as const;
@@ -37,6 +38,7 @@ export default async function weightsJob(
   const found = layers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");
+  const products = engineMultiply(engine);
   const rows: WeightNumbers[] = [];
   for (const [index, { name, effective, role }] of found.entries()) {
     stopIfAsked(context.signal);
@@ -44,9 +46,10 @@ export default async function weightsJob(
     // Codes that are packed in blocks are no numbers of their own.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
-    rows.push({ name, ...range(matrix.data), ranks: ranksOf(matrix) });
+    rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
   }
   context.progress(found.length, found.length);
+  await products.release();
   return rows;
 }
 
@@ -60,9 +63,9 @@ function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "
   return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
 }
 
-function ranksOf(matrix: Matrix): WeightNumbers["ranks"] {
+async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
   const of = Math.min(matrix.rows, matrix.columns);
   if (of === 0 || of > largestDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
-  const values = singularValues(matrix);
+  const values = (await energyShares(matrix, multiply)).map(Math.sqrt);
   return { of, holding: energies.map((energy) => rankForEnergy(values, energy)) };
 }
