@@ -18,6 +18,8 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** What the help explains beside the flags. */
   readonly notes?: () => Promise<readonly HelpNote[]>;
+  /** What loses less than these settings. */
+  readonly gentler?: (given: Readonly<Record<string, unknown>>) => string;
   /** Whether these settings, as they were given, make no sense without data: why. */
   readonly dataNeeded?: (given: Readonly<Record<string, unknown>>) => string | undefined;
   load(): Promise<AnyPass>;
@@ -43,6 +45,7 @@ export const passCommands: readonly PassCommand[] = [
       "prune model.onnx --amount 50%",
       "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
     ],
+    gentler: () => "Use a smaller amount",
     load: async () => (await import("../prune/index.ts")).prune,
   },
   {
@@ -55,6 +58,10 @@ export const passCommands: readonly PassCommand[] = [
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
     ],
     dataNeeded: ({ scheme }) => (scheme === "static" ? "the ranges of activations are measured on samples" : undefined),
+    gentler: ({ scheme }) =>
+      scheme === "dynamic"
+        ? "Try --scheme static"
+        : "Leave layers in float (--except, the first and the last before others)",
     load: async () => (await import("../quantize/index.ts")).quantize,
   },
   {
@@ -65,6 +72,7 @@ export const passCommands: readonly PassCommand[] = [
       "factorize model.onnx --energy 0.95",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
+    gentler: () => "Use a higher rank, ratio or energy",
     load: async () => (await import("../factorize/index.ts")).factorize,
   },
   {

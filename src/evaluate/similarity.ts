@@ -105,7 +105,7 @@ function judge({ pairs, without }: PairedRuns, output: string | undefined): Like
   for (const { feeds, expected, got } of pairs) {
     variety.add(expected);
     const x = answerOf(expected, output);
-    if (x === undefined) return "it has no output of floats";
+    if (x === undefined) return "it has no output of numbers";
     const y = answerOf(got, output);
     if (y === undefined || !sameDims(x.dims, y.dims)) {
       const lost = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;

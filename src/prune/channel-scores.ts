@@ -10,14 +10,11 @@
  */
 import type { Group } from "../analysis/channels.ts";
 import type { Layer } from "../analysis/layers.ts";
-import { maskedAt } from "../analysis/masks.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
-import { stored } from "../passes/fold-mask.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { channelNorms } from "./mask.ts";
-import { readMask } from "./masked.ts";
 
 /** A score for each unit of a group, 1 on average. */
 export async function scoreUnits(model: Model, group: Group, n: 1 | 2, engine: Engine): Promise<Float64Array> {
@@ -47,30 +44,16 @@ async function layerScores(
   engine: Engine,
 ): Promise<ReadonlyMap<number, number>> {
   const { effective, role } = layer;
-  const { values, dims } = await readEffective(model, layer, engine);
+  const dense = await readStoredValue(model, effective, engine);
+  const values = toFloat64(dense);
   const scores = new Map<number, number>();
   for (const slice of group.slices) {
     if (slice.value !== effective || slice.axis !== role.out) continue;
-    const norms = channelNorms(values, dims, slice.axis, n);
+    const norms = channelNorms(values, dense.dims, slice.axis, n);
     slice.unitOf.forEach((unit, index) => {
       if (unit >= 0) scores.set(unit, (scores.get(unit) ?? 0) + (norms[index] ?? 0) ** n);
     });
   }
   const mean = [...scores.values()].reduce((sum, score) => sum + score, 0) / Math.max(1, scores.size);
   return mean === 0 ? scores : new Map([...scores].map(([unit, score]) => [unit, score / mean]));
-}
-
-/** What a layer reads. Weights as they are, and masked ones, are read without a runtime, which may not be installed. */
-async function readEffective(
-  model: Model,
-  { weight, effective }: Layer,
-  engine: Engine,
-): Promise<{ readonly values: Float64Array; readonly dims: readonly number[] }> {
-  if (effective !== weight && effective !== maskedAt(weight)?.product) {
-    const dense = await readStoredValue(model, effective, engine);
-    return { values: toFloat64(dense), dims: dense.dims };
-  }
-  const mask = await readMask(weight);
-  const values = toFloat64(await stored(weight).read()).map((value, index) => (mask[index] === 1 ? value : 0));
-  return { values, dims: stored(weight).dims };
 }

@@ -34,11 +34,11 @@ export function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-/** Puts a mask on a parameter, or replaces the one it has. It is computed when it is read. */
-export async function setMask(model: Model, parameter: Value, mask: () => Promise<Mask>): Promise<Masked> {
+/** Puts a mask on a parameter, or replaces the one it has. Its floats are made when they are read: it is held in a byte an entry. */
+export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masked> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
-  const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, await mask()));
+  const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, mask));
   const present = maskedAt(parameter);
   if (present !== undefined) {
     present.mask.tensor = tensor;

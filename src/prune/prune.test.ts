@@ -6,7 +6,8 @@ import type { Model } from "../graph/model.ts";
 import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { isPruned, l1Unstructured, prune, remove } from "./index.ts";
+import { float32, zeros } from "../tensor/dense.ts";
+import { customFromMask, isPruned, l1Unstructured, lnStructured, prune, remove } from "./index.ts";
 
 /** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
 const chain = `opset 21
@@ -176,6 +177,15 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "fc1.weight_orig")).toEqual([3, 1, 1, 0, 0, -2]);
     expect(await numbers(net, "fc1.bias")).toEqual([10, 20, 30]);
     expect(verify(net)).toEqual([]);
+  });
+
+  test("scores of other layers leave a layer to its masked weights", async () => {
+    const net = parseModel(chain);
+    const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };
+    await customFromMask(net, { layers: "fc3", mask: float32([2, 3], [1, 1, 1, 1, 1, 0]) });
+    // Columns (1, 4), (2, 5) and (3, masked).
+    await lnStructured(net, { ...fc3, amount: 1, n: 2, dim: 1 });
+    expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 0, 1, 1, 0]);
   });
 
   test("layers that are cut together stay together: one that is excepted keeps the others", async () => {

@@ -56,7 +56,7 @@ const options = v.pipe(
     ),
     scope: v.pipe(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("layer: the same share of every layer; global: the smallest of all layers"),
+      v.description("uniform: the same share of every layer; global: the smallest of all layers together"),
     ),
     ...selectionOptions("prune"),
     n: v.pipe(

@@ -254,7 +254,7 @@ export function cutOf(
 
 /** Masks the parameters. */
 export async function putMasks(model: Model, chosen: readonly Chosen[]): Promise<Outcome["changes"]> {
-  for (const { target, mask } of chosen) await setMask(model, target.parameter, mask);
+  for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
   return chosen.map(changeOf);
 }
 
@@ -273,7 +273,7 @@ function changeOf({ target, before, after }: Chosen): Outcome["changes"][number]
 /** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */
 export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
   const { parameter } = target;
-  const own = given === undefined ? undefined : forTarget("importanceScores", given, target);
+  const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
   const tensor = stored(parameter);
   const { type } = own ?? tensor;
@@ -285,10 +285,16 @@ export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
   };
 }
 
+function scoresFor(target: Target, given: PerLayer | undefined): Dense | undefined {
+  return given === undefined ? undefined : forTarget("importanceScores", given, target);
+}
+
 /** What ranks the entries: given scores, or the weight under its mask. */
 async function scoresOf(target: Target, mask: Mask, given: PerLayer | undefined): Promise<Scores> {
   const scores = await rankedBy(target, given).scores();
-  return given === undefined ? scores.map((value, index) => (mask[index] === 1 ? value : 0)) : scores;
+  return scoresFor(target, given) === undefined
+    ? scores.map((value, index) => (mask[index] === 1 ? value : 0))
+    : scores;
 }
 
 function forTarget(option: string, given: PerLayer, { layer }: Target): Dense | undefined {

@@ -88,8 +88,8 @@ export async function withData<O extends { readonly data?: Dataset | string | un
   return { ...rest, data: typeof data === "string" ? await openDataset(data, { part: "train" }) : data };
 }
 
-export function missingData(owner: string): PithError {
+export function missingData(owner: "quantize" | "fake-quantize"): PithError {
   return new PithError("E_OPTION", `${owner}: "data": the static scheme measures ranges on data, and got none.`, {
-    hint: 'Give a data set, or choose another scheme: "weights" and "dynamic" need none.',
+    hint: `Give a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
   });
 }

@@ -13,7 +13,7 @@ import type { Placement } from "./placement.ts";
 import type { Target } from "./target.ts";
 import { dequantized, forLayer, quantizeWeight, settingsOf, weightReader, weightRule } from "./weight.ts";
 
-/** Weights as codes and biases as int32; each weight is read once, with the needs of all layers that share it in view. */
+/** Weights as codes and biases as int32; with the needs of all layers that share it in view. */
 export async function writeWeights(
   model: Model,
   emit: Emit,

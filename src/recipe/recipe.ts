@@ -29,7 +29,7 @@ export interface Recipe {
 }
 
 export interface RecipeStep {
-  /** "prune", "train", "distill", "factorize", "fake-quantize", "quantize" */
+  /** The id of a pass: "simplify", "prune", "quantize", … */
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
   readonly options: Readonly<Record<string, unknown>>;

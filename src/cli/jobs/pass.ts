@@ -256,11 +256,9 @@ function trainedHint({ options: { checkpoint } }: PassInput): string {
 
 /** What may be done about a result that lost its function. */
 function lostHint({ command, options, data }: PassInput): string {
+  const { gentler } = passCommandNamed(command);
   const offers = [
-    ...(command === "quantize" && options.scheme !== "static" ? ["Try --scheme static"] : ["Use a smaller amount"]),
-    ...(command === "quantize" && options.scheme === "static"
-      ? ["leave layers in float (--except, the first and the last before others)"]
-      : []),
+    ...(gentler === undefined ? [] : [gentler(options)]),
     ...(data === undefined ? [] : ["allow more (--max-drop)"]),
     ...(data === undefined ? ["measure it on your own samples (--data)"] : []),
   ];
