@@ -90,7 +90,7 @@ async function run(
     const session = await ort.InferenceSession.create(path, { graphOptimizationLevel, logSeverityLevel: 4 });
     try {
       const own = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-      const { ...outputs } = await session.run(Object.fromEntries(own));
+      const outputs = await session.run(Object.fromEntries(own));
       return Object.fromEntries(Object.entries(outputs).filter(([, { type }]) => type !== "string"));
     } finally {
       await session.release();
@@ -104,13 +104,13 @@ function numbers({ type, data }: ort.Tensor): readonly number[] {
   return type === "string" ? [] : Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
-/** Power of the numbers, and of their difference; NaN where one side is finite and the other is not. */
+/** Power of the finite numbers, and of their difference; the latter NaN where one side is not finite and the other is another number. */
 function apart(before: readonly number[], after: readonly number[]): readonly [power: number, noise: number] {
   let [power, noise] = [0, 0];
   for (const [index, x] of before.entries()) {
     const y = after[index] ?? Number.NaN;
-    if (Object.is(x, y) || x === y) continue;
-    noise += Number.isFinite(x) || Number.isFinite(y) ? (x - y) ** 2 : 0;
+    if (Object.is(x, y)) continue;
+    noise += Number.isFinite(x) && Number.isFinite(y) ? (x - y) ** 2 : Number.NaN;
   }
   for (const x of before) if (Number.isFinite(x)) power += x * x;
   return [power, noise];

@@ -49,7 +49,7 @@ const named = {
 
 export type MetricName = keyof typeof named;
 
-export const metricNames = Object.keys(named) as [MetricName, ...MetricName[]];
+const metricNames = Object.keys(named) as [MetricName, ...MetricName[]];
 
 /** Entries for the schema of a command that measures. */
 export const metricFlags = {

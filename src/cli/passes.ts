@@ -25,7 +25,7 @@ export interface PassCommand {
   load(): Promise<AnyPass>;
 }
 
-export const passCommands: readonly PassCommand[] = [
+const passCommands: readonly PassCommand[] = [
   {
     name: "train",
     summary: "train a model, or fine-tune a compressed one",

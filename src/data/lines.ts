@@ -23,7 +23,7 @@ const newline = 0x0a;
 const chunk = 2 ** 20;
 
 /** @throws PithError E_DATA if the file holds no text. */
-export async function readLines(source: ByteSource): Promise<Lines> {
+async function readLines(source: ByteSource): Promise<Lines> {
   if (source.size <= heldAtMost || (await isGzip(source))) return heldLines(await readAll(source), source.name);
   return filedLines(source);
 }

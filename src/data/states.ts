@@ -32,7 +32,7 @@ export interface StatefulModel {
 }
 
 /** The key under which a model's metadata lists its states. */
-export const statesKey = "pith.states";
+const statesKey = "pith.states";
 
 /**
  * Says which outputs of a model are fed as which inputs at the next step: stored in the model, and in the file if it is saved.

@@ -204,7 +204,7 @@ class Printer {
 }
 
 /** `float32[batch, 3]`. */
-export function typeText(type: ValueType): string {
+function typeText(type: ValueType): string {
   return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimension).join(", ")}]`;
 }
 

@@ -21,7 +21,7 @@ import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
 
 /** The first name for the weights of a model. */
-export function dataName(path: string): string {
+function dataName(path: string): string {
   return `${fileNameOf(path)}_data`;
 }
 

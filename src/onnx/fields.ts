@@ -19,7 +19,7 @@ export interface Field {
 }
 
 /** Fields of one message: each costs far more memory than its bytes in the file, and no model has nearly so many. */
-export const fieldLimit = 2 ** 21;
+const fieldLimit = 2 ** 21;
 
 /** A field in memory. Views are made when they are asked for: most fields are only looked at. */
 class FieldInMemory implements Field {

@@ -22,7 +22,7 @@ export function keptCount(mask: Mask): number {
 }
 
 /** Positions of the kept entries. */
-export function keptPositions(mask: Mask): Uint32Array {
+function keptPositions(mask: Mask): Uint32Array {
   const positions = new Uint32Array(keptCount(mask));
   let next = 0;
   for (let index = 0; index < mask.length; index++) if (mask[index] === 1) positions[next++] = index;

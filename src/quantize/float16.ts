@@ -85,9 +85,9 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   const largest = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const rounded = fromNumbers("float16", dense.dims, numbers);
-  const lost = 1 - similarNorm(numbers, toFloat64(rounded));
-  const masked = maskedAt(value);
+  const lost = lostShare(numbers, toFloat64(rounded));
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
+  const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();
   const emit = emitter(graph, {
@@ -103,12 +103,12 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   return undefined;
 }
 
-/** What is left of the numbers' norm beside what rounding did to it: 1 − |x − r| / |x|. */
-function similarNorm(numbers: Float64Array, rounded: Float64Array): number {
+/** The error of rounding beside the numbers: |x − r| / |x|. */
+function lostShare(numbers: Float64Array, rounded: Float64Array): number {
   let [noise, signal] = [0, 0];
   for (const [index, number] of numbers.entries()) {
     noise += (number - (rounded[index] ?? 0)) ** 2;
     signal += number * number;
   }
-  return signal === 0 ? 1 : 1 - Math.sqrt(noise / signal);
+  return signal === 0 ? 0 : Math.sqrt(noise / signal);
 }

@@ -106,12 +106,12 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
     (node) =>
       !computing.has(node) &&
       operands(node).some((value) => activations.has(value)) &&
-      operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isInteger)),
+      operands(node).some((value) => isStored(value) && value.producer?.inputs.some(isHeldOrInteger)),
   );
   return { targets, operators, activations, constants, clamps, unrounded, misses };
 }
 
-/** Whether a value holds integers that stand for other numbers, or could. */
-export function isInteger(value: Value | undefined): boolean {
+/** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */
+export function isHeldOrInteger(value: Value | undefined): boolean {
   return value !== undefined && (value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? ""));
 }

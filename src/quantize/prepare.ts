@@ -20,7 +20,7 @@ import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { withoutRoundings } from "./model-roundings.ts";
-import { isInteger, place } from "./placement.ts";
+import { isHeldOrInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
 /** What a scheme would take on. */
@@ -102,7 +102,7 @@ function isDerivedVector(value: Value, inference: Inference): boolean {
   if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;
   if (value.type?.type !== "float32" || value.type.dims === undefined || value.type.dims.length > 1) return false;
   if (inference.operand(value)?.stored !== true || value.graph.isOutput(value)) return false;
-  if (producer.inputs.some(isInteger)) return false;
+  if (producer.inputs.some(isHeldOrInteger)) return false;
   return [...value.uses].some(({ node }) =>
     node.outputs.some((output) => output !== undefined && inference.operand(output)?.stored !== true),
   );

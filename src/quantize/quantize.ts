@@ -17,7 +17,6 @@ const schemes = {
   // Reading data is half of what this scheme loads: in a browser the others do without.
   static: async (...given: Parameters<typeof quantizeStatically>) =>
     (await import("./static.ts")).quantizeStatically(...given),
-  float16: quantizeToFloat16,
 };
 
 /**
@@ -50,16 +49,17 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   run(model, options, context) {
     checkTogether(options);
     return withStoredConstants(model, async () => {
-      if (options.scheme === "float16") return quantizeToFloat16(model, options, context);
+      const { scheme } = options;
+      if (scheme === "float16") return quantizeToFloat16(model, options, context);
       const tied = floatReaders(model, options);
       const known = new Map(
-        [...(options.scheme === "weights" ? tied : [])].map(([name, reader]) => [
+        [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
           name,
           `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
         ]),
       );
-      const scheme = (fit: typeof options) => schemes[options.scheme](model, fit, context);
-      const outcome = await withoutUnfit(model, options, context, scheme, known);
+      const quantized = (fit: typeof options) => schemes[scheme](model, fit, context);
+      const outcome = await withoutUnfit(model, options, context, quantized, known);
       return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
     });
   },

@@ -4,7 +4,7 @@ import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
 /** Smaller tensors are computed once and kept: together they take next to no room. */
-export const leastDeferred = 2 ** 20;
+const leastDeferred = 2 ** 20;
 
 /**
  * Storage whose elements are computed whenever they are read; below `leastDeferred` bytes they are computed at once and kept.

@@ -213,7 +213,7 @@ function unwrapped(text: string): string {
 }
 
 /** How many elements x[start:end:step] has, by the rules of NumPy. */
-export function sliceCount(size: number, start: number, end: number, step: number): number {
+function sliceCount(size: number, start: number, end: number, step: number): number {
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step));

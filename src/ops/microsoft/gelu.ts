@@ -18,14 +18,14 @@ import { dimsAt, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rul
 const microsoft = "com.microsoft";
 
 /** x/2 · (1 + erf(x/√2)) */
-export function erfGelu(emit: Emit, x: Value): Value {
+function erfGelu(emit: Emit, x: Value): Value {
   const number = (value: number): Value => scalar(emit, typeOf(x), value);
   const half = emit.Mul([x, number(0.5)]);
   return emit.Mul([half, emit.Add([emit.Erf([emit.Mul([x, number(Math.SQRT1_2)])]), number(1)])]);
 }
 
 /** x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))) */
-export function tanhGelu(emit: Emit, x: Value): Value {
+function tanhGelu(emit: Emit, x: Value): Value {
   const number = (value: number): Value => scalar(emit, typeOf(x), value);
   const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), number(0.044715)]);
   const inner = emit.Mul([emit.Add([x, cubic]), number(Math.sqrt(2 / Math.PI))]);

@@ -40,7 +40,7 @@ export function withElements(inferred: Inferred, elements: readonly (Dim | undef
  * Whether arithmetic on numbers is that of the runtime: within the range of the type, where nothing wraps around, and where every integer is
  * a number of its own, which int64 is not beyond 2^53.
  */
-export function isExact(type: DataType, element: Dim): boolean {
+function isExact(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isWhole(type)) return Number.isFinite(element);
   const [low, high] = type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-safest, safest];
