@@ -12,6 +12,7 @@ import {
   modelFields,
   nodeFields,
   opsetFields,
+  sparseFields,
   tensorFields,
   valueInfoFields,
 } from "./schema.ts";
@@ -61,6 +62,26 @@ function counting(bytes: Uint8Array): ByteSource & { reads: number; total: numbe
     },
   };
 }
+
+test.each([
+  ["one by one", (sparse: Writer) => [12, 8].map((dim) => sparse.integer(sparseFields.dims, dim))],
+  ["packed", (sparse: Writer) => sparse.bytes(sparseFields.dims, Uint8Array.of(12, 8))],
+])("a sparse weight has all its dimensions, written %s", async (_, dims) => {
+  const model = await open(
+    await modelOf((graph) =>
+      graph.message(graphFields.sparseInitializer, (sparse) => {
+        sparse.message(sparseFields.values, (values) => {
+          values.integer(tensorFields.dims, 1);
+          values.integer(tensorFields.type, 1);
+          values.text(tensorFields.name, "w");
+          values.bytes(tensorFields.rawData, new Uint8Array(4));
+        });
+        dims(sparse);
+      }),
+    ),
+  );
+  expect(model.graph.value("w")?.type).toEqual({ type: "float32", dims: [12, 8] });
+});
 
 describe("opening reads the graph, not the weights", () => {
   test("64 weights of 128 KiB cost less than 1 MiB", async () => {

@@ -6,7 +6,7 @@ import type { ByteSource } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { readContainer } from "./container-type.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
-import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { readFunctions } from "./functions.ts";
 import { LazyFile } from "./lazy.ts";
 import { readMetadata } from "./metadata.ts";
@@ -248,7 +248,9 @@ async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<v
   if (values === undefined) throw malformed(field.from, "a sparse tensor has no values");
   const { name, tensor } = await readTensor(file, await file.inside(values), reading.external, "sparse tensor");
   if (name === "" || graph.ownValue(name) !== undefined) throw twice(graph, name);
-  const dims = parts.filter((part) => part.number === sparseFields.dims).map((part) => Number(lastVarint(part)));
+  const dims: number[] = [];
+  for (const part of parts)
+    if (part.number === sparseFields.dims) eachVarint(part, ({ signed }) => dims.push(Number(signed)));
   graph.addValue(name, { type: tensor.type, dims }).foreign = { sparse: payload(field) };
 }
 
