@@ -57,7 +57,7 @@ export function* parameterReads(model: Model, inference: Inference): Generator<P
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
       const trained = known?.trainedInputs(node) ?? boundParameters(bound);
-      known?.visit(node, trained.length > 0);
+      known?.visit(node, trained.length > 0 || multipliesCodes(bound));
       if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
       for (const input of trained) {
         const value = node.inputs[input];
@@ -73,6 +73,11 @@ function isConstant(node: Node, bound: Bound, input: number, weight: Value): boo
   const roles = bound.weights();
   const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
   return role !== undefined && isConstantWeight({ node, role, weight });
+}
+
+/** A layer on codes: they are trained numbers, which no entry calls parameters. */
+function multipliesCodes(bound: Bound | Miss): boolean {
+  return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
 function boundParameters(bound: Bound | Miss): readonly number[] {

@@ -1,5 +1,7 @@
 /** The scheme "dynamic": the very form that ONNX Runtime fuses, and what it computes. */
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { elementsIn, learnedTensors } from "../../src/analysis/learned.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { dequantizeLinear, dequantizeTensor, dynamicQuantizeLinear, quantizeWeights } from "../../src/math/index.ts";
@@ -22,6 +24,41 @@ test("matrix products become the form that ONNX Runtime fuses into DynamicQuanti
   const integer = [...model.graph.nodes()].find(({ op }) => op === "MatMulInteger");
   expect(integer?.inputs).toHaveLength(3);
 });
+
+test.each(["", "{transB=1}"])("its biases stay parameters: a product %s", async (attributes) => {
+  const dims = attributes === "" ? ["[6, 8]", "[8, 5]"] : ["[8, 6]", "[5, 8]"];
+  await keepsItsCount(`opset 17
+graph (x: float32[batch, 6]) -> (y) {
+  a.weight: float32${dims[0]} = random(seed 1)
+  a.bias: float32[8] = random(seed 2)
+  b.weight: float32${dims[1]} = random(seed 3)
+  b.bias: float32[5] = random(seed 4)
+  h = Gemm(x, a.weight, a.bias) ${attributes}
+  r = Relu(h)
+  y = Gemm(r, b.weight, b.bias) ${attributes}
+}`);
+});
+
+test("its biases stay parameters: convolutions", async () => {
+  await keepsItsCount(`opset 17
+graph (x: float32[batch, 3, 8, 8]) -> (y) {
+  a.weight: float32[8, 3, 3, 3] = random(seed 1)
+  a.bias: float32[8] = random(seed 2)
+  b.weight: float32[5, 8, 3, 3] = random(seed 3)
+  b.bias: float32[5] = random(seed 4)
+  h = Conv(x, a.weight, a.bias)
+  r = Relu(h)
+  y = Conv(r, b.weight, b.bias)
+}`);
+});
+
+async function keepsItsCount(text: string): Promise<void> {
+  const model = parseModel(text);
+  const before = elementsIn(await learnedTensors(model, infer(model)));
+  const { changes } = await quantize(model, { scheme: "dynamic" });
+  expect(changes).toHaveLength(2);
+  expect(elementsIn(await learnedTensors(model, infer(model)))).toBe(before);
+}
 
 describe("what is computed", () => {
   /** The rounded operands, multiplied in float64. */
