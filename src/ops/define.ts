@@ -9,7 +9,7 @@ import type { Attribute } from "../graph/attribute.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
 
 /** What a rule knows of an input or output. */
 export interface Operand extends ValueType {
@@ -249,8 +249,8 @@ export interface Traits {
   readonly containers?: true;
   /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
   readonly random?: (inputs: readonly unknown[]) => boolean;
-  /** The attribute with the tensor that output 0 is: a weight may stand in it. */
-  readonly holds?: string;
+  /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
+  readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   /** The input of which the element type counts, and nothing else. */
   readonly typeOnly?: number;
   /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */

@@ -1,10 +1,10 @@
 /** Shapes, constants and types as values: Shape, Size, Constant, ConstantOfShape, Cast, CastLike. */
 import { Miss } from "../errors.ts";
 import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
-import { float32, int64 } from "../tensor/dense.ts";
+import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import {
   type AxisLink,
   alwaysChanges,
@@ -87,8 +87,8 @@ const mostShares = 8;
 const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
 /** Strings are UTF-8, or bytes that are not. */
-function constantTexts(site: Site): Dense | undefined {
-  const [one, several] = [site.attribute("value_string"), site.attribute("value_strings")];
+function constantTexts(attribute: Site["attribute"]): Dense | undefined {
+  const [one, several] = [attribute("value_string"), attribute("value_strings")];
   const plain = (text: string | Uint8Array): string =>
     typeof text === "string" ? text : new TextDecoder().decode(text);
   if (one?.kind === "string") return { type: "string", dims: [], data: [plain(one.value)] };
@@ -97,13 +97,12 @@ function constantTexts(site: Site): Dense | undefined {
     : undefined;
 }
 
-function constantFacts(site: Site): Inferred | Miss {
-  const value = site.attribute("value");
-  if (value?.kind === "tensor") return storedFacts(value.value.type, value.value.dims, value.value.small);
-  const [float, floats, whole, wholes] = ["value_float", "value_floats", "value_int", "value_ints"].map((name) =>
-    site.attribute(name),
-  );
-  const small =
+/** What a Constant is, in any of its forms but the sparse one. */
+function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
+  const value = attribute("value");
+  if (value?.kind === "tensor") return value.value;
+  const [float, floats, whole, wholes] = ["value_float", "value_floats", "value_int", "value_ints"].map(attribute);
+  const dense =
     float?.kind === "float"
       ? float32([], [float.value])
       : floats?.kind === "floats"
@@ -112,15 +111,20 @@ function constantFacts(site: Site): Inferred | Miss {
           ? int64([], [whole.value])
           : wholes?.kind === "ints"
             ? int64([wholes.value.length], wholes.value)
-            : constantTexts(site);
-  return small === undefined
+            : constantTexts(attribute);
+  return dense === undefined ? undefined : inMemory(dense);
+}
+
+function constantFacts(site: Site): Inferred | Miss {
+  const tensor = constantTensor(site.attribute);
+  return tensor === undefined
     ? new Miss("holds a constant of a kind that is not read")
-    : storedFacts(small.type, small.dims, small);
+    : storedFacts(tensor.type, tensor.dims, tensor.small);
 }
 
 const Constant = defineOp<Inferred>({
   name: "Constant",
-  holds: "value",
+  holds: constantTensor,
   read: constantFacts,
   infer: (facts) => [facts],
   unchanged: alwaysChanges,

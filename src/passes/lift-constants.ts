@@ -37,8 +37,7 @@ export function storeWeights(model: Model): void {
 
 /** The tensor that a node hands on as it is; undefined for any other node. */
 export function heldTensor({ domain, op, attributes }: Node): Tensor | undefined {
-  const attribute = attributes.get(operators.find(domain, op)?.holds ?? "");
-  return attribute?.kind === "tensor" ? attribute.value : undefined;
+  return operators.find(domain, op)?.holds?.((name) => attributes.get(name));
 }
 
 interface Lifted {
@@ -46,6 +45,7 @@ interface Lifted {
   /** What the node makes; nobody reads it. */
   readonly made: Value;
   readonly stored: Value;
+  readonly tensor: Tensor;
 }
 
 /** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
@@ -62,7 +62,7 @@ function lift({ graph, header }: Model): readonly Lifted[] {
     if (arithmetic.has(tensor.type) || tensor.dims.length === 0) continue;
     const stored = graph.addTensor(made.name, tensor);
     exchange(made, stored);
-    lifted.push({ node, made, stored });
+    lifted.push({ node, made, stored, tensor });
   }
   // Up to IR 3 a stored tensor must be an input.
   if (header.irVersion < 4) graph.setInputs([...graph.inputs, ...lifted.map(({ stored }) => stored)]);
@@ -83,14 +83,14 @@ function exchange(from: Value, to: Value): void {
 }
 
 /** Whether the work, which failed, left the two as they were. */
-function isThere({ node, made, stored }: Lifted): boolean {
+function isThere({ node, made, stored, tensor }: Lifted): boolean {
   const { graph } = made;
   const [output] = node.outputs;
   return (
     output === made &&
     graph.ownValue(made.name) === made &&
     graph.ownValue(stored.name) === stored &&
-    stored.tensor === heldTensor(node)
+    stored.tensor === tensor
   );
 }
 

@@ -11,7 +11,6 @@ import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe } from "../graph/graph.ts";
-import { inMemory } from "../tensor/dense.ts";
 import { heldTensor } from "./lift-constants.ts";
 import { type Change, definePass } from "./pass.ts";
 import { storeInPlace } from "./store.ts";
@@ -29,8 +28,7 @@ export const storeConstants = definePass({
         if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
         // Optional, sequence and other values that are no tensors come from nodes without inputs too.
         if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
-        const small = inference.operand(output)?.small;
-        const tensor = heldTensor(node) ?? (small === undefined ? undefined : inMemory(small));
+        const tensor = heldTensor(node);
         if (tensor === undefined) continue;
         const at = describe(node);
         storeInPlace(output, tensor);

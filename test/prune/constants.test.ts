@@ -167,6 +167,19 @@ describe.each(passes)("%s", (_, pass) => {
   });
 });
 
+test.each([
+  ["value_floats", "Constant() {value_floats=[1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}"],
+  ["value", "Constant() {value=float32[8] [1, 2, 3, 4, 5, 6, 7, 8]}"],
+])("channels go from a bias that is written as %s", async (_, constant) => {
+  const model = parseModel(`${header}
+  fc1.weight: ${fc1.replace(" [", " = [")}
+  fc1.bias = ${constant}
+  fc2.weight: ${fc2.replace(" [", " = [")}
+${layersOfNet}`);
+  await prune(model, { structured: 0.25 });
+  expect(model.graph.value("fc1.bias")?.tensor?.dims).toEqual([6]);
+});
+
 describe("Constant nodes stay", () => {
   test.each([
     ["where every layer is refused", (model: Model) => factorize(model, { rank: 100 })],
