@@ -164,7 +164,7 @@ describe("a function of the model", () => {
     const net = await open(bytes);
     const [node] = net.graph.nodes();
     expect(node === undefined ? undefined : infer(net).at(node)).toMatchObject({
-      reason: "calls a function of the model",
+      reason: "calls a function of the model: run `pith simplify` first, which inlines it",
     });
   });
 

@@ -8,7 +8,7 @@
  * emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
-import { functionOf, instantiate, type LocalFunction } from "../graph/functions.ts";
+import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
 import { describe, type Graph, type Node, subgraphs, type Value, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import {
@@ -128,7 +128,12 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   });
 
   const at = (node: Node): Bound | Miss => {
-    if (functionOf(model, node) !== undefined) return new Miss("calls a function of the model", describe(node));
+    const local = functionOf(model, node);
+    if (local !== undefined) {
+      const reason = whyNotInlined(model, local);
+      const advice = reason === undefined ? "run `pith simplify` first, which inlines it" : reason;
+      return new Miss(`calls a function of the model: ${advice}`, describe(node));
+    }
     const op = registry.find(node.domain, node.op);
     if (op === undefined) return new Miss("this operator has no entry", describe(node));
     for (const input of node.inputs) {

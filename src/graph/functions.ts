@@ -51,6 +51,19 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
+/** Why the body of a function cannot stand in place of its calls: it means other versions of operators than the model. */
+export function whyNotInlined(model: Model, { opsets, graph }: LocalFunction): string | undefined {
+  const used = new Set(Array.from(nodesOf(graph), ({ domain }) => plain(domain)));
+  for (const [domain, version] of opsets) {
+    const own = model.opsets.get(domain) ?? (plain(domain) === "" ? model.opsets.get("ai.onnx") : undefined);
+    if (own !== undefined && own !== version && used.has(plain(domain)))
+      return `the function is written in ${plain(domain) || "ai.onnx"} ${version}, the model in ${own}`;
+  }
+  return undefined;
+}
+
+const plain = (domain: string): string => (domain === "ai.onnx" ? "" : domain);
+
 function* nodesOf(graph: Graph): Generator<Node, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.nodes();
 }

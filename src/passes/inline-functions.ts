@@ -9,7 +9,7 @@
  */
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
-import { functionOf, instantiate, type LocalFunction } from "../graph/functions.ts";
+import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
@@ -41,7 +41,7 @@ export const inlineFunctions = definePass({
           const called = functionOf(model, node);
           if (called === undefined) continue;
           const at = describe(node);
-          const reason = whyNot(model, called);
+          const reason = whyNotInlined(model, called);
           if (reason !== undefined) misses.set(at, new Miss(reason, at));
           else {
             inline(model, graph, node, called);
@@ -56,23 +56,10 @@ export const inlineFunctions = definePass({
   },
 });
 
-function whyNot(model: Model, { opsets, graph }: LocalFunction): string | undefined {
-  const used = new Set(
-    [...allGraphs(graph)].flatMap((inner) => Array.from(inner.nodes(), ({ domain }) => plain(domain))),
-  );
-  for (const [domain, version] of opsets) {
-    const own = model.opsets.get(domain) ?? (plain(domain) === "" ? model.opsets.get("ai.onnx") : undefined);
-    if (own !== undefined && own !== version && used.has(plain(domain)))
-      return `the function is written in ${plain(domain) || "ai.onnx"} ${version}, the model in ${own}`;
-  }
-  return undefined;
-}
-
-const plain = (domain: string): string => (domain === "ai.onnx" ? "" : domain);
-
 function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): void {
   for (const [domain, version] of called.opsets)
-    if (!model.header.opsets.has(domain) && plain(domain) !== "") model.header.opsets.set(domain, version);
+    if (!model.header.opsets.has(domain) && domain !== "" && domain !== "ai.onnx")
+      model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
   const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
   const inlined = inlineGraph(body, graph, { before: node, given });
