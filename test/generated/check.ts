@@ -33,7 +33,11 @@ export async function expectKept({ name, keep }: Promised, { networks, limit, ..
     });
   });
   const found = await fc.check(property, { numRuns: networks, interruptAfterTimeLimit: limit, ...given });
-  if (!found.failed || found.counterexample === null) return;
+  if (!found.failed && found.numRuns > 0) return;
+  if (found.counterexample === null) {
+    const over = found.interrupted ? `, and ${limit} ms were over` : "";
+    throw new Error(`"${name}" was tried on no network: ${found.numSkips} were skipped${over}.`);
+  }
   const [description] = found.counterexample;
   const file = await saved(description);
   const { seed, counterexamplePath } = found;

@@ -46,7 +46,7 @@ export function batchesOf(network: Network): readonly Batch[] {
   return network.batches.map((batch) => network.feeds(batch, batch));
 }
 
-/** The original's answers; undefined where ONNX Runtime does not run it. */
+/** The original's answers. @throws PithError E_ENGINE where ONNX Runtime does not run it. */
 export async function originalAnswers(network: Network): Promise<readonly Batch[]> {
   return answers(network.model, batchesOf(network));
 }

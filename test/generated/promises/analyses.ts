@@ -19,7 +19,7 @@ import type { Promised } from "./promised.ts";
 
 export const analyses: readonly Promised[] = [
   {
-    name: "the network itself runs",
+    name: "running changes nothing",
     async keep(network) {
       const [fault] = verify(network.model);
       expectThat(fault === undefined, `${fault}`);

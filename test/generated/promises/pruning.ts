@@ -2,9 +2,12 @@
 
 import { memory } from "../../../src/data/index.ts";
 import { Miss, PithError } from "../../../src/errors.ts";
+import type { Model } from "../../../src/graph/model.ts";
 import { simplify } from "../../../src/passes/index.ts";
+import { countOf } from "../../../src/prune/amount.ts";
 import { isPruned, prune, remove } from "../../../src/prune/index.ts";
 import { recover } from "../../../src/recover/index.ts";
+import { toNumbers } from "../../../src/tensor/convert.ts";
 import { expectSameAsSilenced } from "../../prune/silenced.ts";
 import type { Network } from "../network.ts";
 import {
@@ -26,6 +29,7 @@ export const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
     const masked = network.model.clone();
     const outcome = await prune(masked, { amount, keepMasks: true }, { engine });
     expectSentences(outcome);
+    if (!isPruned(network.model)) await expectExactly(masked, amount, outcome.changes.length);
     const result = network.model.clone();
     await prune(result, { amount }, { engine });
     const batches = batchesOf(network);
@@ -45,6 +49,18 @@ export const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
     expectThat(!isPruned(masked), "masks are left by remove");
   },
 }));
+
+/** As many entries as were asked for are gone from each parameter that was changed. */
+async function expectExactly(masked: Model, amount: number, changes: number): Promise<void> {
+  const masks = [...masked.graph.values()].filter(({ role }) => role?.kind === "mask");
+  expectThat(masks.length === changes, `${changes} changes left ${masks.length} masks`);
+  for (const { name, tensor } of masks) {
+    const kept = tensor === undefined ? [] : toNumbers(await tensor.read());
+    const gone = kept.filter((entry) => entry === 0).length;
+    const asked = countOf({ fraction: amount }, kept.length);
+    expectThat(gone === asked, `"${name}" has ${gone} zeros of ${kept.length}, not ${asked}`);
+  }
+}
 
 export const cutting: readonly Promised[] = [
   {
