@@ -157,7 +157,7 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const failure = error instanceof CommanderError ? await usageError(error, asked) : stopped(error, signal);
+    const failure = error instanceof CommanderError ? await usageError(error, asked) : error;
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
@@ -248,12 +248,6 @@ function helpOf(command: Command | undefined): string {
 /** A word that is a flag, of those that fit none. */
 function isFlag(word: string): boolean {
   return /^--?[a-z]/i.test(word);
-}
-
-/** In-process work that was interrupted throws what `signal.throwIfAborted()` throws. */
-function stopped(error: unknown, signal: AbortSignal): unknown {
-  const interrupted = signal.aborted && error instanceof Error && error.name === "AbortError";
-  return interrupted ? new PithError("E_STOPPED", "Stopped on request.") : error;
 }
 
 /** What commands other than `eval` do before and after their own work. */

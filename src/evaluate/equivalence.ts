@@ -74,7 +74,7 @@ export interface SameOptions {
  * The largest difference between the outputs that both models have, on four random inputs or more: for rewrites that may change nothing but
  * rounding.
  * @returns a sentence if they cannot be compared.
- * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not; the signal's reason once that is aborted.
+ * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  * @example
  * const same = await compareOutputs(createEngine(), await open("model.onnx"), await open("model.simplified.onnx"));
  * if (typeof same === "object" && same.difference > same.tolerance) console.warn(same.at, same.difference);

@@ -10,7 +10,7 @@ import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -74,7 +74,7 @@ const leastSide = 64;
 
 /**
  * Runs both. A Miss, with the reason, if they cannot be compared.
- * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED; the signal's reason once it is aborted.
+ * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED on the signal.
  */
 export async function pairedRuns(
   engine: Engine,
@@ -226,7 +226,7 @@ async function runsOf(
   const runs: Run[] = [];
   let [refused, samples, wanted] = ["it has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
-    signal?.throwIfAborted();
+    stopIfAsked(signal, "The comparison was stopped.");
     const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
     const expected = await runOrReason(session, feeds, names);
     if (typeof expected === "string") refused = expected;
@@ -298,7 +298,7 @@ async function runResult(
   try {
     const pairs: Pair[] = [];
     for (const { feeds, expected } of runs) {
-      signal?.throwIfAborted();
+      stopIfAsked(signal, "The comparison was stopped.");
       const given = model.graph.feeds.flatMap(({ name, type }) => {
         const dense = feeds[name];
         return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];

@@ -59,8 +59,8 @@ export const weakLikeness = 3;
  * Whether a changed model still does what its original does, where there are no samples: up to 32 random inputs, fewer of dear models but four at
  * least, and both models' answers. Source: the header of this file.
  * @returns a sentence if they cannot be compared.
- * @throws PithError E_ENGINE if the runtime loads the original and refuses the result, E_DATA if the original has no such output; the signal's
- * reason once that is aborted.
+ * @throws PithError E_ENGINE if the runtime loads the original and refuses the result, E_DATA if the original has no such output, E_STOPPED on
+ * the signal.
  * @example
  * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
  * if (typeof likeness === "object" && likeness.lost !== undefined) console.warn(likeness.lost);

@@ -5,6 +5,7 @@
  * pruning or training stays trainable as it was, unless it is said that this is over.
  */
 import * as v from "valibot";
+import { stopIfAsked } from "../errors.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
@@ -48,7 +49,7 @@ const most = 50;
  * Simplifies a model in place: folds what is constant, fuses, removes what does nothing, until nothing is left to do; of what is written
  * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles
  * (`finalize.ts`), where asked: without them batch normalization is folded that was trained, too, and masks are.
- * @throws PithError E_NAME for inputs, dimensions or outputs that are not there.
+ * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
  * @example
  * ```ts
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
@@ -77,7 +78,7 @@ export const simplify = definePass({
       let found = 0;
       misses = [];
       for (const [done, pass] of cleanUps.entries()) {
-        context.signal.throwIfAborted();
+        stopIfAsked(context.signal);
         const outcome = await pass(model, {}, context);
         context.progress(done + 1, cleanUps.length);
         changes.push(...outcome.changes);

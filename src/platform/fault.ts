@@ -16,8 +16,6 @@ export function toFault(error: unknown): Fault {
   }
   const { name, message, stack } = error;
   if (error instanceof PithError) return { name, message, stack, code: error.code, hint: error.hint };
-  // `signal.throwIfAborted()` throws this: the job stopped because it was told to.
-  if (name === "AbortError") return { name, message: "Stopped on request.", stack, code: "E_STOPPED", hint: undefined };
   return { name, message, stack, code: undefined, hint: undefined };
 }
 

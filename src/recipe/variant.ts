@@ -66,8 +66,7 @@ export async function attempt(
       standing = taken.standing;
     }
   } catch (error) {
-    const stopped = scene.context.signal.aborted || (error instanceof PithError && error.code === "E_STOPPED");
-    if (!goesOn || stopped || !(error instanceof PithError)) throw error;
+    if (!goesOn || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     return { variant: failed(candidate.name, records, error.message), usable: false, standing: undefined };
   }
   if (standing === undefined)

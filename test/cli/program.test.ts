@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
 import { commands, exitCode, type Listed, runProgram, stoppedDuring } from "../../src/cli/program.ts";
-import { PithError } from "../../src/errors.ts";
+import { PithError, stopIfAsked } from "../../src/errors.ts";
 import type behave from "./jobs/behave.ts";
 
 const job = new URL("./jobs/behave.ts", import.meta.url);
@@ -41,7 +41,7 @@ const failing = defineCommand({
       const failure = new PithError("E_ACCURACY_LOST", "Nothing was written.");
       return { data: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
     }
-    if (how === "abort") session.signal.throwIfAborted();
+    if (how === "abort") stopIfAsked(session.signal);
     if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
     if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
     if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");

@@ -593,6 +593,11 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(operators(model)).toEqual(["Mul", "Gemm"]);
   });
 
+  test("what is stopped says so", async () => {
+    const stopped = simplify(parseModel(network), {}, { engine, signal: AbortSignal.abort() });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+  });
+
   test("finalized it is as small as one that never was", async () => {
     const model = parseModel(network);
     const plain = model.clone();

@@ -451,3 +451,20 @@ test("a run stops between steps and inside them on the signal", async () => {
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
   }
 });
+
+test.each([1, 2])("a run of %i candidates stops while a result is compared on random inputs", async (count) => {
+  const controller = new AbortController();
+  const stages: string[] = [];
+  const onStage = (name: string): void => {
+    stages.push(name);
+    if (name === "compare") controller.abort();
+  };
+  const few = { ...task, test: take(task.test, 24) };
+  const candidates = ["weights", "dynamic"].map((scheme) => ({
+    name: scheme,
+    recipe: recipe({ quantize: { scheme } }),
+  }));
+  const stopped = compress(net, candidates.slice(0, count), few, { ...quick, onStage }, { signal: controller.signal });
+  await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+  expect(stages.at(-1)).toBe("compare");
+});

@@ -1,6 +1,6 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError } from "../../errors.ts";
+import { PithError, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { allGraphs } from "../../graph/graph.ts";
@@ -73,7 +73,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differs(comparison);
-  signal.throwIfAborted();
+  stopIfAsked(signal, "Stopped before anything was written.");
   context.stage("write");
   await save(model, input.out);
   const written = await open(input.out);

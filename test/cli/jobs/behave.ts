@@ -1,7 +1,7 @@
 /** A job that behaves as its input says: for the tests of the process boundary. */
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { PithError } from "../../../src/errors.ts";
+import { PithError, stopIfAsked } from "../../../src/errors.ts";
 import type { JobContext } from "../../../src/job/job.ts";
 
 export type Behaviour =
@@ -58,13 +58,14 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
     }
     case "wait":
       context.stage("wait");
-      await new Promise<void>((_, reject) => {
+      await new Promise<void>((resolve) => {
         const timer = setInterval(() => {}, 1000);
         context.signal.addEventListener("abort", () => {
           clearInterval(timer);
-          reject(context.signal.reason);
+          resolve();
         });
       });
+      stopIfAsked(context.signal);
       return "never";
     case "keep-what-is-done":
       context.stage("wait");
