@@ -73,16 +73,16 @@ describe("where values come from", () => {
 describe("both directions", () => {
   const model = (): Model => body("  h = Relu(x)\n  y = Neg(h)");
 
-  test("a use that the node does not know is a fault", () => {
+  test("a use that is no input of the node is a fault", () => {
     const broken = model();
     uses(value(broken.graph, "x")).add({ node: producer(broken.graph, "y"), input: 0 });
     expect(verify(broken)).toEqual(['"x" is not input 0 of Neg "y", as its uses say.']);
   });
 
-  test("an input that the value does not know is a fault", () => {
+  test("an input whose use the value does not list is a fault", () => {
     const broken = model();
     uses(value(broken.graph, "h")).clear();
-    expect(verify(broken)).toEqual(['"h" does not know that Neg "y" uses it.']);
+    expect(verify(broken)).toEqual(['"h" does not list Neg "y" among its uses.']);
   });
 
   test("a use that is counted twice is a fault", () => {
@@ -110,12 +110,12 @@ describe("both directions", () => {
     expect(verify(broken)).toContain('Neg "y": input 0, "removed", is no longer in the model.');
   });
 
-  test("an output that does not know its producer is a fault", () => {
+  test("an output that does not name its producer is a fault", () => {
     const broken = model();
     tamper(value(broken.graph, "h"), { producer: producer(broken.graph, "y") });
     expect(verify(broken)).toEqual([
       '"h" is no output of Neg "y", its producer.',
-      '"h" does not know that Relu "h" produces it.',
+      '"h" does not name Relu "h" as its producer.',
     ]);
   });
 

@@ -36,7 +36,7 @@ export const regionExamples: readonly Example[] = [
   align(
     "RoiAlign by the maximum, of another scale",
     'mode="max", spatial_scale=0.5, sampling_ratio=2, output_height=2, output_width=2',
-    { misses: { lower: "the greatest of the weighed", gradient: "is lowered first" } },
+    { misses: { lower: "maximum of weighted samples", gradient: "is lowered first" } },
   ),
   align(
     "RoiAlign of other scale, of three samples",

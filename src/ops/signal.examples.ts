@@ -12,7 +12,7 @@ const along = (title: string, x: string, length: number, axis: number, settings 
     `(x: float32[${x}]) length: int64[] = ${length}; axis: int64[] = ${axis}; y = DFT(x, length, axis) {${settings}}`,
     uncounted,
   );
-const half = { misses: { lower: "from half a spectrum", gradient: "lowered first" } };
+const half = { misses: { lower: "inverts a one-sided spectrum", gradient: "lowered first" } };
 const windows = (name: string): readonly Example[] => [
   example(`${name} of a stored size`, `() size: int64[] = 6; y = ${name}(size)`),
   example(`${name}, symmetric, in float64`, `() size: int32[] = 5; y = ${name}(size) {periodic=0, output_datatype=11}`),

@@ -53,7 +53,7 @@ export const microsoftCacheExamples: readonly Example[] = [
     `${step}, pk: float32[batch, 2, 9, 8], pv: float32[batch, 2, 9, 8]`,
     "last: int32[2] = [5, 5]; total: int32[] = 6;",
     `y, k2, v2 = com.microsoft.GroupQueryAttention(q, k, v, pk, pv, last, total) {${heads}}`,
-    { misses: { lower: "its cache is a buffer", gradient: "is lowered first" } },
+    { misses: { lower: "its cache is a preallocated buffer", gradient: "is lowered first" } },
   ),
   grouped(
     "of as many tokens as are fed",
