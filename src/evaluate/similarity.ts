@@ -1,44 +1,32 @@
 /**
  * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, drawn from a seed.
  *
- * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if a constant would be
- * nearer to the original: with outputs x of the original, y of the result and the mean m of x over the samples, Σ (x − y)² ≥ Σ (x − m)².
- * Of models that name classes it is lost too if it names others (`baseline.ts`) and explains less than half of how the scores vary.
- * Where random inputs do not move the original, neither says anything: then nothing is refused, and how far the two are apart is all there is.
+ * Such inputs are nothing that a model was made for, so little is asked (`likeness.ts`). A result is lost if it does not run, or if one of its
+ * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { dimsText, sameDims } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
-import { decibels } from "./against.ts";
-import { answers } from "./answers.ts";
-import { knowledgeOf, lostKnowledge } from "./baseline.ts";
+import type { Batch } from "../tensor/types.ts";
+import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
-import { figure } from "./numbers.ts";
 import { answerName } from "./output.ts";
-import { type PairedRuns, pairedRuns, samplesIn } from "./paired-runs.ts";
-import { endless } from "./tensor-difference.ts";
-import { Variety } from "./variety.ts";
+import { pairedRuns } from "./paired-runs.ts";
 
-export interface Likeness {
-  /** Random inputs that both ran on. */
-  readonly samples: number;
-  /** In decibels: how the original's output varies over the samples, against how far the result's is from it. */
-  readonly signalToNoise: number;
-  /** How far the result's output is from the original's: the root of the mean square, relative to that of the original. */
-  readonly relativeError: number;
-  /** Why the result is no longer the same function. */
-  readonly lost: string | undefined;
-  /** The random inputs hardly move the original: its outputs are all equal, or nearly, or all name one class. What is equal there shows little. */
-  readonly unmoved?: "equal" | "nearly equal" | "one class";
+/** What holds of the output that differs most; of several that are equal, of one that the inputs move. */
+export interface Likeness extends OutputLikeness {
+  /** The output that the figures are of, where the model has several. */
+  readonly output?: string;
+  /** How many outputs were compared, where the model has several. */
+  readonly outputs?: number;
+  /** Outputs that could not be compared: their dimensions depend on what they find, or they are no numbers. */
+  readonly uncompared?: readonly string[];
   /** Operators that this runtime does not have: the rest was compared. */
   readonly without?: readonly string[];
 }
 
 export interface AlikeOptions {
-  /** The output that is the answer; else "logits", or the first of floats. */
+  /** The only output to compare; else all. */
   readonly output?: string | undefined;
   /** The seed of the random inputs (0). */
   readonly seed?: number;
@@ -48,10 +36,6 @@ export interface AlikeOptions {
 
 /** Fewer samples of data may all be answered wrong by chance, or right: random inputs are asked as well. */
 export const fewSamples = 30;
-/** An output that varies by less than this share of its power says next to nothing of its input. */
-const leastVariation = 1e-3;
-/** Noise below this share of the output's power is what rounding makes. */
-const rounding = 0.01;
 /** Below so many decibels less than half of how the original varies is left. */
 export const weakLikeness = 3;
 
@@ -73,7 +57,11 @@ export async function compareFunction(
 ): Promise<Likeness | string> {
   try {
     const runs = await pairedRuns(engine, original, result, { sizes: "one", seed, signal, progress });
-    return runs instanceof Miss ? runs.reason : judge(runs, output);
+    if (runs instanceof Miss) return runs.reason;
+    const outputs = new Outputs("random inputs", output);
+    for (const { feeds, expected, got } of runs.pairs) outputs.add(feeds, expected, got);
+    const found = outputs.worst;
+    return typeof found === "string" || runs.without.length === 0 ? found : { ...found, without: runs.without };
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_ENGINE_MISSING") return bare(error.message);
@@ -83,130 +71,76 @@ export async function compareFunction(
   }
 }
 
-function notRun(lost: string, samples = 0): Likeness {
-  return { samples, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
+function notRun(lost: string): Likeness {
+  return { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
 }
 
-/** The output that is held against the original's: the answer, or the first where none is of floats. */
-function answerOf(outputs: Batch, output: string | undefined): Dense | undefined {
-  if (output !== undefined) return outputs[answerName(outputs, output)];
-  try {
-    return outputs[answerName(outputs)];
-  } catch {
-    return undefined;
-  }
-}
-
-function judge({ pairs, without }: PairedRuns, output: string | undefined): Likeness | string {
-  const powers = new Powers();
-  const variety = new Variety();
-  const said = answers(output);
-  const named: [before: number[], after: number[]] = [[], []];
-  for (const { feeds, expected, got } of pairs) {
-    variety.add(expected);
-    const x = answerOf(expected, output);
-    if (x === undefined) return "it has no output of numbers";
-    const y = answerOf(got, output);
-    if (y === undefined || !sameDims(x.dims, y.dims)) {
-      const lost = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
-      return notRun(`on random inputs ${lost}`, powers.samples);
-    }
-    const end = isFloat(x.type) ? endless[x.type] : Number.POSITIVE_INFINITY;
-    if (!powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x), end))
-      return "the dimensions of its output depend on what it is fed";
-    for (const [which, batch] of [expected, got].entries()) {
-      const rows = said.rows(batch, feeds);
-      named[which]?.push(...rows.filter((_, at) => at % 2 === 1));
-    }
-  }
-  if (powers.finite === 0) return "its output is no number on random inputs";
-  const [known, disagrees] = disagreement(named);
-  const unmoved = variety.constant
-    ? "equal"
-    : powers.variation < leastVariation * powers.power
-      ? "nearly equal"
-      : known?.chance === 1
-        ? "one class"
-        : undefined;
-  return {
-    samples: powers.samples,
-    signalToNoise: powers.decibels,
-    relativeError: powers.noise === 0 ? 0 : Math.sqrt(powers.noise / powers.power),
-    lost: lostOf(powers, disagrees, unmoved),
-    ...(unmoved === undefined ? {} : { unmoved }),
-    ...(without.length === 0 ? {} : { without }),
-  };
-}
-
-/** What the original names, and that the result names other classes. */
-function disagreement([before, after]: readonly [number[], number[]]): readonly [
-  known: ReturnType<typeof knowledgeOf>,
-  disagrees: string | undefined,
-] {
-  const none = new Float64Array(before.length).fill(-1);
-  const known = knowledgeOf({ given: Float64Array.from(before), labels: none });
-  return [known, known && lostKnowledge(known, { given: Float64Array.from(after), labels: none })];
-}
-
-function lostOf(powers: Powers, disagrees: string | undefined, unmoved: Likeness["unmoved"]): string | undefined {
-  if (powers.broken > 0) return "on random inputs the result is no number where the original is one";
-  if (unmoved !== undefined) return undefined;
-  if (disagrees !== undefined && powers.noise >= powers.variation / 2) return `on random inputs ${disagrees}`;
-  if (powers.noise < powers.variation || powers.noise < rounding * powers.power) return undefined;
-  const found = `signal to noise ${figure("dB", powers.decibels)}`;
-  return `on ${powers.samples} random inputs the result is no nearer to the original than a constant would be (${found})`;
-}
-
-/** Sums over samples of what is finite in the original, and does not stand for infinity. */
-class Powers {
-  samples = 0;
-  finite = 0;
-  /** Elements that are finite in the original and not in the result. */
-  broken = 0;
-  noise = 0;
-  power = 0;
-  #sums: Float64Array | undefined;
-  #counts: Float64Array | undefined;
+/** The outputs of two models that are held against each other, run by run. */
+export class Outputs {
+  readonly #inputs: string;
+  readonly #asked: string | undefined;
+  #answer: string | undefined;
+  #all: readonly OutputComparison[] | undefined;
 
   /**
-   * @param end from where on numbers stand for infinity.
-   * @returns false if samples are of another size than before.
+   * @param inputs what the sentences call the inputs.
+   * @param asked the only output to compare.
    */
-  add(x: Float64Array, y: Float64Array, samples: number, end: number): boolean {
-    const width = x.length / samples;
-    this.#sums ??= new Float64Array(width);
-    this.#counts ??= new Float64Array(width);
-    const [sums, counts] = [this.#sums, this.#counts];
-    if (sums.length !== width) return false;
-    this.samples += samples;
-    for (let at = 0; at < x.length; at++) {
-      const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
-      if (!Number.isFinite(own) || Math.abs(own) >= end) continue;
-      this.finite++;
-      if (!Number.isFinite(other)) {
-        this.broken++;
-        continue;
-      }
-      const place = at % width;
-      sums[place] = (sums[place] ?? 0) + own;
-      counts[place] = (counts[place] ?? 0) + 1;
-      this.power += own * own;
-      this.noise += (own - other) ** 2;
+  constructor(inputs: string, asked?: string) {
+    this.#inputs = inputs;
+    this.#asked = asked;
+  }
+
+  /** @throws PithError E_DATA if the original has no such output. */
+  add(feeds: Batch, expected: Batch, got: Batch): void {
+    this.#all ??= this.#begin(expected);
+    for (const output of this.#all) if ((this.#asked ?? output.name) === output.name) output.add(feeds, expected, got);
+  }
+
+  #begin(expected: Batch): readonly OutputComparison[] {
+    const all = Object.entries(expected);
+    if (all.length > 0) this.#answer = answerName(expected, this.#asked);
+    const numbers = all.some(([, dense]) => isNumbers(dense));
+    return all.map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense)));
+  }
+
+  /** @returns a sentence if none can be compared. */
+  get worst(): Likeness | string {
+    const all = this.#all ?? [];
+    let reason = "it has no output of numbers";
+    const told: Told[] = [];
+    for (const output of all) {
+      if ((this.#asked ?? output.name) !== output.name) continue;
+      const { found } = output;
+      if (typeof found === "string") reason = found;
+      // How many things are found may depend on rounding: only of the answer that is a loss.
+      else if (!output.isOther || output.name === this.#answer) told.push({ of: output, ...found });
     }
-    return true;
+    const [worst] = told.toSorted((a, b) => rank(a) - rank(b) || a.signalToNoise - b.signalToNoise);
+    if (worst === undefined) return reason;
+    const { of, lost, ...figures } = worst;
+    const compared = new Set(told.map((one) => one.of.name));
+    const rest = this.#asked === undefined ? all.map(({ name }) => name).filter((name) => !compared.has(name)) : [];
+    if (all.length === 1) return { ...figures, lost };
+    return {
+      ...figures,
+      lost: lost === undefined ? undefined : `output "${of.name}": ${lost}`,
+      output: of.name,
+      outputs: told.length,
+      ...(rest.length === 0 ? {} : { uncompared: rest }),
+    };
   }
+}
 
-  /** Σ (x − m)² = Σ x² − Σ (Σ x)² / n. */
-  get variation(): number {
-    let means = 0;
-    for (const [place, sum] of (this.#sums ?? []).entries())
-      means += sum ** 2 / Math.max(1, this.#counts?.[place] ?? 1);
-    return Math.max(0, this.power - means);
-  }
+interface Told extends OutputLikeness {
+  readonly of: OutputComparison;
+}
 
-  get decibels(): number {
-    return decibels(this.variation, this.noise);
-  }
+/** What is lost comes first, then what differs, then what the inputs move. */
+function rank({ lost, relativeError, unmoved, of }: Told): number {
+  if (lost !== undefined) return 0;
+  const differs = relativeError !== 0;
+  return (differs ? 1 : 5) + (of.isBeside ? 1 : 0) + (unmoved === undefined ? 0 : 2);
 }
 
 function bare(sentence: string): string {

@@ -34,6 +34,30 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
   expect(await pith("prune", "--amount", "0.2", model, "-o", out)).toMatchObject({ code: 0, err: "" });
 });
 
+test("each output is compared, and the worst is named; the one that is asked for is the only one", async () => {
+  const model = await saved(
+    "two.onnx",
+    `opset 21
+graph (x: float32[n, 12]) -> (aux: float32[n, 12], y: float32[n, 12]) {
+  w: float32[12, 12] = random(seed 1)
+  v: float32[12, 12] = random(seed 2)
+  aux = Relu(x)
+  h = MatMul(x, w)
+  r = Relu(h)
+  y = MatMul(r, v)
+}`,
+  );
+  const out = join(folder, "two-out.onnx");
+  const factorized = (...more: string[]) => pith("factorize", "--rank", "1", model, "-o", out, ...more);
+  const quantized = await pith("quantize", model, "--scheme", "float16", "-o", out);
+  expect(quantized.out).toMatch(/outputs: signal to noise [\d.]+ dB \("y", the worst of 2\), on 32 random inputs/);
+  const lost = await pith("prune", "--amount", "1", model, "-o", out);
+  expect(lost).toMatchObject({ code: 1, err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on') });
+  expect((await factorized()).err).toContain('"y"');
+  const asked = await factorized("--output", "aux");
+  expect(asked).toMatchObject({ code: 0, out: expect.stringContaining('output "aux": equal, on 32 random inputs') });
+});
+
 test("what does not load is not written, forced or not, changed or not", async () => {
   // ONNX Runtime moves the padding into the pool, which then pads by more than its window.
   const model = await saved(

@@ -160,6 +160,59 @@ describe("a model that random inputs hardly move", () => {
   });
 });
 
+describe("of a model with several outputs", () => {
+  const two = (aux: string, y: string, types = "aux: float32[batch, 4], y: float32[batch, 4]") =>
+    line(
+      `one: float32[] = 1
+  nearly: float32[] = 1.1
+  zero: float32[] = 0
+  k: int64[1] = [2]
+  fixed: float32[4] = [1, 2, 3, 4]
+  many: float32[] = 1e4
+  aux = ${aux}
+  y = ${y}`,
+      `x: float32[batch, 4]) -> (${types}`,
+    );
+  const original = two("Relu(x)", "Neg(x)");
+
+  test.each(["Relu(x)", "Mul(x, many)", "Identity(fixed)"])(
+    "the worst is judged and named beside %s",
+    async (first) => {
+      const types = "aux: float32[...], y: float32[batch, 4]";
+      const found = await compare(two(first, "Neg(x)", types), two(first, "Mul(x, zero)", types));
+      expect(found).toMatchObject({ output: "y", outputs: 2, lost: expect.stringMatching(/^output "y": on/) });
+      const near = await compare(two(first, "Identity(x)", types), two(first, "Mul(x, nearly)", types));
+      expect(near).toMatchObject({ output: "y", lost: undefined, signalToNoise: expect.closeTo(20, 0) });
+    },
+  );
+
+  test("all are equal only where each is, constants of zero among them", async () => {
+    const zero = two("Mul(x, zero)", "Neg(x)");
+    expect(await compare(zero, zero.clone())).toMatchObject({ relativeError: 0, lost: undefined, outputs: 2 });
+    expect(await compare(zero, zero.clone())).not.toHaveProperty("unmoved");
+    expect(await lostOf(two("Neg(x)", "Relu(x)"), two("Mul(x, zero)", "Relu(x)"))).toContain('output "aux"');
+  });
+
+  test("the one that is asked for is the only one", async () => {
+    const result = two("Relu(x)", "Mul(x, zero)");
+    expect(await compare(original, result, { output: "aux" })).toMatchObject({
+      output: "aux",
+      outputs: 1,
+      relativeError: 0,
+      lost: undefined,
+    });
+    expect(await compare(original, result, { output: "y" })).toMatchObject({ lost: expect.any(String) });
+  });
+
+  test("classes beside numbers are lost where others are named, and what depends on what is found is not compared", async () => {
+    const types = "aux: float32[batch, 4], y: int64[...]";
+    const picks = (op: string) => two("Relu(x)", `${op}(x) {axis=1, keepdims=0}`, types);
+    expect(await lostOf(picks("ArgMax"), picks("ArgMin"))).toContain('output "y": on random inputs the result agrees');
+    const places = (of: string) => two("Relu(x)", `NonZero(${of})`, types);
+    expect(await compare(places("aux"), places("x"))).toMatchObject({ lost: undefined, uncompared: ["y"] });
+  });
+});
+
 test("a model that answers with whole numbers is compared by them", async () => {
   const picks = (op: string) => line(`y = ${op}(x) {axis=1, keepdims=0}`, "x: float32[batch, 4]) -> (y: int64[batch]");
   expect(await compare(picks("ArgMax"), picks("ArgMax"))).toMatchObject({ samples: 32, lost: undefined });

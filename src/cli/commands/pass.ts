@@ -224,12 +224,23 @@ const nextAfter = {
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const { samples, signalToNoise, relativeError, unmoved, without = [] } = likeness;
+  const {
+    samples,
+    signalToNoise,
+    relativeError,
+    unmoved,
+    without = [],
+    output,
+    outputs = 1,
+    uncompared = [],
+  } = likeness;
   const apart =
     unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
-  const found = relativeError === 0 ? "equal" : apart;
+  const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
+  const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
+  const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
   const count = samples === 1 ? "1 random input" : `${integer(samples)} random inputs`;
-  return `outputs: ${found}, on ${count}${unmoved === undefined ? "" : unmovedNote[unmoved]}${withoutNote(without)}`;
+  return `${which}: ${found}, on ${count}${unmoved === undefined ? "" : unmovedNote[unmoved]}${rest}${withoutNote(without)}`;
 }
 
 const measureIt = "this shows little, --data would show more";

@@ -222,7 +222,8 @@ async function compareOnRandomInputs(
     const likeness = await compareFunction(engine, original, result, { output, seed, signal, progress });
     const weak =
       typeof likeness === "object" && likeness.unmoved === undefined && likeness.signalToNoise < weakLikeness;
-    if (weak && likeness.lost === undefined) context.log({ id: "dissimilar", text: dissimilar, level: "warning" });
+    if (weak && likeness.lost === undefined)
+      context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
     return likeness;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
@@ -234,8 +235,10 @@ async function compareOnRandomInputs(
   }
 }
 
-const dissimilar =
-  "on random inputs the error is more than half of the variance of the original's output: measure the result on your own samples (--data)";
+function dissimilar({ output }: Likeness): string {
+  const which = output === undefined ? "" : ` "${output}"`;
+  return `on random inputs the error is more than half of the variance of the original's output${which}: measure the result on your own samples (--data)`;
+}
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
 function beforeTraining({ task, metrics }: Judging, { maxDrop }: Goal, { options }: PassInput): string {

@@ -1,0 +1,189 @@
+/**
+ * How far one output of a changed model is from the original's, over runs on the same inputs, and whether it is lost.
+ *
+ * It is lost if a constant would be nearer to the original: with outputs x of the original, y of the result and the mean m of x over the samples,
+ * Σ (x − y)² ≥ Σ (x − m)². An output that names classes is lost too if it names others (`baseline.ts`) and explains less than half of how the
+ * scores vary. An output that the inputs do not move shows nothing, so it is not lost.
+ */
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { dimsText, sameDims } from "../tensor/dims.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
+import { decibels } from "./against.ts";
+import { answers } from "./answers.ts";
+import { knowledgeOf, lostKnowledge } from "./baseline.ts";
+import { figure } from "./numbers.ts";
+import { samplesIn } from "./paired-runs.ts";
+import { endless } from "./tensor-difference.ts";
+import { Variety } from "./variety.ts";
+
+/** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */
+export type Unmoved = "equal" | "nearly equal" | "one class";
+
+export interface OutputLikeness {
+  readonly samples: number;
+  /** In decibels: how the original's output varies over the samples, against how far the result's is from it. */
+  readonly signalToNoise: number;
+  /** How far the result's output is from the original's: the root of the mean square, relative to that of the original. */
+  readonly relativeError: number;
+  /** Why it is no longer the same function. */
+  readonly lost: string | undefined;
+  readonly unmoved?: Unmoved;
+}
+
+/** An output that varies by less than this share of its power says next to nothing of its input. */
+const leastVariation = 1e-3;
+/** Noise below this share of the output's power is what rounding makes. */
+const rounding = 0.01;
+
+/** Whether an output is of numbers that may be rounded; else its elements are texts, classes or places. */
+export function isNumbers({ type }: Dense): boolean {
+  return isFloat(type) || type === "int8" || type === "uint8";
+}
+
+/** Collects what both models say in one output, run by run. */
+export class OutputComparison {
+  readonly name: string;
+  /** Places or classes beside outputs of numbers: how far apart two of them are means nothing, so they are lost only where other classes are named. */
+  readonly isBeside: boolean;
+  readonly #powers = new Powers();
+  readonly #variety = new Variety();
+  readonly #named: [before: number[], after: number[]] = [[], []];
+  readonly #inputs: string;
+  /** Why it cannot be compared. */
+  #reason: string | undefined;
+  /** That the result's has other dimensions. */
+  #other: string | undefined;
+
+  /** @param inputs what the sentences call the inputs: "random inputs", "samples". */
+  constructor(name: string, inputs: string, isBeside: boolean) {
+    this.name = name;
+    this.isBeside = isBeside;
+    this.#inputs = inputs;
+  }
+
+  add(feeds: Batch, expected: Batch, got: Batch): void {
+    const [x, y] = [expected[this.name], got[this.name]];
+    if (x === undefined || this.#other !== undefined || this.#reason !== undefined) return;
+    if (y === undefined || !sameDims(x.dims, y.dims)) {
+      this.#other = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
+      return;
+    }
+    if (x.type === "string" || y.type === "string") {
+      this.#reason = "its output is text";
+      return;
+    }
+    this.#variety.add({ [this.name]: x });
+    const end = isFloat(x.type) ? endless[x.type] : Number.POSITIVE_INFINITY;
+    if (!this.#powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x), end)) {
+      this.#reason = "the dimensions of its output depend on what it is fed";
+      return;
+    }
+    const said = answers(this.name);
+    for (const [which, batch] of [expected, got].entries())
+      this.#named[which]?.push(...said.rows(batch, feeds).filter((_, at) => at % 2 === 1));
+  }
+
+  /** @returns a sentence if it cannot be compared. */
+  get found(): OutputLikeness | string {
+    const powers = this.#powers;
+    const on = `on ${this.#inputs}`;
+    if (this.#other !== undefined) {
+      const nothing = { signalToNoise: Number.NaN, relativeError: Number.NaN };
+      return { samples: powers.samples, ...nothing, lost: `${on} ${this.#other}` };
+    }
+    if (this.#reason !== undefined) return this.#reason;
+    if (powers.finite === 0) return `its output is no number ${on}`;
+    const [known, disagrees] = disagreement(this.#named);
+    const unmoved = this.#variety.constant
+      ? "equal"
+      : powers.variation < leastVariation * powers.power
+        ? "nearly equal"
+        : known?.chance === 1
+          ? "one class"
+          : undefined;
+    return {
+      samples: powers.samples,
+      signalToNoise: powers.decibels,
+      relativeError: powers.noise === 0 ? 0 : Math.sqrt(powers.noise / powers.power),
+      lost: this.#lost(disagrees, unmoved),
+      ...(unmoved === undefined ? {} : { unmoved }),
+    };
+  }
+
+  /** Whether the result's has other dimensions than the original's. */
+  get isOther(): boolean {
+    return this.#other !== undefined;
+  }
+
+  #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
+    const { broken, noise, variation, power, samples, decibels } = this.#powers;
+    if (broken > 0) return `on ${this.#inputs} the result is no number where the original is one`;
+    if (unmoved !== undefined || noise === 0) return undefined;
+    if (disagrees !== undefined && noise >= variation / 2) return `on ${this.#inputs} ${disagrees}`;
+    if (this.isBeside || noise < variation || noise < rounding * power) return undefined;
+    const found = `signal to noise ${figure("dB", decibels)}`;
+    return `on ${samples} ${this.#inputs} the result is no nearer to the original than a constant would be (${found})`;
+  }
+}
+
+/** What the original names, and that the result names other classes. */
+function disagreement([before, after]: readonly [number[], number[]]): readonly [
+  known: ReturnType<typeof knowledgeOf>,
+  disagrees: string | undefined,
+] {
+  const none = new Float64Array(before.length).fill(-1);
+  const known = knowledgeOf({ given: Float64Array.from(before), labels: none });
+  return [known, known && lostKnowledge(known, { given: Float64Array.from(after), labels: none })];
+}
+
+/** Sums over samples of what is finite in the original, and does not stand for infinity. */
+class Powers {
+  samples = 0;
+  finite = 0;
+  /** Elements that are finite in the original and not in the result. */
+  broken = 0;
+  noise = 0;
+  power = 0;
+  #sums: Float64Array | undefined;
+  #counts: Float64Array | undefined;
+
+  /**
+   * @param end from where on numbers stand for infinity.
+   * @returns false if samples are of another size than before.
+   */
+  add(x: Float64Array, y: Float64Array, samples: number, end: number): boolean {
+    const width = x.length / samples;
+    this.#sums ??= new Float64Array(width);
+    this.#counts ??= new Float64Array(width);
+    const [sums, counts] = [this.#sums, this.#counts];
+    if (sums.length !== width) return false;
+    this.samples += samples;
+    for (let at = 0; at < x.length; at++) {
+      const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
+      if (!Number.isFinite(own) || Math.abs(own) >= end) continue;
+      this.finite++;
+      if (!Number.isFinite(other)) {
+        this.broken++;
+        continue;
+      }
+      const place = at % width;
+      sums[place] = (sums[place] ?? 0) + own;
+      counts[place] = (counts[place] ?? 0) + 1;
+      this.power += own * own;
+      this.noise += (own - other) ** 2;
+    }
+    return true;
+  }
+
+  /** Σ (x − m)² = Σ x² − Σ (Σ x)² / n. */
+  get variation(): number {
+    let means = 0;
+    for (const [place, sum] of (this.#sums ?? []).entries())
+      means += sum ** 2 / Math.max(1, this.#counts?.[place] ?? 1);
+    return Math.max(0, this.power - means);
+  }
+
+  get decibels(): number {
+    return decibels(this.variation, this.noise);
+  }
+}
