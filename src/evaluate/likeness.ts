@@ -12,7 +12,7 @@ import { decibels } from "./against.ts";
 import { answers } from "./answers.ts";
 import { knowledgeOf, lostKnowledge } from "./baseline.ts";
 import { figure } from "./numbers.ts";
-import { samplesIn } from "./paired-runs.ts";
+import { fewestSamples, samplesIn } from "./paired-runs.ts";
 import { endless } from "./tensor-difference.ts";
 import { Variety } from "./variety.ts";
 
@@ -117,12 +117,13 @@ export class OutputComparison {
 
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
     const { broken, noise, variation, power, samples, decibels } = this.#powers;
-    if (broken > 0) return `on ${this.#inputs} the result is no number where the original is one`;
-    if (unmoved !== undefined || noise === 0) return undefined;
-    if (disagrees !== undefined && noise >= variation / 2) return `on ${this.#inputs} ${disagrees}`;
+    const on = `on ${this.#inputs}`;
+    if (broken > 0) return `${on} the result is no number where the original is one`;
+    if (unmoved !== undefined || noise === 0 || samples < fewestSamples) return undefined;
+    if (disagrees !== undefined && noise >= variation / 2) return `${on} ${disagrees}`;
     if (this.isBeside || noise < variation || noise < rounding * power) return undefined;
     const found = `signal to noise ${figure("dB", decibels)}`;
-    return `on ${samples} ${this.#inputs} the result is no nearer to the original than a constant would be (${found})`;
+    return `${on} the result is no nearer to the original than a constant would be (${found})`;
   }
 }
 

@@ -118,7 +118,8 @@ export class Outputs {
     }
     const [worst] = told.toSorted((a, b) => rank(a) - rank(b) || a.signalToNoise - b.signalToNoise);
     if (worst === undefined) return reason;
-    const { of, lost, ...figures } = worst;
+    const { of, lost, ...own } = worst;
+    const figures = { ...own, samples: Math.max(...told.map(({ samples }) => samples)) };
     const compared = new Set(told.map((one) => one.of.name));
     const rest = this.#asked === undefined ? all.map(({ name }) => name).filter((name) => !compared.has(name)) : [];
     if (all.length === 1) return { ...figures, lost };
