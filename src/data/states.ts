@@ -2,7 +2,8 @@
  * Models that carry something from one step to the next: an output is fed as an input the next time.
  *
  * Which output belongs to which input is stored with the model, or guessed: an input that the data does not give takes the output of its type
- * and shape; where several would fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then their order.
+ * and shape; where several would fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then their order. The only output is the
+ * answer, and a state only by name.
  * States begin as zeros, at the first sample and wherever the data says that something new begins (the column "begin").
  */
 import { PithError } from "../errors.ts";
@@ -89,7 +90,7 @@ export function findStates(model: StatefulModel, given: readonly string[]): read
       (other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]),
     );
     // As many inputs as outputs of one shape: they are listed in one order.
-    if (left.length === rivals.length) take(input, left[0]);
+    if (outputs.length > 1 && left.length === rivals.length) take(input, left[0]);
   });
   return [...stored, ...found];
 }

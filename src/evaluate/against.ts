@@ -2,12 +2,14 @@
  * Figures against the original: what a changed model says, held against what the original says to the same samples. They need no labels.
  *
  * Agreement asks whether both would answer alike. KL divergence Σ p (log p − log q) of the original p from the other q, in nats, sees
- * changes long before an answer flips. Signal to noise, 10 log10(Σ x² / Σ (x − y)²) in decibels, works for outputs of any meaning.
+ * changes long before an answer flips. Signal to noise, 10 log10(Σ x² / Σ (x − y)²) in decibels, works for outputs of any meaning. Sums of
+ * squares leave out what masks set scores to (`fills.ts`).
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { fills } from "./fills.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   answer,
@@ -87,11 +89,11 @@ export function meanSquaredChange(options: MetricOptions = {}): Metric {
     better: "lower",
     truth: "original",
     rows(outputs, original) {
-      const { ours, theirs, samples, width } = pair(outputs, original, options);
-      return Float64Array.from(
-        { length: samples },
-        (_, sample) => power(ours, theirs, sample * width, width).noise / width,
-      );
+      const numbers = pair(outputs, original, options);
+      return Float64Array.from({ length: numbers.samples }, (_, sample) => {
+        const { noise, count } = power(numbers, sample);
+        return noise / Math.max(1, count);
+      });
     },
   });
 }
@@ -105,10 +107,10 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
     columns: 2,
     truth: "original",
     rows(outputs, original) {
-      const { ours, theirs, samples, width } = pair(outputs, original, options);
-      const rows = new Float64Array(2 * samples);
-      for (let sample = 0; sample < samples; sample++) {
-        const { signal, noise } = power(ours, theirs, sample * width, width);
+      const numbers = pair(outputs, original, options);
+      const rows = new Float64Array(2 * numbers.samples);
+      for (let sample = 0; sample < numbers.samples; sample++) {
+        const { signal, noise } = power(numbers, sample);
         rows.set([signal, noise], 2 * sample);
       }
       return rows;
@@ -132,18 +134,18 @@ export function determination(options: MetricOptions = {}): Metric {
     columns: 4,
     truth: "original",
     rows(outputs, original) {
-      const { ours, theirs, samples, width } = pair(outputs, original, options);
-      const rows = new Float64Array(4 * samples);
-      for (let sample = 0; sample < samples; sample++) {
-        const { signal, noise } = power(ours, theirs, sample * width, width);
-        const sum = theirs.subarray(sample * width, (sample + 1) * width).reduce((total, x) => total + x, 0);
-        rows.set([noise, signal, sum, width], 4 * sample);
+      const numbers = pair(outputs, original, options);
+      const rows = new Float64Array(4 * numbers.samples);
+      for (let sample = 0; sample < numbers.samples; sample++) {
+        const { noise, signal, sum, count } = power(numbers, sample);
+        rows.set([noise, signal, sum, count], 4 * sample);
       }
       return rows;
     },
     reduce(rows) {
       const [noise = 0, squares = 0, sum = 0, count = 0] = columnSums(rows, 4);
       const variance = squares - (sum * sum) / count;
+      if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
       return variance > 0 ? 1 - noise / variance : Number(noise === 0);
     },
   };
@@ -243,14 +245,20 @@ interface Pair<T> {
   readonly theirs: T;
 }
 
-function pair(outputs: Batch, original: Batch, options: MetricOptions): Pair<Float64Array> {
+/** Numbers of both, of which some stand for nothing. */
+interface Numbers extends Pair<Float64Array> {
+  readonly isFill: ReturnType<typeof fills>;
+}
+
+function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
   const found = matched(outputs, original, options);
   if (found.theirs.type === "string" || found.ours.type === "string") {
     throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
       hint: "Agreement compares answers of any kind: --metric agreement.",
     });
   }
-  return { ...found, ours: toFloat64(found.ours), theirs: toFloat64(found.theirs) };
+  const theirs = toFloat64(found.theirs);
+  return { ...found, ours: toFloat64(found.ours), theirs, isFill: fills(theirs, found.theirs.type) };
 }
 
 function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
@@ -269,18 +277,19 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
+/** Powers of a sample, of the numbers that stand for something, and how many those are. */
 function power(
-  ours: Float64Array,
-  theirs: Float64Array,
-  start: number,
-  width: number,
-): { readonly signal: number; readonly noise: number } {
-  let signal = 0;
-  let noise = 0;
-  for (let at = start; at < start + width; at++) {
-    const reference = theirs[at] ?? 0;
-    signal += reference * reference;
-    noise += ((ours[at] ?? 0) - reference) ** 2;
+  { ours, theirs, width, isFill }: Numbers,
+  sample: number,
+): { readonly signal: number; readonly noise: number; readonly sum: number; readonly count: number } {
+  const found = { signal: 0, noise: 0, sum: 0, count: 0 };
+  for (let at = sample * width; at < (sample + 1) * width; at++) {
+    const [own = 0, other = 0] = [theirs[at], ours[at]];
+    if (isFill(own, other)) continue;
+    found.signal += own * own;
+    found.noise += (other - own) ** 2;
+    found.sum += own;
+    found.count++;
   }
-  return { signal, noise };
+  return found;
 }

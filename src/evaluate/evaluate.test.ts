@@ -17,6 +17,7 @@ import {
   latency,
   type Metric,
   meanKl,
+  meanSquaredChange,
   meanSquaredError,
   peakSignalToNoise,
   perplexity,
@@ -321,6 +322,31 @@ describe("metrics", () => {
     expect(of([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
     expect(of([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
     expect([of([7, 7], [7, 7]), of([7, 8], [7, 7])]).toEqual([1, 0]);
+    expect([of([Number.NaN, 2], [1, 2]), of([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);
+  });
+
+  it.each([Number.NEGATIVE_INFINITY, -3e38, -1e9, -1e4])(
+    "sums of squares leave out scores that a mask sets to %d",
+    (fill) => {
+      const figures = (ours: readonly number[], theirs: readonly number[]): readonly number[] =>
+        [determination(), signalToNoise(), meanSquaredChange()].map((metric) => {
+          const dims = [2, theirs.length / 2];
+          return metric.reduce(metric.rows(scores(dims, ours), scores(dims, theirs)));
+        });
+      const known = figures([1, 2, 3, 5], [1, 2, 3, 4]);
+      // Rounding changes a fill as well.
+      expect(figures([1, 2, fill, fill * 0.99, 3, 5], [1, 2, fill, fill, 3, 4])).toEqual(known);
+      expect(figures([1, 2, fill - 3, 3, 5, fill + 2], [1, 2, fill - 2, 3, 4, fill + 1])).toEqual(known);
+    },
+  );
+
+  it("a fill that becomes a score is a change, and so is any of a wide distribution", () => {
+    const r2 = (ours: readonly number[], theirs: readonly number[]): number =>
+      determination().reduce(
+        determination().rows(scores([1, theirs.length], ours), scores([1, theirs.length], theirs)),
+      );
+    expect(r2([1, 2, 0], [1, 2, -1e4])).toBeLessThan(0);
+    expect(r2([-9000, -1000, 10], [-10_000, -1000, 10])).toBeLessThan(0.99);
   });
 
   it("peak signal to noise takes pixels as they are shown", () => {

@@ -11,9 +11,9 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { decibels } from "./against.ts";
 import { answers } from "./answers.ts";
 import { knowledgeOf, lostKnowledge } from "./baseline.ts";
+import { fills } from "./fills.ts";
 import { figure } from "./numbers.ts";
 import { fewestSamples, samplesIn } from "./paired-runs.ts";
-import { endless } from "./tensor-difference.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */
@@ -73,8 +73,8 @@ export class OutputComparison {
       return;
     }
     this.#variety.add({ [this.name]: x });
-    const end = isFloat(x.type) ? endless[x.type] : Number.POSITIVE_INFINITY;
-    if (!this.#powers.add(toFloat64(x), toFloat64(y), samplesIn(feeds, x), end)) {
+    const values = toFloat64(x);
+    if (!this.#powers.add(values, toFloat64(y), samplesIn(feeds, x), fills(values, x.type))) {
       this.#reason = "the dimensions of its output depend on what it is fed";
       return;
     }
@@ -137,7 +137,7 @@ function disagreement([before, after]: readonly [number[], number[]]): readonly 
   return [known, known && lostKnowledge(known, { given: Float64Array.from(after), labels: none })];
 }
 
-/** Sums over samples of what is finite in the original, and does not stand for infinity. */
+/** Sums over samples of what is finite in the original and stands for something. */
 class Powers {
   samples = 0;
   finite = 0;
@@ -149,10 +149,10 @@ class Powers {
   #counts: Float64Array | undefined;
 
   /**
-   * @param end from where on numbers stand for infinity.
+   * @param isFill whether a pair of numbers stands for nothing.
    * @returns false if samples are of another size than before.
    */
-  add(x: Float64Array, y: Float64Array, samples: number, end: number): boolean {
+  add(x: Float64Array, y: Float64Array, samples: number, isFill: ReturnType<typeof fills>): boolean {
     const width = x.length / samples;
     this.#sums ??= new Float64Array(width);
     this.#counts ??= new Float64Array(width);
@@ -161,7 +161,7 @@ class Powers {
     this.samples += samples;
     for (let at = 0; at < x.length; at++) {
       const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
-      if (!Number.isFinite(own) || Math.abs(own) >= end) continue;
+      if (!Number.isFinite(own) || isFill(own, other)) continue;
       this.finite++;
       if (!Number.isFinite(other)) {
         this.broken++;

@@ -190,7 +190,7 @@ export async function overSamples(
   models: readonly Observed[],
   dataset: Dataset,
   options: ObserveOptions,
-  add: (results: readonly Batch[]) => void,
+  add: (results: readonly Batch[], rows: Batch) => void,
 ): Promise<number> {
   const { batch = 16, samples = Number.POSITIVE_INFINITY, signal, progress, shuffle } = options;
   const total = dataset.count === undefined ? undefined : Math.min(dataset.count, samples);
@@ -207,7 +207,7 @@ export async function overSamples(
       const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
       const results: Batch[] = [];
       for (const runner of runners) results.push(await runner.run(rows));
-      add(results);
+      add(results, rows);
       done += count;
       progress?.(done, total);
       if (done >= samples) break;

@@ -257,7 +257,7 @@ async function runsOf(
 }
 
 /** Outputs that both models have, and that are tensors. */
-function namesInBoth(model: Model, other: Model): readonly string[] {
+export function namesInBoth(model: Model, other: Model): readonly string[] {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
   return model.graph.outputs.flatMap(({ name, foreign }) =>
     names.has(name) && foreign?.type === undefined && foreign?.container === undefined ? [name] : [],

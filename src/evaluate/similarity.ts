@@ -4,14 +4,17 @@
  * Such inputs are nothing that a model was made for, so little is asked (`likeness.ts`). A result is lost if it does not run, or if one of its
  * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
+import { isIndexed } from "../data/indexed.ts";
+import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
+import { overSamples } from "./observe.ts";
 import { answerName } from "./output.ts";
-import { pairedRuns } from "./paired-runs.ts";
+import { namesInBoth, pairedRuns } from "./paired-runs.ts";
 
 /** What holds of the output that differs most; of several that are equal, of one that the inputs move. */
 export interface Likeness extends OutputLikeness {
@@ -31,7 +34,7 @@ export interface AlikeOptions {
   /** The seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
-  readonly progress?: (done: number, total: number) => void;
+  readonly progress?: (done: number, total?: number) => void;
 }
 
 /** Fewer samples of data may all be answered wrong by chance, or right: random inputs are asked as well. */
@@ -71,6 +74,44 @@ export async function compareFunction(
   }
 }
 
+/** Why the result is no longer the same function, where that was found. */
+export function lostIn(likeness: Likeness | string | undefined): string | undefined {
+  return typeof likeness === "object" ? likeness.lost : undefined;
+}
+
+/** Samples that outputs are compared on which no metric judges. */
+const otherSamples = 32;
+
+/**
+ * Whether the outputs beside the answer, which no metric judges, still say what those of the original do, on samples of data.
+ * @returns undefined where there are none, or one output was asked for; a sentence if they cannot be compared.
+ * @throws PithError E_DATA if the data does not fit.
+ */
+export async function compareOtherOutputs(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  dataset: Dataset,
+  { output, seed = 0, signal, progress }: AlikeOptions = {},
+): Promise<Likeness | string | undefined> {
+  const observed = namesInBoth(original, result);
+  if (output !== undefined || observed.length < 2) return undefined;
+  const outputs = new Outputs("the samples", undefined, true);
+  await overSamples(
+    engine,
+    [original, result].map((model) => ({ model, observed })),
+    dataset,
+    {
+      samples: otherSamples,
+      ...(isIndexed(dataset) ? { shuffle: seed } : {}),
+      ...(signal === undefined ? {} : { signal }),
+      ...(progress === undefined ? {} : { progress }),
+    },
+    ([expected = {}, got = {}], rows) => outputs.add(rows, expected, got),
+  );
+  return outputs.worst;
+}
+
 function notRun(lost: string): Likeness {
   return { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
 }
@@ -79,29 +120,36 @@ function notRun(lost: string): Likeness {
 export class Outputs {
   readonly #inputs: string;
   readonly #asked: string | undefined;
+  readonly #others: boolean;
+  #count = 0;
   #answer: string | undefined;
   #all: readonly OutputComparison[] | undefined;
 
   /**
    * @param inputs what the sentences call the inputs.
    * @param asked the only output to compare.
+   * @param others all but the answer.
    */
-  constructor(inputs: string, asked?: string) {
+  constructor(inputs: string, asked?: string, others = false) {
     this.#inputs = inputs;
     this.#asked = asked;
+    this.#others = others;
   }
 
   /** @throws PithError E_DATA if the original has no such output. */
   add(feeds: Batch, expected: Batch, got: Batch): void {
     this.#all ??= this.#begin(expected);
-    for (const output of this.#all) if ((this.#asked ?? output.name) === output.name) output.add(feeds, expected, got);
+    for (const output of this.#all) output.add(feeds, expected, got);
   }
 
   #begin(expected: Batch): readonly OutputComparison[] {
     const all = Object.entries(expected);
+    this.#count = all.length;
     if (all.length > 0) this.#answer = answerName(expected, this.#asked);
     const numbers = all.some(([, dense]) => isNumbers(dense));
-    return all.map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense)));
+    return all
+      .filter(([name]) => (this.#others ? name !== this.#answer : name === (this.#asked ?? name)))
+      .map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense)));
   }
 
   /** @returns a sentence if none can be compared. */
@@ -110,7 +158,6 @@ export class Outputs {
     let reason = "it has no output of numbers";
     const told: Told[] = [];
     for (const output of all) {
-      if ((this.#asked ?? output.name) !== output.name) continue;
       const { found } = output;
       if (typeof found === "string") reason = found;
       // How many things are found may depend on rounding: only of the answer that is a loss.
@@ -121,8 +168,8 @@ export class Outputs {
     const { of, lost, ...own } = worst;
     const figures = { ...own, samples: Math.max(...told.map(({ samples }) => samples)) };
     const compared = new Set(told.map((one) => one.of.name));
-    const rest = this.#asked === undefined ? all.map(({ name }) => name).filter((name) => !compared.has(name)) : [];
-    if (all.length === 1) return { ...figures, lost };
+    const rest = all.map(({ name }) => name).filter((name) => !compared.has(name));
+    if (this.#count === 1) return { ...figures, lost };
     return {
       ...figures,
       lost: lost === undefined ? undefined : `output "${of.name}": ${lost}`,

@@ -1,15 +1,8 @@
 /** How far two tensors are apart. */
-import { type FloatType, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-
-/** Larger numbers stand for infinity: what masked scores are set to. Beside them no difference of the others would count. */
-export const endless: Readonly<Record<FloatType, number>> = {
-  float16: 65504,
-  bfloat16: 1e30,
-  float32: 1e30,
-  float64: 1e30,
-};
+import { isEndless } from "./fills.ts";
 
 /**
  * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers
@@ -25,11 +18,11 @@ export function difference(expected: Dense, got: Dense | undefined, least = 0): 
     return 0;
   }
   const [a, b] = [toFloat64(expected), toFloat64(got)];
-  const end = endless[expected.type];
+  const endlessly = isEndless(expected.type);
   let [largest, apart, apartAtEnd] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x = 0, y = 0] = [a[index], b[index]];
-    const isEnd = Math.abs(x) >= end;
+    const isEnd = endlessly(x);
     if (Number.isFinite(x) && !isEnd) largest = Math.max(largest, Math.abs(x));
     if (Object.is(x, y) || x === y) continue;
     const gap = Math.abs(x - y);

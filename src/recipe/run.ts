@@ -9,6 +9,7 @@ import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
+import { lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/index.ts";
@@ -272,8 +273,8 @@ export function refusal(run: Run): PithError {
   return lost(lossText(comparison, verdict, run.goal));
 }
 
-function isUnlike({ likeness }: Variant): boolean {
-  return typeof likeness === "object" && likeness.lost !== undefined;
+function isUnlike({ likeness, others }: Variant): boolean {
+  return lostIn(likeness) !== undefined || lostIn(others) !== undefined;
 }
 
 /** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */

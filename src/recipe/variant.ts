@@ -1,7 +1,7 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { PithError, stopIfAsked } from "../errors.ts";
 import { isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
-import { compareFunction, fewSamples } from "../evaluate/similarity.ts";
+import { compareFunction, compareOtherOutputs, fewSamples, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
@@ -74,7 +74,8 @@ export async function attempt(
   const { comparison, agreement, measured } = standing;
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
   const likeness = await likenessOf(standing, candidate, scene);
-  const unlike = typeof likeness === "object" ? likeness.lost : undefined;
+  const others = await othersOf(standing, candidate, scene);
+  const unlike = lostIn(likeness) ?? lostIn(others);
   const broken =
     goal === undefined && isBroken(comparison) ? `${comparison.metric} is ${measured.estimate.value}` : undefined;
   const larger =
@@ -89,6 +90,7 @@ export async function attempt(
     refused: unchanged ?? unlike ?? broken ?? larger,
     choosing: evaluator.metrics.choose(standing, goal),
     ...(likeness === undefined ? {} : { likeness }),
+    ...(others === undefined ? {} : { others }),
   };
   return { variant, usable: (unchanged ?? larger ?? broken) === undefined, standing };
 }
@@ -109,6 +111,23 @@ async function likenessOf(
   onStage("compare");
   return compareFunction(context.engine, evaluator.original.model, standing.model, {
     output: evaluator.output,
+    seed: context.seed,
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  });
+}
+
+/** What the metric does not judge. A model that was trained may have to answer otherwise than before. */
+async function othersOf(
+  standing: Evaluation,
+  candidate: Candidate,
+  { evaluator, context, task, onStage }: RunContext,
+): Promise<Likeness | string | undefined> {
+  if (isTrained(candidate) || !evaluator.isChanged(standing)) return undefined;
+  const { output } = evaluator;
+  onStage("compare");
+  return compareOtherOutputs(context.engine, evaluator.original.model, standing.model, task.test, {
+    output,
     seed: context.seed,
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),

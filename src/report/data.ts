@@ -124,6 +124,8 @@ export interface Variant {
   readonly choosing?: Choosing | undefined;
   /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */
   readonly likeness?: Likeness | string;
+  /** Of a model with several outputs that was not trained: those that the metric does not judge, on some of the samples, or why they were not compared. */
+  readonly others?: Likeness | string;
 }
 
 /** What a variant was chosen by, on samples that do not judge it. */

@@ -9,7 +9,17 @@ import {
   usualDrop,
   type Verdict,
 } from "../evaluate/index.ts";
-import { allowance, difference, differenceWithInterval, figure, integer, range, times } from "../evaluate/numbers.ts";
+import {
+  allowance,
+  difference,
+  differenceWithInterval,
+  figure,
+  integer,
+  percent,
+  range,
+  times,
+} from "../evaluate/numbers.ts";
+import type { Likeness } from "../evaluate/similarity.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
@@ -117,7 +127,19 @@ export function accuracySentence(run: Run): string | undefined {
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
   const moved = movedText(comparison);
-  return `${moved[0]?.toUpperCase()}${moved.slice(1)}.${alikeSentence(chosen?.likeness)}`;
+  const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
+  return `${moved[0]?.toUpperCase()}${moved.slice(1)}.${alikeSentence(chosen?.likeness)}${others}`;
+}
+
+/** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
+export function othersSentence(others: Likeness | string): string {
+  if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
+  const { output = "", outputs = 1, relativeError, signalToNoise, unmoved, samples } = others;
+  const on = `on ${integer(samples)} samples`;
+  if (relativeError === 0) return `The other outputs are equal ${on}.`;
+  const found =
+    unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+  return `Of the ${outputs === 1 ? "" : `${integer(outputs)} `}other outputs "${output}" differs most: ${found} ${on}.`;
 }
 
 /** So few samples say little: what was asked beside them. */

@@ -1,5 +1,5 @@
 /** What commands say and refuse where there is no data: the original and the result on random inputs. */
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -56,7 +56,22 @@ graph (x: float32[n, 12]) -> (aux: float32[n, 12], y: float32[n, 12]) {
   expect((await factorized()).err).toContain('"y"');
   const asked = await factorized("--output", "aux");
   expect(asked).toMatchObject({ code: 0, out: expect.stringContaining('output "aux": equal, on 32 random inputs') });
-});
+
+  const data = join(folder, "two.jsonl");
+  const row = (sample: number) => Array.from({ length: 12 }, (_, at) => Math.sin((12 * sample + at) ** 2));
+  writeFileSync(data, Array.from({ length: 200 }, (_, sample) => `${JSON.stringify({ x: row(sample) })}\n`).join(""));
+  const measured = await pith("quantize", model, "--scheme", "float16", "--data", data, "-o", out);
+  expect(measured.out).toMatch(/\nOf the other outputs "y" differs most: signal to noise [\d.]+ dB on 32 samples\.\n/);
+  const beside = await pith("prune", "--amount", "1", model, "--data", data, "-o", out);
+  expect(beside).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on the samples'),
+  });
+  const recipe = join(folder, "recipe.yaml");
+  writeFileSync(recipe, "steps:\n  - prune: { amount: 1 }\n");
+  const run = await pith("compress", model, "--recipe", recipe, "--data", data, "-o", join(folder, "two-compressed"));
+  expect(run).toMatchObject({ code: 1, err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on the samples') });
+}, 60_000);
 
 test("what does not load is not written, forced or not, changed or not", async () => {
   // ONNX Runtime moves the padding into the pool, which then pads by more than its window.

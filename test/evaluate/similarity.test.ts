@@ -160,6 +160,21 @@ describe("a model that random inputs hardly move", () => {
   });
 });
 
+test.each([-1e9, -1e4])("what a mask sets to %d does not hide that the rest is lost", async (fill) => {
+  const masked = (scores: string) =>
+    line(
+      `zero: float32[] = 0
+  fill: float32[] = ${fill}
+  none: float32[] = 0
+  hidden = Greater(m, none)
+  s = ${scores}
+  y = Where(hidden, fill, s)`,
+      "x: float32[batch, 4], m: float32[batch, 4]) -> (y: float32[batch, 4]",
+    );
+  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/no nearer to the original than a constant/);
+  expect(await lostOf(masked("Neg(x)"), masked("Neg(x)"))).toBeUndefined();
+});
+
 describe("of a model with several outputs", () => {
   const two = (aux: string, y: string, types = "aux: float32[batch, 4], y: float32[batch, 4]") =>
     line(

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { verdictSentence } from "../../report/verdict.ts";
+import { othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -144,6 +144,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
     goal,
     verdict,
     likeness,
+    others,
     lost,
     idle,
     written,
@@ -196,6 +197,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       if (aim !== undefined && comparison !== undefined)
         terminal.line(`${comparison.metric} of the original: ${figure(comparison.unit, aim)}`);
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
+      if (others !== undefined) terminal.line(othersSentence(others));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)

@@ -19,7 +19,14 @@ import {
   type Verdict,
 } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
-import { compareFunction, fewSamples, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
+import {
+  compareFunction,
+  compareOtherOutputs,
+  fewSamples,
+  type Likeness,
+  lostIn,
+  weakLikeness,
+} from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { encodedSize, open, save } from "../../onnx/index.ts";
@@ -84,6 +91,8 @@ export interface PassOutput {
   readonly verdict: Verdict | undefined;
   /** Without data, or with next to none: held against the original on random inputs, or why it was not. */
   readonly likeness: Likeness | string | undefined;
+  /** With data, of a model with several outputs that was not trained: those that the metric does not judge, or why they were not compared. */
+  readonly others: Likeness | string | undefined;
   /** Why the result would not have been written but for `force`. */
   readonly lost: string | undefined;
   /** Why the result is not worth having: it was to be smaller, and is not. */
@@ -129,6 +138,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     goal,
     verdict: undefined,
     likeness: undefined,
+    others: undefined,
     lost: undefined,
     idle: undefined,
     aim: undefined,
@@ -165,11 +175,15 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     await requireLoads(engine, model);
     return found;
   });
+  const others =
+    judging === undefined || trains(kind) || kind.unlearns === true
+      ? undefined
+      : await compareOtherOutputs(engine, original, model, judging.task.test, { ...input, signal: context.signal });
   const broken =
     comparison !== undefined && isBroken(comparison)
       ? `${comparison.metric} is ${comparison.candidate.value}`
       : undefined;
-  const lost = broken ?? missed ?? (typeof likeness === "object" ? likeness.lost : undefined);
+  const lost = broken ?? missed ?? lostIn(likeness) ?? lostIn(others);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
       hint: trains(kind) ? trainedHint(input) : lostHint(input),
@@ -187,7 +201,19 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
   const scored = aim?.comparison.candidate.value;
-  return { ...nothing, samples, after, comparison, verdict, likeness, lost, idle, aim: scored, written: input.out };
+  return {
+    ...nothing,
+    samples,
+    after,
+    comparison,
+    verdict,
+    likeness,
+    others,
+    lost,
+    idle,
+    aim: scored,
+    written: input.out,
+  };
 }
 
 /** Where fewer samples than there are settled it: how many. */
@@ -217,7 +243,7 @@ async function compareOnRandomInputs(
   context: JobContext,
 ): Promise<Likeness | string> {
   context.stage("compare");
-  const progress = (done: number, total: number): void => context.progress(done, total);
+  const progress = (done: number, total?: number): void => context.progress(done, total);
   try {
     const likeness = await compareFunction(engine, original, result, { output, seed, signal, progress });
     const weak =
