@@ -56,12 +56,39 @@ export async function observeRanges(
   names: readonly string[],
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, ValueRange>> {
+  const { ranges, samples } = await measureRanges(engine, model, dataset, names, options);
+  for (const [name, range] of ranges) {
+    if (range.min > range.max) {
+      throw new PithError("E_DATA", `"${name}" has no elements in any of ${samples} samples, and so no range.`, {
+        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
+      });
+    }
+    if (!Number.isFinite(range.min) || !Number.isFinite(range.max)) throw notFinite(name, range, samples);
+  }
+  return ranges;
+}
+
+/** What to say where nothing but finite numbers will do. */
+export function notFinite(name: string, { min, max }: ValueRange, samples: number): PithError {
+  return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} over ${samples} samples: it must be finite.`, {
+    hint: "The preprocessing may be wrong, or the model overflows on this data.",
+  });
+}
+
+/** Ranges as they are: infinite, NaN where an element is, and from ∞ to -∞ where there is none. `samples` is how many were run. */
+export async function measureRanges(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  names: readonly string[],
+  options: ObserveOptions,
+): Promise<{ readonly ranges: ReadonlyMap<string, ValueRange>; readonly samples: number }> {
   const work = model.clone();
   const states = statesOf(model, names);
   const outputs = [...new Set([...names, ...states.values()])].map((name) => reduced(work, name));
   const observed = outputs.flatMap(({ smallest, largest, nan }) => [smallest.name, largest.name, nan.name]);
   const ranges = new Map(outputs.map(({ name }) => [name, nothing()]));
-  const done = await overSamples(engine, [{ model: work, observed }], dataset, options, ([results = {}]) => {
+  const samples = await overSamples(engine, [{ model: work, observed }], dataset, options, ([results = {}]) => {
     for (const { name, smallest, largest, nan } of outputs) {
       const range = ranges.get(name);
       if (range === undefined) continue;
@@ -75,22 +102,9 @@ export async function observeRanges(
   for (const name of names) {
     const own = ranges.get(name) ?? nothing();
     const output = states.get(name);
-    const range = own.min > own.max && output !== undefined ? (ranges.get(output) ?? own) : own;
-    if (range.min > range.max) {
-      throw new PithError("E_DATA", `"${name}" has no elements in any of ${done} samples, and so no range.`, {
-        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
-      });
-    }
-    if (!Number.isFinite(range.min) || !Number.isFinite(range.max)) {
-      throw new PithError(
-        "E_DATA",
-        `"${name}" ranges from ${range.min} to ${range.max} over ${done} samples: it must be finite.`,
-        { hint: "The preprocessing may be wrong, or the model overflows on this data." },
-      );
-    }
-    found.set(name, range);
+    found.set(name, own.min > own.max && output !== undefined ? (ranges.get(output) ?? own) : own);
   }
-  return found;
+  return { ranges: found, samples };
 }
 
 function nothing(): { min: number; max: number } {

@@ -29,10 +29,10 @@ import { readStoredValue } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { featuresOf } from "./features.ts";
-import { measure, missingData, withData } from "./measure.ts";
+import { missingData, placeMeasured, withData } from "./measure.ts";
 import { noRoundings } from "./model-roundings.ts";
 import { quantizeOptions } from "./options.ts";
-import { type Placement, place } from "./placement.ts";
+import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
 import { forLayer, type WeightRule, weightMiss, weightRule, withoutUnfit } from "./weight.ts";
@@ -68,7 +68,7 @@ const opset = 13;
  * Rounds weights to 2 … 8 bits, and activations to 8 if asked, in float arithmetic, for training that takes rounding into account. With
  * `learnScales` their scales are parameters of the model, which training moves as well and `quantize` finds.
  *
- * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if numbers are not finite.
+ * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if activations are not finite and no layer is left.
  * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018); learned step size
  * quantization (Esser et al. 2020).
  * @example
@@ -121,8 +121,8 @@ async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: C
   raiseOpset(model, opset);
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
-  const placement = place(model, inference, selectLayers(layers(model, inference), options));
-  const scales = await measure(model, inference, placement, measuring, context, noRoundings);
+  const selected = selectLayers(layers(model, inference), options);
+  const { placement, scales } = await placeMeasured(model, inference, selected, measuring, context, noRoundings);
   const own = ownScales(placement);
   const features =
     options.learnScales && measuring.data !== undefined

@@ -1,14 +1,17 @@
-/** Scales of activations: learned with the model, or from ranges measured on data. */
+/** Scales of activations: learned with the model, or from ranges measured on data. What no scale suits stays in float. */
 import type { Inference } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
 import { type Dataset, isIndexed, openDataset } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
-import { observeRanges, type ValueRange } from "../evaluate/observe.ts";
+import { measureRanges, notFinite, type ValueRange } from "../evaluate/observe.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
+import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
 import type { Context } from "../passes/pass.ts";
+import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
-import type { Placement } from "./placement.ts";
+import { type Placement, place } from "./placement.ts";
+import { lostAmong, lostShares, whyNotFinite, whyUnfit } from "./resolution.ts";
 
 export interface MeasureOptions {
   readonly activations: "uint8" | "int8";
@@ -16,19 +19,76 @@ export interface MeasureOptions {
   readonly samples: number;
 }
 
-/** Scale and zero point of every quantized activation, from its own range or that of the value it shares with. */
-export async function measure(
+/** Where integers go among these layers, and the scales of activations there. */
+export interface Measured {
+  readonly placement: Placement;
+  readonly scales: ReadonlyMap<Value, ScaleAndZeroPoint>;
+}
+
+/**
+ * Places integers and measures what they are to hold, again without what turns out to suit no scale, until all that is left does.
+ * @throws PithError E_DATA if activations are not finite and no layer is left.
+ */
+export async function placeMeasured(
   model: Model,
   inference: Inference,
-  { activations }: Placement,
+  chosen: readonly Layer[],
   options: MeasureOptions,
   context: Context,
   existing: ModelRoundings,
-): Promise<ReadonlyMap<Value, ScaleAndZeroPoint>> {
-  const own = [...activations].flatMap(([value, from]) =>
-    from === undefined && !existing.activations.has(value) ? [value] : [],
-  );
-  const ranges = own.length === 0 ? undefined : await observe(model, own, options, context);
+): Promise<Measured> {
+  const unfit = new Map<Value, string>();
+  const ranges = new Map<Value, ValueRange>();
+  const stored = new Set<Value>();
+  let broken: PithError | undefined;
+  for (;;) {
+    const placement = place(model, inference, chosen, unfit);
+    const before = unfit.size;
+    const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
+    for (const value of new Set(constants)) {
+      if (stored.has(value)) continue;
+      stored.add(value);
+      const dense = await readStoredValue(model, value, context.engine);
+      const { min, max } = channelRanges(dense, undefined);
+      const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
+      // A bias is int32 with a scale per channel: neither huge nor tiny numbers take anything from the others.
+      const reason = placement.constants.has(value) ? whyUnfit(range, lostAmong(dense, range)) : whyNotFinite(range);
+      if (reason !== undefined) unfit.set(value, reason);
+    }
+    if (unfit.size > before) continue;
+    const own = [...placement.activations].flatMap(([value, from]) =>
+      from === undefined && !existing.activations.has(value) && !ranges.has(value) ? [value] : [],
+    );
+    if (own.length > 0) {
+      const { found, samples } = await observe(model, own, options, context);
+      for (const [value, { range, lost }] of found) {
+        ranges.set(value, range);
+        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost);
+        if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
+        unfit.set(value, reason);
+        if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
+          broken ??= notFinite(value.name, range, samples);
+      }
+    }
+    if (unfit.size > before) continue;
+    if (placement.targets.length === 0 && broken !== undefined) throw broken;
+    return { placement, scales: scalesOf(placement, inference, ranges, options, existing) };
+  }
+}
+
+function isProbabilities({ producer }: Value, inference: Inference): boolean {
+  const bound = producer === undefined ? undefined : inference.at(producer);
+  return bound !== undefined && !(bound instanceof Miss) && bound.distribution()?.form === "probabilities";
+}
+
+/** Scale and zero point of every quantized activation, from its own range or that of the value it shares with. */
+function scalesOf(
+  { activations }: Placement,
+  inference: Inference,
+  ranges: ReadonlyMap<Value, ValueRange>,
+  options: MeasureOptions,
+  existing: ModelRoundings,
+): ReadonlyMap<Value, ScaleAndZeroPoint> {
   const scales = new Map<Value, ScaleAndZeroPoint>();
   const scaleOf = (value: Value): ScaleAndZeroPoint => {
     const known = scales.get(value);
@@ -41,12 +101,14 @@ export async function measure(
   const ownScale = (value: Value): ScaleAndZeroPoint => {
     const found = existing.activations.get(value);
     if (found !== undefined) return { scale: found.scale, zeroPoint: fullRange(options.activations).low - found.low };
-    const { min, max } = ranges?.get(value.name) ?? { min: 0, max: 0 };
+    const measured = ranges.get(value);
+    // Nothing to round takes any range.
+    const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const bound = value.producer === undefined ? undefined : inference.at(value.producer);
     const setting = { type: options.activations, symmetric: false } as const;
     if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
     // Where the next layer rounds probabilities, ONNX Runtime computes them on integers, and is right over this range alone.
-    if (bound.distribution()?.form === "probabilities") return scaleAndZeroPoint(0, 1, setting);
+    if (isProbabilities(value, inference)) return scaleAndZeroPoint(0, 1, setting);
     const [input] = value.producer?.inputs ?? [];
     const rule = bound.quantize();
     const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
@@ -59,25 +121,29 @@ export async function measure(
   return scales;
 }
 
+/** The range of each value over the samples, and which share of its smaller numbers 8 bits over that range would lose. */
 async function observe(
   model: Model,
   values: readonly Value[],
   { data, samples }: MeasureOptions,
   context: Context,
-): Promise<ReadonlyMap<string, ValueRange>> {
+): Promise<{
+  readonly found: ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>;
+  readonly samples: number;
+}> {
   if (data === undefined) throw missingData("quantize");
-  return observeRanges(
-    context.engine,
-    model,
-    data,
-    values.map((value) => value.name),
-    {
-      samples,
-      ...(isIndexed(data) ? { shuffle: context.seed } : {}),
-      signal: context.signal,
-      progress: context.progress,
-    },
+  const { signal, progress } = context;
+  const order = { samples, ...(isIndexed(data) ? { shuffle: context.seed } : {}), signal };
+  const names = values.map((value) => value.name);
+  const measured = await measureRanges(context.engine, model, data, names, { ...order, progress });
+  const lost = await lostShares(context, model, data, measured.ranges, order);
+  const found = new Map(
+    values.map((value) => {
+      const range = measured.ranges.get(value.name) ?? { min: 0, max: 0 };
+      return [value, { range, lost: lost.get(value.name) ?? 0 }];
+    }),
   );
+  return { found, samples: measured.samples };
 }
 
 /** Options with the data set opened, if there is one: before anything in the model changes. Of a path the train part. */

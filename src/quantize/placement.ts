@@ -6,6 +6,8 @@
  * - one that only moves or picks numbers: its output shares scale and zero point with its input, so that it runs on the codes;
  * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range, and saturation does its work.
  *
+ * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
+ *
  * Unlike there, an operator on activations stays in float as long as none of its inputs comes quantized: what normalizes an image, or a
  * layer normalization written out, would only lose by it.
  */
@@ -34,7 +36,13 @@ export interface Placement {
   readonly misses: readonly Miss[];
 }
 
-export function place(model: Model, inference: Inference, chosen: readonly Layer[]): Placement {
+/** @param unfit values that no scale suits, with the reason: a predicate. */
+export function place(
+  model: Model,
+  inference: Inference,
+  chosen: readonly Layer[],
+  unfit: ReadonlyMap<Value, string> = new Map(),
+): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
   const targets: Target[] = [];
   const operators: Node[] = [];
@@ -49,10 +57,17 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
     if (!activations.has(value)) activations.set(value, undefined);
   };
 
+  const unfitMiss = (values: readonly (Value | undefined)[], at: string): Miss | undefined => {
+    const value = values.find((one) => one !== undefined && unfit.has(one));
+    return value === undefined ? undefined : new Miss(`"${value.name}" ${unfit.get(value)}`, at);
+  };
+
   for (const node of model.graph.nodes()) {
     const layer = layers.get(node);
     if (layer !== undefined) {
-      const target = targetAt(layer, inference);
+      const able = targetAt(layer, inference);
+      const target =
+        able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...node.outputs], layer.name) ?? able);
       if (target instanceof Miss) misses.push(target);
       else {
         targets.push(target);
@@ -76,6 +91,11 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
       case "activation": {
         const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
+        const miss = unfitMiss([...operands, ...node.outputs], describe(node));
+        if (miss !== undefined) {
+          misses.push(miss);
+          break;
+        }
         for (const operand of operands) {
           if (isStored(operand)) constants.add(operand);
           else mark(operand);
@@ -90,7 +110,7 @@ export function place(model: Model, inference: Inference, chosen: readonly Layer
         break;
       case "clamp": {
         const [output] = node.outputs;
-        if (input === undefined || !isFloat(output) || !activations.has(input)) break;
+        if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
         if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input)) {
           activations.delete(input);
           clamps.push(node);

@@ -30,7 +30,7 @@ const schemes = {
  * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
  *
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
- * model's operator set is too old and cannot be raised, E_DATA if activations are not finite.
+ * model's operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left.
  * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its
  * `quantize_dynamic` writes, for Gemm too.
  *

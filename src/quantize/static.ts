@@ -23,10 +23,10 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { measure, missingData, withData } from "./measure.ts";
+import { missingData, placeMeasured, withData } from "./measure.ts";
 import { type ModelRoundings, removeRoundings, roundingsIn } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { type Placement, place } from "./placement.ts";
+import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { writeConstants, writeWeights } from "./static-weights.ts";
 
@@ -46,12 +46,12 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   const misses = [...prepared.misses];
   const inference = infer(model);
   const all = layers(model, inference);
-  const placement = place(model, inference, selectLayers(all, options));
+  const chosen = selectLayers(all, options);
+  const { placement, scales } = await placeMeasured(model, inference, chosen, measuring, context, existing);
   // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
   const explained = new Set(misses.map(({ at }) => at));
   misses.push(...placement.misses.filter(({ at }) => !explained.has(at)), ...noLayers(model, inference, all));
   const operators = placement.operators.map(describe);
-  const scales = await measure(model, inference, placement, measuring, context, existing);
   for (const { layer } of placement.targets) keepLayerName(layer);
   await write(model, inference, placement, scales, options, context, existing);
 

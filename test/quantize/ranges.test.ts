@@ -1,8 +1,8 @@
 /** Ranges of activations that differ by orders of magnitude from what is computed of them: the static scheme stays near float and runs. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { numbersFor, operators, run } from "./networks.ts";
@@ -127,4 +127,192 @@ graph (x: float32[n, 4, 6, 6]) -> (y: float32[n, 4, 1, 1]) {
   y = GlobalAveragePool (d)
 }`;
   for (const error of await errorOf(text, { x: scaled([2, 4, 6, 6], 3) }, 1)) expect(error).toBeLessThan(0.01);
+});
+
+/** The misses of static quantization, and its largest error over `size` among the outputs that are less than that, as written and optimized. */
+async function leftInFloat(
+  text: string,
+  feeds: Readonly<Record<string, Dense>>,
+  size = 100,
+): Promise<{ readonly reasons: readonly string[]; readonly error: number; readonly integers: number }> {
+  const model = parseModel(text);
+  const expected = await run(model, feeds);
+  const { misses } = await quantize(model, { scheme: "static", data: memory("calibration", feeds) });
+  let error = 0;
+  for (const optimize of [false, true]) {
+    const got = await run(model, feeds, { optimize });
+    for (const [index, value] of expected.entries()) {
+      if (Math.abs(value) < size) error = Math.max(error, Math.abs((got[index] ?? Number.NaN) - value));
+      else if (got[index] !== value) expect((got[index] ?? Number.NaN) / value).toBeCloseTo(1, 5);
+    }
+  }
+  const integers = operators(model).filter((op) => op === "QuantizeLinear").length;
+  return { reasons: misses.map(({ at, reason }) => `${at}: ${reason}`), error: error / size, integers };
+}
+
+const two = (end: string, outputs = "y: float32[n, 12]", inputs = "x: float32[n, 8]"): string => `opset 17
+graph (${inputs}) -> (${outputs}) {
+  w1: float32[8, 16] = random(seed 1)
+  w2: float32[16, 12] = random(seed 2)
+  h = MatMul "first" (x, w1)
+  a = Relu (h)
+${end}
+}`;
+
+/** A vector of 12 numbers: random ones, of which some are `filled`. */
+const vector = (filled: number, count: number): string =>
+  JSON.stringify(Array.from({ length: 12 }, (_, index) => (index < count ? "F" : index / 8 - 1)))
+    .replaceAll('"F"', String(filled).replace("Infinity", "inf"))
+    .replaceAll(",", ", ");
+
+describe("what 8 bits do not resolve stays in float", () => {
+  const x = scaled([32, 8], 1);
+
+  test.each([
+    [1, -1e4],
+    [6, -1e9],
+    [11, -1e9],
+    [11, -3e38],
+  ])("%i of 12 scores masked by %d", async (masked, fill) => {
+    const mask = Array.from({ length: 32 * 12 }, (_, index) => ((index * 5) % 12 < masked ? 1 : 0));
+    const text = two(
+      `  s = MatMul "second" (a, w2)
+  big: float32[] = ${fill}
+  b = Mul (m, big)
+  y = Add "mask" (s, b)`,
+      undefined,
+      "x: float32[n, 8], m: float32[n, 12]",
+    );
+    const { reasons, error, integers } = await leftInFloat(text, { x, m: float32([32, 12], mask) });
+    expect(error).toBeLessThan(0.01);
+    expect(integers).toBe(3);
+    expect(reasons).toEqual([expect.stringMatching(/Add "mask": "y" ranges from -\S+ to .*8 bits would not resolve/)]);
+  });
+
+  test.each([-1e9, Number.NEGATIVE_INFINITY])("scores with a stored mask of %d, and their softmax", async (fill) => {
+    const text = two(`  mask: float32[12] = ${vector(fill, 5)}
+  s = MatMul "second" (a, w2)
+  t = Add "mask" (s, mask)
+  p = Softmax (t) {axis=-1}
+  v: float32[12, 12] = random(seed 3)
+  y = MatMul "third" (p, v)`);
+    const { reasons, error } = await leftInFloat(text, { x }, 3);
+    expect(error).toBeLessThan(0.1);
+    expect(reasons.some((reason) => reason.startsWith('Add "mask": '))).toBe(true);
+    expect(reasons.some((reason) => reason.startsWith("third"))).toBe(false);
+  });
+
+  test.each([
+    [-1e9, /^second: "y" ranges from -1e9 to/],
+    [Number.NEGATIVE_INFINITY, /^second: "b" holds infinite numbers/],
+  ])("a layer with %d in its bias, before it the others compute on integers", async (fill, reason) => {
+    const text = two(`  b: float32[12] = ${vector(fill, 2)}
+  y = Gemm "second" (a, w2, b)`);
+    const { reasons, error, integers } = await leftInFloat(text, { x });
+    expect(error).toBeLessThan(0.01);
+    expect(integers).toBe(2);
+    expect(reasons).toEqual([expect.stringMatching(reason)]);
+  });
+
+  test("a layer with -Infinity in its bias, and a Relu behind it", async () => {
+    const text = two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}
+  g = Gemm "second" (a, w2, b)
+  y = Relu (g)`);
+    const { reasons, error } = await leftInFloat(text, { x });
+    expect(error).toBeLessThan(0.01);
+    expect(reasons).toEqual(['second: "b" holds infinite numbers']);
+  });
+
+  test("numbers for which there is no float32 scale", async () => {
+    const text = two(
+      `  tiny: float32[] = 1e-38
+  huge: float32[] = 1e38
+  t = Mul (u, tiny)
+  k = MatMul "small" (t, w1)
+  l = Mul (k, huge)
+  s = MatMul "second" (a, w2)
+  r = MatMul "third" (l, w2)
+  y = Add (s, r)`,
+      undefined,
+      "x: float32[n, 8], u: float32[n, 8]",
+    );
+    const { reasons, error, integers } = await leftInFloat(text, { x, u: scaled([32, 8], 1, 3) });
+    expect(error).toBeLessThan(0.02);
+    expect(integers).toBeGreaterThan(4);
+    expect(reasons).toEqual([expect.stringMatching(/^small: "t" is at most \d\.\de-38: no float32 scale resolves it/)]);
+  });
+
+  test("NaN in one branch of two", async () => {
+    const text = two(
+      `  y = MatMul "second" (a, w2)
+  r = Sqrt (x)
+  z = MatMul "other" (r, w1)`,
+      "y: float32[n, 12], z: float32[n, 16]",
+    );
+    const { reasons, error } = await leftInFloat(text, { x });
+    expect(error).toBeLessThan(0.01);
+    expect(reasons).toContain('other: "r" holds NaN');
+    expect(reasons.filter((reason) => reason.startsWith("second"))).toEqual([]);
+  });
+
+  test("NaN from the input on: nothing is left, and the data is at fault", async () => {
+    const broken = memory("broken", { x: float32([2, 8], new Array(16).fill(Number.NaN)) });
+    const model = parseModel(two(`  y = MatMul "second" (a, w2)`));
+    for (const work of [quantize, fakeQuantize]) {
+      await expect(work(model, { scheme: "static", data: broken })).rejects.toMatchObject({
+        code: "E_DATA",
+        message: expect.stringContaining('"x" ranges from NaN to NaN'),
+        hint: expect.stringContaining("preprocessing"),
+      });
+    }
+  });
+
+  test("a value that never has elements takes any range; a cache that was empty has none", async () => {
+    const none = two(`  w0: float32[16, 0] = zeros
+  s = MatMul "second" (a, w2)
+  e = MatMul "none" (a, w0)
+  y = Concat (s, e) {axis=-1}`);
+    const first = await leftInFloat(none, { x });
+    expect(first.error).toBeLessThan(0.01);
+    expect(first.reasons).toEqual(["none: its weight has no elements"]);
+
+    const cache = `opset 17
+graph (x: float32[n, 1, 8], past: float32[n, t, 12]) -> (y: float32[]) {
+  w: float32[8, 12] = random(seed 1)
+  s = MatMul "layer" (x, w)
+  j = Concat "join" (past, s) {axis=1}
+  y = ReduceSum (j) {keepdims=0}
+}`;
+    const rows = { x: float32([32, 1, 8], x.data), past: float32([32, 0, 12], []) };
+    const second = await leftInFloat(cache, rows);
+    expect(second.reasons).toContain('Concat "join": "past" has no elements in any sample, and so no range');
+    expect(second.integers).toBe(2);
+  });
+
+  test("fake quantization leaves the same values as they are", async () => {
+    const model = parseModel(
+      two(`  b: float32[12] = ${vector(-1e9, 2)}
+  y = Gemm "second" (a, w2, b)`),
+    );
+    const { misses } = await fakeQuantize(model, { scheme: "static", data: memory("rows", { x }) });
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      expect.stringMatching(/^second: "y" ranges from -1e9/),
+    ]);
+  });
+});
+
+test.each([
+  ["a long tail", (value: number) => value ** 5],
+  ["a mask of two values", (value: number) => (value > 0 ? 0 : -1e9)],
+  ["zeros but for a few numbers", (value: number) => (value > 2 ? value : 0)],
+])("%s is resolved", async (_, shape) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 8]) -> (y: float32[n, 12]) {
+  w: float32[8, 12] = random(seed 1)
+  y = MatMul "layer" (x, w)
+}`);
+  const data = memory("rows", { x: float32([64, 8], Array.from(scaled([64, 8], 1).data, shape)) });
+  const { changes, misses } = await quantize(model, { scheme: "static", data });
+  expect(changes.map(({ at }) => at)).toEqual(["layer"]);
+  expect(misses).toEqual([]);
 });
