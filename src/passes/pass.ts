@@ -91,20 +91,21 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
 
 /** What every function that changed a model ends with: a format that holds what is new, and types that say what is there now. */
 export function settle(model: Model): void {
-  leaveOldFormat(model);
+  leaveDefaults(model);
   infer(model);
   restate(model);
 }
 
 /**
- * Files up to IR 3 must list every stored tensor among the inputs. What a pass changes is written in IR 4, where the list holds only what
- * callers feed: new tensors need no place in it, and weights that nothing reads any more can go.
+ * Leaves only what callers must feed among the inputs. Files up to IR 3 must list every stored tensor there; what a pass changes is written in IR 4.
+ * In files from IR 4 on a stored tensor among the inputs is a default that callers may override. Passes take it for a constant, so no caller may
+ * think that the result reads it.
  */
-function leaveOldFormat(model: Model): void {
-  if (model.header.irVersion >= 4) return;
-  model.header.irVersion = 4;
-  model.graph.setInputs(model.graph.feeds);
-  removeUnused(model.graph);
+function leaveDefaults(model: Model): void {
+  const old = model.header.irVersion < 4;
+  if (old) model.header.irVersion = 4;
+  if (model.graph.inputs.some(({ tensor }) => tensor !== undefined)) model.graph.setInputs(model.graph.feeds);
+  if (old) removeUnused(model.graph);
 }
 
 function checkContract(id: string, model: Model, { changes }: Outcome, before: string, faulty: boolean): void {

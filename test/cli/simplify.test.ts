@@ -173,3 +173,31 @@ graph (x: float32[batch, 64]) -> (y) {
     for (const path of [input, output]) expect(await weight(await open(path))).toEqual(await weight(model));
   }
 });
+
+test("inputs with a stored value are constants in what is made of a model, and that is said", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 16]) -> (y: float32[n, 16]) {
+  s: float32[1] = [2]
+  w: float32[16, 64] = random(seed 1)
+  v: float32[64, 16] = random(seed 2)
+  a = Mul (x, s)
+  b = Identity (a)
+  h = MatMul "h" (b, w)
+  r = Relu (h)
+  y = MatMul (r, v)
+}`);
+  const { graph } = model;
+  graph.setInputs([...graph.inputs, ...["s", "w", "v"].flatMap((name) => graph.value(name) ?? [])]);
+  const path = join(folder, "defaults.onnx");
+  await save(model, path);
+  expect((await open(path)).graph.inputs.map(({ name }) => name)).toEqual(["x", "s", "w", "v"]);
+  for (const words of [["simplify"], ["quantize", "--scheme", "weights"], ["prune", "--structured", "30%"]]) {
+    const out = join(folder, "constants.onnx");
+    const { code, err } = await pith(...words, path, "-o", out);
+    expect(code).toBe(0);
+    expect(err).toContain(
+      'callers may override the stored value of "s", "w", "v": in the result they are constants, and no input\n',
+    );
+    expect((await open(out)).graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+  }
+});

@@ -25,7 +25,7 @@ import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
 import type { MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
-import { openModel } from "./open-model.ts";
+import { openToChange } from "./open-model.ts";
 import { openTask } from "./task.ts";
 
 export interface CompressInput {
@@ -58,7 +58,7 @@ export interface CompressOutput {
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
-  const model = await openModel(input.model, context);
+  const model = await openToChange(input.model, context);
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };

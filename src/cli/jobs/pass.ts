@@ -45,7 +45,7 @@ import type { MetricName } from "../metrics.ts";
 import { allowance, figure } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { announced } from "./announced.ts";
-import { openModel } from "./open-model.ts";
+import { openToChange } from "./open-model.ts";
 import { openTask, type Used } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
@@ -104,7 +104,7 @@ export interface PassOutput {
 }
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
-  const [kind, model] = await Promise.all([kindOf(input.command), openModel(input.model, context)]);
+  const [kind, model] = await Promise.all([kindOf(input.command), openToChange(input.model, context)]);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   // Before anything is measured: that takes its time.

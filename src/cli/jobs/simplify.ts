@@ -10,7 +10,7 @@ import { open, save } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { openModel } from "./open-model.ts";
+import { openToChange } from "./open-model.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface SimplifyInput {
@@ -47,7 +47,7 @@ export interface SimplifyOutput {
 }
 
 export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
-  const model = await openModel(input.model, context);
+  const model = await openToChange(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   const original = model.clone();
