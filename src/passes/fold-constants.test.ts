@@ -36,6 +36,19 @@ graph (x: float32[2]) -> (y) {
     expect(Array.from(folded?.data as Float32Array)).toEqual([Math.fround(Math.exp(-1)), Math.fround(Math.exp(-2))]);
   });
 
+  it("does not store a tied weight a second time, whatever its size", async () => {
+    const model = parseModel(`opset 21
+graph (i: int64[n], x: float32[n, 8]) -> (y: float32[n, 64]) {
+  table: float32[64, 8] = random(seed 1)
+  e = Gather (table, i)
+  h = Add (e, x)
+  t = Transpose (table) {perm=[1, 0]}
+  y = MatMul (h, t)
+}`);
+    expect((await foldConstants(model)).changes).toEqual([]);
+    expect(operators(model)).toEqual(["Gather", "Add", "Transpose", "MatMul"]);
+  });
+
   it.each([
     ["a mask", "w_mask: float32[2] mask = [1, 0]", "w = Mul (v, w_mask)"],
     ["a parameter", "w_orig: float32[2] parameter = [1, 0]", "w = Mul (v, w_orig)"],

@@ -115,11 +115,14 @@ async function evaluateAll(
   }
 }
 
+function isReal(value: Value | undefined): boolean {
+  return value?.type !== undefined && isFloat(value.type.type);
+}
+
 /** Whether a result comes from elements of 8 bits or fewer, as many as it has, or from integers and floats: a quantized weight or bias. */
 function unpacks(node: Node, output: Value): boolean {
   const count = elementCount(fixedDims(output.type?.dims) ?? []);
   const [x, ...others] = node.inputs;
-  const isReal = (value: Value | undefined): boolean => value?.type !== undefined && isFloat(value.type.type);
   const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
   if (isScaled && elementCount(fixedDims(x?.type?.dims) ?? []) === count) return true;
   const bits = (value: Value | undefined): number => {
@@ -132,7 +135,13 @@ function unpacks(node: Node, output: Value): boolean {
   );
 }
 
-/** Bytes of an output beyond those of the inputs that nothing else reads; unknown sizes count as endless. */
+/** A weight may be stored in two forms if it takes no more bytes: patterns with small constants are recognized by that. */
+const smallWeight = 1024;
+
+/**
+ * Bytes of an output beyond those of the inputs that nothing else reads. Infinite for unknown sizes, and for another form of a weight that stays: the
+ * file would hold it twice, and what was tied would be no longer.
+ */
 function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const size = (value: Value | undefined): number => {
     const dims = fixedDims(value?.type?.dims);
@@ -143,5 +152,8 @@ function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const goes = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
   const inputs = new Set(node.inputs.filter((input) => input !== undefined));
-  return size(output) - [...inputs].reduce((sum, input) => sum + (goes(input) ? size(input) : 0), 0);
+  const whole = size(output);
+  const isForm = (input: Value): boolean => isReal(input) && isReal(output) && size(input) === whole && !goes(input);
+  if (whole > smallWeight && [...inputs].some(isForm)) return Number.POSITIVE_INFINITY;
+  return whole - [...inputs].reduce((sum, input) => sum + (goes(input) ? size(input) : 0), 0);
 }
