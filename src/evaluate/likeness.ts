@@ -13,7 +13,7 @@ import { answers } from "./answers.ts";
 import { knowledgeOf, lostKnowledge } from "./baseline.ts";
 import { fills } from "./fills.ts";
 import { figure } from "./numbers.ts";
-import { fewestSamples, samplesIn } from "./paired-runs.ts";
+import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */
@@ -74,7 +74,7 @@ export class OutputComparison {
     }
     this.#variety.add({ [this.name]: x });
     const values = toFloat64(x);
-    if (!this.#powers.add(values, toFloat64(y), samplesIn(feeds, x), fills(values, x.type))) {
+    if (!this.#powers.add(values, toFloat64(y), samplesAnswered(feeds, x), fills(values, x.type))) {
       this.#reason = "the dimensions of its output depend on what it is fed";
       return;
     }

@@ -232,7 +232,7 @@ async function runsOf(
     if (typeof expected === "string") refused = expected;
     else {
       runs.push({ feeds, expected });
-      samples += samplesIn(feeds, Object.values(expected)[0]);
+      samples += samplesAnswered(feeds, Object.values(expected)[0]);
       progress?.(runs.length, 2 * Math.max(wanted, runs.length));
     }
     return typeof expected !== "string";
@@ -324,7 +324,7 @@ function retyped(dense: Dense, type: string | undefined): Dense {
 }
 
 /** Inputs and answer count samples along axis 0, or one run is one sample. */
-export function samplesIn(feeds: Batch, answer: Dense | undefined): number {
+export function samplesAnswered(feeds: Batch, answer: Dense | undefined): number {
   const [first] = Object.values(feeds);
   const [count = 1] = answer?.dims ?? [];
   return count > 0 && first?.dims[0] === count ? count : 1;

@@ -3,16 +3,7 @@ import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { countOf } from "./amount.ts";
-import {
-  channelNorms,
-  channelsAlong,
-  intersect,
-  keptChannels,
-  keptCount,
-  pruneChannels,
-  pruneRandom,
-  smallest,
-} from "./mask.ts";
+import { channelNorms, channelsAlong, intersect, keptChannels, keptCount, pruneChannels, pruneRandom } from "./mask.ts";
 import { cutMask, cutSmallest } from "./smallest.ts";
 
 /** The mask without the `count` entries of least magnitude. */
@@ -63,12 +54,6 @@ describe("pruneSmallest", () => {
   test("infinite scores go last", async () => {
     expect([...(await pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2))]).toEqual([1, 0, 0]);
   });
-});
-
-test("smallest of nothing, of all, and of none", () => {
-  expect([...smallest(new Float64Array(), 0)]).toEqual([]);
-  expect([...smallest(Float64Array.of(3, 1, 2), 3)]).toEqual([0, 1, 2]);
-  expect([...smallest(Float64Array.of(3, 1, 2), 0)]).toEqual([]);
 });
 
 test("random pruning follows its seed, and every entry is as likely to go", () => {

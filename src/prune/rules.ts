@@ -27,7 +27,6 @@ import {
   type Norm,
   pruneChannels,
   pruneRandom,
-  smallest,
 } from "./mask.ts";
 import { checkSameDims, maskOnce, maskReader, readMask, setMask } from "./masked.ts";
 import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
@@ -131,12 +130,16 @@ export async function lnStructured(model: Model, options: LnOptions): Promise<Ou
     const kept = keptChannels(mask, channels);
     const norms = channelNorms(await scoresOf(target, mask, importanceScores), dims, axis, n);
     const ranked = Float64Array.from(kept, (channel) => norms[channel] ?? 0);
-    const gone = smallest(ranked, countOf(amount, kept.length, "channels"));
-    return pruneChannels(
-      mask,
-      channels,
-      Array.from(gone, (place) => kept[place] ?? 0),
-    );
+    const all = {
+      size: kept.length,
+      type: "float64",
+      mask: async () => undefined,
+      scores: async () => ranked,
+    } as const;
+    const [cut = { limit: 0, ties: 0 }] = await cutSmallest([all], countOf(amount, kept.length, "channels"));
+    const left = cutMask(undefined, ranked, cut);
+    const gone = kept.filter((_, place) => left[place] === 0);
+    return pruneChannels(mask, channels, gone);
   });
 }
 

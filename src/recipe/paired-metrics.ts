@@ -130,7 +130,7 @@ export class PairedMetrics {
   }
 
   /** What a model says on the samples to choose by. */
-  choose({ choosing }: PairedResult, goal: Goal | undefined): Choosing | undefined {
+  onChoosing({ choosing }: PairedResult, goal: Goal | undefined): Choosing | undefined {
     if (choosing === undefined || this.choosing === undefined) return undefined;
     const { comparison } = choosing;
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };

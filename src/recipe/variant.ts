@@ -88,7 +88,7 @@ export async function attempt(
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
     refused: unchanged ?? unlike ?? broken ?? larger,
-    choosing: evaluator.metrics.choose(standing, goal),
+    choosing: evaluator.metrics.onChoosing(standing, goal),
     ...(likeness === undefined ? {} : { likeness }),
     ...(others === undefined ? {} : { others }),
   };

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { samplesIn } from "../../src/cli/jobs/bench.ts";
+import { samplesPerRun } from "../../src/cli/jobs/bench.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -78,9 +78,9 @@ test("a target alone that is not there is an error, and an unknown one is wrong 
 
 test("samples in a run are the open first dimension that all inputs share", () => {
   const inputs = (text: string) => parseModel(`opset 21\ngraph (${text}) -> (y) {\n  y = Identity(x)\n}\n`);
-  expect(samplesIn(net, ["batch=8"])).toBe(8);
-  expect(samplesIn(net, [])).toBe(1);
-  expect(samplesIn(inputs("x: float32[N, 3], m: int64[N, length]"), ["N=2", "length=5"])).toBe(2);
-  expect(samplesIn(inputs("x: float32[N, 3], m: int64[length]"), ["N=2", "length=5"])).toBe(1);
-  expect(samplesIn(inputs("x: float32[49, 10]"), [])).toBe(1);
+  expect(samplesPerRun(net, ["batch=8"])).toBe(8);
+  expect(samplesPerRun(net, [])).toBe(1);
+  expect(samplesPerRun(inputs("x: float32[N, 3], m: int64[N, length]"), ["N=2", "length=5"])).toBe(2);
+  expect(samplesPerRun(inputs("x: float32[N, 3], m: int64[length]"), ["N=2", "length=5"])).toBe(1);
+  expect(samplesPerRun(inputs("x: float32[49, 10]"), [])).toBe(1);
 });

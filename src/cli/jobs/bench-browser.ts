@@ -10,7 +10,7 @@ import { findChromium, openPage } from "../browser/chromium.ts";
 import type { PageMessage, PageRequest } from "../browser/page.ts";
 import { servePage } from "../browser/server.ts";
 import { filesOf } from "../files.ts";
-import { type BenchOutput, inputTexts, samplesIn, timedSizes } from "./bench.ts";
+import { type BenchOutput, inputTexts, samplesPerRun, timedSizes } from "./bench.ts";
 
 export interface BrowserBenchInput {
   readonly models: readonly string[];
@@ -32,7 +32,7 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
   const models: Model[] = [];
   for (const [index, path] of input.models.entries()) {
     const model = await open(path);
-    batches.push(samplesIn(model, input.dims));
+    batches.push(samplesPerRun(model, input.dims));
     models.push(model);
     for (const file of filesOf(model, path)) {
       const inside = relative(dirname(path), file).split(sep).join("/");

@@ -42,7 +42,7 @@ export interface BenchOutput {
 export default async function benchJob(input: BenchInput, context: JobContext): Promise<BenchOutput> {
   const { runtime } = input;
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
-  const batches = models.map((model) => samplesIn(model, input.dims));
+  const batches = models.map((model) => samplesPerRun(model, input.dims));
   context.stage("time");
   const engine = createEngine(runtime === undefined ? {} : { runtime });
   const shapes = await timedShapes(engine, models, await timedSizes(input));
@@ -80,7 +80,7 @@ export async function timedSizes({
 }
 
 /** How many samples one run takes: the first dimension of the inputs, where it is open and the same in all; else one. */
-export function samplesIn(model: Model, dims: readonly string[]): number {
+export function samplesPerRun(model: Model, dims: readonly string[]): number {
   const first = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
   const [batch, ...others] = new Set(
     first.map((dim) => (dim === undefined || !isSymbolic(dim) ? undefined : dim.text)),
