@@ -1,5 +1,5 @@
 /**
- * What a flag takes, as far as words can say it: read off the option's schema, and a word of the command line read as such.
+ * The values that a flag accepts, derived from the option's schema, and the parser of such a value.
  *
  * 50% is 0.5; a list is given by commas; what no plain word can express (objects) is given as JSON.
  */

@@ -1,11 +1,10 @@
 /**
- * Batches as who uses them wants them: there when they are asked for.
+ * Prefetched batches.
  *
- * A runtime in JavaScript blocks its thread while it runs a model, so nothing is prepared beside it in the same thread. Whether more threads
- * pay is measured, by one rule. The first batches are prepared when they are asked for. Where that makes the user wait for more than 2 %
- * of the time, and has cost what starting a thread costs, there are threads: with w of waiting and u of use a batch, w/u of them keep up, and
- * n threads that keep who uses them waiting are n·(w + u)/u too few; never more than the machine has cores. At most two batches a thread are
- * under way.
+ * A run of the model blocks the JavaScript thread, so batches are prepared in worker threads. How many are started is measured. The first batches
+ * are prepared on demand. Where the consumer waits for more than 2 % of the time, and that has cost as much as starting a thread, threads are
+ * started: with a wait w and a use u per batch, w/u of them keep up, and where n threads do not, n·(w + u)/u would; never more than the machine has
+ * cores. At most two batches per thread are prepared ahead.
  *
  * Batches come in their order, and are the same to the bit whoever prepares them (see `pending-batch.ts`). What threads cannot do (a change that
  * is a function, a browser) is done here.

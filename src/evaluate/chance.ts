@@ -1,4 +1,4 @@
-/** What knows nothing scores: the figure that any other is held against. */
+/** The accuracy of always giving the commonest answer, the baseline of every classifier. */
 
 /** The share that always giving the commonest answer gets right; undefined where none counts (all are below 0). */
 export function commonestShare(answers: Float64Array): number | undefined {
