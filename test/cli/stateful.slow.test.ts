@@ -1,0 +1,48 @@
+/** Published models that carry a state from each sample to the next: calibrated, judged and compared layer by layer as they run. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { shared } from "../shared.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { json, pith } from "./run.ts";
+
+const [dtln, silero, sound] = ["models/dtln_1.onnx", "models/silero_vad_16k_op15.onnx", "audio"].map(
+  (name) => shared(`data/${name}`) ?? "",
+) as [string, string, string];
+const folder = temporaryFolder();
+const samples = ["--samples", "150"];
+
+test.skipIf(dtln === "" || sound === "")(
+  "a noise filter: static quantization, and eval by layer",
+  async () => {
+    const out = join(folder, "dtln.onnx");
+    const made = await json("quantize", dtln, "-o", out, "--scheme", "static", "--data", sound, ...samples);
+    expect(made).toMatchObject({ code: 0, comparison: { metric: "R²" } });
+    const found = await json("eval", out, "--against", dtln, "--data", sound, ...samples);
+    expect(found).toMatchObject({ code: 0, truth: "original" });
+    const [figure] = found.figures as { estimate: { value: number } }[];
+    expect(figure?.estimate.value).toBeGreaterThan(0.99);
+    expect((found.layers as unknown[]).length).toBeGreaterThan(1);
+  },
+  300_000,
+);
+
+test.skipIf(silero === "" || sound === "")(
+  "a voice detector loses too much in int8, and does not as the hint says",
+  async () => {
+    const [fixed, out] = [join(folder, "silero.onnx"), join(folder, "int8.onnx")];
+    expect((await pith("simplify", silero, "--set", "sr=16000", "-o", fixed)).code).toBe(0);
+    const how = ["-o", out, "--scheme", "static", "--data", sound, "--preprocess", "frame=512 context=64"];
+    const { code, err } = await pith("quantize", fixed, ...how);
+    expect(err).toMatch(/E_ACCURACY_LOST: R² went from 1\.000 to 0\.9[67]/);
+    expect(err).toContain("Leave layers in float (--except, the first and the last before others)");
+    expect([code, existsSync(out)]).toEqual([1, false]);
+    const kept = await pith("quantize", fixed, ...how, "--except", "*stft*,*encoder.0*");
+    expect(kept).toMatchObject({ code: 0, err: "" });
+    expect(kept.out).toMatch(/^R² +1\.000 +0\.999\d/m);
+    expect(kept.out).toMatch(
+      /^Of the other outputs "stateN" differs most: signal to noise 2\d\.\d+ dB on 32 samples\.$/m,
+    );
+  },
+  300_000,
+);
