@@ -63,3 +63,13 @@ export class Miss {
     this.at = at;
   }
 }
+
+/** "Prune weights" of "prune weights". */
+export function capitalized(text: string): string {
+  return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
+}
+
+/** A sentence as a part of another one: without its full stop. */
+export function clause(sentence: string): string {
+  return sentence.replace(/\.$/, "");
+}

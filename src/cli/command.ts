@@ -1,4 +1,5 @@
 /** What a command is, and how it becomes one of commander's. */
+import { capitalized } from "../errors.ts";
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import type { PithError } from "../errors.ts";
@@ -97,7 +98,7 @@ export function buildCommand<S extends v.GenericSchema>(
   const command = new Command(definition.name);
   command
     .summary(definition.summary)
-    .description(`${definition.summary[0]?.toUpperCase()}${definition.summary.slice(1)}.`);
+    .description(`${capitalized(definition.summary)}.`);
   for (const { name, description, several } of definition.arguments) {
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }

@@ -1,7 +1,7 @@
 /** The program `pith`: from words to an exit code. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { type ErrorCode, PithError } from "../errors.ts";
+import { type ErrorCode, PithError, capitalized } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";
@@ -220,7 +220,7 @@ async function usageError(error: CommanderError, command: Command | undefined): 
     .join(" ")
     .replace(/^\((.*)\)$/, "$1")
     .trim();
-  return new PithError("E_USAGE", `${sentence[0]?.toUpperCase()}${sentence.slice(1)}`, {
+  return new PithError("E_USAGE", capitalized(sentence), {
     hint: (await unknownMeant(error, command)) ?? (hint === "" ? helpOf(command) : hint),
   });
 }

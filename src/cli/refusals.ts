@@ -1,6 +1,6 @@
 /** How what does not fit is said on the command line: options are called there by their flags. */
 import type * as v from "valibot";
-import { PithError } from "../errors.ts";
+import { PithError, capitalized } from "../errors.ts";
 import { hintOf } from "../passes/options.ts";
 
 /** `learningRate` as `--learning-rate`. */
@@ -12,7 +12,7 @@ export function flagName(key: string): string {
 export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
   const said = asFlags(sentenceOf(issue, keys), keys).replace(/\.$/, "");
-  const place = typeof key === "string" ? `${flagName(key)}: ${said}` : `${said[0]?.toUpperCase()}${said.slice(1)}`;
+  const place = typeof key === "string" ? `${flagName(key)}: ${said}` : capitalized(said);
   return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 

@@ -2,6 +2,7 @@
  * What ONNX Runtime says when it refuses, as a sentence: without the place in its own source, the signature of the function that says it and
  * the condition that failed there. The text as it was stays the cause of the error.
  */
+import { clause } from "../errors.ts";
 
 /** Longer texts end with the last sentence that fits. */
 const longest = 300;
@@ -30,5 +31,5 @@ export function plainMessage(message: string): string {
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;
   if (text.length > longest) text = text.slice(0, text.lastIndexOf(". ", longest) + 1 || longest);
-  return text.trim().replace(/\.$/, "");
+  return clause(text.trim());
 }

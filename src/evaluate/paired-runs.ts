@@ -10,7 +10,7 @@ import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
-import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -118,7 +118,7 @@ async function runBoth(
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
       return runBoth(engine, original, result, options, [...unknown, found]);
     if (error instanceof PithError && error.code !== "E_STOPPED" && error.code !== "E_ENGINE_MISSING")
-      return new Miss(`the original does not run: ${bare(error.message)}`);
+      return new Miss(`the original does not run: ${clause(error.message)}`);
     throw error;
   }
   let runs: readonly Run[] | Miss;
@@ -282,7 +282,7 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
     return await session.run(feeds, names);
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    return bare(error.message);
+    return clause(error.message);
   }
 }
 
@@ -372,8 +372,4 @@ function withSmallerSides(original: Model, result: Model): readonly [Model, Mode
       break;
   }
   return halvings === 0 ? undefined : [resized(original, halvings), resized(result, halvings)];
-}
-
-function bare(sentence: string): string {
-  return sentence.replace(/\.$/, "");
 }

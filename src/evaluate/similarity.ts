@@ -7,7 +7,7 @@
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
-import { Miss, PithError } from "../errors.ts";
+import { clause, Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
@@ -67,10 +67,10 @@ export async function compareFunction(
     return typeof found === "string" || runs.without.length === 0 ? found : { ...found, without: runs.without };
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    if (error.code === "E_ENGINE_MISSING") return bare(error.message);
+    if (error.code === "E_ENGINE_MISSING") return clause(error.message);
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
-    return notRun(`the result does not run: ${bare(cause instanceof Error ? cause.message : error.message)}`);
+    return notRun(`the result does not run: ${clause(cause instanceof Error ? cause.message : error.message)}`);
   }
 }
 
@@ -189,8 +189,4 @@ function rank({ lost, relativeError, unmoved, of }: Told): number {
   if (lost !== undefined) return 0;
   const differs = relativeError !== 0;
   return (differs ? 1 : 5) + (of.isBeside ? 1 : 0) + (unmoved === undefined ? 0 : 2);
-}
-
-function bare(sentence: string): string {
-  return sentence.replace(/\.$/, "");
 }

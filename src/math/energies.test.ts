@@ -45,6 +45,18 @@ test("a matrix of rank 2 has two shares, and nothing that rounding made", async 
   ]).toEqual([expect.closeTo(0.64), expect.closeTo(0.36)]);
 });
 
+test.each([1e-8, 1e-15, 1e-20])("rows that are dead but for numbers near %d count for nothing", async (small) => {
+  const { rows, columns, data } = normal(128, 128);
+  const dead = matrix(
+    rows,
+    columns,
+    data.map((value, index) => (index < 19 * columns ? value : small * value)),
+  );
+  const shares = await energyShares(dead);
+  expect([...shares].filter((share) => share > 0)).toHaveLength(19);
+  expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 12);
+});
+
 test("numbers that are none are refused", async () => {
   await expect(energyShares(matrixOf([[1, Number.NaN]]))).rejects.toMatchObject({ code: "E_DATA" });
 });

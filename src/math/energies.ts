@@ -76,11 +76,14 @@ function tridiagonalize(a: Float64Array, count: number): Tridiagonal {
 function diagonalize(d: Float64Array, e: Float64Array): void {
   const count = d.length;
   const at = (array: Float64Array, index: number): number => array[index] ?? 0;
+  // An entry that is small beside the largest is 0, also between two that are smaller still: in them there is nothing but rounding.
+  const nothing = 2 ** -53 * d.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  const splits = (index: number): boolean =>
+    Math.abs(at(e, index)) <= Math.max(nothing, 2 ** -53 * (Math.abs(at(d, index)) + Math.abs(at(d, index + 1))));
   for (let first = 0; first < count; first++) {
     for (let rotations = 0; ; rotations++) {
       let last = first;
-      while (last < count - 1 && Math.abs(at(e, last)) > 2 ** -53 * (Math.abs(at(d, last)) + Math.abs(at(d, last + 1))))
-        last++;
+      while (last < count - 1 && !splits(last)) last++;
       if (last === first) break;
       if (rotations === mostRotations) throw new PithError("E_DATA", "The eigenvalues of a matrix do not converge.");
       let g = (at(d, first + 1) - at(d, first)) / (2 * at(e, first));

@@ -1,4 +1,5 @@
 /** What a schema finds wrong with options, in words: where, what is accepted there, and which name was most likely meant. */
+import { clause } from "../errors.ts";
 import * as v from "valibot";
 import { nearest } from "../graph/nearest.ts";
 import { optionMeant } from "./option-meant.ts";
@@ -122,7 +123,7 @@ function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Rec
 
 /** The author of a schema knows better what fits than its form does. */
 function expectationOf(issue: Issue): string {
-  return issue.message.startsWith("Invalid ") ? `expected ${readable(issue)}` : issue.message.replace(/\.$/, "");
+  return issue.message.startsWith("Invalid ") ? `expected ${readable(issue)}` : clause(issue.message);
 }
 
 const words: ReadonlyMap<string, string> = new Map([

@@ -5,7 +5,7 @@
  */
 import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
+import { PithError, capitalized } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
@@ -259,7 +259,7 @@ export function recipeName(recipe: Recipe): string {
 export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
-  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${sentence(text)}.`, { hint });
+  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(text)}.`, { hint });
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
@@ -267,7 +267,7 @@ export function refusal(run: Run): PithError {
   const { refused, comparison, verdict, result } = only;
   if (refused !== undefined) {
     const isLoss = result !== undefined && (isUnlike(only) || (comparison !== undefined && isBroken(comparison)));
-    return isLoss ? lost(refused) : new PithError("E_UNSUPPORTED", `${sentence(refused)}.`);
+    return isLoss ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
   }
   if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
   return lost(lossText(comparison, verdict, run.goal));
@@ -303,9 +303,6 @@ function nothingToDo({ variants, original }: Run): PithError | undefined {
   return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
 }
 
-function sentence(text: string): string {
-  return `${text[0]?.toUpperCase()}${text.slice(1)}`;
-}
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 async function time(evaluator: Evaluator, tried: readonly Tried[], rounds: number): Promise<Timing> {

@@ -1,5 +1,5 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
-import { PithError, stopIfAsked } from "../errors.ts";
+import { PithError, stopIfAsked, clause } from "../errors.ts";
 import { isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import { compareFunction, compareOtherOutputs, fewSamples, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
@@ -179,7 +179,7 @@ async function takeStep(
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
   const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...unknown, refused: refused.replace(/\.$/, "") };
+  return { name, steps: records, ...unknown, refused: clause(refused) };
 }
 
 function nothingChanged(records: readonly StepRecord[]): string {

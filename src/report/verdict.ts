@@ -1,4 +1,5 @@
 /** What a run found, as sentences. */
+import { capitalized } from "../errors.ts";
 import {
   type Comparison,
   type Goal,
@@ -128,7 +129,7 @@ export function accuracySentence(run: Run): string | undefined {
   if (comparison === undefined) return undefined;
   const moved = movedText(comparison);
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
-  return `${moved[0]?.toUpperCase()}${moved.slice(1)}.${alikeSentence(chosen?.likeness)}${others}`;
+  return `${capitalized(moved)}.${alikeSentence(chosen?.likeness)}${others}`;
 }
 
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */

@@ -26,6 +26,27 @@ describe("inspect", () => {
     }
   });
 
+  test("operations whose formula is long are told by the sizes that they vary with, and by ? where a run tells them", async () => {
+    const path = at("formulas.onnx");
+    await save(
+      parseModel(`opset 17
+graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
+  w: float32[8, 4, 3, 3] = random(seed 1)
+  v: float32[8, 8] = random(seed 2)
+  y = Conv "conv" (x, w) {strides=[2, 2], dilations=[2, 2]}
+  places = NonZero (m)
+  taken = Cast (places) {to=1}
+  shape: int64[2] = [-1, 8]
+  some = Reshape (taken, shape)
+  z = MatMul "mul" (some, v)
+}`),
+      path,
+    );
+    const { out } = await pith("inspect", path);
+    expect(out).toMatch(/^conv .* varies with .*length/m);
+    expect(out).toMatch(/^mul .* 64 +\? /m);
+  });
+
   test("estimates what techniques would save, with the reason for what stays", async () => {
     expect(await json("inspect", at("hidden.onnx"))).toMatchObject({
       layers: [

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "../../errors.ts";
+import { PithError, capitalized } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
@@ -165,7 +165,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
         misses.map(({ at, reason }) => ({ at, text: reason })),
       );
       if (idle !== undefined && written === undefined)
-        return terminal.line(`${idle[0]?.toUpperCase()}${idle.slice(1)}. Nothing was written; --force writes it.`);
+        return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
       if (after === undefined || written === undefined)
         return terminal.line(
           `Nothing changed, and nothing was written.${misses.length === 0 ? nothingFound(model) : ""}`,

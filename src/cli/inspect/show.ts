@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
 import type { Saving } from "../../report/inspect/savings.ts";
+import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
 import { bytes, count, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
@@ -234,8 +235,18 @@ function columns(first: string, ...others: readonly string[]): { title: string; 
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
+/** Longer formulas are not shown. */
+const longestFormula = 40;
+
 function operationsText(value: OperationCount | undefined): string {
   if (value === undefined) return "?";
+  const { per = "" } = value;
+  // Sizes that only a run tells have no name to show.
+  if (per !== "" && isUnknownDim(symbol(per))) return "?";
+  if (per.length > longestFormula) {
+    const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
+    return `varies with ${[...names].join(", ")}`;
+  }
   if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
 }

@@ -7,7 +7,7 @@ import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError, stopIfAsked } from "../../errors.ts";
+import { PithError, stopIfAsked, capitalized, clause } from "../../errors.ts";
 import {
   type Comparison,
   type Goal,
@@ -185,7 +185,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       : undefined;
   const lost = broken ?? missed ?? lostIn(likeness) ?? lostIn(others);
   if (lost !== undefined && !input.force) {
-    throw new PithError("E_ACCURACY_LOST", `${lost[0]?.toUpperCase()}${lost.slice(1)}. Nothing was written.`, {
+    throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
       hint: trains(kind) ? trainedHint(input) : lostHint(input),
     });
   }
@@ -253,7 +253,7 @@ async function compareOnRandomInputs(
     return likeness;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
-    if (force) return error.message.replace(/\.$/, "");
+    if (force) return clause(error.message);
     throw new PithError(error.code, error.message, {
       hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
       cause: error,

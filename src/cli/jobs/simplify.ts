@@ -1,6 +1,6 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError, stopIfAsked } from "../../errors.ts";
+import { PithError, stopIfAsked, clause } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { allGraphs } from "../../graph/graph.ts";
@@ -111,7 +111,7 @@ async function compare(
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || (error instanceof ResultFails && error.loading))
       throw error;
-    const reason = error.message.replace(/\.$/, "");
+    const reason = clause(error.message);
     if (force) return `${reason[0]?.toLowerCase()}${reason.slice(1)}`;
     throw new PithError(
       error.code,
