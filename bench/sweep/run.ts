@@ -75,7 +75,12 @@ export async function sweepOne(
         : row("refused", { said });
     }
     if (command.writes !== ".onnx") return row("done");
-    const found = await check({ original: given.model, result: out, seed: given.seed }, signal);
+    const late = AbortSignal.timeout(limit * 1000);
+    const run = check({ original: given.model, result: out, seed: given.seed }, AbortSignal.any([signal, late]));
+    const found = await run.catch((error: unknown) => {
+      if (!late.aborted || signal.aborted) throw error;
+      return { notRun: `both do not run within ${limit} s on random inputs` } satisfies Checked as Checked;
+    });
     if (found.notRun !== undefined) return row("not compared", { said: found.notRun });
     if (found.fault !== undefined) return row("wrong", { said: found.fault });
     const figure = found.decibels === undefined ? {} : { decibels: Math.round(10 * found.decibels) / 10 };
