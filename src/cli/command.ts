@@ -1,8 +1,9 @@
 /** What a command is, and how it becomes one of commander's. */
-import { capitalized } from "../errors.ts";
+
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import type { PithError } from "../errors.ts";
+import { capitalized } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { modelAt, modelsOfFlags } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, readFlags } from "./options.ts";
@@ -96,9 +97,7 @@ export function buildCommand<S extends v.GenericSchema>(
   execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
 ): Command {
   const command = new Command(definition.name);
-  command
-    .summary(definition.summary)
-    .description(`${capitalized(definition.summary)}.`);
+  command.summary(definition.summary).description(`${capitalized(definition.summary)}.`);
   for (const { name, description, several } of definition.arguments) {
     command.addArgument(new Argument(several === true ? `<${name}...>` : `<${name}>`, description));
   }

@@ -1,7 +1,7 @@
 /** The program `pith`: from words to an exit code. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { type ErrorCode, PithError, capitalized } from "../errors.ts";
+import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
 import { type Stream, Terminal } from "./terminal.ts";

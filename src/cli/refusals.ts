@@ -1,6 +1,6 @@
 /** How what does not fit is said on the command line: options are called there by their flags. */
 import type * as v from "valibot";
-import { PithError, capitalized } from "../errors.ts";
+import { capitalized, PithError } from "../errors.ts";
 import { hintOf } from "../passes/options.ts";
 
 /** `learningRate` as `--learning-rate`. */

@@ -1,6 +1,7 @@
 /** What a schema finds wrong with options, in words: where, what is accepted there, and which name was most likely meant. */
-import { clause } from "../errors.ts";
+
 import * as v from "valibot";
+import { clause } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { optionMeant } from "./option-meant.ts";
 import { hintOf } from "./options.ts";

@@ -5,7 +5,7 @@
  */
 import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
-import { PithError, capitalized } from "../errors.ts";
+import { capitalized, PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, integer, times } from "../evaluate/numbers.ts";
@@ -302,7 +302,6 @@ function nothingToDo({ variants, original }: Run): PithError | undefined {
   const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);
   return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
 }
-
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 async function time(evaluator: Evaluator, tried: readonly Tried[], rounds: number): Promise<Timing> {

@@ -1,5 +1,5 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
-import { PithError, stopIfAsked, clause } from "../errors.ts";
+import { clause, PithError, stopIfAsked } from "../errors.ts";
 import { isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import { compareFunction, compareOtherOutputs, fewSamples, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError, capitalized } from "../../errors.ts";
+import { capitalized, PithError } from "../../errors.ts";
 import { moduleBeside } from "../../job/job.ts";
 import { othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";

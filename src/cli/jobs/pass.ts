@@ -7,7 +7,7 @@ import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError, stopIfAsked, capitalized, clause } from "../../errors.ts";
+import { capitalized, clause, PithError, stopIfAsked } from "../../errors.ts";
 import {
   type Comparison,
   type Goal,

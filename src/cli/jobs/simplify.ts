@@ -1,6 +1,6 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { PithError, stopIfAsked, clause } from "../../errors.ts";
+import { clause, PithError, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { allGraphs } from "../../graph/graph.ts";
