@@ -76,7 +76,7 @@ export const goalFlags = {
       v.number(),
       v.minValue(0),
       v.description(
-        "largest loss allowed against the original: a result that loses more, and more than chance explains, is not written (default: 1%; other metrics: docs/verdicts.md)",
+        "largest loss allowed against the original (of distill: the teacher): a result that loses more, and more than chance explains, is not written (default: 1%; other metrics: docs/verdicts.md)",
       ),
     ),
   ),

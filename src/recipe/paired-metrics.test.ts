@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
-import { accuracy } from "../evaluate/index.ts";
+import { accuracy, agreement } from "../evaluate/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
@@ -33,4 +33,19 @@ test("a result whose answers depend on the batch is judged one sample at a time"
   expect(alone.notes).toEqual([expect.stringContaining("one sample at a time")]);
   expect(asked.notes).toEqual([expect.stringContaining("in batches of 4")]);
   expect(alone.candidate).not.toBe(asked.candidate);
+});
+
+test("without labels another model's answers may be the truth: both are held against them, and a loss is judged", async () => {
+  const x = float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]);
+  const context = completeContext({ engine: createEngine() });
+  const task = { test: memory("rows", { x }), metric: agreement() };
+  const truth = model("logits = Identity(x)");
+  const first = model("o: float32[2] = [0.0, -9.0]\n  logits = Add(x, o)");
+  const beside = await PairedMetrics.create(first, task, { truth }, context);
+  const { comparison } = await beside.compare(truth);
+  expect([comparison.original.value, comparison.candidate.value]).toEqual([0.5, 1]);
+  expect(beside.goal({}, true)).toEqual({ maxDrop: 0.01 });
+  const alone = await PairedMetrics.create(first, task, {}, context);
+  expect((await alone.compare(truth)).comparison).toMatchObject({ original: { value: 1 }, candidate: { value: 0.5 } });
+  expect(alone.goal({}, true)).toBeUndefined();
 });

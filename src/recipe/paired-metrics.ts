@@ -1,11 +1,11 @@
 /**
  * What a model says beside the original, on the same samples: the figure that counts, paired by sample, and the answers. The original runs once.
  */
-import { type Dataset, isIndexed } from "../data/index.ts";
+import { isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
-import { type Goal, judge, type Metric, measure, type Task, usualDrop } from "../evaluate/index.ts";
+import { type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { judgedBatch } from "../evaluate/invariance.ts";
 import type { Model } from "../graph/model.ts";
@@ -20,6 +20,8 @@ export interface PairedMetricsOptions {
   /** The output that is the answer: "logits", else the first of floats. */
   readonly output?: string;
   readonly threads?: number;
+  /** Whose answers are the truth where no labels are: the original's unless said. */
+  readonly truth?: Model | undefined;
   /** Several results will be chosen among: some samples are set aside to choose by, drawn by the context's seed, and judge nothing. */
   readonly choice?: boolean;
 }
@@ -43,16 +45,16 @@ export class PairedMetrics {
   readonly holdout: Holdout;
   /** The samples to choose by; undefined where there is no choice, or there are too few. */
   readonly choosing: Holdout | undefined;
-  readonly #model: Model;
+  readonly #truth: Model;
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
   /** What the original says on all samples. */
   readonly rows: Rows;
 
-  private constructor(model: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
+  private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
     this.rows = all;
-    this.#model = model;
+    this.#truth = truth;
     this.#task = task;
     this.#options = options;
     this.#context = context;
@@ -73,8 +75,14 @@ export class PairedMetrics {
     context: Context,
     known?: Rows,
   ): Promise<PairedMetrics> {
-    const [found = nothing] = known === undefined ? await rowsOf([model], task, options, context) : [known];
-    return new PairedMetrics(model, task, options, context, found);
+    const truth = options.truth ?? model;
+    return new PairedMetrics(
+      truth,
+      task,
+      options,
+      context,
+      known ?? (await rowsOf(model, truth, task, options, context)),
+    );
   }
 
   get original(): Compared {
@@ -100,11 +108,12 @@ export class PairedMetrics {
 
   /**
    * What a result is judged by; undefined where there is nothing to lose: of an original at chance, and unless said of a model that was trained
-   * where no labels tell what is right, since it may have to answer otherwise than before.
+   * where neither labels nor another model tell what is right, since it may have to answer otherwise than before.
    */
   goal({ maxDrop, strict }: Asked, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
-    if (!this.aboveChance || (maxDrop === undefined && trained && metric.truth === "original")) return undefined;
+    const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
+    if (!this.aboveChance || (maxDrop === undefined && trained && isOwnTruth)) return undefined;
     const allowed = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
     return { maxDrop: allowed, ...(strict === undefined ? {} : { strict }) };
   }
@@ -115,10 +124,7 @@ export class PairedMetrics {
 
   /** What a model says on all samples. */
   async rowsOf(model: Model): Promise<Rows> {
-    // What holds a model against the original's outputs needs these again.
-    const held = this.#task.metric.truth === "original" ? [this.#model] : [];
-    const all = await rowsOf([...held, model], this.#task, this.#options, this.#context);
-    return all.at(-1) ?? nothing;
+    return rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
   }
 
   /**
@@ -148,14 +154,15 @@ export class PairedMetrics {
   }
 }
 
-const nothing: Rows = { rows: new Float64Array(), said: { given: new Float64Array(), labels: new Float64Array() } };
-
+/** What a model says on all samples; where another one's answers are the truth, that one runs beside it. */
 async function rowsOf(
-  models: readonly Model[],
-  { test, metric }: { readonly test: Dataset; readonly metric: Metric },
+  model: Model,
+  truth: Model,
+  { test, metric }: Judged,
   { batch: asked, output, threads }: PairedMetricsOptions,
   context: Context,
-): Promise<readonly Rows[]> {
+): Promise<Rows> {
+  const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
   const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
@@ -168,8 +175,9 @@ async function rowsOf(
     progress: (done, total) => context.progress(done, total),
     ...(threads === undefined ? {} : { threads }),
   });
-  return measured.map(([rows = new Float64Array(), said = new Float64Array()]) => ({
+  const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
+  return {
     rows,
     said: { labels: said.filter((_, index) => index % 2 === 0), given: said.filter((_, index) => index % 2 === 1) },
-  }));
+  };
 }

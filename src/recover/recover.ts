@@ -26,7 +26,7 @@ import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
 import { matchLayers } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
-import type { Scope, Stage, Staged } from "./stage.ts";
+import { counted, type Scope, type Stage, type Staged } from "./stage.ts";
 
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
@@ -83,6 +83,10 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const started = performance.now();
   const original = await openOriginal(options, context);
   const { fit, check, all } = await divided(options, context);
+  if (fit.count < fewFitted) {
+    const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped: few, more recover more`;
+    context.log({ id: "few", text, level: "warning" });
+  }
   const score = await scorer(original, check, options.output, context);
   let standing = await score(model);
   if (standing.signalToNoise === Number.POSITIVE_INFINITY)
@@ -90,7 +94,14 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const left = (): number | undefined =>
     options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
   const match = await matchLayers(model, original, context.engine);
-  const scope: StageInputs = { match, original, data: fit, context, overdue: () => (left() ?? 1) <= 0 };
+  const scope: StageInputs = {
+    match,
+    original,
+    data: fit,
+    context,
+    checked: check.count,
+    overdue: () => (left() ?? 1) <= 0,
+  };
   const { epochs, batch, learningRate, loss, output } = options;
   const stages = [
     recalibrateNorms,
@@ -115,8 +126,11 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   return { changes, misses: [...misses.values()] };
 }
 
-/** What all stages are given. */
-type StageInputs = Omit<Scope, "storage">;
+/** What all stages are given, and how many samples judge them. */
+type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
+
+/** Fewer samples say little of what layers get. */
+const fewFitted = 64;
 
 /** What a stage keeps goes with it, also where it fails or is stopped. */
 async function withStorage(stage: Stage, trial: Model, scope: StageInputs): Promise<Staged> {
@@ -142,7 +156,7 @@ async function attempt(
   for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
   if (edits.length === 0) return undefined;
   const after = await score(trial);
-  const text = scoreText(before, after);
+  const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
   scope.context.log({ id: "recover", text: `${stage.name}: ${what}, ${text}`, level: "note" });
   if (!isNearer(before, after)) {
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));

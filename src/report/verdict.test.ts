@@ -7,10 +7,12 @@ import { exampleRun } from "./run.examples.ts";
 import {
   accuracySentence,
   chanceSentence,
+  distanceText,
   gainSentence,
   goalSentence,
   lossText,
   lossWarning,
+  noGainText,
   outcomeOf,
   storageSentence,
   verdictSentence,
@@ -147,4 +149,27 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   expect(lossText(even, judge(even, strict), strict)).toMatch(
     /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would settle it$/,
   );
+});
+
+describe("beside the model that a result was to come near to", () => {
+  test("the distance is said in words, with its interval", () => {
+    expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
+      /^accuracy of big\.onnx: 99\.8 %; the result is 12\.3 points below it \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
+    );
+    expect(distanceText("big.onnx", compared(800, 2, 100))).toMatch(/; the result is 12\.3 points above it \(/);
+    expect(distanceText("big.onnx", compared(800, 2, 2))).toMatch(/; the result equals it \(95 % interval /);
+  });
+
+  test("a result of which no gain is shown is told so, one that is better is not", () => {
+    expect(noGainText("thin.onnx", compared(800, 2, 100))).toBeUndefined();
+    expect(noGainText("thin.onnx", compared(800, 10, 12))).toMatch(
+      /^no gain over thin\.onnx is shown: accuracy went from .* \+0\.3 points \(/,
+    );
+  });
+
+  test("the sentence of a goal names the model that it is about", () => {
+    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", 0, "big.onnx")).toBe(
+      "The goal of losing at most 1.0 points against big.onnx is kept, and these samples show it.",
+    );
+  });
 });

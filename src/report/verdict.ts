@@ -5,6 +5,7 @@ import {
   type Goal,
   isBroken,
   isWithin,
+  judge,
   type Spread,
   type Unit,
   usualDrop,
@@ -164,14 +165,19 @@ export function chanceSentence(original: number, chance: number): string {
   return `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: these samples cannot show what is lost.`;
 }
 
-/** @param choosing samples that were set aside to choose by. */
+/**
+ * @param choosing samples that were set aside to choose by.
+ * @param against the model that the result was judged against, where there are several.
+ */
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict | undefined,
   unit: Unit,
   choosing: number | undefined = 0,
+  against?: string,
 ): string {
-  const text = `The goal of losing at most ${allowance(unit, goal.maxDrop)}`;
+  const beside = against === undefined ? "" : ` against ${against}`;
+  const text = `The goal of losing at most ${allowance(unit, goal.maxDrop)}${beside}`;
   return verdict === undefined ? `${text} was not met.` : `${text} is ${verdictPhrase(verdict, goal, choosing)}.`;
 }
 
@@ -217,6 +223,30 @@ export function lossWarning(
   if (!(drop.low > 0)) return undefined;
   const slightly = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) }) ? "slightly " : "";
   return `${metric} is ${slightly}worse (${by}), more than chance explains`;
+}
+
+/**
+ * "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)": how far a result is from
+ * the model that it is to come near to.
+ * @param comparison with that model as its original.
+ */
+export function distanceText(
+  model: string,
+  { metric, unit, original, candidate, difference: found }: Comparison,
+): string {
+  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, found)) ?? [];
+  const apart = difference(unit, Math.abs(found.value)).replace("+", "");
+  const where =
+    candidate.value === original.value ? "equals it" : `is ${apart} ${found.value < 0 ? "below" : "above"} it`;
+  return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
+}
+
+/**
+ * "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)": of a result that was made to be better; undefined where it is.
+ */
+export function noGainText(model: string, comparison: Comparison): string | undefined {
+  if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
+  return `no gain over ${model} is shown: ${movedText(comparison)}`;
 }
 
 /** "accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)" */

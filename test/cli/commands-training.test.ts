@@ -75,11 +75,54 @@ test("recover learns from a fifth of the samples where there is one part only, a
   writeFileSync(at("one/test.csv"), `${unlabelled.join("\n")}\n`);
   const words = [at("near.onnx"), "--original", at("right.onnx"), "--data", at("one"), "-o", at("recovered.onnx")];
   const result = await json("recover", ...words);
-  // What recovery aims at, beside before and after.
-  expect(result.aim).toEqual(expect.any(Number));
-  expect((await pith("recover", ...words)).out).toMatch(/ of the original: [\d.∞]+/);
+  // Without labels the original is the truth: it agrees with itself, the model that came in does not.
+  const { comparison, reference } = result as Record<string, Record<string, { value: number }>>;
+  expect(reference).toMatchObject({ model: at("right.onnx"), isTruth: true, judges: false });
+  expect(comparison?.original?.value).toBeLessThan(1);
+  expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
+  const { out, err } = await pith("recover", ...words);
+  expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
+  expect(out).toContain(`\nIt lost nothing against ${at("near.onnx")}, and these samples show it.\n`);
+  expect(err).toContain("60 samples were used to fit, and 20 others to tell whether that helped");
   expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("train");
+});
+
+describe("beside the model that a result is to come near to", () => {
+  const aims = [
+    ["recover", at("near.onnx"), "--original", at("hidden.onnx")],
+    ["distill", at("near.onnx"), "--teacher", at("hidden.onnx"), "--epochs", "1", "--learning-rate", "1e-6"],
+  ];
+  const out = ["-o", at("nearer.onnx")];
+
+  test.each(aims)("%s is judged against what came in, and the distance to the other is said", async (...words) => {
+    const said = await pith(...words, ...data, ...out);
+    expect(said.out).toMatch(
+      /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
+    );
+    expect(said.out).toMatch(/^(It lost nothing|The goal of losing at most 1\.0 points) against .*near\.onnx/m);
+    expect(said.err).toMatch(
+      /Nothing is written if accuracy \([\d.]+ % of .*near\.onnx\) gets worse by more than 1\.0 points/,
+    );
+  });
+
+  test.each(aims)("%s --max-drop is the loss against the other one", async (...words) => {
+    const found = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
+    const { reference, verdict } = found as Record<string, Record<string, { value: number }>>;
+    const drop = verdict?.drop?.value ?? Number.NaN;
+    expect(reference).toMatchObject({ judges: true, isTruth: false, model: at("hidden.onnx") });
+    expect(reference?.comparison).toMatchObject({ original: { value: 1 }, difference: { value: 0 - drop } });
+  });
+
+  test("a loss against the teacher beyond --max-drop is refused in these words, though the student lost nothing", async () => {
+    const [, distill = []] = aims;
+    const { code, err } = await pith(...distill, ...data, ...out, "--max-drop", "1%");
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^Nothing is written if accuracy \(100\.0 % of .*hidden\.onnx\) gets worse by more than 1\.0 points/,
+    );
+    expect(err).toMatch(/\nE_ACCURACY_LOST: Against .*hidden\.onnx, accuracy went from 100\.0 % to /);
+  });
 });
 
 describe("--checkpoint", () => {

@@ -3,14 +3,15 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { capitalized, PithError } from "../../errors.ts";
+import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { othersSentence, verdictSentence } from "../../report/verdict.ts";
+import { distanceText, othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
-import type { PassOutput, Weight } from "../jobs/pass.ts";
+import type { PassOutput, Reference, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, differenceWithInterval, figure, integer, percent, times, withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
@@ -140,7 +141,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
     preprocessing,
     samples,
     comparison,
-    aim,
+    reference,
     goal,
     verdict,
     likeness,
@@ -194,8 +195,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
               ]),
         ],
       );
-      if (aim !== undefined && comparison !== undefined)
-        terminal.line(`${comparison.metric} of the original: ${figure(comparison.unit, aim)}`);
+      if (reference !== undefined) terminal.line(referenceLine(reference));
       if (likeness !== undefined) terminal.line(likenessLine(likeness));
       if (others !== undefined) terminal.line(othersSentence(others));
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
@@ -206,13 +206,39 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
-        terminal.line(verdictSentence(goal, verdict, comparison.unit));
+        terminal.line(goalLine(model, { goal, verdict, reference, unit: comparison.unit }));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
       const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);
       if (next !== undefined) terminal.line(next);
     },
   };
+}
+
+/** How far the result is from what it was to come near to. */
+function referenceLine({ model, isTruth, comparison }: Reference): string {
+  return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
+}
+
+/** What the goal was about: the model that came in, or the one that it was to come near to. */
+function goalLine(
+  model: string,
+  {
+    goal,
+    verdict,
+    reference,
+    unit,
+  }: {
+    readonly goal: Goal;
+    readonly verdict: Verdict;
+    readonly reference: Reference | undefined;
+    readonly unit: Unit;
+  },
+): string {
+  if (reference === undefined) return verdictSentence(goal, verdict, unit);
+  if (!reference.judges && verdict.drop.high <= 0)
+    return `It lost nothing against ${model}, and these samples show it.`;
+  return verdictSentence(goal, verdict, unit, undefined, reference.judges ? reference.model : model);
 }
 
 /** What brings accuracy back after pruning, and keeps what was pruned. */

@@ -35,9 +35,9 @@ import { storeWeights } from "../../passes/lift-constants.ts";
 import { noSmaller } from "../../recipe/gain.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { Looks } from "../../recipe/looks.ts";
-import { PairedMetrics, type PairedResult } from "../../recipe/paired-metrics.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import { lossText, lossWarning } from "../../report/verdict.ts";
+import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
@@ -97,10 +97,21 @@ export interface PassOutput {
   readonly lost: string | undefined;
   /** Why the result is not worth having: it was to be smaller, and is not. */
   readonly idle: string | undefined;
-  /** What the original of a model that was made smaller scores on the same samples: what recovery aims at. */
-  readonly aim: number | undefined;
+  /** The model that the result was to come near to, beside it on the same samples; undefined where there is none, or it could not be run. */
+  readonly reference: Reference | undefined;
   /** Undefined where nothing changed or nothing was gained: then nothing is written. */
   readonly written: string | undefined;
+}
+
+/** The original of a model that was made smaller, or the teacher of a student. */
+export interface Reference {
+  readonly model: string;
+  /** Its answers are the truth: the figures say how far others agree with it. */
+  readonly isTruth: boolean;
+  /** The goal is about what the result loses against it, not against the model that came in. */
+  readonly judges: boolean;
+  /** With the reference as the original. */
+  readonly comparison: Comparison;
 }
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
@@ -117,7 +128,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       ? undefined
       : await openJudging(kind, { original, reference }, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
-  const goal = kind.unlearns === true ? undefined : judging?.metrics.goal(input, trains(kind));
+  const goal = kind.unlearns === true ? undefined : judging?.judge.goal(input, trains(kind));
   if (goal !== undefined && judging !== undefined && trains(kind) && !input.force)
     context.log({ id: "goal", text: beforeTraining(judging, goal, input) });
 
@@ -134,14 +145,14 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     preprocessing: judging?.preprocessing,
     samples: judging?.samples,
     comparison: undefined,
-    knewNothing: judging === undefined ? undefined : !judging.metrics.aboveChance,
+    knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
     goal,
     verdict: undefined,
     likeness: undefined,
     others: undefined,
     lost: undefined,
     idle: undefined,
-    aim: undefined,
+    reference: undefined,
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
@@ -157,23 +168,22 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const compared = await judging?.compare(model, goal);
   const comparison = compared?.comparison;
   const samples = judging === undefined ? undefined : usedOf(judging.samples, compared);
-  const aim =
-    reference === undefined || typeof input.options.original !== "string" || comparison === undefined
-      ? undefined
-      : await judging?.metrics.compare(reference);
-  const verdict = comparison === undefined || goal === undefined ? undefined : judge(comparison, goal);
+  const found = compared?.reference;
+  const judged = found?.judges === true ? found.comparison : comparison;
+  const against = found === undefined ? "" : `against ${found.judges ? found.model : input.model}, `;
+  const verdict = judged === undefined || goal === undefined ? undefined : judge(judged, goal);
   const missed =
-    comparison === undefined || goal === undefined || verdict === undefined || verdict.met
+    judged === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
-      : lossText(comparison, verdict, goal);
+      : `${against}${lossText(judged, verdict, goal)}`;
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
   const likeness = await refusingUnloadable(async () => {
-    const found = tellsTooLittle
+    const alike = tellsTooLittle
       ? await compareOnRandomInputs(passContext, original, model, input, context)
       : undefined;
     await requireLoads(engine, model);
-    return found;
+    return alike;
   });
   const others =
     judging === undefined || trains(kind) || kind.unlearns === true
@@ -191,16 +201,18 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
   const worse =
-    comparison === undefined || goal === undefined || verdict?.met !== true
+    judged === undefined || goal === undefined || verdict?.met !== true
       ? undefined
-      : lossWarning(comparison, verdict, goal);
+      : lossWarning(judged, verdict, goal);
   if (worse !== undefined)
-    context.log({ id: "worse", text: `${worse}.${trains(kind) ? lowerRate : ""}`, level: "warning" });
+    context.log({ id: "worse", text: `${against}${worse}.${trains(kind) ? lowerRate : ""}`, level: "warning" });
+  const useless = found === undefined || comparison === undefined ? undefined : noGainText(input.model, comparison);
+  if (useless !== undefined && (worse === undefined || found?.judges === true))
+    context.log({ id: "gain", text: useless, level: "warning" });
   context.stage("write");
   await save(model, input.out);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
-  const scored = aim?.comparison.candidate.value;
   return {
     ...nothing,
     samples,
@@ -211,7 +223,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     others,
     lost,
     idle,
-    aim: scored,
+    reference: found,
     written: input.out,
   };
 }
@@ -267,15 +279,16 @@ function dissimilar({ output }: Likeness): string {
 }
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
-function beforeTraining({ task, metrics }: Judging, { maxDrop }: Goal, { options }: PassInput): string {
+function beforeTraining({ task, judge, reference }: Judging, { maxDrop }: Goal, { model, options }: PassInput): string {
   const { name, unit } = task.metric;
-  const now = figure(unit, metrics.original.comparison.original.value);
+  const now = figure(unit, judge.original.comparison.original.value);
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps the trained weights` : "";
   const advice =
     kept === "" ? "To keep it in any case: --checkpoint <folder>, or --force." : "--force writes it in any case.";
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
-  return `Nothing is written if ${name} (${now}) gets worse by more than ${limit}${kept}. ${advice}`;
+  const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : model}`;
+  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${kept}. ${advice}`;
 }
 
 function trainedHint({ options: { checkpoint } }: PassInput): string {
@@ -329,10 +342,14 @@ async function weightOf(model: Model, path: string): Promise<Weight> {
 
 interface Judging {
   readonly task: Task;
-  /** The original, on as many samples as it takes to know whether it is to be judged at all. */
-  readonly metrics: PairedMetrics;
-  /** A result beside it. */
-  compare(result: Model, goal: Goal | undefined): Promise<PairedResult>;
+  /** What the goal is about: the original, on as many samples as it takes to know whether it is to be judged at all; or the reference. */
+  readonly judge: PairedMetrics;
+  readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
+  /** A result beside the original, and beside the reference. */
+  compare(
+    result: Model,
+    goal: Goal | undefined,
+  ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
   /** How the images were prepared. */
   readonly preprocessing: string | undefined;
   readonly samples: Used;
@@ -377,16 +394,63 @@ async function openJudging(
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
   context.stage("original");
-  const measuring = announced(passContext, task.test.count, 2);
+  const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
   const settings = { batch: data.batch, ...output };
   const common = { task, preprocessing: preparation.name, samples: used, record, options };
   // What takes long to make, or was asked for, is judged by all samples.
   if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
-    const metrics = await PairedMetrics.create(original, task, settings, measuring);
+    const { metrics, aim } = await measureBoth(original, reference, task, settings, measuring, input);
     if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
-    return { ...common, metrics, compare: (result) => metrics.compare(result) };
+    const judges = aim !== undefined && input.maxDrop !== undefined;
+    return {
+      ...common,
+      judge: judges ? aim.metrics : metrics,
+      reference: aim,
+      async compare(result) {
+        const rows = await metrics.rowsOf(result);
+        const found = metrics.beside(rows);
+        if (aim === undefined) return found;
+        const { comparison } = aim.metrics.beside(rows);
+        const isTruth = task.metric.truth === "original";
+        return { ...found, reference: { model: aim.path, isTruth, judges, comparison } };
+      },
+    };
   }
   const looks = await Looks.create(original, task, settings, passContext, measuring);
   if (!input.force) looks.first.requireAboveChance();
-  return { ...common, metrics: looks.first, compare: (result, goal) => looks.compare(result, goal) };
+  return {
+    ...common,
+    judge: looks.first,
+    reference: undefined,
+    compare: (result, goal) => looks.compare(result, goal),
+  };
+}
+
+/**
+ * The model that came in and the reference, each on all samples. Without labels the reference's answers are the truth for both.
+ * A teacher may be given its samples in another shape, and answer otherwise: such a one is left out, unless the goal is about it.
+ */
+async function measureBoth(
+  original: Model,
+  reference: Model | undefined,
+  task: Task,
+  settings: PairedMetricsOptions,
+  context: Context,
+  { options, maxDrop }: PassInput,
+): Promise<{ readonly metrics: PairedMetrics; readonly aim: Judging["reference"] }> {
+  const { teacher, original: named = teacher } = options;
+  const alone = async () => ({
+    metrics: await PairedMetrics.create(original, task, settings, context),
+    aim: undefined,
+  });
+  if (reference === undefined || typeof named !== "string") return alone();
+  try {
+    const metrics = await PairedMetrics.create(original, task, { ...settings, truth: reference }, context);
+    return { metrics, aim: { path: named, metrics: await PairedMetrics.create(reference, task, settings, context) } };
+  } catch (error) {
+    const isNeeded = teacher === undefined || maxDrop !== undefined;
+    if (isNeeded || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    context.log({ id: "reference", text: `${named} was not measured: ${error.message}`, level: "warning" });
+    return alone();
+  }
 }
