@@ -204,7 +204,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a, b", 'its channels go together with those of "b", which is excepted'],
+      ["a", 'its channels go together with those of "b", which is excepted'],
       ["head", "its channels cannot be cut: they are an output of the model (y)"],
     ]);
     expect(printModel(net)).toBe(before);
@@ -212,6 +212,31 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(cut.changes.map(({ at }) => at)).toEqual(["a", "b"]);
     // Scores: a 26, 40, 58, 80 (mean 51); b 80, 58, 40, 26: the middle ones are the least.
     expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
+  });
+
+  test("channels that go in parts: how many do, and that a share of them rounds to none", async () => {
+    const heads = (): Model =>
+      parseModel(`opset 21
+graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
+  v.weight: float32[8, 8] = random(seed 1)
+  o.weight: float32[8, 8] = random(seed 2)
+  split: int64[4] = [0, 5, 2, 4]
+  joined: int64[3] = [0, 5, 8]
+  v = MatMul (x, v.weight)
+  s = Reshape (v, split)
+  t = Transpose (s) {perm=[0, 2, 1, 3]}
+  p = Softmax (t) {axis=-1}
+  u = Transpose (p) {perm=[0, 2, 1, 3]}
+  j = Reshape (u, joined)
+  y = MatMul (j, o.weight)
+}`);
+    const half = await prune(heads(), { amount: 0.5, structured: true });
+    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 parts, as heads are)" }]);
+    const few = await prune(heads(), { amount: 0.2, structured: true, layers: "v" });
+    expect(few.changes).toEqual([]);
+    expect(few.misses).toMatchObject([
+      { at: "v", reason: "its channels go in 2 parts, as heads do, and 20 % of 2 rounds to 0" },
+    ]);
   });
 
   /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */

@@ -74,11 +74,22 @@ async function cutLeast(model: Model, given: Options, engine: Engine): Promise<O
     model,
     chosen.filter(({ units }) => units.length > 0),
   );
+  const untouched = chosen.flatMap(({ group, units }) =>
+    units.length > 0 ? [] : missesOf(group, noneChosen(group, given)),
+  );
+  const stays = [...misses, ...untouched, ...refused];
   if (removals.length > 0) {
     const failed = await cut(model, removals);
-    if (failed instanceof Miss) return { changes: [], misses: [...misses, ...refused, failed] };
+    if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
   }
-  return { changes: removals.flatMap(changesOf), misses: [...misses, ...refused] };
+  return { changes: removals.flatMap(changesOf), misses: stays };
+}
+
+/** Why of a group that could be cut nothing goes. */
+function noneChosen({ units }: Group, { amount, scope }: Options): string {
+  const share = `${Number((100 * amount).toPrecision(3))} %`;
+  if (scope === "global") return `none of its channels is among the ${share} of least norm in all layers`;
+  return `its channels go in ${units} ${units === 1 ? "part" : "parts"}, as heads do, and ${share} of ${units} rounds to 0`;
 }
 
 /** Groups that can be cut, with a score for each unit; what stays, and why. */
@@ -105,7 +116,7 @@ function withoutRefused(
   for (const removal of chosen) {
     const miss = refusesCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refused.push(new Miss(`its channels cannot be cut: ${reasonOf(miss)}`, nameOf(removal.group)));
+    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${reasonOf(miss)}`));
   }
   return { removals, refused };
 }
@@ -126,15 +137,15 @@ function eligible(
   const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
   for (const group of channelGroups(model, inference)) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
-    const at = nameOf(group);
     const kept = group.layers.find(({ name }) => isNamed(given.except, name));
     if (kept !== undefined) {
-      misses.push(new Miss(`its channels go together with those of "${kept.name}", which is excepted`, at));
+      const together = `its channels go together with those of "${kept.name}", which is excepted`;
+      misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
       continue;
     }
     for (const [reason, count] of reasons(group)) {
       const which = count === group.units ? "its channels" : `${count} of its ${group.units} channels`;
-      misses.push(new Miss(`${which} cannot be cut: ${reason}`, at));
+      misses.push(...missesOf(group, `${which} cannot be cut: ${reason}`));
     }
     if (removable(group).length > 0) groups.push(group);
   }
@@ -150,12 +161,11 @@ function reasons(group: Group): ReadonlyMap<string, number> {
   return counts;
 }
 
-function nameOf({ layers }: Group): string {
-  const names = [...new Set(layers.map((layer) => layer.name))];
-  return names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+function missesOf({ layers }: Group, reason: string): readonly Miss[] {
+  return [...new Set(layers.map((layer) => layer.name))].map((name) => new Miss(reason, name));
 }
 
-/** A line for every layer that loses output channels. */
+/** A line for every layer that loses output channels, and in how many parts they go, where each is several channels. */
 function changesOf({ group, units }: Choice): Outcome["changes"] {
   const gone = new Set(units);
   const seen = new Set<string>();
@@ -165,7 +175,8 @@ function changesOf({ group, units }: Choice): Outcome["changes"] {
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
-    const what = `${count} of ${unitOf.length} channels cut`;
+    const parts = group.units === unitOf.length ? "" : ` (${units.length} of ${group.units} parts, as heads are)`;
+    const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy: "global" as const }];
   });
 }
