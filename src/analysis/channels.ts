@@ -197,7 +197,7 @@ function refusals(model: Model, rules: readonly Rule[], labels: Labels): Readonl
         const end = { port, value, axis };
         if (rule.refusal !== undefined) refuse(end, rule.refusal);
         else if (!mentioned.has(key(end)))
-          refuse(end, new Miss(`axis ${axis} of ${port} cannot be cut`, describe(node)));
+          refuse(end, new Miss(`it needs axis ${axis} of "${value.name}" whole`, describe(node)));
       }
     }
   }

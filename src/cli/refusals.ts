@@ -12,7 +12,8 @@ export function flagName(key: string): string {
 export function refusal(issue: v.BaseIssue<unknown>, keys: ReadonlySet<string>, hint: string): PithError {
   const key = issue.path?.[0]?.key;
   const said = asFlags(sentenceOf(issue, keys), keys).replace(/\.$/, "");
-  const place = typeof key === "string" ? `${flagName(key)}: ${said}` : capitalized(said);
+  const place =
+    typeof key === "string" ? `${flagName(key)}${/^(is|takes) /.test(said) ? "" : ":"} ${said}` : capitalized(said);
   return new PithError("E_OPTION", `${place}.`, { hint: hintOf(issue) ?? hint });
 }
 

@@ -55,11 +55,13 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it has no matrix of floats. */
+/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it stores no matrix of floats by itself. */
 export function payingRank(layer: Layer): number | undefined {
   // What the node reads counts: a weight may be stored in another shape.
   const { type, dims } = layer.effective.type ?? {};
   if (dims?.length !== 2 || (type !== "float32" && type !== "float64")) return undefined;
+  const stored = layer.weight.tensor?.type;
+  if ((stored !== undefined && !isFloat(stored)) || layer.role.fused !== undefined) return undefined;
   return largestRankThatSaves(layer.outputs, layer.inputs);
 }
 

@@ -94,7 +94,8 @@ export default defineCommand({
       return { target, runtime: output.runtime, browser: output.browser, rounds, repeats, threads, unsteady };
     });
     const inputs = runs[0]?.output.inputs ?? [];
-    const cells = rows.map((row) => cellsOf(row, runs.length > 1));
+    const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
+    const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = titlesOf(runs.length > 1);
     const busy = stated.some(({ unsteady }) => unsteady) ? [unsteadyNote] : [];
     const notes = [...stated.map(howTimed), ...inputLines(models, inputs), ...busy, note];
@@ -192,7 +193,8 @@ function isText(title: string): boolean {
   return title === "model" || title === "target";
 }
 
-function cellsOf(row: Row, several: boolean): string[] {
+/** @param steady whether a ratio of times says anything. */
+function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
   const { runs, speedup, throughput, load } = row;
   const weight = (value: number | undefined): string => (value === undefined ? "–" : bytes(value));
   return [
@@ -202,8 +204,8 @@ function cellsOf(row: Row, several: boolean): string[] {
     time(runs?.p50),
     time(runs?.p90),
     count(throughput.samples),
-    factor(speedup?.median),
-    `${factor(speedup?.low)}–${factor(speedup?.high)}`,
+    steady ? factor(speedup?.median) : "–",
+    steady ? `${factor(speedup?.low)}–${factor(speedup?.high)}` : "–",
     duration(load ?? Number.NaN),
     weight(row.memory),
   ];

@@ -103,7 +103,7 @@ function showLayers(data: InspectedFile, terminal: Terminal): void {
   }));
   const shown = rows.length > mostRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be cut", "useful rank").slice(1)],
+    [...left, ...columns("", "parameters", "MACs", "can be cut", "ranks that save").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   if (shown.length < rows.length) {
@@ -125,7 +125,7 @@ function weightText({ weight, bits, scales, sharedWith }: InspectedLayer): strin
 
 function rankText({ payingRank }: InspectedLayer): string {
   if (payingRank === undefined) return "";
-  return payingRank === 0 ? "never" : `to ${integer(payingRank)}`;
+  return payingRank === 0 ? "none" : `≤ ${integer(payingRank)}`;
 }
 
 function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): void {
@@ -197,7 +197,7 @@ function lowRankCells(
   among: (some: number) => string,
 ): string[] {
   const possible = layers.filter(({ payingRank }) => (payingRank ?? 0) > 0).length;
-  if (numbers === undefined) return ["", "", "", `it could save in ${among(possible)} (--weights shows where)`];
+  if (numbers === undefined) return ["", "", "", `possible in ${among(possible)} (--weights computes where it saves)`];
   const saving = { layers: 0, before: 0, after: 0 };
   const byName = new Map(numbers.map((one) => [one.name, one]));
   for (const { name, inputs, outputs, payingRank = 0 } of layers) {
@@ -207,7 +207,7 @@ function lowRankCells(
     saving.before += 4 * inputs * outputs;
     saving.after += 4 * rank * (inputs + outputs);
   }
-  const where = `it could save in ${among(possible)}, and does in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
+  const where = `possible in ${among(possible)}, saves in ${saving.layers === 0 ? "none" : integer(saving.layers)}`;
   return saving.layers === 0 ? ["", "", "", where] : [...sizes(saving), where];
 }
 

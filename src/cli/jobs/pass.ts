@@ -32,6 +32,7 @@ import type { JobContext } from "../../job/job.ts";
 import { encodedSize, open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
+import { clearNotes } from "../../passes/notes.ts";
 import { noSmaller } from "../../recipe/gain.ts";
 import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
 import { Looks } from "../../recipe/looks.ts";
@@ -156,7 +157,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
-  const idle = kind.shrinks === true ? noSmaller(await encodedSize(original), await encodedSize(model)) : undefined;
+  const idle =
+    kind.shrinks === true ? noSmaller(await sizeWithoutNotes(original), await encodedSize(model)) : undefined;
   if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
     const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
@@ -226,6 +228,13 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     reference: found,
     written: input.out,
   };
+}
+
+/** What a pass saves by dropping the exporter's notes is no gain of its technique: `simplify` drops them as well. */
+async function sizeWithoutNotes(model: Model): Promise<number> {
+  const copy = model.clone();
+  clearNotes(copy);
+  return encodedSize(copy);
 }
 
 /** Where fewer samples than there are settled it: how many. */
