@@ -1,14 +1,11 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
-import { equalSizes } from "../analysis/equal-sizes.ts";
-import { infer } from "../analysis/infer.ts";
-import { type Binding, bindInputs } from "../data/bind.ts";
-import { gatherRows, joinRows, mapColumns, rowLength, sampleCount, sliceRows } from "../data/rows.ts";
-import { beginColumn, carried, findStates, initialState, type State } from "../data/states.ts";
+import { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
+import { type Feeding, feedingOf } from "./feeding.ts";
 import { explained } from "./out-of-range.ts";
 
 export interface RunnerOptions extends LoadOptions {
@@ -35,15 +32,11 @@ export async function createRunner(
   { observed, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
   const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
-  let binding: Binding | undefined;
-  let states: readonly State[] = [];
+  let feeding: Feeding | undefined;
   let held: Batch = {};
-  let zeros: Batch = {};
-  const begin = (): void => {
-    held = zeros;
-  };
   /** What is answered with, and what is carried on. */
   const run = (feeds: Batch): Promise<Batch> => {
+    const states = feeding?.states ?? [];
     const names = observed === undefined ? undefined : [...observed, ...states.map(({ output }) => output)];
     return session.run(feeds, names === undefined ? undefined : [...new Set(names)]).catch((error: unknown) => {
       throw explained(error, model, feeds);
@@ -53,30 +46,19 @@ export async function createRunner(
     observed === undefined
       ? outputs
       : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
-  const bind = (batch: Batch): Binding => {
-    // Of the model as it is: a value that is observed beside its outputs is no state.
-    states = findStates(model, givenInputs(model, batch));
-    zeros = initialStates(model, states);
-    begin();
-    const rest = model.graph.feeds.filter(({ name }) => held[name] === undefined);
-    const bound = bindInputs(rest, batch, owner);
-    if (states.length > 0 && bound.size !== undefined && bound.size !== 1) {
-      throw new PithError(
-        "E_DATA",
-        `The model takes ${bound.size} samples at a time and carries states from run to run.`,
-      );
-    }
-    return bound;
-  };
   return {
     async run(batch) {
-      binding ??= bind(batch);
-      const { size, feeds } = binding;
+      if (feeding === undefined) {
+        // Of the model as it is: a value that is observed beside its outputs is no state.
+        feeding = feedingOf(model, batch, owner);
+        held = feeding.zeros;
+      }
+      const { size, feeds, states, zeros } = feeding;
       if (states.length > 0) {
         const steps: Batch[] = [];
         for (let at = 0; at < sampleCount(batch, owner); at++) {
           const one = window(batch, at, 1, 1);
-          if (startsAnew(one)) begin();
+          if (startsAnew(one)) held = zeros;
           const outputs = await run({ ...feeds(one), ...held });
           held = Object.fromEntries(
             states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
@@ -99,18 +81,6 @@ export async function createRunner(
   };
 }
 
-/** A dimension of a state that only has a name may be decided by the model: the hidden units of a layer. */
-function initialStates(model: Model, states: readonly State[]): Batch {
-  if (states.length === 0) return {};
-  const copy = model.clone();
-  const size = equalSizes(copy, infer(copy));
-  return Object.fromEntries(
-    copy.graph.feeds.flatMap((feed) =>
-      states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed, size)] as const] : [],
-    ),
-  );
-}
-
 /** A copy that answers with these values, too. */
 function withOutputs(model: Model, names: readonly string[]): Model {
   const work = model.clone();
@@ -121,21 +91,6 @@ function withOutputs(model: Model, names: readonly string[]): Model {
   });
   work.graph.setOutputs([...new Set([...work.graph.outputs, ...observed])]);
   return work;
-}
-
-/** The inputs that the data gives: by the names of columns, or the only column to the first input that it can be. */
-function givenInputs(model: Model, batch: Batch): readonly string[] {
-  const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
-  const { feeds } = model.graph;
-  if (columns.length !== 1 || feeds.some(({ name }) => columns.includes(name))) return columns;
-  const [column = ""] = columns;
-  const dense = batch[column];
-  const elements = dense === undefined ? 0 : rowLength(dense);
-  const fitting = feeds.find(({ type }) => {
-    const sizes = type?.dims?.filter((dim) => typeof dim === "number") ?? [];
-    return elements % Math.max(1, elementCount(sizes)) === 0;
-  });
-  return fitting === undefined ? columns : [...columns, fitting.name];
 }
 
 function startsAnew(sample: Batch): boolean {

@@ -1,7 +1,7 @@
 /** How many numbers an activation has, which its scale is shared by. */
 import { infer } from "../analysis/infer.ts";
 import type { Dataset } from "../data/index.ts";
-import { oneRun } from "../data/one-run.ts";
+import { oneRun } from "../evaluate/feeding.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs } from "../passes/fix-inputs.ts";
@@ -12,7 +12,7 @@ export async function featuresOf(
   values: readonly Value[],
   data: Dataset,
 ): Promise<ReadonlyMap<Value, number>> {
-  const { feeds, size } = await oneRun(model.graph.feeds, data);
+  const { feeds, size } = await oneRun(model, data);
   const copy = model.clone();
   fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
   infer(copy);

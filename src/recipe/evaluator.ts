@@ -9,8 +9,8 @@ import { infer } from "../analysis/infer.ts";
 import { elementsIn, learnedTensors } from "../analysis/learned.ts";
 import { sha256Text } from "../data/hash.ts";
 import type { Dataset } from "../data/index.ts";
-import { type OneRun, oneRun } from "../data/one-run.ts";
 import { PithError } from "../errors.ts";
+import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
@@ -132,7 +132,7 @@ export class Evaluator {
 
   /** Original and models timed in turns, on one sample (as many as the model fixes). */
   async time(models: readonly Model[], rounds: number): Promise<LatencyReport> {
-    const { feeds } = await oneRun(this.original.model.graph.feeds, this.#test);
+    const { feeds } = await oneRun(this.original.model, this.#test);
     const threads = this.#threads;
     return latency(this.#context.engine, [this.original.model, ...models], feeds, {
       rounds,
@@ -171,7 +171,7 @@ async function factsOf(
     bytes: weight.bytes,
     brotli: weight.brotli,
     parameters: elementsIn(await learnedTensors(copy, infer(copy))),
-    macs: macsOfOne(copy, await oneRun(model.graph.feeds, samples)),
+    macs: macsOfOne(copy, await oneRun(model, samples)),
   };
 }
 

@@ -88,6 +88,7 @@ async function trainPart(
   await theirs.reach(target.producer);
   const model = extractPart(own.model, part);
   const inputs = model.graph.feeds.map(({ name }) => name);
+  if (inputs.some((name) => own.states.includes(name))) return new Miss("it reads a state", part.name);
   const store = scope.storage.store(part.name);
   try {
     const source = { own, inputs, theirs, target: target.name, survivors };

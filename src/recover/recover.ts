@@ -7,13 +7,14 @@
  * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
  */
 import * as v from "valibot";
-import { isIndexed } from "../data/indexed.ts";
+import { isIndexed, range, view } from "../data/indexed.ts";
 import { openDataset } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
-import { collect, draw, setAside } from "../data/select.ts";
+import { collect, draw, firstBatch, setAside, take } from "../data/select.ts";
 import { openStorage } from "../data/store.ts";
 import type { Dataset, IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
 import { Model } from "../graph/model.ts";
 import { storeWeights, withStoredConstants } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
@@ -82,7 +83,7 @@ export const recover = definePass({
 async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
   const started = performance.now();
   const original = await openOriginal(options, context);
-  const { fit, check, all } = await divided(options, context);
+  const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {
     const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped: few, more recover more`;
     context.log({ id: "few", text, level: "warning" });
@@ -189,8 +190,9 @@ const mostChecked = 512;
 /** What is read of a stream. */
 const mostOfStream = 4096;
 
-/** Samples to fit on, others to judge by, and all but these to train on. */
+/** Samples to fit on, others to judge by, and all but these to train on; where the model carries states, each part as its samples follow each other. */
 async function divided(
+  original: Model,
   { data, samples }: Options,
   { seed }: Context,
 ): Promise<{ readonly fit: IndexedDataset; readonly check: IndexedDataset; readonly all: Dataset }> {
@@ -202,6 +204,11 @@ async function divided(
       "E_DATA",
       `${known.name} has ${known.count} samples: four are needed, one of them to judge by.`,
     );
+  if (feedingOf(original, await firstBatch(known), known.name).states.length > 0) {
+    const all = take(known, known.count - checked);
+    const last = range(known.count).subarray(known.count - checked);
+    return { fit: take(all, samples), check: view(known, known.name, last), all };
+  }
   const { drawn, rest } = setAside(known, checked, seed);
   return { fit: draw(rest, samples, seed), check: drawn, all: rest };
 }

@@ -5,7 +5,8 @@
  *     x → a → b → c → …          at b: the values of a are kept, and only b runs
  *
  * Kept are the values that are computed before the node and used from it on, as far as they count samples, in memory or, where that is short,
- * on disk; whatever else is needed (sizes, masks) is computed again.
+ * on disk; whatever else is needed (sizes, masks) is computed again. States are columns like any other: what the model carried to each sample when
+ * the walk began.
  */
 import { infer } from "../analysis/infer.ts";
 import { ownArrays, sampleCount } from "../data/rows.ts";
@@ -13,7 +14,8 @@ import type { BatchStore, Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { stopIfAsked } from "../errors.ts";
-import { createRunner } from "../evaluate/run.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
+import { createRunner, type Runner } from "../evaluate/run.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -33,14 +35,17 @@ export interface WalkOptions {
 
 export class Walk {
   readonly model: Model;
+  /** Inputs that carry states. */
+  readonly states: readonly string[];
   readonly #owner: string;
   readonly #options: WalkOptions;
   #store: BatchStore;
   /** Names of values in the store that are not the model's inputs. */
   #kept: readonly string[] = [];
 
-  private constructor(model: Model, owner: string, store: BatchStore, options: WalkOptions) {
+  private constructor(model: Model, owner: string, store: BatchStore, states: readonly string[], options: WalkOptions) {
     this.model = model;
+    this.states = states;
     this.#owner = owner;
     this.#store = store;
     this.#options = options;
@@ -49,8 +54,20 @@ export class Walk {
   /** Reads the samples. The model may change at nodes that the walk has not passed. */
   static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Walk> {
     const store = options.storage.store(data.name);
-    for await (const batch of data.batches({ size: options.batch })) await store.add(ownArrays(named(batch, model)));
-    return new Walk(model, data.name, store, options);
+    let states: readonly string[] | undefined;
+    let runner: Runner | undefined;
+    try {
+      for await (const read of data.batches({ size: options.batch })) {
+        const batch = named(read, model);
+        states ??= feedingOf(model, batch, data.name).states.map(({ input }) => input);
+        if (states.length > 0)
+          runner ??= await createRunner(options.engine, model, data.name, { optimize: false, observed: states });
+        await store.add(ownArrays({ ...batch, ...(await runner?.run(batch)) }));
+      }
+    } finally {
+      await runner?.release();
+    }
+    return new Walk(model, data.name, store, states ?? [], options);
   }
 
   /** What some values of the model, or of a copy that differs behind what is kept, are for each batch. */

@@ -1,6 +1,8 @@
 /** A model with a loss on top: what is differentiated, and what is run forward to see how far a training has come. */
 import { infer } from "../analysis/infer.ts";
-import { bindInputs } from "../data/bind.ts";
+import { statesText } from "../data/states.ts";
+import { PithError } from "../errors.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -24,7 +26,8 @@ export function sizesOf(batch: Batch): string {
 
 /**
  * Writes a loss onto a model, which becomes one for batches like `example`.
- * @throws PithError E_DATA if the data does not fit the model, and what the loss throws.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if it carries states that the data does not give, and what the
+ * loss throws.
  */
 export async function writeLoss(
   model: Model,
@@ -32,7 +35,17 @@ export async function writeLoss(
   loss: Loss,
   context: Pick<Context, "open">,
 ): Promise<LossGraph> {
-  const binding = bindInputs(model.graph.feeds, example, "training data");
+  const binding = feedingOf(model, example, "training data");
+  if (binding.states.length > 0) {
+    const carried = statesText(binding.states);
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model carries states (${carried}), and training does not go through time.`,
+      {
+        hint: "Data with a column for each state trains single steps.",
+      },
+    );
+  }
   const fed = binding.feeds(example);
   fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
   const inference = infer(model);

@@ -1,0 +1,96 @@
+/** Models that carry states: what is run over data in a recipe and in a recovery begins them as zeros and carries them, as an evaluation does. */
+import { expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { openStorage } from "../../src/data/store.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { determination, type Metric } from "../../src/evaluate/index.ts";
+import { observe, spreadOfNumbers } from "../../src/evaluate/observe.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { prune } from "../../src/prune/index.ts";
+import { parseRecipe, runRecipe } from "../../src/recipe/index.ts";
+import { recover } from "../../src/recover/index.ts";
+import { Walk } from "../../src/recover/walk.ts";
+import { fromNumbers } from "../../src/tensor/convert.ts";
+import { random } from "../../src/tensor/random.ts";
+import { train } from "../../src/train/index.ts";
+
+const count = 160;
+const engine = createEngine();
+const numbers = random(1, "states");
+const list = (rows: number, columns: number): string =>
+  JSON.stringify(Array.from({ length: rows }, () => Array.from({ length: columns }, () => numbers.normal() / 4)));
+
+/** h′ = tanh(x W + h U), y = h′ V; the state has its samples along axis 1. */
+const text = `opset 21
+graph (x: float32[batch, 6], state: float32[2, batch, 8]) -> (y: float32[batch, 3], stateN: float32[2, batch, 8]) {
+  first: int64[] = 0
+  again: float32[2, 1, 1] = [[[1]], [[0.5]]]
+  along: int64[1] = [0]
+  fc1.weight: float32[6, 8] parameter = ${list(6, 8)}
+  fc2.weight: float32[8, 8] parameter = ${list(8, 8)}
+  fc3.weight: float32[8, 3] parameter = ${list(8, 3)}
+  before = Gather(state, first)
+  new = MatMul "fc1" (x, fc1.weight)
+  kept = MatMul "fc2" (before, fc2.weight)
+  sum = Add(new, kept)
+  h = Tanh(sum)
+  y = MatMul "fc3" (h, fc3.weight)
+  wide = Unsqueeze(h, along)
+  stateN = Mul(wide, again)
+}`;
+const model = () => parseModel(text);
+const samples = () =>
+  memory("steps", {
+    x: fromNumbers(
+      "float32",
+      [count, 6],
+      Float64Array.from({ length: count * 6 }, () => numbers.normal()),
+    ),
+    begin: { type: "bool", dims: [count], data: Uint8Array.from({ length: count }, (_, at) => Number(at % 40 === 0)) },
+  });
+const metric: Metric = determination();
+
+test("a recipe quantizes them, recovers them, and times them", async () => {
+  const recipe = parseRecipe(
+    "steps:\n  - quantize: {scheme: dynamic}\n  - recover: {until: least-squares}\n",
+    "recipe.yaml",
+  );
+  const data = samples();
+  const task = { train: data, calibrate: data, test: samples(), metric };
+  const { run } = await runRecipe(model(), recipe, task, { rounds: 1, force: true }, { engine });
+  expect(run.original.macs).toBe(6 * 8 + 8 * 8 + 8 * 3);
+  expect(run.latency?.models[0]?.milliseconds.median).toBeGreaterThan(0);
+  expect(run.variants[0]?.result?.estimate.value).toBeGreaterThan(0.9);
+});
+
+test("a recovery fits layers to what the original makes of the states that it carried", async () => {
+  const original = model();
+  const damaged = model();
+  await prune(damaged, { amount: 0.4 });
+  const { changes, misses } = await recover(damaged, { original, data: samples(), minutes: 1 }, { engine });
+  expect(changes.map(({ at }) => at)).toContain("least-squares");
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toContainEqual(
+    expect.stringContaining("end-to-end: The model carries states (state from stateN)"),
+  );
+});
+
+test("a walk has at each sample the state that was carried there", async () => {
+  const [original, data, storage] = [model(), samples(), openStorage()];
+  const signal = new AbortController().signal;
+  const walk = await Walk.through(original, data, { engine, signal, batch: 16, storage });
+  const before = spreadOfNumbers();
+  const node = [...original.graph.nodes()].find(({ name }) => name === "fc3");
+  if (node === undefined) throw new Error("There is such a layer.");
+  await walk.reach(node);
+  for await (const { y } of walk.values(["y"])) if (y !== undefined) before.add(y);
+  await storage.release();
+  const carried = await observe(engine, original, data, ["y"], spreadOfNumbers);
+  expect(before.result().mean).toBeCloseTo(carried.get("y")?.mean ?? 0, 6);
+  expect(before.result().deviation).toBeCloseTo(carried.get("y")?.deviation ?? 0, 6);
+});
+
+test("training says that it does not go through time", async () => {
+  await expect(train(model(), { data: samples(), loss: "mse", epochs: 1 }, { engine })).rejects.toThrow(
+    "The model carries states (state from stateN), and training does not go through time.",
+  );
+});
