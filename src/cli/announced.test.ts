@@ -1,29 +1,49 @@
 import { expect, test } from "vitest";
 import { announced } from "./jobs/announced.ts";
 
-/** What is said while samples are run, one after the other, each taking so many seconds. */
-function said(samples: number, seconds: number, passes: number): string[] {
+interface Run {
+  readonly samples: number;
+  /** Seconds a sample; the first batch takes ten times as long. */
+  readonly seconds: number;
+}
+
+/** What is said while samples are run, first in one run, then, after an hour of other work, in another. */
+function said({ samples, seconds }: Run, passes: number, all = samples): string[] {
   const texts: string[] = [];
   let now = 0;
   const context = announced(
     { log: ({ text }) => texts.push(text), progress: (_done: number, _total?: number) => {} },
-    samples,
+    all,
     passes,
     () => now,
   );
-  for (let done = 64; done <= samples; done += 64) {
-    now = done * seconds;
-    context.progress(done, samples);
+  for (let run = 0; run < 2; run++, now += 3600) {
+    for (let from = 0; from < samples; from += 64) {
+      const done = Math.min(samples, from + 64);
+      now += (from === 0 ? 10 : 1) * (done - from) * seconds;
+      context.progress(done, samples);
+    }
   }
   return texts;
 }
 
-test("what takes long is told once, from the speed of the first samples, with what makes it shorter", () => {
-  expect(said(3392, 0.025, 2)).toEqual([
+test("what takes long is told once, from the speed of warm batches, with what makes it shorter", () => {
+  expect(said({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
     "judging by all 3,392 samples takes about 3 minutes. Fewer take less: --samples",
   ]);
 });
 
+test("the speed of some is that of all", () => {
+  expect(said({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
+    "judging by all 10,000 samples takes about 3 minutes. Fewer take less: --samples",
+  ]);
+});
+
 test("what is over at once is not told", () => {
-  expect(said(3392, 0.001, 2)).toEqual([]);
+  expect(said({ samples: 3392, seconds: 0.001 }, 2)).toEqual([]);
+});
+
+test("what was over before its speed was known is not told either: what lies between two runs is no speed", () => {
+  expect(said({ samples: 65, seconds: 0.02 }, 2)).toEqual([]);
+  expect(said({ samples: 300, seconds: 0.0001 }, 2)).toEqual([]);
 });

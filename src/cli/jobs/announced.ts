@@ -6,12 +6,12 @@ interface Told {
   progress(done: number, total?: number, figures?: string): void;
 }
 
-/** From when on the speed is known. */
-const fewestSeconds = 2;
-const fewestSamples = 256;
+/** From when on the speed is known; the first batch, which is slow, does not count. */
+const fewestSeconds = 0.5;
+const fewestBatches = 2;
 
 /**
- * A context whose progress counts samples, told once how long all of them take.
+ * A context whose progress counts samples, told once how long all of them take. Only the first run is timed: between two runs lies other work.
  * @param passes how often all samples are run in all.
  * @param now seconds.
  */
@@ -22,17 +22,23 @@ export function announced<C extends Told>(
   now: () => number = () => performance.now() / 1000,
 ): C {
   let first: { readonly done: number; readonly at: number } | undefined;
+  let batches = 0;
   let isOpen = samples !== undefined;
   return {
     ...context,
     progress(done: number, total?: number, figures?: string) {
       context.progress(done, total, figures);
-      // Loading lies before the first count.
-      first ??= { done, at: now() };
-      const [seconds, ran] = [now() - first.at, done - first.done];
-      if (!isOpen || samples === undefined || ran === 0 || (seconds < fewestSeconds && ran < fewestSamples)) return;
+      if (!isOpen || samples === undefined || done === 0) return;
+      isOpen = done < (total ?? samples);
+      if (first === undefined) {
+        first = { done, at: now() };
+        return;
+      }
+      batches++;
+      const seconds = now() - first.at;
+      if (batches < fewestBatches || seconds < fewestSeconds) return;
       isOpen = false;
-      const text = judgingForecast((seconds / ran) * samples * passes, samples);
+      const text = judgingForecast((seconds / (done - first.done)) * samples * passes, samples);
       if (text !== undefined) context.log({ id: "duration", text: `${text}. Fewer take less: --samples` });
     },
   };
