@@ -25,7 +25,10 @@ export interface PassCommand {
   load(): Promise<AnyPass>;
 }
 
-const passCommands: readonly PassCommand[] = [
+/** Of what is right already. */
+const lowerRate = "Try a lower --learning-rate, such as 1e-4, or --warmup 0.1";
+
+export const passCommands: readonly PassCommand[] = [
   {
     name: "train",
     summary: "train a model, or fine-tune a compressed one",
@@ -35,6 +38,7 @@ const passCommands: readonly PassCommand[] = [
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
     ],
     notes: lossNotes,
+    gentler: () => lowerRate,
     load: async () => (await import("../train/index.ts")).train,
   },
   {
@@ -88,6 +92,7 @@ const passCommands: readonly PassCommand[] = [
     suffix: () => "distilled",
     takes: "the student: the model that is trained",
     examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
+    gentler: () => lowerRate,
     load: async () => (await import("../distill/index.ts")).distill,
   },
   {
@@ -99,6 +104,10 @@ const passCommands: readonly PassCommand[] = [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --minutes 10",
     ],
+    gentler: ({ until, minutes }) =>
+      until === "blocks" || until === "end-to-end" || minutes !== undefined
+        ? "Try a lower --learning-rate, such as 1e-4"
+        : "Give more samples, or train as well (--until end-to-end)",
     load: async () => (await import("./recover.ts")).recoverCommand,
   },
 ];

@@ -157,10 +157,17 @@ export async function runProgram(words: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const failure = error instanceof CommanderError ? await usageError(error, asked) : error;
+    const failure = error instanceof CommanderError ? await usageError(error, asked) : await advised(error, asked);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
+}
+
+/** A failure with the advice that the command can follow. */
+async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
+  if (!(error instanceof PithError) || command === undefined) return error;
+  const { ownAdvice } = await import("./refusals.ts");
+  return ownAdvice(error, new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]));
 }
 
 async function buildProgram(

@@ -25,6 +25,21 @@ export function inFlags(error: PithError, options: ReadonlySet<string>): PithErr
   return new PithError(error.code, asFlags(error.message, keys), { ...hint, cause: error.cause });
 }
 
+/**
+ * An error whose hint is left without sentences about flags that the command does not have: what several commands share is hinted at in the words
+ * of one. A sentence that names its command ("pith eval --against") stays.
+ */
+export function ownAdvice(error: PithError, flags: ReadonlySet<string>): PithError {
+  const { code, message, hint, cause } = error;
+  if (hint === undefined) return error;
+  const isOwn = (sentence: string): boolean =>
+    sentence.includes("pith ") || (sentence.match(/--[a-z][a-z-]*/g) ?? []).every((flag) => flags.has(flag));
+  const sentences = hint.split(/(?<=\.) (?=[A-Z-])/);
+  const own = sentences.filter(isOwn);
+  if (own.length === sentences.length) return error;
+  return new PithError(code, message, { ...(own.length === 0 ? {} : { hint: own.join(" ") }), cause });
+}
+
 function asFlags(text: string, keys: ReadonlySet<string>): string {
   return text.replace(/`(\w+)(: false)?`/g, (whole, word: string, off?: string) =>
     keys.has(word) ? flagName(off === undefined ? word : `no-${word}`) : whole,

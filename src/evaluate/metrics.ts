@@ -160,7 +160,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const given = answer(outputs, options.output);
   if (given.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
-      hint: "Without labels it can be compared with its original (--against); or name an output of numbers: --output.",
+      hint: "Name an output of numbers: --output. Without labels it can be compared with its original (--against).",
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);

@@ -45,6 +45,7 @@ import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import type { MetricName } from "../metrics.ts";
 import { allowance, figure } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
+import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { announced } from "./announced.ts";
 import { openToChange } from "./open-model.ts";
 import { openTask, type Used } from "./task.ts";
@@ -131,7 +132,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (judging !== undefined) recordPrepared(model, judging.record);
   const goal = kind.unlearns === true ? undefined : judging?.judge.goal(input, trains(kind));
   if (goal !== undefined && judging !== undefined && trains(kind) && !input.force)
-    context.log({ id: "goal", text: beforeTraining(judging, goal, input) });
+    context.log({ id: "goal", text: beforeTraining(judging, goal, input, kind) });
 
   context.stage(input.command);
   const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
@@ -198,7 +199,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const lost = broken ?? missed ?? lostIn(likeness) ?? lostIn(others);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
-      hint: trains(kind) ? trainedHint(input) : lostHint(input),
+      hint: lostAdvice(kind, input),
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
@@ -207,7 +208,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       ? undefined
       : lossWarning(judged, verdict, goal);
   if (worse !== undefined)
-    context.log({ id: "worse", text: `${against}${worse}.${trains(kind) ? lowerRate : ""}`, level: "warning" });
+    context.log({ id: "worse", text: `${against}${worse}.${gentlerAdvice(kind, input)}`, level: "warning" });
   const useless = found === undefined || comparison === undefined ? undefined : noGainText(input.model, comparison);
   if (useless !== undefined && (worse === undefined || found?.judges === true))
     context.log({ id: "gain", text: useless, level: "warning" });
@@ -288,35 +289,18 @@ function dissimilar({ output }: Likeness): string {
 }
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
-function beforeTraining({ task, judge, reference }: Judging, { maxDrop }: Goal, { model, options }: PassInput): string {
+function beforeTraining(
+  { task, judge, reference }: Judging,
+  { maxDrop }: Goal,
+  input: PassInput,
+  kind: StepKind,
+): string {
   const { name, unit } = task.metric;
   const now = figure(unit, judge.original.comparison.original.value);
-  const { checkpoint } = options;
-  const kept = typeof checkpoint === "string" ? `; ${checkpoint} keeps the trained weights` : "";
-  const advice =
-    kept === "" ? "To keep it in any case: --checkpoint <folder>, or --force." : "--force writes it in any case.";
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
-  const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : model}`;
-  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${kept}. ${advice}`;
+  const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : input.model}`;
+  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${keepingAdvice(kind, input)}`;
 }
-
-function trainedHint({ options: { checkpoint } }: PassInput): string {
-  const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  return `${kept}Try a lower --learning-rate, allow more (--max-drop), or write it anyway: --force.`;
-}
-
-/** What may be done about a result that lost its function. */
-function lostHint({ command, options, data }: PassInput): string {
-  const { gentler } = passCommandNamed(command);
-  const offers = [
-    ...(gentler === undefined ? [] : [gentler(options)]),
-    ...(data === undefined ? [] : ["allow more (--max-drop)"]),
-    ...(data === undefined ? ["measure it on your own samples (--data)"] : []),
-  ];
-  return `${offers.join(", ")}, or write it anyway: --force (before fine-tuning, for instance).`;
-}
-
-const lowerRate = " A trained network needs a lower --learning-rate, such as 1e-4, or --warmup 0.1.";
 
 /** The step of a recipe that the command runs, with the command's own form of the pass. */
 async function kindOf(name: string): Promise<StepKind> {

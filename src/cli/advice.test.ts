@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { PithError } from "../errors.ts";
+import { steps } from "../recipe/steps.ts";
+import { passCommand } from "./commands/pass.ts";
+import { gentlerAdvice, keepingAdvice, lostAdvice } from "./jobs/advice.ts";
+import { keysOf } from "./options.ts";
+import { passCommands } from "./passes.ts";
+import { flagName, ownAdvice } from "./refusals.ts";
+
+const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
+
+test.each(passCommands.map(({ name }) => name))("all advice of pith %s names flags that it has", async (command) => {
+  const definition = await passCommand(command);
+  const kind = steps.get(command);
+  if (kind === undefined) throw new Error(command);
+  const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
+  const flags = new Set(keys.map(flagName));
+  const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
+  for (const data of [undefined, "data/"]) {
+    for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
+      const input = { command, options, data };
+      const said = [keepingAdvice(kind, input), lostAdvice(kind, input), gentlerAdvice(kind, input)];
+      expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
+    }
+  }
+});
+
+test("a hint that is written for several commands is left without what another command alone has", () => {
+  const error = (hint: string) => new PithError("E_DATA", "None.", { hint });
+  const flags = new Set(["--output", "--force"]);
+  const left = (hint: string) => ownAdvice(error(hint), flags).hint;
+  expect(left("Name an output: --output. Or compare it with its original (--against).")).toBe(
+    "Name an output: --output.",
+  );
+  expect(left("Compare it with its original (--against).")).toBeUndefined();
+  expect(left("--force writes it; judge it then (pith eval --against).")).toBe(
+    "--force writes it; judge it then (pith eval --against).",
+  );
+  expect(ownAdvice(error("Export it again."), flags).hint).toBe("Export it again.");
+});
