@@ -141,11 +141,17 @@ function sentence(err: string): string | undefined {
   return undefined;
 }
 
-/** Why nothing was written, of a result: what was lost, or the first of the reasons. */
+/** Why nothing was written, of a result: what was lost, that nothing was gained, or the first of the reasons. */
 function reasonIn(out: string): string | undefined {
   try {
-    const { lost, misses } = JSON.parse(out) as { lost?: string; misses?: readonly { at?: string; reason: string }[] };
-    return lost ?? (misses?.length === 0 ? "there is nothing to change" : misses?.map(({ reason }) => reason)[0]);
+    const { lost, idle, misses } = JSON.parse(out) as {
+      lost?: string;
+      idle?: string;
+      misses?: readonly { at?: string; reason: string }[];
+    };
+    return (
+      lost ?? idle ?? (misses?.length === 0 ? "there is nothing to change" : misses?.map(({ reason }) => reason)[0])
+    );
   } catch {
     return undefined;
   }
