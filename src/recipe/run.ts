@@ -53,6 +53,8 @@ export interface RunOptions {
   readonly rounds?: number;
   /** The samples to judge by as they were before they were made ready for the model, for the report: pictures in their own colours. */
   readonly seen?: Dataset;
+  /** Samples to judge by that there are, where the task has some of them: the report says whether they would settle the verdict. */
+  readonly available?: number | undefined;
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
@@ -270,7 +272,7 @@ export function refusal(run: Run): PithError {
     return isLoss ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
   }
   if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
-  return lost(lossText(comparison, verdict, run.goal));
+  return lost(lossText(comparison, verdict, run.goal, run.data));
 }
 
 function isUnlike({ likeness, others }: Variant): boolean {
@@ -283,7 +285,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
   const judging = integer(comparison.difference.count);
-  return `${by}; on the ${judging} others ${lossText(comparison, verdict, goal, data.choosing)}`;
+  return `${by}; on the ${judging} others ${lossText(comparison, verdict, goal, data)}`;
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */
@@ -370,12 +372,18 @@ async function partsOf(task: Task, candidates: readonly Candidate[]): Promise<Pa
   return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
 }
 
-function dataRecord(task: Task, parts: Parts, { metrics }: Evaluator, { preprocessing }: RunOptions): Run["data"] {
+function dataRecord(
+  task: Task,
+  parts: Parts,
+  { metrics }: Evaluator,
+  { preprocessing, available }: RunOptions,
+): Run["data"] {
   return {
     name: task.test.name,
     preprocessing,
     ...parts,
     choosing: metrics.choosing?.samples.length,
+    ...(available === undefined ? {} : { available }),
     chance: metrics.chance,
     ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
   };

@@ -74,6 +74,8 @@ export interface RunData {
   readonly test: Samples;
   /** So many samples of the test part were set aside to choose by, drawn by the seed; all figures are of the others. Undefined where none were. */
   readonly choosing?: number | undefined;
+  /** Test samples that there are, where not all of them were used. */
+  readonly available?: number | undefined;
   /** Number → name of the classes in `disagreements`, where the data names them. */
   readonly classes?: Readonly<Record<number, string>> | undefined;
   /** What always giving the commonest answer would score; undefined for models that give no class. */

@@ -27,7 +27,7 @@ const open: Verdict = {
 
 describe("the sentence of a goal", () => {
   const said = (verdict: Partial<Verdict>, choosing?: number) =>
-    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", choosing);
+    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { choosing });
   const goal = "The goal of losing at most 1.0 points is";
 
   test("says how many test samples would settle it, with those that are set aside to choose by", () => {
@@ -35,6 +35,16 @@ describe("the sentence of a goal", () => {
     expect(said({}, 333)).toBe(`${goal} kept by the estimate; 1,350 test samples would settle it.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
     expect(goalSentence(run)).toMatch(/kept by the estimate; 28,500 test samples would settle it\.$/);
+  });
+
+  test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
+    const others = (available: number, choosing?: number) =>
+      verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, choosing });
+    expect(others(8000)).toBe(`${goal} kept by the estimate; --samples 4772 would settle it.`);
+    expect(others(8000, 333)).toBe(`${goal} kept by the estimate; --samples 7155 would settle it.`);
+    expect(others(4000)).toBe(`${goal} kept by the estimate; 4,772 test samples would settle it.`);
+    const run = { ...exampleRun, data: { ...exampleRun.data, choosing: undefined, available: 50_000 } };
+    expect(goalSentence(run)).toMatch(/kept by the estimate; --samples 19000 would settle it\.$/);
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
@@ -168,7 +178,7 @@ describe("beside the model that a result was to come near to", () => {
   });
 
   test("the sentence of a goal names the model that it is about", () => {
-    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", 0, "big.onnx")).toBe(
+    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
       "The goal of losing at most 1.0 points against big.onnx is kept, and these samples show it.",
     );
   });

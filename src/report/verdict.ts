@@ -156,7 +156,7 @@ function alikeSentence(likeness: Variant["likeness"]): string {
 /** "The goal of losing at most 1.0 points is kept by the estimate; 4,300 test samples would settle it." */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data } = run;
-  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data.choosing);
+  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data);
 }
 
 /** Of an original that has learnt nothing, or is fed wrongly. */
@@ -165,45 +165,52 @@ export function chanceSentence(original: number, chance: number): string {
   return `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: these samples cannot show what is lost.`;
 }
 
-/**
- * @param choosing samples that were set aside to choose by.
- * @param against the model that the result was judged against, where there are several.
- */
+/** Which samples there are beside those that judged. */
+export interface Others {
+  /** So many were set aside to choose by. */
+  readonly choosing?: number | undefined;
+  /** There are so many in all, of which --samples drew some. */
+  readonly available?: number | undefined;
+}
+
+/** @param against the model that the result was judged against, where there are several. */
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict | undefined,
   unit: Unit,
-  choosing: number | undefined = 0,
+  others: Others = {},
   against?: string,
 ): string {
   const beside = against === undefined ? "" : ` against ${against}`;
   const text = `The goal of losing at most ${allowance(unit, goal.maxDrop)}${beside}`;
-  return verdict === undefined ? `${text} was not met.` : `${text} is ${verdictPhrase(verdict, goal, choosing)}.`;
+  return verdict === undefined ? `${text} was not met.` : `${text} is ${verdictPhrase(verdict, goal, others)}.`;
 }
 
-function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, choosing: number): string {
+function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
   if (verdict !== "not shown") return `${verdict === "kept" ? "kept" : "missed"}, and these samples show it`;
-  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, choosing)}`;
+  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
   if (isWithin(drop, goal)) return `kept by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
   return `missed by the estimate${met ? `, and chance may explain it${settled}` : ""}`;
 }
 
 /**
- * "900 test samples would settle it": of the whole test part, where some of it is set aside to choose by.
- * @param judged samples that judged. @param choosing samples that were set aside beside these.
+ * "900 test samples would settle it": of the whole test part, where some of it is set aside to choose by; "--samples 900 would settle it" where there
+ * are so many.
+ * @param judged samples that judged.
  */
-function wouldSettle(samples: number, judged: number, choosing: number): string {
-  return `${integer(Math.ceil((samples * (judged + choosing)) / judged))} test samples would settle it`;
+function wouldSettle(samples: number, judged: number, { choosing = 0, available = 0 }: Others): string {
+  const needed = Math.ceil((samples * (judged + choosing)) / judged);
+  return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would settle it`;
 }
 
 /** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed": why a result is refused. */
-export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, choosing = 0): string {
+export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
   const { metric, unit, candidate } = comparison;
   if (isBroken(comparison)) return `${metric} is ${candidate.value}`;
   const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
   const { samples, drop } = verdict;
-  const settled = samples === undefined ? "" : `: ${wouldSettle(samples, drop.count, choosing)}`;
+  const settled = samples === undefined ? "" : `: ${wouldSettle(samples, drop.count, others)}`;
   return `${text}, and --strict demands that the interval shows it${settled}`;
 }
 

@@ -264,6 +264,18 @@ describe("progress and result", () => {
     expect(knows.out).toMatch(
       /^The goal of losing at most 1\.0 points is kept by the estimate; 381 test samples would settle it\.$/m,
     );
+    const few = await pith(
+      "eval",
+      at("mixed.onnx"),
+      "--against",
+      at("right.onnx"),
+      ...data,
+      "--samples",
+      "40",
+      "--max-drop",
+      "5%",
+    );
+    expect(few.out).toMatch(/kept by the estimate; --samples \d+ would settle it\.$/m);
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
     expect(knowsNothing.out).not.toContain("The goal");

@@ -159,7 +159,11 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   const goals: Goal[] = [];
   const { verdict, comparison } = measured ?? {};
   if (verdict !== undefined && comparison !== undefined)
-    goals.push({ kind: "drop", met: verdict.met, text: verdictSentence({ maxDrop }, verdict, comparison.unit) });
+    goals.push({
+      kind: "drop",
+      met: verdict.met,
+      text: verdictSentence({ maxDrop }, verdict, comparison.unit, measured),
+    });
   if (score?.original !== undefined) {
     const met = score.original - score.value <= maxDrop;
     const found = `${figure("", score.value)} after ${figure("", score.original)}`;

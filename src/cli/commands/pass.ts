@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
 import { moduleBeside } from "../../job/job.ts";
-import { distanceText, othersSentence, verdictSentence } from "../../report/verdict.ts";
+import { distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -206,7 +206,7 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
-        terminal.line(goalLine(model, { goal, verdict, reference, unit: comparison.unit }));
+        terminal.line(goalLine(model, { goal, verdict, reference, others: samples?.test, unit: comparison.unit }));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
       const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);
@@ -227,18 +227,20 @@ function goalLine(
     goal,
     verdict,
     reference,
+    others,
     unit,
   }: {
     readonly goal: Goal;
     readonly verdict: Verdict;
     readonly reference: Reference | undefined;
+    readonly others: Others | undefined;
     readonly unit: Unit;
   },
 ): string {
-  if (reference === undefined) return verdictSentence(goal, verdict, unit);
+  if (reference === undefined) return verdictSentence(goal, verdict, unit, others);
   if (!reference.judges && verdict.drop.high <= 0)
     return `It lost nothing against ${model}, and these samples show it.`;
-  return verdictSentence(goal, verdict, unit, undefined, reference.judges ? reference.model : model);
+  return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 
 /** What brings accuracy back after pruning, and keeps what was pruned. */

@@ -62,7 +62,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
-  const { task, preparation, seen, record } = await openTask(engine, model, input.model, asked, context);
+  const { task, preparation, seen, record, used } = await openTask(engine, model, input.model, asked, context);
   recordPrepared(model, record);
   const output = input.output === undefined ? {} : { output: input.output };
   const result = await compress(
@@ -77,6 +77,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       ...output,
       preprocessing: preparation.name,
       seen,
+      available: used.test.available,
       resumeFolder: input.resumeFolder,
       about: { version: input.version, command: input.command, machine: thisMachine() },
       onStage: (name) => context.stage(name),

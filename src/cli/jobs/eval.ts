@@ -73,6 +73,8 @@ export interface Measurement {
   readonly dataset: string;
   readonly part: EvaluatedPart;
   readonly samples: number;
+  /** How many there are, where `--samples` drew some. */
+  readonly available: number | undefined;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
   /** The outputs are probabilities already, and figures in nats take their logarithm. */
@@ -117,7 +119,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
-  const { dataset, test } = await openPart(input, data, known);
+  const { dataset, test, available } = await openPart(input, data, known);
   // The original knows how its images want to be prepared; a damaged candidate may not.
   const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, {
     judged: test,
@@ -181,6 +183,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
     dataset: dataset.name,
     part: input.part,
     samples: figures[0]?.estimate.count ?? 0,
+    available: available === dataset.count ? undefined : available,
     preprocessing: preparation.name,
     figures,
     probabilities: nats && (rows[0]?.[metrics.length + 1]?.every((is) => is === 1) ?? false),
@@ -214,20 +217,21 @@ async function openPart(
   { part, seed, ...input }: EvalInput,
   data: DataRequest,
   model: Model,
-): Promise<{ readonly dataset: Dataset; readonly test: Dataset }> {
+): Promise<{ readonly dataset: Dataset; readonly test: Dataset; readonly available: number | undefined }> {
   const { path, samples } = data;
+  const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
   const parts = await openData(model, input.against ?? input.model, data);
   const { train } = parts;
-  const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
   const test = some(parts.test);
-  if (part === "test") return { dataset: test, test };
+  const available = parts.test.count;
+  if (part === "test") return { dataset: test, test, available };
   if (train === undefined) {
-    if (part === "all") return { dataset: test, test };
+    if (part === "all") return { dataset: test, test, available };
     throw new PithError("E_DATA", `${test.name} has one part only: there is no train part.`, {
       hint: "Without --part all of it is used.",
     });
   }
-  if (part === "train") return { dataset: some(train), test };
+  if (part === "train") return { dataset: some(train), test, available: train.count };
   const both: Dataset = {
     name: `${path} (all)`,
     count: train.count === undefined || parts.test.count === undefined ? undefined : train.count + parts.test.count,
@@ -236,5 +240,6 @@ async function openPart(
       yield* parts.test.batches(options);
     },
   };
-  return { dataset: some(await collect(both)), test };
+  const all = await collect(both);
+  return { dataset: some(all), test, available: all.count };
 }

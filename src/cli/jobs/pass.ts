@@ -178,7 +178,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const missed =
     judged === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
-      : `${against}${lossText(judged, verdict, goal)}`;
+      : `${against}${lossText(judged, verdict, goal, samples?.test)}`;
   const tellsTooLittle =
     kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
   const likeness = await refusingUnloadable(async () => {

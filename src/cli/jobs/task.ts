@@ -49,8 +49,8 @@ export interface OpenedTask {
 export interface Used {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `of`: how many there are, where fewer settled the verdict. */
-  readonly test: Part & { readonly of?: number };
+  /** `of`: how many there are, where fewer settled the verdict; `available`: where `--samples` drew some. */
+  readonly test: Part & { readonly of?: number; readonly available?: number };
 }
 
 export type Part = Pick<Samples, "name" | "count">;
@@ -77,8 +77,9 @@ export async function openTask(
     calibrate: calibrate(true),
     calibrateAlone: calibrate(false),
     seed,
-    ...(samples === undefined ? {} : { test: samples }),
   });
+  const test = samples === undefined ? parts.test : draw(parts.test, samples, seed);
+  const { count: available } = parts.test;
   if (kinds.some((kind) => trains(kind) && !kind.learnsAnswers) && parts.train === undefined) {
     throw new PithError(
       "E_DATA",
@@ -88,11 +89,10 @@ export async function openTask(
       },
     );
   }
-  const preparation = await prepare(engine, model, path, data, parts.test, context, {
+  const preparation = await prepare(engine, model, path, data, test, context, {
     by: reference,
     learns: isTrained,
   });
-  const { test } = parts;
   // What is kept apart to choose weights by is taken of those to train on.
   const train =
     !isTrained || parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, seed);
@@ -109,7 +109,7 @@ export async function openTask(
     used: {
       train: isTrained && train !== undefined ? partOf(train) : undefined,
       calibrate: parts.calibrate === undefined ? undefined : partOf(parts.calibrate),
-      test: partOf(test),
+      test: available === undefined || available === test.count ? partOf(test) : { ...partOf(test), available },
     },
     async evaluatedBy(validation) {
       const chosen = await openWhole(model, path, { ...data, path: validation });
