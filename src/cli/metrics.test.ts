@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { answerKind, heldAgainst, judgedBy } from "./metrics.ts";
+import { answerKind, heldAgainst, judgedBy, type MetricName } from "./metrics.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   answerKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
@@ -87,7 +87,20 @@ graph (x: float32[n, 4]) -> (${outputs}) {
   test("pictures are held against the original's by their numbers; same classes mean nothing in them", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
     expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
-    expect(judgedBy(model, "accuracy", undefined, false).name).toBe("R²");
-    expect(judgedBy(model, "agreement", undefined, false).name).toBe("agreement");
+    expect(judgedBy(model, "accuracy", undefined, { labelled: false }).name).toBe("R²");
+    expect(judgedBy(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
+  });
+
+  test("the labels of a network that enlarges pictures are pictures: no classes are asked for", () => {
+    const model = parseModel(`opset 21
+graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
+  scales: float32[4] = [1, 1, 2, 2]
+  y = Resize(x, _, scales) {mode="nearest"}
+}`);
+    const name = (metric: MetricName, held: boolean) =>
+      judgedBy(model, metric, undefined, { labelled: true, held }).name;
+    expect(name("accuracy", true)).toBe("R²");
+    expect(name("accuracy", false)).toBe("peak signal to noise");
+    expect(name("mean-squared-error", true)).toBe("mean squared error");
   });
 });

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { distributionOf } from "../analysis/distribution.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { enlargement } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import {
   accuracy,
@@ -99,12 +100,27 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
   );
 }
 
+export interface Judging {
+  /** Whether samples have labels. */
+  readonly labelled: boolean;
+  /** Whether there is an original to hold the model against. */
+  readonly held?: boolean;
+}
+
 /**
  * What a model is judged by: the figure asked for, where the data can tell it. Without labels the model is held against its original by
  * what its answer is: boxes, vectors, or scores of classes.
  */
-export function judgedBy(model: Model, name: MetricName, output: string | undefined, labelled: boolean): Metric {
+export function judgedBy(
+  model: Model,
+  name: MetricName,
+  output: string | undefined,
+  { labelled, held = true }: Judging,
+): Metric {
   const metric = named[name](readingOf(model, output));
+  // The labels of a network that enlarges pictures are pictures: there are no classes to be right about.
+  if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
+    return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   const [first = agreement(output === undefined ? {} : { output })] = heldAgainst(model, output);
   return first;

@@ -47,7 +47,7 @@ export interface Scores {
 
 /** For whoever asked what classes were named of answers that name none. */
 export const numbersHint =
-  "Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: --metric mean-squared-error, rank-correlation or psnr.";
+  "Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: --metric mean-squared-error, rank-correlation or psnr; against an original by r-squared.";
 
 /**
  * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
@@ -94,7 +94,8 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   if (positions > 1 && last !== classes) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(dense.dims)} has no axis of the ${classes} classes that ${positions} labels a sample leave.`,
+      `An output of ${dimsText(dense.dims)} has no axis of classes: it gives ${positions * classes} numbers a sample, and the data ${positions} labels.`,
+      { hint: numbersHint },
     );
   }
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };

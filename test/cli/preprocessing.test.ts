@@ -1,9 +1,11 @@
 /** Published networks on published data, with nothing said of how images are prepared; and what the guess is made on. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { encode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
@@ -214,6 +216,33 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
     expect(found).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
     const { code, err } = await pith("eval", path, "--data", folder, "--preprocess", "unit");
     expect([code, err]).toEqual([1, expect.stringContaining("has no labels")]);
+    expect(err).not.toContain("text");
+  });
+
+  test("that enlarges pictures is held against its original by its numbers, and alone by peak signal to noise", async () => {
+    const [folder, path] = [join(temporaryFolder(), "photos"), join(temporaryFolder(), "larger.onnx")];
+    mkdirSync(folder);
+    const numbers = random(1, "photos");
+    for (const name of ["a.png", "b.png"]) {
+      const data = Uint8Array.from({ length: 8 * 8 * 3 }, () => numbers.integer(256));
+      writeFileSync(join(folder, name), encode({ width: 8, height: 8, channels: 3, depth: 8, data }));
+    }
+    const text = `opset 21
+graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
+  scales: float32[4] = [1, 1, 2, 2]
+  y = Resize(x, _, scales) {mode="nearest"}
+}`;
+    await save(parseModel(text), path);
+    const data = ["--data", folder, "--preprocess", "unit"];
+    expect(await json("eval", path, "--against", path, ...data)).toMatchObject({
+      code: 0,
+      comparison: { metric: "R²", candidate: { value: 1 } },
+    });
+    const { code, out } = await pith("eval", path, ...data);
+    expect([code, out]).toEqual([0, expect.stringContaining("peak signal to noise")]);
+    const { err } = await pith("eval", path, ...data, "--metric", "f1");
+    expect(err).toContain("has no axis of classes: it gives 192 numbers a sample, and the data 192 labels.");
+    expect(err).toContain("r-squared");
   });
 
   test("that loses its boxes is refused, with exit code 1", async () => {

@@ -1,5 +1,7 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
-import { collect, type Dataset, draw, labelNames, textColumns } from "../../data/index.ts";
+import { collect, type Dataset, draw, findImages, labelNames, textColumns } from "../../data/index.ts";
+import { pictureFiles } from "../../data/pictures.ts";
+import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
 import { answers } from "../../evaluate/answers.ts";
@@ -23,6 +25,7 @@ import { judgedBatch } from "../../evaluate/invariance.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import type { Batch } from "../../tensor/types.ts";
 import { type DataRequest, withRecorded } from "../data.ts";
 import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
 import { chanceQuestion } from "../numbers.ts";
@@ -128,10 +131,10 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   if (!labelled && original === undefined) {
     const stated = preparation.name === undefined ? "" : ` (${preparation.name})`;
     throw new PithError("E_DATA", `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`, {
-      hint: `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}. Without labels a model can be compared with its original: --against original.onnx.`,
+      hint: `${labelsHint(await firstBatch(dataset))} Without labels a model can be compared with its original: --against original.onnx.`,
     });
   }
-  const wanted = judgedBy(original ?? candidate, input.metric, output, labelled);
+  const wanted = judgedBy(original ?? candidate, input.metric, output, { labelled, held: original !== undefined });
   if (wanted.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
   const held = original === undefined ? [] : heldAgainst(original, output, dataset.count);
@@ -200,13 +203,25 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   };
 }
 
+function holdsPictures(batch: Batch): boolean {
+  const found = findImages(batch);
+  return pictureFiles(batch) !== undefined || (found !== undefined && (batch[found.name]?.dims.length ?? 0) > 2);
+}
+
+function labelsHint(batch: Batch): string {
+  return holdsPictures(batch)
+    ? "Pictures have their labels from a folder for each class, or from labels.csv beside them."
+    : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
+}
+
 /** Which columns there are instead, and which of them were taken for the text. */
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
     const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" and ");
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
-    const taken = texts === undefined ? "" : `, and ${listed(texts)} was taken as the text`;
+    const pictures = holdsPictures(batch) ? ", with pictures" : "";
+    const taken = texts === undefined ? pictures : `, and ${listed(texts)} was taken as the text`;
     return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
   }
   return "";

@@ -101,7 +101,7 @@ export async function openTask(
       ...(train === undefined ? {} : { train: preparation.ready(train) }),
       ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
       test: preparation.ready(test),
-      metric: judgedBy(model, metric, output, preparation.labelled),
+      metric: judgedBy(model, metric, output, preparation),
     },
     preparation,
     record: recordOf(preparation, isTrained || data.preprocess !== undefined),
