@@ -58,18 +58,19 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** How data sets are to be opened for a model: what it hears or reads, and in what order. */
+/** How data sets are to be opened for a model: what it hears or reads, and in what order. `rate`: samples a second, where its input is set. */
 export function readingFor(
   model: Model,
   beside: Sidecars,
   stated: PreprocessingSpec,
+  rate?: number,
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
   const { tokenizer, classes, architecture } = beside;
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
   const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
-  const heard = stated.frames ?? usualFrames(model);
+  const heard = stated.frames ?? usualFrames(model, rate);
   // A cache of tokens is a state too, which is empty wherever a sequence begins.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
@@ -96,7 +97,7 @@ export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined
 }
 
 /** Frames as long as the input is; those of Silero's voice detector, whose shape says nothing, by the inputs that only it has. */
-export function usualFrames(model: Model): FrameOptions | undefined {
+export function usualFrames(model: Model, rate = 16000): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
   const last = dims?.at(-1);
   const before = dims?.slice(0, -1) ?? [];
@@ -104,5 +105,6 @@ export function usualFrames(model: Model): FrameOptions | undefined {
   if (flat && typeof last === "number" && last > 1 && before.length <= 2) return { frame: last };
   const names = model.graph.feeds.map(({ name }) => name);
   const silero = ["input", "state", "sr"].every((name) => names.includes(name)) && names.length === 3;
-  return silero ? { frame: 512, context: 64, rate: 16000 } : undefined;
+  if (!silero) return undefined;
+  return rate === 8000 ? { frame: 256, context: 32, rate } : { frame: 512, context: 64, rate: 16000 };
 }

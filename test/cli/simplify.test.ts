@@ -29,6 +29,27 @@ graph (x: float32[batch, seq, 4], rate: int64[]) -> (y: float32[batch, seq, 4], 
 });
 
 describe("pith simplify", () => {
+  test.each([
+    ["16000", "frame=512 context=64 rate=16000"],
+    ["8000", "frame=256 context=32 rate=8000"],
+  ])("records the frames of sound that inputs tell, where the rate is set to %s", async (rate, frames) => {
+    const text = `opset 21
+graph (input: float32[batch, samples], state: float32[2, batch, 4], sr: int64[]) -> (output: float32[batch, samples], stateN: float32[2, batch, 4]) {
+  high: int64[] = 16000
+  is_high = Equal(sr, high)
+  output = If(is_high) {then_branch=graph yes () -> (y_yes) {
+    y_yes = Neg(input)
+  }, else_branch=graph no () -> (y_no) {
+    y_no = Exp(input)
+  }}
+  stateN = Tanh(state)
+}`;
+    await save(parseModel(text), at("voice.onnx"));
+    const { code } = await pith("simplify", at("voice.onnx"), "--set", `sr=${rate}`, "-o", at("voice.set.onnx"));
+    expect(code).toBe(0);
+    expect((await open(at("voice.set.onnx"))).header.metadata.get("pith.preprocessing")).toBe(frames);
+  });
+
   test("writes what computes the same in fewer nodes, and says so", async () => {
     const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000", "-o", at("high.onnx"));
     expect(code).toBe(0);

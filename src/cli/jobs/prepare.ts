@@ -75,13 +75,19 @@ export async function openData(
   options: Omit<PartsOptions, keyof OpenDatasetOptions> = {},
 ): Promise<Parts> {
   storeStates(model, request);
-  const reading = readingFor(model, await readSidecars(modelPath), statedOf(request));
+  const reading = readingOf(model, await readSidecars(modelPath), request);
   return openParts(request.path, { ...reading, ...options });
 }
 
 /** All samples at a path, or of several parts the test part, read as `openData` reads them. */
 export async function openWhole(model: Model, modelPath: string, request: DataRequest): Promise<Dataset> {
-  return openDataset(request.path, readingFor(model, await readSidecars(modelPath), statedOf(request)));
+  return openDataset(request.path, readingOf(model, await readSidecars(modelPath), request));
+}
+
+function readingOf(model: Model, beside: Sidecars, request: DataRequest): ReturnType<typeof readingFor> {
+  const rate = rateInput(model.graph.feeds)?.name;
+  const given = request.set.find(([name]) => name === rate)?.[1];
+  return readingFor(model, beside, statedOf(request), typeof given === "number" ? given : undefined);
 }
 
 /** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
@@ -164,7 +170,7 @@ async function prepareFor(
       return prepareImages(engine, model, request, dataset, { ...guessing, beside, labelled: known, ready }, context);
     }
     case "tokens": {
-      const reading = readingFor(model, beside, stated);
+      const reading = readingOf(model, beside, request);
       const language = reading.running !== undefined;
       const options = {
         language,
@@ -187,7 +193,7 @@ async function prepareFor(
     case "sound": {
       const input = soundInput(model)?.name ?? "audio";
       const rate = rateInput(model.graph.feeds)?.name;
-      const reading = readingFor(model, beside, stated);
+      const reading = readingOf(model, beside, request);
       const { frame, context: before = 0, rate: wanted } = reading.frames ?? { frame: 0 };
       const how = [
         `frame=${frame}`,

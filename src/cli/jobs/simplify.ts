@@ -1,4 +1,6 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
+import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
+import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { clause, PithError, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
@@ -63,6 +65,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
   const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
   engine.forget();
+  keepFrames(original, model, set);
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await refusingUnloadable(async () => {
@@ -87,6 +90,15 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
       .length,
     written: input.out,
   };
+}
+
+/** The frames of sound that the original is known to take are recorded where the result, without some of its inputs, no longer tells them. */
+function keepFrames(original: Model, model: Model, set: SimplifyInput["set"]): void {
+  const given = set[rateInput(original.graph.feeds)?.name ?? ""];
+  const frames = usualFrames(original, typeof given === "number" ? given : undefined);
+  const recorded = recordedPrepared(model);
+  if (frames === undefined || recorded.frames !== undefined || usualFrames(model) !== undefined) return;
+  recordPrepared(model, { ...recorded, frames });
 }
 
 /**
