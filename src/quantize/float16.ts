@@ -23,7 +23,7 @@ import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { foldMask } from "../passes/fold-mask.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
-import { fromNumbers, toFloat64, toFloats } from "../tensor/convert.ts";
+import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
@@ -80,12 +80,12 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   if (tensor.type !== "float32") return `it is ${tensor.type}; only float32 is converted`;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${role.kind}`;
   if (graph.isOutput(value)) return "it is an output of the model";
-  const dense = await tensor.read();
-  const numbers = toFloat64(dense);
-  const largest = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
+  const { dims } = tensor;
+  const numbers = toFloats(await tensor.read());
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const rounded = fromNumbers("float16", dense.dims, numbers);
-  const lost = lostShare(numbers, toFloat64(rounded));
+  const lost = lostShare(numbers, toFloats(fromNumbers("float16", dims, numbers)));
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
@@ -97,16 +97,18 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
-  const narrowed = async () => fromNumbers("float16", dense.dims, toFloats(await source.read()));
-  value.tensor = await deferred("float16", dense.dims, narrowed);
-  value.type = { type: "float16", dims: dense.dims };
+  // Holds no numbers: a model's weights are read one after the other.
+  const narrowed = async () => fromNumbers("float16", dims, toFloats(await source.read()));
+  value.tensor = await deferred("float16", dims, narrowed);
+  value.type = { type: "float16", dims };
   return undefined;
 }
 
 /** The error of rounding beside the numbers: |x − r| / |x|. */
-function lostShare(numbers: Float64Array, rounded: Float64Array): number {
+function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
   let [noise, signal] = [0, 0];
-  for (const [index, number] of numbers.entries()) {
+  for (let index = 0; index < numbers.length; index++) {
+    const number = numbers[index] ?? 0;
     noise += (number - (rounded[index] ?? 0)) ** 2;
     signal += number * number;
   }
