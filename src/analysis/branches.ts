@@ -10,7 +10,7 @@ import type { Inference } from "./infer.ts";
  */
 export function wayOutOf(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
-  if ([...subgraphs(node)].length < 2 || condition === undefined) return undefined;
+  if (subgraphs(node).length < 2 || condition === undefined) return undefined;
   const deciding = decidingInput(condition, inference);
   if (deciding === undefined) return undefined;
   const { input, number } = deciding;

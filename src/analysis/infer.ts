@@ -186,6 +186,11 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
       facts.delete(value);
       return;
     }
+    if (inferred?.dims !== undefined && !inferred.dims.some(isUnknownDim)) {
+      value.inferred = { type, dims: inferred.dims };
+      facts.set(value, { ...inferred, stored });
+      return;
+    }
     const others = [stated, seen].filter((other) => other?.type === type);
     const rank = inferred?.dims?.length;
     const source = inferred?.dims === undefined ? others.find((other) => other?.dims !== undefined) : undefined;
@@ -227,7 +232,7 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   const visit = (node: Node): void => {
     missed.delete(node);
     learnInputs(node);
-    const inner = [...subgraphs(node)];
+    const inner = subgraphs(node);
     for (const graph of inner) walked.delete(graph);
     const local = functionOf(model, node);
     const outputs = local === undefined ? inferred(node) : placed(node, () => called(node, local));

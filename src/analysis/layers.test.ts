@@ -27,7 +27,7 @@ describe("a weight without a name of its own", () => {
     const model = two("node_MatMul_61", "node_MatMul_69");
     const scopes = ["['', 'bert', 'bert.encoder.layer.0.query', 'linear']", "['', 'bert', 'bert.pooler', 'linear_1']"];
     for (const [index, node] of [...model.graph.nodes()].entries())
-      node.metadata.set("pkg.torch.onnx.name_scopes", scopes[index] ?? "");
+      node.metadata = new Map([["pkg.torch.onnx.name_scopes", scopes[index] ?? ""]]);
     expect(namesOf(model)).toEqual(["bert.encoder.layer.0.query", "bert.pooler"]);
   });
 

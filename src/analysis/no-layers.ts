@@ -42,7 +42,7 @@ export function layersInside(model: Model, inference: Inference): readonly Miss[
 }
 
 function hasMatrices(node: Node, inference: Inference): boolean {
-  return [...subgraphs(node)].some(
+  return subgraphs(node).some(
     (graph) =>
       [...graph.values()].some((value) => isMatrix(value, inference)) ||
       [...graph.nodes()].some(

@@ -25,11 +25,15 @@ import { isUnitNormalization } from "./unit-normalization.ts";
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters. A value with any
  * other role (mask, buffer, state) is none.
  */
-export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
+export function parametersOf(
+  model: Model,
+  inference: Inference,
+  roots: Iterable<Value> = parameterRoots(model, inference),
+): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const value of model.graph.values())
     if (value.role?.kind === "parameter" && value.tensor !== undefined) found.add(value);
-  for (const root of parameterRoots(model, inference)) {
+  for (const root of roots) {
     if (root.role !== undefined && root.role.kind !== "parameter") continue;
     if (root.tensor !== undefined && isFloat(root.tensor.type)) found.add(root);
   }

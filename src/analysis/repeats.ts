@@ -7,6 +7,9 @@ export interface Repeat {
   readonly count: number;
 }
 
+/** Longer pieces are not looked for: a block has tens of parts, and each length costs a walk along the sequence. */
+const longestPeriod = 1000;
+
 /**
  * Stretches of a sequence that are one piece several times, in their order. The stretch that covers most weight is taken first, in its
  * shortest period, then those beside it. One that could begin earlier begins as late as it can without losing a piece: what repeats ends
@@ -15,26 +18,70 @@ export interface Repeat {
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);
-  const weightOf = ({ start, period, count }: Repeat): number =>
-    (sums[start + period * count] ?? 0) - (sums[start] ?? 0);
-
-  const within = (from: number, to: number): readonly Repeat[] => {
-    let best: Repeat | undefined;
-    for (let period = 1; 2 * period <= to - from; period++) {
-      let equal = 0;
-      for (let at = from; at + period <= to; at++) {
-        if (at + period < to && kinds[at] === kinds[at + period]) {
-          equal++;
-          continue;
-        }
-        const count = Math.floor(equal / period) + 1;
-        const found = { start: at + period - period * count, period, count };
-        if (count > 1 && (best === undefined || weightOf(found) > weightOf(best))) best = found;
-        equal = 0;
-      }
-    }
-    if (best === undefined) return [];
-    return [...within(from, best.start), best, ...within(best.start + best.period * best.count, to)];
+  const found = ({ from, to, period }: Run): Found => {
+    const count = Math.floor((to - from) / period);
+    const start = to - period * count;
+    return { from, to, start, period, count, weight: (sums[to] ?? 0) - (sums[start] ?? 0) };
   };
-  return within(0, kinds.length);
+  const order = (a: Found, b: Found): number => a.weight - b.weight || b.period - a.period || b.start - a.start;
+  const open = runsOf(kinds).map(found).sort(order);
+  const keep = (run: Run): void => {
+    if (run.to - run.from < 2 * run.period) return;
+    const cut = found(run);
+    let [low, high] = [0, open.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (order(open[middle] ?? cut, cut) < 0) low = middle + 1;
+      else high = middle;
+    }
+    open.splice(low, 0, cut);
+  };
+
+  const taken: Repeat[] = [];
+  /** Where the stretch ends that has taken a place; 0 where none has. */
+  const ends = new Int32Array(kinds.length);
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { from, to, start, period, count } = next;
+    let clash = from;
+    while (clash < to && ends[clash] === 0) clash++;
+    if (clash === to) {
+      ends.fill(to, start, to);
+      taken.push({ start, period, count });
+    } else {
+      keep({ from, to: clash, period });
+      keep({ from: ends[clash] ?? to, to, period });
+    }
+  }
+  return taken.sort((a, b) => a.start - b.start);
+}
+
+/** A stretch in which each place is like the one a period later, as long as it can be. */
+interface Run {
+  readonly from: number;
+  readonly to: number;
+  readonly period: number;
+}
+
+interface Found extends Run, Repeat {
+  readonly weight: number;
+}
+
+/** All that hold their period twice or more. */
+function runsOf(kinds: readonly unknown[]): readonly Run[] {
+  const numbers = new Map<unknown, number>();
+  const ids = Int32Array.from(kinds, (kind) => {
+    const id = numbers.get(kind) ?? numbers.size;
+    numbers.set(kind, id);
+    return id;
+  });
+  const runs: Run[] = [];
+  for (let period = 1; period <= Math.min(longestPeriod, ids.length / 2); period++) {
+    let from = 0;
+    for (let at = 0; at + period <= ids.length; at++) {
+      if (at + period < ids.length && ids[at] === ids[at + period]) continue;
+      if (at - from >= period) runs.push({ from, to: at + period, period });
+      from = at + 1;
+    }
+  }
+  return runs;
 }

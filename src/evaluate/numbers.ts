@@ -18,6 +18,11 @@ export function integer(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
+/** 1 sample, 1,060 samples */
+export function counted(count: number, noun: string): string {
+  return `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** 91.5 %; 99.95 % where one digit less would say all. */
 export function percent(fraction: number, digits = 1): string {
   const text = (100 * fraction).toFixed(digits);

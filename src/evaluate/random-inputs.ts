@@ -8,6 +8,7 @@
 import { equalSizes } from "../analysis/equal-sizes.ts";
 import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
+import { findStates } from "../data/states.ts";
 import type { Session } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -212,7 +213,8 @@ function guessedSizes(
   batch: number,
   [length, side]: Length,
 ): Assignment {
-  const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || name === firstName(model);
+  const samples = sampleNames(model);
+  const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || samples.has(name);
   const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
   const total = (name: string): boolean => /total|\+/.test(name);
   const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
@@ -221,9 +223,19 @@ function guessedSizes(
     (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
 }
 
-/** The name of the first dimension, where all inputs share it: the batch. */
-function firstName(model: Model): string | undefined {
-  const firsts = new Set(model.graph.feeds.map(({ type }) => type?.dims?.[0]));
-  const [only] = firsts;
-  return firsts.size === 1 && only !== undefined && isSymbolic(only) ? only.text : undefined;
+/** Names that count samples wherever they stand: the first dimension that all inputs share, and unnamed ones that come first or in a state. */
+function sampleNames({ graph, header }: Model): ReadonlySet<string> {
+  const symbols = graph.feeds.map(({ name, type }) => ({
+    name,
+    dims: type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
+  }));
+  const firsts = new Set(symbols.map(({ dims }) => dims[0] ?? ""));
+  const [given] = symbols;
+  const states = new Set(
+    findStates({ graph, header }, given === undefined ? [] : [given.name]).map(({ input }) => input),
+  );
+  const unnamed = symbols.flatMap(({ name, dims }) =>
+    dims.filter((text, axis) => text.startsWith("?") && dims.length > 1 && (axis === 0 || states.has(name))),
+  );
+  return new Set([...(firsts.size === 1 ? firsts : []), ...unnamed].filter((text) => text !== ""));
 }

@@ -84,5 +84,5 @@ function copyAttribute(attribute: Attribute, owner: Node, copies: Copies): Attri
 function carry(from: Carried, to: Carried): void {
   to.doc = from.doc;
   to.unknown = from.unknown;
-  for (const [key, value] of from.metadata) to.metadata.set(key, value);
+  to.metadata = from.metadata;
 }

@@ -34,10 +34,13 @@ export interface Use {
 /** Metadata and bytes that come from a file and go back into it untouched. */
 export interface Carried {
   doc: string | undefined;
-  readonly metadata: Map<string, string>;
+  metadata: ReadonlyMap<string, string>;
   /** Protobuf fields that this version of Pith does not know, in wire format. */
   unknown: Uint8Array | undefined;
 }
+
+/** What most values and nodes have: one map for all of them. */
+export const noMetadata: ReadonlyMap<string, string> = new Map();
 
 export interface Value extends Carried {
   readonly name: string;

@@ -374,7 +374,7 @@ describe("subgraphs", () => {
       else_branch: (inner) => [inner.Mul([x, inner.constant(float32([], [2]))])],
     });
     const node = producerOf(out);
-    const [then, otherwise] = [...subgraphs(node)];
+    const [then, otherwise] = subgraphs(node);
     expect(then?.parent).toBe(node);
     expect([...(then?.nodes() ?? [])].map((inner) => inner.op)).toEqual(["Add"]);
     expect(then?.outputs.map((value) => value.name)).toEqual(["Add"]);
@@ -401,7 +401,7 @@ describe("subgraphs", () => {
       },
       1,
     );
-    const [body] = [...subgraphs(producerOf(final))];
+    const [body] = subgraphs(producerOf(final));
     expect(body?.outputs.map((value) => value.name)).toEqual(["Identity", "step_1"]);
     expect(producerOf(final).inputs).toEqual([trips, undefined, x]);
   });
@@ -413,7 +413,7 @@ describe("subgraphs", () => {
       then_branch: (inner) => [inner.Relu([x])],
       else_branch: (inner) => [inner.Neg([x])],
     });
-    const [then] = [...subgraphs(producerOf(out))];
+    const [then] = subgraphs(producerOf(out));
     if (then === undefined) throw new Error("no subgraph");
     const [relu] = [...then.nodes()];
     if (relu === undefined) throw new Error("no node");

@@ -185,7 +185,7 @@ function writeNode(
     { op, domain, inputs: shown, outputs: names, attributes: new Map(tagged) },
     target.before === undefined ? {} : { before: target.before },
   );
-  if (options.by !== undefined) node.metadata.set(passKey, options.by);
+  if (options.by !== undefined) node.metadata = new Map([[passKey, options.by]]);
   for (const [name, build] of subgraphs) {
     const body = new Graph(node);
     body.name = name;

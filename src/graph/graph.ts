@@ -7,7 +7,7 @@
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
-import type { Carried, Node, NodeSpec, Value, ValueType } from "./elements.ts";
+import { type Carried, type Node, type NodeSpec, noMetadata, type Value, type ValueType } from "./elements.ts";
 import { NodeImplementation, ValueImplementation } from "./implementation.ts";
 import { Names } from "./names.ts";
 import { NodeList } from "./node-list.ts";
@@ -24,7 +24,7 @@ export class Graph implements Carried {
   readonly parent: Node | undefined;
   name = "";
   doc: string | undefined = undefined;
-  readonly metadata = new Map<string, string>();
+  metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
   /** Of values, in all graphs of the model. */

@@ -1,7 +1,15 @@
 /** Values and nodes as `Graph` alone may change them. */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./attribute.ts";
-import type { ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+import {
+  type ForeignValue,
+  type Node,
+  type NodeSpec,
+  noMetadata,
+  type Use,
+  type Value,
+  type ValueType,
+} from "./elements.ts";
 import type { Graph } from "./graph.ts";
 import type { Names } from "./names.ts";
 import type { Role } from "./role.ts";
@@ -18,7 +26,7 @@ export class ValueImplementation implements Value {
   declared = false;
   foreign: ForeignValue | undefined = undefined;
   doc: string | undefined = undefined;
-  readonly metadata = new Map<string, string>();
+  metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
   readonly #ties: Ties<ValueImplementation>;
@@ -62,7 +70,7 @@ export class NodeImplementation implements Node {
   readonly outputs: (ValueImplementation | undefined)[] = [];
   readonly attributes = new Map<string, Attribute>();
   doc: string | undefined = undefined;
-  readonly metadata = new Map<string, string>();
+  metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
   /** Parallel to `inputs`. */
   readonly uses: (Use | undefined)[] = [];

@@ -32,7 +32,7 @@ export function mergeGraph(host: Model, guest: Model, prefix: string, inputs: Re
     given.set(input, own);
   }
   for (const node of guest.graph.nodes()) {
-    if (subgraphs(node).next().done !== true)
+    if (subgraphs(node).length > 0)
       throw new PithError("E_UNSUPPORTED", `${node.op} "${node.name}" has subgraphs: models with them are not merged.`);
   }
   const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });

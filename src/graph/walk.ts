@@ -10,9 +10,18 @@ export function describe(node: Node): string {
 }
 
 /** The graphs inside a node's attributes. */
-export function* subgraphs(node: Node): Generator<Graph, void, undefined> {
-  for (const attribute of node.attributes.values()) yield* graphsOf(attribute);
+export function subgraphs(node: Node): readonly Graph[] {
+  let found = none;
+  if (node.attributes.size === 0) return found;
+  for (const attribute of node.attributes.values()) {
+    const graphs = graphsOf(attribute);
+    if (graphs.length > 0) found = found.length === 0 ? graphs : [...found, ...graphs];
+  }
+  return found;
 }
+
+/** One empty list for all nodes without graphs: every walk asks every node. */
+const none: readonly Graph[] = [];
 
 /** What a node reads: its inputs, and whatever its subgraphs take from outside. Each place once, in time linear in what is inside. */
 export function usedValues(node: Node): readonly Value[] {
@@ -41,5 +50,5 @@ export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
 
 /** The graphs in an attribute. */
 export function graphsOf(attribute: Attribute): readonly Graph[] {
-  return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : [];
+  return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
 }

@@ -126,7 +126,7 @@ async function readHeaderFields(
   if (header.opsets.size === 0 && header.irVersion >= 3) {
     throw new PithError("E_MODEL", "it imports no operator set.", { hint: "The file may be cut off." });
   }
-  readMetadata(metadata, header.metadata);
+  for (const [key, text] of readMetadata(metadata)[0]) header.metadata.set(key, text);
   header.functions = functions;
   header.unknown = joinCarried(unknown);
   return header;
@@ -196,7 +196,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         unknown.push(await file.loaded(field));
     }
   }
-  readMetadata(metadata, graph.metadata);
+  [graph.metadata] = readMetadata(metadata);
   addInputs(graph, inputs);
   const produced = producedNames(graph, nodes);
   for (const { info, field } of declared) {
@@ -236,7 +236,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   value.tensor = tensor;
   value.doc = read.doc;
   value.unknown = read.unknown;
-  value.role = readMetadata(read.metadata, value.metadata);
+  [value.metadata, value.role] = readMetadata(read.metadata);
 }
 
 /** Sparse weights are carried: their name and type are known, their elements are not read. */
@@ -300,7 +300,7 @@ function applyInfo(value: Value, info: ValueInfo): void {
   if (info.doc !== undefined) value.doc = info.doc;
   if (info.role !== undefined) value.role = info.role;
   if (info.unknown !== undefined) value.unknown = info.unknown;
-  for (const [key, text] of info.metadata) value.metadata.set(key, text);
+  if (info.metadata.size > 0) value.metadata = new Map([...value.metadata, ...info.metadata]);
 }
 
 /** Whether every value is produced before it is used. */

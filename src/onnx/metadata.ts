@@ -1,4 +1,5 @@
 /** Key-value metadata, and the role that is stored in it. */
+import { noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
 import { type Field, fieldText, payload, splitFields } from "./fields.ts";
 import { entryFields } from "./schema.ts";
@@ -15,8 +16,12 @@ export function readEntry(field: Field): readonly [key: string, value: string] {
   return [key, value];
 }
 
-/** Puts entries into `metadata`, and returns the role among them. */
-export function readMetadata(fields: readonly Field[], metadata: Map<string, string>): Role | undefined {
+/** The entries, and the role among them. */
+export function readMetadata(
+  fields: readonly Field[],
+): readonly [metadata: ReadonlyMap<string, string>, role: Role | undefined] {
+  if (fields.length === 0) return [noMetadata, undefined];
+  const metadata = new Map<string, string>();
   let role: Role | undefined;
   for (const field of fields) {
     const [key, value] = readEntry(field);
@@ -24,7 +29,7 @@ export function readMetadata(fields: readonly Field[], metadata: Map<string, str
     if (found === undefined) metadata.set(key, value);
     else role = found;
   }
-  return role;
+  return [metadata, role];
 }
 
 /** Writes the entries in order, the role last. */
@@ -34,6 +39,7 @@ export function writeMetadata(
   metadata: ReadonlyMap<string, string>,
   role?: Role | undefined,
 ): void {
+  if (metadata.size === 0 && role === undefined) return;
   const entries = [...metadata];
   if (role !== undefined) entries.push([roleKey, roleText(role)]);
   for (const [key, value] of entries) {

@@ -94,7 +94,7 @@ export async function addNode(reading: Reading, read: ReadNode, graph: Graph, de
   const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
   node.doc = read.doc;
   node.unknown = read.unknown;
-  readMetadata(read.metadata, node.metadata);
+  [node.metadata] = readMetadata(read.metadata);
   for (const field of read.attributes) {
     const [key, attribute] = await readAttribute(reading, field, node, depth, place);
     if (node.attributes.has(key)) throw new PithError("E_MODEL", `${place}: its attribute "${key}" is given twice.`);

@@ -22,7 +22,7 @@ export interface ValueInfo {
   /** The TypeProto of what is not a tensor of a known element type. */
   readonly foreign: Uint8Array | undefined;
   readonly doc: string | undefined;
-  readonly metadata: Map<string, string>;
+  readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
   readonly unknown: Uint8Array | undefined;
   /** All fields but name and type, as they stand in the file. */
@@ -53,7 +53,6 @@ function isUnknown(text: string): boolean {
 }
 
 export function readValueInfo(message: Uint8Array, base: number, unknownDims: UnknownDims): ValueInfo {
-  const metadata = new Map<string, string>();
   const entries: Field[] = [];
   const unknown: Field[] = [];
   const rest: Field[] = [];
@@ -71,13 +70,14 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
     }
   }
   const type = typeField === undefined ? undefined : readType(payload(typeField), typeField.start, name, unknownDims);
+  const [metadata, role] = readMetadata(entries);
   return {
     name,
     type,
     foreign: type === undefined && typeField !== undefined ? payload(typeField) : undefined,
     doc,
     metadata,
-    role: readMetadata(entries, metadata),
+    role,
     unknown: joinCarried(unknown),
     rest: joinCarried(rest),
   };

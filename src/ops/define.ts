@@ -368,6 +368,90 @@ export interface Bound {
   quantize(): QuantizeRule | Miss;
 }
 
+/** An entry applied to a node. A class, since walks ask each node anew: what is asked costs, what might be asked does not. */
+class Applied<S> implements Bound {
+  readonly #def: OpDef<S>;
+  readonly #s: S;
+  readonly #site: Site;
+
+  constructor(def: OpDef<S>, settings: S, site: Site) {
+    this.#def = def;
+    this.#s = settings;
+    this.#site = site;
+  }
+
+  infer() {
+    return this.#def.infer(this.#s, this.#site);
+  }
+
+  unchanged() {
+    return this.#def.unchanged(this.#s, this.#site);
+  }
+
+  affine() {
+    return this.#def.affine?.(this.#s, this.#site) ?? new Miss("does not scale and shift by stored numbers");
+  }
+
+  training() {
+    return this.#def.training?.(this.#s, this.#site);
+  }
+
+  inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number) {
+    return this.#def.inChannelBlocks?.(this.#s, emit, inputs, block);
+  }
+
+  distribution() {
+    return this.#def.distribution?.(this.#s, this.#site);
+  }
+
+  saturates() {
+    return this.#def.saturates === true || this.distribution()?.form === "probabilities";
+  }
+
+  parameters() {
+    return this.#def.parameters(this.#s, this.#site);
+  }
+
+  scales() {
+    return this.#def.scales?.(this.#s, this.#site) ?? [];
+  }
+
+  wants(output: readonly WantedInterval[]) {
+    return this.#def.wants?.(this.#s, this.#site, output) ?? [];
+  }
+
+  weights() {
+    const { weight } = this.#def;
+    const roles = weight instanceof Miss ? weight : weight(this.#s, this.#site);
+    return roles instanceof Miss || isList(roles) ? roles : [roles];
+  }
+
+  axes() {
+    const { axes } = this.#def;
+    return axes instanceof Miss ? axes : axes(this.#s, this.#site);
+  }
+
+  lower(emit: Emit, inputs: readonly (Value | undefined)[]) {
+    const { lower } = this.#def;
+    return lower instanceof Miss ? lower : lower(this.#s, emit, inputs);
+  }
+
+  gradient(scope: GradientScope) {
+    const { gradient } = this.#def;
+    return gradient instanceof Miss ? gradient : gradient(this.#s, scope);
+  }
+
+  cost() {
+    const { cost } = this.#def;
+    return cost instanceof Miss ? cost : cost(this.#s, this.#site);
+  }
+
+  quantize() {
+    const { quantize } = this.#def;
+    return quantize instanceof Miss ? quantize : quantize(this.#s, this.#site);
+  }
+}
+
 /** Closes an entry over its settings. */
 export function defineOp<S>(def: OpDef<S>): Op {
   const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
@@ -387,29 +471,7 @@ export function defineOp<S>(def: OpDef<S>): Op {
     at(site) {
       const s = def.read(site);
       if (s instanceof Miss) return s;
-      const ask = <A extends readonly unknown[], R>(facet: Facet<(s: S, ...rest: A) => R>, ...rest: A): R | Miss =>
-        facet instanceof Miss ? facet : facet(s, ...rest);
-      return {
-        infer: () => def.infer(s, site),
-        unchanged: () => def.unchanged(s, site),
-        affine: () => def.affine?.(s, site) ?? new Miss("does not scale and shift by stored numbers"),
-        training: () => def.training?.(s, site),
-        inChannelBlocks: (emit, inputs, block) => def.inChannelBlocks?.(s, emit, inputs, block),
-        distribution: () => def.distribution?.(s, site),
-        saturates: () => def.saturates === true || def.distribution?.(s, site)?.form === "probabilities",
-        parameters: () => def.parameters(s, site),
-        scales: () => def.scales?.(s, site) ?? [],
-        wants: (output) => def.wants?.(s, site, output) ?? [],
-        weights: () => {
-          const roles = ask(def.weight, site);
-          return roles instanceof Miss || isList(roles) ? roles : [roles];
-        },
-        axes: () => ask(def.axes, site),
-        lower: (emit, inputs) => ask(def.lower, emit, inputs),
-        gradient: (scope) => ask(def.gradient, scope),
-        cost: () => ask(def.cost, site),
-        quantize: () => ask(def.quantize, site),
-      };
+      return new Applied(def, s, site);
     },
   };
 }
@@ -443,26 +505,27 @@ export const noParameters = (): readonly number[] => [];
 
 /** Entries by domain and name. Users add their own with `with`; nothing is registered globally. */
 export class Registry {
-  readonly #entries = new Map<string, Op>();
+  readonly #entries = new Map<string, Map<string, Op>>();
 
   /** @throws PithError E_NAME if two entries are for the same operator. */
   constructor(entries: Iterable<Op>) {
     for (const op of entries) {
-      const key = `${op.domain}/${op.name}`;
-      if (this.#entries.has(key)) throw new PithError("E_NAME", `Operator ${key} is defined twice.`);
-      this.#entries.set(key, op);
+      const { domain, name } = op;
+      const named = this.#entries.get(domain) ?? new Map<string, Op>();
+      if (named.has(name)) throw new PithError("E_NAME", `Operator ${domain}/${name} is defined twice.`);
+      this.#entries.set(domain, named.set(name, op));
     }
   }
 
   find(domain: string, name: string): Op | undefined {
-    return this.#entries.get(`${domain === "ai.onnx" ? "" : domain}/${name}`);
+    return this.#entries.get(domain === "ai.onnx" ? "" : domain)?.get(name);
   }
 
   with(...entries: readonly Op[]): Registry {
-    return new Registry([...this.#entries.values(), ...entries]);
+    return new Registry([...this, ...entries]);
   }
 
-  [Symbol.iterator](): IterableIterator<Op> {
-    return this.#entries.values();
+  *[Symbol.iterator](): Generator<Op, void, undefined> {
+    for (const named of this.#entries.values()) yield* named.values();
   }
 }

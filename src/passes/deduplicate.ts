@@ -37,7 +37,7 @@ function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, num
     return found;
   };
   for (const node of graph.nodes()) {
-    if (isRandom(node) || subgraphs(node).next().done !== true) continue;
+    if (isRandom(node) || subgraphs(node).length > 0) continue;
     if (node.outputs.some((output) => output?.role !== undefined)) continue;
     const attributes = [...node.attributes]
       .sort(([a], [b]) => (a < b ? -1 : 1))

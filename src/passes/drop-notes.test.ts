@@ -24,7 +24,7 @@ graph (x: float32[batch, 2], flag: bool[]) -> (y: float32[batch, 2], z: float32[
   z = If(flag) {then_branch=graph () -> (t) { t = Neg(y) }, else_branch=graph () -> (e) { e = Abs(y) }}
 }`);
   for (const carrier of carriers(model)) {
-    for (const [key, text] of Object.entries({ ...notes, ...kept })) carrier.metadata.set(key, text);
+    carrier.metadata = new Map(Object.entries({ ...notes, ...kept }));
   }
   model.header.metadata.set("namespace", "a user's");
   return model;

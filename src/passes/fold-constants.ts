@@ -77,7 +77,7 @@ function foldable(model: Model, inference: Inference, growth: number): ReadonlyS
       const given =
         node.inputs.length > 0 &&
         !isRandom(node) &&
-        subgraphs(node).next().done === true &&
+        subgraphs(node).length === 0 &&
         node.inputs.every((input) => input === undefined || isGiven(input));
       if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth, folded)))
         folded.add(node);

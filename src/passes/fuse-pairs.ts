@@ -95,7 +95,7 @@ function fuseAt(model: Model, second: Node, { rules, inference, isHeld, isRounde
 
 function isAlone(first: Node, value: Value): boolean {
   const { graph } = value;
-  if (value.uses.size > 1 || graph.isOutput(value) || subgraphs(first).next().done !== true) return false;
+  if (value.uses.size > 1 || graph.isOutput(value) || subgraphs(first).length > 0) return false;
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 

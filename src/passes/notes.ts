@@ -20,10 +20,11 @@ const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 export function clearNotes(model: Model): readonly string[] {
   const cleared: string[] = [];
   const clear = (at: string, carried: Carried): void => {
-    const keys = [...carried.metadata.keys()].filter((key) => notes.test(key) && key !== scopesKey);
+    const { metadata } = carried;
+    const keys = metadata.size === 0 ? [] : [...metadata.keys()].filter((key) => notes.test(key) && key !== scopesKey);
     const traced = carried.doc !== undefined && trace.test(carried.doc);
     if (keys.length === 0 && !traced) return;
-    for (const key of keys) carried.metadata.delete(key);
+    if (keys.length > 0) carried.metadata = new Map([...metadata].filter(([key]) => !keys.includes(key)));
     if (traced) carried.doc = undefined;
     cleared.push(at);
   };

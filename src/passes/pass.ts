@@ -77,7 +77,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const faulty = contract.checked && verify(model).length > 0;
     const outcome = await definition.run(model, given, completeContext(rest[1]));
     for (const node of model.graph.nodes()) {
-      if (!before.has(node) && !node.metadata.has(passKey)) node.metadata.set(passKey, id);
+      if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }
     if (outcome.changes.length > 0) {
       if (definition.makesSmaller === true) clearNotes(model);

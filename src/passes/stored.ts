@@ -23,7 +23,7 @@ export function isStored(value: Value): boolean {
 /** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
 export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
   if (tensor !== undefined) return undefined;
-  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).next().done !== true)
+  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).length > 0)
     return new Miss(`"${name}" is computed at run time`);
   const { domain, op } = producer;
   if (operators.find(domain, op) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);

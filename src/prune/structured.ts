@@ -35,10 +35,16 @@ export interface CutOrder {
 /**
  * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a the first
  * round(a · units) of them go, halves rounded to even. Reads every weight once.
+ * @param model with free channels (`withFreeChannels`).
+ * @param groups of this very model (`channelGroups`).
  */
-export async function cutOrders(model: Model, context?: Partial<Context>): Promise<ReadonlyMap<string, CutOrder>> {
-  const free = await withFreeChannels(model);
-  const { scored } = await ranked(free, { n: 2 }, completeContext(context).engine);
+export async function cutOrders(
+  model: Model,
+  groups: readonly Group[],
+  context?: Partial<Context>,
+): Promise<ReadonlyMap<string, CutOrder>> {
+  const cuttable = groups.filter((group) => removable(group).length > 0);
+  const scored = await scoresOf(model, cuttable, 2, completeContext(context).engine);
   const orders = new Map<string, CutOrder>();
   for (const one of scored) {
     const { group } = one;
@@ -99,10 +105,14 @@ async function ranked(
   engine: Engine,
 ): Promise<{ readonly scored: readonly Scored[]; readonly misses: readonly Miss[] }> {
   const { groups, misses } = eligible(model, infer(model), given);
+  return { scored: await scoresOf(model, groups, given.n, engine), misses };
+}
+
+/** One after the other, so that memory holds the weights of one layer. */
+async function scoresOf(model: Model, groups: readonly Group[], n: 1 | 2, engine: Engine): Promise<readonly Scored[]> {
   const scored: Scored[] = [];
-  // One after the other, so that memory holds the weights of one layer.
-  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, given.n, engine) });
-  return { scored, misses };
+  for (const group of groups) scored.push({ group, scores: await scoreUnits(model, group, n, engine) });
+  return scored;
 }
 
 /** All of them, if they can be cut together; else those that can be cut by themselves. */

@@ -132,7 +132,8 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float
 `;
     const model = parseModel(text);
     // What every pass drops from the file is no gain of its own.
-    for (const node of model.graph.nodes()) node.metadata.set("pkg.torch.onnx.stack_trace", "model.py ".repeat(20_000));
+    for (const node of model.graph.nodes())
+      node.metadata = new Map([["pkg.torch.onnx.stack_trace", "model.py ".repeat(20_000)]]);
     await save(model, at("mostly.onnx"));
     const out = at("mostly.out.onnx");
     const { code, out: said } = await pith(...words, at("mostly.onnx"), "-o", out);

@@ -52,9 +52,9 @@ export function richModel(): Model {
   model.header.metadata.set("author", "nobody");
   model.graph.name = "main";
   const h = model.graph.value("h");
-  h?.metadata.set("note", "after the first layer");
+  if (h !== undefined) h.metadata = new Map([["note", "after the first layer"]]);
   for (const node of model.graph.nodes()) {
-    node.metadata.set("pass", "test");
+    node.metadata = new Map([["pass", "test"]]);
     node.doc = "a node";
     break;
   }

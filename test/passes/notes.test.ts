@@ -12,7 +12,7 @@ const note = "pkg.torch.onnx.stack_trace";
 
 function noted(): Model {
   const model = parseModel(topology("gemm-chain").text);
-  for (const node of model.graph.nodes()) node.metadata.set(note, 'File "model.py", line 26, in forward');
+  for (const node of model.graph.nodes()) node.metadata = new Map([[note, 'File "model.py", line 26, in forward']]);
   return model;
 }
 

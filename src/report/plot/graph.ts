@@ -109,7 +109,7 @@ function collectGraph(graph: Graph, title: string, parent: Picture["parent"], in
   for (const node of graph.nodes()) {
     const used = [...new Set(usedValues(node))];
     // Nodes that only prepare constants would hide the network; a node that reads nothing at all is one of them.
-    if (used.every(isStored) && subgraphs(node).next().done === true) continue;
+    if (used.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(used.map(sourceOf));
     const place = boxes.length;
     const box = add(nodeBox(node, used, scene, (inside, at) => scene.place(inside, at, [index, place])));
@@ -159,7 +159,7 @@ function nodeBox(
   const layer = layerOf.get(node) ?? innerLayer(node, inference);
   const macs = costs.perNode.get(node);
   const [first] = node.outputs;
-  const outer = subgraphs(node).next().done === true ? [] : used.filter((value) => !node.inputs.includes(value));
+  const outer = subgraphs(node).length === 0 ? [] : used.filter((value) => !node.inputs.includes(value));
   const title = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
   const table = layer === undefined ? tableOf(node, bound instanceof Miss ? [] : bound.parameters()) : undefined;
   const name = layer?.name ?? table ?? node.name;

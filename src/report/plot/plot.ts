@@ -5,7 +5,6 @@
  * The page holds numbers, names and places, deflated; its script draws of them what is seen (script-draw.ts). So a graph of thousands of
  * nodes is a small file, and no more than a few hundred elements at a time.
  */
-import { zlibSync } from "fflate";
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
@@ -76,8 +75,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const learned = parametersOf(model, inference);
   // As `prune` would find them.
   const free = await withFreeChannels(model);
-  const channels = channelsIn(channelGroups(free, free === model ? inference : infer(free)));
-  const cuts = { channels, orders: await cutOrders(free) };
+  const groups = channelGroups(free, free === model ? inference : infer(free));
+  const channels = channelsIn(groups);
+  const cuts = { channels, orders: await cutOrders(free, groups) };
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, inference, { learned, cuts }, pictures, options);
   const data = {
@@ -108,7 +108,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const parameters = elementsIn(await learnedTensors(model, inference));
   const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
   const summary = `${integer(nodes)} nodes, ${integer(layers.length)} layers, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
-  const packed = zlibSync(new TextEncoder().encode(JSON.stringify(data)), { level: 9 });
+  const packed = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
   const body = html`<header>
 <div class="about"><h1>${name}</h1><p>${summary}</p></div>
 <form class="tools">
@@ -127,7 +127,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 </main>
 <aside id="panel" hidden></aside>
 <footer class="legend"><span class="layer">layer</span><span class="trained">other trained</span><span class="compute">computes</span><span class="move">moves</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: removed</span></footer>
-<script id="data" type="application/octet-stream">${base64(packed)}</script>`;
+<script id="data" type="application/octet-stream">${base64(new Uint8Array(await new Response(packed).arrayBuffer()))}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }
 
