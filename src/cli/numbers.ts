@@ -7,6 +7,7 @@ export {
   allowance,
   bytes,
   count,
+  counted,
   difference,
   differenceWithInterval,
   figure,

@@ -7,7 +7,7 @@
 import type { Answers } from "./answers.ts";
 import { commonestShare } from "./chance.ts";
 import { mcnemarExact } from "./interval.ts";
-import { figure, integer } from "./numbers.ts";
+import { counted, figure, integer } from "./numbers.ts";
 
 /** A share that lost more than half of what it was above chance is not the same function any more. */
 const lostShare = 0.5;
@@ -56,9 +56,9 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const luck = alike ? "which gives one answer for all" : `chance is ${figure("share", chance)}`;
   if (name === "agreement")
-    return `the result agrees with the original on ${integer(right)} of ${integer(truth.length)} samples (${luck})`;
+    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${luck})`;
   const [from, to] = [original, score].map((value) => figure("share", value));
-  return `accuracy falls from ${from} to ${to} (${integer(truth.length)} samples; ${luck})`;
+  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${luck})`;
 }
 
 /** 1 where the class is named that is true. */

@@ -79,7 +79,7 @@ export function difference(unit: Unit, value: number): string {
 
 /** −2.1 points (95 % interval −3.6 … −0.6, 1,000 samples) */
 export function differenceWithInterval(unit: Unit, found: Estimate): string {
-  return `${difference(unit, found.value)} (95 % interval ${changeInterval(unit, found)}, ${integer(found.count)} samples)`;
+  return `${difference(unit, found.value)} (95 % interval ${changeInterval(unit, found)}, ${counted(found.count, "sample")})`;
 }
 
 /** 1.0 points: how large a difference may be. */

@@ -12,9 +12,15 @@ describe("sizes that models are timed on", () => {
   it.each([
     ["sequences of 128", `(x: float32[batch, sequence, 4]) ${body}`, [1, 128, 4]],
     ["pictures of 224 by 224", `(x: float32[n, 3, height, width]) ${body}`, [1, 3, 224, 224]],
+    ["one sample, where the first dimension has no name", `(x: float32["?x.0", "?x.1"]) ${body}`, [1, 128]],
     ["what is fixed as it is", `(x: float32[2, 5]) ${body}`, [2, 5]],
   ])("are %s", async (_, text, dims) => {
     expect(await shapesOf([text])).toEqual([{ x: dims }]);
+  });
+
+  it("are one sample of what is carried from run to run, too", async () => {
+    const stateful = `(x: float32["?x.0", "?x.1"], state: float32[2, "?state.1", 8]) -> (y: float32[...], stateN: float32[2, "?stateN.1", 8]) {\n  y = Relu(x)\n  stateN = Relu(state)\n}`;
+    expect(await shapesOf([stateful])).toEqual([{ x: [1, 128], state: [2, 1, 8] }]);
   });
 
   /** Positions of at most 64 tokens. */

@@ -1,6 +1,6 @@
 /** About how long a run will take, told before it begins from what the original took on the samples. */
 import type { Task } from "../evaluate/index.ts";
-import { integer } from "../evaluate/numbers.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
 import { completeOptions, type RecipeStep } from "./recipe.ts";
 import { steps as kinds } from "./steps.ts";
 
@@ -44,7 +44,7 @@ export function forecast(
   const seconds = stepSeconds(steps, measuring, task);
   if (seconds < leastTold) return undefined;
   const count = `${integer(steps.length)} ${steps.length === 1 ? "step" : "steps, each"}`;
-  return `${roughly(seconds)}: ${count} judged on ${integer(measuring.samples)} samples`;
+  return `${roughly(seconds)}: ${count} judged on ${counted(measuring.samples, "sample")}`;
 }
 
 /** "judging by all 3,399 samples takes about 3 minutes"; undefined for what is over at once. */

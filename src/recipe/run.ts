@@ -8,7 +8,7 @@ import { contentHash, type Dataset } from "../data/index.ts";
 import { capitalized, PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
-import { bytes, integer, times } from "../evaluate/numbers.ts";
+import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
 import { lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
@@ -281,7 +281,7 @@ function isUnlike({ likeness, others }: Variant): boolean {
 
 /** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen by ${integer(data.choosing ?? 0)} samples`;
+  const by = `${name} was chosen by ${counted(data.choosing ?? 0, "sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${by}, and not kept: ${refused ?? "its figures are not known"}`;
   const judging = integer(comparison.difference.count);

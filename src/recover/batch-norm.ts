@@ -6,14 +6,16 @@
  *
  * over samples and places. Norms are taken in order, each behind those that are right already.
  */
+
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Moments, momentsOf } from "./moments.ts";
-import { counted, type Edit, type Stage, statisticAt, walk } from "./stage.ts";
+import { type Edit, type Stage, statisticAt, walk } from "./stage.ts";
 import type { Walk } from "./walk.ts";
 
 export const recalibrateNorms: Stage = {

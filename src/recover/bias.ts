@@ -7,13 +7,15 @@
  * with y of the original and y' of the changed model on the same samples. Layers are taken in order, each behind those that are right already.
 Where batch normalization follows, it takes the mean out.
  */
+
 import { infer } from "../analysis/infer.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { observe } from "../evaluate/observe.ts";
 import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
 import { type Moments, momentsOf } from "./moments.ts";
 import { shiftOutputs } from "./shift.ts";
-import { counted, type Edit, type Stage, statisticAt, walk } from "./stage.ts";
+import { type Edit, type Stage, statisticAt, walk } from "./stage.ts";
 import type { Walk } from "./walk.ts";
 
 export const correctBiases: Stage = {

@@ -8,8 +8,10 @@
  * cut, of the original's those count that are left. Parts are taken in order; one that is no better for it, on samples that it was not trained
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
+
 import type { Dataset } from "../data/types.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { createRunner } from "../evaluate/run.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -19,7 +21,6 @@ import { train } from "../train/train.ts";
 import { extractPart, type Part, partsOf } from "./parts.ts";
 import { type Samples, samplesOf, wanted } from "./samples.ts";
 import {
-  counted,
   type Edit,
   replacedSince,
   type Scope,

@@ -7,9 +7,11 @@
  * what those before it became. Zeros are taken for pruned and stay. λ is the one of a few that is best on samples left out of the sums, and
  * a layer that none makes better there stays.
  */
+
 import { infer } from "../analysis/infer.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Matrix, type Multiply, matrix } from "../math/index.ts";
@@ -21,7 +23,7 @@ import { featuresOf, type LinearLayer, linearLayer, putWeights, rowsAt } from ".
 import { channelsOf, layerIn, type Matched } from "./match.ts";
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "./normal-equations.ts";
 import { shiftOutputs } from "./shift.ts";
-import { counted, type Edit, type Scope, type Stage, samplesAtOnce, walk } from "./stage.ts";
+import { type Edit, type Scope, type Stage, samplesAtOnce, walk } from "./stage.ts";
 import type { Walk } from "./walk.ts";
 
 export const solveLayers: Stage = {

@@ -6,6 +6,7 @@
  * Stages run cheapest first, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
  * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
  */
+
 import * as v from "valibot";
 import { isIndexed, range, view } from "../data/indexed.ts";
 import { openDataset } from "../data/open.ts";
@@ -15,6 +16,7 @@ import { openStorage } from "../data/store.ts";
 import type { Dataset, IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
+import { counted } from "../evaluate/numbers.ts";
 import { Model } from "../graph/model.ts";
 import { storeWeights, withStoredConstants } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
@@ -27,7 +29,7 @@ import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
 import { matchLayers } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
-import { counted, type Scope, type Stage, type Staged } from "./stage.ts";
+import type { Scope, Stage, Staged } from "./stage.ts";
 
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));

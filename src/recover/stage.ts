@@ -58,8 +58,6 @@ export async function statisticAt<R>(way: Walk, name: string, statistic: Statist
   return statistic.result();
 }
 
-export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
-
 /** The stored tensors of a model, by name, before it is trained: `replacedSince` says what became of them. */
 export function tensorsOf({ graph }: Model): ReadonlyMap<string, Tensor> {
   return new Map(

@@ -1,6 +1,6 @@
 /** The report's text: what was done, what was refused and why, and under which circumstances. */
 
-import { bytes, count, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
+import { bytes, count, counted, figure, figureInterval, integer, percent, range, times } from "../evaluate/numbers.ts";
 import { trainingCurve } from "./curve.ts";
 import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
@@ -67,7 +67,7 @@ export function refusedSection(run: Run): Markup | undefined {
   return html`<h2>What was refused, and why</h2>
 <ul class="reasons">
 ${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
-${[...reasons].slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${integer(names.length)} ${names.length === 1 ? "place" : "places"}</span><br>${namesText(names)}`}</li>`)}
+${[...reasons].slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
 </ul>`;
 }
 
@@ -93,7 +93,7 @@ ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
 ${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the commonest answer alone would score`)}
 ${data.test.sha256 !== undefined && row(choosing === undefined ? "judged on" : "chosen by and judged on", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${integer(latency.rounds)} rounds of ${integer(latency.repeats)}, the original and all variants in turns, ${integer(latency.threads)} threads; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for speeds to count" : ""}`)}
+${latency !== undefined && row("timing", `${counted(latency.rounds, "round")} of ${counted(latency.repeats, "run")}, the original and all variants in turns, ${counted(latency.threads, "thread")}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for speeds to count" : ""}`)}
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
 ${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}

@@ -13,6 +13,7 @@ import {
 } from "../evaluate/index.ts";
 import {
   allowance,
+  counted,
   difference,
   differenceWithInterval,
   figure,
@@ -137,7 +138,7 @@ export function accuracySentence(run: Run): string | undefined {
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
   const { output = "", outputs = 1, relativeError, signalToNoise, unmoved, samples } = others;
-  const on = `on ${integer(samples)} samples`;
+  const on = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${on}.`;
   const found =
     unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;

@@ -12,7 +12,7 @@ import type { BenchOutput } from "../jobs/bench.ts";
 import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { bytes, count, duration, integer } from "../numbers.ts";
+import { bytes, count, counted, duration, integer } from "../numbers.ts";
 import { requireAppendable } from "../writable.ts";
 
 const targets = ["node", "wasm", "browser", "webgpu"] as const;
@@ -221,9 +221,9 @@ function howTimed(of: {
   readonly threads: number;
 }): string {
   const where = { node: "Node", wasm: "WebAssembly in Node", browser: "WebAssembly", webgpu: "WebGPU" }[of.target];
-  const threads = of.target === "webgpu" ? "" : `, ${integer(of.threads)} ${of.threads === 1 ? "thread" : "threads"}`;
+  const threads = of.target === "webgpu" ? "" : `, ${counted(of.threads, "thread")}`;
   const browser = of.browser === undefined ? "" : ` in ${of.browser}`;
-  return `${where}${browser}: ${integer(of.rounds)} rounds of ${integer(of.repeats)} runs, the models in turns${threads}.`;
+  return `${where}${browser}: ${counted(of.rounds, "round")} of ${counted(of.repeats, "run")}, the models in turns${threads}.`;
 }
 
 /** What the models were given, once where it is the same: an input's size decides what is fast. */

@@ -12,7 +12,7 @@ import { appendText, requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
 import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { difference, estimate, figure, figureInterval, integer, minus, percent } from "../numbers.ts";
+import { counted, difference, estimate, figure, figureInterval, integer, minus, percent } from "../numbers.ts";
 import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -125,7 +125,7 @@ export default defineCommand({
       ...(failure === undefined ? {} : { failure }),
       goalMissed: measured?.atChance === true || goals.some(({ met }) => !met),
       print(terminal) {
-        const on = measured === undefined ? "" : ` on ${measured.dataset}, ${integer(measured.samples)} samples`;
+        const on = measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
         terminal.line(`${terminal.color.bold(model)}${on}`);
         if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
         terminal.table(
@@ -242,7 +242,7 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
       ? []
       : [
           escapeMarkdown(
-            `${measured.dataset}, ${integer(measured.samples)} samples${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
+            `${measured.dataset}, ${counted(measured.samples, "sample")}${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
           ),
           "",
         ];

@@ -13,7 +13,17 @@ import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Reference, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { bytes, count, differenceWithInterval, figure, integer, percent, times, withoutNote } from "../numbers.ts";
+import {
+  bytes,
+  count,
+  counted,
+  differenceWithInterval,
+  figure,
+  integer,
+  percent,
+  times,
+  withoutNote,
+} from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { inFlags } from "../refusals.ts";
@@ -269,7 +279,7 @@ function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
-  const count = samples === 1 ? "1 random input" : `${integer(samples)} random inputs`;
+  const count = counted(samples, "random input");
   return `${which}: ${found}, on ${count}${unmoved === undefined ? "" : unmovedNote[unmoved]}${rest}${withoutNote(without)}`;
 }
 
@@ -282,12 +292,12 @@ const unmovedNote = {
 
 /** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */
 function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
-  const on = samples === undefined ? "on a stream of samples" : `on ${integer(samples)} samples`;
+  const on = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
   const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
   if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
   const { best, by, unit, evaluations } = chosen;
   const found = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
-  const of = chosen.samples === undefined ? "" : ` on ${integer(chosen.samples)} samples`;
+  const of = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weights = averaged === "" ? "those" : `${averaged.trim()},`;
   return `${on}; the weights are ${weights} after ${integer(best.step)} steps: ${found}${of}, ${among}`;

@@ -1,13 +1,13 @@
 /** Repeated blocks of a network, in a line each. */
 import type { Inspection } from "../../report/inspect/inspect.ts";
-import { count, integer } from "../numbers.ts";
+import { count, counted, integer } from "../numbers.ts";
 
 /** "12 blocks of one kind: encoder.layer.0 … 11 (6 layers, 7.1 M parameters each)", for each stretch that holds layers. */
 export function blockLines({ all, repeats }: Inspection["blocks"]): readonly string[] {
   return repeats.flatMap(({ first, count: blocks }) => {
     const [row, last] = [all[first], all[first + blocks - 1]];
     if (row === undefined || last === undefined || row.layers.length === 0) return [];
-    const layers = `${integer(row.layers.length)} ${row.layers.length === 1 ? "layer" : "layers"}`;
+    const layers = `${counted(row.layers.length, "layer")}`;
     const names = `${row.name} … ${endOf(last.name, row.name)}`;
     return [`${integer(blocks)} blocks of one kind: ${names} (${layers}, ${count(row.parameters)} parameters each)`];
   });

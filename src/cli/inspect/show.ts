@@ -4,7 +4,7 @@ import type { InspectedLayer, Inspection, OperationCount, Port } from "../../rep
 import type { Saving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { energies, type WeightNumbers } from "../jobs/weights.ts";
-import { bytes, count, integer, percent, times } from "../numbers.ts";
+import { bytes, count, counted, integer, percent, times } from "../numbers.ts";
 import type { Terminal } from "../terminal.ts";
 import { blockLines } from "./blocks.ts";
 import { mergeRows } from "./merge-rows.ts";
@@ -119,7 +119,7 @@ function showLayers(data: InspectedFile, terminal: Terminal): void {
 function weightText({ weight, bits, scales, sharedWith }: InspectedLayer): string {
   // What the element type says already need not be said again.
   const codes = bits === undefined || weight.replace(/ .*/, "").endsWith(`int${bits}`) ? "" : `, ${bits} bits`;
-  const scaled = scales === undefined ? "" : `, ${integer(scales)} ${scales === 1 ? "scale" : "scales"}`;
+  const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
   return `${weight}${codes}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
 }
 
