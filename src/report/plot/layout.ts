@@ -170,25 +170,35 @@ function mean(items: readonly Item[], value: (one: Item) => number): number {
   return items.reduce((sum, one) => sum + value(one), 0) / items.length;
 }
 
-/** The places nearest to the wanted ones that keep order and distance. */
+/** The places nearest to the wanted ones that keep order and distance: neighbours that want to overlap are pooled around their average. */
 function place(level: readonly Item[], want: (one: Item) => number): void {
-  const pools: { sum: number; readonly members: { readonly one: Item; readonly offset: number }[] }[] = [];
+  const pools: { sum: number; count: number }[] = [];
+  const offsets: number[] = [];
   let offset = 0;
   let before: Item | undefined;
   for (const one of level) {
     // With the needed distances taken off, "no overlap" is "not decreasing".
     if (before !== undefined) offset += before.right + one.left + (before.bend && one.bend ? edgeGap : gap);
     before = one;
-    let pool = { sum: want(one) - offset, members: [{ one, offset }] };
+    offsets.push(offset);
+    const pool = { sum: want(one) - offset, count: 1 };
     for (let last = pools.at(-1); last !== undefined && average(last) > average(pool); last = pools.at(-1)) {
       pools.pop();
-      pool = { sum: last.sum + pool.sum, members: [...last.members, ...pool.members] };
+      pool.sum += last.sum;
+      pool.count += last.count;
     }
     pools.push(pool);
   }
-  for (const pool of pools) for (const member of pool.members) member.one.x = average(pool) + member.offset;
+  let at = 0;
+  for (const pool of pools) {
+    const from = average(pool);
+    for (const end = at + pool.count; at < end; at++) {
+      const one = level[at];
+      if (one !== undefined) one.x = from + (offsets[at] ?? 0);
+    }
+  }
 }
 
-function average(pool: { readonly sum: number; readonly members: readonly unknown[] }): number {
-  return pool.sum / pool.members.length;
+function average({ sum, count }: { readonly sum: number; readonly count: number }): number {
+  return sum / count;
 }
