@@ -1,16 +1,14 @@
 /** What a layer is called: users select it by this name, before and after every technique. */
-import type { Node, Value } from "../graph/graph.ts";
-import { plainName } from "./masks.ts";
+import type { Node } from "../graph/graph.ts";
 
 /** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
 const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
 
 /**
- * The parameter's stem ("fc1" of "fc1.weight"), else the place in the network that was exported, else the node's name; `part` tells the weights
- * of one node apart.
+ * What a layer is called whose weight has this name, a mask aside (`plainName`): the weight's stem ("fc1" of "fc1.weight"), else the place in the
+ * network that was exported, else the node's name; `part` tells the weights of one node apart.
  */
-export function layerName(weight: Value, node: Node, part: string | undefined): string {
-  const name = plainName(weight);
+export function layerName(name: string, node: Node, part: string | undefined): string {
   const stem = name.replace(weightEnding, "");
   if (stem !== name && stem !== "") return stem;
   return partName(moduleOf(node) ?? (node.name !== "" ? node.name : (node.outputs[0]?.name ?? name)), part);

@@ -9,6 +9,7 @@ import type { WeightRole } from "../ops/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, partName } from "./layer-names.ts";
+import { plainName } from "./masks.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
@@ -72,7 +73,8 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
   if (weight === undefined) return new Miss("its weight is computed", node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   return {
-    name: layerName(weight, node, role.part),
+    // A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake.
+    name: layerName(effective === weight ? weight.name : plainName(weight), node, role.part),
     node,
     role,
     weight,

@@ -27,9 +27,11 @@ export function floatReaders(model: Model, selection: Selection): ReadonlyMap<st
     }
     return undefined;
   };
+  // Once for a weight that many layers share.
+  const readers = new Map([...new Set(chosen.map(({ weight }) => weight))].map((weight) => [weight, readerOf(weight)]));
   return new Map(
     chosen.flatMap(({ name, weight }) => {
-      const reader = readerOf(weight);
+      const reader = readers.get(weight);
       return reader === undefined ? [] : [[name, reader] as const];
     }),
   );

@@ -7,7 +7,7 @@ import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { preprocessingKey } from "../../data/recorded.ts";
 import { Miss } from "../../errors.ts";
-import { allGraphs, describe, type Graph, type Value } from "../../graph/graph.ts";
+import { allGraphs, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
@@ -102,11 +102,19 @@ function quantizationOf(layer: Layer): { readonly bits: number | undefined; read
 }
 
 function sharersOf({ weight, effective, node }: Layer): readonly string[] {
-  const readers = [...weight.uses, ...effective.uses].map((use) => use.node);
-  const others = new Set(readers.filter((reader) => reader !== node && reader !== effective.producer));
+  const others = new Set<Node>();
+  for (const { uses } of new Set([weight, effective])) {
+    for (const { node: reader } of uses) {
+      if (others.size === mostSharers) break;
+      if (reader !== node && reader !== effective.producer) others.add(reader);
+    }
+  }
   const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];
   return [...tied, ...[...others].map(describe)];
 }
+
+/** In a network that is unrolled over time each of thousands of layers would list all the others. */
+const mostSharers = 8;
 
 function port(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };

@@ -193,7 +193,8 @@ function tableOf(node: Node, parameters: readonly number[]): string | undefined 
   });
   const table = roots.find(({ tensor }) => (tensor?.dims ?? []).filter((size) => size !== 1).length >= 2);
   if (table === undefined) return undefined;
-  const [name, stem] = [plainName(table), layerName(table, node, undefined)];
+  const name = plainName(table);
+  const stem = layerName(name, node, undefined);
   return name.startsWith(stem) ? stem : name;
 }
 
