@@ -76,10 +76,19 @@ export async function sweepOne(
     }
     if (command.writes !== ".onnx") return row("done");
     const late = AbortSignal.timeout(limit * 1000);
-    const run = check({ original: given.model, result: out, seed: given.seed }, AbortSignal.any([signal, late]));
-    const found = await run.catch((error: unknown) => {
-      if (!late.aborted || signal.aborted) throw error;
-      return { notRun: `both do not run within ${limit} s on random inputs` } satisfies Checked as Checked;
+    const until = AbortSignal.any([signal, late]);
+    const compared = (result: string): Promise<Checked> =>
+      check({ original: given.model, result, seed: given.seed }, until);
+    const found = await compared(out).catch(async (error: unknown): Promise<Checked> => {
+      if (signal.aborted) throw error;
+      if (late.aborted) return { notRun: `both do not run within ${limit} s on random inputs` };
+      const crashes = await compared(given.model).then(
+        () => false,
+        () => true,
+      );
+      return crashes
+        ? { notRun: "the runtime crashes on the original" }
+        : { fault: `the runtime crashes on it: ${error}` };
     });
     if (found.notRun !== undefined) return row("not compared", { said: found.notRun });
     if (found.fault !== undefined) return row("wrong", { said: found.fault });
