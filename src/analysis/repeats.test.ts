@@ -27,6 +27,16 @@ describe("what repeats in a row", () => {
     expect(found("aaabab", [1, 1, 1, 9, 1, 9])).toEqual(["2×a@0", "2×ab@2"]);
   });
 
+  it("is found in a hundred thousand pieces as in ten", () => {
+    const kinds = Array.from({ length: 100_000 }, (_, at) => (at === 0 ? "stem" : at % 2));
+    expect(
+      repeats(
+        kinds,
+        kinds.map(() => 1),
+      ),
+    ).toEqual([{ start: 2, period: 2, count: 49_999 }]);
+  });
+
   it("is nothing where nothing does", () => {
     expect(found("abcabd")).toEqual([]);
     expect(found("a")).toEqual([]);

@@ -42,6 +42,16 @@ graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   ]);
 });
 
+test("of a weight that many nodes read, the first eight others are said", async () => {
+  const steps = Array.from({ length: 20 }, (_, step) => `  h${step + 1} = MatMul "step${step}" (h${step}, w)\n`);
+  const { layers } = await look(`opset 21
+graph (h0: float32[N, 4]) -> (h20) {
+  w: float32[4, 4] = random(seed 1)
+${steps.join("")}}`);
+  expect(layers.map(({ sharedWith }) => sharedWith.length)).toEqual(new Array(20).fill(8));
+  expect(layers[0]?.sharedWith.slice(0, 2)).toEqual(['MatMul "step1"', 'MatMul "step2"']);
+});
+
 test("what lies inside of nodes is counted, with its layers", async () => {
   const found = await look(`opset 21
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
