@@ -19,6 +19,8 @@ export interface TimedOptions {
   readonly sizes: ReadonlyMap<string, number>;
   /** Tokens of a sequence (128). */
   readonly length?: number;
+  /** What inputs of each model are set to. */
+  readonly fixed?: readonly Batch[];
   readonly seed: number;
 }
 
@@ -31,10 +33,10 @@ export interface TimedOptions {
 export async function timedShapes(
   engine: Engine,
   models: readonly Model[],
-  { sizes, length = timedLength, seed }: TimedOptions,
+  { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
 ): Promise<readonly TimedShapes[]> {
   requireNames(models, sizes);
-  const drawn = models.map((model) => ({ model, inputs: drawable(model) }));
+  const drawn = models.map((model, index) => ({ model, inputs: drawable(model, fixed[index]) }));
   const [first] = drawn;
   if (first === undefined) return [];
   const lengths = [[length, timedSide] as const, ...likelyLengths];
@@ -46,21 +48,24 @@ export async function timedShapes(
   const session = await engine.load(first.model);
   try {
     const found = await firstThatRuns(session, first.inputs, tried, seed);
-    if (found instanceof PithError)
-      throw new PithError(found.code, found.message, { hint: "--dim name=n sets the sizes of inputs.", cause: found });
+    if (found instanceof PithError) {
+      const hint = "--dim name=n sets the sizes of inputs, --set input=value what one holds.";
+      throw new PithError(found.code, found.message, { hint, cause: found });
+    }
     return shapesOf(found.guess);
   } finally {
     await session.release();
   }
 }
 
-/** One batch of these dimensions. */
-export function timedFeeds(model: Model, shapes: TimedShapes, seed: number): Batch {
-  return randomInputs(model).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+/** One batch of these dimensions. @param fixed what inputs are set to. */
+export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed: Batch = {}): Batch {
+  return { ...randomInputs(model).draw(new Map(Object.entries(shapes)), random(seed, "feeds")), ...fixed };
 }
 
-function drawable(model: Model): RandomInputs {
-  const inputs = randomInputs(model);
+function drawable(model: Model, fixed: Batch = {}): RandomInputs {
+  const all = randomInputs(model);
+  const inputs = { ...all, draw: (...given: Parameters<typeof all.draw>) => ({ ...all.draw(...given), ...fixed }) };
   const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
   if (strange === undefined) return inputs;
   const { name, type } = strange;

@@ -66,6 +66,24 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 4
   expect((await pith("bench", path, ...words)).out).toContain("input_ids int64[1, 77]");
 });
 
+test("an input holds what it is set to; one that no model has is refused with those that are there", async () => {
+  const path = join(folder, "depth.onnx");
+  const text = `opset 21
+graph (ids: int64[1, 4], depth: int64[]) -> (y) {
+  v: float32[2] = [0, 1]
+  y = OneHot(ids, depth, v)
+}
+`;
+  await save(parseModel(text), path);
+  const words = ["bench", path, "--rounds", "2", "--threads", "1"];
+  const never = await pith(...words, "--set", "depth=-1");
+  expect(never.code).toBe(1);
+  expect(never.err).toMatch(/^E_ENGINE: .*depth/i);
+  expect(await pith(...words, "--set", "depth=5")).toMatchObject({ code: 0 });
+  const strange = await pith(...words, "--set", "deep=5");
+  expect(strange.err).toMatch(/^E_NAME: The model has no input "deep" to set\.\n.*Inputs: ids, depth\.\n$/);
+});
+
 test("a target alone that is not there is an error, and an unknown one is wrong usage", async () => {
   vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
   expect(await pith("bench", model, "--target", "browser")).toMatchObject({

@@ -4,6 +4,8 @@ import { type LatencyReport, latency } from "../../evaluate/latency.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import { open } from "../../onnx/index.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
+import { contentsFor } from "../jobs/set.ts";
+import type { Settings } from "../set.ts";
 
 /** What the page is asked for. */
 export interface PageRequest {
@@ -12,6 +14,7 @@ export interface PageRequest {
   readonly models: readonly string[];
   /** The dimensions of each model's inputs. */
   readonly shapes: readonly TimedShapes[];
+  readonly set: Settings;
   readonly rounds: number;
   readonly threads: number | undefined;
   readonly seed: number;
@@ -31,7 +34,9 @@ async function measure(request: PageRequest): Promise<void> {
   const lacking = request.runtime === "webgpu" ? await lacksAdapter() : undefined;
   if (lacking !== undefined) return tell({ kind: "no-adapter", lacking });
   const models = await Promise.all(request.models.map((address) => open(new URL(address, location.href))));
-  const feeds = models.map((model, index) => timedFeeds(model, request.shapes[index] ?? {}, request.seed));
+  const feeds = models.map((model, index) =>
+    timedFeeds(model, request.shapes[index] ?? {}, request.seed, contentsFor(model, request.set)),
+  );
   const engine = createEngine({ runtime: request.runtime });
   // A page that is not isolated gets one thread, whatever is asked for.
   const threads = crossOriginIsolated ? (request.threads ?? navigator.hardwareConcurrency) : 1;

@@ -13,6 +13,7 @@ import type browserJob from "../jobs/bench-browser.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
 import { bytes, count, counted, duration, integer } from "../numbers.ts";
+import { settings } from "../set.ts";
 import { requireAppendable } from "../writable.ts";
 
 const targets = ["node", "wasm", "browser", "webgpu"] as const;
@@ -33,6 +34,14 @@ const options = v.object({
         "size of a named dimension; else one sample, of 128 tokens or fewer where the tokenizer allows no more",
       ),
       v.metadata({ value: "name=n" }),
+    ),
+    [],
+  ),
+  set: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      v.description("a value for an input, else drawn at random: sr=16000"),
+      v.metadata({ value: "input=value" }),
     ),
     [],
   ),
@@ -65,7 +74,7 @@ export default defineCommand({
     "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
     "bench a.onnx b.onnx --target node,wasm,browser",
   ],
-  async run(models, { target: wanted, markdown, ...settings }, session) {
+  async run(models, { target: wanted, markdown, ...said }, session) {
     if (markdown !== undefined) {
       await requireOther(
         markdown,
@@ -75,7 +84,7 @@ export default defineCommand({
     }
     const runs: Measured[] = [];
     for (const target of new Set(wanted)) {
-      const run = await measure(target, models, settings, session, wanted.length > 1);
+      const run = await measure(target, models, said, session, wanted.length > 1);
       if (run !== undefined) runs.push(run);
     }
     const sizes = await session.job<typeof sizesJob>(job("sizes"), { models }, "bench");
@@ -125,17 +134,17 @@ interface Measured {
   readonly memories: readonly number[];
 }
 
-type Settings = Pick<v.InferOutput<typeof options>, "dim" | "rounds" | "threads">;
+type Said = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
 /** Times the models on a target, and sees what memory they take. With others to go on with, a target that is not there is left out. */
 async function measure(
   target: Target,
   models: readonly string[],
-  { dim, rounds, threads }: Settings,
+  { dim, set: words, rounds, threads }: Said,
   session: Session,
   others: boolean,
 ): Promise<Measured | undefined> {
-  const shared = { threads, seed: session.seed };
+  const shared = { set: settings(words), threads, seed: session.seed };
   const timed = { models, dims: dim, rounds, ...shared };
   const name = `bench ${models.join(" ")}`;
   if (target === "browser" || target === "webgpu") {

@@ -10,12 +10,15 @@ import { findChromium, openPage } from "../browser/chromium.ts";
 import type { PageMessage, PageRequest } from "../browser/page.ts";
 import { servePage } from "../browser/server.ts";
 import { filesOf } from "../files.ts";
+import type { Settings } from "../set.ts";
 import { type BenchOutput, inputTexts, samplesPerRun, timedSizes } from "./bench.ts";
+import { contentsOfEach } from "./set.ts";
 
 export interface BrowserBenchInput {
   readonly models: readonly string[];
   readonly runtime: "wasm" | "webgpu";
   readonly dims: readonly string[];
+  readonly set: Settings;
   readonly rounds: number;
   readonly threads: number | undefined;
   readonly seed: number;
@@ -41,7 +44,8 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
     addresses.push(`model/${index}/${encodeURIComponent(basename(path))}`);
   }
   context.stage("time in the browser");
-  const shapes = await timedShapes(createEngine(), models, await timedSizes(input));
+  const fixed = contentsOfEach(models, input.set);
+  const shapes = await timedShapes(createEngine(), models, { ...(await timedSizes(input)), fixed });
   const last = await follow(program, { ...input, models: addresses, shapes }, files, context);
   switch (last.kind) {
     case "result":

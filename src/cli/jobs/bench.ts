@@ -12,9 +12,11 @@ import {
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { dimsText, isSymbolic } from "../../tensor/dims.ts";
+import type { Settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
 import { openModel } from "./open-model.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
+import { contentsOfEach } from "./set.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];
@@ -22,6 +24,7 @@ export interface BenchInput {
   readonly runtime: "wasm" | undefined;
   /** `batch=8`: sizes of named dimensions. */
   readonly dims: readonly string[];
+  readonly set: Settings;
   readonly rounds: number;
   readonly threads: number | undefined;
   readonly seed: number;
@@ -45,8 +48,9 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   const batches = models.map((model) => samplesPerRun(model, input.dims));
   context.stage("time");
   const engine = createEngine(runtime === undefined ? {} : { runtime });
-  const shapes = await timedShapes(engine, models, await timedSizes(input));
-  const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed));
+  const fixed = contentsOfEach(models, input.set);
+  const shapes = await timedShapes(engine, models, { ...(await timedSizes(input)), fixed });
+  const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, fixed[index]));
   await startRuntime(engine, input.threads);
   const name = await runtimeName(runtime);
   const report = await latency(engine, models, feeds, {

@@ -3,14 +3,17 @@ import { createEngine } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import type { Settings } from "../set.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
+import { contentsFor } from "./set.ts";
 
 export interface MemoryInput {
   readonly model: string;
   readonly runtime: "wasm" | undefined;
   /** The dimensions of its inputs. */
   readonly shapes: TimedShapes;
+  readonly set: Settings;
   readonly threads: number | undefined;
   readonly seed: number;
 }
@@ -19,7 +22,7 @@ export interface MemoryInput {
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine(input.runtime === undefined ? {} : { runtime: input.runtime });
   const model = await open(input.model);
-  const feeds = timedFeeds(model, input.shapes, input.seed);
+  const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
   // The runtime's own memory, and the code that loads it, are there before the model is.
   await startRuntime(engine, input.threads);
   const peak = startMeter();

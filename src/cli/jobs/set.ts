@@ -4,7 +4,7 @@ import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { contentOf } from "../../passes/set-inputs.ts";
 import { fixedDims } from "../../tensor/dims.ts";
-import type { Dense } from "../../tensor/types.ts";
+import type { Batch, Dense } from "../../tensor/types.ts";
 import type { Settings } from "../set.ts";
 
 /** What inputs are set to, as tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input that is not of one size. */
@@ -16,6 +16,21 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
       throw new PithError("E_SHAPE_MISMATCH", `--set: input "${name}" has no fixed size that would fit all samples.`);
     }),
   );
+}
+
+/** What is said of inputs that this model has: of several models, one need not have the inputs of the others. @throws PithError as `contentOf` */
+export function contentsFor(model: Model, set: Settings): Batch {
+  const own = set.filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));
+  return Object.fromEntries(own.map(([name, given]) => [name, contentOf(model, name, given)]));
+}
+
+/** The same of each model. @throws PithError E_NAME for an input that none has. */
+export function contentsOfEach(models: readonly Model[], set: Settings): readonly Batch[] {
+  const contents = models.map((model) => contentsFor(model, set));
+  const [first] = models;
+  for (const [name, given] of set)
+    if (first !== undefined && !contents.some((batch) => name in batch)) contentOf(first, name, given);
+  return contents;
 }
 
 /** Each sample with these as well, the same for all. */
