@@ -16,12 +16,12 @@ test("a model is loaded once, with all optimizations, and again once it has chan
   });
   const model = net();
   await engine.load(model, { optimize: false });
-  await requireLoads(engine, model);
-  await requireLoads(engine, model);
+  await requireLoads(engine, model, model);
+  await requireLoads(engine, model, model);
   expect(loads).toEqual([false, undefined]);
-  await requireLoads(engine, model.clone());
+  await requireLoads(engine, model.clone(), model);
   engine.forget();
-  await requireLoads(engine, model);
+  await requireLoads(engine, model, model);
   expect(loads).toHaveLength(4);
 });
 
@@ -31,6 +31,20 @@ test("one that failed to load was not loaded; one with an operator that the runt
   });
   const engine = watchLoads(failing("out of luck"));
   for (let time = 0; time < 2; time++)
-    await expect(requireLoads(engine, net())).rejects.toThrow("The result does not load: No.");
-  await requireLoads(watchLoads(failing("custom:MyAct(-1) is not a registered function/op")), net());
+    await expect(requireLoads(engine, net(), net())).rejects.toThrow(
+      "This runtime loads neither the original nor the result: No.",
+    );
+  const unknown = watchLoads(failing("custom:MyAct(-1) is not a registered function/op"));
+  await requireLoads(unknown, net(), net());
+});
+
+test("a result that does not load is told from an original that does not either", async () => {
+  const [original, result] = [net(), net()];
+  const engine = watchLoads({
+    load: async (model) => {
+      if (model === result) throw new PithError("E_ENGINE", "No.");
+      return { run: async () => ({}), release: async () => {} };
+    },
+  });
+  await expect(requireLoads(engine, result, original)).rejects.toThrow("The result does not load: No.");
 });

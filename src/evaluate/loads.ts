@@ -39,9 +39,9 @@ export function watchLoads(engine: Engine): WatchedEngine {
 /**
  * Loads a model, unless it was. One with operators that this runtime does not have, or with inputs that JavaScript cannot carry, cannot be tried
  * here.
- * @throws ResultFails E_ENGINE with what the runtime says, and whether it is its own optimization that fails.
+ * @throws ResultFails E_ENGINE with what the runtime says, and whether it is its own optimization that fails, or the original does not load either.
  */
-export async function requireLoads(engine: WatchedEngine, model: Model): Promise<void> {
+export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
   try {
     const session = await engine.load(model);
@@ -49,17 +49,23 @@ export async function requireLoads(engine: WatchedEngine, model: Model): Promise
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownIn(error) !== undefined) return;
-    throw await notLoaded(engine, model, error);
+    const failed = await notLoaded(engine, model, error);
+    if (await loads(engine, original)) throw failed;
+    throw new ResultFails(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
   }
 }
 
 /** Why a model does not load: because of what it is, or of what the runtime makes of it. */
 export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
-  const asWritten = await engine.load(model, { optimize: false }).catch(() => undefined);
-  await asWritten?.release();
-  const text =
-    asWritten === undefined
-      ? "The result does not load"
-      : "The result loads as it is written, but not once ONNX Runtime has optimized it";
+  const text = (await loads(engine, model))
+    ? "The result loads as it is written, but not once ONNX Runtime has optimized it"
+    : "The result does not load";
   return new ResultFails(error, `${text}: ${error.message}`, true);
+}
+
+/** Whether a model loads as it is written. */
+async function loads(engine: Engine, model: Model): Promise<boolean> {
+  const session = await engine.load(model, { optimize: false }).catch(() => undefined);
+  await session?.release();
+  return session !== undefined;
 }

@@ -185,7 +185,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     const alike = tellsTooLittle
       ? await compareOnRandomInputs(passContext, original, model, input, context)
       : undefined;
-    await requireLoads(engine, model);
+    await requireLoads(engine, model, original);
     return alike;
   });
   const others =

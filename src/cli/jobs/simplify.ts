@@ -71,7 +71,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const comparison = await refusingUnloadable(async () => {
     const found =
       outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
-    await requireLoads(engine, model);
+    await requireLoads(engine, model, original);
     return found;
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
