@@ -1,6 +1,7 @@
 /** About how long a run will take, told before it begins from what the original took on the samples. */
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
+import { waiting } from "../evaluate/waiting.ts";
 import { completeOptions, type RecipeStep } from "./recipe.ts";
 import { steps as kinds } from "./steps.ts";
 
@@ -41,22 +42,8 @@ export function forecast(
   measuring: Measuring,
   task: Pick<Task, "train" | "metric">,
 ): string | undefined {
-  const seconds = stepSeconds(steps, measuring, task);
-  if (seconds < leastTold) return undefined;
+  const time = waiting(stepSeconds(steps, measuring, task));
+  if (time === undefined) return undefined;
   const count = `${integer(steps.length)} ${steps.length === 1 ? "step" : "steps, each"}`;
-  return `${roughly(seconds)}: ${count} judged on ${counted(measuring.samples, "sample")}`;
-}
-
-/** "judging by all 3,399 samples takes about 3 minutes"; undefined for what is over at once. */
-export function judgingForecast(seconds: number, samples: number): string | undefined {
-  return seconds < leastTold ? undefined : `judging by all ${integer(samples)} samples takes ${roughly(seconds)}`;
-}
-
-/** Seconds; who waits less needs no word. */
-const leastTold = 20;
-
-function roughly(seconds: number): string {
-  if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
-  if (seconds < 5400) return `about ${integer(seconds / 60)} minutes`;
-  return `about ${(seconds / 3600).toFixed(seconds < 36_000 ? 1 : 0)} hours`;
+  return `${time}: ${count} judged on ${counted(measuring.samples, "sample")}`;
 }

@@ -1,5 +1,6 @@
 /** Says how long judging will take, as soon as its first batches tell. */
-import { judgingForecast } from "../../recipe/forecast.ts";
+import { waiting } from "../../evaluate/waiting.ts";
+import { counted } from "../numbers.ts";
 
 interface Told {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
@@ -38,8 +39,9 @@ export function announced<C extends Told>(
       const seconds = now() - first.at;
       if (batches < fewestBatches || seconds < fewestSeconds) return;
       isOpen = false;
-      const text = judgingForecast((seconds / (done - first.done)) * samples * passes, samples);
-      if (text !== undefined) context.log({ id: "duration", text: `${text}. Fewer take less: --samples` });
+      const time = waiting((seconds / (done - first.done)) * samples * passes);
+      const text = `judging by all ${counted(samples, "sample")} takes ${time}. Fewer take less: --samples`;
+      if (time !== undefined) context.log({ id: "duration", text });
     },
   };
 }
