@@ -57,7 +57,10 @@ export function readSource(file: string, text: string, platform: readonly string
   const imports: Import[] = [];
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
     const line = lineOf(syntax, node);
-    const files = specifier === "#platform" ? platform : [resolve(file, specifier)];
+    const files =
+      specifier === "#platform"
+        ? platform
+        : [specifier === "#root" ? "src/platform/root.ts" : resolve(file, specifier)];
     for (const target of files) imports.push({ specifier, typeOnly, line, file: target });
   };
   const visit = (node: ts.Node): void => {

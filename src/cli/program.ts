@@ -1,6 +1,8 @@
 /** The program `pith`: from words to an exit code. */
+
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { root } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
@@ -92,7 +94,7 @@ const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NA
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+const { version } = JSON.parse(readFileSync(new URL("../package.json", root), "utf8")) as {
   readonly version: string;
 };
 

@@ -1,5 +1,6 @@
 /** The threads that prepare batches: those of the process, which all data sets share. */
-import { moduleBeside, startThread, type Thread } from "#platform";
+import { startThread, type Thread } from "#platform";
+import { moduleOf } from "#root";
 import type { Batch } from "../tensor/types.ts";
 import { copied, handedOver } from "./batch-memory.ts";
 import type { PlacedChange, Portable } from "./pending-batch.ts";
@@ -53,7 +54,7 @@ export async function startWorkers(count: number): Promise<void> {
 
 function begun(): Thread | undefined {
   try {
-    return startThread(moduleBeside(import.meta.url, "./preparing"));
+    return startThread(moduleOf("data/preparing"));
   } catch {
     // Bundlers that know no addresses of modules leave none.
     return undefined;

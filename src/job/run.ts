@@ -3,6 +3,7 @@
  *
  * However the process ends, the caller gets one of three: the result, the error that the job threw, or E_ENGINE that says what killed it.
  */
+
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,10 +11,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { moduleOf } from "#root";
 import { PithError, stopIfAsked } from "../errors.ts";
 import { fromFault } from "../platform/fault.ts";
 import { loaderOfSources, sourceCondition } from "../platform/source-modules.ts";
-import { type Job, type JobEvent, moduleBeside } from "./job.ts";
+import type { Job, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 
 export interface RunOptions {
@@ -119,7 +121,7 @@ interface Ending {
 }
 
 function start(module: URL): ChildProcess {
-  const boot = moduleBeside(import.meta.url, "./child");
+  const boot = moduleOf("job/child");
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
   return fork(fileURLToPath(boot), [], {
     execArgv: source ? ["--import", loaderOfSources(), sourceCondition] : [],

@@ -8,7 +8,6 @@ import type { Thread } from "./threads.ts";
 
 export type { Chunks, Parts, ScratchFile } from "./files.ts";
 export type { Pixels } from "./image.ts";
-export { moduleBeside } from "./module-beside.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answered, Thread } from "./threads.ts";
 

@@ -2,9 +2,10 @@
  * Threads in Node. A thread shares no memory with others but can be handed some, which costs nothing, and it goes with the process that
  * started it, however that ends: there are no orphans. The loop that a model runs in may be blocked meanwhile.
  */
+
 import { Worker } from "node:worker_threads";
+import { moduleOf } from "#root";
 import { fromFault } from "./fault.ts";
-import { moduleBeside } from "./module-beside.ts";
 import { loaderOfSources, sourceCondition } from "./source-modules.ts";
 import type { FromThread } from "./thread-entry.ts";
 import type { Answered, Thread } from "./threads.ts";
@@ -66,7 +67,7 @@ export function startThread(module: URL): Thread | undefined {
 }
 
 function start(module: URL): Worker {
-  const entry = moduleBeside(import.meta.url, "./thread-entry");
+  const entry = moduleOf("platform/thread-entry");
   const options = { name: "pith", workerData: module.href };
   // What the program was started with is about its own first module.
   if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { ...options, execArgv: [] });

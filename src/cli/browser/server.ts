@@ -2,6 +2,7 @@
  * A web server for one page: Pith's own modules, onnxruntime-web, and the files of the models, to this machine only and under an address
  * that nobody can guess. The page is isolated from other origins, so that WebAssembly gets its threads.
  */
+
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
@@ -9,6 +10,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createRequire } from "node:module";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { moduleExtension, root } from "#root";
 import { PithError } from "../../errors.ts";
 import type { PageMessage, PageRequest } from "./page.ts";
 
@@ -24,10 +26,9 @@ export interface PageOptions {
   onMessage(message: PageMessage): void;
 }
 
-const here = import.meta.url;
-/** The folder of the modules, `src` or `dist`, and how they end there. */
-const code = fileURLToPath(new URL("../../", here));
-const extension = extname(fileURLToPath(here));
+/** The folder of the modules, `src` or `dist`. */
+const code = fileURLToPath(root);
+const require = createRequire(import.meta.url);
 
 const types: Readonly<Record<string, string>> = {
   ".ts": "text/javascript",
@@ -64,7 +65,7 @@ export async function servePage(options: PageOptions): Promise<PageServer> {
 
 function runtimeFolder(): string {
   try {
-    return join(createRequire(here).resolve("onnxruntime-web"), "..");
+    return join(require.resolve("onnxruntime-web"), "..");
   } catch (cause) {
     throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {
       hint: "npm install onnxruntime-web",
@@ -99,7 +100,7 @@ async function answer(
   const [area, ...inside] = parts;
   const file = options.files.get(rest);
   if (file !== undefined) return sendFile(request, response, file);
-  if (area === "code" && extname(rest) === extension)
+  if (area === "code" && extname(rest) === moduleExtension)
     return send(response, "text/javascript", await moduleText(join(code, ...inside)));
   if (area === "ort") return sendFile(request, response, join(runtimes, ...inside));
   return notFound(response);
@@ -107,11 +108,16 @@ async function answer(
 
 function page({ runtime }: PageRequest): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
-  const platform = `./code/platform/browser${extension}`;
-  const imports = { "#platform": platform, "#onnxruntime": ort, "onnxruntime-web": ort };
+  const platform = `./code/platform/browser${moduleExtension}`;
+  const imports = {
+    "#platform": platform,
+    "#root": `./code/platform/root${moduleExtension}`,
+    "#onnxruntime": ort,
+    "onnxruntime-web": ort,
+  };
   return `<!doctype html><meta charset="utf-8"><title>pith bench</title>
 <script type="importmap">${JSON.stringify({ imports })}</script>
-<script type="module" src="code/cli/browser/page${extension}"></script>
+<script type="module" src="code/cli/browser/page${moduleExtension}"></script>
 `;
 }
 
@@ -128,8 +134,8 @@ interface Transpiler {
 /** A module as browsers read it: run from source, its types are taken out. */
 async function moduleText(path: string): Promise<string> {
   const text = await readFile(path, "utf8");
-  if (extension !== ".ts") return text;
-  const { transpileModule, ModuleKind, ScriptTarget }: Transpiler = createRequire(here)("typescript");
+  if (moduleExtension !== ".ts") return text;
+  const { transpileModule, ModuleKind, ScriptTarget }: Transpiler = require("typescript");
   return transpileModule(text, {
     compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, verbatimModuleSyntax: true },
   }).outputText;

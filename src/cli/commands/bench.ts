@@ -1,9 +1,10 @@
 /** `pith bench`: speed, throughput, load time, memory and bytes of models, each against the first. */
+
 import * as v from "valibot";
+import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
-import { moduleBeside } from "../../job/job.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { appendText, requireOther } from "../files.ts";
@@ -172,7 +173,7 @@ async function measure(
 }
 
 function job(name: string): URL {
-  return moduleBeside(import.meta.url, `../jobs/${name}`);
+  return moduleOf(`cli/jobs/${name}`);
 }
 
 /** A model's times; runs and samples in a second as the middle run has them. */

@@ -1,9 +1,10 @@
 /** `pith compress`: from a model and data to a smaller model and a statement of what it is worth. */
+
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
+import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/compare.ts";
-import { moduleBeside } from "../../job/job.ts";
 import type { Measured, Run, Variant } from "../../report/data.ts";
 import { quoted } from "../../report/sections.ts";
 import {
@@ -84,7 +85,7 @@ export default defineCommand({
       version: session.version,
       command,
     };
-    const job = moduleBeside(import.meta.url, "../jobs/compress");
+    const job = moduleOf("cli/jobs/compress");
     const result = await withPartialRun(out, (resumeFolder) =>
       session.job<typeof compressJob>(job, { ...input, resumeFolder }, `compress ${model}`),
     );

@@ -1,9 +1,10 @@
 /** `pith eval`: a model's figure on data, with its interval; and against the original, sample by sample. */
+
 import * as v from "valibot";
+import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
 import { sameDirection } from "../../evaluate/invariance.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
-import { moduleBeside } from "../../job/job.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
@@ -103,11 +104,7 @@ export default defineCommand({
       await requireAppendable(options.markdown);
     }
     const input = { model, against, data, score, part, metric, output, maxDrop, strict, demanded, seed: session.seed };
-    const result = await session.job<typeof evalJob>(
-      moduleBeside(import.meta.url, "../jobs/eval"),
-      input,
-      `eval ${model}`,
-    );
+    const result = await session.job<typeof evalJob>(moduleOf("cli/jobs/eval"), input, `eval ${model}`);
     const { measured } = result;
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));

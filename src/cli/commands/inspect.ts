@@ -1,6 +1,7 @@
 /** `pith inspect`: what is in a model, and what techniques could save. Nothing is run; weights are read only for `--weights`. */
+
 import * as v from "valibot";
-import { moduleBeside } from "../../job/job.ts";
+import { moduleOf } from "#root";
 import { inspect } from "../../report/index.ts";
 import { defineCommand } from "../command.ts";
 import { fileBytes, filesOf } from "../files.ts";
@@ -27,7 +28,7 @@ export default defineCommand({
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     });
     const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
-    const module = moduleBeside(import.meta.url, "../jobs/weights");
+    const module = moduleOf("cli/jobs/weights");
     const numbers = weights
       ? await session.job<typeof weightsJob>(module, { model: path }, `inspect ${path}`)
       : undefined;

@@ -1,10 +1,11 @@
 /** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
+
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
-import { moduleBeside } from "../../job/job.ts";
 import { distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
@@ -104,7 +105,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
       const replaced = (await stat(out).catch(() => undefined)) !== undefined;
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
-      const module = moduleBeside(import.meta.url, "../jobs/pass");
+      const module = moduleOf("cli/jobs/pass");
       const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
         const nothingKept = checkpoint === undefined && keysOf(pass.options).has("checkpoint");

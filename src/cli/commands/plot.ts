@@ -1,7 +1,8 @@
 /** `pith plot`: the graph as a picture in a page of its own, with what pruning would remove from each layer. */
+
 import { basename } from "node:path";
 import * as v from "valibot";
-import { moduleBeside } from "../../job/job.ts";
+import { moduleOf } from "#root";
 import { defineCommand } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type plotJob from "../jobs/plot.ts";
@@ -31,11 +32,7 @@ export default defineCommand({
     await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
     const input = { model, name: basename(model), out, amount };
-    const size = await session.job<typeof plotJob>(
-      moduleBeside(import.meta.url, "../jobs/plot"),
-      input,
-      `plot ${model}`,
-    );
+    const size = await session.job<typeof plotJob>(moduleOf("cli/jobs/plot"), input, `plot ${model}`);
     return {
       data: { model, written: out, bytes: size },
       print: (terminal) => terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})`),

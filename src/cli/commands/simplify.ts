@@ -1,7 +1,8 @@
 /** `pith simplify`: the same function in fewer nodes. */
+
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { moduleBeside } from "../../job/job.ts";
+import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";
 import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
@@ -51,7 +52,7 @@ export default defineCommand({
     const replaced = (await stat(out).catch(() => undefined)) !== undefined;
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
-    const module = moduleBeside(import.meta.url, "../jobs/simplify");
+    const module = moduleOf("cli/jobs/simplify");
     const job = () => session.job<typeof simplifyJob>(module, input, `simplify ${model}`);
     return show(model, await withoutLeftovers(out, job), replaced);
   },

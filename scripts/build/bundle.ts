@@ -1,0 +1,51 @@
+/**
+ * What is shipped: the entries of the package, and everything else in chunks that they share. A command starts two processes, and two hundred
+ * modules each, one by one, took most of that time.
+ *
+ * All entries are built together, so that a class is there once, whoever imports it. What differs between Node and browsers stays an import of
+ * package.json, as does the address of the modules.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+/** @param more further entries, below `src` and without extension, that tests look into. */
+export async function bundle(root: string, outdir: string, more: readonly string[] = []): Promise<void> {
+  const sources = join(root, "src");
+  const named = [...publicEntries(root), ...jobs(sources), ...started, ...more].map((name) =>
+    join(sources, `${name}.ts`),
+  );
+  const missing = named.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new Error(`There is no ${missing} to build.`);
+  await build({
+    entryPoints: [...new Set(named)],
+    outbase: sources,
+    outdir,
+    chunkNames: "chunks/[hash]",
+    bundle: true,
+    splitting: true,
+    packages: "external",
+    external: ["#*"],
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "warning",
+  });
+}
+
+/** What is started in a process, a thread or a page of its own. */
+const started = ["cli/main", "cli/browser/page", "job/child", "platform/thread-entry", "data/preparing"];
+
+/** What package.json hands out under the condition of the sources. */
+function publicEntries(root: string): readonly string[] {
+  const { exports, imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const text = JSON.stringify([exports, imports]);
+  return [...text.matchAll(/"\.\/src\/([^"]+)\.ts"/g)].map(([, name = ""]) => name);
+}
+
+function jobs(sources: string): readonly string[] {
+  const folder = join(sources, "cli/jobs");
+  return readdirSync(folder)
+    .filter((file) => /^export default /m.test(readFileSync(join(folder, file), "utf8")))
+    .map((file) => `cli/jobs/${file.replace(/\.ts$/, "")}`);
+}
