@@ -94,7 +94,7 @@ const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NA
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", root), "utf8")) as {
+const { version } = JSON.parse(readFileSync(new URL("../package.json", root()), "utf8")) as {
   readonly version: string;
 };
 

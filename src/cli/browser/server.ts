@@ -27,7 +27,8 @@ export interface PageOptions {
 }
 
 /** The folder of the modules, `src` or `dist`. */
-const code = fileURLToPath(root);
+const code = fileURLToPath(root());
+const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
 const types: Readonly<Record<string, string>> = {
@@ -100,7 +101,7 @@ async function answer(
   const [area, ...inside] = parts;
   const file = options.files.get(rest);
   if (file !== undefined) return sendFile(request, response, file);
-  if (area === "code" && extname(rest) === moduleExtension)
+  if (area === "code" && extname(rest) === extension)
     return send(response, "text/javascript", await moduleText(join(code, ...inside)));
   if (area === "ort") return sendFile(request, response, join(runtimes, ...inside));
   return notFound(response);
@@ -108,16 +109,16 @@ async function answer(
 
 function page({ runtime }: PageRequest): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
-  const platform = `./code/platform/browser${moduleExtension}`;
+  const platform = `./code/platform/browser${extension}`;
   const imports = {
     "#platform": platform,
-    "#root": `./code/platform/root${moduleExtension}`,
+    "#root": `./code/platform/root${extension}`,
     "#onnxruntime": ort,
     "onnxruntime-web": ort,
   };
   return `<!doctype html><meta charset="utf-8"><title>pith bench</title>
 <script type="importmap">${JSON.stringify({ imports })}</script>
-<script type="module" src="code/cli/browser/page${moduleExtension}"></script>
+<script type="module" src="code/cli/browser/page${extension}"></script>
 `;
 }
 
@@ -134,7 +135,7 @@ interface Transpiler {
 /** A module as browsers read it: run from source, its types are taken out. */
 async function moduleText(path: string): Promise<string> {
   const text = await readFile(path, "utf8");
-  if (moduleExtension !== ".ts") return text;
+  if (extension !== ".ts") return text;
   const { transpileModule, ModuleKind, ScriptTarget }: Transpiler = require("typescript");
   return transpileModule(text, {
     compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, verbatimModuleSyntax: true },
