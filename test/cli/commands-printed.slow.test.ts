@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -43,6 +43,7 @@ describe("without --max-drop", () => {
   ])(
     "%s %s %s that loses more than a point, beyond chance, writes nothing; --max-drop or --force allows more",
     async (...words) => {
+      rmSync(at("worse.onnx"), { force: true });
       const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
       const refused = await pith(...cut);
       expect(refused).toMatchObject({ code: 1, out: "" });

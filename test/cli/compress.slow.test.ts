@@ -179,7 +179,7 @@ describe("a run that is stopped", () => {
       expect(await runProgram(words(stopped), { out, err, signal: controller.signal })).toBe(1);
       expect(text.err).toContain("E_STOPPED: ");
       expect(text.err).toContain(
-        `hint: What was done is kept in ${at(`${stopped}/pith-unfinished`)}: the same command goes`,
+        `hint: Completed work is kept in ${at(`${stopped}/pith-unfinished`)}: the same command continues`,
       );
       expect(readdirSync(at(stopped))).toEqual(["pith-unfinished"]);
       const again = await pith(words(stopped));
@@ -216,8 +216,10 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     ["quantize: { scheme: static }", ["quantize", "--scheme", "static"], ["--max-drop", "0", "--strict"]],
   ])("%s", async (step, [pass = "", ...options], goal) => {
     writeFileSync(at("step.yaml"), `steps:\n  - ${step}\n`);
-    const whole = await compress("-r", at("step.yaml"), "-o", at("none"), ...goal);
-    const data = ["--data", at("data"), "-o", at("none.onnx")];
+    // Of more samples the command looks at no more than settle the verdict.
+    const few = ["--samples", "400"];
+    const whole = await compress("-r", at("step.yaml"), "-o", at("none"), ...few, ...goal);
+    const data = ["--data", at("data"), ...few, "-o", at("none.onnx")];
     const alone = await pith([pass, at("net.onnx"), ...options, ...data, ...goal]);
     expect(alone.err).toContain("E_ACCURACY_LOST: Accuracy ");
     expect(sentence(alone.err)).toBe(sentence(whole.err));
@@ -268,8 +270,8 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   );
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
   // A busy machine is warned of, too.
-  expect(run.warnings.slice(0, 3)).toEqual([
-    expect.stringContaining("no better than always answering the commonest class"),
+  expect(run.warnings.filter((warning) => !warning.includes("too busy"))).toEqual([
+    expect.stringContaining("no better than always predicting the most frequent class"),
     "The original scores 50.0 %, and always giving the commonest answer would score 50.0 %: these samples cannot show what is lost.",
     expect.stringMatching(/^the result is not smaller than the original: (\d+ bytes) against \1$/),
   ]);
