@@ -175,7 +175,10 @@ function missesOf({ layers }: Group, reason: string): readonly Miss[] {
   return [...new Set(layers.map((layer) => layer.name))].map((name) => new Miss(reason, name));
 }
 
-/** A line for every layer that loses output channels, and in how many parts they go, where each is several channels. */
+/**
+ * A line for every layer that loses output channels, and in how many parts they go, where each is several channels. A layer of fewer channels than
+ * its group has, as at the narrow end of a residual stream, loses channels one by one.
+ */
 function changesOf({ group, units }: Choice): Outcome["changes"] {
   const gone = new Set(units);
   const seen = new Set<string>();
@@ -185,7 +188,7 @@ function changesOf({ group, units }: Choice): Outcome["changes"] {
     seen.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
     if (count === 0) return [];
-    const parts = group.units === unitOf.length ? "" : ` (${units.length} of ${group.units} parts, as heads are)`;
+    const parts = group.units >= unitOf.length ? "" : ` (${units.length} of ${group.units} parts, as heads are)`;
     const what = `${count} of ${unitOf.length} channels cut${parts}`;
     return [{ at: layer.name, what, decidedBy: "global" as const }];
   });

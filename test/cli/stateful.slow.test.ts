@@ -38,7 +38,7 @@ test.skipIf(silero === "" || sound === "")(
     expect(err).toContain("Leave layers in float (--except, the first and the last before others)");
     expect([code, existsSync(out)]).toEqual([1, false]);
     const kept = await pith("quantize", fixed, ...how, "--except", "*stft*,*encoder.0*");
-    expect(kept).toMatchObject({ code: 0, err: "" });
+    expect(kept).toMatchObject({ code: 0, err: expect.not.stringContaining("E_") });
     expect(kept.out).toMatch(/^R² +1\.000 +0\.999\d/m);
     expect(kept.out).toMatch(
       /^Of the other outputs "stateN" differs most: signal to noise 2\d\.\d+ dB on 32 samples\.$/m,

@@ -61,6 +61,6 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
         : [`${box.name}: ${taken.gone} of ${taken.size} channels cut`];
     });
     const { changes } = await prune(model, { structured: amount });
-    expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${what.split(",")[0]}`).toSorted());
+    expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${what.split(" (")[0]}`).toSorted());
   });
 });
