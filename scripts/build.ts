@@ -1,12 +1,10 @@
-/** `npm run build`: declarations by TypeScript, modules by esbuild, into an empty `dist`. */
+/** `npm run build`: declarations by TypeScript, modules by esbuild, into a `dist` that is empty. */
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundle } from "./build/bundle.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-rmSync(join(root, "dist"), { recursive: true, force: true });
 const compiler = join(root, "node_modules/typescript/bin/tsc");
 const { status } = spawnSync(process.execPath, [compiler, "-p", join(root, "tsconfig.build.json")], {
   stdio: "inherit",
