@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { fileBytes, filesOf } from "../src/cli/files.ts";
 import { bytes, duration } from "../src/cli/numbers.ts";
 import { parseModel } from "../src/graph/text.ts";
-import { moduleBeside } from "../src/job/job.ts";
 import { runJob } from "../src/job/run.ts";
 import { open, save } from "../src/onnx/index.ts";
 import { random } from "../src/tensor/random.ts";
@@ -72,7 +71,7 @@ try {
   const rows: string[][] = [];
   const answers = new Map<string, number>();
   for (const [name, input] of cases) {
-    const found = await runJob<typeof loadJob>(moduleBeside(import.meta.url, "./lib/load-job"), input, { name });
+    const found = await runJob<typeof loadJob>(new URL("./lib/load-job.ts", import.meta.url), input, { name });
     answers.set(name, found.first);
     rows.push([name, duration(found.open), duration(found.load), duration(found.run), bytes(found.peak)]);
   }

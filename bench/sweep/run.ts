@@ -4,7 +4,6 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { moduleBeside } from "../../src/job/job.ts";
 import { runJob } from "../../src/job/run.ts";
 import type checkJob from "./check-job.ts";
 import type { Checked, CheckInput } from "./check-job.ts";
@@ -38,7 +37,7 @@ export interface Row {
 }
 
 export function check(input: CheckInput, signal: AbortSignal): Promise<Checked> {
-  return runJob<typeof checkJob>(moduleBeside(import.meta.url, "./check-job"), input, { name: "The check", signal });
+  return runJob<typeof checkJob>(new URL("./check-job.ts", import.meta.url), input, { name: "The check", signal });
 }
 
 /** Runs a command; `limit` in seconds. */

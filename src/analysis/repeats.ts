@@ -55,7 +55,7 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   return taken.sort((a, b) => a.start - b.start);
 }
 
-/** A stretch in which each place is like the one a period later, as long as it can be. */
+/** A stretch in which each element equals the one a period later; it cannot be extended on either side. */
 interface Run {
   readonly from: number;
   readonly to: number;
@@ -66,7 +66,7 @@ interface Found extends Run, Repeat {
   readonly weight: number;
 }
 
-/** All that hold their period twice or more. */
+/** All maximal runs of at least two periods. */
 function runsOf(kinds: readonly unknown[]): readonly Run[] {
   const numbers = new Map<unknown, number>();
   const ids = Int32Array.from(kinds, (kind) => {

@@ -103,7 +103,7 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
 export interface Judging {
   /** Whether samples have labels. */
   readonly labelled: boolean;
-  /** Whether there is an original to hold the model against. */
+  /** Whether there is an original to compare the model with. */
   readonly held?: boolean;
 }
 

@@ -13,8 +13,8 @@ test("several numbers come by commas, or by semicolons in quotes", () => {
     ["use_cache", 1],
   ]);
   expect(settings(["mask=1;0;1"])).toEqual([["mask", [1, 0, 1]]]);
-  expect(() => settings(["mask"])).toThrow('--set: expected input=value, got "mask".');
-  expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=value, got "mask=1,0,x".');
+  expect(() => settings(["mask"])).toThrow('--set: expected input=number, got "mask".');
+  expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=number, got "mask=1,0,x".');
 });
 
 const model = parseModel(`opset 21

@@ -25,7 +25,7 @@ function setting(word: string): Settings[number] {
     ?.split(/[,;]/)
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part.trim() || "none")));
   if (name === undefined || numbers === undefined || !numbers.every(Number.isFinite))
-    throw new PithError("E_OPTION", `--set: expected input=value, got "${word}".`);
+    throw new PithError("E_OPTION", `--set: expected input=number, got "${word}".`);
   const [only = 0] = numbers;
   return [name, numbers.length === 1 ? only : numbers];
 }

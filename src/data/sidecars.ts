@@ -58,7 +58,7 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** How data sets are to be opened for a model: what it hears or reads, and in what order. `rate`: samples a second, where its input is set. */
+/** How the data sets of a model are opened: classes, windows of tokens, frames of sound, in order or not. `rate`: in Hz, where `--set` gives it. */
 export function readingFor(
   model: Model,
   beside: Sidecars,

@@ -29,7 +29,7 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   if (states.length > 0 && bound.size !== undefined && bound.size !== 1) {
     throw new PithError(
       "E_DATA",
-      `The model takes ${bound.size} samples at a time and carries states from run to run.`,
+      `The model fixes its batch to ${bound.size} samples and carries states from one run to the next: states need a batch of 1.`,
     );
   }
   return { ...bound, states, zeros };

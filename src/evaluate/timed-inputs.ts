@@ -58,9 +58,9 @@ export async function timedShapes(
   }
 }
 
-/** One batch of these dimensions. @param fixed what inputs are set to. */
-export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed: Batch = {}): Batch {
-  return { ...randomInputs(model).draw(new Map(Object.entries(shapes)), random(seed, "feeds")), ...fixed };
+/** One batch of random inputs of these dimensions; those in `fixed` hold what is given there. */
+export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
+  return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
 function drawable(model: Model, fixed: Batch = {}): RandomInputs {

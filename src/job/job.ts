@@ -5,8 +5,6 @@
  * and native memory comes back only when a process ends. The module of a job has the function as its default export.
  */
 
-export { moduleBeside } from "../platform/module-beside.ts";
-
 /** What a job is given to talk to whoever started it. */
 export interface JobContext {
   /** Aborts when the job should stop. It then has a few seconds to end by itself, with a result or without. */

@@ -368,7 +368,7 @@ export interface Bound {
   quantize(): QuantizeRule | Miss;
 }
 
-/** An entry applied to a node. A class, since walks ask each node anew: what is asked costs, what might be asked does not. */
+/** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */
 class Applied<S> implements Bound {
   readonly #def: OpDef<S>;
   readonly #s: S;

@@ -192,7 +192,7 @@ const mostChecked = 512;
 /** What is read of a stream. */
 const mostOfStream = 4096;
 
-/** Samples to fit on, others to judge by, and all but these to train on; where the model carries states, each part as its samples follow each other. */
+/** Splits samples: some to fit on, others to judge by, all but the latter to train on. Where the model carries states, each part keeps its order. */
 async function divided(
   original: Model,
   { data, samples }: Options,

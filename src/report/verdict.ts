@@ -166,7 +166,7 @@ export function chanceSentence(original: number, chance: number): string {
   return `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: these samples cannot show what is lost.`;
 }
 
-/** Which samples there are beside those that judged. */
+/** Samples that the verdict was not reached on. */
 export interface Others {
   /** So many were set aside to choose by. */
   readonly choosing?: number | undefined;

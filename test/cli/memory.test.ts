@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type memoryJob from "../../src/cli/jobs/memory.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { moduleBeside } from "../../src/job/job.ts";
 import { runJob } from "../../src/job/run.ts";
 import { save } from "../../src/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -19,7 +18,7 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
 }
 `);
   await save(model, path);
-  const job = moduleBeside(import.meta.url, "../../src/cli/jobs/memory");
+  const job = new URL("../../src/cli/jobs/memory.ts", import.meta.url);
   return runJob<typeof memoryJob>(job, {
     model: path,
     runtime: undefined,

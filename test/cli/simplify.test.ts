@@ -108,8 +108,8 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
 
   test.each([
     ["an input that is not there", ["--set", "volume=1"], 2, 'no input "volume"'],
-    ["a word for a number", ["--set", "rate=fast"], 2, "--set: expected input=value"],
-    ["an input without a value", ["--set", "rate"], 2, "--set: expected input=value"],
+    ["a word for a number", ["--set", "rate=fast"], 2, "--set: expected input=number"],
+    ["an input without a value", ["--set", "rate"], 2, "--set: expected input=number"],
     ["a size that is none", ["--fix", "batch=one"], 2, "--fix: expected name=size"],
     ["the model itself as the target", ["-o", at("model.onnx")], 2, "is the model itself"],
     ["a folder that is not there", ["-o", at("none/out.onnx")], 1, "there is no folder"],

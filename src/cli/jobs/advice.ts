@@ -1,4 +1,4 @@
-/** What may be done about a result that is worse, in flags that the command has. */
+/** Advice where a result is worse than the original. It names only flags of the command that ran. */
 import { type StepKind, trains } from "../../recipe/steps.ts";
 import { keysOf } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";

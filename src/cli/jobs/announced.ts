@@ -7,7 +7,7 @@ interface Told {
   progress(done: number, total?: number, figures?: string): void;
 }
 
-/** From when on the speed is known; the first batch, which is slow, does not count. */
+/** The speed is measured over at least so long and so many batches. The first batch is slow and does not count. */
 const fewestSeconds = 0.5;
 const fewestBatches = 2;
 

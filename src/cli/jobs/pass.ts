@@ -108,7 +108,7 @@ export interface PassOutput {
 /** The original of a model that was made smaller, or the teacher of a student. */
 export interface Reference {
   readonly model: string;
-  /** Its answers are the truth: the figures say how far others agree with it. */
+  /** There are no labels: its answers stand for them, and the figures are agreement with it. */
   readonly isTruth: boolean;
   /** The goal is about what the result loses against it, not against the model that came in. */
   readonly judges: boolean;
@@ -421,7 +421,7 @@ async function openJudging(
 
 /**
  * The model that came in and the reference, each on all samples. Without labels the reference's answers are the truth for both.
- * A teacher may be given its samples in another shape, and answer otherwise: such a one is left out, unless the goal is about it.
+ * A teacher whose inputs or outputs have other shapes may fail here: it is left out with a warning, unless the goal is measured against it.
  */
 async function measureBoth(
   original: Model,

@@ -18,7 +18,7 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
   );
 }
 
-/** What is said of inputs that this model has: of several models, one need not have the inputs of the others. @throws PithError as `contentOf` */
+/** The values set for inputs of this model; other names are skipped, since several models need not have the same inputs. @throws PithError as `contentOf` */
 export function contentsFor(model: Model, set: Settings): Batch {
   const own = set.filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));
   return Object.fromEntries(own.map(([name, given]) => [name, contentOf(model, name, given)]));

@@ -113,7 +113,7 @@ function sharersOf({ weight, effective, node }: Layer): readonly string[] {
   return [...tied, ...[...others].map(describe)];
 }
 
-/** In a network that is unrolled over time each of thousands of layers would list all the others. */
+/** A network unrolled over time reads one weight thousands of times: complete lists would grow with the square of that. */
 const mostSharers = 8;
 
 function port(value: Value): Port {

@@ -34,7 +34,7 @@ export interface InspectedLayer {
   readonly bits: number | undefined;
   /** Scales of a quantized weight: 1, one for each channel, or one for each block. */
   readonly scales: number | undefined;
-  /** Other nodes that read the same weight: the first eight. */
+  /** Other nodes that read the same weight, at most the first eight. */
   readonly sharedWith: readonly string[];
   readonly outputs: number;
   readonly inputs: number;
