@@ -14,14 +14,6 @@ export function handedOver(batch: Batch): { readonly batch: Batch; readonly memo
   return { batch: Object.fromEntries(columns), memory: [...memory] };
 }
 
-/** A batch in arrays of its own. */
-export function copied(batch: Batch): Batch {
-  const columns = Object.entries(batch).map(([name, dense]): [string, Dense] =>
-    dense.type === "string" ? [name, dense] : [name, { ...dense, data: dense.data.slice() } as Dense],
-  );
-  return Object.fromEntries(columns);
-}
-
 /** Bytes that the arrays of a batch take. */
 export function bytesOfBatch(batch: Batch): number {
   return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);

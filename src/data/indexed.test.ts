@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { collect, contentHash, type Dataset, indexed, memory, split, take } from "./index.ts";
+import { ownArrays } from "./rows.ts";
 
 function numbered(count: number): Dataset & ReturnType<typeof memory> {
   return memory("numbers", {
@@ -54,6 +55,14 @@ describe("memory", () => {
     expect(first.flatMap((batch) => [...(batch.text as Dense<"string">).data])).toEqual(order.map((at) => `t${at}`));
     expect(labels(await all(numbered(100).batches({ size: 50, shuffle: 3 })))).toEqual(order);
     expect(labels(await all(numbered(100).batches({ size: 7, shuffle: 4 })))).not.toEqual(order);
+  });
+
+  it("shares no memory with a Node Buffer that is a column, once samples are copied", async () => {
+    const bytes = Buffer.from([1, 2, 3, 4]);
+    const [batch] = await all(memory("m", { x: { type: "uint8", dims: [4, 1], data: bytes } }).batches({ size: 4 }));
+    const copy = ownArrays(batch ?? {}).x;
+    (copy?.data as Uint8Array)[0] = 9;
+    expect([...bytes]).toEqual([1, 2, 3, 4]);
   });
 
   it("refuses columns that differ in their number of samples, a scalar, and none at all", () => {

@@ -13,7 +13,7 @@ import {
   registerGather,
   withChange,
 } from "./pending-batch.ts";
-import { gatherRows, mapColumns, sampleCount } from "./rows.ts";
+import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
@@ -72,7 +72,8 @@ function indexedUnfinished(
  */
 export function memory(name: string, columns: Batch, classes?: readonly string[]): IndexedDataset {
   const count = sampleCount(columns, name);
-  return indexed(name, count, (positions) => mapColumns(columns, (dense) => gatherRows(dense, positions)), classes);
+  const plain = plainArrays(columns);
+  return indexed(name, count, (positions) => mapColumns(plain, (dense) => gatherRows(dense, positions)), classes);
 }
 
 /** The samples at some positions of a data set, as one of its own. */

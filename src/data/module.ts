@@ -14,7 +14,7 @@ import type { ModelInput } from "./bind.ts";
 import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
-import { sampleCount } from "./rows.ts";
+import { plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, Part } from "./types.ts";
 
 /** What a module's function is called with. */
@@ -84,7 +84,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
     checkTensor(given, at);
     return [name, given] as const;
   });
-  const batch = withLabel(Object.fromEntries(tensors), place, inputs);
+  const batch = withLabel(plainArrays(Object.fromEntries(tensors)), place, inputs);
   sampleCount(batch, place);
   return batch;
 }

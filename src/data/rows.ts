@@ -1,6 +1,6 @@
 /** Samples are rows: cutting, picking and joining tensors along axis 0. */
 import { PithError } from "../errors.ts";
-import { bitsOf } from "../tensor/dense.ts";
+import { bitsOf, plainBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
@@ -129,4 +129,11 @@ function copy(from: Dense, start: number, end: number, to: Numeric, at: number):
 /** The same numbers in arrays of their own: a data set may fill its arrays anew for the next batch. */
 export function ownArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
+}
+
+/** Columns as users give them, without Node Buffers. */
+export function plainArrays(batch: Batch): Batch {
+  return mapColumns(batch, (dense) =>
+    dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
+  );
 }

@@ -2,9 +2,10 @@
 import { startThread, type Thread } from "#platform";
 import { moduleOf } from "#root";
 import type { Batch } from "../tensor/types.ts";
-import { copied, handedOver } from "./batch-memory.ts";
+import { handedOver } from "./batch-memory.ts";
 import type { PlacedChange, Portable } from "./pending-batch.ts";
 import type { PreparingQuestion } from "./preparing.ts";
+import { ownArrays } from "./rows.ts";
 
 interface PoolWorker {
   readonly thread: Thread;
@@ -122,7 +123,7 @@ export async function prepareInWorker(
     return [{ change, place }];
   });
   // The arrays may be those of the data set: what is handed over is a copy.
-  const { batch: own, memory } = handedOver(copied(batch));
+  const { batch: own, memory } = handedOver(ownArrays(batch));
   const asking = thread.ask({ learn, batch: own, changes: wanted } satisfies PreparingQuestion, memory);
   for (const { change } of learn) told.add(change);
   try {

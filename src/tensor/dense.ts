@@ -63,9 +63,16 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
     throw new PithError("E_MODEL", `${type}${dimsText(dims)} takes ${expected} bytes, got ${bytes.byteLength}.`);
   }
   const width = arrays[type].BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const plain = plainBytes(bytes);
+  const aligned = plain.byteOffset % width === 0 ? plain : plain.slice();
   const data = new arrays[type](aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width);
   return { type, dims, data } as Dense;
+}
+
+/** A Node Buffer as a plain Uint8Array, sharing memory: its own `slice` copies nothing, and its constructor is deprecated. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The elements as little-endian bytes, sharing memory. */

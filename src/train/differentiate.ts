@@ -159,9 +159,10 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   const fed = [...trained, ...states.map(([state]) => state)];
   for (const value of fed) value.tensor = undefined;
-  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input)), ...fed]);
+  const idle = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
+  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !idle.has(input)), ...fed]);
   const carried = new Map<string, string>();
-  for (const [parameter, input] of inputs) if (input.uses.size > 0) carried.set(parameter.name, input.name);
+  for (const [parameter, input] of inputs) if (!idle.has(input)) carried.set(parameter.name, input.name);
   const frozen = cutFrozen(step, forward, fed, inference);
   if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);

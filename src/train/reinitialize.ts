@@ -63,9 +63,10 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
       typeof start === "number" ? `all ${start}` : `normal, deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
     changes.push({ at: name, what, decidedBy: "global" });
   }
+  const redrawn = new Set(changes.map(({ at }) => at));
   for (const value of values) {
     const { role, tensor } = value;
-    const first = role?.kind === "tied" ? model.graph.value(role.name)?.tensor : undefined;
+    const first = role?.kind === "tied" && redrawn.has(role.name) ? model.graph.value(role.name)?.tensor : undefined;
     const type = tensor?.type;
     if (role?.kind !== "tied" || first === undefined || tensor === undefined || type === undefined || !isFloat(type))
       continue;

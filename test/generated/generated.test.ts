@@ -5,6 +5,7 @@ import { encodeToBytes } from "../../src/onnx/index.ts";
 import { operators } from "../../src/ops/index.ts";
 import fc from "../property.ts";
 import { expectKept, runs } from "./check.ts";
+import { found } from "./found.ts";
 import { build, descriptions, starts } from "./network.ts";
 import { promises } from "./promises.ts";
 
@@ -12,6 +13,13 @@ describe("generated networks", () => {
   test.each(promises.map((promised, at) => [promised.name, promised, at] as const))("%s", async (_, promised, seed) => {
     await expectKept(promised, { networks: 2, limit: 20_000, seed });
   });
+});
+
+test.each(found)("$promise is kept by what broke it", async ({ promise, network }) => {
+  const standard = { opset: 21, batch: "batch", names: "modules", oldest: false, start: undefined } as const;
+  const kept = promises.find(({ name }) => name === promise);
+  if (kept === undefined) throw new Error(`There is no promise "${promise}".`);
+  await kept.keep(build({ ...standard, ...network }));
 });
 
 describe("the generator", () => {

@@ -56,11 +56,11 @@ export const integers: readonly Promised[] = [
         const outcome = await quantized(result, scheme, feeds, options);
         if (outcome instanceof Miss) return;
         const changed = new Set(outcome.changes.map(({ at }) => at));
-        const integerLayers = new Map(layers(result, infer(result)).map((layer) => [layer.name, layer]));
+        const integerLayers = counted(result);
         const [seen, all] = [await everything(original, feeds), await weights(original)];
         if (scheme === "static") expectRangesKept(original, result, seen);
-        for (const layer of layers(original, infer(original))) {
-          const [weight, integer] = [all.get(layer.name), integerLayers.get(layer.name)];
+        for (const [key, layer] of counted(original)) {
+          const [weight, integer] = [all.get(layer.name), integerLayers.get(key)];
           if (!changed.has(layer.name) || weight === undefined || integer === undefined) continue;
           await expectWithinGrid({ original, layer, weight, result, integer }, seen, options);
         }
@@ -68,6 +68,18 @@ export const integers: readonly Promised[] = [
     })),
   ),
 ];
+
+/** Layers by name, and those of one name, which share a weight, by their order. */
+function counted(model: Model): ReadonlyMap<string, Layer> {
+  const found = new Map<string, Layer>();
+  const counts = new Map<string, number>();
+  for (const layer of layers(model, infer(model))) {
+    const count = counts.get(layer.name) ?? 0;
+    counts.set(layer.name, count + 1);
+    found.set(`${layer.name} ${count}`, layer);
+  }
+  return found;
+}
 
 async function quantized(model: Model, scheme: Scheme, feeds: Batch | undefined, options: object = {}) {
   // Between nodes of its own layout ONNX Runtime moves QuantizeLinear into their domain, which has none.

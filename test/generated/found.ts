@@ -1,0 +1,60 @@
+/** Networks that once broke a promise, as small as they were found. */
+import type { Description } from "./network.ts";
+
+interface Found {
+  readonly promise: string;
+  readonly network: Partial<Description> & Pick<Description, "steps">;
+}
+
+export const found: readonly Found[] = [
+  {
+    promise: 'quantize weights {"weights":"uint8"}',
+    network: { start: "Hardmax of opset 7 over channels of one pixel", steps: [{ block: "gemm", choices: [] }] },
+  },
+  {
+    promise: "quantize float16",
+    network: { batch: 1, steps: [{ block: "scan", choices: [0, 183, 0, 388, 0, 311, 559] }] },
+  },
+  {
+    promise: 'layers on integers, static {"perChannel":false}',
+    network: {
+      steps: [
+        { block: "two layers of one matrix, stored twice", choices: [] },
+        { block: "reshape by a stored shape", choices: [0, 588] },
+        { block: "attention", choices: [0, 0, 0, 527] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "a training of one layer",
+    network: {
+      start: "GreaterOrEqual of stored shapes",
+      steps: [
+        { block: "two layers of one matrix, stored twice", choices: [] },
+        { block: "answers that are no floats", choices: [15] },
+      ],
+    },
+  },
+  {
+    promise: "a training behind masks",
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "batch normalization", choices: [55, 0, 0, 0, 0, 0, 0, 0, 0, 0, 599] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "weights drawn anew",
+    network: {
+      batch: 1,
+      start: "Inverse of a matrix",
+      steps: [
+        { block: "two layers of one matrix, stored twice", choices: [] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+];
