@@ -105,6 +105,21 @@ describe("whole numbers", () => {
     expect(spread(mask).mean).toBeGreaterThan(0.6);
   });
 
+  it.each([
+    ["become truth values", "k = Cast(mask) {to=9}"],
+    ["are compared with 0", "zero: int64[] = 0\n  k = Greater(mask, zero)"],
+    ["are compared with 1", "one: int64[] = 1\n  k = Equal(one, mask)"],
+  ])("are flags, most of them set, where they %s", (_, keeps) => {
+    const { mask } = drawn(`(mask: int64[batch, s]) -> (y: float32[...]) {
+  ${keeps}
+  all: float32[] = 0
+  none: float32[] = -10000
+  y = Where(k, all, none)
+}`);
+    expect(spread(mask)).toMatchObject({ least: 0, greatest: 1 });
+    expect(spread(mask).mean).toBeGreaterThan(0.6);
+  });
+
   it("are the lengths that a cache asks for", () => {
     const { seqlens, total } = drawn(
       `(q: float32[batch, s, 16], k: float32[batch, s, 16], v: float32[batch, s, 16], past_k: float32[batch, 2, past, 8], past_v: float32[batch, 2, past, 8], seqlens: int32[batch], total: int32[]) -> (y: float32[...]) {

@@ -4,11 +4,11 @@
  */
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import type { Op, Site } from "./define.ts";
+import type { Op, Site, Wanted } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { equalElements, floatProduct, floatQuotient, floatSum } from "./shared/elements.ts";
+import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary, channelVectors } from "./shared/elementwise.ts";
-import { typeOf } from "./shared/rules.ts";
+import { isConstant, typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
@@ -24,8 +24,16 @@ function bias(_: unknown, site: Site): readonly number[] {
 /** A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. */
 const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
 
+/** Whole numbers that are compared with 0 or 1 are flags. */
+const flags = (_: unknown, site: Site): readonly Wanted[] =>
+  site.inputs.flatMap((operand, input) => {
+    const other = site.inputs[1 - input];
+    const isFlag = operand !== undefined && isWhole(operand.type) && (isConstant(other, 0) || isConstant(other, 1));
+    return isFlag ? [{ input, low: 0, high: 1, strict: false }] : [];
+  });
+
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
-  binary({ name, derivatives: flat, type: "bool", ...more });
+  binary({ name, derivatives: flat, type: "bool", wants: flags, ...more });
 
 export const binaryOperators: readonly Op[] = [
   binary({

@@ -198,7 +198,9 @@ function cast(
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     // Whole numbers that are computed with as floats, or become truth values, and index nothing are flags.
     wants: (s, site, output) =>
-      isWhole(site.inputs[0]?.type ?? s.to) && !isWhole(s.to) && output.every(({ strict }) => !strict)
+      isWhole(site.inputs[0]?.type ?? s.to) &&
+      (s.to === "bool" || !isWhole(s.to)) &&
+      output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : handedOn(output, 0),
     parameters: noParameters,

@@ -116,6 +116,7 @@ export interface BinaryRow<S> extends Row<S> {
   /** The second operand broadcasts to the first, never the other way. */
   readonly oneSided?: true;
   readonly parameters?: OpDef<S>["parameters"];
+  readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
 
 /**
@@ -147,6 +148,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
+    ...(row.wants === undefined ? {} : { wants: row.wants }),
     parameters: row.parameters ?? noParameters,
     // What leaves the other operand as it is by being 1 scales it.
     scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
