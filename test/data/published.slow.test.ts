@@ -93,13 +93,13 @@ describe.each(published)("$model", ({ model, words, figure, count }) => {
 /** What a user may write: the share of frames in which a voice detector hears speech. */
 const speech = (recording: string): string => `
 import { open } from "pith";
-import { filesBeside, mapBatches, openDataset, parseStated, readingFor } from "pith/data";
+import { mapBatches, openDataset, parsePreprocessingSpec, readingFor, readSidecars } from "pith/data";
 import { createEngine } from "pith/engine";
 import { createRunner } from "pith/evaluate";
 
 export default async (path) => {
   const model = await open(path);
-  const reading = readingFor(model, await filesBeside(path), parseStated(""));
+  const reading = readingFor(model, await readSidecars(path), parsePreprocessingSpec(""));
   const sound = await openDataset(${JSON.stringify(recording)}, reading);
   const frames = mapBatches(sound, ({ audio, rate, begin }) => ({ input: audio, sr: rate, begin }));
   const runner = await createRunner(createEngine(), model, sound.name);
@@ -211,12 +211,12 @@ test.skipIf(bert === undefined)(
   },
 );
 
-test.skipIf(shared("data/text/sst2_dev.tsv") === undefined)(
-  "a table called dev is judged by, and the one called train beside it trained on",
+test.skipIf(shared("data/text/sst2_train.tsv") === undefined)(
+  "a table called train is trained on, and the one called dev beside it judges",
   async () => {
-    const { train, test: part } = await openParts(shared("data/text/sst2_dev.tsv") ?? "");
+    const { train, test: part } = await openParts(shared("data/text/sst2_train.tsv") ?? "");
     expect([train?.count, part.count]).toEqual([6920, 872]);
-    const pairs = await openParts(shared("data/text/stsb-en-dev.csv") ?? "");
+    const pairs = await openParts(shared("data/text/stsb-en-train.csv") ?? "");
     expect([pairs.train?.count, pairs.test.count]).toEqual([5749, 1500]);
   },
 );
