@@ -59,7 +59,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
     inference,
     counted: computedFrom(graph, parameters, inference),
     kinds: new Map(),
-    kindsOf: new Map(),
+    known: new Map(),
   };
   const parts = divide(nodesOf(graph, context.counted), context);
   const runs = runsOf(parts, context);
@@ -68,7 +68,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
   for (const [run, { start, period, count }] of runs.entries()) {
     for (; next < start; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
     for (let piece = 0; piece < count; piece++, next += period)
-      joined.push({ nodes: parts.slice(next, next + period).flatMap(({ nodes }) => nodes), run });
+      joined.push({ nodes: together(parts.slice(next, next + period)), run });
   }
   for (; next < parts.length; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
 
@@ -96,7 +96,13 @@ interface Context {
   /** Kinds and their numbers. */
   readonly kinds: Map<string, number>;
   /** What is known already of sequences of nodes. */
-  readonly kindsOf: Map<readonly Node[], number>;
+  readonly known: Map<readonly Node[], Outside>;
+}
+
+/** A part alone stays what is known already. */
+function together(parts: readonly Part[]): readonly Node[] {
+  const [first, ...others] = parts;
+  return first !== undefined && others.length === 0 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
 }
 
 /** Nodes in a row, and the values that were left out where they were cut off. */
@@ -166,7 +172,7 @@ function repeatsAround(
 
 function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
   return repeats(
-    parts.map((part) => kindNumber(part.nodes, context)),
+    parts.map(({ nodes }) => outsideOf(nodes, context).kind),
     parts.map(({ nodes }) => nodes.length),
   );
 }
@@ -212,31 +218,35 @@ function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
   return pieces.filter((piece) => piece.length > 0).map((piece) => ({ nodes: piece, leftOut }));
 }
 
-function kindNumber(nodes: readonly Node[], context: Context): number {
-  const before = context.kindsOf.get(nodes);
+/** A sequence of nodes seen from outside. */
+type Outside = Pick<Block, "inputs" | "sides" | "outputs" | "kind">;
+
+function outsideOf(nodes: readonly Node[], context: Context): Outside {
+  const before = context.known.get(nodes);
   if (before !== undefined) return before;
-  const { inputs, sides, outputs } = edgesOf(nodes, context);
-  const kind = kindOf(outputs, [...inputs, ...sides]);
-  const known = context.kinds.get(kind) ?? context.kinds.size;
-  context.kinds.set(kind, known);
-  context.kindsOf.set(nodes, known);
-  return known;
+  const edges = edgesOf(nodes, context);
+  const text = kindOf(edges.outputs, [...edges.inputs, ...edges.sides]);
+  const kind = context.kinds.get(text) ?? context.kinds.size;
+  context.kinds.set(text, kind);
+  const found = { ...edges, kind };
+  context.known.set(nodes, found);
+  return found;
 }
 
 function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly string[]>, context: Context): Block {
-  const edges = edgesOf(nodes, context);
+  const { kind, ...edges } = outsideOf(nodes, context);
   const named = nodes.flatMap((node) => layersOf.get(node) ?? []);
   return {
     name: commonName(named) ?? edges.outputs[0]?.name ?? nodes[0]?.name ?? "",
     nodes,
     ...edges,
     layers: named,
-    kind: kindNumber(nodes, context),
+    kind,
   };
 }
 
 /** What goes into some nodes, and out of them. */
-function edgesOf(nodes: readonly Node[], context: Context): Pick<Block, "inputs" | "sides" | "outputs"> {
+function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"> {
   const own = new Set(nodes);
   const made = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
   const inputs = new Set<Value>();

@@ -47,8 +47,34 @@ export interface InferOptions {
   readonly observed?: ReadonlyMap<string, ValueType>;
 }
 
-/** Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. */
+interface Remembered {
+  readonly revision: number;
+  readonly opsets: string;
+  readonly functions: Model["functions"];
+  readonly inference: Inference;
+}
+
+const remembered = new WeakMap<Graph, Remembered>();
+
+/**
+ * Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. A model that has not changed since gives
+ * what it gave before.
+ */
 export function infer(model: Model, options: InferOptions = {}): Inference {
+  const { graph, functions } = model;
+  const opsets = [...model.opsets].join();
+  const isUsual = options.registry === undefined && options.observed === undefined;
+  const known = isUsual ? remembered.get(graph) : undefined;
+  if (known?.revision === graph.revision && known.opsets === opsets && known.functions === functions)
+    return known.inference;
+  // What is inferred by other entries, or from a run, takes the place of what was written into the values.
+  remembered.delete(graph);
+  const inference = inferAnew(model, options);
+  if (isUsual) remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
+  return inference;
+}
+
+function inferAnew(model: Model, options: InferOptions): Inference {
   const { registry = operators, observed = new Map<string, ValueType>() } = options;
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
@@ -61,6 +87,9 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   const absent = new Set<Value>();
   const active = new Set<LocalFunction>();
+  /** Entries of nodes as they were applied at a revision of the graph. */
+  const applied = new Map<Node, Bound | Miss>();
+  let appliedAt = -1;
 
   const operand = (value: Value): Operand | undefined => {
     const known = facts.get(value);
@@ -128,6 +157,19 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   });
 
   const at = (node: Node): Bound | Miss => {
+    const { revision } = model.graph;
+    if (appliedAt !== revision) {
+      if (applied.size > 0) applied.clear();
+      appliedAt = revision;
+    }
+    const before = applied.get(node);
+    if (before !== undefined) return before;
+    const found = apply(node);
+    applied.set(node, found);
+    return found;
+  };
+
+  const apply = (node: Node): Bound | Miss => {
     const local = functionOf(model, node);
     if (local !== undefined) {
       const reason = whyNotInlined(model, local);
@@ -172,6 +214,7 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
 
   /** Notes what is known of a value; what an entry leaves open may be stated in the file, or have been observed. */
   const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
+    appliedAt = -1;
     const { stated, foreign } = value;
     if (inferred?.container !== undefined || (inferred === undefined && foreign?.container !== undefined)) {
       const container = inferred?.container ?? foreign?.container;
@@ -211,7 +254,7 @@ export function infer(model: Model, options: InferOptions = {}): Inference {
   };
 
   const inferred = (node: Node): readonly (Inferred | undefined)[] | Miss => {
-    const bound = at(node);
+    const bound = apply(node);
     return bound instanceof Miss ? bound : placed(node, () => bound.infer());
   };
 

@@ -10,6 +10,7 @@ import { fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
+import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
@@ -28,7 +29,7 @@ export interface Layer {
 }
 
 /** All layers of the main graph, in order. */
-export function layers(model: Model, inference: Inference): readonly Layer[] {
+export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
   const found: Layer[] = [];
   for (const node of model.graph.nodes()) {
     const roles = rolesAt(node, inference);
@@ -39,7 +40,7 @@ export function layers(model: Model, inference: Inference): readonly Layer[] {
     }
   }
   return apart(found);
-}
+});
 
 /** Layers of other weights that have one name, as two products in one module do, are told apart by their nodes. */
 function apart(found: readonly Layer[]): readonly Layer[] {

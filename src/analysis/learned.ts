@@ -28,11 +28,10 @@ const uncounted: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "st
  * const parameters = elementsIn(await learnedTensors(model, infer(model)));
  */
 export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlySet<Value>> {
-  const roots = [...parameterRoots(model, inference)];
-  const found = new Set(parametersOf(model, inference, roots));
+  const found = new Set(parametersOf(model, inference));
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
-  const consumed = [...roots, ...layers(model, inference).flatMap(storedParts)];
+  const consumed = [...parameterRoots(model, inference), ...layers(model, inference).flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !uncounted.has(tensor.type))

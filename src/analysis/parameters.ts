@@ -17,6 +17,7 @@ import { type Bound, operators } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
+import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight } from "./uniform.ts";
 import { isUnitNormalization } from "./unit-normalization.ts";
@@ -25,15 +26,11 @@ import { isUnitNormalization } from "./unit-normalization.ts";
  * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters. A value with any
  * other role (mask, buffer, state) is none.
  */
-export function parametersOf(
-  model: Model,
-  inference: Inference,
-  roots: Iterable<Value> = parameterRoots(model, inference),
-): ReadonlySet<Value> {
+export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const value of model.graph.values())
     if (value.role?.kind === "parameter" && value.tensor !== undefined) found.add(value);
-  for (const root of roots) {
+  for (const root of parameterRoots(model, inference)) {
     if (root.role !== undefined && root.role.kind !== "parameter") continue;
     if (root.tensor !== undefined && isFloat(root.tensor.type)) found.add(root);
   }
@@ -41,8 +38,8 @@ export function parametersOf(
 }
 
 /** The stored tensors behind what operators consume as parameters, whatever their type and role, in graphs inside nodes too. */
-export function* parameterRoots(model: Model, inference: Inference): Generator<Value, void, undefined> {
-  for (const { root } of parameterReads(model, inference)) yield root;
+export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
+  return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
 
 /** A place where an operator consumes a parameter. */
@@ -54,7 +51,11 @@ export interface ParameterRead {
 }
 
 /** All places where operators consume parameters, in the order of the nodes. */
-export function* parameterReads(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
+export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = remembering(
+  (model, inference) => [...readsIn(model, inference)],
+);
+
+function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
     // What reaches a graph inside a node is not known: there entries alone decide.
     const known = graph.parent === undefined ? new Known(graph, inference) : undefined;

@@ -12,6 +12,7 @@ import { NodeImplementation, ValueImplementation } from "./implementation.ts";
 import { Names } from "./names.ts";
 import { NodeList } from "./node-list.ts";
 import { inOrder } from "./order.ts";
+import { Revision } from "./revision.ts";
 import type { Role, Tied } from "./role.ts";
 import { Ties } from "./ties.ts";
 import { describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
@@ -29,6 +30,7 @@ export class Graph implements Carried {
 
   /** Of values, in all graphs of the model. */
   readonly #names: Names;
+  readonly #revision: Revision;
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList();
   readonly #nodeNames = new Names();
@@ -42,7 +44,13 @@ export class Graph implements Carried {
   constructor(parent?: Node) {
     this.parent = parent;
     this.#names = parent === undefined ? new Names() : parent.graph.#names;
+    this.#revision = parent === undefined ? new Revision() : parent.graph.#revision;
     this.#ties = parent === undefined ? new Ties() : parent.graph.#ties;
+  }
+
+  /** Grows with every change of a graph of the model: of its nodes, names, stored tensors, roles and stated types. */
+  get revision(): number {
+    return this.#revision.count;
   }
 
   /** Declared inputs, in order. Old files list weights here too: those also have a tensor. */
@@ -140,22 +148,26 @@ export class Graph implements Carried {
     const value = this.#create(name, type);
     this.#inputs.add(value);
     this.#inputList = undefined;
+    this.#revision.changed();
     return value;
   }
 
   setInputs(values: readonly Value[]): void {
     this.#inputs = new Set(values.map((value) => this.#own(value)));
     this.#inputList = undefined;
+    this.#revision.changed();
   }
 
   addOutput(value: Value): void {
     this.#outputs.push(this.#reachable(value));
     this.#outputSet = undefined;
+    this.#revision.changed();
   }
 
   setOutputs(values: readonly Value[]): void {
     this.#outputs = values.map((value) => this.#reachable(value));
     this.#outputSet = undefined;
+    this.#revision.changed();
   }
 
   /**
@@ -163,7 +175,7 @@ export class Graph implements Carried {
    * @throws PithError E_NAME if an output name is produced already.
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
-    const node = new NodeImplementation(this, spec, this.#nodeNames);
+    const node = new NodeImplementation(this, spec, this.#revision, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
     const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
@@ -207,6 +219,7 @@ export class Graph implements Carried {
     for (const output of own.outputs) if (output !== undefined) this.#forget(output);
     this.#nodeNames.release(own.name);
     this.#nodes.remove(own);
+    this.#revision.changed();
   }
 
   /**
@@ -230,6 +243,7 @@ export class Graph implements Carried {
       own.inputs.pop();
       own.uses.pop();
     }
+    this.#revision.changed();
   }
 
   /** Sets or removes an attribute. A graph that is replaced by another lets go of everything it used. */
@@ -240,6 +254,7 @@ export class Graph implements Carried {
     for (const graph of before === undefined ? [] : graphsOf(before)) if (!kept.has(graph)) graph.#clear();
     if (attribute === undefined) own.attributes.delete(name);
     else own.attributes.set(name, attribute);
+    this.#revision.changed();
   }
 
   /** Names that roles refer to change along. @throws PithError E_NAME if the name is taken in this graph or one around it. */
@@ -263,6 +278,7 @@ export class Graph implements Carried {
     const needs = (node: Node): NodeImplementation[] =>
       [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
     this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs));
+    this.#revision.changed();
   }
 
   /**
@@ -278,6 +294,7 @@ export class Graph implements Carried {
     );
     if (reader !== undefined) throw new PithError("E_MODEL", `${describe(reader)} would stand before what it reads.`);
     this.#nodes.reorder([...rest, ...last]);
+    this.#revision.changed();
   }
 
   #encloses(inner: Graph): boolean {
@@ -308,9 +325,10 @@ export class Graph implements Carried {
 
   #create(name: string, type: ValueType | undefined): ValueImplementation {
     if (this.#values.has(name)) throw new PithError("E_NAME", `"${name}" exists twice in graph "${this.name}".`);
-    const value = new ValueImplementation(this, name, type, this.#ties);
+    const value = new ValueImplementation(this, name, type, this.#revision, this.#ties);
     this.#values.set(name, value);
     this.#names.take(name);
+    this.#revision.changed();
     return value;
   }
 
@@ -346,6 +364,7 @@ export class Graph implements Carried {
   #forget(value: ValueImplementation): void {
     this.#values.delete(value.name);
     this.#names.release(value.name);
+    this.#revision.changed();
   }
 
   #own(value: Value): ValueImplementation {

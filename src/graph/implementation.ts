@@ -12,32 +12,50 @@ import {
 } from "./elements.ts";
 import type { Graph } from "./graph.ts";
 import type { Names } from "./names.ts";
+import type { Revision } from "./revision.ts";
 import type { Role } from "./role.ts";
 import type { Ties } from "./ties.ts";
 
 export class ValueImplementation implements Value {
   name: string;
   readonly graph: Graph;
-  stated: ValueType | undefined;
   inferred: ValueType | undefined = undefined;
   producer: Node | undefined = undefined;
   readonly uses = new Set<Use>();
-  tensor: Tensor | undefined = undefined;
   declared = false;
   foreign: ForeignValue | undefined = undefined;
   doc: string | undefined = undefined;
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
+  readonly #revision: Revision;
   readonly #ties: Ties<ValueImplementation>;
+  #stated: ValueType | undefined;
+  #tensor: Tensor | undefined = undefined;
   #role: Role | undefined = undefined;
 
   /** @param ties The value keeps its own role in them. */
-  constructor(graph: Graph, name: string, type: ValueType | undefined, ties: Ties<ValueImplementation>) {
+  constructor(
+    graph: Graph,
+    name: string,
+    type: ValueType | undefined,
+    revision: Revision,
+    ties: Ties<ValueImplementation>,
+  ) {
     this.graph = graph;
     this.name = name;
-    this.stated = type;
+    this.#stated = type;
+    this.#revision = revision;
     this.#ties = ties;
+  }
+
+  get tensor(): Tensor | undefined {
+    return this.#tensor;
+  }
+
+  set tensor(tensor: Tensor | undefined) {
+    this.#tensor = tensor;
+    this.#revision.changed();
   }
 
   get role(): Role | undefined {
@@ -48,16 +66,22 @@ export class ValueImplementation implements Value {
     if (this.#role?.kind === "tied") this.#ties.delete(this.#role.name, this);
     this.#role = role;
     if (role?.kind === "tied") this.#ties.add(role.name, this);
+    this.#revision.changed();
+  }
+
+  get stated(): ValueType | undefined {
+    return this.#stated;
   }
 
   get type(): ValueType | undefined {
-    return this.inferred ?? this.stated;
+    return this.inferred ?? this.#stated;
   }
 
   /** What was inferred before is void once something else is stated. */
   set type(type: ValueType | undefined) {
-    this.stated = type;
+    this.#stated = type;
     this.inferred = undefined;
+    this.#revision.changed();
   }
 }
 
@@ -77,12 +101,14 @@ export class NodeImplementation implements Node {
   previous: NodeImplementation | undefined = undefined;
   next: NodeImplementation | undefined = undefined;
   removed = false;
+  readonly #revision: Revision;
   readonly #names: Names;
   #name = "";
 
   /** @param names Those of the graph's nodes; the node keeps its own in them. */
-  constructor(graph: Graph, spec: NodeSpec, names: Names) {
+  constructor(graph: Graph, spec: NodeSpec, revision: Revision, names: Names) {
     this.graph = graph;
+    this.#revision = revision;
     this.#names = names;
     this.op = spec.op;
     this.domain = spec.domain ?? "";
@@ -96,5 +122,6 @@ export class NodeImplementation implements Node {
     if (!this.removed) this.#names.release(this.#name);
     this.#name = name;
     if (!this.removed) this.#names.take(name);
+    this.#revision.changed();
   }
 }

@@ -6,6 +6,7 @@
  */
 import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
+import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { foldShapes } from "./fold-shapes.ts";
 
@@ -14,9 +15,20 @@ import { foldShapes } from "./fold-shapes.ts";
  * of which nothing is cut stays as it is.
  */
 export async function withFreeChannels(model: Model, count: (model: Model) => number = freeUnits): Promise<Model> {
+  if (!computesSizes(model)) return model;
   const copy = model.clone();
   const { changes } = await foldShapes(copy);
   return changes.length > 0 && count(copy) > count(model) ? copy : model;
+}
+
+/** Whether a node makes whole numbers that are known before the run. */
+function computesSizes(model: Model): boolean {
+  const inference = infer(model);
+  const isKnown = (value: Value | undefined): boolean =>
+    value !== undefined && inference.operand(value)?.elements !== undefined;
+  for (const graph of allGraphs(model.graph))
+    for (const { outputs } of graph.nodes()) if (outputs.some(isKnown)) return true;
+  return false;
 }
 
 function freeUnits(model: Model): number {
