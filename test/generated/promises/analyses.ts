@@ -7,14 +7,18 @@ import { infer } from "../../../src/analysis/infer.ts";
 import { layers } from "../../../src/analysis/layers.ts";
 import { compareOutputs } from "../../../src/evaluate/index.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
+import type { Model } from "../../../src/graph/model.ts";
 import { parseModel, printWholeModel } from "../../../src/graph/text.ts";
 import { verify } from "../../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../../src/onnx/index.ts";
+import { simplify } from "../../../src/passes/index.ts";
+import { prune } from "../../../src/prune/index.ts";
+import { quantize } from "../../../src/quantize/index.ts";
 import { toNumbers } from "../../../src/tensor/convert.ts";
-import { dimsText, dimValue, isSymbolic } from "../../../src/tensor/dims.ts";
+import { dimsText, dimText, dimValue, isSymbolic } from "../../../src/tensor/dims.ts";
 import type { Batch } from "../../../src/tensor/types.ts";
 import type { Network } from "../network.ts";
-import { answers, batchesOf, engine, expectThat, originalAnswers } from "../runs.ts";
+import { answers, batchesOf, engine, expectThat, originalAnswers, refused } from "../runs.ts";
 import type { Promised } from "./promised.ts";
 
 export const analyses: readonly Promised[] = [
@@ -92,6 +96,22 @@ export const analyses: readonly Promised[] = [
     },
   },
   {
+    name: "what is remembered is what would be found anew",
+    async keep(network) {
+      const model = network.model.clone();
+      const edits: readonly ((model: Model) => Promise<unknown>)[] = [
+        (given) => simplify(given, {}, { engine }),
+        (given) => prune(given, { structured: 0.5 }, { engine }),
+        (given) => quantize(given, { scheme: "weights" }, { engine }).catch(refused),
+      ];
+      for (const edit of edits) {
+        infer(model);
+        await edit(model);
+        expectThat(told(model) === told(model.clone()), "what is remembered is out of date");
+      }
+    },
+  },
+  {
     name: "compared with itself",
     async keep({ model }) {
       const found = await compareOutputs(engine, model, model.clone(), { seed: 1 });
@@ -112,6 +132,16 @@ export const analyses: readonly Promised[] = [
     },
   },
 ];
+
+/** What inference and layers tell of a model. */
+function told(model: Model): string {
+  const inference = infer(model);
+  const values = [...model.graph.values()].map((value) => {
+    const { type, dims, elements, stored } = inference.operand(value) ?? {};
+    return [value.name, type, dimsText(dims), elements?.map(dimText).join(), stored].join(" ");
+  });
+  return [...values, ...layers(model, inference).map(({ name, weight }) => `${name} ${weight.name}`)].join("\n");
+}
 
 function sizesOf({ model }: Network, batch: Batch): Record<string, number> {
   const sizes: Record<string, number> = {};
