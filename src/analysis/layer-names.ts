@@ -1,5 +1,5 @@
 /** What a layer is called: users select it by this name, before and after every technique. */
-import type { Node } from "../graph/graph.ts";
+import { type Node, nodeName } from "../graph/graph.ts";
 
 /** Endings by which exporters mark the weight of a layer, and the one that quantization appends. */
 const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
@@ -11,7 +11,7 @@ const weightEnding = /[./:_](weight|kernel|w)(_quantized)?$/i;
 export function layerName(name: string, node: Node, part: string | undefined): string {
   const stem = name.replace(weightEnding, "");
   if (stem !== name && stem !== "") return stem;
-  return partName(moduleOf(node) ?? (node.name !== "" ? node.name : (node.outputs[0]?.name ?? name)), part);
+  return partName(moduleOf(node) ?? nodeName(node), part);
 }
 
 /** The name of one of several weights of a node. */
@@ -31,9 +31,10 @@ export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");
   const innermost = scopes.at(-2);
   if (innermost !== undefined && innermost !== "") return innermost;
-  if (!node.name.startsWith("/")) return undefined;
+  const name = nodeName(node);
+  if (!name.startsWith("/")) return undefined;
   const path: string[] = [];
-  for (const part of node.name.split("/").slice(1, -1)) {
+  for (const part of name.split("/").slice(1, -1)) {
     const last = path.at(-1);
     if (last !== undefined && part.startsWith(`${last}.`)) path.pop();
     path.push(part);

@@ -3,7 +3,7 @@
  * keeps its name through every technique.
  */
 import { Miss } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import { type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
@@ -48,7 +48,7 @@ function apart(found: readonly Layer[]): readonly Layer[] {
   for (const { name, weight } of found) weights.set(name, (weights.get(name) ?? new Set()).add(weight));
   return found.map((layer) => {
     const several = (weights.get(layer.name)?.size ?? 0) > 1;
-    return several && layer.node.name !== "" ? { ...layer, name: partName(layer.node.name, layer.role.part) } : layer;
+    return several ? { ...layer, name: partName(nodeName(layer.node), layer.role.part) } : layer;
   });
 }
 

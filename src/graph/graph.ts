@@ -18,7 +18,7 @@ import { Ties } from "./ties.ts";
 import { describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
 
 export type { Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
-export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";
+export { allGraphs, describe, nodeName, subgraphs, usedValues } from "./walk.ts";
 
 export class Graph implements Carried {
   /** The node whose attribute this graph is; undefined for the main graph. */

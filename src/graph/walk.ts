@@ -3,10 +3,14 @@ import type { Attribute } from "./attribute.ts";
 import type { Node, Value } from "./elements.ts";
 import type { Graph } from "./graph.ts";
 
-/** `Conv "layer1.conv"`: how messages speak of a node. Unnamed nodes are named by what they produce. */
+/** `Conv "layer1.conv"`: how messages speak of a node. */
 export function describe(node: Node): string {
-  const name = node.name === "" ? node.outputs.find((output) => output !== undefined)?.name : node.name;
-  return `${node.domain === "" ? "" : `${node.domain}.`}${node.op} "${name ?? ""}"`;
+  return `${node.domain === "" ? "" : `${node.domain}.`}${node.op} "${nodeName(node)}"`;
+}
+
+/** The name of a node; of one without a name that of the first value it makes. */
+export function nodeName({ name, outputs }: Node): string {
+  return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
 /** The graphs inside a node's attributes. */

@@ -57,4 +57,44 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: "prune channels, uniform",
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "answers that are no floats", choices: [0, 566] },
+      ],
+    },
+  },
+  {
+    promise: 'quantize weights {"perChannel":false}',
+    network: { start: "LSTM of which only the last state is used", steps: [{ block: "gemm", choices: [] }] },
+  },
+  {
+    promise: "quantize dynamic",
+    network: {
+      steps: [
+        { block: "embedding", choices: [0, 0, 0, 0, 0, 0, 0, 0, 294] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "a training, and once more",
+    network: {
+      steps: [
+        { block: "gemm", choices: [] },
+        { block: "batch normalization", choices: [0, 0, 0, 154, 0, 0, 0, 1, 0, 0, 0, 0, 595] },
+      ],
+    },
+  },
+  {
+    promise: "distillation",
+    network: {
+      steps: [
+        { block: "batch normalization", choices: [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 939] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
 ];
