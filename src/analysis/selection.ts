@@ -10,7 +10,7 @@ export interface Selection {
 
 /**
  * The layers that a selection names.
- * @throws PithError E_NAME for a name or pattern that fits no layer.
+ * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none.
  */
 export function selectLayers<L extends { readonly name: string }>(
   all: readonly L[],
@@ -23,10 +23,13 @@ export function selectLayers<L extends { readonly name: string }>(
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
-  return all.filter(
+  const chosen = all.filter(
     ({ name }) =>
       (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
   );
+  if (chosen.length === 0 && excluded !== undefined && excluded.length > 0)
+    throw new PithError("E_OPTION", `No layer is left: "except" names every layer that is meant.`);
+  return chosen;
 }
 
 /** Layers that a hint names. */

@@ -45,11 +45,24 @@ function productReader(tensor: Tensor, type: FloatType, mask: MaskOf): () => Pro
   return async () => {
     const weights = toFloats(await tensor.read());
     const kept = await mask(weights);
+    if (type === "float32" && weights instanceof Float32Array && kept instanceof Uint8Array)
+      return float32(tensor.dims, keptBits(weights, kept));
     const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
     // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
     for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
     return type === "float32" ? float32(tensor.dims, result) : fromNumbers(type, tensor.dims, result);
   };
+}
+
+/** Weights where a mask of bytes holds 1, and zeros where it holds 0: −0 and −1 as integers have no bits and all. */
+function keptBits(weights: Float32Array, kept: Uint8Array): Float32Array {
+  const result = new Float32Array(weights.length);
+  const [from, to] = [weights, result].map(
+    ({ buffer, byteOffset, length }) => new Int32Array(buffer, byteOffset, length),
+  );
+  if (from === undefined || to === undefined) return result;
+  for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(kept[index] ?? 0);
+  return result;
 }
 
 /** @throws PithError E_MODEL if a parameter is stored as anything but floats. */

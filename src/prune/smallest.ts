@@ -108,19 +108,39 @@ const infinity = 0x7f80_0000;
 const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
 /** The mask without the entries that go. */
-export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Cut): Mask {
+export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
+  if (scores instanceof Float32Array) cutFloats(result, scores, cut);
+  else cutNumbers(result, scores, cut);
+  return result;
+}
+
+/** Magnitudes are compared by their bits, which rise with them. */
+function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Cut): void {
+  const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
+  const [least = 0] = new Int32Array(Float32Array.of(limit).buffer);
+  let left = ties;
+  for (let index = 0; index < result.length; index++) {
+    const size = (bits[index] ?? 0) & 0x7fff_ffff;
+    // 1 where size ≥ least, without a branch, which nobody could predict: half of all go.
+    const kept = (result[index] ?? 0) & ((least - 1 - size) >>> 31);
+    result[index] = kept;
+    if (size !== least || left === 0 || kept === 0) continue;
+    result[index] = 0;
+    left--;
+  }
+}
+
+function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Cut): void {
   let left = ties;
   for (let index = 0; index < result.length; index++) {
     const size = Math.abs(scores[index] ?? 0);
-    // Arithmetic in the place of a branch, which nobody could predict: half of all go.
     const kept = (result[index] ?? 0) & Number(size >= limit);
     result[index] = kept;
     if (size !== limit || left === 0 || kept === 0) continue;
     result[index] = 0;
     left--;
   }
-  return result;
 }
 
 /**
