@@ -4,12 +4,13 @@
  * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
  * Every facet is required; "no" is a `Miss` with its reason.
  */
-import { Miss, PithError } from "../errors.ts";
+import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
+import { Applied } from "./applied.ts";
 
 /** What a rule knows of an input or output. */
 export interface Operand extends ValueType {
@@ -368,90 +369,6 @@ export interface Bound {
   quantize(): QuantizeRule | Miss;
 }
 
-/** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */
-class Applied<S> implements Bound {
-  readonly #def: OpDef<S>;
-  readonly #s: S;
-  readonly #site: Site;
-
-  constructor(def: OpDef<S>, settings: S, site: Site) {
-    this.#def = def;
-    this.#s = settings;
-    this.#site = site;
-  }
-
-  infer() {
-    return this.#def.infer(this.#s, this.#site);
-  }
-
-  unchanged() {
-    return this.#def.unchanged(this.#s, this.#site);
-  }
-
-  affine() {
-    return this.#def.affine?.(this.#s, this.#site) ?? new Miss("does not scale and shift by stored numbers");
-  }
-
-  training() {
-    return this.#def.training?.(this.#s, this.#site);
-  }
-
-  inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number) {
-    return this.#def.inChannelBlocks?.(this.#s, emit, inputs, block);
-  }
-
-  distribution() {
-    return this.#def.distribution?.(this.#s, this.#site);
-  }
-
-  saturates() {
-    return this.#def.saturates === true || this.distribution()?.form === "probabilities";
-  }
-
-  parameters() {
-    return this.#def.parameters(this.#s, this.#site);
-  }
-
-  scales() {
-    return this.#def.scales?.(this.#s, this.#site) ?? [];
-  }
-
-  wants(output: readonly WantedInterval[]) {
-    return this.#def.wants?.(this.#s, this.#site, output) ?? [];
-  }
-
-  weights() {
-    const { weight } = this.#def;
-    const roles = weight instanceof Miss ? weight : weight(this.#s, this.#site);
-    return roles instanceof Miss || isList(roles) ? roles : [roles];
-  }
-
-  axes() {
-    const { axes } = this.#def;
-    return axes instanceof Miss ? axes : axes(this.#s, this.#site);
-  }
-
-  lower(emit: Emit, inputs: readonly (Value | undefined)[]) {
-    const { lower } = this.#def;
-    return lower instanceof Miss ? lower : lower(this.#s, emit, inputs);
-  }
-
-  gradient(scope: GradientScope) {
-    const { gradient } = this.#def;
-    return gradient instanceof Miss ? gradient : gradient(this.#s, scope);
-  }
-
-  cost() {
-    const { cost } = this.#def;
-    return cost instanceof Miss ? cost : cost(this.#s, this.#site);
-  }
-
-  quantize() {
-    const { quantize } = this.#def;
-    return quantize instanceof Miss ? quantize : quantize(this.#s, this.#site);
-  }
-}
-
 /** Closes an entry over its settings. */
 export function defineOp<S>(def: OpDef<S>): Op {
   const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
@@ -493,39 +410,7 @@ function traitsOf(def: Traits): Traits {
   };
 }
 
-/** `Array.isArray` does not narrow readonly arrays. */
-function isList(roles: WeightRole | readonly WeightRole[]): roles is readonly WeightRole[] {
-  return Array.isArray(roles);
-}
-
 /** `unchanged` of operators that compute something in any case. */
 export const alwaysChanges = (): undefined => undefined;
 
 export const noParameters = (): readonly number[] => [];
-
-/** Entries by domain and name. Users add their own with `with`; nothing is registered globally. */
-export class Registry {
-  readonly #entries = new Map<string, Map<string, Op>>();
-
-  /** @throws PithError E_NAME if two entries are for the same operator. */
-  constructor(entries: Iterable<Op>) {
-    for (const op of entries) {
-      const { domain, name } = op;
-      const named = this.#entries.get(domain) ?? new Map<string, Op>();
-      if (named.has(name)) throw new PithError("E_NAME", `Operator ${domain}/${name} is defined twice.`);
-      this.#entries.set(domain, named.set(name, op));
-    }
-  }
-
-  find(domain: string, name: string): Op | undefined {
-    return this.#entries.get(domain === "ai.onnx" ? "" : domain)?.get(name);
-  }
-
-  with(...entries: readonly Op[]): Registry {
-    return new Registry([...this, ...entries]);
-  }
-
-  *[Symbol.iterator](): Generator<Op, void, undefined> {
-    for (const named of this.#entries.values()) yield* named.values();
-  }
-}

@@ -6,7 +6,6 @@ import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { dataDependentOperators } from "./data-dependent.ts";
-import { Registry } from "./define.ts";
 import { deformConvOperators } from "./deform-conv.ts";
 import { dropoutOperators } from "./dropout.ts";
 import { einsumOperators } from "./einsum.ts";
@@ -43,6 +42,7 @@ import { quantizedProductOperators } from "./quantized-products.ts";
 import { rearrangeOperators } from "./rearrange.ts";
 import { recurrentOperators } from "./recurrent.ts";
 import { reduceOperators } from "./reduce.ts";
+import { Registry } from "./registry.ts";
 import { reshapeOperators } from "./reshape.ts";
 import { resizeOperators } from "./resize.ts";
 import { roiOperators } from "./roi.ts";
@@ -143,4 +143,5 @@ export type {
   Site,
   WeightRole,
 } from "./define.ts";
-export { alwaysChanges, defineOp, noParameters, Registry } from "./define.ts";
+export { alwaysChanges, defineOp, noParameters } from "./define.ts";
+export { Registry } from "./registry.ts";
