@@ -120,6 +120,16 @@ describe("whole numbers", () => {
     expect(spread(mask).mean).toBeGreaterThan(0.6);
   });
 
+  it("are the number that they are compared with", () => {
+    const { rate } = drawn(`(rate: int64[], x: float32[4]) -> (y: float32[4]) {
+  wide: int64[] = 16000
+  isWide = Equal(rate, wide)
+  none: float32[4] = [0, 0, 0, 0]
+  y = Where(isWide, x, none)
+}`);
+    expect(spread(rate)).toMatchObject({ least: 16000, greatest: 16000 });
+  });
+
   it("are the lengths that a cache asks for", () => {
     const { seqlens, total } = drawn(
       `(q: float32[batch, s, 16], k: float32[batch, s, 16], v: float32[batch, s, 16], past_k: float32[batch, 2, past, 8], past_v: float32[batch, 2, past, 8], seqlens: int32[batch], total: int32[]) -> (y: float32[...]) {

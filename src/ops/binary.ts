@@ -3,12 +3,13 @@
  * Add takes a stored vector as the bias of the layer before it, Mul as the scale of its channels, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
+import { toNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, divideDims, floorDims, isDimension, isSymbolic, multiplyDims } from "../tensor/dims.ts";
 import type { Op, Site, Wanted } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary, channelVectors } from "./shared/elementwise.ts";
-import { isConstant, typeOf } from "./shared/rules.ts";
+import { typeOf } from "./shared/rules.ts";
 
 const joins = () => ({ kind: "activation", inputs: [0, 1] }) as const;
 const flat = new Miss("is constant almost everywhere");
@@ -24,16 +25,19 @@ function bias(_: unknown, site: Site): readonly number[] {
 /** A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. */
 const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
 
-/** Whole numbers that are compared with 0 or 1 are flags. */
-const flags = (_: unknown, site: Site): readonly Wanted[] =>
+/** Whole numbers that are compared with 0 or 1 are flags; what is compared with another, as a rate of samples is, may be that. */
+const compared = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
     const other = site.inputs[1 - input];
-    const isFlag = operand !== undefined && isWhole(operand.type) && (isConstant(other, 0) || isConstant(other, 1));
-    return isFlag ? [{ input, low: 0, high: 1, strict: false }] : [];
+    if (operand === undefined || !isWhole(operand.type) || other?.small === undefined) return [];
+    const [number, ...more] = toNumbers(other.small);
+    if (number === undefined || more.length > 0) return [];
+    const isFlag = number === 0 || number === 1;
+    return [{ input, low: isFlag ? 0 : number, high: isFlag ? 1 : number, strict: false }];
   });
 
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
-  binary({ name, derivatives: flat, type: "bool", wants: flags, ...more });
+  binary({ name, derivatives: flat, type: "bool", wants: compared, ...more });
 
 export const binaryOperators: readonly Op[] = [
   binary({

@@ -2,7 +2,7 @@
 import { basename, dirname, relative, sep } from "node:path";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, errorCodes, PithError } from "../../errors.ts";
-import { timedShapes } from "../../evaluate/timed-inputs.ts";
+import { timedFeeds, timedShapes } from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
@@ -53,7 +53,7 @@ export default async function benchBrowserJob(input: BrowserBenchInput, context:
         latency: last.report,
         batches,
         shapes,
-        inputs: models.map(inputTexts(shapes)),
+        inputs: models.map((model, at) => inputTexts(timedFeeds(model, shapes[at] ?? {}, input.seed, fixed[at]))),
         runtime: input.runtime,
         browser: productOf(last.browser),
       };

@@ -11,7 +11,9 @@ import {
 } from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { dimsText, isSymbolic } from "../../tensor/dims.ts";
+import { isFloat } from "../../tensor/convert.ts";
+import { dimsText, elementCount, isSymbolic } from "../../tensor/dims.ts";
+import type { Batch } from "../../tensor/types.ts";
 import type { Settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
 import { openModel } from "./open-model.ts";
@@ -34,7 +36,7 @@ export interface BenchOutput {
   readonly latency: LatencyReport;
   /** Samples in one run of each model. */
   readonly batches: readonly number[];
-  /** The dimensions of each model's inputs, and with types: "int64[1, 128]". */
+  /** The dimensions of each model's inputs, and with types as `inputTexts` says. */
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
   readonly runtime: RuntimeName;
@@ -60,15 +62,16 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
     progress: (done, total) => context.progress(done, total),
     ...(input.threads === undefined ? {} : { threads: input.threads }),
   });
-  return { latency: report, batches, shapes, inputs: models.map(inputTexts(shapes)), runtime: name };
+  return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime: name };
 }
 
-/** Input → "int64[1, 128]", of each model. */
-export function inputTexts(shapes: readonly TimedShapes[]) {
-  return ({ graph }: Model, index: number): Readonly<Record<string, string>> =>
-    Object.fromEntries(
-      graph.feeds.map(({ name, type }) => [name, `${type?.type ?? "?"}${dimsText(shapes[index]?.[name])}`]),
-    );
+/** Input → "int64[1, 128]"; of a single whole number, which may decide what is computed, "int64[] = 16000". */
+export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
+  const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
+    const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";
+    return [name, `${type}${dimsText(dims)}${value}`] as const;
+  });
+  return Object.fromEntries(texts);
 }
 
 /** What is said of the sizes that models are timed on: no more tokens than the tokenizer beside any of them allows. */
