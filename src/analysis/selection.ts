@@ -6,11 +6,13 @@ export interface Selection {
   /** Names or patterns: "fc1", "layer1.*". All if absent. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
+  /** Names, as they are, of layers that cannot be changed. */
+  readonly unfit?: ReadonlySet<string>;
 }
 
 /**
  * The layers that a selection names.
- * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none.
+ * @throws PithError E_NAME for a name or pattern that fits no layer, E_OPTION where `except` leaves none of them.
  */
 export function selectLayers<L extends { readonly name: string }>(
   all: readonly L[],
@@ -27,9 +29,9 @@ export function selectLayers<L extends { readonly name: string }>(
     ({ name }) =>
       (selection.layers === undefined || isNamed(selection.layers, name)) && !isNamed(selection.except, name),
   );
-  if (chosen.length === 0 && excluded !== undefined && excluded.length > 0)
-    throw new PithError("E_OPTION", `No layer is left: "except" names every layer that is meant.`);
-  return chosen;
+  if (chosen.length === 0 && patterns !== undefined && excluded !== undefined)
+    throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
+  return chosen.filter(({ name }) => selection.unfit?.has(name) !== true);
 }
 
 /** Layers that a hint names. */

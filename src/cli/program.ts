@@ -1,6 +1,7 @@
 /** The program `pith`: from words to an exit code. */
 
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { root } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
@@ -108,8 +109,9 @@ export interface Surroundings {
 }
 
 /** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
-export async function runProgram(words: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runProgram(typed: readonly string[], surroundings: Surroundings): Promise<number> {
   const { signal } = surroundings;
+  const words = typed.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
   const terminal = openTerminal(surroundings, words.includes("--json"));
   let code: number = exitCode.ok;
   // Loaded when a job is asked for: help needs none.

@@ -41,13 +41,10 @@ export async function fromModule(
   if (isDataset(found)) return found;
   if (typeof found !== "function") {
     const names = Object.keys(exports);
-    throw new PithError(
-      "E_DATA",
-      `${name} exports no ${split ? `part "${wanted}"` : "data set"}, only ${names.join(", ") || "nothing"}.`,
-      {
-        hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
-      },
-    );
+    const others = found === undefined ? `only ${names.join(", ") || "nothing"}` : `but ${describe(found)}`;
+    throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
+      hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
+    });
   }
   const call = (options: ModuleOptions): unknown => Reflect.apply(found, undefined, [options]);
   const first = await call({ part, size: 64 });

@@ -120,8 +120,11 @@ async function loadModule(path: string): Promise<Readonly<Record<string, unknown
     const message = cause instanceof Error ? cause.message : String(cause);
     const typescript = /\.m?ts$/.test(path)
       ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
-      : "";
-    throw new PithError("E_DATA", `${path} cannot be imported: ${message}.`, { cause, hint: typescript });
+      : undefined;
+    throw new PithError("E_DATA", `${path} cannot be imported: ${message}.`, {
+      cause,
+      ...(typescript === undefined ? {} : { hint: typescript }),
+    });
   }
 }
 

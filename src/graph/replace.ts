@@ -16,7 +16,7 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
     throw new PithError("E_MODEL", `"${replacement.name}" belongs to a graph that graph "${graph.name}" does not see.`);
   const isOutput = graph.isOutput(old);
   const copied = isOutput && !canTakeName(replacement, graph);
-  for (const use of [...old.uses]) if (use.node !== except) use.node.graph.setInput(use.node, use.input, replacement);
+  replaceReads(old, replacement, except);
   if (!isOutput) return;
   graph.rename(old, graph.freshName(`${name}_replaced`));
   if (!copied) {
@@ -26,6 +26,11 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   }
   const output = copied ? copyTo(name, replacement, old) : replacement;
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
+}
+
+/** Lets every node that reads `old`, but for `except`, read `replacement`; outputs stay. */
+export function replaceReads(old: Value, replacement: Value, except?: Node): void {
+  for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
 /**

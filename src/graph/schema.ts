@@ -210,6 +210,14 @@ function limit(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
+/** Inputs of one number that the specification wants without an axis. */
+const scalarInputs = new Set(["DFT axis"]);
+
+/** Whether what an attribute became takes a scalar, not a list of one number. */
+export function becameScalar(op: string, attribute: string): boolean {
+  return scalarInputs.has(`${op} ${attribute}`);
+}
+
 /** Attributes of older versions that later ones take as an input: attribute → input. */
 export function inputsFor(domain: string, op: string): ReadonlyMap<string, number> {
   if (domain !== "" && domain !== "ai.onnx") return new Map();

@@ -27,10 +27,10 @@ export interface OpenOptions {
 }
 
 /**
- * Opens an ONNX model: a path, a URL, a Blob or File, the bytes themselves (which must not change afterwards), or any random access to
- * them. Only the graph is read. Weights above 8 KiB stay where they are until something needs their numbers.
+ * Opens an ONNX model: a path, a URL, a Blob or File, the bytes themselves (a Uint8Array, Buffer or ArrayBuffer, which must not change
+ * afterwards), or any random access to them. Only the graph is read. Weights above 8 KiB stay where they are until something needs their numbers.
  *
- * @throws PithError E_FILE if there is no such file, E_NOT_ONNX if it is not an ONNX model, E_MODEL if the model contradicts itself,
+ * @throws PithError E_OPTION for anything else, E_FILE if there is no such file, E_NOT_ONNX if it is not an ONNX model, E_MODEL if the model contradicts itself,
  * E_UNSUPPORTED for element types that this version does not know.
  *
  * @example
@@ -40,7 +40,7 @@ export interface OpenOptions {
  * ```
  */
 export async function open(
-  source: string | URL | Blob | Uint8Array | ByteSource,
+  source: string | URL | Blob | Uint8Array | ArrayBuffer | ByteSource,
   options: OpenOptions = {},
 ): Promise<Model> {
   const bytes = await sourceOf(source);
@@ -83,10 +83,21 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
   return saveOutside(model, path);
 }
 
-function sourceOf(source: string | URL | Blob | Uint8Array | ByteSource): Promise<ByteSource> | ByteSource {
+function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | ByteSource {
   if (typeof source === "string" || source instanceof URL) return openFile(source);
   if (source instanceof Blob) return blobSource(source);
-  return source instanceof Uint8Array ? bytesSource(source) : source;
+  if (source instanceof Uint8Array) return bytesSource(source);
+  if (source instanceof ArrayBuffer) return bytesSource(new Uint8Array(source));
+  if (isSource(source)) return source;
+  const got = (source as unknown) instanceof Promise ? "a promise: await it first" : String(source);
+  throw new PithError(
+    "E_OPTION",
+    `A path, URL, Blob, bytes, or { size, name, read } is needed to open a model, got ${got}.`,
+  );
+}
+
+function isSource(source: unknown): source is ByteSource {
+  return typeof source === "object" && source !== null && "read" in source && typeof source.read === "function";
 }
 
 /** Names the file in the message, and says what it is if it is something else. */

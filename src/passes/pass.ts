@@ -71,6 +71,8 @@ export const contract = { checked: false };
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
   const { id, summary, options } = definition;
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
+    if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
+      throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
     const given = parseOptions(id, options, rest[0] ?? {});
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";

@@ -13,7 +13,7 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
-import { checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
+import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
 import { type Bound, operators } from "../ops/index.ts";
 import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -96,7 +96,8 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   if (schemasOf("", node.op).length === 0) return () => {};
   const moved = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
-    const constant = input === undefined ? undefined : asConstant(attribute, inference.site(node).inputs[0]?.type);
+    const type = inference.site(node).inputs[0]?.type;
+    const constant = input === undefined ? undefined : asConstant(attribute, type, becameScalar(node.op, name));
     return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
   });
   const inputs: unknown[] = [...node.inputs];
@@ -139,12 +140,16 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
 }
 
 /** An attribute's value as the tensor that the input takes: a single number is of the type of the data. */
-function asConstant(attribute: Attribute, type: DataType | undefined): Dense<"int64" | FloatType> | undefined {
+function asConstant(
+  attribute: Attribute,
+  type: DataType | undefined,
+  isScalar: boolean,
+): Dense<"int64" | FloatType> | undefined {
   switch (attribute.kind) {
     case "ints":
       return int64([attribute.value.length], attribute.value.map(toInteger));
     case "int":
-      return int64([1], [attribute.value]);
+      return int64(isScalar ? [] : [1], [attribute.value]);
     case "float":
       return fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [], [attribute.value]);
     case "floats":

@@ -13,6 +13,7 @@
  * The file gets smaller and the model faster. Channels that cannot go (outputs of the model, operators that refuse) are misses.
  */
 import * as v from "valibot";
+import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
@@ -101,6 +102,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   async run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
+    if (amount === 0) return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const settings = { ...given, amount };
     const outcome =
       given.structured === false

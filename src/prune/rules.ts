@@ -72,7 +72,12 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
     const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
-    return cutOf(target, ranked, before, (await cutSmallest([held], countOf(amount, before)))[0]);
+    const [cut] = await cutSmallest([held], countOf(amount, before)).catch((error: unknown) => {
+      if (!(error instanceof PithError)) throw error;
+      const hint = `The others can be pruned without it: except: "${target.layer}" (--except).`;
+      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
+    });
+    return cutOf(target, ranked, before, cut);
   });
 }
 

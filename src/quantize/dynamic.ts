@@ -161,7 +161,7 @@ async function biasFor(model: Model, { layer, rule }: Target, context: Context):
   if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
   const dense = await readStoredValue(model, bias, context.engine);
   const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
-  return float32(dense.dims.length === 1 ? dims : dense.dims, scaled);
+  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
 }
 
 function rewrite(emit: Emit, target: Target, x: Integers, weight: StoredWeight, bias: Dense | Value | undefined): void {

@@ -16,7 +16,7 @@ import { selectLayers } from "../analysis/selection.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { replaceUses, substitute } from "../graph/replace.ts";
+import { replaceReads, replaceUses, substitute } from "../graph/replace.ts";
 import type { ScaleAndZeroPoint } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
@@ -102,7 +102,9 @@ async function write(
     constants.set(rule, [scale, zeroPoint]);
     const codes = emit.named(`${name}_QuantizeLinear_Output`).QuantizeLinear([target, scale, zeroPoint]);
     const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
-    replaceUses(target, close, codes.producer);
+    // What is fed stays what it is, where it is an output, too.
+    if (graph.isInput(target)) replaceReads(target, close, codes.producer);
+    else replaceUses(target, close, codes.producer);
     for (const { node, input } of [...close.uses]) if (unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }

@@ -67,8 +67,7 @@ export async function withoutUnfit<O extends Selection>(
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   if (misses.length === 0) return scheme(options);
-  const except = [...[options.except ?? []].flat(), ...misses.flatMap(({ at }) => at ?? [])];
-  const outcome = await scheme({ ...options, except });
+  const outcome = await scheme({ ...options, unfit: new Set(misses.flatMap(({ at }) => at ?? [])) });
   return { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 

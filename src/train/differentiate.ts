@@ -142,9 +142,12 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     }),
   );
   const [first] = stopped;
-  if (gradients.size === 0 && first !== undefined) {
-    const place = `The loss depends on "${first[0]}" only through ${describe(first[1])}`;
-    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}, which passes no gradient on.`, { hint: trainTheRest });
+  if (gradients.size === 0) {
+    const why =
+      first === undefined
+        ? "The loss depends on nothing that is trained."
+        : `The loss depends on "${first[0]}" only through ${describe(first[1])}, which passes no gradient on.`;
+    throw new PithError("E_NOT_DIFFERENTIABLE", why, { hint: trainTheRest });
   }
   graph.setOutputs(outputs);
   removeUnused(graph);

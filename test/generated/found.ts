@@ -97,4 +97,36 @@ export const found: readonly Found[] = [
       ],
     },
   },
+  {
+    promise: "raise the operator set",
+    network: { start: "DFT of opset 17, along another axis", steps: [{ block: "gemm", choices: [] }] },
+  },
+  {
+    promise: "prune 0.5",
+    network: {
+      start: "Relu of a batch",
+      steps: [
+        {
+          block: "attention",
+          choices: [0, 0, 0, 0, 0, 1, 0, 683, 8, 0, 28, 0, 0, 479, 0, 28, 0, 491, 64],
+        },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "a training behind masks",
+    network: {
+      steps: [
+        { block: "gemm", choices: [0, 0, 0, 0, 0, 1, 0, 895, 5] },
+        { block: "gemm", choices: [0, 7] },
+        { block: "batch normalization", choices: [0, 0, 0, 0, 431, 0, 0, 1, 0, 0, 0, 0, 875] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: 'factorize {"rank":1}',
+    network: { start: "NonMaxSuppression of all boxes", steps: [{ block: "gemm", choices: [] }] },
+  },
 ];

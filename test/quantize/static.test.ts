@@ -65,6 +65,19 @@ describe.each(golden.cases)("$network, per channel $perChannel, $activations", (
   });
 });
 
+test("an input that is an output, too, stays what is fed", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[n, 4]) -> (x, y: float32[n, 4]) {
+  fc.weight: float32[4, 4] = random(seed 1)
+  y = MatMul(x, fc.weight)
+}`);
+  const x = numbersFor([2, 4]);
+  await quantize(model, { scheme: "static", data: memory("calibration", { x }) });
+  expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
+  expect(model.graph.outputs.map(({ name }) => name)).toEqual(["x", "y"]);
+  expect([...(await run(await reopened(model), { x }))]).toEqual(toNumbers(x));
+});
+
 describe("a small network", () => {
   test("stays close to float, through a file and back", async () => {
     const model = cnn();

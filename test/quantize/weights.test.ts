@@ -167,6 +167,42 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   });
 });
 
+test.each(["weights", "dynamic"] as const)(
+  "a weight that cannot be quantized takes no other layer along: %s",
+  async (scheme) => {
+    const rest = "[[1, 2], [3, 4]]";
+    const model = parseModel(`opset 17
+graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
+  blk.weight: float32[2, 2] = [[1e-43, 0], [0, 1e-43]]
+  blk1.weight: float32[2, 2] = ${rest}
+  blk2.weight: float32[2, 2] = ${rest}
+  a = MatMul(x, blk.weight)
+  b = MatMul(a, blk1.weight)
+  y = MatMul(b, blk2.weight)
+}`);
+    const weight = model.graph.value("blk.weight");
+    if (weight !== undefined) model.graph.rename(weight, "blk*.weight");
+    const { changes, misses } = await quantize(model, { scheme });
+    expect(changes.map(({ at }) => at)).toEqual(["blk1", "blk2"]);
+    expect(misses.map(({ at }) => at)).toEqual(["blk*"]);
+  },
+);
+
+test("a bias of one number behind a factor goes to every channel", async () => {
+  const text = (bias: string) => `opset 17
+graph (x: float32[2, 4]) -> (y: float32[2, 3]) {
+  fc.weight: float32[4, 3] = [[1, 2, 3], [4, 5, 6], [-1, 2, 0.5], [0.25, 1, 2]]
+  b: float32[${bias}] = ${bias === "" ? "0.5" : "[0.5]"}
+  y = Gemm(x, fc.weight, b) {beta=2.0}
+}`;
+  for (const bias of ["1", ""]) {
+    const [original, model] = [parseModel(text(bias)), parseModel(text(bias))];
+    await quantize(model, { scheme: "dynamic" });
+    const x = fromNumbers("float32", [2, 4], [1, 2, 3, 4, -1, 0.5, 2, 1]);
+    expect(difference(await run(original, { x }), await run(await reopened(model), { x }))).toBeLessThan(0.02);
+  }
+});
+
 test.each([
   [{ scheme: "weights", bits: 4 }, "bits", "only 8 bits"],
   [{ scheme: "sideways" }, "scheme", "weights"],

@@ -6,7 +6,7 @@ import { fromDense, type Matrix, multiply, singularValues, subtract } from "../.
 import { storeConstants } from "../../../src/passes/index.ts";
 import { float32 } from "../../../src/tensor/dense.ts";
 import type { Network } from "../network.ts";
-import { answers, batchesOf, engine, expectSame, expectSentences, expectThat, originalAnswers } from "../runs.ts";
+import { answers, batchesOf, engine, expectSame, expectSentences, expectThat } from "../runs.ts";
 import { expectSameShapes, type Promised, type Weight, weights, withWeights } from "./promised.ts";
 
 interface Wanted {
@@ -28,7 +28,7 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
     expectSentences(outcome);
     const batches = batchesOf(network);
     const got = await answers(result, batches);
-    expectSameShapes(await originalAnswers(network), got);
+    await expectSameShapes(network, got);
     const products = new Map<string, Float64Array>();
     for (const { at } of outcome.changes) {
       const [weight, factors] = [before.get(at), await factorsOf(result, at)];

@@ -17,7 +17,7 @@ import { random } from "../../../src/tensor/random.ts";
 import type { Batch, Dense } from "../../../src/tensor/types.ts";
 import { createStep, meanSquaredError, reinitialize, type TrainOutcome, train } from "../../../src/train/index.ts";
 import type { Network } from "../network.ts";
-import { answers, batchesOf, engine, expectSentences, expectThat, originalAnswers, refused } from "../runs.ts";
+import { answers, batchesOf, engine, expectSentences, expectThat, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";
 
 const wanted = "what is wanted";
@@ -127,7 +127,7 @@ export const training: readonly Promised[] = [
       const [bytes, more] = [await encodeToBytes(one), await encodeToBytes(other)];
       expectThat(Buffer.compare(bytes, more) === 0, "the same seed gave other weights");
       await expectOthersKept(network.model, one, outcome);
-      expectSameShapes(await originalAnswers(network), await answers(one, batchesOf(network)));
+      await expectSameShapes(network, await answers(one, batchesOf(network)));
     },
   },
   {
@@ -179,6 +179,9 @@ export const training: readonly Promised[] = [
       const feeds = samplesOf(network, samples, 9);
       // A student that learns on statistics of the batch is not its teacher.
       if (feeds === undefined || [...model.graph.values()].some(({ role }) => role?.kind === "state")) return;
+      const [found] = await answers(model, [feeds]);
+      // A loss over nothing is not defined.
+      if (Object.values(found ?? {}).some(({ data }) => data.length === 0)) return;
       const before = structureHash(model);
       const data = memory("feeds", feeds);
       const options = { teacher: model, data, alpha: 1, epochs: 1, batch: 2, optimizer: "sgd" as const };
@@ -187,7 +190,6 @@ export const training: readonly Promised[] = [
       expectThat(structureHash(model) === before, "the teacher was changed");
       if (same instanceof Miss) return;
       expectSentences(same);
-      const [found] = await answers(model, [feeds]);
       const largest = Object.values(found ?? {}).flatMap((dense) => (isFloat(dense.type) ? [...toFloat64(dense)] : []));
       const size = largest.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
       const loss = same.history[0]?.loss ?? Number.NaN;
@@ -204,7 +206,7 @@ export const training: readonly Promised[] = [
       expectSentences(outcome);
       for (const { loss } of outcome.history)
         expectThat(!Number.isFinite(size) || loss >= -1e-4 * size, `the loss is ${loss}`);
-      expectSameShapes(await originalAnswers(network), await answers(student, batchesOf(network)));
+      await expectSameShapes(network, await answers(student, batchesOf(network)));
     },
   },
   {
@@ -234,7 +236,7 @@ export const training: readonly Promised[] = [
         );
       }
       await expectOthersKept(model, one.result, one.outcome);
-      expectSameShapes(await originalAnswers(network), await answers(one.result, batchesOf(network)));
+      await expectSameShapes(network, await answers(one.result, batchesOf(network)));
     },
   },
 ];
