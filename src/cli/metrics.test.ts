@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { answerKind, heldAgainst, judgedBy, type MetricName } from "./metrics.ts";
+import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   answerKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
@@ -102,5 +102,17 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
     expect(name("accuracy", true)).toBe("R²");
     expect(name("accuracy", false)).toBe("peak signal to noise");
     expect(name("mean-squared-error", true)).toBe("mean squared error");
+  });
+
+  test("one number of a sigmoid is a share", () => {
+    const ends = (last: string) =>
+      readingOf(
+        parseModel(
+          `opset 21\ngraph (x: float32[n, 4]) -> (y: float32[n, 1]) {\n  w: float32[4, 1] = random(seed 1)\n${last}\n}`,
+        ),
+        undefined,
+      );
+    expect(ends("  h = MatMul(x, w)\n  y = Sigmoid(h)")).toEqual({ from: "probabilities" });
+    expect(ends("  y = MatMul(x, w)")).toEqual({});
   });
 });

@@ -1,5 +1,5 @@
 /** What the files beside a model say of it, and what its inputs say: how data is to be read for it. */
-import { folderOf, joinPath } from "#platform";
+import { fileKind, folderOf, joinPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import type { ModelInput } from "./bind.ts";
 import type { FrameOptions } from "./frames.ts";
@@ -46,6 +46,33 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
     classes: classNames(config?.id2label),
     architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
   };
+}
+
+/** Files that are read beside a model, and those that others read with them. */
+const sidecarNames = [
+  "config.json",
+  "preprocessor_config.json",
+  "special_tokens_map.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+];
+
+/** What lies beside a model, or above it, and neither beside nor above another path: name and path of each. */
+export async function sidecarsMissingAt(
+  modelPath: string,
+  folder: string,
+): Promise<readonly (readonly [string, string])[]> {
+  const find = async (place: string, name: string): Promise<string | undefined> => {
+    for (const path of [joinPath(place, name), joinPath(place, "..", name)])
+      if ((await fileKind(path)) === "file") return path;
+    return undefined;
+  };
+  const found: (readonly [string, string])[] = [];
+  for (const name of sidecarNames) {
+    const path = await find(folderOf(modelPath), name);
+    if (path !== undefined && (await find(folder, name)) === undefined) found.push([name, path]);
+  }
+  return found;
 }
 
 /** Names that an exporter made up where there were none ("LABEL_0") are none. */

@@ -208,6 +208,16 @@ describe("metrics", () => {
     expect(Array.from(perplexity().rows(scores([1, 3], [1, 0, 0]), truth([1], -100)))).toEqual([0, 0]);
   });
 
+  it("read one number and labels of 0 and 1 as two classes, by its sign or, of a share, by a half", () => {
+    const labels = truth([4], 0, 1, 0, 1);
+    expect([...accuracy().rows(scores([4, 1], [-3, 2, 0.4, -0.1]), labels)]).toEqual([1, 1, 0, 0]);
+    const shares = scores([4, 1], [0.1, 0.9, 0.4, 0.2]);
+    expect([...accuracy({ from: "probabilities" }).rows(shares, labels)]).toEqual([1, 1, 1, 0]);
+    const [first] = crossEntropy({ from: "probabilities" }).rows(shares, labels);
+    expect(first).toBeCloseTo(-Math.log(0.9));
+    expect([...crossEntropy().rows(scores([1, 1], [2]), truth([1], 1))][0]).toBeCloseTo(Math.log(1 + Math.exp(-2)));
+  });
+
   it("refuse labels beyond the classes, data without labels, and outputs that count something else", () => {
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
       "A label is 3, and the model has 3 classes (0 to 2).",
@@ -216,7 +226,7 @@ describe("metrics", () => {
     expect(() =>
       accuracy().rows(scores([1, 3], [1, 0, 0]), { label: { type: "float32", dims: [1], data: Float32Array.of(2.5) } }),
     ).toThrow(numbers);
-    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 1))).toThrow(numbers);
+    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 2))).toThrow("that is no class but 0 or 1");
     expect(() => accuracy().rows(scores([1, 1], [1]), truth([1, 2], 1, 2))).toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).not.toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), { x: scores([1, 3], [1, 0, 0]).y as Dense })).toThrow(

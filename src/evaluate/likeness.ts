@@ -45,6 +45,7 @@ export class OutputComparison {
   readonly name: string;
   /** Places or classes beside outputs of numbers: how far apart two of them are means nothing, so they are lost only where other classes are named. */
   readonly isBeside: boolean;
+  readonly #isOpen: boolean;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
   readonly #named: [before: number[], after: number[]] = [[], []];
@@ -54,8 +55,12 @@ export class OutputComparison {
   /** That the result's has other dimensions. */
   #other: string | undefined;
 
-  /** @param inputs what the sentences call the inputs: "random inputs", "samples". */
-  constructor(name: string, inputs: string, isBeside: boolean) {
+  /**
+   * @param inputs what the sentences call the inputs: "random inputs", "samples".
+   * @param isOpen whether its sizes depend on the numbers that are fed.
+   */
+  constructor(name: string, inputs: string, isBeside: boolean, isOpen: boolean) {
+    this.#isOpen = isOpen;
     this.name = name;
     this.isBeside = isBeside;
     this.#inputs = inputs;
@@ -64,6 +69,10 @@ export class OutputComparison {
   add(feeds: Batch, expected: Batch, got: Batch): void {
     const [x, y] = [expected[this.name], got[this.name]];
     if (x === undefined || this.#other !== undefined || this.#reason !== undefined) return;
+    if (this.#isOpen && y !== undefined && y.dims.length === x.dims.length && !sameDims(x.dims, y.dims)) {
+      this.#reason = "the dimensions of its output depend on what it is fed";
+      return;
+    }
     if (y === undefined || !sameDims(x.dims, y.dims)) {
       this.#other = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
       return;

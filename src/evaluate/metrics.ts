@@ -12,6 +12,7 @@ import { moments } from "./interval.ts";
 import {
   answer,
   bestClass,
+  binaryScores,
   logScores,
   logSumExp,
   numbersHint,
@@ -173,11 +174,16 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       },
     );
   }
+  // One number and two classes: what ends in a sigmoid, or would.
+  if (scores.classes === 1 && scores.named !== true && labels.every((value) => value === 0 || value === 1))
+    return { scores: binaryScores(scores, options.from), labels };
   for (const value of labels) {
     if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
     throw new PithError(
       "E_DATA",
-      `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
+      scores.classes === 1
+        ? `A label is ${value}, and the model gives one number for it: that is no class but 0 or 1.`
+        : `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
       {
         hint:
           Number.isInteger(value) && scores.classes > 1

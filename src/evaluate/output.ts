@@ -101,6 +101,16 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
 }
 
+/** Scores of two classes from one number at each position: the share of the second class, or its score beside a 0. */
+export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores {
+  const values = new Float64Array(2 * scores.values.length);
+  scores.values.forEach((value, at) => {
+    values[2 * at] = form === "probabilities" ? 1 - value : 0;
+    values[2 * at + 1] = value;
+  });
+  return { ...scores, classes: 2, values, step: 1, at: (position) => 2 * position };
+}
+
 function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
   return Float64Array.from(names, (name) => {
     const known = texts.get(name) ?? texts.size;

@@ -43,6 +43,11 @@ export function withSaturating(original: Model, other: Model): Saturating {
   return { original: first, other: second, outputs: new Set(a.keys()), before };
 }
 
+/** The outputs that a saturating operator makes. */
+export function saturatedOutputs(model: Model): ReadonlySet<string> {
+  return new Set(inputsOfLast(model).keys());
+}
+
 /** Output → what goes into the saturating operator that makes it, numbers being only moved since. */
 function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   const inference = infer(model);

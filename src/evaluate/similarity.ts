@@ -4,11 +4,14 @@
  * Such inputs are nothing that a model was made for, so little is asked (`likeness.ts`). A result is lost if it does not run, or if one of its
  * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
+
+import { infer } from "../analysis/infer.ts";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
 import { clause, Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
@@ -61,7 +64,7 @@ export async function compareFunction(
   try {
     const runs = await pairedRuns(engine, original, result, { sizes: "one", seed, signal, progress });
     if (runs instanceof Miss) return runs.reason;
-    const outputs = new Outputs("random inputs", output);
+    const outputs = new Outputs("random inputs", original, output);
     for (const { feeds, expected, got } of runs.pairs) outputs.add(feeds, expected, got);
     const found = outputs.worst;
     return typeof found === "string" || runs.without.length === 0 ? found : { ...found, without: runs.without };
@@ -96,7 +99,7 @@ export async function compareOtherOutputs(
 ): Promise<Likeness | string | undefined> {
   const observed = namesInBoth(original, result);
   if (output !== undefined || observed.length < 2) return undefined;
-  const outputs = new Outputs("the samples", undefined, true);
+  const outputs = new Outputs("the samples", original, undefined, true);
   await overSamples(
     engine,
     [original, result].map((model) => ({ model, observed })),
@@ -119,6 +122,7 @@ function notRun(lost: string): Likeness {
 /** The outputs of two models that are held against each other, run by run. */
 export class Outputs {
   readonly #inputs: string;
+  readonly #original: Model;
   readonly #asked: string | undefined;
   readonly #others: boolean;
   #count = 0;
@@ -127,11 +131,13 @@ export class Outputs {
 
   /**
    * @param inputs what the sentences call the inputs.
+   * @param original says which sizes depend on the numbers that are fed: of boxes that are kept.
    * @param asked the only output to compare.
    * @param others all but the answer.
    */
-  constructor(inputs: string, asked?: string, others = false) {
+  constructor(inputs: string, original: Model, asked?: string, others = false) {
     this.#inputs = inputs;
+    this.#original = original;
     this.#asked = asked;
     this.#others = others;
   }
@@ -147,9 +153,16 @@ export class Outputs {
     this.#count = all.length;
     if (all.length > 0) this.#answer = answerName(expected, this.#asked);
     const numbers = all.some(([, dense]) => isNumbers(dense));
+    const copy = this.#original.clone();
+    infer(copy);
+    const fed = copy.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);
+    const sizes = Object.fromEntries(fed.map(({ text }) => [text, 1]));
+    // Sizes of inputs decide the others, or the numbers do.
+    const isOpen = (name: string): boolean =>
+      copy.graph.value(name)?.type?.dims?.some((dim) => dimValue(dim, sizes) === undefined) ?? true;
     return all
       .filter(([name]) => (this.#others ? name !== this.#answer : name === (this.#asked ?? name)))
-      .map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense)));
+      .map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense), isOpen(name)));
   }
 
   /** @returns a sentence if none can be compared. */

@@ -1,7 +1,7 @@
 /** `pith compress` from words to files, its job in a process of its own. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { runProgram } from "../../src/cli/program.ts";
@@ -72,6 +72,18 @@ describe("without a recipe", () => {
     expect(readFileSync(at("out/report.html"), "utf8")).toContain("net.onnx");
     expect(readFileSync(at("out/report.md"), "utf8")).toContain("int8 weights");
     await expect(open(at("out/model.onnx"))).resolves.toBeDefined();
+  });
+
+  test("takes the tokenizer and settings that lie beside the model along, where the result would not find them", async () => {
+    mkdirSync(at("beside"));
+    copyFileSync(at("net.onnx"), at("beside/net.onnx"));
+    writeFileSync(at("beside/config.json"), "{}");
+    expect((await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "-o", at("elsewhere")])).code).toBe(0);
+    expect(readdirSync(at("elsewhere")).sort()).toEqual(["config.json", ...written]);
+    expect((await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "-o", at("beside/out")])).code).toBe(
+      0,
+    );
+    expect(readdirSync(at("beside/out")).sort()).toEqual(written);
   });
 
   test("what was written runs again as a recipe, to the same bytes; --json prints the record", async () => {

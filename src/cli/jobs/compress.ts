@@ -6,6 +6,7 @@ import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
 import { recordPrepared } from "../../data/recorded.ts";
+import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
@@ -125,7 +126,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 
 /** All of them, or none: no name is taken before every file is complete. */
 async function write(
-  { out }: CompressInput,
+  { out, model }: CompressInput,
   run: Run,
   { result }: Compressed,
   candidates: readonly Candidate[],
@@ -135,12 +136,16 @@ async function write(
   if (result === undefined || recipe === undefined) return [];
   context.stage("write");
   const text = (content: string): Uint8Array[] => [new TextEncoder().encode(content)];
-  const files: readonly (readonly [string, Uint8Array[]])[] = [
+  const files: readonly (readonly [string, readonly Uint8Array[]])[] = [
     ["model.onnx", [result.bytes]],
     ["report.html", text(reportPage(run))],
     ["report.md", text(reportMarkdown(run))],
     ["run.json", text(`${JSON.stringify(run, null, 2)}\n`)],
     ["recipe.yaml", text(recipeText(recipe))],
+    // A tokenizer goes along: whoever runs the result needs it.
+    ...(await Promise.all(
+      (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, [await readFile(path)]] as const),
+    )),
   ];
   stopIfAsked(context.signal, "Stopped before anything was written.");
   await makeFolder(out);

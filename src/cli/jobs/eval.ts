@@ -1,5 +1,5 @@
 /** Job of `pith eval`: figures of a model on data, and against its original. */
-import { collect, type Dataset, draw, findImages, labelNames, textColumns } from "../../data/index.ts";
+import { collect, type Dataset, draw, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
 import { pictureFiles } from "../../data/pictures.ts";
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
@@ -111,6 +111,10 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
   };
 }
 
+function withoutLabels(dataset: Dataset): Dataset {
+  return mapBatches(dataset, ({ label: _, ...batch }) => batch);
+}
+
 async function measurement(input: EvalInput, asked: DataRequest, context: JobContext): Promise<Measurement> {
   const { against, output } = input;
   const engine = createEngine();
@@ -142,7 +146,9 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const said = answers(output);
   const nats = metrics.some(({ unit, name }) => unit === "nats" || name === "perplexity");
   const normalized = nats ? [saysProbabilities(readingOf(known, output))] : [];
-  const ready = preparation.ready(dataset);
+  const prepared = preparation.ready(dataset);
+  // Labels that nothing is judged by need not fit: they may be of another data set.
+  const ready = wanted.truth === "original" && labelled ? withoutLabels(prepared) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
   const named = output === undefined ? {} : { output };
