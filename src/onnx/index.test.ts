@@ -29,12 +29,24 @@ describe("open", () => {
       read: (start: number, end: number) => Promise.resolve(bytes.slice(start, end)),
     };
     const expected = await weight(richModel(), "fc");
-    for (const place of [path, pathToFileURL(path), new Blob([new Uint8Array(bytes)]), bytes, source]) {
+    for (const place of [
+      path,
+      pathToFileURL(path),
+      new Blob([new Uint8Array(bytes)]),
+      bytes,
+      new Uint8Array(bytes).buffer,
+      source,
+    ]) {
       expect(await weight(await open(place), "fc")).toEqual(expected);
     }
     // The `slice` of a Buffer copies nothing, so that what is not aligned must be copied otherwise.
     const tensors = [...(await open(await readFile(path))).graph.values()].flatMap(({ tensor }) => tensor ?? []);
     for (const tensor of tensors) expect(Buffer.isBuffer((await tensor.read()).data)).toBe(false);
+  });
+
+  test("refuses what is none of these, a promise of bytes among them", async () => {
+    const strange = [undefined, 7, Promise.resolve(new Uint8Array(1)), { size: 1 }] as never[];
+    for (const source of strange) await expect(open(source)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
   const zip = (name: string): string => `PK\x03\x04${"\0".repeat(22)}${String.fromCharCode(name.length)}\0\0\0${name}`;

@@ -327,3 +327,19 @@ test("amounts outside of 0 to 1, other scopes and unknown layers are refused", a
   expect(await failure({ amount: 0.5, layers: "fc7" })).toMatch(/^E_NAME/);
   expect(await failure({ amount: 0.5, structured: true, except: "fc7" })).toMatch(/^E_NAME/);
 });
+
+test("an amount of 0 changes nothing, and a path is no model", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
+  fc.weight: float32[2, 2] = [[1, 2], [2, 3]]
+  y = MatMul(x, fc.weight)
+}`);
+  expect(await prune(model, { amount: 0 })).toMatchObject({
+    changes: [],
+    misses: [{ reason: "an amount of 0 prunes nothing" }],
+  });
+  await expect(prune("model.onnx" as never, { amount: 0.5 })).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: "prune takes a model, as open() gives it, got string.",
+  });
+});

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requireOtherThanWeights } from "../../src/cli/files.ts";
 import { requireAppendable, requireWritable, requireWritableFolder } from "../../src/cli/writable.ts";
@@ -220,4 +221,18 @@ describe("places that cannot be written to", () => {
       stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
     });
   });
+});
+
+test.each(["train", "prune --amount 0.5", "quantize --scheme static", "factorize --rank 1"])(
+  "a layer that is not there is found before the data are opened: %s",
+  async (words) => {
+    const [name = "", ...flags] = words.split(" ");
+    const { code, err } = await pith(name, at("net.onnx"), ...flags, "--layers", "heat", "--data", at("nowhere"));
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('E_NAME: No layer is called "heat".') });
+  },
+);
+
+test("a file:// address is a path", async () => {
+  const { code, out } = await pith("inspect", pathToFileURL(at("net.onnx")).href);
+  expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("net.onnx") });
 });

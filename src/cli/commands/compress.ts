@@ -122,7 +122,7 @@ function show(model: string, { run, written, refused }: CompressOutput, demanded
       : { failure: new PithError(refused.code, `${refused.message} Nothing was written.`, { hint }) }),
     goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
-      printVariants(terminal, run);
+      printVariants(terminal, run, refused === undefined);
       terminal.line(samplesLine(run.data));
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
@@ -136,7 +136,7 @@ function show(model: string, { run, written, refused }: CompressOutput, demanded
   };
 }
 
-function printVariants(terminal: Terminal, run: Run): void {
+function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
   const { name: metric, unit } = run.metric;
   const timed = timesOf(run) !== undefined;
   const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
@@ -179,13 +179,23 @@ function printVariants(terminal: Terminal, run: Run): void {
     ],
   );
   for (const { name, steps } of run.variants) {
-    const misses = steps.reduce((sum, step) => sum + step.misses.length, 0);
-    if (misses === 0) continue;
+    const misses = steps.flatMap((step) => step.misses);
+    if (misses.length === 0) continue;
     const quantized = steps.every(({ id, changes }) => id === "quantize" && changes.length > 0);
     const left = quantized ? "kept in float" : "unchanged";
-    terminal.line(dim(`${name}: ${misses} ${left} (run.json and report.html say why)`));
+    const why = isWritten ? "run.json and report.html say why" : reasonsOf(misses);
+    terminal.line(dim(`${name}: ${misses.length} ${left} (${why})`));
   }
 }
+
+/** "its weight is computed; is a lookup table and 2 more": where nothing is written that would say more. */
+function reasonsOf(misses: readonly { readonly reason: string }[]): string {
+  const reasons = [...new Set(misses.map(({ reason }) => reason))];
+  const more = reasons.length > mostReasons ? ` and ${reasons.length - mostReasons} more` : "";
+  return `${reasons.slice(0, mostReasons).join("; ")}${more}`;
+}
+
+const mostReasons = 3;
 
 /** What a variant's line ends in: the reason of a refusal, or the paired difference. */
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {

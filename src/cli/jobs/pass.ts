@@ -1,7 +1,10 @@
 /** Job of the commands that change a model: one step of a recipe, judged as recipes are, and written if it is still worth having. */
+import * as v from "valibot";
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
+import { layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { selectLayers } from "../../analysis/selection.ts";
 import { type PreprocessingSpec, readSidecars } from "../../data/index.ts";
 import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
@@ -116,10 +119,21 @@ export interface Reference {
   readonly comparison: Comparison;
 }
 
+/** @throws PithError E_NAME for a layer that is not there. */
+function requireLayers(model: Model, { layers: wanted, except }: PassInput["options"]): void {
+  const names = v.union([v.string(), v.array(v.string())]);
+  const selection = { ...(v.is(names, wanted) ? { layers: wanted } : {}), ...(v.is(names, except) ? { except } : {}) };
+  if (Object.keys(selection).length === 0) return;
+  const copy = model.clone();
+  storeWeights(copy);
+  selectLayers(layers(copy, infer(copy)), selection);
+}
+
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const [kind, model] = await Promise.all([kindOf(input.command), openToChange(input.model, context)]);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
+  requireLayers(model, input.options);
   // Before anything is measured: that takes its time.
   const reference = await openReference(model, input);
   const original = model.clone();
