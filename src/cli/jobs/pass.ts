@@ -151,6 +151,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   context.stage(input.command);
   const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
   engine.forget();
+  requireInterface(original, model, input.command);
   const nothing = {
     changes: outcome.changes,
     misses: outcome.misses.map(({ reason, at }) => ({ reason, at })),
@@ -243,6 +244,14 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     reference: found,
     written: input.out,
   };
+}
+
+/** Callers know a model by the names of what it is fed and gives: a pass that changes them is wrong. */
+function requireInterface(original: Model, result: Model, command: string): void {
+  const names = ({ graph }: Model): string =>
+    [graph.feeds, graph.outputs].map((values) => values.map(({ name }) => name).join(", ")).join(" → ");
+  const [before, after] = [names(original), names(result)];
+  if (before !== after) throw new Error(`${command} made ${after} of the model's inputs and outputs ${before}.`);
 }
 
 /** What a pass saves by dropping the exporter's notes is no gain of its technique: `simplify` drops them as well. */
