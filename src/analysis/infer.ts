@@ -87,7 +87,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   const absent = new Set<Value>();
   const active = new Set<LocalFunction>();
-  /** Entries of nodes as they were applied at a revision of the graph. */
+  /** Cache of `at`, valid for the revision `appliedAt`. */
   const applied = new Map<Node, Bound | Miss>();
   let appliedAt = -1;
 

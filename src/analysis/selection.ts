@@ -6,7 +6,7 @@ export interface Selection {
   /** Names or patterns: "fc1", "layer1.*". All if absent. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
-  /** Names, as they are, of layers that cannot be changed. */
+  /** Exact names, no patterns, of layers that cannot be changed. */
   readonly unfit?: ReadonlySet<string>;
 }
 

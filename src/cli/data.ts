@@ -71,7 +71,7 @@ export type DataFlags = v.InferOutput<typeof dataSchema>;
 /** What of the flags goes to a job. */
 export interface DataRequest {
   readonly path: string;
-  /** In the words of `parsePreprocessingSpec`; undefined: found out. */
+  /** In the syntax of `parsePreprocessingSpec`; undefined: found out. */
   readonly preprocess: string | undefined;
   /** That was not said on the command line, but found in the model, where an earlier command has written it. */
   readonly recorded?: boolean;

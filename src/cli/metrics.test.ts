@@ -113,6 +113,7 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
         undefined,
       );
     expect(ends("  h = MatMul(x, w)\n  y = Sigmoid(h)")).toEqual({ from: "probabilities" });
+    expect(ends("  h = MatMul(x, w)\n  y = Tanh(h)")).toEqual({});
     expect(ends("  y = MatMul(x, w)")).toEqual({});
   });
 });

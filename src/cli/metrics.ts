@@ -25,7 +25,7 @@ import {
   signalToNoise,
   topK,
 } from "../evaluate/index.ts";
-import { saturatedOutputs } from "../evaluate/saturation.ts";
+import { isShare } from "../evaluate/saturation.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -160,10 +160,11 @@ export function heldAgainst(
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const asked = output === undefined ? {} : { output };
   const value = model.graph.outputs.find(({ name }) => name === answerOutput(model, output));
-  const form = value === undefined ? undefined : distributionOf(value, infer(model));
-  // One number of a sigmoid is the share of the second class.
-  const isShare = value?.type?.dims?.at(-1) === 1 && saturatedOutputs(model).has(value.name);
-  return form === "probabilities" || isShare ? { ...asked, from: "probabilities" } : asked;
+  if (value === undefined) return asked;
+  const inference = infer(model);
+  // One number of a sigmoid is the probability of the second class.
+  const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
+  return isBinary || distributionOf(value, inference) === "probabilities" ? { ...asked, from: "probabilities" } : asked;
 }
 
 /** @throws PithError E_OPTION for a demand on a figure that will not be measured against this original, as its outputs tell. */

@@ -7,7 +7,7 @@ import { geometryText } from "./geometry.ts";
 import { type PreprocessingSpec, parsePreprocessingSpec } from "./preprocessing-spec.ts";
 import { type Preprocessing, presets } from "./presets.ts";
 
-/** The key under which a model's metadata says how its data is prepared, in the words of `parsePreprocessingSpec`. */
+/** The key under which a model's metadata says how its data is prepared, in the syntax of `parsePreprocessingSpec`. */
 export const preprocessingKey = "pith.preprocessing";
 
 /** What recording needs to know of a model; `Model` has it. */
@@ -38,7 +38,7 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   }
 }
 
-/** In the words of `parsePreprocessingSpec`, which reads the same out of them. */
+/** In the syntax of `parsePreprocessingSpec`, which gives the same spec back. */
 export function statedText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });

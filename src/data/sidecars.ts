@@ -48,7 +48,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
   };
 }
 
-/** Files that are read beside a model, and those that others read with them. */
+/** Sidecar files: those that are read here, and those that transformers.js reads with them. */
 const sidecarNames = [
   "config.json",
   "preprocessor_config.json",
@@ -57,7 +57,7 @@ const sidecarNames = [
   "tokenizer_config.json",
 ];
 
-/** What lies beside a model, or above it, and neither beside nor above another path: name and path of each. */
+/** Sidecar files of a model (in its folder or the one above) that the same search would not find from another folder: name and path of each. */
 export async function sidecarsMissingAt(
   modelPath: string,
   folder: string,

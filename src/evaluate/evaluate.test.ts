@@ -226,7 +226,7 @@ describe("metrics", () => {
     expect(() =>
       accuracy().rows(scores([1, 3], [1, 0, 0]), { label: { type: "float32", dims: [1], data: Float32Array.of(2.5) } }),
     ).toThrow(numbers);
-    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 2))).toThrow("that is no class but 0 or 1");
+    expect(() => accuracy().rows(scores([1, 1], [1]), truth([1], 2))).toThrow("only 0 and 1 are classes then");
     expect(() => accuracy().rows(scores([1, 1], [1]), truth([1, 2], 1, 2))).toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).not.toThrow(numbers);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), { x: scores([1, 3], [1, 0, 0]).y as Dense })).toThrow(

@@ -174,7 +174,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       },
     );
   }
-  // One number and two classes: what ends in a sigmoid, or would.
+  // A binary classifier: one probability or logit.
   if (scores.classes === 1 && scores.named !== true && labels.every((value) => value === 0 || value === 1))
     return { scores: binaryScores(scores, options.from), labels };
   for (const value of labels) {
@@ -182,7 +182,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
     throw new PithError(
       "E_DATA",
       scores.classes === 1
-        ? `A label is ${value}, and the model gives one number for it: that is no class but 0 or 1.`
+        ? `A label is ${value}, and the model gives one number for it: only 0 and 1 are classes then.`
         : `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
       {
         hint:

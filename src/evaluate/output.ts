@@ -101,7 +101,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
 }
 
-/** Scores of two classes from one number at each position: the share of the second class, or its score beside a 0. */
+/** Scores of two classes from one number at each position: [1 − p, p] of a probability, [0, x] of a logit. */
 export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores {
   const values = new Float64Array(2 * scores.values.length);
   scores.values.forEach((value, at) => {

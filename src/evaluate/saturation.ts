@@ -43,9 +43,9 @@ export function withSaturating(original: Model, other: Model): Saturating {
   return { original: first, other: second, outputs: new Set(a.keys()), before };
 }
 
-/** The outputs that a saturating operator makes. */
-export function saturatedOutputs(model: Model): ReadonlySet<string> {
-  return new Set(inputsOfLast(model).keys());
+/** Whether an output lies between 0 and 1 because of the operator that makes it: Sigmoid, not Tanh. */
+export function isShare(output: Value, inference: Inference): boolean {
+  return lastSaturating(output, inference)?.low === 0;
 }
 
 /** Output → what goes into the saturating operator that makes it, numbers being only moved since. */
@@ -53,20 +53,25 @@ function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   const inference = infer(model);
   return new Map(
     model.graph.outputs.flatMap((output) => {
-      const input = inputOfLast(output, inference);
+      const input = lastSaturating(output, inference)?.input;
       return input === undefined || input.type === undefined || !isFloat(input.type.type) ? [] : [[output.name, input]];
     }),
   );
 }
 
-function inputOfLast(output: Value, inference: Inference): Value | undefined {
+/** What goes into the saturating operator that makes a value, numbers being only moved since, and its lower asymptote. */
+function lastSaturating(
+  output: Value,
+  inference: Inference,
+): { readonly input: Value | undefined; readonly low: number } | undefined {
   const seen = new Set<Value>();
   for (let value: Value | undefined = output; value?.producer !== undefined && !seen.has(value); ) {
     seen.add(value);
     const node: NonNullable<Value["producer"]> = value.producer;
     const bound = inference.at(node);
     if (bound instanceof Miss || node.outputs[0] !== value) return undefined;
-    if (bound.saturates()) return node.inputs[0];
+    const [low] = bound.saturates() ?? [];
+    if (low !== undefined) return { input: node.inputs[0], low };
     const rule = bound.quantize();
     const moves = !(rule instanceof Miss) && rule.kind === "transparent";
     if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return undefined;

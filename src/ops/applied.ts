@@ -40,7 +40,7 @@ export class Applied<S> implements Bound {
   }
 
   saturates() {
-    return this.#def.saturates === true || this.distribution()?.form === "probabilities";
+    return this.#def.saturates ?? (this.distribution()?.form === "probabilities" ? ([0, 1] as const) : undefined);
   }
 
   parameters() {

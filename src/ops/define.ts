@@ -265,10 +265,10 @@ export interface Traits {
   /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
   /**
-   * Output 0 ends in asymptotes: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
+   * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
    * says little beside the input.
    */
-  readonly saturates?: true;
+  readonly saturates?: readonly [low: number, high: number];
   /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
   readonly differentiatedWhole?: true;
 }
@@ -357,7 +357,7 @@ export interface Bound {
   inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
   distribution(): Distribution | undefined;
   /** The trait; distributions are of that kind, too. */
-  saturates(): boolean;
+  saturates(): readonly [low: number, high: number] | undefined;
   parameters(): readonly number[];
   scales(): readonly number[];
   wants(output: readonly WantedInterval[]): readonly Wanted[];

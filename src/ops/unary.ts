@@ -48,17 +48,17 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({
     name: "Sigmoid",
-    saturates: true,
+    saturates: [0, 1],
     derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Mul([y, emit.Sub([number(1), y])])]),
   }),
   unary({
     name: "Tanh",
-    saturates: true,
+    saturates: [-1, 1],
     derivative: ({ emit, up, y, number }) => emit.Mul([up, emit.Sub([number(1), emit.Mul([y, y])])]),
   }),
   unary({
     name: "Erf",
-    saturates: true,
+    saturates: [-1, 1],
     // d erf(x)/dx = 2/√π · exp(-x²)
     derivative: ({ emit, up, x, number }) =>
       emit.Mul([up, emit.Mul([number(2 / Math.sqrt(Math.PI)), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
@@ -69,7 +69,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({
     name: "Softsign",
-    saturates: true,
+    saturates: [-1, 1],
     // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
     derivative: ({ emit, up, x, number }) => {
       const size = emit.Add([emit.Abs([x]), number(1)]);
@@ -107,7 +107,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary<{ readonly alpha: number; readonly beta: number }>({
     name: "HardSigmoid",
-    saturates: true,
+    saturates: [0, 1],
     read: (site) => ({ alpha: decimal(site, "alpha", 0.2), beta: decimal(site, "beta", 0.5) }),
     // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
     derivative: ({ emit, up, y, s, number }) => {

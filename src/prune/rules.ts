@@ -74,7 +74,7 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
     const [cut] = await cutSmallest([held], countOf(amount, before)).catch((error: unknown) => {
       if (!(error instanceof PithError)) throw error;
-      const hint = `The others can be pruned without it: except: "${target.layer}" (--except).`;
+      const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
       throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
     });
     return cutOf(target, ranked, before, cut);

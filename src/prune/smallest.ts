@@ -115,7 +115,7 @@ export function cutMask(mask: Mask | undefined, scores: Scores, cut: Cut): Mask 
   return result;
 }
 
-/** Magnitudes are compared by their bits, which rise with them. */
+/** Compares magnitudes as integers: without its sign, the bits of a float32 increase with its magnitude. */
 function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Cut): void {
   const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
   const [least = 0] = new Int32Array(Float32Array.of(limit).buffer);

@@ -69,7 +69,7 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   return { type, dims, data } as Dense;
 }
 
-/** A Node Buffer as a plain Uint8Array, sharing memory: its own `slice` copies nothing, and its constructor is deprecated. */
+/** A plain Uint8Array over the memory of a Node Buffer, whose `slice` does not copy and whose constructor is deprecated. */
 export function plainBytes(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);

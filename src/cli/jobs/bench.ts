@@ -65,7 +65,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   return { latency: report, batches, shapes, inputs: feeds.map(inputTexts), runtime: name };
 }
 
-/** Input → "int64[1, 128]"; of a single whole number, which may decide what is computed, "int64[] = 16000". */
+/** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
     const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";

@@ -51,7 +51,7 @@ interface UnaryRow<S> extends Row<S> {
   readonly lower?: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly containers?: true;
-  readonly saturates?: true;
+  readonly saturates?: readonly [low: number, high: number];
 }
 
 /** With the contents that follow from those of the operands: of whole numbers, or of shares of dimensions. */
