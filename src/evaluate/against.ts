@@ -271,6 +271,9 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
     throw new PithError(
       "E_DATA",
       `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
+      {
+        hint: "Where its size depends on what is found, boxes are compared (--metric box-overlap), or another output: --output.",
+      },
     );
   }
   const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;

@@ -4,6 +4,7 @@ import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Feeding, feedingOf } from "./feeding.ts";
 import { explained } from "./out-of-range.ts";
@@ -126,13 +127,34 @@ function join(parts: readonly Batch[], owner: string): Batch {
   if (parts.length === 1) return first;
   const names = Object.keys(first);
   return Object.fromEntries(
-    names.map((name) => [
-      name,
-      joinRows(
-        name,
-        parts.map((part) => part[name]),
-        `Output of ${owner}`,
-      ),
-    ]),
+    names.map((name) => [name, joinRows(name, filled(parts.map((part) => part[name])), `Output of ${owner}`)]),
   );
+}
+
+/** Of as many things as are found in each sample, fewer are filled up with zeros: nothing is found with a score of 0. */
+function filled(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
+  const [first, ...others] = parts;
+  const [, ...inner] = first?.dims ?? [];
+  const largest = inner.map((dim, axis) => Math.max(dim, ...others.map((part) => part?.dims[axis + 1] ?? 0)));
+  return parts.map((part) =>
+    part === undefined || part.dims.length !== largest.length + 1 || sameDims(part.dims.slice(1), largest)
+      ? part
+      : enlarged(part, [part.dims[0] ?? 0, ...largest]),
+  );
+}
+
+/** The same numbers at the same places of a larger tensor of zeros; text and packed types stay as they are. */
+function enlarged(dense: Dense, dims: readonly number[]): Dense {
+  if (dense.type === "string" || dense.data.length !== elementCount(dense.dims)) return dense;
+  const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
+  // Which class it is does not matter; TypeScript sees only the union.
+  const data = new (dense.data.constructor as new (length: number) => Uint8Array)(elementCount(dims));
+  for (const [at, value] of (dense.data as Uint8Array).entries()) {
+    const place = to.reduce(
+      (sum, step, axis) => sum + (Math.floor(at / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
+      0,
+    );
+    data[place] = value;
+  }
+  return { type: dense.type, dims, data } as Dense;
 }

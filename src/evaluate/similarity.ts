@@ -5,13 +5,12 @@
  * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
 
-import { infer } from "../analysis/infer.ts";
+import { foundSizes } from "../analysis/found-sizes.ts";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
 import { clause, Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
@@ -153,13 +152,7 @@ export class Outputs {
     this.#count = all.length;
     if (all.length > 0) this.#answer = answerName(expected, this.#asked);
     const numbers = all.some(([, dense]) => isNumbers(dense));
-    const copy = this.#original.clone();
-    infer(copy);
-    const fed = copy.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);
-    const sizes = Object.fromEntries(fed.map(({ text }) => [text, 1]));
-    // Sizes of inputs decide the others, or the numbers do.
-    const isOpen = (name: string): boolean =>
-      copy.graph.value(name)?.type?.dims?.some((dim) => dimValue(dim, sizes) === undefined) ?? true;
+    const isOpen = foundSizes(this.#original);
     return all
       .filter(([name]) => (this.#others ? name !== this.#answer : name === (this.#asked ?? name)))
       .map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense), isOpen(name)));

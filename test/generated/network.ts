@@ -56,13 +56,16 @@ const notOverNone: ReadonlySet<string> = new Set([
   "if",
 ]);
 
+/** Operators that ONNX Runtime lets write over their first input before they read it, where nothing else reads that: then they give zeros. */
+const overwriting: ReadonlySet<string> = new Set(["MoE"]);
+
 /** Examples that a network can start with: ONNX Runtime runs them, and gives the same again. */
 export const starts: readonly Example[] = examples.filter(
   (example) =>
     example.except.run === undefined &&
     example.except.sequence === undefined &&
     example.misses.read === undefined &&
-    ![...symbolicModel(example).graph.nodes()].some((node) => isRandom(node)),
+    ![...symbolicModel(example).graph.nodes()].some((node) => isRandom(node) || overwriting.has(node.op)),
 );
 
 export const descriptions: fc.Arbitrary<Description> = fc.record({

@@ -1,0 +1,44 @@
+/** Models that answer with as many things as they find: each sample with another number of them. */
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { createEngine } from "../engine/index.ts";
+import { parseModel } from "../graph/text.ts";
+import { float32 } from "../tensor/dense.ts";
+import { boxOverlap, createRunner, evaluate, signalToNoise } from "./index.ts";
+
+/** Finds a box wherever a number of the sample is not zero, with that number as its score. */
+const detector = (factors = "[1, 1, 1]") =>
+  parseModel(`opset 21
+graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, found]) {
+  f: float32[3] = ${factors}
+  places: float32[1, 3, 4] = [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+  row: int64[] = 1
+  s = Mul(x, f)
+  nonzero: int64[2, found] = NonZero(s)
+  at = Gather(nonzero, row)
+  boxes = Gather(places, at) {axis=1}
+  scores = Gather(s, at) {axis=1}
+}`);
+const data = memory("rows", { x: float32([3, 3], [0.9, 0, 0, 0.8, 0.7, 0, 0, 0.6, 0]) });
+const engine = createEngine();
+
+test("fewer are filled up with zeros, so that samples lie in one tensor", async () => {
+  const runner = await createRunner(engine, detector(), "data");
+  const { boxes, scores } = await runner.run(await data.gather(Uint32Array.of(0, 1, 2)));
+  await runner.release();
+  expect(scores).toEqual(float32([3, 2], [0.9, 0, 0.8, 0.7, 0.6, 0].map(Math.fround)));
+  expect(boxes?.dims).toEqual([3, 2, 4]);
+  expect([...(boxes?.data ?? [])].slice(16, 20)).toEqual([1, 1, 2, 2]);
+});
+
+test("boxes are compared whatever their number; numbers one by one are not", async () => {
+  const original = detector();
+  // The second box of the second sample is not found.
+  const result = detector("[1, 0, 1]");
+  const { rows, estimate } = await evaluate(engine, result, data, boxOverlap(), { original });
+  expect([...rows]).toEqual([1, 1, 1, 2, 0, 1]);
+  expect(estimate.value).toBe(0.5);
+  await expect(evaluate(engine, result, data, signalToNoise(), { original })).rejects.toThrow(
+    '"boxes" is float32[3, 2, 4] in the original and float32[3, 1, 4] in the model.',
+  );
+});
