@@ -24,6 +24,8 @@ import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
   readonly axes: readonly number[] | undefined;
+  /** Where the rank is not known: before version 13 all axes from this one on were taken as one. */
+  readonly flattens?: number;
 }
 
 type Rule = (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
@@ -39,7 +41,7 @@ const noRank = new Miss("the rank of its input is not known");
 function read(site: Site): Settings {
   const dims = site.inputs[0]?.dims;
   const axis = integer(site, "axis", site.version < 13 ? 1 : -1);
-  if (dims === undefined) return { axes: undefined };
+  if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattens: axis };
   const first = wrapAxis(axis, dims.length);
   if (site.version >= 13) return { axes: [first] };
   const flattened = dims.map((_, other) => other).slice(first);
@@ -70,11 +72,9 @@ function softmax({ name, rule, form }: Row): Op {
       });
       return { links };
     },
-    lower: ({ axes }, emit, [x]) => {
-      const [first] = axes ?? [];
-      if (x === undefined || axes === undefined || first === undefined) return noRank;
-      // Of Hardmax over several axes nobody has asked for a newer form.
-      if (axes.length === 1 || name === "Hardmax") return primitive;
+    lower: ({ axes = [], flattens }, emit, [x]) => {
+      const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);
+      if (x === undefined || first === undefined) return primitive;
       return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
     },
     gradient: ({ axes }, { emit, outputs: [y], upstream: [up] }) => {

@@ -3,7 +3,7 @@ import { infer } from "../analysis/infer.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
-import { float32 } from "../tensor/dense.ts";
+import { float32, int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
@@ -155,15 +155,20 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
   });
 
   it("refuses a default that changed its meaning, and leaves the model as it was", () => {
-    const net = model(11, "  a = Softmax (x)\n  y = Hardmax (a)");
+    const net = parseModel(`opset 10
+graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
+  a = Softmax (x)
+  y = Resize (a, s) {mode="nearest"}
+}`);
     infer(net);
     const before = printModel(net);
-    expect(() => raiseOpset(net, 13)).toThrow(/Hardmax "y" cannot be carried from opset 11 to 13/);
+    expect(() => raiseOpset(net, 13)).toThrow(/Resize "y" cannot be carried from opset 10 to 13/);
     expect(printModel(net)).toBe(before);
   });
 
   it.each([
     ["Softmax over several axes", 11, "y = Softmax (x)", ["Flatten", "Softmax", "Shape", "Reshape"]],
+    ["Hardmax over several axes", 11, "y = Hardmax (x)", ["Flatten", "Hardmax", "Shape", "Reshape"]],
     [
       "Scatter",
       10,
@@ -179,6 +184,18 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
     const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]) };
     const [old, now] = [await runOnce(before, feeds), await runOnce(net, feeds)];
     expect(now).toEqual(old);
+  });
+
+  it.each(["Softmax", "LogSoftmax", "Hardmax"])("keeps what %s means where the rank is not known", async (op) => {
+    const net = parseModel(`opset 11
+graph (x: float32[1, 2, 3], s: int64[k]) -> (y) {
+  a = Reshape (x, s)
+  y = ${op} (a)
+}`);
+    const before = net.clone();
+    raiseOpset(net, 13);
+    const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]), s: int64([3], [1, 2, 3]) };
+    expect(await runOnce(net, feeds)).toEqual(await runOnce(before, feeds));
   });
 
   it("does nothing to a model that is new enough", () => {

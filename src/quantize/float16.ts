@@ -23,6 +23,7 @@ import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { foldMask } from "../passes/fold-mask.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -31,6 +32,8 @@ import type { QuantizeSettings } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
 const beyond = 65_520;
+/** The first operator set whose Cast names its type by a number. */
+const opset = 6;
 /** A tensor with fewer elements is not worth the node that widens it. */
 const fewestElements = 64;
 /** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
@@ -43,7 +46,7 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
   if (chosen.size === 0) {
     const inference = infer(model);
     misses.push(...noLayers(model, inference, layersOf(model, inference)));
-  }
+  } else raiseOpset(model, opset);
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
     const miss = await narrow(model, value);

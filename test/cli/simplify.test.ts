@@ -97,6 +97,17 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     expect(await pith(...words, "--fix", "s77=1")).toMatchObject({ code: 0, err: "" });
   });
 
+  test("--fix takes an expression that an input has, and compares on inputs of that size", async () => {
+    const model = parseModel(`opset 17
+graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
+  y = Neg (a)
+  z = Neg (b)
+}`);
+    await save(model, at("expression.onnx"));
+    const words = ["simplify", at("expression.onnx"), "--fix", "2*N + 1=5", "-o", at("expression.out.onnx")];
+    expect(await pith(...words)).toMatchObject({ code: 0, out: expect.stringContaining("outputs: equal") });
+  });
+
   test("fixes dimensions and keeps outputs", async () => {
     const words = ["--fix", "batch=1,seq=3", "--keep-output", "z"];
     const data = await json("simplify", at("model.onnx"), ...words, "-o", at("z.onnx"));

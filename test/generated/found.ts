@@ -129,4 +129,8 @@ export const found: readonly Found[] = [
     promise: 'factorize {"rank":1}',
     network: { start: "NonMaxSuppression of all boxes", steps: [{ block: "gemm", choices: [] }] },
   },
+  {
+    promise: "quantize float16",
+    network: { start: "Conv of opset 1", steps: [{ block: "gemm", choices: [] }] },
+  },
 ];

@@ -113,9 +113,11 @@ async function compare(
   context: JobContext,
 ): Promise<Sameness | string> {
   try {
-    return await compareOutputs(engine, original, model, {
-      sizes: new Map(Object.entries({ ...sizes, ...fix })),
-      set: await setFeeds(original, set, fix),
+    const fixed = original.clone();
+    await fixDimensions(fixed, { fix });
+    return await compareOutputs(engine, fixed, model, {
+      sizes: new Map(Object.entries(sizes)),
+      set: await setFeeds(fixed, set),
       seed,
       signal: context.signal,
       progress: (done, total) => context.progress(done, total),
@@ -172,9 +174,8 @@ function keepComparable(original: Model, { graph }: Model): void {
 }
 
 /** What the original is fed for inputs that were set. */
-async function setFeeds(original: Model, set: SimplifyInput["set"], fix: SimplifyInput["fix"]): Promise<Batch> {
+async function setFeeds(original: Model, set: SimplifyInput["set"]): Promise<Batch> {
   const copy = original.clone();
-  await fixDimensions(copy, { fix });
   await setInputs(copy, { set });
   const feeds: Record<string, Dense> = {};
   for (const name of Object.keys(set)) {
