@@ -25,6 +25,8 @@ export interface OutputLikeness {
   readonly signalToNoise: number;
   /** How far the result's output is from the original's: the root of the mean square, relative to that of the original. */
   readonly relativeError: number;
+  /** Of an output of classes, places or truths: the share of its elements that is equal. How far apart two of them are means nothing. */
+  readonly same?: number;
   /** Why it is no longer the same function. */
   readonly lost: string | undefined;
   readonly unmoved?: Unmoved;
@@ -48,6 +50,7 @@ export class OutputComparison {
   readonly #isOpen: boolean;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
+  #isNumbers = true;
   readonly #named: [before: number[], after: number[]] = [[], []];
   readonly #inputs: string;
   /** Why it cannot be compared. */
@@ -82,6 +85,7 @@ export class OutputComparison {
       return;
     }
     this.#variety.add({ [this.name]: x });
+    this.#isNumbers = isNumbers(x);
     const values = toFloat64(x);
     if (!this.#powers.add(values, toFloat64(y), samplesAnswered(feeds, x), fills(values, x.type))) {
       this.#reason = "the dimensions of its output depend on what it is fed";
@@ -114,6 +118,7 @@ export class OutputComparison {
       samples: powers.samples,
       signalToNoise: powers.decibels,
       relativeError: powers.noise === 0 ? 0 : Math.sqrt(powers.noise / powers.power),
+      ...(this.#isNumbers ? {} : { same: powers.equal / powers.finite }),
       lost: this.#lost(disagrees, unmoved),
       ...(unmoved === undefined ? {} : { unmoved }),
     };
@@ -150,6 +155,7 @@ function disagreement([before, after]: readonly [number[], number[]]): readonly 
 class Powers {
   samples = 0;
   finite = 0;
+  equal = 0;
   /** Elements that are finite in the original and not in the result. */
   broken = 0;
   noise = 0;
@@ -172,6 +178,7 @@ class Powers {
       const [own = Number.NaN, other = Number.NaN] = [x[at], y[at]];
       if (!Number.isFinite(own) || isFill(own, other)) continue;
       this.finite++;
+      if (own === other) this.equal++;
       if (!Number.isFinite(other)) {
         this.broken++;
         continue;

@@ -6,6 +6,7 @@ import { reportMarkdown } from "./markdown.ts";
 import { exampleRun } from "./run.examples.ts";
 import {
   accuracySentence,
+  apartText,
   chanceSentence,
   distanceText,
   gainSentence,
@@ -96,6 +97,13 @@ test("where samples were few, the figure says what random inputs say", () => {
     "few, and on random",
   );
   expect(said("it draws random numbers")).toContain("was possible: it draws random numbers.");
+});
+
+test("how far apart numbers are is told in decibels, of classes how many are the same", () => {
+  const found = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
+  expect(apartText(found)).toBe("signal to noise 3.200 dB");
+  expect(apartText({ ...found, unmoved: "equal" })).toBe("50.0 % apart");
+  expect(apartText({ ...found, same: 0.992 })).toBe("99.2 % of its elements equal");
 });
 
 test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {

@@ -137,12 +137,17 @@ export function accuracySentence(run: Run): string | undefined {
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
-  const { output = "", outputs = 1, relativeError, signalToNoise, unmoved, samples } = others;
+  const { output = "", outputs = 1, relativeError, samples } = others;
   const on = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${on}.`;
-  const found =
-    unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
-  return `Of the ${outputs === 1 ? "" : `${integer(outputs)} `}other outputs "${output}" differs most: ${found} ${on}.`;
+  const which = outputs === 1 ? "" : `${integer(outputs)} `;
+  return `Of the ${which}other outputs "${output}" differs most: ${apartText(others)} ${on}.`;
+}
+
+/** How far two outputs are apart: `signal to noise 31.2 dB`, `99.2 % of its elements equal`. */
+export function apartText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
+  if (same !== undefined) return `${percent(same)} of its elements equal`;
+  return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
 }
 
 /** So few samples say little: what was asked beside them. */

@@ -239,7 +239,8 @@ describe("of a model with several outputs", () => {
 
 test("a model that answers with whole numbers is compared by them", async () => {
   const picks = (op: string) => line(`y = ${op}(x) {axis=1, keepdims=0}`, "x: float32[batch, 4]) -> (y: int64[batch]");
-  expect(await compare(picks("ArgMax"), picks("ArgMax"))).toMatchObject({ samples: 32, lost: undefined });
+  expect(await compare(picks("ArgMax"), picks("ArgMax"))).toMatchObject({ samples: 32, same: 1, lost: undefined });
+  expect(await compare(picks("ArgMax"), picks("ArgMin"))).toMatchObject({ same: 0 });
   expect(await lostOf(picks("ArgMax"), picks("ArgMin"))).toContain("agrees with the original on 0 of 32");
 });
 

@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
-import { distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
+import { apartText, distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
@@ -14,17 +14,7 @@ import { outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Reference, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import {
-  bytes,
-  count,
-  counted,
-  differenceWithInterval,
-  figure,
-  integer,
-  percent,
-  times,
-  withoutNote,
-} from "../numbers.ts";
+import { bytes, count, counted, differenceWithInterval, figure, integer, times, withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { passCommandNamed } from "../passes.ts";
 import { inFlags } from "../refusals.ts";
@@ -265,18 +255,8 @@ const nextAfter = {
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
-  const {
-    samples,
-    signalToNoise,
-    relativeError,
-    unmoved,
-    without = [],
-    output,
-    outputs = 1,
-    uncompared = [],
-  } = likeness;
-  const apart =
-    unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [] } = likeness;
+  const apart = apartText(likeness);
   const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;

@@ -292,7 +292,10 @@ async function compareOnRandomInputs(
   try {
     const likeness = await compareFunction(engine, original, result, { output, seed, signal, progress });
     const weak =
-      typeof likeness === "object" && likeness.unmoved === undefined && likeness.signalToNoise < weakLikeness;
+      typeof likeness === "object" &&
+      likeness.unmoved === undefined &&
+      likeness.same === undefined &&
+      likeness.signalToNoise < weakLikeness;
     if (weak && likeness.lost === undefined)
       context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
     return likeness;
