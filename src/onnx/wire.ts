@@ -95,7 +95,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
     cursor.varint(limit);
     start = cursor.position + base;
     end = start + cursor.unsigned;
-  } else throw malformed(position, `${wire} is no wire type`);
+  } else throw malformed(position, `invalid wire type ${wire}`);
   if (end > messageEnd) {
     throw malformed(position, `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`);
   }

@@ -25,7 +25,7 @@ import { storeInPlace } from "./store.ts";
 
 export const foldShapes = definePass({
   id: "fold-shapes",
-  summary: "Store shape arithmetic whose result is known before the run",
+  summary: "Store shape arithmetic whose result is constant",
   options: v.strictObject({}),
   async run(model) {
     const inference = infer(model);
@@ -44,7 +44,7 @@ export const foldShapes = definePass({
         );
         const at = describe(node);
         for (const [output, dense] of stored) if (dense !== undefined) storeInPlace(output, dense);
-        if (stored.length > 0) changes.push({ at, what: "known before the run", decidedBy: "global" });
+        if (stored.length > 0) changes.push({ at, what: "constant folded", decidedBy: "global" });
       }
       for (const node of graph.nodes()) {
         if (!computed.has(node) && restate(node, inference))

@@ -95,9 +95,9 @@ function statusOf(variant: Variant, chosen: boolean, goal: Goal | undefined): st
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
-  if (verdict !== "not shown") return `goal ${verdict === "kept" ? "kept" : "missed"}`;
+  if (verdict !== "not shown") return `goal ${verdict === "kept" ? "met" : "missed"}`;
   if (isWithin(drop, goal))
-    return met ? "goal kept by the estimate" : "goal kept by the estimate alone, so refused (--strict)";
+    return met ? "goal met by the estimate" : "goal met by the estimate alone, so refused (--strict)";
   return met ? "goal missed by the estimate, which chance may explain" : "goal missed by the estimate";
 }
 

@@ -32,26 +32,26 @@ describe("the sentence of a goal", () => {
   const goal = "The goal of losing at most 1.0 points is";
 
   test("says how many test samples would settle it, with those that are set aside to choose by", () => {
-    expect(said({})).toBe(`${goal} kept by the estimate; 900 test samples would settle it.`);
-    expect(said({}, 333)).toBe(`${goal} kept by the estimate; 1,350 test samples would settle it.`);
+    expect(said({})).toBe(`${goal} met by the estimate; 900 test samples would settle it.`);
+    expect(said({}, 333)).toBe(`${goal} met by the estimate; 1,350 test samples would settle it.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, choosing: 500 } };
-    expect(goalSentence(run)).toMatch(/kept by the estimate; 28,500 test samples would settle it\.$/);
+    expect(goalSentence(run)).toMatch(/met by the estimate; 28,500 test samples would settle it\.$/);
   });
 
   test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
     const others = (available: number, choosing?: number) =>
       verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, choosing });
-    expect(others(8000)).toBe(`${goal} kept by the estimate; --samples 4772 would settle it.`);
-    expect(others(8000, 333)).toBe(`${goal} kept by the estimate; --samples 7155 would settle it.`);
-    expect(others(4000)).toBe(`${goal} kept by the estimate; 4,772 test samples would settle it.`);
+    expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would settle it.`);
+    expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would settle it.`);
+    expect(others(4000)).toBe(`${goal} met by the estimate; 4,772 test samples would settle it.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, choosing: undefined, available: 50_000 } };
-    expect(goalSentence(run)).toMatch(/kept by the estimate; --samples 19000 would settle it\.$/);
+    expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would settle it\.$/);
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
-    expect(said({ verdict: "kept" })).toBe(`${goal} kept, and these samples show it.`);
-    expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, and these samples show it.`);
-    expect(said({ met: false })).toContain("kept by the estimate, which --strict does not accept; 900");
+    expect(said({ verdict: "kept" })).toBe(`${goal} met, at 95 % confidence.`);
+    expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, at 95 % confidence.`);
+    expect(said({ met: false })).toContain("met by the estimate, which --strict does not accept; 900");
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667 } };
     expect(said(beyond)).toContain("missed by the estimate, and chance may explain it; 900");
     expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toBe(`${goal} missed by the estimate.`);
@@ -189,7 +189,7 @@ describe("beside the model that a result was to come near to", () => {
 
   test("the sentence of a goal names the model that it is about", () => {
     expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
-      "The goal of losing at most 1.0 points against big.onnx is kept, and these samples show it.",
+      "The goal of losing at most 1.0 points against big.onnx is met, at 95 % confidence.",
     );
   });
 });

@@ -159,7 +159,7 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   return ` The samples are few; on ${integer(likeness.samples)} random inputs it still matches the original.`;
 }
 
-/** "The goal of losing at most 1.0 points is kept by the estimate; 4,300 test samples would settle it." */
+/** "The goal of losing at most 1.0 points is met by the estimate; 4,300 test samples would settle it." */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data } = run;
   return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data);
@@ -193,9 +193,9 @@ export function verdictSentence(
 }
 
 function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
-  if (verdict !== "not shown") return `${verdict === "kept" ? "kept" : "missed"}, and these samples show it`;
+  if (verdict !== "not shown") return `${verdict === "kept" ? "met" : "missed"}, at 95 % confidence`;
   const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
-  if (isWithin(drop, goal)) return `kept by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
+  if (isWithin(drop, goal)) return `met by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
   return `missed by the estimate${met ? `, and chance may explain it${settled}` : ""}`;
 }
 

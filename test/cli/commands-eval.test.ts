@@ -176,7 +176,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     [[...data, "--max-drop", "1%"], "--max-drop needs --against"],
     [[...data, "--min-agreement", "1%"], "--min-agreement needs --against"],
     [[...data, "--metric", "cosine"], "--metric cosine needs --against"],
-    [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 is more than all: write 90% or 0.9."],
+    [[...data, "--min-accuracy", "90"], "--min-accuracy: 90 exceeds 1 (100 %): write 90% or 0.9."],
     [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
     [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],

@@ -65,8 +65,8 @@ describe("prune", () => {
     [[], "--amount is needed"],
     [["--structured"], "--amount is needed"],
     [["--structured", "30%", "--amount", "50%"], "--amount is given twice"],
-    [["--amount", "50"], "--amount: 50 is more than all: write 50% or 0.5."],
-    [["--structured", "50"], "--structured: 50 is more than all: write 50% or 0.5."],
+    [["--amount", "50"], "--amount: 50 exceeds 1 (100 %): write 50% or 0.5."],
+    [["--structured", "50"], "--structured: 50 exceeds 1 (100 %): write 50% or 0.5."],
     [["--amount", "-1"], "takes a number from 0 to 1"],
     [["--amount", "50%", "--layers", "fcc"], 'E_NAME: No layer is called "fcc".'],
     [

@@ -82,7 +82,7 @@ test("recover learns from a fifth of the samples where there is one part only, a
   expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
   const { out, err } = await pith("recover", ...words);
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
-  expect(out).toContain(`\nIt lost nothing against ${at("near.onnx")}, and these samples show it.\n`);
+  expect(out).toContain(`\nIt lost nothing against ${at("near.onnx")}, at 95 % confidence.\n`);
   expect(err).toContain("60 samples were used to fit, and 20 others to tell whether that helped");
   expect(result).toMatchObject({ code: 0, samples: { calibrate: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("train");
@@ -264,7 +264,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^The goal of losing at most 1\.0 points is kept by the estimate; 381 test samples would settle it\.$/m,
+      /^The goal of losing at most 1\.0 points is met by the estimate; 381 test samples would settle it\.$/m,
     );
     const few = await pith(
       "eval",
@@ -277,7 +277,7 @@ describe("progress and result", () => {
       "--max-drop",
       "5%",
     );
-    expect(few.out).toMatch(/kept by the estimate; --samples \d+ would settle it\.$/m);
+    expect(few.out).toMatch(/met by the estimate; --samples \d+ would settle it\.$/m);
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
     expect(knowsNothing.out).not.toContain("The goal");

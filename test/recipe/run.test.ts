@@ -220,7 +220,7 @@ describe("refused:", () => {
     expect(run.variants[0]?.verdict).toMatchObject({ verdict: "lost", met: false });
   });
 
-  test("a goal that is kept by the estimate only, where its bound is demanded", async () => {
+  test("a goal that is met by the estimate only, where its bound is demanded", async () => {
     const steps = recipe({ quantize: { scheme: "dynamic" } });
     const goal = { maxDrop: 0.003 };
     await expect(runRecipe(net, steps, task, { ...quick, goal })).resolves.toMatchObject({ run: { chosen: 0 } });

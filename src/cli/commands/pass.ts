@@ -239,8 +239,7 @@ function goalLine(
   },
 ): string {
   if (reference === undefined) return verdictSentence(goal, verdict, unit, others);
-  if (!reference.judges && verdict.drop.high <= 0)
-    return `It lost nothing against ${model}, and these samples show it.`;
+  if (!reference.judges && verdict.drop.high <= 0) return `It lost nothing against ${model}, at 95 % confidence.`;
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
 

@@ -180,7 +180,7 @@ const slices: Pair = {
 
 /** Since opset 15 Shape itself takes a range. */
 const slicedShape: Pair = {
-  what: "a part of a shape is asked for at once",
+  what: "Shape and Slice are merged",
   first: ["Shape"],
   second: ["Slice", "Gather"],
   fuse({ first, second, firstSite, secondSite, input, emit }) {
