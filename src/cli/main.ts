@@ -11,7 +11,10 @@ const controller = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     // Asked twice: do not wait for a clean end. Exit handlers kill jobs and remove temporary files.
-    if (controller.signal.aborted) process.exit(exitCode.failed);
+    if (controller.signal.aborted) {
+      process.stderr.write("Stopped at once.\n");
+      process.exit(exitCode.failed);
+    }
     controller.abort();
   });
 }

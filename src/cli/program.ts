@@ -154,6 +154,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     const program = await buildProgram(words, surroundings, execute);
     asked = program.commands.find((command) => command.name() === words[0]);
     const settled = asked === undefined ? words : (await import("./options.ts")).settleFlags(asked, words);
+    await requireCommand(program, words);
     await program.parseAsync([...settled], { from: "user" });
     return code;
   } catch (error) {
@@ -165,6 +166,18 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
+}
+
+/** Commander shows the help of the program where that of an unknown command is asked for. @throws PithError E_USAGE */
+async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
+  const [first, second] = words;
+  const typed = first === "help" ? second : first;
+  const names = program.commands.map((command) => command.name());
+  if (typed === undefined || typed === "help" || isFlag(typed) || names.includes(typed)) return;
+  const { nearest } = await import("../graph/nearest.ts");
+  const meant = nearest(typed, names);
+  const hint = meant === undefined ? "See pith --help." : `Did you mean ${meant}?`;
+  throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
 }
 
 /** A failure with the advice that the command can follow. */

@@ -124,6 +124,8 @@ describe("wrong usage exits with 2, prints no result, and says what was meant", 
     ["scale 1 --seed -3", "E_OPTION: --seed: "],
     ["fail a b", "E_USAGE: Too many arguments for 'fail'. Expected 1 argument but got 2.\n"],
     ["scal 1", "E_USAGE: Unknown command 'scal'.\nhint: Did you mean scale?\n"],
+    ["scal --help", "E_USAGE: Unknown command 'scal'.\nhint: Did you mean scale?\n"],
+    ["help nothing", "E_USAGE: Unknown command 'nothing'.\nhint: See pith --help.\n"],
     ["--jason", "E_USAGE: Unknown option '--jason'.\n"],
   ])("pith %s", async (line, message) => {
     const { code, out, err } = await pith(line);
