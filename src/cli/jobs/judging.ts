@@ -1,0 +1,143 @@
+/** What the result of a command is judged by: the model that came in, on the data that was given, and the one that it is to come near to. */
+import type { PreprocessingSpec } from "../../data/index.ts";
+import { requireFittingTeacher } from "../../distill/distillation.ts";
+import { PithError } from "../../errors.ts";
+import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
+import type { Model } from "../../graph/model.ts";
+import type { JobContext } from "../../job/job.ts";
+import { open } from "../../onnx/index.ts";
+import type { Context } from "../../passes/index.ts";
+import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
+import { Looks } from "../../recipe/looks.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
+import { trains } from "../../recipe/steps.ts";
+import type { DataRequest } from "../data.ts";
+import { announced } from "./announced.ts";
+import type { PassInput } from "./pass.ts";
+import { openTask, type Used } from "./task.ts";
+
+/** The original of a model that was made smaller, or the teacher of a student. */
+export interface Reference {
+  readonly model: string;
+  /** There are no labels: its answers stand for them, and the figures are agreement with it. */
+  readonly isTruth: boolean;
+  /** The goal is about what the result loses against it, not against the model that came in. */
+  readonly judges: boolean;
+  /** With the reference as the original. */
+  readonly comparison: Comparison;
+}
+
+export interface Judging {
+  readonly task: Task;
+  /** What the goal is about: the original, on as many samples as it takes to know whether it is to be judged at all; or the reference. */
+  readonly judge: PairedMetrics;
+  readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
+  /** A result beside the original, and beside the reference. */
+  compare(
+    result: Model,
+    goal: Goal | undefined,
+  ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
+  /** How the images were prepared. */
+  readonly preprocessing: string | undefined;
+  readonly samples: Used;
+  /** What the result says of it. */
+  readonly record: PreprocessingSpec;
+  /** Of the pass, what it evaluates by made ready. */
+  readonly options: PassInput["options"];
+}
+
+/** The teacher, or the original of a model that was made smaller. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
+export async function openReference(model: Model, { options }: PassInput): Promise<Model | undefined> {
+  const { teacher, original } = options;
+  if (typeof teacher === "string") {
+    const opened = await open(teacher);
+    requireFittingTeacher(model, opened);
+    return opened;
+  }
+  return typeof original === "string" ? open(original) : undefined;
+}
+
+/** Measures the original. @throws PithError E_DATA if it knows nothing about the data, where it is to know that afterwards. */
+export async function openJudging(
+  kind: StepKind,
+  { original, reference }: { readonly original: Model; readonly reference: Model | undefined },
+  input: PassInput,
+  data: DataRequest,
+  passContext: Context,
+  context: JobContext,
+): Promise<Judging> {
+  const step = { id: input.command, options: input.options };
+  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
+  const asked = { ...input, data, recipes, reference };
+  const { task, preparation, used, record, evaluatedBy } = await openTask(
+    passContext.engine,
+    original,
+    input.model,
+    asked,
+    context,
+  );
+  const output = input.output === undefined ? {} : { output: input.output };
+  const { validation } = input.options;
+  const options =
+    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
+  context.stage("original");
+  const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
+  const settings = { batch: data.batch, ...output };
+  const common = { task, preprocessing: preparation.name, samples: used, record, options };
+  // What takes long to make, or was asked for, is judged by all samples.
+  if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
+    const { metrics, aim } = await measureBoth(original, reference, task, settings, measuring, input);
+    if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
+    const judges = aim !== undefined && input.maxDrop !== undefined;
+    return {
+      ...common,
+      judge: judges ? aim.metrics : metrics,
+      reference: aim,
+      async compare(result) {
+        const rows = await metrics.rowsOf(result);
+        const found = metrics.beside(rows);
+        if (aim === undefined) return found;
+        const { comparison } = aim.metrics.beside(rows);
+        const isTruth = task.metric.truth === "original";
+        return { ...found, reference: { model: aim.path, isTruth, judges, comparison } };
+      },
+    };
+  }
+  const looks = await Looks.create(original, task, settings, passContext, measuring);
+  if (!input.force) looks.first.requireAboveChance();
+  return {
+    ...common,
+    judge: looks.first,
+    reference: undefined,
+    compare: (result, goal) => looks.compare(result, goal),
+  };
+}
+
+/**
+ * The model that came in and the reference, each on all samples. Without labels the reference's answers are the truth for both.
+ * A teacher whose inputs or outputs have other shapes may fail here: it is left out with a warning, unless the goal is measured against it.
+ */
+async function measureBoth(
+  original: Model,
+  reference: Model | undefined,
+  task: Task,
+  settings: PairedMetricsOptions,
+  context: Context,
+  { options, maxDrop }: PassInput,
+): Promise<{ readonly metrics: PairedMetrics; readonly aim: Judging["reference"] }> {
+  const { teacher, original: named = teacher } = options;
+  const alone = async () => ({
+    metrics: await PairedMetrics.create(original, task, settings, context),
+    aim: undefined,
+  });
+  if (reference === undefined || typeof named !== "string") return alone();
+  try {
+    const metrics = await PairedMetrics.create(original, task, { ...settings, truth: reference }, context);
+    return { metrics, aim: { path: named, metrics: await PairedMetrics.create(reference, task, settings, context) } };
+  } catch (error) {
+    const isNeeded = teacher === undefined || maxDrop !== undefined;
+    if (isNeeded || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+    context.log({ id: "reference", text: `${named} was not measured: ${error.message}`, level: "warning" });
+    return alone();
+  }
+}
