@@ -62,6 +62,11 @@ export async function requireOtherThanWeights(out: string, model: Model, path: s
   );
 }
 
+/** Whether a file lies there: what is written takes its place. */
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
 /** Whether two paths lead to one file, links followed. */
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
   return (await placeOf(a)) === (await placeOf(b));

@@ -47,14 +47,15 @@ describe("a recipe that trains", () => {
 
   test("trains on as many samples as --samples says, on none that judge, and says on which", async () => {
     writeFileSync(recipe, "steps:\n  - train: { epochs: 2, batch: 16, learningRate: 0.05 }\n");
-    const { out, code } = await pith(
-      ...["compress", at("zero.onnx"), ...data, "-r", recipe, "--samples", "60", "--force", "-o", at("small")],
-    );
+    const words = ["compress", at("zero.onnx"), ...data, "-r", recipe, "--samples", "60", "--force", "-o", at("small")];
+    const { out, code } = await pith(...words);
     expect(code).toBe(0);
+    expect(out).toMatch(/^written: \S+model\.onnx .*recipe\.yaml$/m);
     expect(out).toMatch(/^trained on: points\.csv \(train, 60\) {2}judged by: points\.csv \(test, 60\)$/m);
     const run = JSON.parse(readFileSync(at("small/run.json"), "utf8"));
     expect(run.data).toMatchObject({ train: { count: 60 }, test: { count: 60 } });
     expect(run.data.train.sha256).not.toBe(run.data.test.sha256);
+    expect((await pith(...words)).out).toMatch(/^written: .*recipe\.yaml \(replaced\)$/m);
   });
 
   test("is refused before anything is run where all samples are there to judge by", async () => {

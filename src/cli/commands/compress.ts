@@ -19,7 +19,7 @@ import {
 } from "../../report/verdict.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { isSamePlace, requireOther } from "../files.ts";
+import { isSamePlace, isThere, requireOther } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
@@ -85,11 +85,12 @@ export default defineCommand({
       version: session.version,
       command,
     };
+    const replaced = await isThere(join(out, "model.onnx"));
     const job = moduleOf("cli/jobs/compress");
     const result = await withPartialRun(out, (resumeFolder) =>
       session.job<typeof compressJob>(job, { ...input, resumeFolder }, `compress ${model}`),
     );
-    return show(model, result, options.maxDrop !== undefined || !force);
+    return show(model, result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },
 });
 
@@ -109,8 +110,13 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
   }
 }
 
-/** @param demanded whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
-function show(model: string, { run, written, refused }: CompressOutput, demanded: boolean): Result {
+interface Shown {
+  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  readonly demanded: boolean;
+  readonly replaced: boolean;
+}
+
+function show(model: string, { run, written, refused }: CompressOutput, { demanded, replaced }: Shown): Result {
   const hint =
     refused?.code === "E_UNSUPPORTED"
       ? "pith inspect shows what is possible; a recipe (-r) lists the steps."
@@ -130,7 +136,7 @@ function show(model: string, { run, written, refused }: CompressOutput, demanded
       terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);
       for (const sentence of [accuracySentence(run), goalSentence(run), choiceSentence(run)])
         if (sentence !== undefined) terminal.line(sentence);
-      terminal.line(`written: ${written.join("  ")}`);
+      terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
       terminal.line(`next: pith bench ${[model, written[0] ?? ""].map(quoted).join(" ")}`);
     },
   };

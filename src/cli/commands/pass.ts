@@ -1,6 +1,5 @@
 /** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
 
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { moduleOf } from "#root";
@@ -10,7 +9,7 @@ import { apartText, distanceText, type Others, othersSentence, verdictSentence }
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
-import { outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassOutput, Weight } from "../jobs/pass.ts";
@@ -93,7 +92,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         }
         await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
-      const replaced = (await stat(out).catch(() => undefined)) !== undefined;
+      const replaced = await isThere(out);
       const settings = { options: session.passed, data, metric, output, maxDrop, strict, force };
       const input = { command: name, model, out, seed: session.seed, ...settings };
       const module = moduleOf("cli/jobs/pass");

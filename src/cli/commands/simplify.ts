@@ -1,10 +1,9 @@
 /** `pith simplify`: the same function in fewer nodes. */
 
-import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";
-import { outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, constantNote, integer, times, withoutNote } from "../numbers.ts";
@@ -49,7 +48,7 @@ export default defineCommand({
     const sizes = Object.fromEntries(namedSizes(options.dim));
     await requireOther(out, [["the model itself", model]]);
     await requireWritable(out);
-    const replaced = (await stat(out).catch(() => undefined)) !== undefined;
+    const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
     const module = moduleOf("cli/jobs/simplify");
