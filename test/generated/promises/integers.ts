@@ -15,6 +15,7 @@ import { extract } from "../../../src/graph/extract.ts";
 import type { Node, Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { fuseBatchNorms } from "../../../src/passes/fuse-batch-norm.ts";
+import { storeWeights } from "../../../src/passes/lift-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
 import { quantize } from "../../../src/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
@@ -35,6 +36,8 @@ export const integers: readonly Promised[] = [
       const data = samplesOf(network, 2, 9);
       if (scheme === "static" && data === undefined) return;
       const result = network.model.clone();
+      // A weight is a weight, wherever the exporter put it: layers are named with it.
+      storeWeights(result);
       const names = new Set(layers(result, infer(result)).map(({ name }) => name));
       const outcome = await quantized(result, scheme, data);
       if (outcome instanceof Miss) return;
@@ -51,6 +54,7 @@ export const integers: readonly Promised[] = [
         if (feeds === undefined) return;
         // A normalization that goes into a layer makes it another one.
         const original = network.model.clone();
+        storeWeights(original);
         await fuseBatchNorms(original, { trained: true });
         const result = original.clone();
         const outcome = await quantized(result, scheme, feeds, options);
