@@ -304,6 +304,19 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
     await expect(factorize(mlp(), options as object)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
+  it.each(["nan", "inf"])("leaves a layer that holds %s, and takes no other along", async (value) => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 8]) -> (y) {
+  fc1.weight: float32[8, 8] = random(seed 1)
+  fc2.weight: float32[8, 8] = [${[value, ...Array.from({ length: 63 }, () => 1)].join(", ")}]
+  h = MatMul(x, fc1.weight)
+  y = MatMul(h, fc2.weight)
+}`);
+    const { changes, misses } = await factorize(model, { rank: 2 });
+    expect(changes.map(({ at }) => at)).toEqual(["fc1"]);
+    expect(misses).toMatchObject([{ at: "fc2", reason: "its weight holds NaN or infinity" }]);
+  });
+
   it("refuses a layer that does not exist, naming those that do", async () => {
     await expect(factorize(mlp(), { layers: "fc3", rank: 3 })).rejects.toMatchObject({
       code: "E_NAME",

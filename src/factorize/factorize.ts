@@ -206,6 +206,7 @@ async function factorsOf(
   if (options.ratio !== undefined && rankForRatio(outputs, inputs, options.ratio) < 1)
     return new Miss("no rank fits the ratio", name);
   const stored = fromDense(await readStoredValue(model, effective, context.engine));
+  if (!stored.data.every(Number.isFinite)) return new Miss("its weight holds NaN or infinity", name);
   const outFirst = role.out === 0 ? stored : transpose(stored);
   const rank = await wantedRank(options, outFirst, multiply);
   if (rank > limit) return tooLarge(rank, limit, name);

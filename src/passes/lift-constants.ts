@@ -5,8 +5,12 @@
  *     fc1.weight = Constant {value=float32[128, 784] …}        fc1.weight: float32[128, 784]
  *     h = Gemm(x, fc1.weight)                              →   h = Gemm(x, fc1.weight)
  *
+ * So are weights that a node hands on as they are: exporters write one that two layers share as `Identity(w)`.
+ *
  * A pass that then changes nothing must leave the file as it was, so the nodes stay until the outcome is known.
  */
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
@@ -16,23 +20,23 @@ import type { Outcome } from "./pass.ts";
 
 /** Runs work on a model whose constants are stored tensors; they are nodes again if it fails, or changes nothing. */
 export async function withStoredConstants<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
-  const lifted = lift(model);
+  const lifted = [...lift(model), ...skipHandingOn(model)];
   let changed = false;
   try {
     const outcome = await work();
     changed = outcome.changes.length > 0;
     return outcome;
   } finally {
-    for (const one of lifted) {
+    for (const one of lifted.toReversed()) {
       if (changed) removeNode(one);
-      else putBack(one);
+      else one.putBack();
     }
   }
 }
 
 /** Makes stored tensors of the weights in Constant nodes, for good. */
 export function storeWeights(model: Model): void {
-  for (const one of lift(model)) removeNode(one);
+  for (const one of [...lift(model), ...skipHandingOn(model)].toReversed()) removeNode(one);
 }
 
 /** The tensor that a node hands on as it is; undefined for any other node. */
@@ -44,8 +48,7 @@ interface Lifted {
   readonly node: Node;
   /** What the node makes; nobody reads it. */
   readonly made: Value;
-  readonly stored: Value;
-  readonly tensor: Tensor;
+  putBack(): void;
 }
 
 /** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
@@ -54,6 +57,7 @@ const arithmetic: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "s
 /** Names and roles go over to the stored tensors. Scalars and arithmetic of the graph stay, and so do constants that are outputs of the model. */
 function lift({ graph, header }: Model): readonly Lifted[] {
   const lifted: Lifted[] = [];
+  const all: Value[] = [];
   const outputs = new Set(graph.outputs);
   for (const node of graph.nodes()) {
     const tensor = heldTensor(node);
@@ -62,11 +66,45 @@ function lift({ graph, header }: Model): readonly Lifted[] {
     if (arithmetic.has(tensor.type) || tensor.dims.length === 0) continue;
     const stored = graph.addTensor(made.name, tensor);
     exchange(made, stored);
-    lifted.push({ node, made, stored, tensor });
+    lifted.push({
+      node,
+      made,
+      putBack() {
+        if (!isThere(node, made, stored, tensor)) return;
+        exchange(stored, made);
+        graph.removeValue(stored);
+      },
+    });
+    all.push(stored);
   }
   // Up to IR 3 a stored tensor must be an input.
-  if (header.irVersion < 4) graph.setInputs([...graph.inputs, ...lifted.map(({ stored }) => stored)]);
+  if (header.irVersion < 4) graph.setInputs([...graph.inputs, ...all]);
   return lifted;
+}
+
+/** What reads a stored weight through nodes that hand it on reads the weight itself. */
+function skipHandingOn(model: Model): readonly Lifted[] {
+  const { graph } = model;
+  const outputs = new Set(graph.outputs);
+  const skipped: Lifted[] = [];
+  let inference: Inference | undefined;
+  for (const node of graph.nodes()) {
+    const [weight, ...others] = node.inputs;
+    const [made, ...more] = node.outputs;
+    if (weight?.tensor === undefined || made === undefined || others.length > 0 || more.length > 0) continue;
+    if (arithmetic.has(weight.tensor.type) || made.role !== undefined || outputs.has(made)) continue;
+    inference ??= infer(model);
+    const bound = inference.at(node);
+    if (bound instanceof Miss || bound.unchanged() !== 0) continue;
+    const reads = [...made.uses];
+    replaceUses(made, weight);
+    const putBack = (): void => {
+      for (const { node: reader, input } of reads)
+        if (reader.inputs[input] === weight) reader.graph.setInput(reader, input, made);
+    };
+    skipped.push({ node, made, putBack });
+  }
+  return skipped;
 }
 
 /** Gives a value's readers, name and role to another. */
@@ -83,7 +121,7 @@ function exchange(from: Value, to: Value): void {
 }
 
 /** Whether the work, which failed, left the two as they were. */
-function isThere({ node, made, stored, tensor }: Lifted): boolean {
+function isThere(node: Node, made: Value, stored: Value, tensor: Tensor): boolean {
   const { graph } = made;
   const [output] = node.outputs;
   return (
@@ -92,13 +130,6 @@ function isThere({ node, made, stored, tensor }: Lifted): boolean {
     graph.ownValue(stored.name) === stored &&
     stored.tensor === tensor
   );
-}
-
-function putBack(lifted: Lifted): void {
-  if (!isThere(lifted)) return;
-  const { made, stored } = lifted;
-  exchange(stored, made);
-  stored.graph.removeValue(stored);
 }
 
 /** The node has nothing left to do, if the work has not removed it. */

@@ -343,3 +343,17 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
     message: "prune takes a model, as open() gives it, got string.",
   });
 });
+
+test("a layer that holds NaN stays, and takes no other along", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[2, 2] = [1, 2, 3, 4]
+  fc2.weight: float32[2, 2] = [nan, 1, 2, 3]
+  h = MatMul(x, fc1.weight)
+  y = MatMul(h, fc2.weight)
+}`);
+  expect(await prune(model, { amount: 0.5 })).toMatchObject({
+    changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
+    misses: [{ at: "fc2", reason: "its weight holds NaN" }],
+  });
+});

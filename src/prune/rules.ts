@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { plainName } from "../analysis/masks.ts";
-import { PithError } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
@@ -72,12 +72,15 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
     const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
-    const [cut] = await cutSmallest([held], countOf(amount, before)).catch((error: unknown) => {
+    try {
+      const [cut] = await cutSmallest([held], countOf(amount, before));
+      return cutOf(target, ranked, before, cut);
+    } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
-      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
-    });
-    return cutOf(target, ranked, before, cut);
+      if (importanceScores === undefined && error.code === "E_DATA")
+        return new Miss("its weight holds NaN", target.layer);
+      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error });
+    }
   });
 }
 
@@ -218,13 +221,18 @@ function prunePrepared(
   model: Model,
   selection: ParameterSelection,
   update: Update,
-  choose: (target: Target) => Promise<Chosen>,
+  choose: (target: Target) => Promise<Chosen | Miss>,
 ): Promise<Outcome> {
   return masking(model, async () => {
     const { targets, misses } = selectParameters(model, selection);
     const chosen: Chosen[] = [];
-    for (const target of targets) chosen.push(await choose(target));
-    return { changes: await update(model, chosen), misses };
+    const refused: Miss[] = [];
+    for (const target of targets) {
+      const found = await choose(target);
+      if (found instanceof Miss) refused.push(found);
+      else chosen.push(found);
+    }
+    return { changes: await update(model, chosen), misses: [...misses, ...refused] };
   });
 }
 
