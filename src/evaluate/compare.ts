@@ -157,6 +157,11 @@ export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
+/** Whether a model that is held against itself does not even agree with itself: its answers are NaN. */
+export function saysNothing({ truth, better }: Metric, own: Estimate): boolean {
+  return truth === "original" && better === "higher" && !(own.value > 0);
+}
+
 function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {
   const { variance, difference, pairs } = comparison;
   // Beyond the goal it is to be shown that there is a loss at all.

@@ -131,11 +131,14 @@ export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate
   );
 }
 
-/** A share lies between 0 and 1, whatever the normal distribution leaves open. */
+/** A share lies between 0 and 1, and nats are never less than 0, whatever the normal distribution leaves open. */
 function within({ unit }: Metric, { value, low, high, count }: Estimate): Estimate {
-  return unit === "share"
-    ? { value, low: Math.max(0, low), high: Math.min(1, high), count }
-    : { value, low, high, count };
+  return {
+    value,
+    low: unit === "share" || unit === "nats" ? Math.min(value, Math.max(0, low)) : low,
+    high: unit === "share" ? Math.min(1, high) : high,
+    count,
+  };
 }
 
 function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Array): Estimate {

@@ -29,6 +29,7 @@ export {
   isWithin,
   judge,
   type Pairs,
+  saysNothing,
   usualDrop,
   type Verdict,
 } from "./compare.ts";

@@ -6,6 +6,7 @@ import {
   changeInterval,
   count,
   difference,
+  differenceWithInterval,
   figure,
   figureInterval,
   percent,
@@ -71,4 +72,10 @@ test("an interval without a finite bound is told in words", () => {
   expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
   expect(figureInterval("dB", { low: 20, high })).toBe("20.00 dB … ∞ dB");
   expect(figureInterval("share", { low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
+  expect(differenceWithInterval("", { value: -0.118, low, high, count: 5 })).toBe(
+    "−0.118 (5 samples, too few for an interval)",
+  );
+  expect(differenceWithInterval("", { value: -0.118, low: -0.2, high, count: 5 })).toBe(
+    "−0.118 (95 % interval −0.200 … +∞, 5 samples)",
+  );
 });

@@ -62,7 +62,7 @@ export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
 
 /** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
 export function change(unit: Unit, value: number): string {
-  const text = unit === "share" ? (100 * value).toFixed(1) : value.toPrecision(3);
+  const text = (unit === "share" ? (100 * value).toFixed(1) : value.toPrecision(3)).replace("Infinity", "∞");
   const zero = Number(text) === 0;
   return zero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
 }
@@ -79,7 +79,10 @@ export function difference(unit: Unit, value: number): string {
 
 /** −2.1 points (95 % interval −3.6 … −0.6, 1,000 samples) */
 export function differenceWithInterval(unit: Unit, found: Estimate): string {
-  return `${difference(unit, found.value)} (95 % interval ${changeInterval(unit, found)}, ${counted(found.count, "sample")})`;
+  const [moved, samples] = [difference(unit, found.value), counted(found.count, "sample")];
+  return Number.isFinite(found.low) || Number.isFinite(found.high)
+    ? `${moved} (95 % interval ${changeInterval(unit, found)}, ${samples})`
+    : `${moved} (${samples}, too few for an interval)`;
 }
 
 /** 1.0 points: how large a difference may be. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
-import { accuracy, agreement } from "../evaluate/index.ts";
+import { accuracy, agreement, signalToNoise } from "../evaluate/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
@@ -48,4 +48,18 @@ test("without labels another model's answers may be the truth: both are held aga
   const alone = await PairedMetrics.create(first, task, {}, context);
   expect((await alone.compare(truth)).comparison).toMatchObject({ original: { value: 1 }, candidate: { value: 0.5 } });
   expect(alone.goal({}, true)).toBeUndefined();
+});
+
+test.each([
+  ["agreement", agreement()],
+  ["signal to noise", signalToNoise()],
+])("an original that answers with NaN is nothing to judge against: %s", async (name, metric) => {
+  const context = completeContext({ engine: createEngine() });
+  const task = { test: memory("rows", { x: float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]) }), metric };
+  const broken = await PairedMetrics.create(model("z = Sub(x, x)\n  logits = Div(z, z)"), task, {}, context);
+  expect(() => broken.requireAboveChance()).toThrow(
+    `The original answers with NaN on 4 samples: its ${name} with itself`,
+  );
+  const sound = await PairedMetrics.create(model("logits = Identity(x)"), task, {}, context);
+  expect(() => sound.requireAboveChance()).not.toThrow();
 });

@@ -5,9 +5,10 @@ import { isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
-import { type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
+import { type Goal, judge, measure, saysNothing, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { judgedBatch } from "../evaluate/invariance.ts";
+import { counted, figure } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Choosing } from "../report/data.ts";
@@ -144,9 +145,20 @@ export class PairedMetrics {
 
   /**
    * Only labels tell that: a model that answers all samples alike may be right.
-   * @throws PithError E_DATA if the original does no better than chance: every figure would be noise.
+   * @throws PithError E_DATA if the original does no better than chance: every figure would be noise; or if it answers with NaN alone, so that it
+   * does not even agree with itself.
    */
   requireAboveChance(): void {
+    const { metric } = this.#task;
+    const own = this.original.comparison.original;
+    if (this.#options.truth === undefined && saysNothing(metric, own)) {
+      const found = `${metric.name} with itself is ${figure(metric.unit, own.value)}`;
+      throw new PithError(
+        "E_DATA",
+        `The original answers with NaN on ${counted(own.count, "sample")}: its ${found}. Nothing was done.`,
+        { hint: "The preprocessing may be wrong, or the model overflows on this data; --force continues anyway." },
+      );
+    }
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
       hint: "Preprocessing, labels or model do not match; --force continues anyway.",

@@ -17,6 +17,7 @@ import {
   judge,
   type LayerDifference,
   measure,
+  saysNothing,
   saysProbabilities,
   type Unit,
   type Verdict,
@@ -172,6 +173,12 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
+  if (comparison !== undefined && saysNothing(wanted, comparison.original))
+    context.log({
+      id: "nan",
+      text: "the original answers with NaN on these samples: there is nothing to compare",
+      level: "warning",
+    });
   // A model that is held against its original may have lost everything; the original must know something.
   const reached =
     labelled && wanted.interval === "proportion"
