@@ -7,6 +7,7 @@ import { open } from "../onnx/index.ts";
 import { buffersAmong } from "./buffers.ts";
 import { infer } from "./infer.ts";
 import { learnedTensors } from "./learned.ts";
+import { noLayers } from "./no-layers.ts";
 import { parametersOf } from "./parameters.ts";
 
 function found(text: string): readonly string[] {
@@ -172,6 +173,21 @@ graph (x: float32[N, 4]) -> (y, h) {
     expect(bounded("zeros", "[640, 480, 640, 480]")).toEqual(["w"]);
     expect(bounded("[-inf, 0, -inf, 0]", "[1.5, 1.25, 2, 0.5]")).toEqual(["high", "w"]);
     expect(bounded("[-0.1, 0, 0.25, -1]", "[1.5, 1.25, 2, 0.5]", "x")).toEqual(["w"]);
+  });
+
+  it("are tables that computed places pick from, by any operator", () => {
+    const text = `opset 21
+graph (x: float32[N, 8], i: int64[N, 1]) -> (a, b, c) {
+  w1: float32[4, 8] = random(seed 1)
+  w2: float32[4, 8] = random(seed 2)
+  w3: float32[4, 8] = random(seed 3)
+  a = Gather (w1, i)
+  b = GatherND (w2, i)
+  c = GatherElements (w3, i)
+}`;
+    expect(found(text)).toEqual(["w1", "w2", "w3"]);
+    const model = parseModel(text);
+    expect(noLayers(model, infer(model), []).map(({ reason }) => reason)).toEqual(Array(3).fill("is a lookup table"));
   });
 
   it("a buffer by its role is none, a parameter by its role is one", () => {

@@ -8,10 +8,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -32,6 +32,11 @@ function readAxis(site: Site): { readonly axis: number } {
   const axis = integer(site, "axis", 0);
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
+
+/** A stored table that places are picked from, which were computed, is trained. */
+const tableParameter = (_: unknown, site: Site): readonly number[] =>
+  site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
+const isTable = new Miss("is a lookup table");
 
 const Gather = defineOp<{ readonly axis: number }>({
   name: "Gather",
@@ -56,9 +61,9 @@ const Gather = defineOp<{ readonly axis: number }>({
     return [withContents(inferred, pickElements(contents, result, from))];
   },
   unchanged: alwaysChanges,
-  parameters: (_, site) => (site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : []),
+  parameters: tableParameter,
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
-  weight: new Miss("is a lookup table"),
+  weight: isTable,
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
@@ -100,8 +105,8 @@ const GatherElements = defineOp<{ readonly axis: number }>({
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
+  parameters: tableParameter,
+  weight: isTable,
   axes: (s, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;
@@ -165,8 +170,8 @@ const GatherND = defineOp<Tuples>({
     ...handedOn(output, 0),
   ],
   unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
+  parameters: tableParameter,
+  weight: isTable,
   axes: ({ batch, fixes }, site) => {
     const [dims, indices] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (dims instanceof Miss) return dims;

@@ -173,7 +173,8 @@ function printVariants(terminal: Terminal, run: Run, isWritten: boolean): void {
         const good = variant.refused === undefined && variant.verdict?.met !== false;
         const mark = good ? (run.goal === undefined ? "" : green("✓")) : red("✗");
         const spread = speedOf(run, place);
-        const notes = [noteOf(variant, run), place === run.chosen ? "← kept" : (passedOver(variant, run.goal) ?? "")];
+        const kept = good ? "← kept" : "← written (--force)";
+        const notes = [noteOf(variant, run), place === run.chosen ? kept : (passedOver(variant, run.goal) ?? "")];
         return row(
           mark,
           variant.name,
