@@ -7,15 +7,13 @@ import type { Measured, Variant } from "../report/data.ts";
 /** Ratios below print as 1.00 ×. */
 const leastGain = 1.005;
 
-/** "nothing was gained: the file is as large as before (1.00 ×)"; undefined where it is smaller. */
+/** "nothing was gained: the file is no smaller (1.00 ×)"; undefined where it is smaller. */
 export function noSmaller(before: number, after: number): string | undefined {
   return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < leastGain
-    ? "the file is as large as before (1.00 ×)"
-    : `the file is ${times(after / before)} larger`;
+  return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
 /**

@@ -414,7 +414,7 @@ test("a result on which nothing was gained is refused: no smaller, no faster, no
   const steps = recipe({ train: { epochs: 1, learningRate: 1e-12 } });
   await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
-    message: "Nothing was gained: the file is as large as before (1.00 ×).",
+    message: "Nothing was gained: the file is no smaller (1.00 ×).",
   });
   await expect(runRecipe(net, steps, task, { ...quick, force: true })).resolves.toMatchObject({ run: { chosen: 0 } });
 });

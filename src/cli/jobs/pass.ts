@@ -151,8 +151,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
-  const idle =
-    kind.shrinks === true ? noSmaller(await sizeWithoutNotes(original), await encodedSize(model)) : undefined;
+  const idle = kind.shrinks === true ? await noSmallerThan(original, model) : undefined;
   if (idle !== undefined && !input.force) return { ...nothing, idle };
   if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
     const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
@@ -233,10 +232,13 @@ function requireInterface(original: Model, result: Model, command: string): void
 }
 
 /** What a pass saves by dropping the exporter's notes is no gain of its technique: `simplify` drops them as well. */
-async function sizeWithoutNotes(model: Model): Promise<number> {
-  const copy = model.clone();
-  clearNotes(copy);
-  return encodedSize(copy);
+async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
+  const plain = original.clone();
+  clearNotes(plain);
+  const size = await encodedSize(result);
+  const idle = noSmaller(await encodedSize(plain), size);
+  if (idle === undefined || noSmaller(await encodedSize(original), size) !== undefined) return idle;
+  return `${idle} than the original without the exporter's notes, which \`pith simplify\` drops`;
 }
 
 /** Where fewer samples than there are settled it: how many. */
