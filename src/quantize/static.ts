@@ -49,8 +49,10 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   const chosen = selectLayers(all, options);
   const { placement, scales } = await placeMeasured(model, inference, chosen, measuring, context, existing);
   // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
-  const explained = new Set(misses.map(({ at }) => at));
-  misses.push(...placement.misses.filter(({ at }) => !explained.has(at)), ...noLayers(model, inference, all));
+  for (const others of [placement.misses, noLayers(model, inference, all)]) {
+    const explained = new Set(misses.map(({ at }) => at));
+    misses.push(...others.filter(({ at }) => !explained.has(at)));
+  }
   const operators = placement.operators.map(describe);
   for (const { layer } of placement.targets) keepLayerName(layer);
   await write(model, inference, placement, scales, options, context, existing);

@@ -7,6 +7,7 @@ import { parseModel } from "../../src/graph/text.ts";
 import { assertValid } from "../../src/graph/verify.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32 } from "../../src/tensor/dense.ts";
 import {
   calibration,
   cnn,
@@ -200,6 +201,26 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x: numbersFor([4, 4]) }) });
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
     `BatchNormalization "shared": the layer's own output is used elsewhere`,
+  ]);
+});
+
+test("what cannot be quantized is told once", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 2]) {
+  w: float32[2, 4, 4] = random(seed 1)
+  v: float32[4, 2] = random(seed 2)
+  h = MatMul "experts" (x, w)
+  y = MatMul "last" (h, v)
+}`);
+  const data = memory("x", {
+    x: float32(
+      [2, 3, 4],
+      Float32Array.from({ length: 24 }, (_, at) => Math.sin(at)),
+    ),
+  });
+  const { misses } = await quantize(model, { scheme: "static", data });
+  expect(misses.filter(({ at }) => at?.includes("experts"))).toMatchObject([
+    { reason: expect.stringContaining("not a matrix") },
   ]);
 });
 
