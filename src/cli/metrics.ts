@@ -1,7 +1,7 @@
 /** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
 import { distributionOf } from "../analysis/distribution.ts";
-import { foundSizes } from "../analysis/found-sizes.ts";
+import { dataDependentSizes } from "../analysis/found-sizes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { enlargement } from "../data/index.ts";
 import { PithError } from "../errors.ts";
@@ -137,8 +137,8 @@ export function heldAgainst(
   const options = readingOf(model, output);
   switch (answerKind(model, output)) {
     case "boxes":
-      // Of as many boxes as each finds there are no pairs of numbers.
-      return foundSizes(model)("boxes") ? [boxOverlap()] : [boxOverlap(), signalToNoise({ output: output ?? "boxes" })];
+      // Where each model finds boxes of its own number there are no pairs of numbers.
+      return [boxOverlap(), ...(dataDependentSizes(model)("boxes") ? [] : [signalToNoise({ output: "boxes" })])];
     case "vector":
       return [
         cosine(options),

@@ -1,7 +1,8 @@
 /** Samples are rows: cutting, picking and joining tensors along axis 0. */
 import { PithError } from "../errors.ts";
+import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { bitsOf, plainBytes } from "../tensor/dense.ts";
-import { dimsText, elementCount, sameDims } from "../tensor/dims.ts";
+import { dimsText, elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /**
@@ -98,6 +99,43 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
     at += part.data.length;
   }
   return { type: first.type, dims, data } as Dense;
+}
+
+/**
+ * Samples may differ in size, in their number of boxes for example: smaller ones are padded, floats with NaN, integers with 0. What has other ranks
+ * or is text stays.
+ */
+export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
+  const [first] = parts;
+  const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
+  return parts.map((part) => {
+    const dims = [part?.dims[0] ?? 0, ...largest.slice(1)];
+    if (part === undefined || part.type === "string" || part.dims.length !== largest.length) return part;
+    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarged(part, dims);
+  });
+}
+
+/** The same numbers at the same places of a larger tensor. */
+function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
+  const data = empty(dense, elementCount(dims));
+  if (isFloat(dense.type))
+    copy(
+      fromNumbers(dense.type, [data.length], new Float64Array(data.length).fill(Number.NaN)),
+      0,
+      data.length,
+      data,
+      0,
+    );
+  const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
+  const run = dense.dims.at(-1) ?? 1;
+  for (let start = 0; start < dense.data.length; start += run) {
+    const place = to.reduce(
+      (sum, step, axis) => sum + (Math.floor(start / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
+      0,
+    );
+    copy(dense, start, start + run, data, place);
+  }
+  return { type: dense.type, dims, data } as Dense;
 }
 
 export function mapColumns(batch: Batch, change: (dense: Dense, name: string) => Dense): Batch {

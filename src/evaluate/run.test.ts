@@ -4,7 +4,8 @@ import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
-import { boxOverlap, createRunner, evaluate, signalToNoise } from "./index.ts";
+import type { Batch } from "../tensor/types.ts";
+import { boxOverlap, createRunner, detections, evaluate, signalToNoise } from "./index.ts";
 
 /** Finds a box wherever a number of the sample is not zero, with that number as its score. */
 const detector = (factors = "[1, 1, 1]") =>
@@ -22,11 +23,11 @@ graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, fou
 const data = memory("rows", { x: float32([3, 3], [0.9, 0, 0, 0.8, 0.7, 0, 0, 0.6, 0]) });
 const engine = createEngine();
 
-test("fewer are filled up with zeros, so that samples lie in one tensor", async () => {
+test("smaller samples are padded, so that all lie in one tensor", async () => {
   const runner = await createRunner(engine, detector(), "data");
   const { boxes, scores } = await runner.run(await data.gather(Uint32Array.of(0, 1, 2)));
   await runner.release();
-  expect(scores).toEqual(float32([3, 2], [0.9, 0, 0.8, 0.7, 0.6, 0].map(Math.fround)));
+  expect(scores).toEqual(float32([3, 2], [0.9, Number.NaN, 0.8, 0.7, 0.6, Number.NaN].map(Math.fround)));
   expect(boxes?.dims).toEqual([3, 2, 4]);
   expect([...(boxes?.data ?? [])].slice(16, 20)).toEqual([1, 1, 2, 2]);
 });
@@ -41,4 +42,50 @@ test("boxes are compared whatever their number; numbers one by one are not", asy
   await expect(evaluate(engine, result, data, signalToNoise(), { original })).rejects.toThrow(
     '"boxes" is float32[3, 2, 4] in the original and float32[3, 1, 4] in the model.',
   );
+});
+
+test.each([
+  ["two and one", [0.9, 0.8, 0, 0.7, 0, 0], [2, 2]],
+  ["one and one", [0.9, 0, 0, 0.7, 0, 0], [2, 1]],
+  ["one and none", [0.9, 0, 0, 0, 0, 0], [2, 1]],
+])("boxes without an axis that counts images, %s", async (_, numbers, dims) => {
+  const model = parseModel(`opset 21
+graph (x: float32[1, 3]) -> (boxes: float32[found, 4], scores: float32[found]) {
+  places: float32[3, 4] = [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+  row: int64[] = 1
+  only: int64[1] = [0]
+  nonzero: int64[2, found] = NonZero(x)
+  at = Gather(nonzero, row)
+  boxes = Gather(places, at)
+  flat = Squeeze(x, only)
+  scores = Gather(flat, at)
+}`);
+  const images = memory("rows", { x: float32([2, 3], numbers) });
+  const runner = await createRunner(engine, model, "data");
+  const outputs = await runner.run(await images.gather(Uint32Array.of(0, 1)));
+  await runner.release();
+  expect(outputs.scores?.dims).toEqual(dims);
+  expect((await evaluate(engine, model, images, boxOverlap(), { original: model })).estimate.value).toBe(1);
+});
+
+test("padding leaves the classes of a detector with a background as they are", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, found, 2]) {
+  places: float32[1, 3, 4] = [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+  table: float32[1, 3, 2] = [0.9, 0.1, 0.2, 0.8, 0.3, 0.7]
+  row: int64[] = 1
+  nonzero: int64[2, found] = NonZero(x)
+  at = Gather(nonzero, row)
+  boxes = Gather(places, at) {axis=1}
+  scores = Gather(table, at) {axis=1}
+}`);
+  const runner = await createRunner(engine, model, "data");
+  const { gather } = memory("rows", { x: float32([2, 3], [1, 1, 0, 0, 1, 1]) });
+  const uneven = memory("rows", { x: float32([2, 3], [1, 1, 0, 0, 1, 0]) });
+  const classes = async (batch: Batch) =>
+    detections(await runner.run(batch)).map((found) => found.map((one) => one.class));
+  const both = Uint32Array.of(0, 1);
+  expect(await classes(await gather(both))).toEqual([[1], [1, 1]]);
+  expect(await classes(await uneven.gather(both))).toEqual([[1], [1]]);
+  await runner.release();
 });

@@ -1,10 +1,10 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
-import { gatherRows, joinRows, mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
+import { dataDependentSizes } from "../analysis/found-sizes.ts";
+import { gatherRows, joinRows, mapColumns, padded, sampleCount, sliceRows } from "../data/rows.ts";
 import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Feeding, feedingOf } from "./feeding.ts";
 import { explained } from "./out-of-range.ts";
@@ -15,7 +15,10 @@ export interface RunnerOptions extends LoadOptions {
 }
 
 export interface Runner {
-  /** All outputs that are tensors, or what is observed, for all samples of a batch of the data set; axis 0 counts samples. */
+  /**
+   * All outputs that are tensors, or what is observed, for all samples of a batch of the data set; axis 0 counts samples. Samples that differ in
+   * size are padded (`padded`).
+   */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
 }
@@ -35,6 +38,7 @@ export async function createRunner(
   const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
   let feeding: Feeding | undefined;
   let held: Batch = {};
+  const isFound = dataDependentSizes(model);
   /** What is answered with, and what is carried on. */
   const run = (feeds: Batch): Promise<Batch> => {
     const states = feeding?.states ?? [];
@@ -64,7 +68,7 @@ export async function createRunner(
           held = Object.fromEntries(
             states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
           );
-          steps.push(mapColumns(answered(outputs), (dense) => perSample(dense, 1, 1)));
+          steps.push(mapColumns(answered(outputs), (dense, name) => ofOne(dense, isFound(name, 0))));
         }
         return join(steps, owner);
       }
@@ -73,8 +77,11 @@ export async function createRunner(
       const parts: Batch[] = [];
       for (let start = 0; start < count; start += size) {
         const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)));
-        const told = size === 1 ? outputs : ofSamples(outputs);
-        parts.push(mapColumns(told, (dense) => perSample(dense, size, Math.min(size, count - start))));
+        parts.push(
+          size === 1
+            ? mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)))
+            : mapColumns(ofSamples(outputs), (dense) => perSample(dense, size, Math.min(size, count - start))),
+        );
       }
       return join(parts, owner);
     },
@@ -115,9 +122,12 @@ function ofSamples(outputs: Batch): Batch {
   return Object.fromEntries(Object.entries(outputs).filter(([, { dims }]) => dims.length > 0));
 }
 
+/** @param isFound whether the first axis counts what is found in the sample: then none counts samples, however many there are. */
+function ofOne(dense: Dense, isFound: boolean): Dense {
+  return dense.dims[0] === 1 && !isFound ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
+}
+
 function perSample(dense: Dense, size: number, count: number): Dense {
-  // One sample may come out without an axis that counts it.
-  if (size === 1) return dense.dims[0] === 1 ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
   return dense.dims[0] === size && count < size ? sliceRows(dense, 0, count) : dense;
 }
 
@@ -127,34 +137,6 @@ function join(parts: readonly Batch[], owner: string): Batch {
   if (parts.length === 1) return first;
   const names = Object.keys(first);
   return Object.fromEntries(
-    names.map((name) => [name, joinRows(name, filled(parts.map((part) => part[name])), `Output of ${owner}`)]),
+    names.map((name) => [name, joinRows(name, padded(parts.map((part) => part[name])), `Output of ${owner}`)]),
   );
-}
-
-/** Of as many things as are found in each sample, fewer are filled up with zeros: nothing is found with a score of 0. */
-function filled(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
-  const [first, ...others] = parts;
-  const [, ...inner] = first?.dims ?? [];
-  const largest = inner.map((dim, axis) => Math.max(dim, ...others.map((part) => part?.dims[axis + 1] ?? 0)));
-  return parts.map((part) =>
-    part === undefined || part.dims.length !== largest.length + 1 || sameDims(part.dims.slice(1), largest)
-      ? part
-      : enlarged(part, [part.dims[0] ?? 0, ...largest]),
-  );
-}
-
-/** The same numbers at the same places of a larger tensor of zeros; text and packed types stay as they are. */
-function enlarged(dense: Dense, dims: readonly number[]): Dense {
-  if (dense.type === "string" || dense.data.length !== elementCount(dense.dims)) return dense;
-  const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
-  // Which class it is does not matter; TypeScript sees only the union.
-  const data = new (dense.data.constructor as new (length: number) => Uint8Array)(elementCount(dims));
-  for (const [at, value] of (dense.data as Uint8Array).entries()) {
-    const place = to.reduce(
-      (sum, step, axis) => sum + (Math.floor(at / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
-      0,
-    );
-    data[place] = value;
-  }
-  return { type: dense.type, dims, data } as Dense;
 }
