@@ -1,7 +1,8 @@
 /** A folder in which a command keeps what it has done as long as the whole is not: who was stopped, or made a mistake, goes on from there. */
-import { readdir, rmdir, stat, unlink } from "node:fs/promises";
+import { readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { PithError } from "../errors.ts";
+import { isThere } from "./files.ts";
 
 /** Nobody calls a folder of their own so: it is removed in the end. */
 const folderName = "pith-unfinished";
@@ -48,8 +49,4 @@ async function isWorthKeeping(folder: string, { code }: PithError): Promise<bool
 function continued({ code, message, cause }: PithError, folder: string): PithError {
   const hint = `Completed work is kept in ${folder}: the same command continues from there.`;
   return new PithError(code, message, { hint, cause });
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -8,6 +8,7 @@ import { PithError } from "../errors.ts";
 import { makeFolder } from "../platform/node.ts";
 import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
+import { isThere } from "./files.ts";
 
 /** @throws PithError E_FILE before any work is done, if the result could not be written. */
 export async function requireWritable(path: string): Promise<void> {
@@ -18,7 +19,7 @@ export async function requireWritable(path: string): Promise<void> {
 /** @throws PithError E_FILE if nothing could be appended to a file, or, where there is none, if it could not be made. */
 export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
-  const isNew = (await stat(path).catch(() => undefined)) === undefined;
+  const isNew = !(await isThere(path));
   const handle = await open(path, "a").catch((cause) => {
     throw failure(`"${path}" cannot be written`, cause);
   });

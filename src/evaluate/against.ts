@@ -272,7 +272,7 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
       "E_DATA",
       `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
       {
-        hint: "Where its size depends on what is found, boxes are compared (--metric box-overlap), or another output: --output.",
+        hint: "If the output's size varies with the input, use --metric box-overlap, or another output (--output).",
       },
     );
   }

@@ -158,7 +158,7 @@ export function isBroken({ original, candidate }: Comparison): boolean {
 }
 
 /** Whether a model that is held against itself does not even agree with itself: its answers are NaN. */
-export function saysNothing({ truth, better }: Metric, own: Estimate): boolean {
+export function answersWithNaN({ truth, better }: Metric, own: Estimate): boolean {
   return truth === "original" && better === "higher" && !(own.value > 0);
 }
 

@@ -21,6 +21,7 @@ export {
   suppressOverlaps,
 } from "./boxes.ts";
 export {
+  answersWithNaN,
   type Comparison,
   compare,
   compareRows,
@@ -29,7 +30,6 @@ export {
   isWithin,
   judge,
   type Pairs,
-  saysNothing,
   usualDrop,
   type Verdict,
 } from "./compare.ts";

@@ -43,6 +43,8 @@ export interface AlikeOptions {
 export const fewSamples = 30;
 /** Below so many decibels less than half of how the original varies is left. */
 export const weakLikeness = 3;
+/** And below this share of equal elements, where they are classes or places. */
+export const fewestSame = 0.5;
 
 /**
  * Whether a changed model still does what its original does, where there are no samples: up to 32 random inputs, fewer of dear models but four at

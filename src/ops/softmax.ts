@@ -24,7 +24,7 @@ import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
   readonly axes: readonly number[] | undefined;
-  /** Where the rank is not known: before version 13 all axes from this one on were taken as one. */
+  /** Before version 13 all axes from this one on were taken as one: where the rank is not known, or another of them is the only one above 1. */
   readonly flattens?: number;
 }
 
@@ -46,7 +46,10 @@ function read(site: Site): Settings {
   if (site.version >= 13) return { axes: [first] };
   const flattened = dims.map((_, other) => other).slice(first);
   const long = flattened.filter((other) => dims[other] !== 1);
-  return { axes: long.length > 0 ? long : [first] };
+  const [only = first, ...more] = long;
+  // Written as another axis than the one that counts: a later version would take that one.
+  const elsewhere = more.length === 0 && only !== first && site.attribute("axis") !== undefined;
+  return { axes: long.length > 0 ? long : [first], ...(elsewhere ? { flattens: first } : {}) };
 }
 
 function softmax({ name, rule, form }: Row): Op {

@@ -5,7 +5,7 @@
  *     fc1.weight = Constant {value=float32[128, 784] …}        fc1.weight: float32[128, 784]
  *     h = Gemm(x, fc1.weight)                              →   h = Gemm(x, fc1.weight)
  *
- * So are weights that a node hands on as they are: exporters write one that two layers share as `Identity(w)`.
+ * A weight behind an Identity counts as the weight itself: exporters write one that two layers share so.
  *
  * A pass that then changes nothing must leave the file as it was, so the nodes stay until the outcome is known.
  */
@@ -99,6 +99,7 @@ function skipHandingOn(model: Model): readonly Lifted[] {
     const reads = [...made.uses];
     replaceUses(made, weight);
     const putBack = (): void => {
+      if (made.graph.ownValue(made.name) !== made || made.producer !== node) return;
       for (const { node: reader, input } of reads)
         if (reader.inputs[input] === weight) reader.graph.setInput(reader, input, made);
     };

@@ -168,6 +168,12 @@ graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
 
   it.each([
     ["Softmax over several axes", 11, "y = Softmax (x)", ["Flatten", "Softmax", "Shape", "Reshape"]],
+    [
+      "Softmax of one long axis beside the written one",
+      11,
+      "a: int64[2] = [2, 3]\n  z: int64[1] = [1]\n  f = Reshape (x, a)\n  u = Unsqueeze (f) {axes=[1]}\n  y = Softmax (u) {axis=1}",
+      ["Reshape", "Unsqueeze", "Flatten", "Softmax", "Shape", "Reshape"],
+    ],
     ["Hardmax over several axes", 11, "y = Hardmax (x)", ["Flatten", "Hardmax", "Shape", "Reshape"]],
     [
       "Scatter",

@@ -79,7 +79,8 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
       if (!(error instanceof PithError)) throw error;
       if (importanceScores === undefined && error.code === "E_DATA")
         return new Miss("its weight holds NaN", target.layer);
-      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error });
+      const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
+      throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
     }
   });
 }

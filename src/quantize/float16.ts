@@ -46,7 +46,7 @@ export async function quantizeToFloat16(model: Model, options: QuantizeSettings,
   if (chosen.size === 0) {
     const inference = infer(model);
     misses.push(...noLayers(model, inference, layersOf(model, inference)));
-  } else raiseOpset(model, opset);
+  }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
     const miss = await narrow(model, value);
@@ -90,6 +90,7 @@ async function narrow(model: Model, value: Value): Promise<string | undefined> {
   if (largest >= beyond) return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const lost = lostShare(numbers, toFloats(fromNumbers("float16", dims, numbers)));
   if (lost > mostLost) return `its numbers are too small: float16 would lose ${(100 * lost).toFixed(0)} % of them`;
+  raiseOpset(model, opset);
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();

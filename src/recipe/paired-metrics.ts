@@ -5,7 +5,7 @@ import { isIndexed } from "../data/index.ts";
 import { range } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { answers } from "../evaluate/answers.ts";
-import { type Goal, judge, measure, saysNothing, type Task, usualDrop } from "../evaluate/index.ts";
+import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { judgedBatch } from "../evaluate/invariance.ts";
 import { counted, figure } from "../evaluate/numbers.ts";
@@ -143,22 +143,25 @@ export class PairedMetrics {
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 
-  /**
-   * Only labels tell that: a model that answers all samples alike may be right.
-   * @throws PithError E_DATA if the original does no better than chance: every figure would be noise; or if it answers with NaN alone, so that it
-   * does not even agree with itself.
-   */
-  requireAboveChance(): void {
+  /** @throws PithError E_DATA if the original answers with NaN, so that it does not even agree with itself. */
+  requireAnswers(): void {
     const { metric } = this.#task;
     const own = this.original.comparison.original;
-    if (this.#options.truth === undefined && saysNothing(metric, own)) {
+    if (this.#options.truth === undefined && answersWithNaN(metric, own)) {
       const found = `${metric.name} with itself is ${figure(metric.unit, own.value)}`;
       throw new PithError(
         "E_DATA",
-        `The original answers with NaN on ${counted(own.count, "sample")}: its ${found}. Nothing was done.`,
+        `The original answers with NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
         { hint: "The preprocessing may be wrong, or the model overflows on this data; --force continues anyway." },
       );
     }
+  }
+
+  /**
+   * Only labels tell that: a model that answers all samples alike may be right.
+   * @throws PithError E_DATA if the original does no better than chance: every figure would be noise.
+   */
+  requireAboveChance(): void {
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
       hint: "Preprocessing, labels or model do not match; --force continues anyway.",

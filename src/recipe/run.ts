@@ -142,6 +142,7 @@ export async function compress(
   );
   onMeasured(evaluator.original.measured);
   // What is trained may begin with nothing.
+  if (options.force !== true) evaluator.metrics.requireAnswers();
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
   const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });

@@ -1,10 +1,11 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { clause, PithError, stopIfAsked } from "../errors.ts";
-import { isBroken, judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
+import { judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
 import { compareFunction, compareOtherOutputs, fewSamples, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
+import { brokenText } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { Asked } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
@@ -76,8 +77,7 @@ export async function attempt(
   const likeness = await likenessOf(standing, candidate, scene);
   const others = await othersOf(standing, candidate, scene);
   const unlike = lostIn(likeness) ?? lostIn(others);
-  const broken =
-    goal === undefined && isBroken(comparison) ? `${comparison.metric} is ${measured.estimate.value}` : undefined;
+  const broken = goal === undefined ? brokenText(comparison) : undefined;
   const larger =
     goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
   const variant: Variant = {

@@ -209,10 +209,16 @@ function wouldSettle(samples: number, judged: number, { choosing = 0, available 
   return `${needed <= available ? `--samples ${needed}` : `${integer(needed)} test samples`} would settle it`;
 }
 
+/** "signal to noise is NaN"; undefined where the figure is a number. */
+export function brokenText(comparison: Comparison): string | undefined {
+  return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
+}
+
 /** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed": why a result is refused. */
 export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
-  const { metric, unit, candidate } = comparison;
-  if (isBroken(comparison)) return `${metric} is ${candidate.value}`;
+  const { unit } = comparison;
+  const broken = brokenText(comparison);
+  if (broken !== undefined) return broken;
   const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
   const { samples, drop } = verdict;

@@ -7,6 +7,7 @@ import { Miss, PithError } from "../../errors.ts";
 import { answers } from "../../evaluate/answers.ts";
 import { commonestShare } from "../../evaluate/chance.ts";
 import {
+  answersWithNaN,
   batchInvariance,
   type Comparison,
   compareLayers,
@@ -17,7 +18,6 @@ import {
   judge,
   type LayerDifference,
   measure,
-  saysNothing,
   saysProbabilities,
   type Unit,
   type Verdict,
@@ -173,7 +173,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
-  if (comparison !== undefined && saysNothing(wanted, comparison.original))
+  if (comparison !== undefined && answersWithNaN(wanted, comparison.original))
     context.log({
       id: "nan",
       text: "the original answers with NaN on these samples: there is nothing to compare",

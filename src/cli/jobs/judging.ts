@@ -88,6 +88,7 @@ export async function openJudging(
   if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
     const { metrics, aim } = await measureBoth(original, reference, task, settings, measuring, input);
     if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
+    if (kind.unlearns !== true && !input.force) (aim?.metrics ?? metrics).requireAnswers();
     const judges = aim !== undefined && input.maxDrop !== undefined;
     return {
       ...common,
@@ -104,7 +105,10 @@ export async function openJudging(
     };
   }
   const looks = await Looks.create(original, task, settings, passContext, measuring);
-  if (!input.force) looks.first.requireAboveChance();
+  if (!input.force) {
+    looks.first.requireAnswers();
+    looks.first.requireAboveChance();
+  }
   return {
     ...common,
     judge: looks.first,

@@ -10,11 +10,12 @@ import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, clause, PithError, stopIfAsked } from "../../errors.ts";
-import { type Comparison, type Goal, isBroken, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
+import { type Comparison, type Goal, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import {
   compareFunction,
   compareOtherOutputs,
+  fewestSame,
   fewSamples,
   type Likeness,
   lostIn,
@@ -30,7 +31,7 @@ import { noSmaller } from "../../recipe/gain.ts";
 import type { StepKind } from "../../recipe/index.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
-import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
+import { brokenText, lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
@@ -184,10 +185,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     judging === undefined || trains(kind) || kind.unlearns === true
       ? undefined
       : await compareOtherOutputs(engine, original, model, judging.task.test, { ...input, signal: context.signal });
-  const broken =
-    comparison !== undefined && isBroken(comparison)
-      ? `${comparison.metric} is ${comparison.candidate.value}`
-      : undefined;
+  const broken = comparison === undefined ? undefined : brokenText(comparison);
   const lost = broken ?? missed ?? lostIn(likeness) ?? lostIn(others);
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
@@ -274,8 +272,7 @@ async function compareOnRandomInputs(
     const weak =
       typeof likeness === "object" &&
       likeness.unmoved === undefined &&
-      likeness.same === undefined &&
-      likeness.signalToNoise < weakLikeness;
+      (likeness.same === undefined ? likeness.signalToNoise < weakLikeness : likeness.same < fewestSame);
     if (weak && likeness.lost === undefined)
       context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
     return likeness;
@@ -289,9 +286,11 @@ async function compareOnRandomInputs(
   }
 }
 
-function dissimilar({ output }: Likeness): string {
+function dissimilar({ output, same }: Likeness): string {
   const which = output === undefined ? "" : ` "${output}"`;
-  return `on random inputs the error is more than half of the variance of the original's output${which}: measure the result on your own samples (--data)`;
+  const far =
+    same === undefined ? "the error is more than half of the variance" : "less than half of the elements are those";
+  return `on random inputs ${far} of the original's output${which}: measure the result on your own samples (--data)`;
 }
 
 /** What will become of a training that makes a model worse, said while there is time to keep it. */
