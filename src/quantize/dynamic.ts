@@ -76,7 +76,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
       decidedBy: "global",
     });
   }
-  removeReplaced(model.graph, before);
+  if (changes.length > 0) removeReplaced(model.graph, before);
   return { changes, misses };
 }
 

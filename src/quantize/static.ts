@@ -55,7 +55,9 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   }
   const operators = placement.operators.map(describe);
   for (const { layer } of placement.targets) keepLayerName(layer);
-  await write(model, inference, placement, scales, options, context, existing);
+  // Values that 8 bits do not resolve may leave nothing to be rounded.
+  if (placement.targets.length > 0 || placement.activations.size > 0)
+    await write(model, inference, placement, scales, options, context, existing);
 
   const kind = options.perChannel ? "a scale per channel" : "one scale";
   for (const { layer } of placement.targets) {

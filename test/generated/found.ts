@@ -133,4 +133,23 @@ export const found: readonly Found[] = [
     promise: "quantize float16",
     network: { start: "Conv of opset 1", steps: [{ block: "gemm", choices: [] }] },
   },
+  {
+    promise: "quantize static",
+    network: {
+      start: "BitCast of integers to floats",
+      steps: [
+        { block: "affine by stored numbers", choices: [0, 4, 0, 0, 0, 895] },
+        { block: "gemm", choices: [] },
+      ],
+    },
+  },
+  {
+    promise: "a training of one layer",
+    network: {
+      steps: [
+        { block: "conv", choices: [0, 0, 0, 0, 0, 0, 0, 0, 0, 915, 0, 693, 0, 673, 0, 431, 148] },
+        { block: "does nothing", choices: [] },
+      ],
+    },
+  },
 ];

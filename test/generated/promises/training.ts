@@ -10,6 +10,7 @@ import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { encodeToBytes } from "../../../src/onnx/index.ts";
 import type { Outcome } from "../../../src/passes/index.ts";
+import { storeWeights } from "../../../src/passes/lift-constants.ts";
 import { prune } from "../../../src/prune/index.ts";
 import { isFloat, toFloat64 } from "../../../src/tensor/convert.ts";
 import { float32 } from "../../../src/tensor/dense.ts";
@@ -134,7 +135,9 @@ export const training: readonly Promised[] = [
     name: "a training of one layer",
     async keep(network) {
       const task = await taskOf(network);
-      const all = layers(network.model, infer(network.model));
+      const stored = network.model.clone();
+      storeWeights(stored);
+      const all = layers(stored, infer(stored));
       const layer = all.at(-1);
       if (task === undefined || layer === undefined) return;
       const result = network.model.clone();
