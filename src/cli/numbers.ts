@@ -38,9 +38,10 @@ export function chanceQuestion(
   const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
-    preprocessing === undefined ? "Are the labels or the model" : "Is the preprocessing, the labels or the model";
+    preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
+  const better = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how} model scores no better than always predicting the most frequent class (${scores}). ${suspects} wrong?${fresh}`;
+  return `${how} model scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }
 
 /** Behind a comparison in which the original said nothing. */

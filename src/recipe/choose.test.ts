@@ -13,8 +13,10 @@ test("of results within a tenth of the smallest, a clearly faster one is kept", 
   expect(choose([result(330, 2.7), result(292, 0.5)], false)).toBe(1);
 });
 
-test("without times size alone decides", () => {
-  expect(choose([result(310), result(292), result(299)], false)).toBe(1);
+test("without times the first of results within a tenth of the smallest is kept", () => {
+  expect(choose([result(310), result(292), result(299)], false)).toBe(0);
+  expect(choose([result(330), result(299), result(292)], false)).toBe(1);
+  expect(choose([result(310, undefined, false), result(292), result(299)], false)).toBe(1);
 });
 
 test("nothing sound: nothing is kept, or by force the smallest there is", () => {

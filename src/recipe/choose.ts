@@ -1,4 +1,4 @@
-/** Which of several results is kept: the smallest file, and of files about as small the fastest. */
+/** Which of several results is kept: the smallest file, and of files about as small the fastest; without times the one that was listed first. */
 
 export interface Choice {
   /** Undefined where there is no result. */
@@ -36,7 +36,8 @@ function best(choices: readonly Choice[], allowed: (choice: Choice) => boolean):
   const places = choices.flatMap((choice, place) => (choice.bytes !== undefined && allowed(choice) ? [place] : []));
   const [smallest, ...others] = places.toSorted((a, b) => bytesAt(a) - bytesAt(b));
   if (smallest === undefined) return undefined;
-  return others
-    .filter((place) => bytesAt(place) <= nearInSize * bytesAt(smallest))
-    .reduce((kept, place) => (speedAt(place) > clearlyFaster * speedAt(kept) ? place : kept), smallest);
+  const near = others.filter((place) => bytesAt(place) <= nearInSize * bytesAt(smallest));
+  // Variants are listed as they usually rank in speed, or as their author did.
+  if (places.every((place) => choices[place]?.speed === undefined)) return Math.min(smallest, ...near);
+  return near.reduce((kept, place) => (speedAt(place) > clearlyFaster * speedAt(kept) ? place : kept), smallest);
 }

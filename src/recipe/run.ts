@@ -58,7 +58,7 @@ export interface RunOptions {
   /** How the data was prepared, for the report. */
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
-  readonly about?: { readonly version?: string; readonly command?: readonly string[]; readonly machine?: Machine };
+  readonly about?: Partial<Pick<Run, "version" | "command" | "paths" | "machine">>;
   /**
    * A folder of a run's own in which it keeps what it has done: one that was stopped goes on from there, with the same figures and files. It is
    * made when there is something to keep, and stays until the caller removes it.
@@ -200,6 +200,7 @@ export async function compress(
     version: options.about?.version,
     date,
     command: options.about?.command,
+    paths: options.about?.paths,
     seed: context.seed,
     machine: options.about?.machine,
     data: { ...dataRecord(task, parts, evaluator, options), ...namesOf(disagreements, task.test.classes) },

@@ -18,6 +18,8 @@ export interface Run {
   readonly date: string;
   /** Words of the command line, `pith` first; undefined when it was started by code. */
   readonly command: readonly string[] | undefined;
+  /** As the command line named them; undefined when it was started by code. */
+  readonly paths?: { readonly original: string; readonly result: string } | undefined;
   readonly seed: number;
   readonly seconds: number;
   /** Undefined where nobody said. */

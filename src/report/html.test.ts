@@ -172,6 +172,11 @@ describe("a report", () => {
 
   test("ends with what to ask next, by commands", () => {
     expect(page).toContain("pith bench resnet56.onnx model.onnx\npith eval model.onnx --against resnet56.onnx --data");
+    const paths = { original: "nets/model.onnx", result: "out/model.onnx" };
+    const placed = reportPage({ ...exampleRun, paths });
+    expect(placed).toContain(
+      "pith bench nets/model.onnx out/model.onnx\npith eval out/model.onnx --against nets/model.onnx",
+    );
   });
 
   test("of samples that differ it counts those that were judged", () => {

@@ -105,9 +105,9 @@ ${run.chosen !== undefined && nextSection(run)}`;
 }
 
 /** What to ask of the result where it is going to run, and on samples that it has not met. */
-function nextSection({ original }: Run): Markup {
-  const lines = ["bench ORIGINAL model.onnx", "eval model.onnx --against ORIGINAL --data other-samples/"];
-  const commands = lines.map((line) => `pith ${line.replace("ORIGINAL", () => quoted(original.name))}`);
+function nextSection({ original, paths }: Run): Markup {
+  const [before, after] = [paths?.original ?? original.name, paths?.result ?? "model.onnx"].map(quoted);
+  const commands = [`pith bench ${before} ${after}`, `pith eval ${after} --against ${before} --data other-samples/`];
   return html`<h2>Next</h2>
 <p class="note">Time both on the machine that will run them; judge them on samples that were not used here:</p>
 <pre>${commands.join("\n")}</pre>`;

@@ -73,7 +73,7 @@ test("speeds of a machine that was too busy are claimed nowhere", () => {
   if (latency === undefined) throw new Error("The example was timed.");
   const run = { ...exampleRun, latency: { ...latency, unsteady: true } };
   expect(gainSentence(run)).toBe(
-    "7.86 × smaller. Speed was not measured, the machine was too busy: the result may be slower than the original.",
+    "7.86 × smaller. The machine was too busy to judge speed: the result may be slower than the original.",
   );
   for (const text of [reportPage(run), reportMarkdown(run)]) {
     expect(text).toContain("too busy");

@@ -70,7 +70,7 @@ export function gainSentence(run: Run): string {
   const speed = speedOf(run, run.chosen);
   const size = smaller >= 1 ? `${times(smaller)} smaller` : `${times(1 / smaller)} larger`;
   if (speed === undefined)
-    return `${size}.${run.latency?.unsteady === true ? " Speed was not measured, the machine was too busy: the result may be slower than the original." : ""}`;
+    return `${size}.${run.latency?.unsteady === true ? " The machine was too busy to judge speed: the result may be slower than the original." : ""}`;
   // A ratio whose spread holds 1 is no gain and no loss.
   if (speed.low <= 1 && speed.high >= 1)
     return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;

@@ -37,7 +37,7 @@ describe("eval", () => {
     expect(code).toBe(1);
     expect(out).toMatch(/accuracy +\d/);
     expect(err).toMatch(
-      /^chance: The model scores no better than always predicting the most frequent class \(.* % against .* %\)\. Are the labels or the model wrong\?\n$/,
+      /^chance: The model scores no better than always predicting the most frequent class \(.* % against .* %\)\. Check the labels and the model\.\n$/,
     );
   });
 

@@ -80,7 +80,12 @@ export default async function compressJob(input: CompressInput, context: JobCont
       seen,
       available: used.test.available,
       resumeFolder: input.resumeFolder,
-      about: { version: input.version, command: input.command, machine: thisMachine() },
+      about: {
+        version: input.version,
+        command: input.command,
+        paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
+        machine: thisMachine(),
+      },
       onStage: (name) => context.stage(name),
       onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     },
