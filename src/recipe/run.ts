@@ -15,7 +15,6 @@ import { encodeToBytes } from "../onnx/index.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import {
   type Disagreement,
-  type Machine,
   type Measured,
   type Run,
   runFormat,
