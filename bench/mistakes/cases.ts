@@ -469,14 +469,14 @@ const results: readonly Mistake[] = [
     name: "a threshold that is missed",
     words: ["eval", "worse.onnx", ...points, "--min-accuracy", "90%"],
     code: 1,
-    says: /lost: accuracy .* 90\.0 % demanded/,
+    says: /missed: accuracy .* 90\.0 % required/,
     answer: true,
   },
   {
     name: "a threshold that the interval misses",
     words: ["eval", "net.onnx", ...points, "--min-accuracy", "99%", "--strict"],
     code: 1,
-    says: /lost: accuracy .* 99\.0 % demanded/,
+    says: /missed: accuracy .* 99\.0 % required/,
     answer: true,
   },
   {

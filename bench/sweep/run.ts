@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runJob } from "../../src/job/run.ts";
+import { secondsSince } from "../../src/recipe/variant.ts";
 import type checkJob from "./check-job.ts";
 import type { Checked, CheckInput } from "./check-job.ts";
 import type { Swept } from "./commands.ts";
@@ -33,6 +34,7 @@ export interface Row {
   /** The sentence of a refusal or a fault. */
   readonly said?: string;
   readonly decibels?: number;
+  /** Of the command; what checks its file is not counted. */
   readonly seconds: number;
 }
 
@@ -49,18 +51,21 @@ export async function sweepOne(
 ): Promise<Row> {
   const folder = mkdtempSync(join(tmpdir(), "pith-sweep-"));
   const started = performance.now();
+  let seconds: number | undefined;
   const row = (outcome: Outcome, more: Partial<Row> = {}): Row => ({
     model: given.name,
     command: command.name,
     outcome,
     ...more,
-    seconds: Math.round((performance.now() - started) / 10) / 100,
+    seconds: Math.round(100 * (seconds ?? secondsSince(started))) / 100,
   });
   try {
     const out = join(folder, `out${command.writes ?? ""}`);
     const words = command.words({ model: given.model, out, data: given.data });
     if (words === undefined) return row("not asked", { said: "there is no data for it" });
     const ran = await start([...words, "--json"], folder, limit, signal);
+    // What comes behind is not the command's.
+    seconds = secondsSince(started);
     if (ran.end === "limit") return row("slow", { said: `stopped after ${limit} s` });
     if (typeof ran.end === "string") return row("crashed", { said: `${ran.end} ${lastLine(ran.err)}` });
     if (/\n\s+at .*:\d+\)?|internal:/i.test(ran.err)) return row("internal", { said: lastLine(ran.err) });

@@ -23,7 +23,7 @@ export interface Knowledge {
   readonly given: Float64Array;
   /** Share of samples for which the original is right. */
   readonly original: number;
-  /** What always giving the commonest answer would score. */
+  /** What always predicting the most frequent class would score. */
   readonly chance: number;
 }
 

@@ -1,6 +1,6 @@
-/** The accuracy of always giving the commonest answer, the baseline of every classifier. */
+/** The accuracy of always predicting the most frequent class, the baseline of every classifier. */
 
-/** The share that always giving the commonest answer gets right; undefined where none counts (all are below 0). */
+/** The share that always predicting the most frequent class gets right; undefined where none counts (all are below 0). */
 export function commonestShare(answers: Float64Array): number | undefined {
   const counts = new Map<number, number>();
   let total = 0;

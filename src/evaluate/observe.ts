@@ -216,7 +216,7 @@ export async function overSamples(
     }
     const order = shuffle === undefined ? {} : { shuffle };
     for await (const read of prefetched(dataset, { size: Math.min(batch, samples), ...order })) {
-      stopIfAsked(signal, "Observing values was stopped.");
+      stopIfAsked(signal, "Stopped while values were measured.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       const rows = mapColumns(read, (dense) => sliceRows(dense, 0, count));
       const results: Batch[] = [];

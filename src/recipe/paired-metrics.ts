@@ -90,18 +90,18 @@ export class PairedMetrics {
     return this.holdout.original;
   }
 
-  /** What always giving the commonest answer would score; undefined for models that give no class. */
+  /** What always predicting the most frequent class would score; undefined for models that give no class. */
   get chance(): number | undefined {
     return this.holdout.knowledge?.chance;
   }
 
-  /** Whether the original is right more often than always giving the commonest answer would be, as far as labels tell. */
+  /** Whether the original is right more often than always predicting the most frequent class would be, as far as labels tell. */
   get aboveChance(): boolean {
     const known = this.holdout.knowledge;
     return known === undefined || known.name === "agreement" || known.original > known.chance;
   }
 
-  /** That the original does no better than the commonest answer alone; undefined where it does. */
+  /** That the original does no better than the most frequent class alone; undefined where it does. */
   get atChance(): string | undefined {
     const known = this.holdout.knowledge;
     return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);

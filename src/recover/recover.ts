@@ -87,7 +87,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const original = await openOriginal(options, context);
   const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {
-    const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped: few, more recover more`;
+    const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped; more samples would recover more`;
     context.log({ id: "few", text, level: "warning" });
   }
   const score = await scorer(original, check, options.output, context);

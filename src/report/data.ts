@@ -80,7 +80,7 @@ export interface RunData {
   readonly available?: number | undefined;
   /** Number → name of the classes in `disagreements`, where the data names them. */
   readonly classes?: Readonly<Record<number, string>> | undefined;
-  /** What always giving the commonest answer would score; undefined for models that give no class. */
+  /** What always predicting the most frequent class would score; undefined for models that give no class. */
   readonly chance: number | undefined;
   /** That the original does no better than that, as a sentence: then no loss can be seen, and no goal is judged. */
   readonly atChance?: string | undefined;

@@ -168,7 +168,7 @@ export function goalSentence(run: Run): string | undefined {
 /** Of an original that has learnt nothing, or is fed wrongly. */
 export function chanceSentence(original: number, chance: number): string {
   const [scored, guessed] = [original, chance].map((value) => figure("share", value));
-  return `The original scores ${scored}, and always giving the commonest answer would score ${guessed}: these samples cannot show what is lost.`;
+  return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
 }
 
 /** Samples that the verdict was not reached on. */

@@ -72,7 +72,7 @@ describe("eval", () => {
     expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
     const { code, out } = await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%");
     expect(code).toBe(1);
-    expect(out).toMatch(/\nlost: accuracy .* % \(.*, n = 80\), 90\.0 % demanded\n$/);
+    expect(out).toMatch(/\nmissed: accuracy .* % \(.*, n = 80\), 90\.0 % required\n$/);
   });
 
   test("against the original tells signal to noise in decibels and a difference in points", async () => {
@@ -118,7 +118,7 @@ describe("eval", () => {
       /^before\n### .*right\.onnx\n(.*\n)+\| accuracy \| 100\.0 % \|/,
     );
     await pith("eval", at("zero.onnx"), ...data, "--min-accuracy", "90%", "--markdown", at("summary.md"));
-    expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- lost: accuracy .*90\.0 % demanded\n\n$/);
+    expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- missed: accuracy .*90\.0 % required\n\n$/);
   });
 
   test("what was measured is shown where one of the goals cannot be judged, and the others are judged", async () => {
@@ -127,7 +127,7 @@ describe("eval", () => {
     const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
     const { code, out, err } = await pith(...words);
     expect(code).toBe(1);
-    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not judged: accuracy is not measured on .*\nkept: agreement /);
+    expect(out).toMatch(/\nagreement +\d+\.\d %(.*\n)*not judged: accuracy is not measured on .*\nmet: agreement /);
     expect(err).toMatch(/^E_DATA: --min-accuracy cannot be judged: it is not measured on .*unlabelled\.csv.*\.\n/);
   });
 

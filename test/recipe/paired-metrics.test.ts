@@ -32,7 +32,7 @@ test("an original at chance has no goal, and is refused: there is nothing to los
   expect(figures.chance).toBe(0.5);
   expect(figures.goal({ maxDrop: 0.01 }, false)).toBeUndefined();
   expect(() => figures.requireAboveChance()).toThrow(
-    "The original scores 50.0 %, and always giving the commonest answer would score 50.0 %: these samples cannot show what is lost.",
+    "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
   );
   expect((await figuresOf(90)).atChance).toBeUndefined();
 });

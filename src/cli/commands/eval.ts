@@ -164,7 +164,7 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   if (score?.original !== undefined) {
     const met = score.original - score.value <= maxDrop;
     const found = `${figure("", score.value)} after ${figure("", score.original)}`;
-    goals.push({ kind: "score", met, text: `${met ? "kept" : "lost"}: score ${found}, a drop of ${maxDrop} allowed` });
+    goals.push({ kind: "score", met, text: `${met ? "met" : "missed"}: score ${found}, a drop of ${maxDrop} allowed` });
   }
   return goals;
 }
@@ -185,7 +185,7 @@ function goalOf(measured: Measurement, kind: string, least: number, strict: bool
       ? estimate(found.estimate)
       : `${figure(found.unit, found.estimate.value)}, n = ${integer(found.estimate.count)}`;
   const demanded = found.unit === "share" ? percent(least) : figure(found.unit, least);
-  return { kind, met, text: `${met ? "kept" : "lost"}: ${kind} ${shown}, ${demanded} demanded` };
+  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${shown}, ${demanded} required` };
 }
 
 function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {

@@ -93,7 +93,7 @@ export interface Measurement {
   readonly layers: readonly LayerDifference[];
   /** Of vectors: whether they depend on the batch. */
   readonly alone: Invariance | undefined;
-  /** The model, or the original that it is held against, is no better than always giving the commonest answer. */
+  /** The model, or the original that it is held against, is no better than always predicting the most frequent class. */
   readonly atChance: boolean;
 }
 

@@ -79,7 +79,7 @@ export interface PassOutput {
   /** Which samples it was trained on and judged by; undefined without data. */
   readonly samples: Used | undefined;
   readonly comparison: Comparison | undefined;
-  /** The original answers no better than always giving the commonest answer would: there was nothing to lose. */
+  /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
   readonly knewNothing: boolean | undefined;
   /** What it was judged by; undefined where nothing could be lost. */
   readonly goal: Goal | undefined;
