@@ -1,7 +1,7 @@
 /** Metrics by the names that flags call them, and which of them a model's answer asks for. */
 import * as v from "valibot";
+import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
-import { dataDependentSizes } from "../analysis/found-sizes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { enlargement } from "../data/index.ts";
 import { PithError } from "../errors.ts";

@@ -168,7 +168,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   }
 }
 
-/** Commander shows the help of the program where that of an unknown command is asked for. @throws PithError E_USAGE */
+/** For an unknown command Commander prints the help of the program. @throws PithError E_USAGE */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
   const typed = first === "help" ? second : first;

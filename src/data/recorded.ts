@@ -38,7 +38,7 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   }
 }
 
-/** In the syntax of `parsePreprocessingSpec`, which gives the same spec back. */
+/** Text that `parsePreprocessingSpec` parses to the same spec. */
 export function statedText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });

@@ -25,7 +25,7 @@ export interface OutputLikeness {
   readonly signalToNoise: number;
   /** How far the result's output is from the original's: the root of the mean square, relative to that of the original. */
   readonly relativeError: number;
-  /** Of an output of classes, places or truths: the share of its elements that is equal. How far apart two of them are means nothing. */
+  /** Of an output of classes, indices or booleans: the share of equal elements. Their differences have no meaning. */
   readonly same?: number;
   /** Why it is no longer the same function. */
   readonly lost: string | undefined;
@@ -48,9 +48,9 @@ export class OutputComparison {
   /** Places or classes beside outputs of numbers: how far apart two of them are means nothing, so they are lost only where other classes are named. */
   readonly isBeside: boolean;
   readonly #isOpen: boolean;
+  readonly #isNumbers: boolean;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
-  #isNumbers = true;
   readonly #named: [before: number[], after: number[]] = [[], []];
   readonly #inputs: string;
   /** Why it cannot be compared. */
@@ -60,12 +60,18 @@ export class OutputComparison {
 
   /**
    * @param inputs what the sentences call the inputs: "random inputs", "samples".
-   * @param isOpen whether its sizes depend on the numbers that are fed.
+   * @param beside whether other outputs are of numbers.
+   * @param isOpen whether its shape depends on the values of the inputs.
    */
-  constructor(name: string, inputs: string, isBeside: boolean, isOpen: boolean) {
+  constructor(
+    name: string,
+    inputs: string,
+    { isNumbers, beside, isOpen }: { readonly isNumbers: boolean; readonly beside: boolean; readonly isOpen: boolean },
+  ) {
     this.#isOpen = isOpen;
+    this.#isNumbers = isNumbers;
     this.name = name;
-    this.isBeside = isBeside;
+    this.isBeside = beside && !isNumbers;
     this.#inputs = inputs;
   }
 
@@ -85,7 +91,6 @@ export class OutputComparison {
       return;
     }
     this.#variety.add({ [this.name]: x });
-    this.#isNumbers = isNumbers(x);
     const values = toFloat64(x);
     if (!this.#powers.add(values, toFloat64(y), samplesAnswered(feeds, x), fills(values, x.type))) {
       this.#reason = "the dimensions of its output depend on what it is fed";

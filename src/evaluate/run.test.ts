@@ -1,4 +1,4 @@
-/** Models that answer with as many things as they find: each sample with another number of them. */
+/** Models whose output shapes depend on the values of the inputs, as those of detectors do. */
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
@@ -7,7 +7,7 @@ import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { boxOverlap, createRunner, detections, evaluate, signalToNoise } from "./index.ts";
 
-/** Finds a box wherever a number of the sample is not zero, with that number as its score. */
+/** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>
   parseModel(`opset 21
 graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, found]) {

@@ -1,5 +1,5 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
-import { dataDependentSizes } from "../analysis/found-sizes.ts";
+import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { gatherRows, joinRows, mapColumns, padded, sampleCount, sliceRows } from "../data/rows.ts";
 import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
@@ -38,7 +38,13 @@ export async function createRunner(
   const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
   let feeding: Feeding | undefined;
   let held: Batch = {};
-  const isFound = dataDependentSizes(model);
+  let dependent: ReturnType<typeof dataDependentSizes> | undefined;
+  /** Of one sample. Asked for only then: it takes an inference of the model. */
+  const counted = (outputs: Batch): Batch => {
+    dependent ??= dataDependentSizes(model);
+    const isFound = dependent;
+    return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
+  };
   /** What is answered with, and what is carried on. */
   const run = (feeds: Batch): Promise<Batch> => {
     const states = feeding?.states ?? [];
@@ -68,7 +74,7 @@ export async function createRunner(
           held = Object.fromEntries(
             states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
           );
-          steps.push(mapColumns(answered(outputs), (dense, name) => ofOne(dense, isFound(name, 0))));
+          steps.push(counted(answered(outputs)));
         }
         return join(steps, owner);
       }
@@ -79,7 +85,7 @@ export async function createRunner(
         const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)));
         parts.push(
           size === 1
-            ? mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)))
+            ? counted(outputs)
             : mapColumns(ofSamples(outputs), (dense) => perSample(dense, size, Math.min(size, count - start))),
         );
       }
@@ -122,7 +128,7 @@ function ofSamples(outputs: Batch): Batch {
   return Object.fromEntries(Object.entries(outputs).filter(([, { dims }]) => dims.length > 0));
 }
 
-/** @param isFound whether the first axis counts what is found in the sample: then none counts samples, however many there are. */
+/** Adds the axis that counts samples, unless it is there. @param isFound whether the first axis depends on the values of the sample: then it never counts samples. */
 function ofOne(dense: Dense, isFound: boolean): Dense {
   return dense.dims[0] === 1 && !isFound ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
 }

@@ -59,7 +59,7 @@ function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   );
 }
 
-/** What goes into the saturating operator that makes a value, numbers being only moved since, and its lower asymptote. */
+/** The input and the lower asymptote of the saturating operator behind a value, with nothing but reshaping between. */
 function lastSaturating(
   output: Value,
   inference: Inference,

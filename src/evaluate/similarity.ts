@@ -5,7 +5,7 @@
  * outputs is lost. Where random inputs do not move the original, nothing is refused, and how far the two are apart is all there is.
  */
 
-import { dataDependentSizes } from "../analysis/found-sizes.ts";
+import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
@@ -153,11 +153,14 @@ export class Outputs {
     const all = Object.entries(expected);
     this.#count = all.length;
     if (all.length > 0) this.#answer = answerName(expected, this.#asked);
-    const numbers = all.some(([, dense]) => isNumbers(dense));
+    const beside = all.some(([, dense]) => isNumbers(dense));
     const isOpen = dataDependentSizes(this.#original);
     return all
       .filter(([name]) => (this.#others ? name !== this.#answer : name === (this.#asked ?? name)))
-      .map(([name, dense]) => new OutputComparison(name, this.#inputs, numbers && !isNumbers(dense), isOpen(name)));
+      .map(([name, dense]) => {
+        const kind = { isNumbers: isNumbers(dense), beside, isOpen: isOpen(name) };
+        return new OutputComparison(name, this.#inputs, kind);
+      });
   }
 
   /** @returns a sentence if none can be compared. */

@@ -20,14 +20,14 @@ import type { Outcome } from "./pass.ts";
 
 /** Runs work on a model whose constants are stored tensors; they are nodes again if it fails, or changes nothing. */
 export async function withStoredConstants<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
-  const lifted = [...lift(model), ...skipHandingOn(model)];
+  const lifted = liftAll(model);
   let changed = false;
   try {
     const outcome = await work();
     changed = outcome.changes.length > 0;
     return outcome;
   } finally {
-    for (const one of lifted.toReversed()) {
+    for (const one of lifted) {
       if (changed) removeNode(one);
       else one.putBack();
     }
@@ -36,7 +36,12 @@ export async function withStoredConstants<R extends Outcome>(model: Model, work:
 
 /** Makes stored tensors of the weights in Constant nodes, for good. */
 export function storeWeights(model: Model): void {
-  for (const one of [...lift(model), ...skipHandingOn(model)].toReversed()) removeNode(one);
+  for (const one of liftAll(model)) removeNode(one);
+}
+
+/** In the order to undo them in. */
+function liftAll(model: Model): readonly Lifted[] {
+  return [...lift(model), ...skipHandingOn(model)].toReversed();
 }
 
 /** The tensor that a node hands on as it is; undefined for any other node. */

@@ -101,7 +101,7 @@ export class PairedMetrics {
     return known === undefined || known.name === "agreement" || known.original > known.chance;
   }
 
-  /** That the original does no better than the most frequent class alone; undefined where it does. */
+  /** A sentence where the original does no better than predicting the most frequent class; undefined where it does better. */
   get atChance(): string | undefined {
     const known = this.holdout.knowledge;
     return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);

@@ -111,7 +111,7 @@ async function requireOtherFolder(out: string, model: string): Promise<void> {
 }
 
 interface Shown {
-  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  /** Whether a missed goal sets the exit code to 1; with --force only if --max-drop is given. */
   readonly demanded: boolean;
   readonly replaced: boolean;
 }

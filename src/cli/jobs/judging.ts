@@ -1,4 +1,4 @@
-/** What the result of a command is judged by: the model that came in, on the data that was given, and the one that it is to come near to. */
+/** How a command judges its result on data: against the model that came in, and against the teacher or original where one is given. */
 import type { PreprocessingSpec } from "../../data/index.ts";
 import { requireFittingTeacher } from "../../distill/distillation.ts";
 import { PithError } from "../../errors.ts";
@@ -46,7 +46,7 @@ export interface Judging {
   readonly options: PassInput["options"];
 }
 
-/** The teacher, or the original of a model that was made smaller. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
+/** Opens `--teacher` or `--original`. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
 export async function openReference(model: Model, { options }: PassInput): Promise<Model | undefined> {
   const { teacher, original } = options;
   if (typeof teacher === "string") {
@@ -119,7 +119,7 @@ export async function openJudging(
 
 /**
  * The model that came in and the reference, each on all samples. Without labels the reference's answers are the truth for both.
- * A teacher whose inputs or outputs have other shapes may fail here: it is left out with a warning, unless the goal is measured against it.
+ * A teacher with other input or output shapes may fail to run: it is left out with a warning, unless the goal is measured against it.
  */
 async function measureBoth(
   original: Model,

@@ -221,7 +221,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   };
 }
 
-/** Callers know a model by the names of what it is fed and gives: a pass that changes them is wrong. */
+/** Callers use inputs and outputs by name: a pass that renames one is wrong. */
 function requireInterface(original: Model, result: Model, command: string): void {
   const names = ({ graph }: Model): string =>
     [graph.feeds, graph.outputs].map((values) => values.map(({ name }) => name).join(", ")).join(" → ");
