@@ -6,6 +6,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
+import * as nodeModule from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -26,6 +27,9 @@ export interface RunOptions {
   /** Milliseconds between being asked to stop and being killed. */
   readonly grace?: number;
 }
+
+/** From Node 22 on: where compiled code is kept, if the parent keeps it. */
+const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
 /** Long enough for a training step and its checkpoint, short enough for a person who pressed Ctrl-C. */
 const defaultGrace = 5000;
@@ -123,7 +127,9 @@ interface Ending {
 function start(module: URL): ChildProcess {
   const boot = moduleOf("job/child");
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
+  const cache = getCompileCacheDir?.();
   return fork(fileURLToPath(boot), [], {
+    env: { ...process.env, ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }) },
     execArgv: source ? ["--import", loaderOfSources(), sourceCondition] : [],
     serialization: "advanced",
     stdio: ["ignore", "pipe", "pipe", "ipc"],

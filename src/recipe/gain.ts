@@ -2,14 +2,30 @@
 import { judge } from "../evaluate/compare.ts";
 import type { Spread } from "../evaluate/latency.ts";
 import { times } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import { encodedSize } from "../onnx/index.ts";
+import { clearNotes } from "../passes/notes.ts";
 import type { Measured, Variant } from "../report/data.ts";
 
 /** Ratios below print as 1.00 ×. */
 const leastGain = 1.005;
 
 /** "nothing was gained: the file is no smaller (1.00 ×)"; undefined where it is smaller. */
-export function noSmaller(before: number, after: number): string | undefined {
+function noSmaller(before: number, after: number): string | undefined {
   return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+}
+
+/**
+ * Why a result is not worth having as a file; undefined where it is smaller. What a pass saves by dropping the exporter's notes is no gain of
+ * its technique: `simplify` drops them as well.
+ */
+export async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
+  const plain = original.clone();
+  clearNotes(plain);
+  const size = await encodedSize(result);
+  const idle = noSmaller(await encodedSize(plain), size);
+  if (idle === undefined || noSmaller(await encodedSize(original), size) !== undefined) return idle;
+  return `${idle} than the original without the exporter's notes, which \`pith simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {

@@ -1,12 +1,12 @@
 /** One recipe on one model: its steps in order on a copy, measured after each. */
 import { clause, PithError, stopIfAsked } from "../errors.ts";
-import { judge as judgeGoal, type Likeness, type Task } from "../evaluate/index.ts";
-import { compareFunction, compareOtherOutputs, fewSamples, lostIn } from "../evaluate/similarity.ts";
+import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import { brokenText } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
+import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { Asked } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
 import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
@@ -74,9 +74,7 @@ export async function attempt(
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, standing: undefined };
   const { comparison, agreement, measured } = standing;
   const unchanged = evaluator.isChanged(standing) ? undefined : nothingChanged(records);
-  const likeness = await likenessOf(standing, candidate, scene);
-  const others = await othersOf(standing, candidate, scene);
-  const unlike = lostIn(likeness) ?? lostIn(others);
+  const kept = unchanged === undefined ? await keptBy(standing, candidate, scene) : undefined;
   const broken = goal === undefined ? brokenText(comparison) : undefined;
   const larger =
     goesOn && measured.bytes >= evaluator.original.measured.bytes ? "it is not smaller than the original" : undefined;
@@ -87,10 +85,10 @@ export async function attempt(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? unlike ?? broken ?? larger,
+    refused: unchanged ?? kept?.lost ?? broken ?? larger,
     choosing: evaluator.metrics.onChoosing(standing, goal),
-    ...(likeness === undefined ? {} : { likeness }),
-    ...(others === undefined ? {} : { others }),
+    ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
+    ...(kept?.others === undefined ? {} : { others: kept.others }),
   };
   return { variant, usable: (unchanged ?? larger ?? broken) === undefined, standing };
 }
@@ -100,38 +98,16 @@ export function isTrained({ recipe }: Candidate): boolean {
   return recipe.steps.some(({ id }) => trains(steps.get(id)));
 }
 
-/** Next to no samples tell little, unless it was trained: then it may be another function. */
-async function likenessOf(
-  standing: Evaluation,
-  candidate: Candidate,
-  { evaluator, context, onStage }: RunContext,
-): Promise<Likeness | string | undefined> {
-  if (isTrained(candidate) || standing.answers.given.length >= fewSamples || !evaluator.isChanged(standing))
-    return undefined;
-  onStage("compare");
-  return compareFunction(context.engine, evaluator.original.model, standing.model, {
-    output: evaluator.output,
-    seed: context.seed,
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
-  });
-}
-
-/** What the metric does not judge. A model that was trained may have to answer otherwise than before. */
-async function othersOf(
+function keptBy(
   standing: Evaluation,
   candidate: Candidate,
   { evaluator, context, task, onStage }: RunContext,
-): Promise<Likeness | string | undefined> {
-  if (isTrained(candidate) || !evaluator.isChanged(standing)) return undefined;
-  const { output } = evaluator;
-  onStage("compare");
-  return compareOtherOutputs(context.engine, evaluator.original.model, standing.model, task.test, {
-    output,
-    seed: context.seed,
-    signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
-  });
+): Promise<KeptFunction> {
+  const { given } = standing.answers;
+  const trained = isTrained(candidate);
+  if (!trained) onStage("compare");
+  const judged = { test: task.test, answered: given.length, trained, output: evaluator.output };
+  return keptFunction(context, evaluator.original.model, standing.model, judged);
 }
 
 /** @param taken the steps up to this one, which is the last. */

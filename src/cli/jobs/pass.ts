@@ -12,23 +12,15 @@ import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, clause, PithError, stopIfAsked } from "../../errors.ts";
 import { type Comparison, type Goal, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
-import {
-  compareFunction,
-  compareOtherOutputs,
-  fewestSame,
-  fewSamples,
-  type Likeness,
-  lostIn,
-  weakLikeness,
-} from "../../evaluate/similarity.ts";
+import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { encodedSize, open, save } from "../../onnx/index.ts";
+import { open, save } from "../../onnx/index.ts";
 import type { Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
-import { clearNotes } from "../../passes/notes.ts";
-import { noSmaller } from "../../recipe/gain.ts";
+import { noSmallerThan } from "../../recipe/gain.ts";
 import type { StepKind } from "../../recipe/index.ts";
+import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { brokenText, lossText, lossWarning, noGainText } from "../../report/verdict.ts";
@@ -172,21 +164,22 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     judged === undefined || goal === undefined || verdict === undefined || verdict.met
       ? undefined
       : `${against}${lossText(judged, verdict, goal, samples?.test)}`;
-  const tellsTooLittle =
-    kind.unlearns !== true && (compared === undefined || (compared.answers.given.length < fewSamples && !trains(kind)));
-  const likeness = await refusingUnloadable(async () => {
-    const alike = tellsTooLittle
-      ? await compareOnRandomInputs(passContext, original, model, input, context)
-      : undefined;
+  const kept = await refusingUnloadable(async () => {
+    const judgedBy = {
+      test: judging?.task.test,
+      answered: compared?.answers.given.length ?? 0,
+      trained: trains(kind),
+      output: input.output,
+    };
+    const found =
+      kind.unlearns === true
+        ? undefined
+        : await compareWithOriginal(passContext, original, model, judgedBy, input.force, context);
     await requireLoads(engine, model, original);
-    return alike;
+    return found;
   });
-  const others =
-    judging === undefined || trains(kind) || kind.unlearns === true
-      ? undefined
-      : await compareOtherOutputs(engine, original, model, judging.task.test, { ...input, signal: context.signal });
   const broken = comparison === undefined ? undefined : brokenText(comparison);
-  const lost = broken ?? missed ?? lostIn(likeness) ?? lostIn(others);
+  const lost = broken ?? missed ?? kept?.lost;
   if (lost !== undefined && !input.force) {
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
       hint: lostAdvice(kind, input),
@@ -212,8 +205,8 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     after,
     comparison,
     verdict,
-    likeness,
-    others,
+    likeness: kept?.likeness,
+    others: kept?.others,
     lost,
     idle,
     reference: found,
@@ -227,16 +220,6 @@ function requireInterface(original: Model, result: Model, command: string): void
     [graph.feeds, graph.outputs].map((values) => values.map(({ name }) => name).join(", ")).join(" → ");
   const [before, after] = [names(original), names(result)];
   if (before !== after) throw new Error(`${command} made ${after} of the model's inputs and outputs ${before}.`);
-}
-
-/** What a pass saves by dropping the exporter's notes is no gain of its technique: `simplify` drops them as well. */
-async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
-  const plain = original.clone();
-  clearNotes(plain);
-  const size = await encodedSize(result);
-  const idle = noSmaller(await encodedSize(plain), size);
-  if (idle === undefined || noSmaller(await encodedSize(original), size) !== undefined) return idle;
-  return `${idle} than the original without the exporter's notes, which \`pith simplify\` drops`;
 }
 
 /** Where fewer samples than there are settled it: how many. */
@@ -254,31 +237,29 @@ async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   return (await readSidecars(path)).preprocessing === undefined;
 }
 
-/**
- * Without data there is still the original: what it says to random inputs.
- * @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be.
- */
-async function compareOnRandomInputs(
-  { engine, signal }: Context,
+/** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
+async function compareWithOriginal(
+  passContext: Context,
   original: Model,
   result: Model,
-  { output, seed, force }: PassInput,
+  judged: Judged,
+  force: boolean,
   context: JobContext,
-): Promise<Likeness | string> {
-  context.stage("compare");
-  const progress = (done: number, total?: number): void => context.progress(done, total);
+): Promise<KeptFunction> {
+  if (!judged.trained || judged.test === undefined) context.stage("compare");
   try {
-    const likeness = await compareFunction(engine, original, result, { output, seed, signal, progress });
+    const kept = await keptFunction(passContext, original, result, judged);
+    const { likeness } = kept;
     const weak =
       typeof likeness === "object" &&
       likeness.unmoved === undefined &&
       (likeness.same === undefined ? likeness.signalToNoise < weakLikeness : likeness.same < fewestSame);
     if (weak && likeness.lost === undefined)
       context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
-    return likeness;
+    return kept;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
-    if (force) return clause(error.message);
+    if (force) return { likeness: clause(error.message), others: undefined, lost: undefined };
     throw new PithError(error.code, error.message, {
       hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
       cause: error,

@@ -1,0 +1,40 @@
+/** What the metric does not tell of a result: what else it answers, and, where samples are few, what it answers to random inputs. */
+import type { Dataset } from "../data/types.ts";
+import { compareFunction, compareOtherOutputs, fewSamples, type Likeness, lostIn } from "../evaluate/similarity.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+
+export interface KeptFunction {
+  /** On random inputs, or why there is none; undefined where the samples tell enough. */
+  readonly likeness: Likeness | string | undefined;
+  /** On the samples, of the outputs that the metric does not judge, or why they were not compared. */
+  readonly others: Likeness | string | undefined;
+  /** Why the result is no longer the same function, where that was found. */
+  readonly lost: string | undefined;
+}
+
+export interface Judged {
+  /** The samples; undefined without data. */
+  readonly test: Dataset | undefined;
+  /** How many of them were answered. */
+  readonly answered: number;
+  /** A model that was trained may have to answer otherwise than before. */
+  readonly trained: boolean;
+  /** The output that is judged, where one was asked for. */
+  readonly output: string | undefined;
+}
+
+/** @throws PithError as `compareFunction` and `compareOtherOutputs` do. */
+export async function keptFunction(
+  { engine, seed, signal, progress }: Context,
+  original: Model,
+  result: Model,
+  { test, answered, trained, output }: Judged,
+): Promise<KeptFunction> {
+  const options = { output, seed, signal, progress };
+  const tellsTooLittle = test === undefined || (answered < fewSamples && !trained);
+  const likeness = tellsTooLittle ? await compareFunction(engine, original, result, options) : undefined;
+  const others =
+    test === undefined || trained ? undefined : await compareOtherOutputs(engine, original, result, test, options);
+  return { likeness, others, lost: lostIn(likeness) ?? lostIn(others) };
+}
