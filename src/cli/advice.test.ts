@@ -19,7 +19,8 @@ test.each(passCommands.map(({ name }) => name))("all advice of pith %s names fla
   for (const data of [undefined, "data/"]) {
     for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
       const input = { command, options, data };
-      const said = [keepingAdvice(kind, input), lostAdvice(kind, input), gentlerAdvice(kind, input)];
+      const lost = [lostAdvice(kind, input), lostAdvice(kind, input, true)];
+      const said = [keepingAdvice(kind, input), ...lost, gentlerAdvice(kind, input)];
       expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
     }
   }

@@ -17,13 +17,16 @@ export function keepingAdvice({ pass }: StepKind, { options: { checkpoint } }: A
   return ". To keep it in any case: --checkpoint <folder>, or --force.";
 }
 
-/** What to try with a result that was refused. */
-export function lostAdvice(kind: StepKind, { command, options, data }: Advised): string {
+/**
+ * What to try with a result that was refused.
+ * @param unshown the estimate keeps the goal, and --strict demands more.
+ */
+export function lostAdvice(kind: StepKind, { command, options, data }: Advised, unshown = false): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const { gentler } = passCommandNamed(command);
   const offers = [
-    ...(gentler === undefined ? [] : [gentler(options)]),
+    ...(unshown ? ["Judge it on more samples, or without --strict"] : gentler === undefined ? [] : [gentler(options)]),
     data === undefined ? "measure it on your own samples (--data)" : "allow more (--max-drop)",
   ];
   const later = trains(kind) ? "" : " (before fine-tuning, for instance)";

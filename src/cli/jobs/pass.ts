@@ -10,7 +10,7 @@ import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, clause, PithError, stopIfAsked } from "../../errors.ts";
-import { type Comparison, type Goal, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
+import { type Comparison, type Goal, isWithin, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
 import type { Model } from "../../graph/model.ts";
@@ -181,8 +181,9 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const broken = comparison === undefined ? undefined : brokenText(comparison);
   const lost = broken ?? missed ?? kept?.lost;
   if (lost !== undefined && !input.force) {
+    const unshown = lost === missed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
-      hint: lostAdvice(kind, input),
+      hint: lostAdvice(kind, input, unshown),
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
