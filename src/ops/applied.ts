@@ -1,15 +1,18 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Bound, GradientScope, OpDef, Site, WantedInterval, WeightRole } from "./define.ts";
+import type { Bound, FacetName, GradientScope, OpDef, Site, WantedInterval, WeightRole } from "./define.ts";
+
+/** An entry with what it left out. */
+export type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
 /** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */
 export class Applied<S> implements Bound {
-  readonly #def: OpDef<S>;
+  readonly #def: Whole<S>;
   readonly #s: S;
   readonly #site: Site;
 
-  constructor(def: OpDef<S>, settings: S, site: Site) {
+  constructor(def: Whole<S>, settings: S, site: Site) {
     this.#def = def;
     this.#s = settings;
     this.#site = site;
@@ -20,7 +23,7 @@ export class Applied<S> implements Bound {
   }
 
   unchanged() {
-    return this.#def.unchanged(this.#s, this.#site);
+    return this.#def.unchanged?.(this.#s, this.#site);
   }
 
   affine() {
@@ -44,7 +47,7 @@ export class Applied<S> implements Bound {
   }
 
   parameters() {
-    return this.#def.parameters(this.#s, this.#site);
+    return this.#def.parameters?.(this.#s, this.#site) ?? [];
   }
 
   scales() {

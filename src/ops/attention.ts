@@ -16,16 +16,13 @@ import {
   type AxisEnd,
   type AxisLink,
   type AxisRule,
-  alwaysChanges,
   defineOp,
   type Inferred,
   type NodeChange,
-  noParameters,
   type Op,
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
 import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -325,19 +322,14 @@ const Attention = defineOp<Settings>({
   name: "Attention",
   read,
   infer,
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes,
   lower,
-  gradient: loweredFirst,
   cost: (s, site) => {
     const found = shapesAt(s, site);
     if (found instanceof Miss) return found;
     const pairs = elementCount([found.q.batch, s.heads, found.q.places, found.keys]);
     return { macs: multiplyDims(pairs, addDims(found.q.size, found.v.size)) };
   },
-  quantize: runsInFloat,
 });
 
 export const attentionOperators: readonly Op[] = [Attention];

@@ -10,10 +10,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type GradientScope, type Inferred, type Op } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
-import { loweredFirst, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { loweredFirst, primitive } from "./shared/misses.ts";
+import { dimsAt, fixed, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
 
@@ -144,7 +144,6 @@ const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
-  unchanged: alwaysChanges,
   affine: (s, site) => {
     if (s.training) return new Miss("uses the statistics of the batch");
     if (s.perElement) return perElement;
@@ -236,8 +235,6 @@ const BatchNormalization = defineOp<Settings>({
         : undefined,
     ];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const batchNormOperators: readonly Op[] = [BatchNormalization];

@@ -9,29 +9,14 @@
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import {
-  alwaysChanges,
-  type Body,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type OpDef,
-  type Site,
-} from "./define.ts";
+import { type Body, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 /** What all of them say of everything but types. */
 const rest = {
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("holds graphs"),
-  lower: primitive,
   gradient: new Miss("runs its body as a subgraph, which is not unrolled"),
-  quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
 const containers = true as const;

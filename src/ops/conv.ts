@@ -10,11 +10,11 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { primitive, quantizedAlready } from "./shared/misses.ts";
+import { quantizedAlready } from "./shared/misses.ts";
 import { dimsAt, fixed, integersConstant, need, typeOf } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { explicitPads, extent, spreadSettings } from "./shared/window.ts";
@@ -89,14 +89,12 @@ const Conv = defineOp<ConvSettings>({
     if (dims instanceof Miss) return site.inputs[0]?.dims === undefined ? [{ type, dims: undefined }] : dims;
     return [{ type, dims }];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: (s, site) => {
     const role = convWeight(s, site);
     return role instanceof Miss ? role : { ...role, biasInput: 2 };
   },
   axes: convAxes,
-  lower: primitive,
   inChannelBlocks: (s, emit, [x, w, bias], block) => {
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
     const [, channels = 1, ...spatial] = fixed(x);
@@ -149,12 +147,10 @@ const ConvInteger = defineOp<ConvSettings>({
     if (!(dims instanceof Miss)) return [{ type: "int32", dims }];
     return need(site, 0).dims === undefined ? [{ type: "int32", dims: undefined }] : dims;
   },
-  unchanged: alwaysChanges,
   parameters: () => [],
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
   axes: quantizedAlready,
-  lower: primitive,
   gradient: new Miss("computes integers"),
   cost: convCost,
   quantize: quantizedAlready,
@@ -212,7 +208,6 @@ const ConvTranspose = defineOp<TransposedSettings>({
     const dims = transposedDims(s, site);
     return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: (s, site) => {
     if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
@@ -231,7 +226,6 @@ const ConvTranspose = defineOp<TransposedSettings>({
       ],
     };
   },
-  lower: primitive,
   // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
   gradient: (s, { emit, inputs: [x, w], upstream: [up], wanted }) => {
     if (x === undefined || w === undefined || up === undefined) return [];

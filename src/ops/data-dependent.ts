@@ -5,18 +5,9 @@
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
-import {
-  type AxisLink,
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type Operand,
-} from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, need, noMacs, reshapeTo, typeOf } from "./shared/rules.ts";
+import { dimsAt, filled, fixed, need, reshapeTo, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 
@@ -44,13 +35,8 @@ const NonZero = defineOp<null>({
     if (positions === undefined) return [{ type: "int64", dims: [rank, site.open(0, 1)] }];
     return [{ type: "int64", dims: [rank, positions.length], elements: positions }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: byData,
-  lower: primitive,
   gradient: new Miss("outputs indices"),
-  cost: noMacs,
   quantize: new Miss("outputs indices"),
 });
 
@@ -75,9 +61,6 @@ const Compress = defineOp<Along>({
     const along = wrapAxis(axis, dims.length);
     return [{ type, dims: dims.map((dim, own) => (own === along ? (positions?.length ?? site.open(0, own)) : dim)) }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: ({ axis }, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -91,7 +74,6 @@ const Compress = defineOp<Along>({
       ),
     };
   },
-  lower: primitive,
   // Where the condition holds is known as positions once the graph runs; each is scattered back.
   gradient: ({ axis }, { emit, inputs: [x, condition], upstream: [up] }) => {
     if (x === undefined || condition === undefined || up === undefined) return [];
@@ -113,7 +95,6 @@ const Compress = defineOp<Along>({
     const back = along === 0 ? placed : emit.Transpose([placed], { perm: order.map((_, own) => order.indexOf(own)) });
     return [axis === undefined ? reshapeTo(emit, back, dims) : back];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -143,14 +124,8 @@ const Unique = defineOp<Distinct>({
     ];
     return found.slice(0, site.outputs);
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: byData,
-  lower: primitive,
   gradient: new Miss("is discontinuous where two elements become equal"),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const dataDependentOperators: readonly Op[] = [NonZero, Compress, Unique];

@@ -2,7 +2,7 @@
  * What an operator means: the shape of an entry in this folder.
  *
  * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
- * Every facet is required; "no" is a `Miss` with its reason.
+ * "No" is a `Miss` with its reason; the most frequent "no" is left out. What must not be forgotten is required: `Complete`.
  */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
@@ -11,6 +11,7 @@ import type { Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { Applied } from "./applied.ts";
+import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 /** What a rule knows of an input or output. */
 export interface Operand extends ValueType {
@@ -290,9 +291,9 @@ export interface OpDef<S> extends Traits {
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
   /**
    * The input that output 0 equals here, in elements, type and dimensions: a Reshape to what it was, a product with ones that broadcasts
-   * nothing. Undefined where they differ, or may. `alwaysChanges` for operators that never hand an input on.
+   * nothing. Undefined where they differ, or may. Left out by those that never hand an input on.
    */
-  unchanged(s: S, site: Site): number | undefined;
+  readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
   /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
   /** Left out by those that compute the same in training. */
@@ -309,8 +310,8 @@ export interface OpDef<S> extends Traits {
   ) => Value | undefined;
   /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
-  /** The inputs that hold trained numbers if they are stored. */
-  parameters(s: S, site: Site): readonly number[];
+  /** The inputs that hold trained numbers if they are stored. Left out by those that learn nothing. */
+  readonly parameters?: ((s: S, site: Site) => readonly number[]) | undefined;
   /**
    * The inputs that hold 1 where nothing was learnt yet: scales, and variances that were seen. Left out by those that have none. Other stored
    * vectors hold 0 then.
@@ -321,19 +322,26 @@ export interface OpDef<S> extends Traits {
    * is made of. Left out by those that take any numbers. What only moves numbers, or scales and shifts them, says so by other facets.
    */
   readonly wants?: (s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[];
-  /** Several for an operator that holds several matrices. */
-  readonly weight: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss>;
+  /** Several for an operator that holds several matrices. Left out by those that have none. */
+  readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
   readonly axes: Facet<(s: S, site: Site) => AxisRule | Miss>;
   /**
    * A fused operator as primitives, one value for each output; one of `lower` and `gradient` is enough. Both may write whatever opset 18
    * has: who asks raises the model to it first.
    */
-  readonly lower: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[] | Miss>;
+  readonly lower?: Facet<(s: S, emit: Emit, inputs: readonly (Value | undefined)[]) => readonly Value[] | Miss>;
   /** dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). */
-  readonly gradient: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[] | Miss>;
-  readonly cost: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss>;
-  readonly quantize: Facet<(s: S, site: Site) => QuantizeRule | Miss>;
+  readonly gradient?: Facet<(s: S, g: GradientScope) => readonly (Value | undefined)[] | Miss>;
+  /** Left out by those that multiply and accumulate nothing. */
+  readonly cost?: Facet<(s: S, site: Site) => { readonly macs: Dim } | Miss> | undefined;
+  /** Left out by those that run in float. */
+  readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;
 }
+
+/** What no entry may forget: how it is differentiated, and, if it has a weight, what it learns, costs, and is quantized to. */
+type Complete<S> = (Required<Pick<OpDef<S>, "lower">> | Required<Pick<OpDef<S>, "gradient">>) &
+  ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">);
+type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
 /** An entry with its settings closed over, as walkers use it. */
 export interface Op extends Traits {
@@ -349,46 +357,48 @@ export interface Op extends Traits {
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 
-export interface Bound {
-  infer(): readonly (Inferred | undefined)[] | Miss;
-  unchanged(): number | undefined;
-  affine(): Affine | Miss;
-  training(): TrainingForm | undefined;
-  inChannelBlocks(emit: Emit, inputs: readonly (Value | undefined)[], block: number): Value | undefined;
-  distribution(): Distribution | undefined;
+/** An entry applied to a node: its facets, without the settings and the node that they are applied to. */
+export type Bound = {
+  readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | "name" | "domain" | "read" | "weight">]-?: Applying<
+    OpDef<unknown>[K]
+  >;
+} & {
+  weights(): readonly WeightRole[] | Miss;
   /** The trait; distributions are of that kind, too. */
   saturates(): readonly [low: number, high: number] | undefined;
-  parameters(): readonly number[];
-  scales(): readonly number[];
-  wants(output: readonly WantedInterval[]): readonly Wanted[];
-  weights(): readonly WeightRole[] | Miss;
-  axes(): AxisRule | Miss;
-  lower(emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss;
-  gradient(scope: GradientScope): readonly (Value | undefined)[] | Miss;
-  cost(): { readonly macs: Dim } | Miss;
-  quantize(): QuantizeRule | Miss;
-}
+};
+
+type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, site: Site, ...rest: infer R) => infer T
+  ? (...rest: R) => T | Extract<F, Miss>
+  : G extends (s: unknown, ...rest: infer R) => infer T
+    ? (...rest: R) => T | Extract<F, Miss>
+    : never;
+
+const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });
 
 /** Closes an entry over its settings. */
-export function defineOp<S>(def: OpDef<S>): Op {
+export function defineOp<S>(def: OpDef<S> & Complete<S>): Op {
+  const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst } = def;
+  const { cost = noMacs, quantize = runsInFloat } = def;
+  const whole = { ...def, weight, axes, lower, gradient, cost, quantize };
   const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
   return {
     name: def.name,
     domain: def.domain ?? "",
     ...traitsOf(def),
     facets: {
-      weight: there(def.weight),
-      axes: there(def.axes),
-      lower: there(def.lower),
-      gradient: there(def.gradient),
-      cost: there(def.cost),
-      quantize: there(def.quantize),
+      weight: there(weight),
+      axes: there(axes),
+      lower: there(lower),
+      gradient: there(gradient),
+      cost: there(cost),
+      quantize: there(quantize),
     },
     settings: (site) => def.read(site),
     at(site) {
       const s = def.read(site);
       if (s instanceof Miss) return s;
-      return new Applied(def, s, site);
+      return new Applied(whole, s, site);
     },
   };
 }
@@ -409,8 +419,3 @@ function traitsOf(def: Traits): Traits {
     ...(differentiatedWhole === undefined ? {} : { differentiatedWhole }),
   };
 }
-
-/** `unchanged` of operators that compute something in any case. */
-export const alwaysChanges = (): undefined => undefined;
-
-export const noParameters = (): readonly number[] => [];

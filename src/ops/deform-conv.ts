@@ -6,10 +6,9 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, stridesOf } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
-import { loweredFirst } from "./shared/misses.ts";
 import { integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 import { sample } from "./shared/sampling.ts";
 import { explicitPads, windowDims } from "./shared/window.ts";
@@ -45,7 +44,6 @@ const DeformConv = defineOp<Settings>({
     const dims = convDims(s, asConv(site));
     return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 3].filter((input) => site.inputs[input]?.stored === true),
   weight: (s, site) => {
     const role = convWeight(s, asConv(site));
@@ -102,7 +100,6 @@ const DeformConv = defineOp<Settings>({
     const y = emit.Reshape([emit.MatMul([matrices, grouped]), shape(-1, outputs, ...out)]);
     return [bias === undefined ? y : emit.Add([y, emit.Reshape([bias, shape(outputs, 1, 1)])])];
   },
-  gradient: loweredFirst,
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
 });

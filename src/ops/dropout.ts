@@ -11,10 +11,9 @@ import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import { defineOp, noParameters, type Op, type Operand } from "./define.ts";
+import { defineOp, type Op, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
-import { loweredFirst, noWeight } from "./shared/misses.ts";
-import { need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined where it is computed at run time. */
@@ -96,8 +95,6 @@ const Dropout = defineOp<Settings>({
       },
     };
   },
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => {
     const rule = sameAxes(site);
     if (rule instanceof Miss || site.outputs < 2) return rule;
@@ -120,8 +117,6 @@ const Dropout = defineOp<Settings>({
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
     return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scalar(emit, type, scale)]), kept];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
   quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops numbers at random")),
 });
 

@@ -14,11 +14,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site, type WeightRole } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import { inTwo } from "./shared/products.ts";
-import { fixed, integersConstant, need, noMacs, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, integersConstant, need, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
 
 /** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
 interface Equation {
@@ -289,15 +288,9 @@ const Det = defineOp<null>({
     const { type, dims } = need(site, 0);
     return [{ type, dims: dims?.slice(0, -2) }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "a determinant is that of a whole matrix", site),
-  lower: primitive,
   // det(A) · A⁻ᵀ
   gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const einsumOperators: readonly Op[] = [Einsum, Det];

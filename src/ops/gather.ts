@@ -8,10 +8,9 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
-import { primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -20,7 +19,6 @@ import {
   inTuples,
   integersConstant,
   need,
-  noMacs,
   positions,
   reshapeTo,
   typeOf,
@@ -60,7 +58,6 @@ const Gather = defineOp<{ readonly axis: number }>({
     };
     return [withContents(inferred, pickElements(contents, result, from))];
   },
-  unchanged: alwaysChanges,
   parameters: tableParameter,
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   weight: isTable,
@@ -76,7 +73,6 @@ const Gather = defineOp<{ readonly axis: number }>({
       links: [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))],
     };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -93,7 +89,6 @@ const Gather = defineOp<{ readonly axis: number }>({
     const parts = reshapeTo(emit, up, [before, picked, after]);
     return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
   },
-  cost: noMacs,
   quantize: new Miss("its table is quantized by blocks, not as an activation"),
 });
 
@@ -104,7 +99,6 @@ const GatherElements = defineOp<{ readonly axis: number }>({
   read: readAxis,
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
-  unchanged: alwaysChanges,
   parameters: tableParameter,
   weight: isTable,
   axes: (s, site) => {
@@ -122,14 +116,11 @@ const GatherElements = defineOp<{ readonly axis: number }>({
     });
     return { links };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** Index tuples with the coordinates of the batch axes in front, which ScatterND has no word for. */
@@ -169,7 +160,6 @@ const GatherND = defineOp<Tuples>({
     ...inTuples(1, fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
     ...handedOn(output, 0),
   ],
-  unchanged: alwaysChanges,
   parameters: tableParameter,
   weight: isTable,
   axes: ({ batch, fixes }, site) => {
@@ -186,14 +176,11 @@ const GatherND = defineOp<Tuples>({
     const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));
     return { links: [...data, ...places] };
   },
-  lower: primitive,
   gradient: ({ batch }, { emit, inputs: [x, indices], upstream: [up] }) => {
     if (x === undefined || indices === undefined || up === undefined) return [];
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
     return [emit.ScatterND([zeros, wholeTuples(emit, indices, batch), up], { reduction: "add" })];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const gatherOperators: readonly Op[] = [Gather, GatherElements, GatherND];

@@ -4,11 +4,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, positions, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, typeOf } from "./shared/rules.ts";
 
 /** The one number of an operand, as far as it is known: a dimension, or stored. */
 function single(operand: Operand | undefined): Dim | undefined {
@@ -54,13 +53,8 @@ const Range = defineOp<null>({
     const elements = Array.from({ length: count }, (_, k) => addDims(start, multiplyDims(k, step)));
     return [withElements({ type, dims: [count] }, elements)];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("generates a range"),
-  lower: primitive,
   gradient: new Miss("its length depends on its bounds in steps"),
-  cost: noMacs,
   quantize: new Miss("generates a range"),
 });
 
@@ -72,14 +66,9 @@ const EyeLike = defineOp<{ readonly type: DataType | undefined; readonly diagona
     const { type, dims } = need(site, 0);
     return [{ type: s.type ?? type, dims }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("writes by position"),
-  lower: primitive,
   // It does not depend on its input's elements.
   gradient: () => [],
-  cost: noMacs,
   quantize: new Miss("is a constant"),
 });
 
@@ -110,9 +99,6 @@ const OneHot = defineOp<Hot>({
     return [{ type, dims: [...dims.slice(0, at), s.depth ?? site.open(0, at), ...dims.slice(at)] }];
   },
   wants: (s) => positions(0, s.depth),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -122,7 +108,6 @@ const OneHot = defineOp<Hot>({
     );
     return { links: [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }] };
   },
-  lower: primitive,
   // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
   gradient: (s, { emit, inputs: [indices, depth, values], upstream: [up], wanted }) => {
     if (values === undefined || up === undefined || !wanted(2)) return [];
@@ -137,8 +122,6 @@ const OneHot = defineOp<Hot>({
       emit.Concat([emit.Reshape([share(0), each]), emit.Reshape([share(1), each])], { axis: 0 }),
     ];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 function floatType(value: Value): "float32" | "float64" {

@@ -1,21 +1,14 @@
 /** ImageDecoder: the bytes of a picture's file → height × width × channels, which stand in those bytes alone. */
 import { Miss } from "../errors.ts";
-import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { defineOp, type Op } from "./define.ts";
 import { text } from "./shared/attributes.ts";
-import { noWeight, primitive } from "./shared/misses.ts";
-import { noMacs } from "./shared/rules.ts";
 
 const ImageDecoder = defineOp<{ readonly format: string }>({
   name: "ImageDecoder",
   read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
   infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("decodes a file"),
-  lower: primitive,
   gradient: new Miss("decodes a file"),
-  cost: noMacs,
   quantize: new Miss("computes integers"),
 });
 

@@ -143,5 +143,5 @@ export type {
   Site,
   WeightRole,
 } from "./define.ts";
-export { alwaysChanges, defineOp, noParameters } from "./define.ts";
+export { defineOp } from "./define.ts";
 export { Registry } from "./registry.ts";

@@ -2,10 +2,9 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
-import { noWeight, primitive } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
@@ -15,7 +14,6 @@ import {
   ifSameDims,
   integersConstant,
   need,
-  noMacs,
   shapeChange,
   typeOf,
 } from "./shared/rules.ts";
@@ -53,13 +51,10 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
         )
       : undefined;
   },
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s) =>
     s.perm === undefined
       ? new Miss("the rank of its input is not known")
       : { links: s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })) },
-  lower: primitive,
   gradient: (s, { emit, upstream: [up] }) => {
     if (up === undefined || s.perm === undefined) return [];
     const back = new Array<number>(s.perm.length);
@@ -68,7 +63,6 @@ const Transpose = defineOp<{ readonly perm: readonly number[] | undefined }>({
     });
     return [emit.Transpose([up], { perm: back })];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -111,7 +105,6 @@ const Concat = defineOp<{ readonly axis: number }>({
     site.inputs.some((operand) => operand?.stored === false)
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
       : [],
-  weight: noWeight,
   axes: (s, site) => {
     const links: AxisLink[] = [];
     let offset = 0;
@@ -132,13 +125,11 @@ const Concat = defineOp<{ readonly axis: number }>({
     }
     return { links };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs, upstream: [up] }) => {
     if (up === undefined) return [];
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
     return emit.many("Split", [up, integersConstant(emit, sizes)], { axis: s.axis }, inputs.length);
   },
-  cost: noMacs,
   quantize: (_, site) => ({ kind: "activation", inputs: site.inputs.map((_, input) => input) }),
 });
 
@@ -183,8 +174,6 @@ const Split = defineOp<{
   },
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -213,7 +202,6 @@ const Split = defineOp<{
       },
     };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream }) => {
     if (x === undefined) return [];
     const sizes = s.sizes;
@@ -224,7 +212,6 @@ const Split = defineOp<{
     );
     return [emit.Concat(parts, { axis: s.axis })];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -258,8 +245,6 @@ const Expand = defineOp<null>({
     const told = target?.every((dim, axis) => dim === 1 || dim === dims?.[axis + (dims.length - target.length)]);
     return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
   },
-  parameters: noParameters,
-  weight: noWeight,
   // What is repeated can be repeated fewer times.
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
@@ -283,9 +268,7 @@ const Expand = defineOp<null>({
       },
     };
   },
-  lower: primitive,
   gradient: (_, { upstream: [up] }) => [up],
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 

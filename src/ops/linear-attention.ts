@@ -5,13 +5,14 @@
  * CausalConvWithState is a depthwise convolution along the steps that sees k - 1 steps before, given or zeros, and hands the last k - 1 on.
  * SwiGLU: a · sigmoid(alpha · a) · b.
  */
+
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type WeightRole } from "./define.ts";
+import { defineOp, type Op, type WeightRole } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { runsInFloat } from "./shared/misses.ts";
+import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
@@ -47,11 +48,7 @@ const LinearAttention = defineOp<{
       { type: stateType, dims: [batch, s.keyHeads, size, valueSize] },
     ];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("heads and the channels of each head share an axis"),
-  lower: primitive,
   gradient: new Miss("no tested version of ONNX Runtime runs it"),
   // For each step and head, the state is written and read once; the delta rule reads it once more.
   cost: (s, site) => {
@@ -64,7 +61,6 @@ const LinearAttention = defineOp<{
     const times = (s.rule.includes("delta") ? 2 : 1) + s.heads / s.keyHeads;
     return { macs: elementCount([q[0] as Dim, q[1] as Dim, state, times]) };
   },
-  quantize: runsInFloat,
 });
 
 const CausalConvWithState = defineOp<{ readonly activation: string; readonly reach: Dim }>({
@@ -83,7 +79,6 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
       { type, dims: state },
     ];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: (s, site): WeightRole | Miss => {
     const channels = site.inputs[1]?.dims?.[0];
@@ -92,6 +87,7 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
     const fused = s.activation === "none" ? {} : { fused: s.activation };
     return { input: 1, out: 0, in: 1, groups: channels, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...fused };
   },
+  quantize: runsInFloat,
   axes: untried,
   lower: (s, emit, [x, weight, bias, past]) => {
     const channels = weight?.type?.dims?.[0];
@@ -111,30 +107,22 @@ const CausalConvWithState = defineOp<{ readonly activation: string; readonly rea
         : emit.Slice([whole, bound(-before), bound(Number.MAX_SAFE_INTEGER), bound(2)]);
     return [y, last];
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const dims = dimsAt(site, 0);
     return dims instanceof Miss ? dims : { macs: multiplyDims(elementCount(dims), s.reach) };
   },
-  quantize: runsInFloat,
 });
 
 const SwiGLU = defineOp<{ readonly alpha: number }>({
   name: "SwiGLU",
   read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
   infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: untried,
   lower: (s, emit, [a, b]) => {
     if (a === undefined || b === undefined) return new Miss("an operand is missing");
     const steep = s.alpha === 1 ? a : emit.Mul([a, scalar(emit, typeOf(a), s.alpha)]);
     return [emit.Mul([emit.Mul([a, emit.Sigmoid([steep])]), b])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const linearAttentionOperators: readonly Op[] = [LinearAttention, CausalConvWithState, SwiGLU];

@@ -3,10 +3,9 @@
  * bias + alpha / size · Σ x² over the `size` channels around it.
  */
 import { Miss } from "../errors.ts";
-import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { defineOp, type Op } from "./define.ts";
 import { decimal, integer, wrapAxis } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, noMacs, sameAsInput, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, sameAsInput, sameAxesBut, scalar, typeOf } from "./shared/rules.ts";
 
 const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>({
   name: "LpNormalization",
@@ -17,9 +16,6 @@ const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>(
     return { axis: wrapAxis(integer(site, "axis", -1), rank), p: integer(site, "p", 2) };
   },
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => sameAxesBut((axis) => axis === s.axis, "LpNormalization normalizes over this axis", site),
   lower: (s, emit, [x]) => {
     if (x === undefined) return new Miss("an operand is missing");
@@ -27,9 +23,6 @@ const LpNormalization = defineOp<{ readonly axis: number; readonly p: number }>(
     const [zero, one] = [scalar(emit, typeOf(x), 0), scalar(emit, typeOf(x), 1)];
     return [emit.Div([x, emit.Where([emit.Equal([norm, zero]), one, norm])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const LRN = defineOp<{
@@ -46,9 +39,6 @@ const LRN = defineOp<{
     bias: decimal(site, "bias", 1),
   }),
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => sameAxesBut((axis) => axis === 1, "LRN divides by the channels around each", site),
   // The mean over a window of channels: those outside count as 0.
   lower: (s, emit, [x]) => {
@@ -67,9 +57,6 @@ const LRN = defineOp<{
     const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), number(s.alpha)]), number(s.bias)]);
     return [emit.Div([x, emit.Pow([square, number(s.beta)])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const localNormOperators: readonly Op[] = [LpNormalization, LRN];

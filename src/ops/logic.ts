@@ -1,11 +1,10 @@
 /** Truth values and bits, element by element: And, Or, Xor, Not, IsNaN, IsInf, the bitwise operators, BitCast. Nothing has a derivative. */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import { defineOp, noParameters, type Op } from "./define.ts";
+import { defineOp, type Op } from "./define.ts";
 import { elementType, integer, text } from "./shared/attributes.ts";
 import { binary, unary } from "./shared/elementwise.ts";
-import { noWeight, primitive } from "./shared/misses.ts";
-import { need, noMacs, sameAxes } from "./shared/rules.ts";
+import { need, sameAxes } from "./shared/rules.ts";
 
 const flat = new Miss("is constant almost everywhere");
 const whole = new Miss("computes integers");
@@ -19,12 +18,8 @@ const BitCast = defineOp<{ readonly to: DataType }>({
   },
   infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
   unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => sameAxes(site),
-  lower: primitive,
   gradient: new Miss("reinterprets bits"),
-  cost: noMacs,
   quantize: new Miss("reinterprets bits"),
 });
 

@@ -7,10 +7,9 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { integer, text } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, positions, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly ignored: number | undefined;
@@ -55,9 +54,6 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       return [cost, { type, dims }];
     },
     wants: (_, site) => positions(1, site.inputs[0]?.dims?.[1]),
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     // Without a mean or sum over them, samples and places are apart.
     axes: (s, site) => {
       const dims = dimsAt(site, 1);
@@ -77,9 +73,6 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       if (cost instanceof Miss) return cost;
       return logarithms === undefined ? [cost] : [cost, logarithms];
     },
-    gradient: loweredFirst,
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 

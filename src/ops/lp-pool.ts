@@ -5,10 +5,9 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, divideDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegers, integer, integers } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, need, noMacs, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 import { readWindow, spreadSettings, type Window, windowDims } from "./shared/window.ts";
 
 /** Samples and channels pass through; places do not. */
@@ -34,9 +33,6 @@ const LpPool = defineOp<LpSettings>({
     const { type, dims } = need(site, 0);
     return [{ type, dims: dims === undefined ? undefined : [...dims.slice(0, 2), ...windowDims(s, dims.slice(2))] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: channelAxes,
   // The mean over a window, in which padding counts as 0, times the window's size.
   lower: (s, emit, [x]) => {
@@ -54,9 +50,6 @@ const LpPool = defineOp<LpSettings>({
     const sum = emit.Mul([mean, number(kernel.reduce((count, size) => count * size, 1))]);
     return [p === 1 ? sum : emit.Pow([sum, number(1 / p)])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const GlobalLpPool = defineOp<{ readonly p: number }>({
@@ -66,9 +59,6 @@ const GlobalLpPool = defineOp<{ readonly p: number }>({
     const { type, dims } = need(site, 0);
     return [{ type, dims: dims?.map((dim, axis) => (axis < 2 ? dim : 1)) }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: channelAxes,
   lower: (s, emit, [x]) => {
     const rank = x?.type?.dims?.length;
@@ -82,9 +72,6 @@ const GlobalLpPool = defineOp<{ readonly p: number }>({
     const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), number(s.p)]), places], { keepdims: 1 });
     return [emit.Pow([sum, number(1 / s.p)])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const MaxUnpool = defineOp<Window>({
@@ -105,18 +92,12 @@ const MaxUnpool = defineOp<Window>({
     });
     return [{ type, dims: [...dims.slice(0, 2), ...places] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("its indices count every element"),
-  lower: primitive,
   // The gradient at the place where each number went.
   gradient: (_, { emit, inputs: [, indices], upstream: [up] }) => {
     if (indices === undefined || up === undefined) return [];
     return [emit.Gather([emit.Reshape([up, integersConstant(emit, [-1])]), indices], { axis: 0 })];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 interface BlockSettings extends Window {
@@ -139,9 +120,6 @@ const Col2Im = defineOp<BlockSettings>({
     if (dims === undefined || channels === undefined || s.image === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [dims[0] as Dim, channels, ...s.image] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s) => {
     const count = blockSize(s);
     const block = (channel: number): number[] => Array.from({ length: count }, (_, place) => channel * count + place);
@@ -174,9 +152,6 @@ const Col2Im = defineOp<BlockSettings>({
     });
     return [emit.Reshape([sum, integersConstant(emit, [-1, channels / count, ...image])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 function blockSize(s: Window): number {

@@ -10,7 +10,6 @@ import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims, sameDims, unknownDim } from "../tensor/dims.ts";
 import {
   type AxisLink,
-  alwaysChanges,
   defineOp,
   type Facet,
   type Factored,
@@ -20,7 +19,7 @@ import {
   type WeightRole,
 } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
-import { primitive, quantizedAlready } from "./shared/misses.ts";
+import { quantizedAlready } from "./shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "./shared/products.ts";
 import { dimsAt, fixed, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
@@ -95,7 +94,6 @@ const MatMul = defineOp<null>({
       return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type, dims: undefined }] : found;
     return [{ type, dims: found.dims }];
   },
-  unchanged: alwaysChanges,
   parameters: storedOperand,
   weight: (_, site) => {
     const role = matmulWeight(site);
@@ -106,7 +104,6 @@ const MatMul = defineOp<null>({
     const links = matmulLinks(site);
     return links instanceof Miss ? links : { links };
   },
-  lower: primitive,
   gradient: (_, { emit, inputs: [a, b], upstream: [up], wanted }) =>
     a === undefined || b === undefined || up === undefined ? [] : matmulGradient(emit, a, b, up, wanted),
   cost: (_, site) => {
@@ -124,11 +121,9 @@ const MatMulInteger = defineOp<null>({
     if (!(found instanceof Miss)) return [{ type: "int32", dims: found.dims }];
     return site.inputs.some((operand) => operand?.dims === undefined) ? [{ type: "int32", dims: undefined }] : found;
   },
-  unchanged: alwaysChanges,
   parameters: () => [],
   weight: (_, site) => matmulWeight(site),
   axes: quantizedAlready,
-  lower: primitive,
   gradient: new Miss("computes integers"),
   cost: (_, site) => {
     const found = matmulDims(site);
@@ -221,7 +216,6 @@ const Gemm = defineOp<GemmSettings>({
     }
     return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
   },
-  unchanged: alwaysChanges,
   parameters: storedOperand,
   weight: gemmWeight,
   axes: (s, site) => {
@@ -238,7 +232,6 @@ const Gemm = defineOp<GemmSettings>({
     });
     return { links };
   },
-  lower: primitive,
   // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
   gradient: (s, { emit, inputs: [a, b, c], upstream: [up], wanted, take }) => {
     if (a === undefined || b === undefined || up === undefined) return [];

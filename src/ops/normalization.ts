@@ -17,23 +17,19 @@ import type { DataType } from "../tensor/types.ts";
 import {
   type AxisLink,
   type AxisRule,
-  alwaysChanges,
   defineOp,
   type GradientScope,
   type Inferred,
-  noParameters,
   type Op,
   type Site,
 } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { loweredFirst, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
   fixed,
   integersConstant,
   need,
-  noMacs,
   reshapeTo,
   sameAsInput,
   sameAxesBut,
@@ -193,7 +189,6 @@ const LayerNormalization = defineOp<LayerSettings>({
     const statistics: Inferred = { type: s.stash, dims: kept };
     return [{ type, dims }, statistics, statistics];
   },
-  unchanged: alwaysChanges,
   parameters: scaleAndBias,
   scales: () => [1],
   weight: noWeight,
@@ -210,15 +205,12 @@ const LayerNormalization = defineOp<LayerSettings>({
     return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
   },
   gradient: layerGradient,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
   read: readLayer,
   infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
-  unchanged: alwaysChanges,
   parameters: scaleAndBias,
   scales: () => [1],
   weight: noWeight,
@@ -233,9 +225,6 @@ const RMSNormalization = defineOp<LayerSettings>({
     const like = typeOf(normalized) === typeOf(scale) ? normalized : emit.CastLike([normalized, scale]);
     return [emit.Mul([like, scale])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** A vector of channels as it broadcasts against N × C × places. */
@@ -247,7 +236,6 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
   name: "InstanceNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
   parameters: scaleAndBias,
   scales: () => [1],
   weight: noWeight,
@@ -262,9 +250,6 @@ const InstanceNormalization = defineOp<{ readonly epsilon: number }>({
     const { normalized } = normalize(emit, x, from(2, rank), s.epsilon);
     return [emit.Add([emit.Mul([normalized, overPlaces(emit, scale, rank)]), overPlaces(emit, bias, rank)])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 interface GroupSettings {
@@ -284,7 +269,6 @@ const GroupNormalization = defineOp<GroupSettings>({
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
   parameters: scaleAndBias,
   scales: () => [1],
   weight: noWeight,
@@ -314,9 +298,6 @@ const GroupNormalization = defineOp<GroupSettings>({
       emit.Add([emit.Mul([value, overPlaces(emit, scale, over)]), overPlaces(emit, bias, over)]);
     return [s.perGroup ? ungrouped(affine(like, 3)) : affine(ungrouped(like), rank)];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>({
@@ -330,8 +311,6 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
       : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
   },
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
   weight: noWeight,
   axes: (s, site) =>
     sameAxesBut((axis) => s.axes.includes(axis), "MeanVarianceNormalization normalizes over this axis", site),
@@ -342,9 +321,6 @@ const MeanVarianceNormalization = defineOp<{ readonly axes: readonly number[] }>
     const deviation = emit.Sqrt([average(emit.Mul([centred, centred]))]);
     return [emit.Div([centred, emit.Add([deviation, scalar(emit, typeOf(x), 1e-9)])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const normalizationOperators: readonly Op[] = [

@@ -5,10 +5,9 @@
  */
 import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Inferred, noParameters, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, need, noMacs, typeOf } from "./shared/rules.ts";
+import { dimsAt, filled, fixed, need, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -32,9 +31,6 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       const out = dims.flatMap((dim, axis): Dim[] => (axis !== along ? [dim] : s.keep ? [1] : []));
       return [{ type: "int64", dims: out }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: (s, site) => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;
@@ -45,9 +41,7 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       });
       return { links };
     },
-    lower: primitive,
     gradient: new Miss("outputs indices"),
-    cost: noMacs,
     quantize: new Miss("outputs indices"),
   });
 }
@@ -78,9 +72,6 @@ const TopK = defineOp<Choice>({
     ];
     return found;
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -94,7 +85,6 @@ const TopK = defineOp<Choice>({
     });
     return { links };
   },
-  lower: primitive,
   // The values that were picked are single elements of x; of equal ones, those that the runtime picked, which are the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
@@ -103,8 +93,6 @@ const TopK = defineOp<Choice>({
     const zeros = filled(emit, typeOf(x), dims, 0);
     return [emit.ScatterElements([zeros, positions, up], { axis: wrapAxis(s.axis, dims.length), reduction: "add" })];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin"), TopK];

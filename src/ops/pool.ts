@@ -7,21 +7,10 @@
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
-import { defineOp, type Inferred, noParameters, type Op, type Site } from "./define.ts";
+import { defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import {
-  dimsAt,
-  filled,
-  fixed,
-  integersConstant,
-  need,
-  noMacs,
-  reshapeTo,
-  sameAxes,
-  scalar,
-  typeOf,
-} from "./shared/rules.ts";
+import { runsInFloat } from "./shared/misses.ts";
+import { dimsAt, filled, fixed, integersConstant, need, reshapeTo, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 import { explicitPads, readWindow, spreadSettings, type Window, windowCounts, windowDims } from "./shared/window.ts";
 
 function read(site: Site): Window | Miss {
@@ -62,10 +51,7 @@ const MaxPool = defineOp<Window>({
     return site.outputs > 1 ? [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))] : values;
   },
   unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => (site.outputs > 1 ? new Miss("its indices count every element") : channelAxes(s, site)),
-  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -78,7 +64,6 @@ const MaxPool = defineOp<Window>({
     const scattered = emit.ScatterElements([zeros, flat(indices), flat(up)], { axis: 0, reduction: "add" });
     return [reshapeTo(emit, scattered, dims)];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -95,10 +80,7 @@ const AveragePool = defineOp<AverageSettings>({
   },
   infer: pooled,
   unchanged: (s) => (single(s) ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: channelAxes,
-  lower: primitive,
   // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
   gradient: (s, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
@@ -121,7 +103,6 @@ const AveragePool = defineOp<AverageSettings>({
     const settings = { kernel_shape: kernel, strides, dilations, group: channels, ...spreadSettings(s, spatial, out) };
     return [emit.ConvTranspose([share, ones], settings)];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "activation", inputs: [0] }),
 });
 
@@ -138,10 +119,7 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       const places = site.inputs[0]?.dims?.slice(2);
       return places?.every((size) => size === 1) ? 0 : undefined;
     },
-    parameters: noParameters,
-    weight: noWeight,
     axes: channelAxes,
-    lower: primitive,
     gradient: (_, { emit, inputs: [x], outputs: [y], upstream: [up] }) => {
       if (x === undefined || y === undefined || up === undefined) return [];
       const dims = fixed(x);
@@ -154,7 +132,6 @@ function globalPool(name: "GlobalAveragePool" | "GlobalMaxPool"): Op {
       const count = emit.ReduceSum([reached, integersConstant(emit, spatial)], { keepdims: 1 });
       return [emit.Mul([emit.Div([up, count]), reached])];
     },
-    cost: noMacs,
     quantize: name === "GlobalAveragePool" ? () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }) : runsInFloat,
   });
 }

@@ -9,19 +9,10 @@
  */
 import { Miss } from "../errors.ts";
 import type { DataType } from "../tensor/types.ts";
-import {
-  type AxisLink,
-  type AxisRule,
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type Site,
-} from "./define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { noWeight, primitive, quantizedAlready } from "./shared/misses.ts";
-import { need, noMacs } from "./shared/rules.ts";
+import { quantizedAlready } from "./shared/misses.ts";
+import { need } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -59,13 +50,8 @@ const QuantizeLinear = defineOp<Settings>({
   name: "QuantizeLinear",
   read,
   infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes,
-  lower: primitive,
   gradient: new Miss("rounds to integers; train with arithmetic fake quantization"),
-  cost: noMacs,
   quantize: quantizedAlready,
 });
 
@@ -73,13 +59,8 @@ const DequantizeLinear = defineOp<Settings>({
   name: "DequantizeLinear",
   read,
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes,
-  lower: primitive,
   gradient: new Miss("its input is integers"),
-  cost: noMacs,
   quantize: quantizedAlready,
 });
 
@@ -93,13 +74,8 @@ const DynamicQuantizeLinear = defineOp<null>({
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("its scale depends on every element"),
-  lower: primitive,
   gradient: new Miss("rounds to integers"),
-  cost: noMacs,
   quantize: quantizedAlready,
 });
 

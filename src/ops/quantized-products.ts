@@ -8,7 +8,7 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type Operand, type Site } from "./define.ts";
+import { defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { codeType, decoded, encoded, single } from "./shared/codes.ts";
 import { type ConvSettings, convCost, convDims, convWeight, readConv } from "./shared/convolution.ts";
@@ -48,8 +48,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
       if (dims instanceof Miss) return dims;
       return [{ type, dims: s.last ? [dims[0] as Dim, ...dims.slice(2), dims[1] as Dim] : dims }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
+    parameters: () => [],
     weight: (s, site) => {
       const role = convWeight(s, plainConv(site, s.last));
       if (role instanceof Miss) return role;
@@ -101,8 +100,7 @@ const QLinearMatMul = defineOp<null>({
     const found = matmulDims(plain);
     return found instanceof Miss ? found : [{ type, dims: found.dims }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
+  parameters: () => [],
   weight: (_, site) => {
     const role = matmulWeight(picked(site, operands));
     if (role instanceof Miss) return role;

@@ -6,10 +6,9 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   fixed,
@@ -18,7 +17,6 @@ import {
   integersConstant,
   lengths,
   need,
-  noMacs,
   reshapeTo,
   sameAsInput,
   sameAxesBut,
@@ -51,8 +49,6 @@ const Tile = defineOp<Repeats>({
     return [withElements({ type, dims: out }, Array.from({ length: times }, () => elements).flat())];
   },
   unchanged: (s, site) => ifSameDims(site, tiled(s, site.inputs[0]?.dims ?? [])),
-  parameters: noParameters,
-  weight: noWeight,
   axes: ({ repeats }, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -67,7 +63,6 @@ const Tile = defineOp<Repeats>({
     });
     return { links };
   },
-  lower: primitive,
   // Each axis apart into its repeats and itself; the repeats are summed over.
   gradient: ({ repeats }, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
@@ -78,7 +73,6 @@ const Tile = defineOp<Repeats>({
     if (over.length === 0) return [up];
     return [emit.ReduceSum([reshapeTo(emit, up, apart), integersConstant(emit, over)], { keepdims: 0 })];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -142,16 +136,12 @@ const DepthToSpace = defineOp<Blocks>({
     return [{ type, dims: [n, floorDims(c, size * size), multiplyDims(h, size), multiplyDims(w, size)] }];
   },
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     return dims instanceof Miss ? dims : { links: blockLinks(s, "in0", floorDims(dims[1] ?? 0, s.size * s.size)) };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
     x === undefined || up === undefined ? [] : [toDepth(emit, up, s, fixed(x))],
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -165,16 +155,12 @@ const SpaceToDepth = defineOp<Blocks>({
     return [{ type, dims: [n, multiplyDims(c, size * size), floorDims(h, size), floorDims(w, size)] }];
   },
   unchanged: ({ size }) => (size === 1 ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     return dims instanceof Miss ? dims : { links: blockLinks(s, "out0", dims[1]) };
   },
-  lower: primitive,
   gradient: (s, { emit, inputs: [x], upstream: [up] }) =>
     x === undefined || up === undefined ? [] : [toSpace(emit, up, s, fixed(x))],
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -184,9 +170,6 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ time }, site, output) => [...lengths(1, site.inputs[0]?.dims?.[time]), ...handedOn(output, 0)],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: ({ time, batch }, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -198,11 +181,8 @@ const ReverseSequence = defineOp<{ readonly time: number; readonly batch: number
     });
     return { links };
   },
-  lower: primitive,
   gradient: ({ time, batch }, { emit, inputs: [, lengths], upstream: [up] }) =>
     up === undefined ? [] : [emit.ReverseSequence([up, lengths], { time_axis: time, batch_axis: batch })],
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** Keeps one triangle of matrices, above or below a diagonal; the rest becomes 0. */
@@ -210,15 +190,9 @@ const Trilu = defineOp<{ readonly upper: boolean }>({
   name: "Trilu",
   read: (site) => ({ upper: integer(site, "upper", 1) !== 0 }),
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => sameAxesBut((axis, rank) => axis >= rank - 2, "Trilu keeps a triangle of this axis", site),
-  lower: primitive,
   gradient: (s, { emit, inputs: [, diagonal], upstream: [up] }) =>
     up === undefined ? [] : [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 interface Frame {
@@ -244,8 +218,6 @@ const CenterCropPad = defineOp<Frame>({
     return [{ type, dims: dims === undefined ? dims : framed(s, dims, site) }];
   },
   unchanged: (s, site) => ifSameDims(site, framed(s, site.inputs[0]?.dims ?? [], site)),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -275,9 +247,6 @@ const CenterCropPad = defineOp<Frame>({
     }
     return [emit.Pad([x, integersConstant(emit, [...before, ...after]), scalar(emit, typeOf(x), 0)])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const rearrangeOperators: readonly Op[] = [

@@ -15,18 +15,9 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
-import {
-  type AxisLink,
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  type Op,
-  type Site,
-  type WeightRole,
-} from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site, type WeightRole } from "./define.ts";
 import { type Activation, activation, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { loweredFirst } from "./shared/misses.ts";
 import { dimsAt, integersConstant, lengths, need, scalar, typeOf } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
@@ -318,12 +309,10 @@ function recurrent(kind: Kind): Op {
     read: (site) => read(kind, site),
     infer,
     wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),
-    unchanged: alwaysChanges,
     parameters: (_, site) => [1, 2, 3, 7].filter((input) => site.inputs[input]?.stored === true),
     weight: (_, site) => weights(site),
     axes: (s, site) => ({ links: links(s, site) }),
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
-    gradient: loweredFirst,
     cost: (_, site) => {
       const [x, r] = [dimsAt(site, 0), dimsAt(site, 2)];
       const w = dimsAt(site, 1);

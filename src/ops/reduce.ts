@@ -9,21 +9,10 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import {
-  dimsAt,
-  fixed,
-  ifSameDims,
-  integersConstant,
-  need,
-  noMacs,
-  reshapeTo,
-  scalar,
-  typeOf,
-} from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -126,13 +115,10 @@ function reduction(row: Row): Op {
       const single = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
       return single ? ifSameDims(site, outDims(s, dims)) : undefined;
     },
-    parameters: noParameters,
-    weight: noWeight,
     axes: (s, site) => {
       const dims = dimsAt(site, 0);
       return dims instanceof Miss ? dims : links(s, dims, row);
     },
-    lower: primitive,
     gradient:
       derivative instanceof Miss
         ? derivative
@@ -150,8 +136,6 @@ function reduction(row: Row): Op {
             const part = derivative({ emit, up: open(up), x, y: open(y), count, number, over });
             return [gone.size === 0 ? part : emit.Expand([part, integersConstant(emit, dims)])];
           },
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 

@@ -14,14 +14,12 @@ import {
   defineOp,
   type Inferred,
   type NodeChange,
-  noParameters,
   type Op,
   type OpDef,
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { noWeight, primitive } from "./shared/misses.ts";
-import { dimsAt, fixed, ifSameDims, need, noMacs, reshapeTo, shapeChange } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, need, reshapeTo, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -139,8 +137,6 @@ const Reshape = defineOp<ReshapeSettings>({
     return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -169,10 +165,8 @@ const Reshape = defineOp<ReshapeSettings>({
       },
     };
   },
-  lower: primitive,
   gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
     x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -200,8 +194,6 @@ function relabel(
       const dims = site.inputs[0]?.dims;
       return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
     },
-    parameters: noParameters,
-    weight: noWeight,
     axes: (_, site): AxisRule | Miss => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss) return dims;
@@ -211,10 +203,8 @@ function relabel(
       if (links instanceof Miss) return links;
       return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
     },
-    lower: primitive,
     gradient: (_, { emit, inputs: [x], upstream: [up] }) =>
       x === undefined || up === undefined ? [] : [reshapeTo(emit, up, fixed(x))],
-    cost: noMacs,
     quantize: () => ({ kind: "transparent" }),
   });
 }

@@ -12,7 +12,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { type Dim, divideDims, fixedDims, floorDims, multiplyDims, sameDims, symbol } from "../tensor/dims.ts";
-import { type AxisLink, type AxisRule, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "./define.ts";
 import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import {
   type AxisScale,
@@ -22,8 +22,7 @@ import {
   nearestPlace,
   weightsAt,
 } from "./shared/interpolation.ts";
-import { loweredFirst, noWeight } from "./shared/misses.ts";
-import { dimsAt, handedOn, need, noMacs, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
+import { dimsAt, handedOn, need, reshapeTo, scalar, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
@@ -250,8 +249,6 @@ function resize(name: "Resize" | "Upsample"): Op {
       const same = kept(s, site);
       return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;
     },
-    parameters: noParameters,
-    weight: noWeight,
     axes,
     lower: (s, emit, [x, scales]) => {
       if (s.nearest === "simple" && x !== undefined) {
@@ -261,8 +258,6 @@ function resize(name: "Resize" | "Upsample"): Op {
       const found = scaledDims(s, x?.type?.dims ?? []);
       return found instanceof Miss ? found : lower(s, emit, x, found);
     },
-    gradient: loweredFirst,
-    cost: noMacs,
     wants: (_, __, output) => handedOn(output, 0),
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });

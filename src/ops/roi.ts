@@ -10,11 +10,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
 const sizesUnknown = new Miss("sizes of its operands are not known");
@@ -58,9 +57,6 @@ const RoiAlign = defineOp<{
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, s.height, s.width] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: () => ({ links: [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures] }),
   lower: (s, emit, [x, boxes, pictures]) => {
     const dims = fixedDims(x?.type?.dims);
@@ -88,9 +84,6 @@ const RoiAlign = defineOp<{
     const parts = emit.Reshape([y, shape(-1, s.height, channels, s.width)]);
     return [emit.Transpose([parts], { perm: [0, 2, 1, 3] })];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale: number }>({
@@ -102,9 +95,6 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, ...s.shape] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: () => ({ links: [...boxLinks, pictures] }),
   // The greatest along each row of a bin, then of these.
   lower: (s, emit, [x, boxes]) => {
@@ -132,9 +122,6 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
     const any = emit.And([raised(down.any, 1, 3), raised(along.any, 1, 2)]);
     return [emit.Where([any, most, scalar(emit, typeOf(x), 0)])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const GridSample = defineOp<{ readonly mode: string; readonly padding: string; readonly corners: boolean }>({
@@ -151,9 +138,6 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
     if (dims === undefined || grid === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [...dims.slice(0, 2), ...grid.slice(1, -1)] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   // Each place of the grid is read on its own.
   axes: (_, site) => {
     const grid = dimsAt(site, 1);
@@ -189,9 +173,6 @@ const GridSample = defineOp<{ readonly mode: string; readonly padding: string; r
     const first = emit.Transpose([read], { perm: [0, 2, 1] });
     return [emit.Reshape([first, integersConstant(emit, [0, channels, ...out])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** The coordinates, from -1 to 1, of the places along an axis: of the first and last corner, or of the middles. */
@@ -211,9 +192,6 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     if (dims === undefined || s.sizes === undefined || axes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [dims[0] as Dim, ...s.sizes.slice(2), axes] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("its size repeats the number of samples and channels"),
   lower: (s, emit, [theta]) => {
     const sizes = constantIntegers({ type: "int64", dims: undefined, elements: s.sizes ?? [], stored: true });
@@ -238,7 +216,6 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
     const grid = emit.MatMul([base, emit.Transpose([theta], { perm: [0, 2, 1] })]);
     return [emit.Reshape([grid, integersConstant(emit, [0, ...places, places.length])])];
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -246,7 +223,6 @@ const AffineGrid = defineOp<{ readonly sizes: readonly Dim[] | undefined; readon
       ? new Miss("its size is not known")
       : { macs: multiplyDims(elementCount(dims), elementCount(s.sizes.slice(2))) };
   },
-  quantize: runsInFloat,
 });
 
 /** Triples of picture, class and box, as many as are left. */
@@ -254,14 +230,8 @@ const NonMaxSuppression = defineOp<{ readonly centred: boolean }>({
   name: "NonMaxSuppression",
   read: (site) => ({ centred: integer(site, "center_point_box", 0) !== 0 }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("its results are indices"),
-  lower: primitive,
   gradient: new Miss("selects indices"),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const roiOperators: readonly Op[] = [RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression];

@@ -4,10 +4,9 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import { type AxisLink, alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, need, noMacs, positions } from "./shared/rules.ts";
+import { integersConstant, need, positions } from "./shared/rules.ts";
 
 interface RotarySettings {
   readonly flat: boolean;
@@ -35,9 +34,6 @@ const RotaryEmbedding = defineOp<RotarySettings>({
   },
   infer: (_, site) => [{ type: need(site, 0).type, dims: need(site, 0).dims }],
   wants: (_, site) => (site.inputs[3] === undefined ? [] : positions(3, site.inputs[1]?.dims?.[0])),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   // Heads go as a whole: the numbers of one are turned in pairs.
   axes: (s, site) => {
     const dims = need(site, 0).dims ?? [];
@@ -104,9 +100,6 @@ const RotaryEmbedding = defineOp<RotarySettings>({
     const back = emit.Transpose([whole], { perm: [0, 2, 1, 3] });
     return [emit.Reshape([back, integersConstant(emit, [0, 0, last])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const rotaryOperators: readonly Op[] = [RotaryEmbedding];

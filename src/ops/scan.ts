@@ -10,11 +10,10 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, noParameters, type Op, type OpDef } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, fixed, integersConstant, need, noMacs, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, fixed, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -37,7 +36,7 @@ function running(
   return reverse ? found.reverse() : found;
 }
 
-type Gradient = Exclude<OpDef<Settings>["gradient"], Miss>;
+type Gradient = Exclude<OpDef<Settings>["gradient"], Miss | undefined>;
 
 const sumGradient: Gradient = (s, { emit, inputs: [, axis], upstream: [up] }) =>
   up === undefined ? [] : [emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 })];
@@ -94,8 +93,6 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       if (dims === undefined || axis === undefined || s.exclusive) return undefined;
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
-    parameters: noParameters,
-    weight: noWeight,
     axes: (_, site) => {
       const dims = dimsAt(site, 0);
       const [axis] = constantIntegers(site.inputs[1]) ?? [];
@@ -111,10 +108,7 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
         ),
       };
     },
-    lower: primitive,
     gradient: name === "CumProd" ? productGradient : sumGradient,
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 

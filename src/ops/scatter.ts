@@ -12,20 +12,9 @@ import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
-import {
-  type AxisLink,
-  type AxisRule,
-  alwaysChanges,
-  defineOp,
-  noParameters,
-  type Op,
-  type Operand,
-  type Site,
-  type Wanted,
-} from "./define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   dimsAt,
   filled,
@@ -33,7 +22,6 @@ import {
   handedOn,
   inTuples,
   integersConstant,
-  noMacs,
   positions,
   reshapeTo,
   sameAsInput,
@@ -166,11 +154,7 @@ function scatter(name: Name): Op {
       ...(name === "ScatterElements" ? alongAxis(s, site) : tuples(site)),
       ...handedOn(output, 0, 2),
     ],
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: (s, site) => links(name, s, site),
-    lower: primitive,
     gradient: ({ reduction, axis }, { emit, inputs: [x, indices, updates], outputs: [y], upstream: [up], wanted }) => {
       if (x === undefined || indices === undefined || updates === undefined || y === undefined || up === undefined)
         return [];
@@ -186,8 +170,6 @@ function scatter(name: Name): Op {
       const [dX, dU] = rule(emit, parts);
       return [wanted(0) ? dX : undefined, undefined, wanted(2) ? dU : undefined];
     },
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 
@@ -197,14 +179,8 @@ const Scatter = defineOp<Settings>({
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
   wants: (s, site, output) => [...alongAxis(s, site), ...handedOn(output, 0, 2)],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => links("ScatterElements", s, site),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
@@ -212,9 +188,6 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -230,7 +203,6 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     });
     return { links: found };
   },
-  lower: primitive,
   gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], upstream: [up] }) => {
     if (cache === undefined || updates === undefined || up === undefined) return [];
     const dims = fixed(updates);
@@ -249,8 +221,6 @@ const TensorScatter = defineOp<{ readonly axis: number; readonly mode: string }>
     const without = emit.ScatterElements([up, places, filled(emit, typeOf(up), dims, 0)], { axis: along });
     return [without, emit.GatherElements([up, places], { axis: along })];
   },
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 export const scatterOperators: readonly Op[] = [

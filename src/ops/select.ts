@@ -3,17 +3,15 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { defineOp, type Op, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 import {
   broadcast,
   broadcastAxes,
   dimsAt,
   handedOn,
   need,
-  noMacs,
   sameAsInput,
   sameAxes,
   scalar,
@@ -36,11 +34,7 @@ const Where = defineOp<null>({
       condition === 1 ? yes : condition === 0 ? no : undefined;
     return [withElements({ type, dims }, combineElements(site, onDims))];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => broadcastAxes(site),
-  lower: primitive,
   gradient: (_, { emit, inputs: [condition], upstream: [up], wanted }) => {
     if (condition === undefined || up === undefined) return [];
     const zero = scalar(emit, typeOf(up), 0);
@@ -51,8 +45,6 @@ const Where = defineOp<null>({
     ];
   },
   wants: (_, __, output) => handedOn(output, 1, 2),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */
@@ -85,10 +77,7 @@ const Clip = defineOp<Bounds>({
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) => sameAxes(site),
-  lower: primitive,
   gradient: (s, { emit, inputs: [x, low, high], upstream: [up], wanted }) => {
     if (x === undefined || up === undefined) return [];
     const number = (value: number | undefined): Value | undefined =>
@@ -104,7 +93,6 @@ const Clip = defineOp<Bounds>({
       high !== undefined && wanted(2) ? emit.Where([emit.Greater([x, high]), up, zero]) : undefined,
     ];
   },
-  cost: noMacs,
   quantize: (s, site) => {
     const [low, high] = (
       [

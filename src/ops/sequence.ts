@@ -9,34 +9,19 @@ import { type AnyType, type Container, isContainer, type ValueType } from "../gr
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
-import {
-  alwaysChanges,
-  type Body,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type OpDef,
-  type Site,
-} from "./define.ts";
+import { type Body, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, noMacs } from "./shared/rules.ts";
+import { loweredFirst, primitive } from "./shared/misses.ts";
+import { integersConstant } from "./shared/rules.ts";
 import { type Cut, itemsOf, longest, type Place, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
 /** What all of them say of everything but types: they put tensors together and take them out again. */
 const rest = {
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("moves tensors in and out of a sequence"),
-  lower: primitive,
   gradient: new Miss("which tensors its sequence holds is not known before it runs"),
-  cost: noMacs,
-  quantize: runsInFloat,
 } satisfies Partial<OpDef<unknown>>;
 
 const unknown = new Miss("which tensors its sequence holds is not known before it runs");

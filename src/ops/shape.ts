@@ -5,20 +5,11 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
-import {
-  type AxisLink,
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type OpDef,
-  type Site,
-} from "./define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { elementType, integer } from "./shared/attributes.ts";
 import { exactElements, isWhole, mostElements, roundedShare, withContents, withElements } from "./shared/elements.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, handedOn, need, noMacs, sameAxes } from "./shared/rules.ts";
+import { primitive } from "./shared/misses.ts";
+import { dimsAt, handedOn, need, sameAxes } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -32,9 +23,6 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   // Elements do not matter, nor do axes outside of the range.
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
@@ -44,10 +32,7 @@ const Shape = defineOp<{ readonly start: number; readonly end: number }>({
       asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] };
     return { links: dims.map((_, axis) => link(axis)) };
   },
-  lower: primitive,
   gradient: constant,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const Size = defineOp<null>({
@@ -59,14 +44,8 @@ const Size = defineOp<null>({
       dims instanceof Miss ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [elementCount(dims)] },
     ];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("reports dimensions"),
-  lower: primitive,
   gradient: constant,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
@@ -127,14 +106,8 @@ const Constant = defineOp<Inferred>({
   holds: constantTensor,
   read: constantFacts,
   infer: (facts) => [facts],
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("is a constant"),
-  lower: primitive,
   gradient: new Miss("is a constant"),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dense | undefined }>({
@@ -157,14 +130,8 @@ const ConstantOfShape = defineOp<{ readonly type: DataType; readonly value: Dens
     if (value === undefined || size === undefined || size > mostElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("is a constant"),
-  lower: primitive,
   gradient: constant,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 function cast(
@@ -203,8 +170,6 @@ function cast(
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : handedOn(output, 0),
-    parameters: noParameters,
-    weight: noWeight,
     axes: (_, site) => {
       const same = sameAxes(site);
       if (same instanceof Miss) return same;
@@ -218,8 +183,6 @@ function cast(
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
-    cost: noMacs,
-    quantize: runsInFloat,
     ...more,
   });
 }

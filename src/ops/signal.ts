@@ -9,10 +9,9 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
-import { alwaysChanges, defineOp, noParameters, type Op } from "./define.ts";
+import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { integersConstant, need, noMacs, sameAxesBut, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, sameAxesBut, typeOf } from "./shared/rules.ts";
 
 interface DftSettings {
   readonly axis: number;
@@ -49,9 +48,6 @@ const DFT = defineOp<DftSettings>({
       { type, dims: dims.map((dim, axis) => (axis === s.axis ? out : axis === dims.length - 1 ? parts(s) : dim)) },
     ];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) =>
     sameAxesBut((axis, rank) => axis === s.axis || axis === rank - 1, "each frequency depends on the whole axis", site),
   lower: (s, emit, [x]) => {
@@ -83,9 +79,6 @@ const DFT = defineOp<DftSettings>({
     const product = emit.Reshape([emit.MatMul([rows, matrix]), integersConstant(emit, [...keep, count, 2])]);
     return [emit.Transpose([product], { perm: perm.map((_, axis) => perm.indexOf(axis)) })];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** Beyond this many pairs of place and frequency a matrix is no primitive form any more. */
@@ -137,9 +130,6 @@ const STFT = defineOp<StftSettings>({
     const frames = addDims(floorDims(addDims(dims[1] as Dim, -s.length), s.step), 1);
     return [{ type, dims: [dims[0] as Dim, frames, frequencies(s), 2] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: () => ({
     links: [
       { from: ["in0", 0], to: ["out0", 0] },
@@ -164,9 +154,6 @@ const STFT = defineOp<StftSettings>({
     const apart = emit.Reshape([spectrum, integersConstant(emit, [0, count, 2, -1])]);
     return [emit.Transpose([apart], { perm: [0, 3, 1, 2] })];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const frequencies = (s: StftSettings): number => (s.oneSided ? Math.floor(s.length / 2) + 1 : s.length);
@@ -188,14 +175,8 @@ const MelWeightMatrix = defineOp<null>({
     if (bins === undefined || length === undefined) return [{ type, dims: [site.open(0, 0), site.open(0, 1)] }];
     return [{ type, dims: [addDims(floorDims(length, 2), 1), bins] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: new Miss("is made from numbers"),
-  lower: primitive,
   gradient: new Miss("depends on no tensor that could be trained"),
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow"): Op {
@@ -207,14 +188,8 @@ function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow")
       if (type === undefined) return new Miss("its type is not known");
       return [{ type, dims: [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)] }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: new Miss("is made from a number"),
-    lower: primitive,
     gradient: new Miss("depends on no tensor that could be trained"),
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 

@@ -7,22 +7,11 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
-import { type AxisLink, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { contentsOf, pickElements, withContents } from "./shared/elements.ts";
-import { loweredFirst, noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import {
-  dimsAt,
-  filled,
-  fixed,
-  handedOn,
-  integersConstant,
-  need,
-  noMacs,
-  reshapeTo,
-  scalar,
-  typeOf,
-} from "./shared/rules.ts";
+import { loweredFirst, primitive } from "./shared/misses.ts";
+import { dimsAt, filled, fixed, handedOn, integersConstant, need, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -145,8 +134,6 @@ const Slice = defineOp<readonly Range[]>({
     if (dims === undefined) return undefined;
     return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
   },
-  parameters: noParameters,
-  weight: noWeight,
   axes: (ranges, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -188,7 +175,6 @@ const Slice = defineOp<readonly Range[]>({
       },
     };
   },
-  lower: primitive,
   gradient: (ranges, { emit, inputs: [x], upstream: [up] }) => {
     if (x === undefined || up === undefined) return [];
     const dims = fixed(x);
@@ -217,7 +203,6 @@ const Slice = defineOp<readonly Range[]>({
     }
     return [part];
   },
-  cost: noMacs,
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -286,8 +271,6 @@ const Pad = defineOp<PadSettings>({
     return [{ type, dims: padded }];
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
-  parameters: noParameters,
-  weight: noWeight,
   axes: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
@@ -354,9 +337,7 @@ const Pad = defineOp<PadSettings>({
       emit.Sub([whole(up), whole(emit.Pad([dX, integersConstant(emit, s.pads), scalar(emit, typeOf(x), 0)]))]),
     ];
   },
-  cost: noMacs,
   wants: (_, __, output) => handedOn(output, 0),
-  quantize: runsInFloat,
 });
 
 export const sliceOperators: readonly Op[] = [Slice, Pad];

@@ -8,18 +8,10 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import {
-  type AxisLink,
-  alwaysChanges,
-  type Distribution,
-  defineOp,
-  noParameters,
-  type Op,
-  type Site,
-} from "./define.ts";
+import { type AxisLink, type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
-import { dimsAt, integersConstant, noMacs, sameAsInput } from "./shared/rules.ts";
+import { primitive } from "./shared/misses.ts";
+import { dimsAt, integersConstant, sameAsInput } from "./shared/rules.ts";
 
 interface Settings {
   /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
@@ -58,10 +50,7 @@ function softmax({ name, rule, form }: Row): Op {
     sameType: 0,
     read,
     infer: (_, site) => sameAsInput(site),
-    unchanged: alwaysChanges,
     distribution: ({ axes }) => ({ form, axes }),
-    parameters: noParameters,
-    weight: noWeight,
     axes: ({ axes }, site) => {
       const dims = dimsAt(site, 0);
       if (dims instanceof Miss || axes === undefined) return noRank;
@@ -86,9 +75,7 @@ function softmax({ name, rule, form }: Row): Op {
       const sum = (value: Value): Value => emit.ReduceSum([value, integersConstant(emit, axes)], { keepdims: 1 });
       return [rule(emit, y, up, sum)];
     },
-    cost: noMacs,
     // The exponential of a difference multiplies the step of its input, and the integer form knows steps of 1/256 alone.
-    quantize: runsInFloat,
   });
 }
 

@@ -1,11 +1,10 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type Site } from "./define.ts";
+import { defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
-import { noWeight, primitive } from "./shared/misses.ts";
-import { broadcast, dimsAt, need, noMacs, sameAxesBut } from "./shared/rules.ts";
+import { broadcast, dimsAt, need, sameAxesBut } from "./shared/rules.ts";
 
 const texts = new Miss("works on texts");
 
@@ -107,14 +106,9 @@ const TfIdfVectorizer = defineOp<Counting>({
     const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);
     return [{ type: "float32", dims: dims === undefined ? dims : [...dims.slice(0, -1), columns] }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
-  weight: noWeight,
   axes: (_, site) =>
     sameAxesBut((axis, rank) => axis >= rank - 1, "TfIdfVectorizer counts n-grams along this axis", site),
-  lower: primitive,
   gradient: new Miss("counts"),
-  cost: noMacs,
   quantize: new Miss("counts"),
 });
 

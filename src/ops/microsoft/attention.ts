@@ -8,9 +8,9 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { alwaysChanges, defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
-import { loweredFirst, noWeight, quantizedAlready, runsInFloat } from "../shared/misses.ts";
+import { quantizedAlready } from "../shared/misses.ts";
 import { dimsAt, integersConstant, need } from "../shared/rules.ts";
 import { attend, attentionMacs, fromHeads, maskAdded, toHeads } from "./attend.ts";
 
@@ -151,7 +151,6 @@ const Attention = defineOp<ProjectedSettings>({
   domain: microsoft,
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, plain, need(site, 0).type),
-  unchanged: alwaysChanges,
   parameters: (_, site) => [1, 2].filter((input) => site.inputs[input]?.stored === true),
   weight: fused,
   axes: mixes,
@@ -159,7 +158,6 @@ const Attention = defineOp<ProjectedSettings>({
     x === undefined || w === undefined
       ? new Miss("an operand is missing")
       : project(s, emit, x, w, bias, { mask, past, added }),
-  gradient: loweredFirst,
   cost: (s, site) => projectedCost(s, site, plain),
   quantize: fused,
 });
@@ -172,8 +170,6 @@ const QAttention = defineOp<ProjectedSettings>({
   domain: microsoft,
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, coded, site.inputs[3]?.type ?? "float32"),
-  unchanged: alwaysChanges,
-  parameters: () => [],
   weight: new Miss("is quantized already, and projects and attends in one node"),
   axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
@@ -237,9 +233,7 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
       { type, dims: [batch, s.heads, length, total] },
     ].slice(0, site.outputs);
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[3]?.stored === true ? [3] : []),
-  weight: noWeight,
   axes: mixes,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
     if (q === undefined || k === undefined || v === undefined)
@@ -272,14 +266,12 @@ const MultiHeadAttention = defineOp<SeparateSettings>({
     });
     return [fromHeads(emit, y), keys, values, weights].slice(0, s.outputs);
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const found = separate(s, site);
     if (found instanceof Miss) return found;
     const { batch, length, total, width, valueWidth } = found;
     return { macs: attentionMacs({ batch, length, width: width * s.heads }, total, valueWidth).reduce(addDims, 0) };
   },
-  quantize: runsInFloat,
 });
 
 export const microsoftAttentionOperators: readonly Op[] = [Attention, MultiHeadAttention, QAttention];

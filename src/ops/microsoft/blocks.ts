@@ -12,10 +12,9 @@ import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
-import { alwaysChanges, defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
+import { defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
-import { loweredFirst } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, positions, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const already = new Miss("its weight is stored quantized");
@@ -90,7 +89,6 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     prepacked: integer(site, "weight_prepacked", 0) !== 0,
   }),
   infer: (s, site) => product2(site, s.outputs),
-  unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[5]?.stored === true ? [5] : []),
   weight: (s, site) => packedWeight(site, s.outputs, s.inputs, 5),
   axes: already,
@@ -115,7 +113,6 @@ const MatMulNBits = defineOp<Blocks & { readonly prepacked: boolean }>({
     const matrix = cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
     return [multiplied(emit, x, matrix, bias)];
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
     return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.outputs) };
@@ -147,7 +144,6 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     transposed: integer(site, "transB", 1) !== 0,
   }),
   infer: (s, site) => product2(site, s.transposed ? s.outputs : s.inputs),
-  unchanged: alwaysChanges,
   parameters: () => [],
   weight: (s, site) =>
     s.transposed
@@ -182,7 +178,6 @@ const MatMulBnb4 = defineOp<Blocks & { readonly table: number; readonly transpos
     const matrix = reshape(emit, flat, [s.outputs, s.inputs]);
     return [multiplied(emit, x, matrix, undefined)];
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const x = dimsAt(site, 0);
     return x instanceof Miss ? x : { macs: multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs) };
@@ -228,8 +223,6 @@ const GatherBlockQuantized = defineOp<Gathered>({
     return [{ type, dims }];
   },
   wants: (s) => positions(1, s.dims[s.gather]),
-  unchanged: alwaysChanges,
-  parameters: () => [],
   weight: new Miss("is a lookup table"),
   axes: already,
   lower: (s, emit, [table, indices, scales, zero]) => {
@@ -262,8 +255,6 @@ const GatherBlockQuantized = defineOp<Gathered>({
     const own = typeOf(scales) === typeOf(numbers) ? numbers : emit.CastLike([numbers, scales]);
     return [emit.Gather([own, indices], { axis: s.gather })];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
   quantize: already,
 });
 

@@ -6,10 +6,9 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Op, type Operand, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Op, type Operand, type Site } from "../define.ts";
 import { decimals, text } from "../shared/attributes.ts";
 import { type ConvSettings, convAxes, convCost, convDims, convWeight, readConv } from "../shared/convolution.ts";
-import { loweredFirst } from "../shared/misses.ts";
 import { need } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
 
@@ -53,7 +52,6 @@ const FusedConv = defineOp<Settings>({
     if (dims instanceof Miss) return site.inputs[0]?.dims === undefined ? [{ type, dims: undefined }] : dims;
     return [{ type, dims }];
   },
-  unchanged: alwaysChanges,
   parameters: stored,
   weight: (s, site) => {
     const role = convWeight(s, site);
@@ -68,7 +66,6 @@ const FusedConv = defineOp<Settings>({
     return { ...rule, links: [...rule.links, ...sum] };
   },
   lower: (s, emit, inputs) => [primitives(s, emit, inputs)],
-  gradient: loweredFirst,
   cost: convCost,
   quantize: new Miss("its activation is fused into it: lower it first"),
 });
@@ -98,7 +95,6 @@ function nhwc(name: string): Op {
       const found = convDims(s, turned(site));
       return found instanceof Miss ? found : [{ type, dims: channelsLast(found) }];
     },
-    unchanged: alwaysChanges,
     parameters: stored,
     weight: (s, site) => {
       const role = convWeight(s, site);
@@ -116,7 +112,6 @@ function nhwc(name: string): Op {
       const y = primitives(s, emit, [first(x), w, bias, sum === undefined ? undefined : first(sum)]);
       return [emit.Transpose([y], { perm: [0, ...spatial.map((axis) => axis + 1), 1] })];
     },
-    gradient: loweredFirst,
     cost: (s, site) => convCost(s, turned(site)),
     quantize: new Miss("has its channels last: lower it first"),
   });

@@ -7,11 +7,11 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site, type Wanted } from "../define.ts";
+import { defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
-import { loweredFirst, quantizedAlready, runsInFloat } from "../shared/misses.ts";
-import { integersConstant, noMacs, positions, scalar } from "../shared/rules.ts";
+import { quantizedAlready } from "../shared/misses.ts";
+import { integersConstant, positions, scalar } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
@@ -60,7 +60,6 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
   wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
-  unchanged: alwaysChanges,
   parameters: (_, site) => [2, 3, 4, 5, 6].filter((input) => site.inputs[input]?.stored === true),
   scales: () => [5],
   weight: new Miss("is a lookup in several tables"),
@@ -71,9 +70,6 @@ const EmbedLayerNormalization = defineOp<EmbedSettings>({
     const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
     return embed(emit, all, s.epsilon).slice(0, s.outputs);
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** The result, the counts, the sum, of ids (batch × length) and a table of words. */
@@ -103,8 +99,6 @@ const QEmbedLayerNormalization = defineOp<number>({
   read: (site) => decimal(site, "epsilon", 1e-12),
   infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
   wants: (_, site) => inTables(site),
-  unchanged: alwaysChanges,
-  parameters: noParameters,
   weight: new Miss("is a lookup in several tables"),
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
@@ -117,7 +111,6 @@ const QEmbedLayerNormalization = defineOp<number>({
     return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
   },
   gradient: new Miss("its input is integers"),
-  cost: noMacs,
   quantize: quantizedAlready,
 });
 

@@ -10,10 +10,9 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, floorDims } from "../../tensor/dims.ts";
-import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Op, type Site } from "../define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, need, noMacs, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, need, sameAsInput, scalar, typeOf } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 
@@ -48,15 +47,10 @@ function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Va
     domain: microsoft,
     read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
     infer: (_, site) => sameAsInput(site),
-    unchanged: alwaysChanges,
     parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
-    weight: noWeight,
     axes: biasedAxes,
     lower: (s, emit, [x, bias]) =>
       x === undefined ? [] : [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
-    gradient: loweredFirst,
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 
@@ -70,18 +64,13 @@ const BiasSplitGelu = defineOp<null>({
     const last = dims?.at(-1);
     return [{ type, dims: last === undefined ? undefined : [...(dims ?? []).slice(0, -1), floorDims(last, 2)] }];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
-  weight: noWeight,
   axes: new Miss("multiplies the halves of its last axis, and has no kernel on CPU to check that with"),
   lower: (_, emit, [x, bias]) => {
     if (x === undefined || bias === undefined) return new Miss("an operand is missing");
     const parts = emit.many("Split", [emit.Add([x, bias])], { axis: -1, num_outputs: 2 }, 2);
     return [emit.Mul([parts[0], erfGelu(emit, parts[1])])];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 interface SoftmaxSettings {
@@ -102,9 +91,6 @@ const BiasSoftmax = defineOp<SoftmaxSettings>({
     return { axis: wrapAxis(integer(site, "axis", 1), rank), inner: integer(site, "is_inner_broadcast", 0) !== 0 };
   },
   infer: (_, site) => sameAsInput(site),
-  unchanged: alwaysChanges,
-  parameters: () => [],
-  weight: noWeight,
   axes: new Miss("normalizes, and has no kernel on CPU to check with what else it does"),
   lower: (s, emit, [x, bias]) => {
     const dims = x?.type?.dims;
@@ -115,9 +101,6 @@ const BiasSoftmax = defineOp<SoftmaxSettings>({
     if (!broadcasts(own, dims)) return new Miss("its bias is repeated in an order that is not NumPy's");
     return [emit.Softmax([emit.Add([x, bias])], { axis: s.axis })];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** Whether dimensions, laid beside the last ones of others, are equal to them or 1. */

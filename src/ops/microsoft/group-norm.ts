@@ -5,10 +5,10 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { alwaysChanges, defineOp, type Inferred, type Op } from "../define.ts";
+import { defineOp, type Inferred, type Op } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { loweredFirst, runsInFloat } from "../shared/misses.ts";
-import { integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
+import { runsInFloat } from "../shared/misses.ts";
+import { integersConstant, need, scalar, typeOf, widened } from "../shared/rules.ts";
 
 interface Settings {
   readonly groups: number;
@@ -52,7 +52,6 @@ function groupNorm(name: string, skips: boolean): Op {
       const { type, dims } = need(site, 0);
       return Array.from({ length: site.outputs }, () => ({ type, dims }));
     },
-    unchanged: alwaysChanges,
     parameters: (_, site) => [1, 2, 4].filter((input) => site.inputs[input]?.stored === true),
     scales: () => [1],
     weight: new Miss("scales and shifts; it has no matrix"),
@@ -68,8 +67,6 @@ function groupNorm(name: string, skips: boolean): Op {
       const y = normalize(s, emit, first, scale, shift);
       return [emit.Transpose([y], { perm: [0, 2, 3, 1] }), sum].slice(0, s.outputs);
     },
-    gradient: loweredFirst,
-    cost: noMacs,
     quantize: skips ? new Miss("adds and normalizes in float") : runsInFloat,
   });
 }

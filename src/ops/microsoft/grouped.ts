@@ -12,9 +12,8 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Operand, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
-import { loweredFirst } from "../shared/misses.ts";
 import { dimsAt, integersConstant, need, scalar, typeOf } from "../shared/rules.ts";
 import { attentionMacs, fromHeads, toHeads } from "./attend.ts";
 import { rotated } from "./rotary.ts";
@@ -133,8 +132,6 @@ export const GroupQueryAttention = defineOp<Settings>({
       { input: 6, low: total, high: total, strict: true },
     ];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
   weight: cachedWhy,
   axes: cachedWhy,
   lower: (s, emit, inputs) => {
@@ -183,7 +180,6 @@ export const GroupQueryAttention = defineOp<Settings>({
     const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
     return [fromHeads(emit, y), keys, values].slice(0, s.outputs);
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const shape = shapeOf(s, site);
     const total = totalLength(site.inputs[6]);

@@ -8,16 +8,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
-import {
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type Operand,
-  type Site,
-  type WeightRole,
-} from "../define.ts";
+import { defineOp, type Inferred, type Op, type Operand, type Site, type WeightRole } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";
 import { quantizedAlready } from "../shared/misses.ts";
@@ -49,7 +40,6 @@ function integerProduct({ name, right, bias, lower }: Product): Op {
       const found = matmulDims(plain(site));
       return found instanceof Miss ? found : [{ type: "float32", dims: found.dims }];
     },
-    unchanged: alwaysChanges,
     parameters: (_, site) => (site.inputs[bias]?.stored === true ? [bias] : []),
     weight: (_, site): WeightRole | Miss => {
       const role = matmulWeight(plain(site));
@@ -124,8 +114,7 @@ const QGemm = defineOp<GemmSettings>({
     const found = matmulDims(plain);
     return found instanceof Miss ? found : [{ type, dims: found.dims }];
   },
-  unchanged: alwaysChanges,
-  parameters: noParameters,
+  parameters: () => [],
   weight: (s, site): WeightRole | Miss => {
     const role = matmulWeight(gemmSite(s, site));
     if (role instanceof Miss) return role;

@@ -7,11 +7,11 @@
  */
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
-import { alwaysChanges, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
 import { integer, integers } from "../shared/attributes.ts";
 import { type ConvSettings, convCost, convDims, readConv } from "../shared/convolution.ts";
-import { noWeight, quantizedAlready } from "../shared/misses.ts";
-import { need, noMacs } from "../shared/rules.ts";
+import { quantizedAlready } from "../shared/misses.ts";
+import { need } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 
 const blocks = new Miss(
@@ -23,7 +23,7 @@ function blocked<S>(
   name: string,
   read: OpDef<S>["read"],
   dims: (s: S, site: Site) => readonly Dim[] | Miss,
-  cost: OpDef<S>["cost"] = noMacs,
+  cost?: OpDef<S>["cost"],
   parameters: readonly number[] = [],
 ): Op {
   return defineOp<S>({
@@ -36,7 +36,6 @@ function blocked<S>(
       const found = dims(s, site);
       return found instanceof Miss ? found : [{ type, dims: found }];
     },
-    unchanged: alwaysChanges,
     parameters: (_, site) => parameters.filter((input) => site.inputs[input]?.stored === true),
     weight: blocks,
     axes: blocks,
@@ -100,9 +99,6 @@ const NhwcMaxPool = defineOp<Window>({
     if (dims === undefined) return [{ type, dims }];
     return [{ type, dims: [dims[0] as Dim, ...windowDims(s, dims.slice(1, -1)), dims.at(-1) as Dim] }];
   },
-  unchanged: alwaysChanges,
-  parameters: () => [],
-  weight: noWeight,
   axes: (s) => ({
     links: [
       { from: ["in0", 0], to: ["out0", 0] },
@@ -119,7 +115,6 @@ const NhwcMaxPool = defineOp<Window>({
     return [emit.Transpose([y], { perm: [0, ...spatial.map((axis) => axis + 1), 1] })];
   },
   gradient: new Miss("selects among integers"),
-  cost: noMacs,
   quantize: quantizedAlready,
 });
 

@@ -11,7 +11,6 @@ import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import {
   type AxisEnd,
   type AxisLink,
-  alwaysChanges,
   defineOp,
   type Facet,
   type Op,
@@ -21,7 +20,6 @@ import {
   type WeightRole,
 } from "../define.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
-import { loweredFirst } from "../shared/misses.ts";
 import { inTwo, matmulDims, matmulLinks, matmulWeight } from "../shared/products.ts";
 import { dimsAt, need, scalar, typeOf } from "../shared/rules.ts";
 import { type Activation, activate, readActivation } from "./activation.ts";
@@ -124,7 +122,6 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const found = matmulDims(asMultiplied(s, site));
       return found instanceof Miss ? found : [{ type, dims: found.dims }];
     },
-    unchanged: alwaysChanges,
     parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
     weight,
     axes: (s, site) => {
@@ -143,7 +140,6 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, scalar(emit, typeOf(y), s.alpha)])];
     },
-    gradient: loweredFirst,
     cost: (s, site) => {
       const found = matmulDims(asMultiplied(s, site));
       return found instanceof Miss ? found : { macs: multiplyDims(elementCount(found.dims), found.shared) };
@@ -205,7 +201,6 @@ const FusedGemm = defineOp<GemmSettings>({
     if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");
     return [{ type, dims: [a[s.transA ? 1 : 0] as Dim, b[s.transB ? 0 : 1] as Dim] }];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : [])),
   weight: gemmWeight,
   axes: (s, site) => {
@@ -228,7 +223,6 @@ const FusedGemm = defineOp<GemmSettings>({
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
     return [activate(emit, y, activation)];
   },
-  gradient: loweredFirst,
   cost: (s, site) => {
     const [a, b] = [dimsAt(site, 0), dimsAt(site, 1)];
     if (a instanceof Miss) return a;

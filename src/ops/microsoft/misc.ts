@@ -9,10 +9,9 @@ import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/type-codes.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Operand, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
-import { loweredFirst, noWeight } from "../shared/misses.ts";
-import { integersConstant, need, noMacs, sameAsInput, scalar } from "../shared/rules.ts";
+import { integersConstant, need, sameAsInput, scalar } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 import { typed } from "./typed.ts";
 
@@ -32,13 +31,8 @@ function like<S>({ name, read, infer, lower }: Like<S>): Op {
     domain: "com.microsoft",
     read,
     infer,
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: lowerFirst,
     lower,
-    gradient: loweredFirst,
-    cost: noMacs,
     quantize: lowerFirst,
   });
 }

@@ -9,10 +9,9 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
-import { type AxisLink, type AxisRule, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { type AxisLink, type AxisRule, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { loweredFirst, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, scalar, typeOf, widened } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, scalar, typeOf, widened } from "../shared/rules.ts";
 
 const microsoft = "com.microsoft";
 const noWeight = new Miss("scales and shifts; it has no matrix");
@@ -78,7 +77,6 @@ const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
       { type: type === "float64" ? "float64" : "float32", dims: kept },
     ];
   },
-  unchanged: alwaysChanges,
   parameters: (_, site) => (site.inputs[1]?.stored === true ? [1] : []),
   scales: () => [1],
   weight: noWeight,
@@ -91,9 +89,6 @@ const SimplifiedLayerNormalization = defineOp<SimplifiedSettings>({
     const { y, inverse } = rootMeanSquare(emit, x, scale, axes, s.epsilon);
     return [y, inverse];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 const statisticsOf = (site: Site): readonly number[] => (site.outputs > 1 ? [1] : []);
@@ -122,7 +117,6 @@ function skip({ name, shift, bias }: SkipForm): Op {
       const statistic: Inferred = { type: "float32", dims: dims && [...dims.slice(0, -1), 1] };
       return [{ type, dims }, statistic, statistic, { type, dims }].slice(0, site.outputs);
     },
-    unchanged: alwaysChanges,
     parameters: (_, site) => vectors.filter((input) => site.inputs[input]?.stored === true),
     scales: () => [2],
     weight: noWeight,
@@ -150,9 +144,6 @@ function skip({ name, shift, bias }: SkipForm): Op {
       const [y, mean, inverse] = emit.many("LayerNormalization", operands, settings, 3);
       return [y, mean, inverse, sum];
     },
-    gradient: loweredFirst,
-    cost: noMacs,
-    quantize: runsInFloat,
   });
 }
 

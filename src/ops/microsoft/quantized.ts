@@ -8,11 +8,11 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
-import { alwaysChanges, defineOp, type Inferred, noParameters, type Op, type Site } from "../define.ts";
+import { defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
-import { noWeight, quantizedAlready } from "../shared/misses.ts";
-import { broadcast, integersConstant, need, noMacs } from "../shared/rules.ts";
+import { quantizedAlready } from "../shared/misses.ts";
+import { broadcast, integersConstant, need } from "../shared/rules.ts";
 import { readWindow, type Window, windowDims } from "../shared/window.ts";
 
 /** An input with its scale and zero point. */
@@ -47,9 +47,6 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
       const found = dims(s.own, site);
       return found instanceof Miss ? found : [{ type: type(s, site), dims: found }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: quantizedAlready,
     lower: (s, emit, inputs) => {
       const numbers = s.operands.map(([codes, scale, zero]) =>
@@ -59,7 +56,6 @@ function onCodes<S>({ name, operands, result, read, dims, compute }: OnCodes<S>)
       return y instanceof Miss ? y : [encoded(emit, y, inputs[result[0]], inputs[result[1]])];
     },
     gradient: new Miss("computes integers"),
-    cost: noMacs,
     quantize: quantizedAlready,
   });
 }
@@ -252,9 +248,6 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       const type = quantizes ? (site.inputs[2]?.type ?? "uint8") : (site.inputs[1]?.type ?? "float32");
       return [{ type, dims: need(site, 0).dims }];
     },
-    unchanged: alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
     axes: new Miss("is in another domain: lower it first"),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
@@ -265,7 +258,6 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       ];
     },
     gradient: new Miss(quantizes ? "rounds to integers" : "its input is integers"),
-    cost: noMacs,
     quantize: quantizedAlready,
   });
 }

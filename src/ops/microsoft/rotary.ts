@@ -7,10 +7,9 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type AxisLink, alwaysChanges, defineOp, type Inferred, type Op, type Site } from "../define.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
-import { loweredFirst, noWeight, runsInFloat } from "../shared/misses.ts";
-import { dimsAt, integersConstant, need, noMacs, positions, sameAsInput, scalar } from "../shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, sameAsInput, scalar } from "../shared/rules.ts";
 import { fromHeads, toHeads } from "./attend.ts";
 import { typed } from "./typed.ts";
 
@@ -95,9 +94,6 @@ const RotaryEmbedding = defineOp<Settings>({
   infer: (_, site) => sameAsInput(site),
   // With one number for all samples it is where their tokens begin.
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? positions(1, site.inputs[2]?.dims?.[0]) : []),
-  unchanged: alwaysChanges,
-  parameters: () => [],
-  weight: noWeight,
   axes: (_, site) => {
     const x = dimsAt(site, 0);
     if (x instanceof Miss) return x;
@@ -129,9 +125,6 @@ const RotaryEmbedding = defineOp<Settings>({
     if (all instanceof Miss) return all;
     return [heads === undefined ? all : fromHeads(emit, all)];
   },
-  gradient: loweredFirst,
-  cost: noMacs,
-  quantize: runsInFloat,
 });
 
 /** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */

@@ -1,7 +1,6 @@
 /** A row for operators of which Pith knows the types and leaves the rest alone, with the reason. */
 import { Miss } from "../../errors.ts";
-import { alwaysChanges, defineOp, noParameters, type Op, type OpDef } from "../define.ts";
-import { noMacs } from "../shared/rules.ts";
+import { defineOp, type Op, type OpDef } from "../define.ts";
 
 export interface Typed<S> extends Pick<OpDef<S>, "name" | "read" | "infer"> {
   /** Why no technique touches it. */
@@ -12,20 +11,21 @@ export interface Typed<S> extends Pick<OpDef<S>, "name" | "read" | "infer"> {
 }
 
 /** An operator of com.microsoft that is opened, typed and run, and otherwise left alone. */
-export function typed<S>({ name, read, infer, why, parameters, cost, weight }: Typed<S>): Op {
+export function typed<S>(row: Typed<S>): Op {
+  const { name, read, infer, why, weight } = row;
+  const { parameters = () => [], cost = () => ({ macs: 0 }) } = row;
   const alone = new Miss(why);
   return defineOp<S>({
     name,
     domain: "com.microsoft",
     read,
     infer,
-    unchanged: alwaysChanges,
-    parameters: parameters ?? noParameters,
+    parameters,
     weight: weight ?? alone,
     axes: alone,
     lower: alone,
     gradient: alone,
-    cost: cost ?? noMacs,
+    cost,
     quantize: alone,
   });
 }

@@ -7,20 +7,11 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import {
-  type Affine,
-  alwaysChanges,
-  defineOp,
-  type Inferred,
-  noParameters,
-  type Op,
-  type OpDef,
-  type Site,
-} from "../define.ts";
+import { type Affine, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
-import { noWeight, primitive, runsInFloat } from "./misses.ts";
-import { broadcast, broadcastAxes, dimsAt, isConstant, need, noMacs, sameAxes, scalar, typeOf } from "./rules.ts";
+import { primitive } from "./misses.ts";
+import { broadcast, broadcastAxes, dimsAt, isConstant, need, sameAxes, scalar, typeOf } from "./rules.ts";
 
 interface Parts<S> {
   readonly emit: Emit;
@@ -82,9 +73,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
       if (container !== undefined) return [{ type, dims, container }];
       return [combined({ type: row.type ?? type, dims }, site, row)];
     },
-    unchanged: row.unchanged ?? alwaysChanges,
-    parameters: noParameters,
-    weight: noWeight,
+    unchanged: row.unchanged,
     axes: (_, site) => sameAxes(site),
     lower:
       lower === undefined
@@ -99,8 +88,7 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
             if (x === undefined || y === undefined || up === undefined) return [undefined];
             return [derivative({ emit, up, x, y, s, number: (value) => scalar(emit, typeOf(x), value) })];
           },
-    cost: noMacs,
-    quantize: row.quantize ?? runsInFloat,
+    quantize: row.quantize,
   });
 }
 
@@ -149,12 +137,10 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
     ...(row.wants === undefined ? {} : { wants: row.wants }),
-    parameters: row.parameters ?? noParameters,
+    parameters: row.parameters,
     // What leaves the other operand as it is by being 1 scales it.
     scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
-    weight: noWeight,
     axes: (_, site) => broadcastAxes(site),
-    lower: primitive,
     gradient:
       derivatives instanceof Miss
         ? derivatives
@@ -166,8 +152,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
             const parts = { emit, up, a, b, y, s, number: (value: number) => scalar(emit, typeOf(y), value) };
             return derivatives.map((derivative, input) => (wanted(input) ? derivative(parts) : undefined));
           },
-    cost: noMacs,
-    quantize: row.quantize ?? runsInFloat,
+    quantize: row.quantize,
   });
 }
 
@@ -251,17 +236,14 @@ export function variadic(row: VariadicRow): Op {
       return [withElements({ type, dims }, onDims === undefined ? undefined : combineElements(site, onDims))];
     },
     unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-    parameters: row.parameters ?? noParameters,
-    weight: noWeight,
+    parameters: row.parameters,
     axes: (_, site) => broadcastAxes(site),
-    lower: primitive,
     gradient: (_, { emit, inputs, outputs: [y], upstream: [up] }) => {
       if (up === undefined || y === undefined) return [];
       const operands = inputs.filter((input) => input !== undefined);
       if (operands.length === 1) return [up];
       return row.derivatives({ emit, up, y, operands, number: (value) => scalar(emit, typeOf(y), value) });
     },
-    cost: noMacs,
-    quantize: row.quantize ?? runsInFloat,
+    quantize: row.quantize,
   });
 }

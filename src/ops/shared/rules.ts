@@ -123,8 +123,6 @@ export function isConstant(operand: Operand | undefined, value: number): boolean
   return toFloat64(small).every((element) => element === value);
 }
 
-export const noMacs = (): { readonly macs: Dim } => ({ macs: 0 });
-
 /** A constant of one element, of the given type. */
 export function scalar(emit: Emit, type: DataType, value: number): Value {
   if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0") {
