@@ -36,7 +36,7 @@ import {
 } from "../math/index.ts";
 import type { Factored } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/index.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { readStoredValue } from "../passes/stored.ts";
@@ -91,10 +91,11 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   summary: "Replace weight matrices by products of two smaller ones (truncated SVD)",
   options: factorizeOptions,
   makesSmaller: true,
-  run: (model, options, context) => withStoredConstants(model, () => factorizeModel(model, options, context)),
+  run: factorizeModel,
 });
 
 async function factorizeModel(model: Model, options: Options, context: Context): Promise<Outcome> {
+  storeWeights(model);
   const inference = infer(model);
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);

@@ -83,6 +83,19 @@ export class ValueImplementation implements Value {
     this.inferred = undefined;
     this.#revision.changed();
   }
+
+  /** What makes it again what it is now. */
+  snapshot(): () => void {
+    const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
+    const uses = [...this.uses];
+    return () => {
+      Object.assign(this, { name, type: stated, inferred, producer, declared, foreign, doc, metadata, unknown });
+      this.tensor = tensor;
+      this.role = role;
+      this.uses.clear();
+      for (const use of uses) this.uses.add(use);
+    };
+  }
 }
 
 export class NodeImplementation implements Node {
@@ -123,5 +136,26 @@ export class NodeImplementation implements Node {
     this.#name = name;
     if (!this.removed) this.#names.take(name);
     this.#revision.changed();
+  }
+
+  /** What makes it again what it is now; where it stands is known to its graph. */
+  snapshot(): () => void {
+    const { doc, metadata, unknown } = this;
+    const name = this.#name;
+    const [inputs, outputs, uses, attributes] = [
+      this.inputs.slice(),
+      this.outputs.slice(),
+      this.uses.slice(),
+      [...this.attributes],
+    ];
+    return () => {
+      Object.assign(this, { doc, metadata, unknown });
+      this.#name = name;
+      this.inputs.splice(0, Infinity, ...inputs);
+      this.outputs.splice(0, Infinity, ...outputs);
+      this.uses.splice(0, Infinity, ...uses);
+      this.attributes.clear();
+      for (const [key, attribute] of attributes) this.attributes.set(key, attribute);
+    };
   }
 }

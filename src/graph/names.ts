@@ -7,6 +7,11 @@ export class Names {
     this.#taken.set(name, (this.#taken.get(name) ?? 0) + 1);
   }
 
+  clear(): void {
+    this.#taken.clear();
+    this.#next.clear();
+  }
+
   has(name: string): boolean {
     return this.#taken.has(name);
   }

@@ -8,17 +8,20 @@ import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import { foldShapes } from "./fold-shapes.ts";
 
 /**
- * The model as channels are cut from it: a copy whose sizes are stored, where more is free in that by `count`; else the model itself, since one
- * of which nothing is cut stays as it is.
+ * Stores the sizes of a model, in place, if more channels are free then by `count`.
+ * @returns what makes the model again what it was.
  */
-export async function withFreeChannels(model: Model, count: (model: Model) => number = freeUnits): Promise<Model> {
-  if (!computesSizes(model)) return model;
-  const copy = model.clone();
-  const { changes } = await foldShapes(copy);
-  return changes.length > 0 && count(copy) > count(model) ? copy : model;
+export async function freeChannels(model: Model, count: (model: Model) => number = freeUnits): Promise<() => void> {
+  if (!computesSizes(model)) return () => {};
+  const before = count(model);
+  const restore = snapshot(model);
+  const { changes } = await foldShapes(model);
+  if (changes.length === 0 || count(model) <= before) restore();
+  return restore;
 }
 
 /** Whether a node makes whole numbers that are known before the run. */

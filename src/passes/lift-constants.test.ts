@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import { parseModel, printModel } from "../graph/text.ts";
-import { storeWeights, withStoredConstants } from "./lift-constants.ts";
+import { storeWeights } from "./lift-constants.ts";
+import { atomically } from "./pass.ts";
 
 /** Two layers of one matrix, which exporters write as `Identity(w)`. */
 const shared = `opset 17
@@ -35,7 +36,13 @@ test.each([
   const model = parseModel(shared);
   infer(model);
   const before = printModel(model);
-  await withStoredConstants(model, work).catch(() => {});
+  const nodes = [...model.graph.nodes()];
+  const stored = async () => {
+    storeWeights(model);
+    return work();
+  };
+  await atomically(model, stored).catch(() => {});
+  expect([...model.graph.nodes()]).toEqual(nodes);
   expect(printModel(model)).toBe(before);
 });
 

@@ -7,6 +7,7 @@ import { type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { misfitOf } from "./misfit.ts";
@@ -77,7 +78,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
-    const outcome = await definition.run(model, given, completeContext(rest[1]));
+    const outcome = await atomically(model, () => definition.run(model, given, completeContext(rest[1])));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }
@@ -89,6 +90,28 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     return outcome;
   };
   return Object.assign(call, { id, summary, options });
+}
+
+/** Of models at work: how they become again what they were at a revision. Passes in a row that change nothing share it. */
+const standing = new WeakMap<Model, { readonly revision: number; readonly restore: () => void }>();
+
+/** Runs work on a model: where it fails, is stopped, or changes nothing, the model is as it was, down to its nodes. */
+export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
+  const outer = standing.get(model);
+  const { revision } = model.graph;
+  const restore = outer?.revision === revision ? outer.restore : snapshot(model);
+  standing.set(model, { revision, restore });
+  try {
+    const outcome = await work();
+    if (outcome.changes.length > 0) standing.set(model, { revision: Number.NaN, restore });
+    else if (model.graph.revision !== revision) restore();
+    return outcome;
+  } catch (error) {
+    restore();
+    throw error;
+  } finally {
+    if (outer === undefined) standing.delete(model);
+  }
 }
 
 /** What every function that changed a model ends with: a format that holds what is new, and types that say what is there now. */

@@ -15,7 +15,6 @@
 import * as v from "valibot";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { pruneLeastTogether } from "./global.ts";
@@ -107,7 +106,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const outcome =
       given.structured === false
         ? await pruneUnstructured(model, settings)
-        : await withStoredConstants(model, () => pruneStructured(model, settings, engine));
+        : await pruneStructured(model, settings, engine);
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await remove(model);
     return outcome;
   },

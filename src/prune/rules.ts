@@ -10,8 +10,8 @@ import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
-import { type Outcome, parseOptions, settle } from "../passes/pass.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
+import { atomically, type Outcome, parseOptions, settle } from "../passes/pass.ts";
 import { isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
@@ -252,7 +252,10 @@ function forEach(
 
 /** Masks parameters, in Constant nodes too. */
 export async function masking(model: Model, work: () => Promise<Outcome>): Promise<Outcome> {
-  const outcome = await withStoredConstants(model, work);
+  const outcome = await atomically(model, () => {
+    storeWeights(model);
+    return work();
+  });
   if (outcome.changes.length > 0) settle(model);
   return outcome;
 }

@@ -8,8 +8,8 @@ import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts"
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { foldShapes } from "../passes/fold-shapes.ts";
-import { withFreeChannels } from "../passes/free-channels.ts";
+import { freeChannels } from "../passes/free-channels.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { type Context, completeContext, type Outcome } from "../passes/pass.ts";
 import { scoreUnits } from "./channel-scores.ts";
 import { allocateGlobal, allocateUniform, type Choice, removalOrder, type Scored } from "./choose-units.ts";
@@ -35,7 +35,7 @@ export interface CutOrder {
 /**
  * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a the first
  * round(a · units) of them go, halves rounded to even. Reads every weight once.
- * @param model with free channels (`withFreeChannels`).
+ * @param model with free channels (`freeChannels`).
  * @param groups of this very model (`channelGroups`).
  */
 export async function cutOrders(
@@ -59,12 +59,9 @@ export async function cutOrders(
   return orders;
 }
 
-/** Tried on a copy first where sizes have to be stored for it. */
 export async function pruneStructured(model: Model, given: Options, engine: Engine): Promise<Outcome> {
-  const trial = await withFreeChannels(model, (one) => freeUnits(one, given));
-  if (trial === model) return cutLeast(model, given, engine);
-  const { changes } = await cutLeast(trial, given, engine);
-  if (changes.length > 0) await foldShapes(model);
+  storeWeights(model);
+  await freeChannels(model, (one) => freeUnits(one, given));
   return cutLeast(model, given, engine);
 }
 

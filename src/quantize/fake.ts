@@ -21,7 +21,7 @@ import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { fullRange } from "../math/index.ts";
 import { keepLayerName } from "../passes/keep-layer-name.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
@@ -84,7 +84,8 @@ export const fakeQuantize = definePass({
   options: fakeQuantizeSettings,
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
-    return withStoredConstants(model, () => withoutUnfit(model, options, context, (fit) => work(model, fit, context)));
+    storeWeights(model);
+    return withoutUnfit(model, options, context, (fit) => work(model, fit, context));
   },
 });
 

@@ -1,7 +1,7 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 import type * as v from "valibot";
 import { describe, type Node } from "../graph/graph.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
@@ -46,22 +46,21 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   summary: "Store weights in fewer bits, and compute with them",
   options: quantizeOptions,
   makesSmaller: true,
-  run(model, options, context) {
+  async run(model, options, context) {
     checkTogether(options);
-    return withStoredConstants(model, async () => {
-      const { scheme } = options;
-      if (scheme === "float16") return quantizeToFloat16(model, options, context);
-      const tied = floatReaders(model, options);
-      const known = new Map(
-        [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
-          name,
-          `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
-        ]),
-      );
-      const quantized = (fit: typeof options) => schemes[scheme](model, fit, context);
-      const outcome = await withoutUnfit(model, options, context, quantized, known);
-      return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
-    });
+    storeWeights(model);
+    const { scheme } = options;
+    if (scheme === "float16") return quantizeToFloat16(model, options, context);
+    const tied = floatReaders(model, options);
+    const known = new Map(
+      [...(scheme === "weights" ? tied : [])].map(([name, reader]) => [
+        name,
+        `${describe(reader)} reads its matrix in float, so that integers beside it would make the file larger`,
+      ]),
+    );
+    const quantized = (fit: typeof options) => schemes[scheme](model, fit, context);
+    const outcome = await withoutUnfit(model, options, context, quantized, known);
+    return { ...outcome, changes: outcome.changes.map((change) => withTie(change, tied.get(change.at))) };
   },
 });
 

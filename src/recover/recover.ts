@@ -18,7 +18,7 @@ import { Miss, PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { Model } from "../graph/model.ts";
-import { storeWeights, withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { lossOption } from "../train/losses/option.ts";
@@ -79,11 +79,12 @@ export const recover = definePass({
   id: "recover",
   summary: "Fit a compressed model to its original again, without labels",
   options: recoverOptions,
-  run: (model, options, context) => withStoredConstants(model, () => recoverModel(model, options, context)),
+  run: recoverModel,
 });
 
 async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
   const started = performance.now();
+  storeWeights(model);
   const original = await openOriginal(options, context);
   const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {

@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
+import { isAsGiven, tensorsOf } from "./as-given.ts";
 import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
 import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
@@ -27,7 +28,6 @@ import type { Floats } from "./floats.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
 import { type Identity, trainedOf } from "./identity.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
-import { putBack, tensorsOf } from "./put-back.ts";
 import { type Before, beginningOf, checkpointBefore, continueTraining, type Progress } from "./resuming.ts";
 import { changingIn, startTraining, stateOf, type TrainingState, withWeights } from "./training-state.ts";
 
@@ -239,7 +239,7 @@ class Run {
       history: this.#counters.history,
       training: summaryOf(this.#counters, this.#plan),
       names: training?.step.parameters.map(({ name }) => name) ?? [],
-      isAsBefore: this.#counters.best?.step === 0 && (await putBack(this.#given)),
+      isAsBefore: this.#counters.best?.step === 0 && (await isAsGiven(this.#given)),
     };
   }
 

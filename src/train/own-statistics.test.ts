@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
-import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
@@ -8,7 +7,6 @@ import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { crossEntropy } from "./losses/index.ts";
-import { declareRoles } from "./roles.ts";
 import { sgd } from "./sgd.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
@@ -90,13 +88,4 @@ test.each(storedOnce)("what a step has learnt leaves statistics that are %s alon
   const again = await createStep(model, samples, { loss: crossEntropy() });
   expect(await again.run(samples)).toBeCloseTo(learnt, 6);
   await again.release();
-});
-
-test("a declaration that is taken back leaves them stored as they were", async () => {
-  const model = fresh("ones, zeros, zeros, ones");
-  const before = structureHash(model);
-  const { undo } = await declareRoles(model, { batchStatistics: true });
-  expect(structureHash(model)).not.toBe(before);
-  undo();
-  expect(structureHash(model)).toBe(before);
 });

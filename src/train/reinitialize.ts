@@ -10,7 +10,7 @@ import { layersInside } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -37,11 +37,12 @@ export const reinitialize = definePass({
   id: "reinitialize",
   summary: "Reinitialize all weights, to train the network from scratch",
   options: v.strictObject({}),
-  run: (model, _, context) => withStoredConstants(model, () => drawAnew(model, context)),
+  run: (model, _, context) => drawAnew(model, context),
 });
 
 async function drawAnew(model: Model, context: Context): Promise<Outcome> {
   const { seed, log } = context;
+  storeWeights(model);
   const roles = await declareRoles(model, { batchStatistics: true });
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
@@ -74,8 +75,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
   misses.push(...quantizedWeights(model, inference), ...layersInside(model, inference));
-  if (changes.length === 0) roles.undo();
-  else reportParted(roles.parted, context);
+  if (changes.length > 0) reportParted(roles.parted, context);
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
   if (changes.length > 0 && states > 0) {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;

@@ -20,7 +20,7 @@ import type { Model } from "../graph/model.ts";
 import { buffer, type Role } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { giveOwnStatistics } from "./own-statistics.ts";
-import { joinAgain, type Parted, partConstants } from "./shared-constants.ts";
+import { type Parted, partConstants } from "./shared-constants.ts";
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
@@ -32,8 +32,6 @@ export interface Declaration {
   readonly parted: readonly Parted[];
   /** Why what was asked for is not so. */
   readonly misses: readonly Miss[];
-  /** Takes the roles back. */
-  undo(): void;
 }
 
 /**
@@ -63,18 +61,8 @@ export async function declareRoles(
   for (const { copy, of, transposed } of await tiesAmong(parameters.filter((value) => !declared.has(value))))
     declared.set(copy, { kind: "tied", name: of.name, transposed });
   const misses = batchStatistics ? declareStates(model, inference, declared) : [];
-  const before = new Map([...declared.keys()].map((value) => [value, value.role]));
   for (const [value, role] of declared) value.role = role;
-  return {
-    declared,
-    ownStatistics,
-    parted,
-    misses,
-    undo() {
-      for (const [value, role] of before) value.role = role;
-      joinAgain(model, [...parted, ...ownStatistics]);
-    },
-  };
+  return { declared, ownStatistics, parted, misses };
 }
 
 /** Running statistics: what nodes that compute something else in training carry on, in floats. A switch of theirs (dropout) is none. */

@@ -61,16 +61,6 @@ export function partAlike({ graph, header }: Model, parted: readonly Parted[]): 
   }
 }
 
-/** Takes it back. */
-export function joinAgain({ graph }: Model, parted: readonly Parted[]): void {
-  for (const { reader, input, before, own } of parted) {
-    const node = graph.value(reader)?.producer;
-    const [shared, value] = [graph.value(before), graph.value(own)];
-    if (shared !== undefined && node?.inputs[input] === value) node?.graph.setInput(node, input, shared);
-    if (value?.uses.size === 0) graph.removeValue(value);
-  }
-}
-
 /** Says that what was one learns apart from here on. */
 export function reportParted(parted: readonly Parted[], { log }: Pick<Context, "log">): void {
   const names = [...new Set(parted.map(({ before }) => before))];

@@ -5,14 +5,14 @@
  * itself, an ordinary ONNX file.
  */
 import { infer } from "../analysis/infer.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss } from "../errors.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
-import { withStoredConstants } from "../passes/lift-constants.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
 import type { Epoch, TrainingSummary } from "./history.ts";
-import { type LoopOutcome, runLoop } from "./loop.ts";
+import { runLoop } from "./loop.ts";
 import { planOf } from "./plan-of.ts";
 import { quantizedWeights } from "./quantized-weights.ts";
 import { type Declaration, declareRoles } from "./roles.ts";
@@ -30,7 +30,7 @@ export interface TrainOutcome extends Outcome {
  * than those that training began with, nothing is changed, and a miss says so.
  *
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
- * step at which the loss stopped being a number, E_STOPPED on the context's signal (the model and the checkpoint keep what was learnt).
+ * step at which the loss stopped being a number, E_STOPPED on the context's signal (the checkpoint keeps what was learnt).
  * @example
  * const { history } = await train(net, { data, epochs: 10, optimizer: "adam" }, { seed: 1 });
  */
@@ -38,34 +38,25 @@ export const train = definePass({
   id: "train",
   summary: "Train a model, or fine-tune a compressed one",
   options: trainOptions,
-  run: (model, options, context) =>
-    withStoredConstants(model, async (): Promise<TrainOutcome> => {
-      const plan = await planOf(model, options, context);
-      const roles = await declareRoles(model, options);
-      report(roles, context);
-      const run = async (): Promise<LoopOutcome> => {
-        const zeros = await unmaskedZeros(model, options);
-        if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-        return runLoop(model, plan, context);
-      };
-      const { history, training, names, isAsBefore } = await run().catch((error: unknown) => {
-        // What was stopped keeps what it has learnt; what failed leaves the model as it was.
-        if (!(error instanceof PithError && error.code === "E_STOPPED")) roles.undo();
-        throw error;
-      });
-      if (isAsBefore) {
-        roles.undo();
-        return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
-      }
-      takeState(model);
-      const changed = names.filter((name) => model.graph.value(name) !== undefined);
-      return {
-        changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-        misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
-        history,
-        training,
-      };
-    }),
+  async run(model, options, context): Promise<TrainOutcome> {
+    storeWeights(model);
+    const plan = await planOf(model, options, context);
+    const roles = await declareRoles(model, options);
+    report(roles, context);
+    const zeros = await unmaskedZeros(model, options);
+    if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
+    const { history, training, names, isAsBefore } = await runLoop(model, plan, context);
+    if (isAsBefore)
+      return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
+    takeState(model);
+    const changed = names.filter((name) => model.graph.value(name) !== undefined);
+    return {
+      changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
+      misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
+      history,
+      training,
+    };
+  },
 });
 
 function report({ declared, parted }: Declaration, context: Context): void {

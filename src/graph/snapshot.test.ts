@@ -1,0 +1,120 @@
+import { expect, test } from "vitest";
+import { structureHash } from "./hash.ts";
+import type { Model } from "./model.ts";
+import { replaceUses } from "./replace.ts";
+import { parameter } from "./role.ts";
+import { snapshot } from "./snapshot.ts";
+import { parseModel } from "./text.ts";
+import { verify } from "./verify.ts";
+import { allGraphs } from "./walk.ts";
+
+const network = (): Model =>
+  parseModel(`opset 17
+graph (x: float32[n, 2], flag: bool[]) -> (y) {
+  w: float32[2, 2] parameter = [1, 2, 3, 4]
+  copy: float32[2, 2] tied(w) = [1, 2, 3, 4]
+  a = MatMul "first" (x, w)
+  b = If (flag) {
+    then_branch = graph () -> (yes) {
+      yes = MatMul (a, copy)
+    },
+    else_branch = graph () -> (no) {
+      two: float32[] = 2
+      no = Mul (a, two)
+    },
+  }
+  y = Relu (b)
+}`);
+
+/** Everything of a model that has identity, with what it leads to, in order. */
+function parts({ graph }: Model): readonly unknown[] {
+  return [...allGraphs(graph)].flatMap((inner) => [
+    inner,
+    ...[inner.inputs, inner.outputs].flat(),
+    ...[...inner.nodes()].flatMap((node) => [node, ...node.inputs, ...node.outputs, ...node.attributes.values()]),
+    ...[...inner.nodesBackwards()],
+    ...[...inner.values()].flatMap((value) => [value, value.tensor, value.producer, value.inferred, ...value.uses]),
+    ...[...inner.values()].flatMap(({ name }) => inner.tiedTo(name).map(({ value }) => value)),
+  ]);
+}
+
+const areSame = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((part, at) => Object.is(part, b[at]));
+
+const edits: Readonly<Record<string, (model: Model) => void>> = {
+  "a node inserted, and one after it removed": ({ graph }) => {
+    const [first] = graph.nodes();
+    const [a] = first?.outputs ?? [];
+    if (first === undefined || a === undefined) throw new Error("no node");
+    const [more] = graph.addNode({ op: "Relu", inputs: [a], name: "first" }, { after: first }).outputs;
+    const y = graph.outputs[0];
+    if (more === undefined || y?.producer === undefined) throw new Error("no output");
+    graph.setOutputs([more]);
+    graph.removeNode(y.producer);
+  },
+  "a subgraph replaced": ({ graph }) => {
+    const node = [...graph.nodes()].find(({ op }) => op === "If");
+    if (node === undefined) throw new Error("no If");
+    graph.setAttribute(node, "then_branch", node.attributes.get("else_branch"));
+  },
+  "nodes inside a subgraph rewritten": ({ graph }) => {
+    for (const inner of [...allGraphs(graph)].slice(1)) {
+      for (const node of inner.nodes()) {
+        const [made] = node.outputs;
+        if (made !== undefined) replaceUses(made, inner.addTensor("made", node.inputs[1]?.tensor as never));
+        inner.removeNode(node);
+      }
+    }
+  },
+  "a weight renamed, and another tied to nothing": ({ graph }) => {
+    const [w, copy] = [graph.value("w"), graph.value("copy")];
+    if (w === undefined || copy === undefined) throw new Error("no weights");
+    graph.rename(w, "weight");
+    copy.role = parameter;
+    w.tensor = undefined;
+    w.type = { type: "float16", dims: [2] };
+  },
+  "inputs, outputs, order, metadata and versions": (model) => {
+    const { graph, header } = model;
+    graph.addInput("more", { type: "int64", dims: [] });
+    graph.addOutput(graph.inputs[0] as never);
+    graph.moveToEnd([...graph.nodes()].slice(-1));
+    for (const node of graph.nodes()) node.metadata = new Map([["by", "test"]]);
+    graph.doc = "changed";
+    header.opsets.set("", 21).set("com.microsoft", 1);
+    header.metadata.set("a", "b");
+    header.producerName = "test";
+  },
+};
+
+test.each(Object.entries(edits))("%s: all is again what it was, down to its parts", (_, edit) => {
+  const model = network();
+  const [hash, before, fresh] = [structureHash(model), parts(model), model.graph.freshName("Relu")];
+  const { revision } = model.graph;
+  const restore = snapshot(model);
+  for (let times = 0; times < 2; times++) {
+    edit(model);
+    expect(structureHash(model)).not.toBe(hash);
+    expect(areSame(parts(model), before)).toBe(false);
+    expect(model.graph.revision).not.toBe(revision);
+    restore();
+    expect(structureHash(model)).toBe(hash);
+    expect(areSame(parts(model), before)).toBe(true);
+    expect(model.graph.revision).toBe(revision);
+    expect(model.graph.freshName("Relu")).toBe(fresh);
+    expect(verify(model)).toEqual([]);
+  }
+});
+
+test("a node that came later is no longer there, and a revision is never given twice", () => {
+  const model = network();
+  const { graph } = model;
+  const restore = snapshot(model);
+  const node = graph.addNode({ op: "Relu", inputs: [graph.inputs[0]], outputs: ["z"] });
+  const { revision } = graph;
+  restore();
+  expect(() => graph.setInput(node, 0, undefined)).toThrow("is not in graph");
+  graph.freshName("z");
+  graph.addValue("z");
+  expect(graph.revision).toBeGreaterThan(revision);
+});
