@@ -9,6 +9,7 @@ import { Miss } from "../errors.ts";
 import { emitter } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { snapshot, tentatively } from "../graph/snapshot.ts";
 import type { AxisEnd, Cut, NodeChange } from "../ops/index.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -36,36 +37,25 @@ type Removed = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
  */
 export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
-  const { removed, changes, failed } = plan(model, removals);
-  if (failed !== undefined) return failed;
+  const removed = removedIndices(removals);
   const tensors = new Map<Value, Tensor>();
   for (const [value, axes] of removed) {
     if (value.tensor !== undefined) tensors.set(value, await slicedWhenRead(value.tensor, axes));
   }
-  for (const [value, axes] of removed) {
-    value.type = cutType(value, axes);
-    value.tensor = tensors.get(value);
-  }
-  for (const [node, change] of changes) applyChange(model, node, change);
-  return infer(model);
+  const restore = snapshot(model);
+  const inference = carryOut(model, removed, (value) => tensors.get(value));
+  if (inference instanceof Miss) restore();
+  return inference;
 }
 
-/** Why these units cannot be cut, if they cannot. Reads no weights and changes nothing. */
+/** Why these units cannot be cut, if they cannot. Reads no weights; the model is as it was. */
 export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
-  return plan(model, removals).failed;
-}
-
-interface Plan {
-  readonly removed: Removed;
-  readonly changes: ReadonlyMap<Node, NodeChange>;
-  readonly failed: Miss | undefined;
-}
-
-function plan(model: Model, removals: readonly Removal[]): Plan {
-  const removed = removedIndices(removals);
-  const inference = infer(model);
-  const changes = nodeChanges(model, inference, removed);
-  return { removed, changes, failed: tryOut(model, inference, removed, changes) };
+  const found = tentatively(model, () =>
+    carryOut(model, removedIndices(removals), ({ tensor }, axes) =>
+      tensor === undefined ? undefined : withoutNumbers(tensor, axes),
+    ),
+  );
+  return found instanceof Miss ? found : undefined;
 }
 
 function removedIndices(removals: readonly Removal[]): Removed {
@@ -118,34 +108,24 @@ function cutAt(node: Node, removed: Removed): Cut {
   return { removed: removedAt, dims };
 }
 
-/** The same cut on a copy without numbers; a Miss where inference fails that did not, or finds another dimension than the promised one. */
-function tryOut(
+/** Cuts, in place; a Miss where inference fails that did not, or finds another dimension than the promised one. */
+function carryOut(
   model: Model,
-  before: Inference,
   removed: Removed,
-  changes: ReadonlyMap<Node, NodeChange>,
-): Miss | undefined {
-  const copy = model.clone();
-  const copies = new Map<Node, Node>();
-  const nodes = copy.graph.nodes();
-  for (const node of model.graph.nodes()) {
-    const { value } = nodes.next();
-    if (value !== undefined) copies.set(node, value);
-  }
+  tensorOf: (value: Value, axes: ReadonlyMap<number, readonly number[]>) => Tensor | undefined,
+): Inference | Miss {
+  const before = infer(model);
+  const changes = nodeChanges(model, before, removed);
   const promised: [Value, readonly Dim[]][] = [];
-  for (const [original, axes] of removed) {
-    const value = copy.graph.value(original.name);
-    if (value === undefined) continue;
-    value.type = cutType(original, axes);
-    if (original.tensor !== undefined) value.tensor = withoutNumbers(original.tensor, axes);
+  for (const [value, axes] of removed) {
+    value.type = cutType(value, axes);
+    if (value.tensor !== undefined) value.tensor = tensorOf(value, axes);
     else if (value.type?.dims !== undefined) promised.push([value, value.type.dims]);
   }
-  for (const [node, change] of changes) {
-    const own = copies.get(node);
-    if (own !== undefined) applyChange(copy, own, change);
-  }
+  for (const [node, change] of changes) applyChange(model, node, change);
   const known = new Set(before.misses.map(missText));
-  const failed = infer(copy).misses.find((miss) => !known.has(missText(miss)));
+  const inference = infer(model);
+  const failed = inference.misses.find((miss) => !known.has(missText(miss)));
   if (failed !== undefined) return failed;
   for (const [value, dims] of promised) {
     const found = value.type?.dims;
@@ -153,7 +133,7 @@ function tryOut(
     const at = value.producer === undefined ? value.name : describe(value.producer);
     return new Miss(`its output would be ${dimsText(found)} where ${dimsText(dims)} is needed`, at);
   }
-  return undefined;
+  return inference;
 }
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;

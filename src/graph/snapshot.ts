@@ -25,6 +25,16 @@ export function snapshot(model: Model): () => void {
   };
 }
 
+/** Looks at what a model would be: whatever is done to it is undone. */
+export function tentatively<R>(model: Model, look: () => R): R {
+  const restore = snapshot(model);
+  try {
+    return look();
+  } finally {
+    restore();
+  }
+}
+
 function refill<K, V>(map: Map<K, V>, entries: readonly (readonly [K, V])[]): void {
   map.clear();
   for (const [key, value] of entries) map.set(key, value);

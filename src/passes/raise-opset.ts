@@ -14,6 +14,7 @@ import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import { type Bound, operators } from "../ops/index.ts";
 import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
@@ -30,15 +31,18 @@ const irVersionFor = (opset: number): number =>
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1;
   if (from >= version) return;
-  // Whether primitives can be written shows when they are: first in a copy, so that a model that cannot be raised stays as it was.
   const plan = planned(model, from, version);
-  if (plan.lowered.length > 0) carryOut(planned(model.clone(), from, version), version);
-  carryOut(plan, version);
+  // Whether primitives can be written shows when they are.
+  const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
+  try {
+    carryOut(model, from, version, plan);
+  } catch (error) {
+    restore();
+    throw error;
+  }
 }
 
 interface Plan {
-  readonly model: Model;
-  readonly from: number;
   readonly moves: readonly (() => void)[];
   /** Nodes to be written as primitives, and why. */
   readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
@@ -60,10 +64,10 @@ function planned(model: Model, from: number, version: number): Plan {
       }
     }
   }
-  return { model, from, moves, lowered };
+  return { moves, lowered };
 }
 
-function carryOut({ model, from, moves, lowered }: Plan, version: number): void {
+function carryOut(model: Model, from: number, version: number, { moves, lowered }: Plan): void {
   for (const move of moves) move();
   const { opsets } = model.header;
   opsets.set("", version);

@@ -44,7 +44,7 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
   const { targets: wanted, kept, misses: refused } = tryOut(model, options);
   if (wanted.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
-  removeRoundings(model, existing, wanted, ({ name }) => !kept.has(name));
+  removeRoundings(model, existing, wanted, (value) => !kept.has(value));
   const prepared = await prepare(model, wanted, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];

@@ -35,13 +35,10 @@ export async function roundingsIn(model: Model): Promise<ModelRoundings> {
   return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
 }
 
-/** A copy in which nothing is rounded, and the names that its values have in the model: an output gets its name back from its rounding. */
-export function withoutRoundings(model: Model): { readonly copy: Model; readonly nameOf: (value: Value) => string } {
-  const copy = model.clone();
-  const names = new Map([...copy.graph.values()].map((value) => [value, value.name]));
-  for (const [rounded, { value }] of roundingsOf(copy)) replaceUses(rounded, value);
-  removeUnused(copy.graph);
-  return { copy, nameOf: (value) => names.get(value) ?? value.name };
+/** Takes all roundings out of a model, in place. */
+export function dropRoundings(model: Model): void {
+  for (const [rounded, { value }] of roundingsOf(model)) replaceUses(rounded, value);
+  removeUnused(model.graph);
 }
 
 /** Takes roundings out of a model, in place: of the weights of these layers, and of the activations that `goes` names. */

@@ -10,16 +10,17 @@ import { type Layer, layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
+import { tentatively } from "../graph/snapshot.ts";
 import { castsByType } from "../passes/cast-like.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { readStored } from "../passes/stored.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { withoutRoundings } from "./model-roundings.ts";
+import { dropRoundings } from "./model-roundings.ts";
 import { isHeldOrInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
@@ -27,47 +28,54 @@ import { targetAt } from "./target.ts";
 export interface Trial {
   /** The chosen layers that can be quantized, in the model itself. */
   readonly targets: readonly Layer[];
-  /** Activations that the targets (`taken`) and all other layers (`kept`) want as integers, by name. */
-  readonly taken: ReadonlySet<string>;
-  readonly kept: ReadonlySet<string>;
+  /** Activations that the targets (`taken`) and all other layers (`kept`) want as integers. */
+  readonly taken: ReadonlySet<Value>;
+  readonly kept: ReadonlySet<Value>;
   /** Why other layers stay. */
   readonly misses: readonly Miss[];
 }
 
-/** Finds out which of the chosen layers can compute on integers. The model is not changed: a copy without roundings is looked at. */
+/** Finds out which of the chosen layers can compute on integers, without the roundings that the model has. The model is as it was. */
 export function tryOut(model: Model, selection: Selection): Trial {
-  const { copy, nameOf } = withoutRoundings(model);
-  castsByType(copy);
-  const inference = infer(copy);
-  const all = layers(copy, inference);
-  const misses: Miss[] = [];
-  const able = new Set<Layer>();
-  for (const layer of selectLayers(all, selection)) {
-    const target = targetAt(layer, inference);
-    if (target instanceof Miss) misses.push(target);
-    else able.add(layer);
-  }
-  const others = all.filter((layer) => !able.has(layer));
-  const names = (some: readonly Layer[]): ReadonlySet<string> => {
-    const values = new Set(place(copy, inference, some).activations.keys());
-    // What only moves numbers shares their rounding, which stands before it. Values that join on the way are visited too.
-    for (const { producer } of values) {
-      const bound = producer === undefined ? undefined : inference.at(producer);
-      const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
-      const [source] = producer?.inputs ?? [];
-      if (rule !== undefined && !(rule instanceof Miss) && rule.kind === "transparent" && source !== undefined)
-        values.add(source);
+  const { able, ...rest } = tentatively(model, () => {
+    dropRoundings(model);
+    castsByType(model);
+    const inference = infer(model);
+    const all = layers(model, inference);
+    const misses: Miss[] = [];
+    const able = new Set<Node>();
+    for (const layer of selectLayers(all, selection)) {
+      const target = targetAt(layer, inference);
+      if (target instanceof Miss) misses.push(target);
+      else able.add(layer.node);
     }
-    return new Set([...values].map(nameOf));
-  };
-  const outputs = new Set([...able].flatMap(({ node }) => node.outputs[0] ?? []).map(nameOf));
-  const isTarget = ({ node }: Layer): boolean => outputs.has(node.outputs[0]?.name ?? "");
-  return {
-    targets: layers(model, infer(model)).filter(isTarget),
-    taken: names([...able]),
-    kept: names(others),
-    misses: [...misses, ...noLayers(copy, inference, all)],
-  };
+    const taken = integersOf(
+      model,
+      inference,
+      all.filter(({ node }) => able.has(node)),
+    );
+    const kept = integersOf(
+      model,
+      inference,
+      all.filter(({ node }) => !able.has(node)),
+    );
+    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all)] };
+  });
+  return { ...rest, targets: layers(model, infer(model)).filter(({ node }) => able.has(node)) };
+}
+
+/** Activations that layers want as integers. */
+function integersOf(model: Model, inference: Inference, some: readonly Layer[]): ReadonlySet<Value> {
+  const values = new Set(place(model, inference, some).activations.keys());
+  // What only moves numbers shares their rounding, which stands before it. Values that join on the way are visited too.
+  for (const { producer } of values) {
+    const bound = producer === undefined ? undefined : inference.at(producer);
+    const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
+    const [source] = producer?.inputs ?? [];
+    if (rule !== undefined && !(rule instanceof Miss) && rule.kind === "transparent" && source !== undefined)
+      values.add(source);
+  }
+  return values;
 }
 
 /**

@@ -40,7 +40,7 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   const { targets, taken, misses: refused } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: refused };
   raiseOpset(model, opset);
-  removeRoundings(model, existing, targets, ({ name }) => taken.has(name));
+  removeRoundings(model, existing, targets, (value) => taken.has(value));
   const prepared = await prepare(model, targets, context);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];

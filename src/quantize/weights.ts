@@ -36,7 +36,7 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
   if (able.length > 0) {
     raiseFor(model, options.perChannel);
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options).kept;
-    removeRoundings(model, existing, able, ({ name }) => kept?.has(name) !== true);
+    removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
   }
   const inference = infer(model);
   const all = layers(model, inference);
