@@ -276,6 +276,11 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
       },
     );
   }
+  if (theirs.data.length === 0)
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${dimsText(theirs.dims)}, without elements: there is nothing to compare.`,
+    );
   const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }

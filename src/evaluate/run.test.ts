@@ -5,7 +5,7 @@ import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
-import { boxOverlap, createRunner, detections, evaluate, signalToNoise } from "./index.ts";
+import { agreement, boxOverlap, createRunner, detections, evaluate, signalToNoise } from "./index.ts";
 
 /** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>
@@ -88,4 +88,27 @@ graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, fou
   expect(await classes(await gather(both))).toEqual([[1], [1, 1]]);
   expect(await classes(await uneven.gather(both))).toEqual([[1], [1]]);
   await runner.release();
+});
+
+test("one number for all samples of a run says nothing of each", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[3, 3]) -> (y: float32[]) {
+  y = Det(x)
+}`);
+  const rows = memory("rows", { x: float32([6, 3], Array.from({ length: 18 }, (_, at) => at % 5)) });
+  await expect(evaluate(engine, model, rows, signalToNoise(), { original: model })).rejects.toThrow(
+    'The model answers all samples of a run with one number, "y".',
+  );
+});
+
+test("answers without elements are not compared", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[3, 3]) -> (y: float32[3, 0]) {
+  none: int64[1] = [0]
+  axis: int64[1] = [1]
+  y = Slice(x, none, none, axis)
+}`);
+  await expect(evaluate(engine, model, data, agreement(), { original: model })).rejects.toThrow(
+    '"y" is [3, 0], without elements: there is nothing to compare.',
+  );
 });

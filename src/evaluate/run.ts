@@ -125,7 +125,14 @@ function window(batch: Batch, start: number, count: number, size: number): Batch
 
 /** A single number that is said of several samples together belongs to none of them. */
 function ofSamples(outputs: Batch): Batch {
-  return Object.fromEntries(Object.entries(outputs).filter(([, { dims }]) => dims.length > 0));
+  const own = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
+  const [single] = Object.keys(outputs);
+  if (own.length === 0 && single !== undefined) {
+    throw new PithError("E_DATA", `The model answers all samples of a run with one number, "${single}".`, {
+      hint: "Only outputs with an axis that counts samples can be judged.",
+    });
+  }
+  return Object.fromEntries(own);
 }
 
 /** Adds the axis that counts samples, unless it is there. @param isFound whether the first axis depends on the values of the sample: then it never counts samples. */
