@@ -95,7 +95,12 @@ test("one number for all samples of a run says nothing of each", async () => {
 graph (x: float32[3, 3]) -> (y: float32[]) {
   y = Det(x)
 }`);
-  const rows = memory("rows", { x: float32([6, 3], Array.from({ length: 18 }, (_, at) => at % 5)) });
+  const rows = memory("rows", {
+    x: float32(
+      [6, 3],
+      Array.from({ length: 18 }, (_, at) => at % 5),
+    ),
+  });
   await expect(evaluate(engine, model, rows, signalToNoise(), { original: model })).rejects.toThrow(
     'The model answers all samples of a run with one number, "y".',
   );
