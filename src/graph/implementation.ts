@@ -151,11 +151,17 @@ export class NodeImplementation implements Node {
     return () => {
       Object.assign(this, { doc, metadata, unknown });
       this.#name = name;
-      this.inputs.splice(0, Infinity, ...inputs);
-      this.outputs.splice(0, Infinity, ...outputs);
-      this.uses.splice(0, Infinity, ...uses);
+      refill(this.inputs, inputs);
+      refill(this.outputs, outputs);
+      refill(this.uses, uses);
       this.attributes.clear();
       for (const [key, attribute] of attributes) this.attributes.set(key, attribute);
     };
   }
+}
+
+/** Spread into `splice`, a long list would overflow the stack. */
+function refill<T>(list: T[], items: readonly T[]): void {
+  list.length = 0;
+  for (const item of items) list.push(item);
 }

@@ -118,3 +118,15 @@ test("a node that came later is no longer there, and a revision is never given t
   graph.addValue("z");
   expect(graph.revision).toBeGreaterThan(revision);
 });
+
+test("a node with very many inputs", () => {
+  const model = network();
+  const { graph } = model;
+  const [x] = graph.inputs;
+  const many = new Array(200_000).fill(x);
+  const node = graph.addNode({ op: "Concat", inputs: many, attributes: { axis: { kind: "int", value: 0 } } });
+  const restore = snapshot(model);
+  graph.setInput(node, 100_000, undefined);
+  restore();
+  expect([node.inputs.length, node.inputs[100_000], x?.uses.size]).toEqual([200_000, x, 200_001]);
+});
