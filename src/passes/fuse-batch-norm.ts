@@ -18,6 +18,7 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { leadsToCodes } from "../analysis/rounded.ts";
+import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -210,21 +211,12 @@ function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64
   return emit.Add([x, emit.constant(float32(dims, bias), `${layer.name}.bias`, layer.weight.role)]);
 }
 
-/** The weight with each output channel times its factor. Grouped transposed convolutions count channels per group along their axis. */
-function scaled(dense: Dense, layer: Layer, factors: Float64Array): Dense<"float32"> {
-  const values = toFloat64(dense);
-  const { out, in: inAxis, groups } = layer.role;
-  const size = dense.dims[out] ?? 1;
-  const inner = elementCount(dense.dims.slice(out + 1));
-  const perGroup = factors.length / size;
-  const innerIn = elementCount(dense.dims.slice(inAxis + 1));
-  const inputsPerGroup = (dense.dims[inAxis] ?? 1) / groups;
-  const data = new Float32Array(values.length);
-  for (let index = 0; index < data.length; index++) {
-    const channel = Math.floor(index / inner) % size;
-    const group =
-      perGroup === 1 ? 0 : Math.floor((Math.floor(index / innerIn) % (dense.dims[inAxis] ?? 1)) / inputsPerGroup);
-    data[index] = (values[index] ?? 0) * (factors[group * size + channel] ?? 0);
+/** The weight with each output channel times its factor. */
+function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
+  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
+  for (const [group, { rows, columns, data }] of matrices.entries()) {
+    for (let at = 0; at < data.length; at++)
+      data[at] = (data[at] ?? 0) * (factors[group * rows + Math.floor(at / columns)] ?? 0);
   }
-  return float32(dense.dims, data);
+  return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
 }

@@ -10,11 +10,12 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
+import { weightMatrices, weightNumbers, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Matrix, matrix } from "../math/index.ts";
+import { identity, type Matrix, matrix, transpose } from "../math/index.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -58,16 +59,11 @@ export async function linearLayer(
   if (weight.role?.kind === "tied") return no(`its weight is tied to "${weight.role.name}"`);
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const dense = await readStoredValue(model, effective, engine);
-  const outputs = (dense.dims[role.out] ?? 0) / role.groups;
-  const features = elementCount(dense.dims) / Math.max(1, dense.dims[role.out] ?? 1);
+  const { outputs, inputs, taps } = weightShape(role, dense.dims);
+  const features = inputs * taps;
   if (features > mostFeatures)
     return no(`it has ${features} weights for each output; up to ${mostFeatures} are solved for`);
-  const weights = Array.from({ length: role.groups }, () => matrix(features, outputs));
-  const values = toFloat64(dense);
-  forEachWeight(dense.dims, role.out, (at, output, feature) => {
-    const own = weights[Math.floor(output / outputs)];
-    if (own !== undefined) own.data[feature * outputs + (output % outputs)] = values[at] ?? 0;
-  });
+  const weights = weightMatrices(role, dense.dims, toFloat64(dense)).map(transpose);
   const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const stored = bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type));
   return {
@@ -80,20 +76,6 @@ export async function linearLayer(
   };
 }
 
-/** Places in a weight's numbers, with output and feature (what is left of the place without the output). */
-function forEachWeight(
-  dims: readonly number[],
-  out: number,
-  visit: (at: number, output: number, feature: number) => void,
-): void {
-  const [outputs, inner] = [dims[out] ?? 0, elementCount(dims.slice(out + 1))];
-  const count = elementCount(dims);
-  for (let at = 0; at < count; at++) {
-    const output = Math.floor(at / inner) % outputs;
-    visit(at, output, Math.floor(at / (inner * outputs)) * inner + (at % inner));
-  }
-}
-
 /** A copy of the model in which the layer's output has the rows of P, for all groups along the axis of channels; and its name. */
 export function featuresOf(model: Model, matched: Matched): { readonly model: Model; readonly output: string } | Miss {
   const probe = model.clone();
@@ -104,12 +86,10 @@ export function featuresOf(model: Model, matched: Matched): { readonly model: Mo
     return new Miss("its weight has no known size");
   const { node, role } = layer;
   const own = dims.map(Number);
-  const features = elementCount(own) / Math.max(1, own[role.out] ?? 1);
+  const { inputs, taps } = weightShape(role, own);
+  const features = inputs * taps;
   const shape = own.map((dim, axis) => (axis === role.out ? features * role.groups : dim));
-  const picks = new Float64Array(elementCount(shape));
-  forEachWeight(shape, role.out, (at, row, feature) => {
-    picks[at] = row % features === feature ? 1 : 0;
-  });
+  const picks = weightNumbers(role, shape, new Array<Matrix>(role.groups).fill(identity(features)));
   const type = layer.effective.type?.type ?? "float32";
   const store = (name: string, dims: readonly number[], numbers: Float64Array): Value =>
     probe.graph.addTensor(name, inMemory(fromNumbers(isFloat(type) ? type : "float32", dims, numbers)));
@@ -135,12 +115,10 @@ export function putWeights(matched: Matched, weights: readonly Matrix[]): Edit {
     const before = await tensor.read();
     const mask = maskedAt(layer.weight)?.mask.tensor;
     const shown = mask === undefined ? undefined : toFloat64(await mask.read());
-    const values = toFloat64(before).slice();
-    const [{ columns } = { columns: 1 }] = weights;
-    forEachWeight(before.dims, layer.role.out, (at, output, feature) => {
-      if (shown !== undefined && shown[at] === 0) return;
-      values[at] = weights[Math.floor(output / columns)]?.data[feature * columns + (output % columns)] ?? 0;
-    });
+    const hidden = toFloat64(before);
+    const values = weightNumbers(layer.role, before.dims, weights.map(transpose)).map((value, at) =>
+      shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
+    );
     layer.weight.tensor = inMemory(fromNumbers(tensor.type, before.dims, values));
   };
 }

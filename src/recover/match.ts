@@ -9,6 +9,7 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { weightMatrices, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -126,7 +127,6 @@ async function keptChannels(
     rowsOf(await readStoredValue(original, before.effective, engine), before),
     rowsOf(await readStoredValue(changed, after.effective, engine), after),
   ];
-  if (all.length !== before.outputs || left.length !== after.outputs) return new Miss("its channels are grouped");
   const kept: number[] = [];
   let next = 0;
   for (const row of left) {
@@ -140,23 +140,15 @@ async function keptChannels(
 
 /** A row for each output channel: for each input channel its weights. */
 function rowsOf(dense: Dense, { role }: Layer): readonly (readonly Float64Array[])[] {
-  const values = toFloat64(dense);
-  const { dims } = dense;
-  const [outputs, inputs] = [dims[role.out] ?? 0, dims[role.in] ?? 0];
-  const taps = elementCount(dims) / Math.max(1, outputs * inputs);
-  const rows = Array.from({ length: outputs }, () => Array.from({ length: inputs }, () => new Float64Array(taps)));
-  const filled = new Uint32Array(outputs * inputs);
-  const stride = (axis: number): number => elementCount(dims.slice(axis + 1));
-  const [outStride, inStride] = [stride(role.out), stride(role.in)];
-  values.forEach((value, index) => {
-    const out = Math.floor(index / outStride) % outputs;
-    const own = Math.floor(index / inStride) % inputs;
-    const at = out * inputs + own;
-    const block = rows[out]?.[own];
-    if (block !== undefined) block[filled[at] ?? 0] = value;
-    filled[at] = (filled[at] ?? 0) + 1;
-  });
-  return rows;
+  const { inputs, taps } = weightShape(role, dense.dims);
+  return weightMatrices(role, dense.dims, toFloat64(dense)).flatMap(({ rows, columns, data }) =>
+    Array.from({ length: rows }, (_, row) =>
+      Array.from({ length: inputs }, (_, input) => {
+        const start = row * columns + input * taps;
+        return data.subarray(start, start + taps);
+      }),
+    ),
+  );
 }
 
 /** Whether the blocks of a row are some of those of another, in their order. */
