@@ -53,6 +53,11 @@ export class Graph implements Carried {
     return this.#revision.count;
   }
 
+  /** Says that something changed which only its owner sees: what nodes and values carry beside their meaning. */
+  touch(): void {
+    this.#revision.changed();
+  }
+
   /** Declared inputs, in order. Old files list weights here too: those also have a tensor. */
   get inputs(): readonly Value[] {
     this.#inputList ??= [...this.#inputs];
@@ -302,11 +307,12 @@ export class Graph implements Carried {
    * proportion to the graph; no tensor is copied. Of a main graph: `snapshot` in `snapshot.ts`.
    */
   snapshot(): () => void {
-    const { name, doc, metadata, unknown, revision } = this;
+    const { name, doc, metadata, unknown } = this;
     const nodes = [...this.#nodes.forwards()];
     const values = [...this.#values.values()];
     const parts = [...nodes, ...values, ...nodes.flatMap(subgraphs)].map((part) => part.snapshot());
     const [inputs, outputs] = [[...this.#inputs], [...this.#outputs]];
+    const ties = this.parent === undefined ? this.#ties.snapshot() : () => {};
     return () => {
       Object.assign(this, { name, doc, metadata, unknown });
       if (this.parent === undefined) this.#names.clear();
@@ -324,7 +330,8 @@ export class Graph implements Carried {
       this.#inputs = new Set(inputs);
       this.#outputs = [...outputs];
       this.#inputList = this.#outputSet = undefined;
-      this.#revision.restored(revision);
+      ties();
+      this.#revision.changed();
     };
   }
 

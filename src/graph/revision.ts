@@ -1,14 +1,8 @@
 /** Counts the changes of all graphs of a model: what was computed at one count holds for as long as it is the same. */
 export class Revision {
   count = 0;
-  #highest = 0;
 
   changed(): void {
-    this.count = ++this.#highest;
-  }
-
-  /** All is again as it was at this count. */
-  restored(count: number): void {
-    this.count = count;
+    this.count++;
   }
 }

@@ -15,6 +15,15 @@ export class Ties<V extends Value> {
     if (values?.size === 0) this.#byName.delete(name);
   }
 
+  /** What makes them again what they are now, in the same order. */
+  snapshot(): () => void {
+    const all = [...this.#byName].map(([name, values]) => [name, [...values]] as const);
+    return () => {
+      this.#byName.clear();
+      for (const [name, values] of all) this.#byName.set(name, new Set(values));
+    };
+  }
+
   /** The values tied to a name, as they are now. */
   of(name: string): readonly V[] {
     return [...(this.#byName.get(name) ?? [])];

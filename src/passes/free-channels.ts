@@ -11,17 +11,21 @@ import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { foldShapes } from "./fold-shapes.ts";
 
-/**
- * Stores the sizes of a model, in place, if more channels are free then by `count`.
- * @returns what makes the model again what it was.
- */
-export async function freeChannels(model: Model, count: (model: Model) => number = freeUnits): Promise<() => void> {
-  if (!computesSizes(model)) return () => {};
+/** The model as channels are cut from it: a copy, where sizes have to be stored for that. */
+export async function withFreeChannels(model: Model): Promise<Model> {
+  if (!computesSizes(model)) return model;
+  const copy = model.clone();
+  await freeChannels(copy, freeUnits);
+  return copy;
+}
+
+/** Stores the sizes of a model, in place, if more channels are free then by `count`. */
+export async function freeChannels(model: Model, count: (model: Model) => number): Promise<void> {
+  if (!computesSizes(model)) return;
   const before = count(model);
   const restore = snapshot(model);
   const { changes } = await foldShapes(model);
   if (changes.length === 0 || count(model) <= before) restore();
-  return restore;
 }
 
 /** Whether a node makes whole numbers that are known before the run. */

@@ -5,9 +5,10 @@ import { restate } from "../analysis/restate.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
+import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
-import { snapshot } from "../graph/snapshot.ts";
+import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { misfitOf } from "./misfit.ts";
@@ -92,25 +93,26 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   return Object.assign(call, { id, summary, options });
 }
 
-/** Of models at work: how they become again what they were at a revision. Passes in a row that change nothing share it. */
-const standing = new WeakMap<Model, { readonly revision: number; readonly restore: () => void }>();
+/** What graphs at work were before the last pass. Passes in a row that change nothing share it. */
+const standing = new WeakMap<Graph, GraphSnapshot>();
 
 /** Runs work on a model: where it fails, is stopped, or changes nothing, the model is as it was, down to its nodes. */
 export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
-  const outer = standing.get(model);
-  const { revision } = model.graph;
-  const restore = outer?.revision === revision ? outer.restore : snapshot(model);
-  standing.set(model, { revision, restore });
+  const { graph } = model;
+  const outer = standing.get(graph);
+  const before = outer?.isCurrent() === true ? outer : graphSnapshot(graph);
+  const restore = snapshot(model, before);
+  standing.set(graph, before);
   try {
     const outcome = await work();
-    if (outcome.changes.length > 0) standing.set(model, { revision: Number.NaN, restore });
-    else if (model.graph.revision !== revision) restore();
+    if (outcome.changes.length > 0) graph.touch();
+    else restore();
     return outcome;
   } catch (error) {
     restore();
     throw error;
   } finally {
-    if (outer === undefined) standing.delete(model);
+    if (outer === undefined) standing.delete(graph);
   }
 }
 

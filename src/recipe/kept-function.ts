@@ -1,5 +1,7 @@
 /** What the metric does not tell of a result: what else it answers, and, where samples are few, what it answers to random inputs. */
 import type { Dataset } from "../data/types.ts";
+import { clause, PithError } from "../errors.ts";
+import { ResultFails } from "../evaluate/loads.ts";
 import { compareFunction, compareOtherOutputs, fewSamples, type Likeness, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -22,6 +24,8 @@ export interface Judged {
   readonly trained: boolean;
   /** The output that is judged, where one was asked for. */
   readonly output: string | undefined;
+  /** What cannot be compared is only said. */
+  readonly forced: boolean;
 }
 
 /** @throws PithError as `compareFunction` and `compareOtherOutputs` do. */
@@ -29,12 +33,21 @@ export async function keptFunction(
   { engine, seed, signal, progress }: Context,
   original: Model,
   result: Model,
-  { test, answered, trained, output }: Judged,
+  { test, answered, trained, output, forced }: Judged,
 ): Promise<KeptFunction> {
   const options = { output, seed, signal, progress };
+  const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
+    work.catch((error: unknown) => {
+      const isSaid =
+        forced && error instanceof PithError && error.code !== "E_STOPPED" && !(error instanceof ResultFails);
+      if (isSaid) return clause(error.message);
+      throw error;
+    });
   const tellsTooLittle = test === undefined || (answered < fewSamples && !trained);
-  const likeness = tellsTooLittle ? await compareFunction(engine, original, result, options) : undefined;
+  const likeness = tellsTooLittle ? await attempt(compareFunction(engine, original, result, options)) : undefined;
   const others =
-    test === undefined || trained ? undefined : await compareOtherOutputs(engine, original, result, test, options);
+    test === undefined || trained
+      ? undefined
+      : await attempt(compareOtherOutputs(engine, original, result, test, options));
   return { likeness, others, lost: lostIn(likeness) ?? lostIn(others) };
 }

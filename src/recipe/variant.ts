@@ -106,7 +106,7 @@ function keptBy(
   const { given } = standing.answers;
   const trained = isTrained(candidate);
   if (!trained) onStage("compare");
-  const judged = { test: task.test, answered: given.length, trained, output: evaluator.output };
+  const judged = { test: task.test, answered: given.length, trained, output: evaluator.output, forced: false };
   return keptFunction(context, evaluator.original.model, standing.model, judged);
 }
 

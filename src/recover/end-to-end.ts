@@ -10,9 +10,11 @@ import type { Dataset } from "../data/types.ts";
 import { teacherOutput } from "../distill/distillation.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { parseOptions } from "../passes/pass.ts";
 import { ownBatch } from "../train/batch-size.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
-import { train } from "../train/train.ts";
+import { trainInPlace } from "../train/train.ts";
+import { trainOptions } from "../train/train-options.ts";
 import { replacedSince, type Stage, tensorsOf, untrainable } from "./stage.ts";
 
 /** The noise in an output beside its signal, for `train`: no labels are needed. */
@@ -56,7 +58,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       try {
         const size = ownBatch(trial, batch) ?? batch;
         const settings = { data, epochs, batch: size, learningRate, loss: loss ?? imitation(scope.original, output) };
-        await train(trial, settings, { ...scope.context, signal });
+        await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
         // Where the time was over, what was learnt until then counts.
         const overdue = timer.signal.aborted && !scope.context.signal.aborted;

@@ -41,7 +41,7 @@ export interface LoopOutcome {
 }
 
 /**
- * Trains a model in place by a plan. On the context's signal the model keeps what it has learnt, and so does the checkpoint.
+ * Trains a model in place by a plan. Stopped by the context's signal, it keeps what it has learnt, and so does the checkpoint.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a parameter stopped
  * being a number (the checkpoint is from before), E_STOPPED on the signal, E_OPTION where a checkpoint is of another training,
  * E_FILE where one would be overwritten.

@@ -4,8 +4,10 @@
  * What is in the graph is trained through: masks, fake quantization, a teacher in the loss need nothing here. A checkpoint is the model
  * itself, an ordinary ONNX file.
  */
+import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
 import type { Role } from "../graph/role.ts";
 import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
@@ -38,26 +40,33 @@ export const train = definePass({
   id: "train",
   summary: "Train a model, or fine-tune a compressed one",
   options: trainOptions,
-  async run(model, options, context): Promise<TrainOutcome> {
-    storeWeights(model);
-    const plan = await planOf(model, options, context);
-    const roles = await declareRoles(model, options);
-    report(roles, context);
-    const zeros = await unmaskedZeros(model, options);
-    if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-    const { history, training, names, isAsBefore } = await runLoop(model, plan, context);
-    if (isAsBefore)
-      return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
-    takeState(model);
-    const changed = names.filter((name) => model.graph.value(name) !== undefined);
-    return {
-      changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
-      misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
-      history,
-      training,
-    };
-  },
+  run: trainInPlace,
 });
+
+/** `train` without undoing: a model that is stopped keeps what it has learnt. */
+export async function trainInPlace(
+  model: Model,
+  options: v.InferOutput<typeof trainOptions>,
+  context: Context,
+): Promise<TrainOutcome> {
+  storeWeights(model);
+  const plan = await planOf(model, options, context);
+  const roles = await declareRoles(model, options);
+  report(roles, context);
+  const zeros = await unmaskedZeros(model, options);
+  if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
+  const { history, training, names, isAsBefore } = await runLoop(model, plan, context);
+  if (isAsBefore)
+    return { changes: [], misses: [...roles.misses, new Miss(stayedText(training, history))], history, training };
+  takeState(model);
+  const changed = names.filter((name) => model.graph.value(name) !== undefined);
+  return {
+    changes: changed.map((at) => ({ at, what: "trained", decidedBy: "global" })),
+    misses: [...roles.misses, ...quantizedWeights(model, infer(model))],
+    history,
+    training,
+  };
+}
 
 function report({ declared, parted }: Declaration, context: Context): void {
   const of = (kind: Role["kind"]): readonly string[] =>

@@ -9,7 +9,7 @@ import { readSidecars } from "../../data/index.ts";
 import { takesPictures } from "../../data/pictures.ts";
 import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { capitalized, clause, PithError, stopIfAsked } from "../../errors.ts";
+import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { type Comparison, type Goal, isWithin, judge, type Size, size, type Verdict } from "../../evaluate/index.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/similarity.ts";
@@ -170,11 +170,10 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       answered: compared?.answers.given.length ?? 0,
       trained: trains(kind),
       output: input.output,
+      forced: input.force,
     };
     const found =
-      kind.unlearns === true
-        ? undefined
-        : await compareWithOriginal(passContext, original, model, judgedBy, input.force, context);
+      kind.unlearns === true ? undefined : await compareWithOriginal(passContext, original, model, judgedBy, context);
     await requireLoads(engine, model, original);
     return found;
   });
@@ -244,7 +243,6 @@ async function compareWithOriginal(
   original: Model,
   result: Model,
   judged: Judged,
-  force: boolean,
   context: JobContext,
 ): Promise<KeptFunction> {
   if (!judged.trained || judged.test === undefined) context.stage("compare");
@@ -260,7 +258,6 @@ async function compareWithOriginal(
     return kept;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
-    if (force) return { likeness: clause(error.message), others: undefined, lost: undefined };
     throw new PithError(error.code, error.message, {
       hint: error.hint ?? "The result could not be compared with the original, and was not written: --force writes it.",
       cause: error,

@@ -9,7 +9,7 @@ import { preprocessingKey } from "../../data/recorded.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { freeChannels } from "../../passes/free-channels.ts";
+import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, dimsText, dimText, elementCount } from "../../tensor/dims.ts";
@@ -31,10 +31,9 @@ export async function collect(model: Model): Promise<Inspection> {
   const found = layers(model, inference);
   const learned = await learnedTensors(model, inference);
   // As `prune` would find them.
-  const restore = await freeChannels(model);
-  const groups = channelGroups(model, infer(model));
+  const free = await withFreeChannels(model);
+  const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);
-  restore();
   return {
     prepared: header.metadata.get(preprocessingKey),
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),

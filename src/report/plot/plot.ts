@@ -16,7 +16,7 @@ import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { freeChannels } from "../../passes/free-channels.ts";
+import { withFreeChannels } from "../../passes/free-channels.ts";
 import { type CutOrder, cutOrders } from "../../prune/structured.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { html } from "../markup.ts";
@@ -74,11 +74,10 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const costs = cost(model, inference);
   const learned = parametersOf(model, inference);
   // As `prune` would find them.
-  const restore = await freeChannels(model);
-  const groups = channelGroups(model, infer(model));
+  const free = await withFreeChannels(model);
+  const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);
-  const cuts = { channels, orders: await cutOrders(model, groups) };
-  restore();
+  const cuts = { channels, orders: await cutOrders(free, groups) };
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, inference, { learned, cuts }, pictures, options);
   const data = {
