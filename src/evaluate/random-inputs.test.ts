@@ -47,6 +47,16 @@ describe("whole numbers", () => {
     expect(spread(both).deviation).toBeGreaterThan(0.5);
   });
 
+  it("lie in the picture that boxes are cut from", () => {
+    const { boxes, pictures } = drawn(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], pictures: int64[9]) -> (y) {
+  y = RoiAlign(x, boxes, pictures) {output_height=2, output_width=2, spatial_scale=0.5}
+}`);
+    expect(spread(boxes).least).toBeGreaterThanOrEqual(0);
+    expect(spread(boxes).greatest).toBeLessThanOrEqual(40);
+    expect(spread(boxes).deviation).toBeGreaterThan(4);
+    expect([spread(pictures).least, spread(pictures).greatest]).toEqual([0, 1]);
+  });
+
   it.each([
     ["a Cast", "  i = Cast(x) {to=7}\n", [0, 6]],
     ["a Reshape and a Transpose", "  s: int64[2] = [-1, 2]\n  r = Reshape(x, s)\n  i = Transpose(r)\n", [0, 6]],

@@ -13,7 +13,7 @@ import { typeCodes } from "../tensor/type-codes.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";
-import { dimsAt, integersConstant, need, scalar, typeOf } from "./shared/rules.ts";
+import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "./shared/rules.ts";
 import { type Kernel, sample } from "./shared/sampling.ts";
 
 const sizesUnknown = new Miss("sizes of its operands are not known");
@@ -57,6 +57,16 @@ const RoiAlign = defineOp<{
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, s.height, s.width] }];
   },
+  // Boxes are taken apart into samples: of one that is far larger than the picture ONNX Runtime makes more than fit into memory.
+  wants: (s, site) => {
+    const dims = site.inputs[0]?.dims;
+    const [height, width] = [dims?.[2], dims?.[3]];
+    const known = typeof height === "number" && typeof width === "number";
+    return [
+      ...(known ? [{ input: 1, low: 0, high: Math.ceil(Math.min(height, width) / s.scale), strict: true }] : []),
+      ...positions(2, dims?.[0]),
+    ];
+  },
   axes: () => ({ links: [...boxLinks, { from: ["in2", 0], to: ["out0", 0] }, pictures] }),
   lower: (s, emit, [x, boxes, pictures]) => {
     const dims = fixedDims(x?.type?.dims);
@@ -95,6 +105,8 @@ const MaxRoiPool = defineOp<{ readonly shape: readonly number[]; readonly scale:
     if (dims === undefined || boxes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [boxes[0] as Dim, dims[1] as Dim, ...s.shape] }];
   },
+  // The first column counts the pictures.
+  wants: (_, site) => positions(1, site.inputs[0]?.dims?.[0]),
   axes: () => ({ links: [...boxLinks, pictures] }),
   // The greatest along each row of a bin, then of these.
   lower: (s, emit, [x, boxes]) => {

@@ -6,7 +6,7 @@
  */
 import { infer } from "../../src/analysis/infer.ts";
 import { isRandom } from "../../src/analysis/random.ts";
-import { PithError } from "../../src/errors.ts";
+import { Miss, PithError } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import { allGraphs, type Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -205,6 +205,12 @@ function between(example: Example): { readonly model: Model; readonly ranges: Re
     const [first] = [...graph.nodes()];
     if (first === undefined || example.feeds[input.name] !== undefined) continue;
     const uses = [...input.uses];
+    // Boxes and places are no numbers of a layer.
+    const isWanted = uses.some(({ node, input: port }) => {
+      const bound = inference.at(node);
+      return !(bound instanceof Miss) && bound.wants([]).some((wanted) => wanted.input === port);
+    });
+    if (isWanted) continue;
     const emit = emitInto(model, { before: first, onNode: inference.visit });
     const weight = emit.constant(
       weightOf([last, last], 0, `${input.name} before`, last),
