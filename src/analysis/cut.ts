@@ -108,7 +108,7 @@ function cutAt(node: Node, removed: Removed): Cut {
   return { removed: removedAt, dims };
 }
 
-/** Cuts, in place; a Miss where inference fails that did not, or finds another dimension than the promised one. */
+/** Cuts in place. Returns a Miss if inference fails that succeeded before, or finds another dimension than the cut implies. */
 function carryOut(
   model: Model,
   removed: Removed,

@@ -11,7 +11,7 @@ import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { elementCount } from "../tensor/dims.ts";
 
-/** How many matrices a weight is, and of which size. */
+/** Number and size of the matrices of a weight. */
 export interface WeightShape {
   readonly groups: number;
   /** Of each group. */
@@ -61,7 +61,7 @@ export function weightNumbers(role: WeightRole, dims: readonly number[], matrice
   );
 }
 
-/** Where each number of the tensor stands in the matrices, one behind the other: a sum of what each axis adds. */
+/** Index of each element of the tensor in the concatenated matrices: the sum of one offset for each axis. */
 function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;

@@ -43,7 +43,7 @@ export interface AlikeOptions {
 export const fewSamples = 30;
 /** Below so many decibels less than half of how the original varies is left. */
 export const weakLikeness = 3;
-/** And below this share of equal elements, where they are classes or places. */
+/** The same for classes and indices: the share of equal elements. */
 export const fewestSame = 0.5;
 
 /**

@@ -53,7 +53,7 @@ export class Graph implements Carried {
     return this.#revision.count;
   }
 
-  /** Says that something changed which only its owner sees: what nodes and values carry beside their meaning. */
+  /** Counts a change that the graph cannot see: of metadata and documentation. */
   touch(): void {
     this.#revision.changed();
   }
@@ -303,8 +303,8 @@ export class Graph implements Carried {
   }
 
   /**
-   * What makes this graph, and those inside its nodes, again what they are now, of the very same nodes and values. Costs time and memory in
-   * proportion to the graph; no tensor is copied. Of a main graph: `snapshot` in `snapshot.ts`.
+   * Returns a function that restores the present state of this graph and of the graphs inside its nodes, with the same node and value objects.
+   * Time and memory are linear in the graph; no tensor is copied. For a model: `snapshot` in `snapshot.ts`.
    */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;

@@ -84,7 +84,7 @@ export class ValueImplementation implements Value {
     this.#revision.changed();
   }
 
-  /** What makes it again what it is now. */
+  /** Returns a function that restores the present state. */
   snapshot(): () => void {
     const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
@@ -138,7 +138,7 @@ export class NodeImplementation implements Node {
     this.#revision.changed();
   }
 
-  /** What makes it again what it is now; where it stands is known to its graph. */
+  /** Returns a function that restores the present state, without the place in the list of nodes. */
   snapshot(): () => void {
     const { doc, metadata, unknown } = this;
     const name = this.#name;

@@ -30,7 +30,7 @@ graph (x: float32[n, 2], flag: bool[]) -> (y) {
   y = Relu (b)
 }`);
 
-/** Everything of a model that has identity, with what it leads to, in order. */
+/** The graphs, nodes and values of a model in order, each with the objects that it refers to. */
 function parts({ graph }: Model): readonly unknown[] {
   return [...allGraphs(graph)].flatMap((inner) => [
     inner,

@@ -1,10 +1,10 @@
-/** Undoing: a model as it was, whatever was done to it meanwhile. */
+/** Restoring an earlier state of a model. */
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** What a main graph was at a revision; models that differ in their headers alone may share it. */
+/** A state of a main graph, which snapshots of the model that differ only in the header may share. */
 export interface GraphSnapshot {
-  /** Whether the graph is what it was. */
+  /** Whether the graph is in that state. */
   isCurrent(): boolean;
   restore(): void;
 }
@@ -18,15 +18,15 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
     restore() {
       if (isCurrent()) return;
       restore();
-      // A revision of its own: what was remembered of the first knows values that meanwhile were others.
+      // A new revision: inferences remembered for the old one may have been extended while the graph was changed.
       revision = graph.revision;
     },
   };
 }
 
 /**
- * What makes a model again what it is now: the very same graph, nodes and values, graphs inside nodes too; operator sets, functions and metadata.
- * Tensors are immutable, so none is copied: time and memory are in proportion to the graph. May be called several times.
+ * Returns a function that restores the present state of a model: the same graph, node and value objects, subgraphs included; operator sets,
+ * functions and metadata. Tensors are immutable, so none is copied: time and memory are linear in the graph. May be called several times.
  *
  * @example
  * const restore = snapshot(model);
@@ -46,7 +46,7 @@ export function snapshot(model: Model, graph: GraphSnapshot = graphSnapshot(mode
   };
 }
 
-/** Looks at what a model would be: whatever is done to it is undone. Without waiting: meanwhile others would see it changed. */
+/** Calls a synchronous function that may change the model, then undoes the changes. */
 export function tentatively<R>(model: Model, look: () => R): R {
   const restore = snapshot(model);
   try {

@@ -15,7 +15,7 @@ export class Ties<V extends Value> {
     if (values?.size === 0) this.#byName.delete(name);
   }
 
-  /** What makes them again what they are now, in the same order. */
+  /** Returns a function that restores the present state, order included. */
   snapshot(): () => void {
     const all = [...this.#byName].map(([name, values]) => [name, [...values]] as const);
     return () => {

@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly grace?: number;
 }
 
-/** From Node 22 on: where compiled code is kept, if the parent keeps it. */
+/** Node 22 and newer: the folder of the compile cache, if this process has enabled it. */
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
 /** Long enough for a training step and its checkpoint, short enough for a person who pressed Ctrl-C. */

@@ -93,10 +93,10 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   return Object.assign(call, { id, summary, options });
 }
 
-/** What graphs at work were before the last pass. Passes in a row that change nothing share it. */
+/** States of graphs before the pass that is running: nested passes share them until one changes something. */
 const standing = new WeakMap<Graph, GraphSnapshot>();
 
-/** Runs work on a model: where it fails, is stopped, or changes nothing, the model is as it was, down to its nodes. */
+/** Runs work on a model, and restores the model if it throws, is stopped, or reports no change. */
 export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
   const { graph } = model;
   const outer = standing.get(graph);

@@ -1,4 +1,4 @@
-/** Whether a model stores after a training what it stored before. */
+/** Whether training left the stored tensors of a model as they were. */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -8,7 +8,7 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Whether the values hold the numbers that they held: not so where a training that is continued was given a model that is further on. */
+/** Whether the values still hold the same numbers; they do not if a resumed training was given a model that was trained further. */
 export async function isAsGiven(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const [{ tensor: now }, before] of given) {
     if (now === before || now === undefined) continue;

@@ -77,7 +77,7 @@ test("stages go as far as they are asked to", async () => {
   expect(await numbers(model, "a.weight")).toEqual(await numbers(original, "a.weight"));
 });
 
-/** Of which no layer is one of the original's. */
+/** A network that shares no layer with the original. */
 const other = () =>
   network(
     "x: float32[n, 3, 6, 6]",

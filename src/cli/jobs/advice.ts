@@ -18,7 +18,7 @@ export function keepingAdvice({ pass }: StepKind, { options: { checkpoint } }: A
 }
 
 /**
- * What to try with a result that was refused.
+ * Advice for a result that was refused.
  * @param unshown the estimate keeps the goal, and --strict demands more.
  */
 export function lostAdvice(kind: StepKind, { command, options, data }: Advised, unshown = false): string {
