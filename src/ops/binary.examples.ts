@@ -1,5 +1,5 @@
 /** Element by element, two operands: equal shapes, broadcasting both ways, a scalar, shape arithmetic on stored integers. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 const positive = { feeds: { a: between(0.5, 2), b: between(0.5, 2) } };
 const whole = { feeds: { a: [1, 2, 3, 1, 2, 3], b: [1, 3, 3, 2, 2, 2] } };
@@ -28,12 +28,10 @@ const modulo: readonly Example[] = [
   example("Mod of floats", "(a: float32[6], b: float32[6]) y = Mod(a, b) {fmod=1}", {
     feeds: apart,
   }),
-  example("Mod of integers with the sign of the divisor", "(a: int64[4], b: int64[4]) y = Mod(a, b)", {
-    feeds: { a: [7, -7, 7, -7], b: [3, 3, -3, -3] },
-  }),
-  example("Mod of integers with the sign of the dividend", "(a: int32[4], b: int32[4]) y = Mod(a, b) {fmod=1}", {
-    feeds: { a: [7, -7, 7, -7], b: [3, 3, -3, -3] },
-  }),
+  ...table({ feeds: { a: [7, -7, 7, -7], b: [3, 3, -3, -3] } })`
+    Mod of integers with the sign of the divisor | (a: int64[4], b: int64[4]) y = Mod(a, b)
+    Mod of integers with the sign of the dividend | (a: int32[4], b: int32[4]) y = Mod(a, b) {fmod=1}
+  `,
   example("Mod broadcasting", "(a: int64[batch, 3], b: int64[]) y = Mod(a, b)", { feeds: { b: [3] } }),
   example("Mod of stored shapes", "() a: int64[3] = [5, 6, 7]; b: int64[] = 4; y = Mod(a, b)"),
   example("Mod of a dimension", "(x: float32[batch, 3]) n: int64[] = 4; s = Shape(x); y = Mod(s, n)", {
@@ -44,14 +42,10 @@ const modulo: readonly Example[] = [
 
 const anywhere = { x: between(-2, 2) };
 const slopes: readonly Example[] = [
-  example(
-    "PRelu with a slope for each channel",
-    "(x: float32[batch, 3, 2]) s: float32[3, 1] = random(seed 1); y = PRelu(x, s)",
-    {
-      feeds: anywhere,
-    },
-  ),
-  example("PRelu with one slope", "(x: float32[batch, 3], s: float32[1]) y = PRelu(x, s)", { feeds: anywhere }),
+  ...table({ feeds: anywhere })`
+    PRelu with a slope for each channel | (x: float32[batch, 3, 2]) s: float32[3, 1] = random(seed 1); y = PRelu(x, s)
+    PRelu with one slope | (x: float32[batch, 3], s: float32[1]) y = PRelu(x, s)
+  `,
   example("PRelu of a scalar", "(x: float32[], s: float32[]) y = PRelu(x, s)", { feeds: { x: [-0.7] } }),
   example("PRelu of opset 7", "(x: float32[batch, 3], s: float32[3]) y = PRelu(x, s)", { opset: 7, feeds: anywhere }),
 ];
@@ -76,34 +70,31 @@ export const binaryExamples: readonly Example[] = [
     opset: 6,
     misses: { read: "broadcasts along inner axes" },
   }),
-  example(
-    "Add of opset 6 along its last axes",
-    "(a: float32[2, 3], b: float32[3]) y: float32[2, 3] = Add(a, b) {axis=1, broadcast=1}",
-    {
-      opset: 6,
-      except: { run: "ONNX Runtime has no kernels for what was superseded before opset 7" },
-    },
-  ),
-  example("Mul of one value with itself", "(x: float32[batch, 3]) y = Mul(x, x)"),
-  example("Add of stored shapes", "() a: int64[2] = [2, 3]; b: int64[1] = [-1]; y = Add(a, b)"),
-  example("Sub of stored shapes", "() a: int64[2] = [2, 3]; b: int64[] = 5; y = Sub(a, b)"),
-  example("Mul of stored shapes", "() a: int64[1] = [4]; b: int64[2] = [-2, 0]; y = Mul(a, b)"),
-  example("Div of stored shapes truncates", "() a: int64[3] = [-7, 7, 8]; b: int64[] = 2; y = Div(a, b)"),
-  example("Mul of stored integers that wraps around", "() a: int32[1] = [1664525]; y = Mul(a, a)"),
-  example("Add of stored integers that wraps around", "() a: int32[1] = [2147483647]; b: int32[] = 1; y = Add(a, b)"),
-  example(
-    "Equal of stored integers beyond 2^53",
-    "() a: int64[] = 9007199254740993; b: int64[] = 9007199254740992; y = Equal(a, b)",
-  ),
-  example("Equal of stored shapes", "() a: int64[3] = [2, -1, 3]; b: int64[] = -1; y = Equal(a, b)"),
+  ...table({ except: { run: "ONNX Runtime has no kernels for what was superseded before opset 7" } })`
+    Add of opset 6 along its last axes |
+      opset 6 (a: float32[2, 3], b: float32[3]) y: float32[2, 3] = Add(a, b) {axis=1, broadcast=1}
+  `,
+  ...table()`
+    Mul of one value with itself | (x: float32[batch, 3]) y = Mul(x, x)
+    Add of stored shapes | () a: int64[2] = [2, 3]; b: int64[1] = [-1]; y = Add(a, b)
+    Sub of stored shapes | () a: int64[2] = [2, 3]; b: int64[] = 5; y = Sub(a, b)
+    Mul of stored shapes | () a: int64[1] = [4]; b: int64[2] = [-2, 0]; y = Mul(a, b)
+    Div of stored shapes truncates | () a: int64[3] = [-7, 7, 8]; b: int64[] = 2; y = Div(a, b)
+    Mul of stored integers that wraps around | () a: int32[1] = [1664525]; y = Mul(a, a)
+    Add of stored integers that wraps around | () a: int32[1] = [2147483647]; b: int32[] = 1; y = Add(a, b)
+    Equal of stored integers beyond 2^53 | () a: int64[] = 9007199254740993; b: int64[] = 9007199254740992; y = Equal(a, b)
+    Equal of stored shapes | () a: int64[3] = [2, -1, 3]; b: int64[] = -1; y = Equal(a, b)
+  `,
   example("Div by negative numbers", "(a: float32[4], b: float32[4]) y = Div(a, b)", { feeds: { b: between(-2, -1) } }),
   example("Pow with an integer exponent", "(a: float32[batch, 3]) b: int64[] = 2; y = Pow(a, b)"),
-  example("Pow at zero", "(a: float32[3], b: float32[3]) y = Pow(a, b)", {
+  ...table({
     feeds: { a: [0, 0.5, 2], b: [2, 3, 1] },
     except: {
       gradient: "a negative base has no derivative by the exponent, so differences across zero are not defined",
     },
-  }),
+  })`
+    Pow at zero | (a: float32[3], b: float32[3]) y = Pow(a, b)
+  `,
   example("Pow of negative numbers to a stored exponent", "(a: float32[4]) b: float32[] = 3; y = Pow(a, b)", {
     feeds: { a: [-1.5, -0.5, 0.5, 1] },
     except: { gradient: "a negative base has no derivative by the exponent" },

@@ -1,5 +1,5 @@
 /** Convolutions over one, two and three spatial axes: padded, strided, dilated, grouped, depthwise. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -41,27 +41,21 @@ export const convExamples: readonly Example[] = [
   conv("Conv padded to the same size, more at the start", "1, 4, 4", "2, 1, 2, 4", 'auto_pad="SAME_LOWER"'),
   conv("Conv without padding, said so", "1, 4, 4", "2, 1, 3, 3", 'auto_pad="VALID"'),
   conv("Conv of opset 1", "2, 4, 4", "3, 2, 3, 3", "kernel_shape=[3, 3]", { opset: 1 }),
-  example(
-    "Conv with a kernel that is an activation",
-    "(x: float32[2, 2, 3, 3], w: float32[2, 2, 2, 2]) y = Conv(x, w)",
-    {
-      misses: { weight: "the kernel is an activation", quantize: "the kernel is an activation" },
-    },
-  ),
+  ...table()`
+    Conv with a kernel that is an activation |
+      (x: float32[2, 2, 3, 3], w: float32[2, 2, 2, 2]) y = Conv(x, w) | no weight: the kernel is an activation
+      | no quantize: the kernel is an activation
+  `,
 
   example(
     "ConvInteger with zero points",
     "(x: uint8[batch, 2, 4, 4], w: uint8[3, 2, 3, 3], zx: uint8[], zw: uint8[]) y = ConvInteger(x, w, zx, zw) {pads=[1, 1, 1, 1]}",
     { feeds: { x: { from: 0, to: 256 } }, misses: { weight: "the kernel is an activation" } },
   ),
-  example(
-    "ConvInteger without zero points",
-    "(x: uint8[batch, 1, 3, 3]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w)",
-  ),
-  example(
-    "ConvInteger with stride",
-    "(x: uint8[1, 2, 5, 5]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w) {strides=[2, 2], group=2}",
-  ),
+  ...table()`
+    ConvInteger without zero points | (x: uint8[batch, 1, 3, 3]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w)
+    ConvInteger with stride | (x: uint8[1, 2, 5, 5]) w: uint8[2, 1, 2, 2] = ones; y = ConvInteger(x, w) {strides=[2, 2], group=2}
+  `,
 
   transposed("ConvTranspose 2 × 2 with stride 2", "2, 3, 3", "2, 3, 2, 2", "strides=[2, 2]"),
   example(

@@ -1,5 +1,5 @@
 /** What the data pick. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const byData = { types: "how many there are is not known before the run" };
 
@@ -9,13 +9,11 @@ export const pickExamples: readonly Example[] = [
     except: byData,
   }),
   example("NonZero of a scalar", "(x: float32[]) y = NonZero(x)", { feeds: { x: [2] }, except: byData }),
-  example("NonZero of stored booleans", "() x: bool[3] = [true, false, true]; y = NonZero(x)"),
-  example("NonZero of ones", "() s: int64[3] = [1, 1, 1]; y = NonZero(s)"),
-
-  example(
-    "Compress of rows by what is stored",
-    "(x: float32[3, batch]) c: bool[3] = [true, false, true]; y = Compress(x, c) {axis=0}",
-  ),
+  ...table()`
+    NonZero of stored booleans | () x: bool[3] = [true, false, true]; y = NonZero(x)
+    NonZero of ones | () s: int64[3] = [1, 1, 1]; y = NonZero(s)
+    Compress of rows by what is stored | (x: float32[3, batch]) c: bool[3] = [true, false, true]; y = Compress(x, c) {axis=0}
+  `,
   example("Compress along a negative axis", "(x: float32[batch, 3], c: bool[2]) y = Compress(x, c) {axis=-1}", {
     feeds: { c: [0, 1] },
     except: byData,
@@ -24,22 +22,14 @@ export const pickExamples: readonly Example[] = [
     feeds: { c: [1, 0, 1] },
     except: byData,
   }),
-  example(
-    "Compress of a stored shape",
-    "() s: int64[3] = [5, 6, 7]; c: bool[3] = [true, false, true]; y = Compress(s, c)",
-    {
-      opset: 9,
-    },
-  ),
+  ...table()`
+    Compress of a stored shape | opset 9 () s: int64[3] = [5, 6, 7]; c: bool[3] = [true, false, true]; y = Compress(s, c)
+  `,
 
-  example("Unique of all elements", "(x: float32[batch, 3]) y = Unique(x)", {
-    feeds: { x: [2, 1, 1, 3, 4, 3] },
-    except: byData,
-  }),
-  example("Unique with positions and counts", "(x: int64[6]) y, first, which, counts = Unique(x) {sorted=0}", {
-    feeds: { x: [2, 1, 1, 3, 4, 3] },
-    except: byData,
-  }),
+  ...table({ feeds: { x: [2, 1, 1, 3, 4, 3] }, except: byData })`
+    Unique of all elements | (x: float32[batch, 3]) y = Unique(x)
+    Unique with positions and counts | (x: int64[6]) y, first, which, counts = Unique(x) {sorted=0}
+  `,
   example("Unique rows", "(x: float32[3, 2]) y, first, which, counts = Unique(x) {axis=0}", {
     feeds: { x: [1, 0, 1, 0, 2, 3] },
     except: byData,

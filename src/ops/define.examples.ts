@@ -43,3 +43,36 @@ export function example(title: string, text: string, more: Partial<Omit<Example,
 export function between(from: number, to: number): Range {
   return { from, to };
 }
+
+/**
+ * A row for each example: its title, its text, and what it says no to. A text may begin with its opset, and goes on in lines that are indented
+ * further. All rows share `more`.
+ *
+ *     Gemm of opset 7 | opset 7 (x: float32[batch, 3]) w: float32[3, 4] = zeros; y = Gemm(x, w)
+ *     MatMul with a stored weight on the left |
+ *       (x: float32[3, 5]) w: float32[4, 3] = random(seed 1); y = MatMul(w, x) | no quantize: the weight is the left operand
+ */
+export function table(more: Partial<Omit<Example, "title" | "text">> = {}) {
+  return (parts: TemplateStringsArray, ...values: readonly (string | number | bigint)[]): readonly Example[] => {
+    const inLine = values.map((value) => String(value).replaceAll(/\s+/g, " "));
+    const lines = String.raw({ raw: parts }, ...inLine)
+      .split("\n")
+      .filter((line) => line.trim() !== "");
+    const depth = Math.min(...lines.map((line) => line.search(/\S/)));
+    const rows: string[] = [];
+    for (const line of lines) {
+      if (line.search(/\S/) === depth) rows.push(line.trim());
+      else rows.push(`${rows.pop()} ${line.trim()}`);
+    }
+    return rows.map((row) => {
+      const [title = "", text = "", ...refusals] = row.split("|").map((cell) => cell.trim());
+      const [, opset, rest = text] = /^opset (\d+) (.*)$/.exec(text) ?? [];
+      const misses = refusals.map((refusal) => /^no (\w+): (.*)$/.exec(refusal)?.slice(1) ?? [refusal]);
+      return example(title, rest, {
+        ...more,
+        ...(opset === undefined ? {} : { opset: Number(opset) }),
+        misses: { ...more.misses, ...Object.fromEntries(misses) },
+      });
+    });
+  };
+}

@@ -1,5 +1,5 @@
 /** Sums of products, said by names of axes; and determinants. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const two = (
   title: string,
@@ -36,11 +36,9 @@ export const einsumExamples: readonly Example[] = [
   one("that sums rows", "batch, 3", "ij->i", unmultiplied),
   one("of a diagonal", "3, 3", "ii->i", unmultiplied),
   one("of a trace", "batch, 3, 3", "bii->b", unmultiplied),
-  example(
-    "Einsum of three",
-    '(a: float32[batch, 2], b: float32[2, 3], c: float32[3, 4]) y = Einsum(a, b, c) {equation="ij,jk,kl->il"}',
-    { except: { cost: "is counted two by two, and what is counted on ones is the sum of all products" } },
-  ),
+  ...table({ except: { cost: "is counted two by two, and what is counted on ones is the sum of all products" } })`
+    Einsum of three | (a: float32[batch, 2], b: float32[2, 3], c: float32[3, 4]) y = Einsum(a, b, c) {equation="ij,jk,kl->il"}
+  `,
   example(
     "Einsum with a stored matrix",
     '(x: float32[batch, 5, 3]) w: float32[4, 3] = random(seed 1); y = Einsum(x, w) {equation="bsi,oi->bso"}',

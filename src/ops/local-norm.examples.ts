@@ -1,5 +1,5 @@
 /** Division by a norm along an axis, and by the channels around. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 export const localNormExamples: readonly Example[] = [
   example("LpNormalization along the last axis", "(x: float32[batch, 3]) y = LpNormalization(x)"),
@@ -8,10 +8,9 @@ export const localNormExamples: readonly Example[] = [
     feeds: { x: [0, 0, 0, 1, 2, 3] },
     except: { gradient: "a norm has no slope at 0" },
   }),
-  example("LRN of pictures", "(x: float32[batch, 5, 2, 2]) y = LRN(x) {size=3}"),
-  example(
-    "LRN over more channels than there are",
-    "(x: float32[batch, 2, 3, 1]) y = LRN(x) {size=5, alpha=0.5, beta=0.6, bias=2.0}",
-  ),
-  example("LRN of opset 7", "(x: float32[1, 3, 2, 2]) y = LRN(x) {size=1, alpha=0.1}", { opset: 7 }),
+  ...table()`
+    LRN of pictures | (x: float32[batch, 5, 2, 2]) y = LRN(x) {size=3}
+    LRN over more channels than there are | (x: float32[batch, 2, 3, 1]) y = LRN(x) {size=5, alpha=0.5, beta=0.6, bias=2.0}
+    LRN of opset 7 | opset 7 (x: float32[1, 3, 2, 2]) y = LRN(x) {size=1, alpha=0.1}
+  `,
 ];

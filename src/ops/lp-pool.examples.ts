@@ -1,5 +1,5 @@
 /** Pooling by norms, and what undoes pooling and cutting into windows. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -34,12 +34,10 @@ export const lpPoolExamples: readonly Example[] = [
   unpool("MaxUnpool along one axis, of opset 9", "1, 2, 2", [1, 2, 5, 7], "kernel_shape=[2], strides=[2]", {
     opset: 9,
   }),
-  example(
-    "MaxUnpool to a given size",
-    `(x: float32[1, 1, 2, 2], at: int64[1, 1, 2, 2]) size: int64[4] = [1, 1, 5, 5];
-     y = MaxUnpool(x, at, size) {kernel_shape=[2, 2], strides=[2, 2]}`,
-    { feeds: { at: [6, 8, 16, 18] } },
-  ),
+  ...table({ feeds: { at: [6, 8, 16, 18] } })`
+    MaxUnpool to a given size | (x: float32[1, 1, 2, 2], at: int64[1, 1, 2, 2]) size: int64[4] = [1, 1, 5, 5];
+      y = MaxUnpool(x, at, size) {kernel_shape=[2, 2], strides=[2, 2]}
+  `,
   blocks("Col2Im without overlap", "batch, 8, 4", "4, 4", "2, 2", "strides=[2, 2]"),
   blocks("Col2Im with overlap and padding", "1, 6, 12", "3, 4", "2, 3", "pads=[1, 0, 1, 1]"),
   blocks("Col2Im, dilated", "batch, 4, 6", "4, 5", "2, 2", "dilations=[2, 2]"),

@@ -1,5 +1,5 @@
 /** Matrix products, with operands of every rank, and layers whose weight is stored. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const activations = { misses: { weight: "both operands are activations", quantize: "both operands are activations" } };
 const vector = { ...activations, misses: { ...activations.misses, axes: "a vector is multiplied" } };
@@ -9,21 +9,14 @@ const product = (title: string, a: string, b: string, more = activations): Examp
 const codes = { feeds: { x: { from: 0, to: 256 }, w: { from: -128, to: 128 } } };
 
 export const matmulExamples: readonly Example[] = [
-  example("MatMul with a stored weight", "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)"),
-  example(
-    "MatMul of a sequence with a stored weight",
-    "(x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)",
-  ),
-  example(
-    "MatMul with a stored weight on the left",
-    "(x: float32[3, 5]) w: float32[4, 3] = random(seed 1); y = MatMul(w, x)",
-    { misses: { quantize: "the weight is the left operand" } },
-  ),
-  example(
-    "MatMul with stored matrices of a batch",
-    "(x: float32[2, 3, 4]) w: float32[2, 4, 2] = random(seed 1); y = MatMul(x, w)",
-    { misses: { weight: "not a matrix", quantize: "not a matrix" } },
-  ),
+  ...table()`
+    MatMul with a stored weight | (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)
+    MatMul of a sequence with a stored weight | (x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)
+    MatMul with a stored weight on the left |
+      (x: float32[3, 5]) w: float32[4, 3] = random(seed 1); y = MatMul(w, x) | no quantize: the weight is the left operand
+    MatMul with stored matrices of a batch |
+      (x: float32[2, 3, 4]) w: float32[2, 4, 2] = random(seed 1); y = MatMul(x, w) | no weight: not a matrix | no quantize: not a matrix
+  `,
   product("MatMul of matrices", "batch, 3", "3, 4"),
   product("MatMul of stacks", "batch, 2, 3, 4", "batch, 2, 4, 5"),
   product("MatMul broadcasting a stack", "batch, 1, 3, 4", "3, 4, 2"),
@@ -35,78 +28,44 @@ export const matmulExamples: readonly Example[] = [
   product("MatMul of vectors", "3", "3", vector),
   product("MatMul over an empty axis", "2, 0", "0, 3"),
 
-  example(
-    "Gemm as layers are stored",
-    "(x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transB=1}",
-  ),
-  example(
-    "Gemm with scaled terms",
-    "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[1, 4] = random(seed 2); y = Gemm(x, w, b) {alpha=0.5, beta=2.0}",
-    { misses: { quantize: "scales its product" } },
-  ),
-  example(
-    "Gemm with a scaled bias",
-    "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {beta=0.5}",
-  ),
-  example("Gemm without bias", "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w)"),
-  example(
-    "Gemm of transposed activations",
-    "(a: float32[3, batch], b: float32[4, 3]) y = Gemm(a, b) {transA=1, transB=1}",
-    activations,
-  ),
-  example(
-    "Gemm of a transposed activation",
-    "(a: float32[3, batch], b: float32[3, 4]) y = Gemm(a, b) {transA=1, alpha=-2.0}",
-    activations,
-  ),
-  example(
-    "Gemm with a bias per row",
-    "(a: float32[2, 3], b: float32[3, 4], c: float32[2, 1]) y = Gemm(a, b, c)",
-    activations,
-  ),
-  example(
-    "Gemm with a scalar bias",
-    "(a: float32[2, 3], b: float32[3, 4], c: float32[]) y = Gemm(a, b, c) {beta=3.0}",
-    activations,
-  ),
-  example(
-    "Gemm with transposed data",
-    "(x: float32[3, 2]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w) {transA=1}",
-    {
-      misses: { quantize: "the data operand is transposed" },
-    },
-  ),
-  example(
-    "Gemm with a stored weight on the left",
-    "(x: float32[3, 5]) w: float32[3, 4] = random(seed 1); y = Gemm(w, x) {transA=1}",
-    { misses: { quantize: "the weight is the left operand" } },
-  ),
-  example(
-    "Gemm with a bias that is computed",
-    "(x: float32[batch, 3], c: float32[batch, 1]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w, c) {alpha=0.5}",
-    { misses: { quantize: "scales its product (alpha)" } },
-  ),
-  example(
-    "Gemm of opset 9, with transposed data and a scaled bias",
-    "(x: float32[3, batch]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transA=1, transB=1, beta=2.0}",
-    { opset: 9, misses: { quantize: "the data operand is transposed" } },
-  ),
-  example(
-    "Gemm of opset 7",
-    "(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y = Gemm(x, w, b)",
-    { opset: 7 },
-  ),
+  ...table()`
+    Gemm as layers are stored |
+      (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {transB=1}
+    Gemm with scaled terms |
+      (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[1, 4] = random(seed 2); y = Gemm(x, w, b) {alpha=0.5, beta=2.0}
+      | no quantize: scales its product
+    Gemm with a scaled bias |
+      (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b) {beta=0.5}
+    Gemm without bias | (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w)
+  `,
+  ...table(activations)`
+    Gemm of transposed activations | (a: float32[3, batch], b: float32[4, 3]) y = Gemm(a, b) {transA=1, transB=1}
+    Gemm of a transposed activation | (a: float32[3, batch], b: float32[3, 4]) y = Gemm(a, b) {transA=1, alpha=-2.0}
+    Gemm with a bias per row | (a: float32[2, 3], b: float32[3, 4], c: float32[2, 1]) y = Gemm(a, b, c)
+    Gemm with a scalar bias | (a: float32[2, 3], b: float32[3, 4], c: float32[]) y = Gemm(a, b, c) {beta=3.0}
+  `,
+  ...table()`
+    Gemm with transposed data |
+      (x: float32[3, 2]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w) {transA=1} | no quantize: the data operand is transposed
+    Gemm with a stored weight on the left |
+      (x: float32[3, 5]) w: float32[3, 4] = random(seed 1); y = Gemm(w, x) {transA=1} | no quantize: the weight is the left operand
+    Gemm with a bias that is computed |
+      (x: float32[batch, 3], c: float32[batch, 1]) w: float32[3, 4] = random(seed 1); y = Gemm(x, w, c) {alpha=0.5}
+      | no quantize: scales its product (alpha)
+    Gemm of opset 9, with transposed data and a scaled bias |
+      opset 9 (x: float32[3, batch]) w: float32[4, 3] = random(seed 1); b: float32[4] = random(seed 2); y = Gemm(x, w, b)
+      {transA=1, transB=1, beta=2.0} | no quantize: the data operand is transposed
+    Gemm of opset 7 | opset 7 (x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y = Gemm(x, w, b)
+  `,
   example(
     "Gemm of opset 6",
     "(x: float32[2, 3]) w: float32[3, 4] = random(seed 1); b: float32[4] = zeros; y: float32[2, 4] = Gemm(x, w, b) {broadcast=1}",
     { opset: 6, except: { run: "ONNX Runtime has no kernels for what was superseded before opset 7" } },
   ),
 
-  example(
-    "MatMulInteger with zero points",
-    "(x: uint8[batch, 3], w: int8[3, 4], zx: uint8[], zw: int8[]) y = MatMulInteger(x, w, zx, zw)",
-    codes,
-  ),
+  ...table(codes)`
+    MatMulInteger with zero points | (x: uint8[batch, 3], w: int8[3, 4], zx: uint8[], zw: int8[]) y = MatMulInteger(x, w, zx, zw)
+  `,
   example("MatMulInteger without zero points", "(x: uint8[batch, 2, 3], w: uint8[3, 4]) y = MatMulInteger(x, w)"),
   example(
     "MatMulInteger with a zero point per column",

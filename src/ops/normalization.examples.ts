@@ -1,5 +1,5 @@
 /** Normalization with the data's own statistics: over the last axes, over places, over groups of channels. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -60,14 +60,9 @@ export const normalizationExamples: readonly Example[] = [
   group("GroupNormalization of pictures", "4, 2, 2", 4, "num_groups=2"),
   group("GroupNormalization with every channel alone", "3, 4", 3, "num_groups=3, epsilon=0.1"),
   group("GroupNormalization of all channels together", "4, 2", 4, "num_groups=1"),
-  example("MeanVarianceNormalization of pictures", "(x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)"),
-  example(
-    "MeanVarianceNormalization over the last axis",
-    "(x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}",
-  ),
-  example(
-    "MeanVarianceNormalization of opset 9",
-    "(x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}",
-    { opset: 9 },
-  ),
+  ...table()`
+    MeanVarianceNormalization of pictures | (x: float32[2, 3, 2, 2]) y = MeanVarianceNormalization(x)
+    MeanVarianceNormalization over the last axis | (x: float32[batch, 3, 4]) y = MeanVarianceNormalization(x) {axes=[-1]}
+    MeanVarianceNormalization of opset 9 | opset 9 (x: float32[batch, 2, 3, 2]) y = MeanVarianceNormalization(x) {axes=[1, 2]}
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Layers on codes. Few numbers, so that none lies between two codes. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const codes = { from: 0, to: 256 };
 const feeds = { feeds: { x: codes, a: codes, b: codes } };
@@ -11,51 +11,31 @@ const signed =
 const matrix = "w: uint8[4, 5] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;";
 
 export const quantizedProductExamples: readonly Example[] = [
-  example(
-    "QLinearConv with a bias",
-    `(x: uint8[batch, 3, 5, 5]) ${scales} ${kernel} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) {pads=[1, 1, 1, 1]}`,
-    feeds,
-  ),
-  example(
-    "QLinearConv with a scale for each channel, and strides",
-    `(x: uint8[batch, 3, 5, 5]) ${scales} ${signed} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {strides=[2, 2]}`,
-    feeds,
-  ),
-  example(
-    "QLinearConv depthwise",
-    `(x: uint8[batch, 4, 5, 5]) ${scales} w: uint8[4, 1, 3, 3] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128; y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {group=4, auto_pad="SAME_UPPER"}`,
-    feeds,
-  ),
-  example(
-    "QLinearConv of opset 10",
-    `(x: uint8[1, 3, 3, 3]) ${scales} ${kernel} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)`,
-    { ...feeds, opset: 10 },
-  ),
-  example(
-    "QLinearConv of Microsoft with channels last",
-    `(x: uint8[batch, 5, 4, 3]) ${scales} ${kernel} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) {channels_last=1}`,
-    feeds,
-  ),
-  example(
-    "QLinearConv of Microsoft with channels first",
-    `(x: uint8[batch, 3, 5, 4]) ${scales} ${kernel} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)`,
-    feeds,
-  ),
-  example(
-    "QLinearConv of Microsoft with channels last and a scale for each",
-    `(x: uint8[batch, 5, 4, 3]) ${scales} ${signed} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {channels_last=1}`,
-    feeds,
-  ),
-  example(
-    "QLinearMatMul with a stored weight",
-    `(a: uint8[batch, 3, 4]) ${scales} ${matrix} y = QLinearMatMul(a, xs, xz, w, ws, wz, ys, yz)`,
-    feeds,
-  ),
-  example(
-    "QLinearMatMul with a scale for each column",
-    `(a: uint8[batch, 4]) ${scales} w: int8[4, 2] = [1, -2, 30, 40, -50, 60, 7, 8]; ws: float32[2] = [0.01, 0.02]; wz: int8[2] = zeros; y = QLinearMatMul(a, xs, xz, w, ws, wz, ys, yz)`,
-    feeds,
-  ),
+  ...table(feeds)`
+    QLinearConv with a bias |
+      (x: uint8[batch, 3, 5, 5]) ${scales} ${kernel} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) {pads=[1, 1, 1, 1]}
+    QLinearConv with a scale for each channel, and strides |
+      (x: uint8[batch, 3, 5, 5]) ${scales} ${signed} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {strides=[2, 2]}
+    QLinearConv depthwise |
+      (x: uint8[batch, 4, 5, 5]) ${scales} w: uint8[4, 1, 3, 3] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
+      y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {group=4, auto_pad="SAME_UPPER"}
+  `,
+  ...table({ ...feeds })`
+    QLinearConv of opset 10 | opset 10 (x: uint8[1, 3, 3, 3]) ${scales} ${kernel} y = QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)
+  `,
+  ...table(feeds)`
+    QLinearConv of Microsoft with channels last |
+      (x: uint8[batch, 5, 4, 3]) ${scales} ${kernel} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b) {channels_last=1}
+    QLinearConv of Microsoft with channels first |
+      (x: uint8[batch, 3, 5, 4]) ${scales} ${kernel} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz, b)
+    QLinearConv of Microsoft with channels last and a scale for each |
+      (x: uint8[batch, 5, 4, 3]) ${scales} ${signed} y = com.microsoft.QLinearConv(x, xs, xz, w, ws, wz, ys, yz) {channels_last=1}
+    QLinearMatMul with a stored weight |
+      (a: uint8[batch, 3, 4]) ${scales} ${matrix} y = QLinearMatMul(a, xs, xz, w, ws, wz, ys, yz)
+    QLinearMatMul with a scale for each column |
+      (a: uint8[batch, 4]) ${scales} w: int8[4, 2] = [1, -2, 30, 40, -50, 60, 7, 8]; ws: float32[2] = [0.01, 0.02]; wz: int8[2] = zeros;
+      y = QLinearMatMul(a, xs, xz, w, ws, wz, ys, yz)
+  `,
   example(
     "QLinearMatMul of activations",
     `(a: uint8[batch, 2, 3, 4], b: uint8[batch, 2, 4, 2]) ${scales} y = QLinearMatMul(a, xs, xz, b, xs, xz, ys, yz)`,

@@ -1,5 +1,5 @@
 /** Elements in other places, or in several. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const blocks = (attributes: string): string => `(x: float32[batch, 8, 2, 3]) y = DepthToSpace(x) {${attributes}}`;
 
@@ -8,13 +8,9 @@ export const rearrangeExamples: readonly Example[] = [
   example("Tile once", "(x: float32[batch, 3]) r: int64[2] = [1, 1]; y = Tile(x, r)"),
   example("Tile to nothing", "(x: float32[batch, 3]) r: int64[2] = [1, 0]; y = Tile(x, r)", { opset: 7 }),
   example("Tile of a stored shape", "() s: int64[2] = [3, 4]; r: int64[1] = [3]; y = Tile(s, r)"),
-  example(
-    "Tile as often as there are samples",
-    "(x: float32[batch, 3]) s: int64[1] = [4]; r = Shape(x) {end=1}; y = Tile(s, r)",
-    {
-      except: { channels: "its repeats are a dimension of another value, and change with it" },
-    },
-  ),
+  ...table({ except: { channels: "its repeats are a dimension of another value, and change with it" } })`
+    Tile as often as there are samples | (x: float32[batch, 3]) s: int64[1] = [4]; r = Shape(x) {end=1}; y = Tile(s, r)
+  `,
   example("Tile by repeats computed at run time", "(x: float32[2, 3], r: int64[2]) y = Tile(x, r)", {
     feeds: { r: [1, 2] },
     misses: { axes: "computed at run time", gradient: "computed at run time" },
@@ -40,29 +36,17 @@ export const rearrangeExamples: readonly Example[] = [
     "(x: float32[batch, 3], n: int64[batch]) y = ReverseSequence(x, n) {batch_axis=0, time_axis=1}",
     { feeds: { n: [2, 3] } },
   ),
-  example("ReverseSequence of opset 10", "(x: float32[2, 2]) n: int64[2] = [1, 2]; y = ReverseSequence(x, n)", {
-    opset: 10,
-  }),
-
-  example("Trilu above the diagonal", "(x: float32[batch, 3, 3]) y = Trilu(x)"),
-  example("Trilu below a diagonal", "(x: float32[batch, 3, 4]) k: int64[] = -1; y = Trilu(x, k) {upper=0}"),
-  example("Trilu above another diagonal, of integers", "(x: int64[3, 2]) k: int64[] = 1; y = Trilu(x, k)"),
-
-  example("CenterCropPad that crops", "(x: float32[5, 4]) s: int64[2] = [2, 3]; y = CenterCropPad(x, s)", {
-    opset: 18,
-  }),
-  example("CenterCropPad that pads", "(x: float32[2, 3]) s: int64[2] = [5, 5]; y = CenterCropPad(x, s)"),
-  example(
-    "CenterCropPad of some axes",
-    "(x: float32[batch, 3, 5, 4]) s: int64[2] = [4, 7]; y = CenterCropPad(x, s) {axes=[-2, 3]}",
-  ),
-  example(
-    "CenterCropPad to a size computed at run time",
-    "(x: float32[2, 3], s: int64[1]) y = CenterCropPad(x, s) {axes=[1]}",
-    {
-      feeds: { s: [2] },
-      misses: { lower: "not fixed", gradient: "lowered first" },
-      except: { types: "the size is not known before the run" },
-    },
-  ),
+  ...table()`
+    ReverseSequence of opset 10 | opset 10 (x: float32[2, 2]) n: int64[2] = [1, 2]; y = ReverseSequence(x, n)
+    Trilu above the diagonal | (x: float32[batch, 3, 3]) y = Trilu(x)
+    Trilu below a diagonal | (x: float32[batch, 3, 4]) k: int64[] = -1; y = Trilu(x, k) {upper=0}
+    Trilu above another diagonal, of integers | (x: int64[3, 2]) k: int64[] = 1; y = Trilu(x, k)
+    CenterCropPad that crops | opset 18 (x: float32[5, 4]) s: int64[2] = [2, 3]; y = CenterCropPad(x, s)
+    CenterCropPad that pads | (x: float32[2, 3]) s: int64[2] = [5, 5]; y = CenterCropPad(x, s)
+    CenterCropPad of some axes | (x: float32[batch, 3, 5, 4]) s: int64[2] = [4, 7]; y = CenterCropPad(x, s) {axes=[-2, 3]}
+  `,
+  ...table({ feeds: { s: [2] }, except: { types: "the size is not known before the run" } })`
+    CenterCropPad to a size computed at run time |
+      (x: float32[2, 3], s: int64[1]) y = CenterCropPad(x, s) {axes=[1]} | no lower: not fixed | no gradient: lowered first
+  `,
 ];

@@ -1,24 +1,16 @@
 /** Reductions: over everything, over axes as an attribute and as an input, kept or not, and over none. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 /** The version since which axes are an input. */
 function cases(op: string, since: number, feeds = { x: between(-2, 2) }): readonly Example[] {
   const before = since - 1;
   return [
-    example(`${op} over everything`, `(x: float32[batch, 3]) y = ${op}(x)`, { feeds }),
-    example(`${op} over a negative axis`, `(x: float32[batch, 3, 2]) axes: int64[1] = [-1]; y = ${op}(x, axes)`, {
-      feeds,
-    }),
-    example(
-      `${op} over two axes, not kept`,
-      `(x: float32[batch, 2, 3]) axes: int64[2] = [0, 2]; y = ${op}(x, axes) {keepdims=0}`,
-      { feeds },
-    ),
-    example(
-      `${op} over nothing`,
-      `(x: float32[batch, 3]) axes: int64[0] = []; y = ${op}(x, axes) {noop_with_empty_axes=1}`,
-      { feeds },
-    ),
+    ...table({ feeds })`
+      ${op} over everything | (x: float32[batch, 3]) y = ${op}(x)
+      ${op} over a negative axis | (x: float32[batch, 3, 2]) axes: int64[1] = [-1]; y = ${op}(x, axes)
+      ${op} over two axes, not kept | (x: float32[batch, 2, 3]) axes: int64[2] = [0, 2]; y = ${op}(x, axes) {keepdims=0}
+      ${op} over nothing | (x: float32[batch, 3]) axes: int64[0] = []; y = ${op}(x, axes) {noop_with_empty_axes=1}
+    `,
     example(`${op} with axes as an attribute`, `(x: float32[batch, 2, 3]) y = ${op}(x) {axes=[1], keepdims=0}`, {
       opset: before,
       feeds,
@@ -54,15 +46,11 @@ export const reduceExamples: readonly Example[] = [
     misses: { axes: "computed at run time", gradient: "computed at run time" },
     except: { types: "which axes become 1 is not known before the run" },
   }),
-  example(
-    "ReduceMean over an axis computed at run time, not kept",
-    "(x: float32[2, 3], axes: int64[1]) y = ReduceMean(x, axes) {keepdims=0}",
-    {
-      feeds: { axes: [1] },
-      misses: { axes: "computed at run time", gradient: "computed at run time" },
-      except: { types: "which axes remain is not known before the run" },
-    },
-  ),
+  ...table({ feeds: { axes: [1] }, except: { types: "which axes remain is not known before the run" } })`
+    ReduceMean over an axis computed at run time, not kept |
+      (x: float32[2, 3], axes: int64[1]) y = ReduceMean(x, axes) {keepdims=0} | no axes: computed at run time
+      | no gradient: computed at run time
+  `,
   example("ReduceSum over as many axes as there are", "(x: float32[batch, 3], axes: int64[2]) y = ReduceSum(x, axes)", {
     feeds: { axes: [1, 0] },
   }),

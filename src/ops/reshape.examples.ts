@@ -1,5 +1,5 @@
 /** New shapes for the same elements: merging, splitting, dropping and adding axes. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -26,24 +26,19 @@ export const reshapeExamples: readonly Example[] = [
     misses: { axes: "computed at run time" },
     except: { types: "the target is not known before the run" },
   }),
-  example("Reshape of opset 1", "(x: float32[2, 3]) y = Reshape(x) {shape=[3, 2]}", {
-    opset: 1,
-    misses: { read: "before opset 5" },
-  }),
-
-  example("Flatten after pooling", "(x: float32[batch, 3, 2, 2]) y = Flatten(x)"),
-  example("Flatten at a negative axis", "(x: float32[batch, 3, 2, 2]) y = Flatten(x) {axis=-1}"),
-  example("Flatten everything", "(x: float32[batch, 3]) y = Flatten(x) {axis=0}"),
-  example("Flatten at the end", "(x: float32[batch, 3]) y = Flatten(x) {axis=2}"),
-  example("Flatten of a scalar", "(x: float32[]) y = Flatten(x) {axis=0}"),
-
-  example("Squeeze a negative axis", "(x: float32[batch, 3, 1]) axes: int64[1] = [-1]; y = Squeeze(x, axes)"),
-  example("Squeeze every one", "(x: float32[1, 3, 1]) y = Squeeze(x)"),
-  example("Squeeze with axes as an attribute", "(x: float32[batch, 1, 3, 1]) y = Squeeze(x) {axes=[1, 3]}", {
-    opset: 11,
-  }),
-  example("Squeeze to a scalar", "(x: float32[1]) axes: int64[1] = [0]; y = Squeeze(x, axes)"),
-  example("Squeeze of a stored shape", "() s: int64[1] = [3]; axes: int64[1] = [0]; y = Squeeze(s, axes)"),
+  ...table()`
+    Reshape of opset 1 | opset 1 (x: float32[2, 3]) y = Reshape(x) {shape=[3, 2]} | no read: before opset 5
+    Flatten after pooling | (x: float32[batch, 3, 2, 2]) y = Flatten(x)
+    Flatten at a negative axis | (x: float32[batch, 3, 2, 2]) y = Flatten(x) {axis=-1}
+    Flatten everything | (x: float32[batch, 3]) y = Flatten(x) {axis=0}
+    Flatten at the end | (x: float32[batch, 3]) y = Flatten(x) {axis=2}
+    Flatten of a scalar | (x: float32[]) y = Flatten(x) {axis=0}
+    Squeeze a negative axis | (x: float32[batch, 3, 1]) axes: int64[1] = [-1]; y = Squeeze(x, axes)
+    Squeeze every one | (x: float32[1, 3, 1]) y = Squeeze(x)
+    Squeeze with axes as an attribute | opset 11 (x: float32[batch, 1, 3, 1]) y = Squeeze(x) {axes=[1, 3]}
+    Squeeze to a scalar | (x: float32[1]) axes: int64[1] = [0]; y = Squeeze(x, axes)
+    Squeeze of a stored shape | () s: int64[1] = [3]; axes: int64[1] = [0]; y = Squeeze(s, axes)
+  `,
   example("Squeeze by axes computed at run time", "(x: float32[2, 1], axes: int64[1]) y = Squeeze(x, axes)", {
     feeds: { axes: [1] },
     misses: { read: "computed at run time" },

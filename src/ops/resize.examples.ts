@@ -1,5 +1,5 @@
 /** Resizing: by scales, to sizes; the nearest number, or two or four weighed; every way to place coordinates. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -94,18 +94,14 @@ export const resizeExamples: readonly Example[] = [
   ),
   to("Resize to sizes, linear", "2, 2, 3, 3", "2, 2, 7, 2", linear, uncounted),
   to("Resize to sizes, cubic", "1, 2, 4, 4", "1, 2, 7, 3", cubic, uncounted),
-  example(
-    "Resize of a region, some of it outside",
-    `(x: float32[1, 1, 4, 4]) region: float32[8] = [0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7]; sizes: int64[4] = [1, 1, 3, 3];
-     y = Resize(x, region, _, sizes) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=10.0}`,
-    { except: { cost, gradient } },
-  ),
-  example(
-    "Resize of a region by scales",
-    `(x: float32[1, 1, 5, 7]) region: float32[8] = [0, 0, 0.1, -0.2, 1, 1, 0.7, 1.2]; ${scales("1, 1, 1.5, 0.6")}
-     y = Resize(x, region, scales) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize"}`,
-    { except: { cost, gradient } },
-  ),
+  ...table({ except: { cost, gradient } })`
+    Resize of a region, some of it outside |
+      (x: float32[1, 1, 4, 4]) region: float32[8] = [0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7]; sizes: int64[4] = [1, 1, 3, 3];
+      y = Resize(x, region, _, sizes) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=10.0}
+    Resize of a region by scales |
+      (x: float32[1, 1, 5, 7]) region: float32[8] = [0, 0, 0.1, -0.2, 1, 1, 0.7, 1.2]; ${scales("1, 1, 1.5, 0.6")}
+      y = Resize(x, region, scales) {mode="linear", coordinate_transformation_mode="tf_crop_and_resize"}
+  `,
   by("Resize by a factor that is too small for another size", "1, 1, 3, 4", "1, 1, 1.25, 1.1", linear, {
     except: { cost, gradient },
   }),
@@ -117,15 +113,11 @@ export const resizeExamples: readonly Example[] = [
     `(x: float32[batch, 1, 2, 2]) none: float32[0] = []; sizes: int64[4] = [2, 1, 3, 3]; y = Resize(x, none, none, sizes) {mode="linear"}`,
     { opset: 11, ...uncounted },
   ),
-  example("Upsample of opset 9", `(x: float32[batch, 2, 2, 2]) ${scales("1, 1, 2, 3")} y = Upsample(x, scales)`, {
-    opset: 9,
-  }),
-  example("Upsample of opset 7", "(x: float32[batch, 1, 2, 3]) y = Upsample(x) {scales=[1.0, 1.0, 2.0, 1.5]}", {
-    opset: 7,
-  }),
-  example(
-    "Upsample, linear",
-    `(x: float32[batch, 1, 2, 2]) ${scales("1, 1, 2, 2")} y = Upsample(x, scales) {mode="linear"}`,
-    { opset: 9, ...uncounted },
-  ),
+  ...table()`
+    Upsample of opset 9 | opset 9 (x: float32[batch, 2, 2, 2]) ${scales("1, 1, 2, 3")} y = Upsample(x, scales)
+    Upsample of opset 7 | opset 7 (x: float32[batch, 1, 2, 3]) y = Upsample(x) {scales=[1.0, 1.0, 2.0, 1.5]}
+  `,
+  ...table({ ...uncounted })`
+    Upsample, linear | opset 9 (x: float32[batch, 1, 2, 2]) ${scales("1, 1, 2, 2")} y = Upsample(x, scales) {mode="linear"}
+  `,
 ];

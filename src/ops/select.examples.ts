@@ -1,23 +1,20 @@
 /** Choosing between values: Where, Clip. */
-import { between, type Example, example } from "./define.examples.ts";
+import { between, type Example, example, table } from "./define.examples.ts";
 
 const wide = { feeds: { x: between(-3, 3) } };
 
 export const selectExamples: readonly Example[] = [
-  example(
-    "Where of equal shapes",
-    "(c: bool[batch, 3], a: float32[batch, 3], b: float32[batch, 3]) y = Where(c, a, b)",
-  ),
-  example("Where broadcasting all three", "(c: bool[batch, 1, 1], a: float32[2, 1], b: float32[3]) y = Where(c, a, b)"),
-  example("Where of stored shapes", "() a: int64[2] = [3, 4]; b: int64[] = -1; c = Equal(a, b); y = Where(c, b, a)"),
-  example("Where with scalars", "(c: bool[batch, 2], a: float32[], b: float32[]) y = Where(c, a, b)"),
+  ...table()`
+    Where of equal shapes | (c: bool[batch, 3], a: float32[batch, 3], b: float32[batch, 3]) y = Where(c, a, b)
+    Where broadcasting all three | (c: bool[batch, 1, 1], a: float32[2, 1], b: float32[3]) y = Where(c, a, b)
+    Where of stored shapes | () a: int64[2] = [3, 4]; b: int64[] = -1; c = Equal(a, b); y = Where(c, b, a)
+    Where with scalars | (c: bool[batch, 2], a: float32[], b: float32[]) y = Where(c, a, b)
+  `,
 
-  example(
-    "Clip on both sides",
-    "(x: float32[batch, 4]) low: float32[] = -1; high: float32[] = 1.5; y = Clip(x, low, high)",
-    wide,
-  ),
-  example("Clip above only", "(x: float32[batch, 4]) high: float32[] = 0.5; y = Clip(x, _, high)", wide),
+  ...table(wide)`
+    Clip on both sides | (x: float32[batch, 4]) low: float32[] = -1; high: float32[] = 1.5; y = Clip(x, low, high)
+    Clip above only | (x: float32[batch, 4]) high: float32[] = 0.5; y = Clip(x, _, high)
+  `,
   example(
     "Clip to what lies above zero",
     "(x: float32[batch, 4]) low: float32[] = 1; high: float32[] = 2; y = Clip(x, low, high)",

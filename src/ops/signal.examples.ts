@@ -1,5 +1,5 @@
 /** Spectra of whole axes and of frames, windows, and triangles over frequencies. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -32,32 +32,26 @@ export const signalExamples: readonly Example[] = [
   along("DFT of a shorter length, along another axis", "2, 5, 3, 1", 4, 1),
   along("DFT of a longer length", "batch, 3, 2", 5, -2),
   dft("DFT back to real numbers", "2, 4, 2", "inverse=1, onesided=1", half),
-  example(
-    "STFT of a signal with a window",
-    "(x: float32[batch, 10, 1]) step: int64[] = 2; w: float32[4] = random(seed 1); y = STFT(x, step, w)",
-    uncounted,
-  ),
-  example(
-    "STFT of complex numbers, whole spectra, without window",
-    "(x: float32[1, 8, 2]) step: int64[] = 3; length: int64[] = 4; y = STFT(x, step, _, length) {onesided=0}",
-    uncounted,
-  ),
+  ...table(uncounted)`
+    STFT of a signal with a window |
+      (x: float32[batch, 10, 1]) step: int64[] = 2; w: float32[4] = random(seed 1); y = STFT(x, step, w)
+    STFT of complex numbers, whole spectra, without window |
+      (x: float32[1, 8, 2]) step: int64[] = 3; length: int64[] = 4; y = STFT(x, step, _, length) {onesided=0}
+  `,
   example(
     "STFT of a number of samples that has a name",
     "(x: float32[batch, samples, 1]) step: int64[] = 3; w: float32[5] = ones; length: int64[] = 5; y = STFT(x, step, w, length)",
     { ...uncounted, sizes: { samples: 12 } },
   ),
   ...["HannWindow", "HammingWindow", "BlackmanWindow"].flatMap(windows),
-  example(
-    "MelWeightMatrix",
-    `() bins: int64[] = 4; length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
-     y = MelWeightMatrix(bins, length, rate, low, high)`,
-  ),
-  example(
-    "MelWeightMatrix in float64",
-    `() bins: int32[] = 3; length: int32[] = 9; rate: int32[] = 8000; low: float32[] = 100; high: float32[] = 3000;
-     y = MelWeightMatrix(bins, length, rate, low, high) {output_datatype=11}`,
-  ),
+  ...table()`
+    MelWeightMatrix |
+      () bins: int64[] = 4; length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;
+      y = MelWeightMatrix(bins, length, rate, low, high)
+    MelWeightMatrix in float64 |
+      () bins: int32[] = 3; length: int32[] = 9; rate: int32[] = 8000; low: float32[] = 100; high: float32[] = 3000;
+      y = MelWeightMatrix(bins, length, rate, low, high) {output_datatype=11}
+  `,
   example(
     "MelWeightMatrix with a number of triangles that is fed",
     `(bins: int64[]) length: int64[] = 16; rate: int64[] = 8000; low: float32[] = 0; high: float32[] = 4000;

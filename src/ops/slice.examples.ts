@@ -1,5 +1,5 @@
 /** Cut out and filled up: every sign of start, end and step, several axes, shapes; padding by constants and by what is there. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -58,29 +58,21 @@ export const sliceExamples: readonly Example[] = [
     [0, 1],
     [2, 2],
   ]),
-  example(
-    "Slice to the end as exporters write it",
-    `(x: float32[batch, 4]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; axes: int64[1] = [1]; y = Slice(x, starts, ends, axes)`,
-  ),
-  example(
-    "Slice to the end through a cast that changes nothing",
-    `(x: float32[batch, 4]) starts: int64[1] = [1]; end: int64[1] = [${end}]; axes: int64[1] = [1]; ends = Cast(end) {to=7}; y = Slice(x, starts, ends, axes)`,
-  ),
-  example(
-    "Slice of the batch to the end",
-    `(x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)`,
-    { sizes: { batch: 3 } },
-  ),
-  example(
-    "Slice of the last of the batch",
-    `(x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)`,
-    { sizes: { batch: 3 } },
-  ),
-  example(
-    "Slice of the batch without its last",
-    "(x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [-1]; y = Slice(x, starts, ends)",
-    { sizes: { batch: 3 } },
-  ),
+  ...table()`
+    Slice to the end as exporters write it |
+      (x: float32[batch, 4]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; axes: int64[1] = [1]; y = Slice(x, starts, ends, axes)
+    Slice to the end through a cast that changes nothing |
+      (x: float32[batch, 4]) starts: int64[1] = [1]; end: int64[1] = [${end}]; axes: int64[1] = [1]; ends = Cast(end) {to=7};
+      y = Slice(x, starts, ends, axes)
+  `,
+  ...table({ sizes: { batch: 3 } })`
+    Slice of the batch to the end |
+      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)
+    Slice of the last of the batch |
+      (x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [${end}]; y = Slice(x, starts, ends)
+    Slice of the batch without its last |
+      (x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [-1]; y = Slice(x, starts, ends)
+  `,
   example(
     "Slice of a table to the length of a sequence",
     "(x: float32[batch, 3]) table: float32[5, 2] = random(seed 1); starts: int64[1] = [0]; ends = Shape(x) {start=0, end=1}; y = Slice(table, starts, ends)",
@@ -95,36 +87,25 @@ export const sliceExamples: readonly Example[] = [
     "Slice of the first of the batch",
     "(x: float32[batch, 2]) starts: int64[1] = [0]; ends: int64[1] = [1]; y = Slice(x, starts, ends)",
   ),
-  example(
-    "Slice in the middle of named size",
-    "(x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [3]; y = Slice(x, starts, ends)",
-    {
-      sizes: { batch: 4 },
-    },
-  ),
-  example(
-    "Slice backwards through a named size",
-    "(x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [-4]; axes: int64[1] = [0]; steps: int64[1] = [-2]; y = Slice(x, starts, ends, axes, steps)",
-    {
-      sizes: { batch: 5 },
-    },
-  ),
-  example("Slice with bounds as attributes", "(x: float32[batch, 5]) y = Slice(x) {starts=[1], ends=[3], axes=[1]}", {
-    opset: 9,
-  }),
-  example(
-    "Slice of a stored shape",
-    "() s: int64[4] = [2, 3, 4, 5]; starts: int64[1] = [3]; ends: int64[1] = [0]; axes: int64[1] = [0]; steps: int64[1] = [-2]; y = Slice(s, starts, ends, axes, steps)",
-  ),
-  example(
-    "Slice with bounds computed at run time",
-    "(x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends)",
-    {
-      feeds: { starts: [1], ends: [3] },
-      misses: { gradient: "computed at run time" },
-      except: { types: "its bounds are computed at run time" },
-    },
-  ),
+  ...table({ sizes: { batch: 4 } })`
+    Slice in the middle of named size |
+      (x: float32[batch, 2]) starts: int64[1] = [1]; ends: int64[1] = [3]; y = Slice(x, starts, ends)
+  `,
+  ...table({ sizes: { batch: 5 } })`
+    Slice backwards through a named size |
+      (x: float32[batch, 2]) starts: int64[1] = [-1]; ends: int64[1] = [-4]; axes: int64[1] = [0]; steps: int64[1] = [-2];
+      y = Slice(x, starts, ends, axes, steps)
+  `,
+  ...table()`
+    Slice with bounds as attributes | opset 9 (x: float32[batch, 5]) y = Slice(x) {starts=[1], ends=[3], axes=[1]}
+    Slice of a stored shape |
+      () s: int64[4] = [2, 3, 4, 5]; starts: int64[1] = [3]; ends: int64[1] = [0]; axes: int64[1] = [0]; steps: int64[1] = [-2];
+      y = Slice(s, starts, ends, axes, steps)
+  `,
+  ...table({ feeds: { starts: [1], ends: [3] }, except: { types: "its bounds are computed at run time" } })`
+    Slice with bounds computed at run time |
+      (x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends) | no gradient: computed at run time
+  `,
 
   pad("Pad of pictures with zeros", "batch, 2, 3, 3", [0, 0, 1, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),
   pad("Pad of channels with zeros", "batch, 3, 2", [0, 2, 0, 0, 1, 0], { rest: "y = Pad(x, pads)" }),

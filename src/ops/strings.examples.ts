@@ -1,5 +1,5 @@
 /** Texts. They are stored here: what laws feed are numbers. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const words = 'x: string[2, 2] = ["a", "b c", "", "B"]';
 const row = 'x: string[3] = ["Monday", "tuesday", "monday"]';
@@ -7,27 +7,17 @@ const grams = 'mode="TF", min_gram_length=1, max_gram_length=2, max_skip_count=1
 const pool = "ngram_indexes=[0, 1, 2, 4], pool_int64s=[2, 3, 5, 2, 3]";
 
 export const stringExamples: readonly Example[] = [
-  example(
-    "StringConcat of equal shapes",
-    `() ${words}; z: string[2, 2] = ["1", "2", "3", "4"]; y = StringConcat(x, z)`,
-  ),
-  example("StringConcat broadcasting", `() ${words}; z: string[1] = ["!"]; y = StringConcat(x, z)`),
-  example("StringConcat of scalars", '() x: string[] = "a"; z: string[] = "b"; y = StringConcat(x, z)'),
-
-  example(
-    "StringNormalizer to upper case",
-    `() ${row}; y = StringNormalizer(x) {case_change_action="UPPER", locale="C"}`,
-  ),
-  example(
-    "StringNormalizer without some words",
-    `() ${row}; y = StringNormalizer(x) {is_case_sensitive=1, stopwords=["monday"]}`,
-    { opset: 10, except: { types: "how many words are left is not known before the run" } },
-  ),
-  example(
-    "StringNormalizer of a row without some words",
-    '() x: string[1, 2] = ["a", "b"]; y = StringNormalizer(x) {locale="C", stopwords=["A"]}',
-    { except: { types: "how many words are left is not known before the run" } },
-  ),
+  ...table()`
+    StringConcat of equal shapes | () ${words}; z: string[2, 2] = ["1", "2", "3", "4"]; y = StringConcat(x, z)
+    StringConcat broadcasting | () ${words}; z: string[1] = ["!"]; y = StringConcat(x, z)
+    StringConcat of scalars | () x: string[] = "a"; z: string[] = "b"; y = StringConcat(x, z)
+    StringNormalizer to upper case | () ${row}; y = StringNormalizer(x) {case_change_action="UPPER", locale="C"}
+  `,
+  ...table({ except: { types: "how many words are left is not known before the run" } })`
+    StringNormalizer without some words | opset 10 () ${row}; y = StringNormalizer(x) {is_case_sensitive=1, stopwords=["monday"]}
+    StringNormalizer of a row without some words |
+      () x: string[1, 2] = ["a", "b"]; y = StringNormalizer(x) {locale="C", stopwords=["A"]}
+  `,
 
   ...["", ' {delimiter="b"}', ' {delimiter=" ", maxsplit=1}'].map((attributes) =>
     example(`StringSplit${attributes}`, `() ${words}; y, n = StringSplit(x)${attributes}`, {

@@ -1,5 +1,5 @@
 /** Any number of operands, element by element: one, two, three, one tensor twice; broadcasting, and equal shapes before opset 8. */
-import { type Example, example } from "./define.examples.ts";
+import { type Example, example, table } from "./define.examples.ts";
 
 const dimensions = { channels: "is computed from the dimensions that would change" };
 
@@ -17,10 +17,8 @@ export const variadicExamples: readonly Example[] = [
   example("Sum of a stored bias", "(x: float32[batch, 3]) b: float32[3] = random(seed 1); y = Sum(x, b)"),
   example("Max of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Max(a, b)", { opset: 12 }),
   example("Min of stored shapes", "() a: int64[2] = [2, 7]; b: int64[2] = [3, 5]; y = Min(a, b)", { opset: 12 }),
-  example("Max of a dimension and a number", "(x: float32[batch, 3]) n: int64[] = 5; s = Shape(x); y = Max(s, n)", {
-    except: dimensions,
-  }),
-  example("Min of a dimension and a number", "(x: float32[batch, 3]) n: int64[] = 1; s = Shape(x); y = Min(s, n)", {
-    except: dimensions,
-  }),
+  ...table({ except: dimensions })`
+    Max of a dimension and a number | (x: float32[batch, 3]) n: int64[] = 5; s = Shape(x); y = Max(s, n)
+    Min of a dimension and a number | (x: float32[batch, 3]) n: int64[] = 1; s = Shape(x); y = Min(s, n)
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Attention with masks of every form, pasts, biases, unequal widths. Without a bias, ONNX Runtime 1.30 crashes on Attention: none is here. */
-import { type Example, example } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const weights = "w: float32[6, 24] = random(seed 1); b: float32[24] = random(seed 2);";
 const self = (
@@ -139,11 +139,9 @@ export const microsoftAttentionExamples: readonly Example[] = [
     { feeds: { at: [2] }, misses: { lower: "share a buffer", gradient: "is lowered first" } },
   ),
 
-  example(
-    "QAttention of codes",
-    `(x: uint8[batch, 3, 6]) ${coded} y = com.microsoft.QAttention(x, w, b, xs, ws, _, xz, wz) {num_heads=2}`,
-    codes,
-  ),
+  ...table(codes)`
+    QAttention of codes | (x: uint8[batch, 3, 6]) ${coded} y = com.microsoft.QAttention(x, w, b, xs, ws, _, xz, wz) {num_heads=2}
+  `,
   example(
     "QAttention with a mask",
     `(x: uint8[batch, 3, 6], m: int32[batch, 3]) ${coded} y = com.microsoft.QAttention(x, w, b, xs, ws, m, xz, wz) {num_heads=2, unidirectional=1}`,

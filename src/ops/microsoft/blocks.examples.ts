@@ -1,5 +1,5 @@
 /** Weights in blocks of few bits. */
-import { between, type Example, example } from "../define.examples.ts";
+import { between, type Example, example, table } from "../define.examples.ts";
 
 const nbits = (
   title: string,
@@ -17,7 +17,7 @@ const nbits = (
 const random = (name: string, dims: string, seed: number): string =>
   `${name}: uint8[${dims}] = random(seed ${seed}, from 0 to 255);`;
 const scales = (dims: string): string => `s: float32[${dims}] = random(seed 9, from 0.01 to 0.05);`;
-const table = { feeds: { at: between(0, 6) } };
+const stored = { feeds: { at: between(0, 6) } };
 const rough = { except: { gradient: "differences of numbers of 16 bits are too rough" } };
 
 export const microsoftBlockExamples: readonly Example[] = [
@@ -74,21 +74,16 @@ export const microsoftBlockExamples: readonly Example[] = [
     "MatMulBnb4 of a sequence, with a part of a block",
     `(x: float32[batch, 3, 10]) ${random("w", "20", 1)} s: float32[3] = random(seed 9, from 0.1 to 1); y = com.microsoft.MatMulBnb4(x, w, s) {K=10, N=4, block_size=16, quant_type=1}`,
   ),
-  example(
-    "GatherBlockQuantized of 4 bits in bytes",
-    `(at: int64[batch, 3]) ${random("w", "6, 16", 1)} ${scales("6, 2")} y = com.microsoft.GatherBlockQuantized(w, at, s) {bits=4, block_size=16, gather_axis=0, quantize_axis=1}`,
-    table,
-  ),
-  example(
-    "GatherBlockQuantized with zero points",
-    `(at: int32[batch]) ${random("w", "6, 32", 1)} ${scales("6, 4")} ${random("z", "6, 2", 2)} y = com.microsoft.GatherBlockQuantized(w, at, s, z) {bits=4, block_size=16, gather_axis=0, quantize_axis=1}`,
-    table,
-  ),
-  example(
-    "GatherBlockQuantized of 8 bits",
-    `(at: int64[batch]) ${random("w", "6, 32", 1)} ${scales("6, 2")} y = com.microsoft.GatherBlockQuantized(w, at, s) {bits=8, block_size=16, gather_axis=0, quantize_axis=1}`,
-    table,
-  ),
+  ...table(stored)`
+    GatherBlockQuantized of 4 bits in bytes |
+      (at: int64[batch, 3]) ${random("w", "6, 16", 1)} ${scales("6, 2")} y = com.microsoft.GatherBlockQuantized(w, at, s)
+      {bits=4, block_size=16, gather_axis=0, quantize_axis=1}
+    GatherBlockQuantized with zero points |
+      (at: int32[batch]) ${random("w", "6, 32", 1)} ${scales("6, 4")} ${random("z", "6, 2", 2)} y = com.microsoft.GatherBlockQuantized(w, at, s, z) {bits=4, block_size=16, gather_axis=0, quantize_axis=1}
+    GatherBlockQuantized of 8 bits |
+      (at: int64[batch]) ${random("w", "6, 32", 1)} ${scales("6, 2")} y = com.microsoft.GatherBlockQuantized(w, at, s)
+      {bits=8, block_size=16, gather_axis=0, quantize_axis=1}
+  `,
   example(
     "GatherBlockQuantized of a type of 4 bits",
     `(at: int64[batch]) w: int4[2, 16] = [1, -2, 3, -4, 5, -6, 7, -8, 0, 1, 2, 3, 4, 5, 6, 7, -1, -2, -3, -4, -5, -6, -7, -8, 7, 6, 5, 4, 3, 2, 1, 0]; s: float32[2, 1] = [0.5, 0.25]; y = com.microsoft.GatherBlockQuantized(w, at, s) {block_size=16, gather_axis=0, quantize_axis=1}`,

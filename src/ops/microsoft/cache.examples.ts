@@ -1,5 +1,5 @@
 /** Attention over caches, over packed tokens, and what is added to it. */
-import { between, type Example, example } from "../define.examples.ts";
+import { between, type Example, example, table } from "../define.examples.ts";
 
 type More = Parameters<typeof example>[2];
 
@@ -104,24 +104,16 @@ export const microsoftCacheExamples: readonly Example[] = [
       { ...unrun, sizes: { tokens: 5 } },
     ),
   ),
-  example(
-    "PackedMultiHeadAttention of tokens",
-    `(q: float32[tokens, 8], k: float32[tokens, 8], v: float32[tokens, 6], at: int32[batch, 3], ends: int32[3])
-    y: float32[tokens, 6] = com.microsoft.PackedMultiHeadAttention(q, k, v, _, at, ends) {num_heads=2}`,
-    { ...unrun, sizes: { tokens: 5 } },
-  ),
-  example(
-    "PackedMultiHeadAttention of packed projections",
-    `(q: float32[tokens, 2, 3, 4], at: int32[batch, 3], ends: int32[3])
-    y: float32[tokens, 8] = com.microsoft.PackedMultiHeadAttention(q, _, _, _, at, ends) {num_heads=2}`,
-    { ...unrun, sizes: { tokens: 5 } },
-  ),
-  example(
-    "PackedMultiHeadAttention with biases",
-    `(q: float32[tokens, 8], k: float32[tokens, 8], v: float32[tokens, 8], at: int32[batch, 3], ends: int32[3]) b: float32[24] = zeros;
-    y: float32[tokens, 8] = com.microsoft.PackedMultiHeadAttention(q, k, v, b, at, ends) {num_heads=2, scale=0.25}`,
-    { ...unrun, sizes: { tokens: 5 } },
-  ),
+  ...table({ ...unrun, sizes: { tokens: 5 } })`
+    PackedMultiHeadAttention of tokens |
+      (q: float32[tokens, 8], k: float32[tokens, 8], v: float32[tokens, 6], at: int32[batch, 3], ends: int32[3])
+      y: float32[tokens, 6] = com.microsoft.PackedMultiHeadAttention(q, k, v, _, at, ends) {num_heads=2}
+    PackedMultiHeadAttention of packed projections | (q: float32[tokens, 2, 3, 4], at: int32[batch, 3], ends: int32[3])
+      y: float32[tokens, 8] = com.microsoft.PackedMultiHeadAttention(q, _, _, _, at, ends) {num_heads=2}
+    PackedMultiHeadAttention with biases |
+      (q: float32[tokens, 8], k: float32[tokens, 8], v: float32[tokens, 8], at: int32[batch, 3], ends: int32[3]) b: float32[24] = zeros;
+      y: float32[tokens, 8] = com.microsoft.PackedMultiHeadAttention(q, k, v, b, at, ends) {num_heads=2, scale=0.25}
+  `,
   ...[0, 1].map((both) =>
     example(
       `RelativePositionBias, ${both === 1 ? "both ways" : "looking back"}`,
@@ -130,12 +122,10 @@ export const microsoftCacheExamples: readonly Example[] = [
       unrun,
     ),
   ),
-  example(
-    "RelativePositionBias in half precision",
-    `() table: float16[8, 2] = random(seed 1); n: int64[1] = [4];
-    y: float16[1, 2, 4, 4] = com.microsoft.RelativePositionBias(table, n, n) {max_distance=16}`,
-    unrun,
-  ),
+  ...table(unrun)`
+    RelativePositionBias in half precision | () table: float16[8, 2] = random(seed 1); n: int64[1] = [4];
+      y: float16[1, 2, 4, 4] = com.microsoft.RelativePositionBias(table, n, n) {max_distance=16}
+  `,
   ...["float32", "float16"].map((type) =>
     example(
       `GatedRelativePositionBias in ${type}`,

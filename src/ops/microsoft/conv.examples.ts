@@ -1,31 +1,27 @@
 /** Convolutions with sums and activations inside, and with channels last. */
-import { type Example, example } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const kernel = (out: number, channels: number, size = 3): string =>
   `w: float32[${out}, ${channels}, ${size}, ${size}] = random(seed 1); b: float32[${out}] = random(seed 2);`;
 const unrun = { except: { run: "ONNX Runtime has a kernel for it on GPU alone" } };
 
 export const microsoftConvExamples: readonly Example[] = [
-  example(
-    "FusedConv with Relu",
-    `(x: float32[batch, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="Relu", pads=[1, 1, 1, 1]}`,
-  ),
-  example(
-    "FusedConv with a sum before Relu",
-    `(x: float32[batch, 3, 4, 4], z: float32[batch, 4, 2, 2]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b, z) {activation="Relu", strides=[2, 2], pads=[1, 1, 0, 0]}`,
-  ),
-  example(
-    "FusedConv depthwise with Clip",
-    `(x: float32[batch, 4, 5, 5]) ${kernel(4, 1)} y = com.microsoft.FusedConv(x, w, b) {activation="Clip", activation_params=[0.0, 0.5], group=4, dilations=[2, 2]}`,
-  ),
-  example(
-    "FusedConv with LeakyRelu, without bias",
-    `(x: float32[batch, 3, 3, 3]) w: float32[2, 3, 1, 1] = random(seed 1); y = com.microsoft.FusedConv(x, w) {activation="LeakyRelu", activation_params=[0.2], kernel_shape=[1, 1]}`,
-  ),
-  example(
-    "FusedConv with HardSigmoid and padding as needed",
-    `(x: float32[2, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="HardSigmoid", activation_params=[0.2, 0.5], auto_pad="SAME_UPPER"}`,
-  ),
+  ...table()`
+    FusedConv with Relu |
+      (x: float32[batch, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b) {activation="Relu", pads=[1, 1, 1, 1]}
+    FusedConv with a sum before Relu |
+      (x: float32[batch, 3, 4, 4], z: float32[batch, 4, 2, 2]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b, z)
+      {activation="Relu", strides=[2, 2], pads=[1, 1, 0, 0]}
+    FusedConv depthwise with Clip |
+      (x: float32[batch, 4, 5, 5]) ${kernel(4, 1)} y = com.microsoft.FusedConv(x, w, b)
+      {activation="Clip", activation_params=[0.0, 0.5], group=4, dilations=[2, 2]}
+    FusedConv with LeakyRelu, without bias |
+      (x: float32[batch, 3, 3, 3]) w: float32[2, 3, 1, 1] = random(seed 1); y = com.microsoft.FusedConv(x, w)
+      {activation="LeakyRelu", activation_params=[0.2], kernel_shape=[1, 1]}
+    FusedConv with HardSigmoid and padding as needed |
+      (x: float32[2, 3, 5, 5]) ${kernel(4, 3)} y = com.microsoft.FusedConv(x, w, b)
+      {activation="HardSigmoid", activation_params=[0.2, 0.5], auto_pad="SAME_UPPER"}
+  `,
   ...["Sigmoid", "Tanh"].map((name) =>
     example(
       `FusedConv with ${name}`,
@@ -38,34 +34,22 @@ export const microsoftConvExamples: readonly Example[] = [
     { misses: { weight: "the kernel is an activation" } },
   ),
 
-  example(
-    "NhwcConv of pictures",
-    `(x: float32[batch, 5, 7, 3]) ${kernel(4, 3)} y: float32[batch, 3, 5, 4] = com.microsoft.NhwcConv(x, w, b)`,
-    unrun,
-  ),
-  example(
-    "NhwcConv with groups and strides",
-    `(x: float32[batch, 5, 5, 4]) ${kernel(4, 1)} y: float32[batch, 3, 3, 4] = com.microsoft.NhwcConv(x, w, b) {group=4, strides=[2, 2], pads=[1, 1, 1, 1]}`,
-    unrun,
-  ),
-  example(
-    "NhwcConv in half precision",
-    "(x: float16[1, 4, 4, 3]) w: float16[2, 3, 1, 1] = random(seed 1); y: float16[1, 4, 4, 2] = com.microsoft.NhwcConv(x, w)",
-    unrun,
-  ),
-  example(
-    "NhwcFusedConv with Relu",
-    `(x: float16[batch, 5, 5, 3]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros; y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b) {activation="Relu"}`,
-    unrun,
-  ),
-  example(
-    "NhwcFusedConv with a sum",
-    `(x: float16[batch, 5, 5, 3], z: float16[batch, 3, 3, 4]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros; y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b, z) {activation="Relu"}`,
-    unrun,
-  ),
-  example(
-    "NhwcFusedConv of a row",
-    `(x: float16[2, 5, 3]) w: float16[4, 3, 3] = random(seed 1); y: float16[2, 3, 4] = com.microsoft.NhwcFusedConv(x, w) {activation="Tanh"}`,
-    unrun,
-  ),
+  ...table(unrun)`
+    NhwcConv of pictures |
+      (x: float32[batch, 5, 7, 3]) ${kernel(4, 3)} y: float32[batch, 3, 5, 4] = com.microsoft.NhwcConv(x, w, b)
+    NhwcConv with groups and strides |
+      (x: float32[batch, 5, 5, 4]) ${kernel(4, 1)} y: float32[batch, 3, 3, 4] = com.microsoft.NhwcConv(x, w, b)
+      {group=4, strides=[2, 2], pads=[1, 1, 1, 1]}
+    NhwcConv in half precision |
+      (x: float16[1, 4, 4, 3]) w: float16[2, 3, 1, 1] = random(seed 1); y: float16[1, 4, 4, 2] = com.microsoft.NhwcConv(x, w)
+    NhwcFusedConv with Relu |
+      (x: float16[batch, 5, 5, 3]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros;
+      y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b) {activation="Relu"}
+    NhwcFusedConv with a sum |
+      (x: float16[batch, 5, 5, 3], z: float16[batch, 3, 3, 4]) w: float16[4, 3, 3, 3] = random(seed 1); b: float16[4] = zeros;
+      y: float16[batch, 3, 3, 4] = com.microsoft.NhwcFusedConv(x, w, b, z) {activation="Relu"}
+    NhwcFusedConv of a row |
+      (x: float16[2, 5, 3]) w: float16[4, 3, 3] = random(seed 1); y: float16[2, 3, 4] = com.microsoft.NhwcFusedConv(x, w)
+      {activation="Tanh"}
+  `,
 ];

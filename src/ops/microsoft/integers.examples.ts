@@ -1,5 +1,5 @@
 /** Products of codes. */
-import { between, type Example, example } from "../define.examples.ts";
+import { between, type Example, example, table } from "../define.examples.ts";
 
 const begins = { gradient: "it rounds to integers, or begins with them" };
 const codes = { feeds: { a: between(0, 256), b: between(0, 256) }, except: begins };
@@ -16,94 +16,64 @@ const gates =
 const counted = { except: { cost: "it is not lowered to products that could be counted" } };
 
 export const microsoftIntegerExamples: readonly Example[] = [
-  example(
-    "DynamicQuantizeMatMul with a bias",
-    `(a: float32[batch, 3, 4]) ${matrix} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz, b)`,
-    { except: begins },
-  ),
-  example(
-    "DynamicQuantizeMatMul with a scale for each column",
-    `(a: float32[batch, 4]) ${columns} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz)`,
-    { except: begins },
-  ),
-  example(
-    "DynamicQuantizeMatMul of activations",
-    "(a: float32[batch, 3, 4], w: int8[4, 2], ws: float32[1]) y = com.microsoft.DynamicQuantizeMatMul(a, w, ws)",
-    { except: begins, misses: { weight: "both operands are activations" } },
-  ),
-  example(
-    "MatMulIntegerToFloat with a bias",
-    `(a: uint8[batch, 3, 4]) ${scale} ${matrix} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz, b)`,
-    codes,
-  ),
-  example(
-    "MatMulIntegerToFloat with a scale for each column",
-    `(a: uint8[batch, 4]) ${scale} ${columns} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz)`,
-    codes,
-  ),
+  ...table({ except: begins })`
+    DynamicQuantizeMatMul with a bias |
+      (a: float32[batch, 3, 4]) ${matrix} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz, b)
+    DynamicQuantizeMatMul with a scale for each column |
+      (a: float32[batch, 4]) ${columns} y = com.microsoft.DynamicQuantizeMatMul(a, w, ws, wz)
+    DynamicQuantizeMatMul of activations |
+      (a: float32[batch, 3, 4], w: int8[4, 2], ws: float32[1]) y = com.microsoft.DynamicQuantizeMatMul(a, w, ws)
+      | no weight: both operands are activations
+  `,
+  ...table(codes)`
+    MatMulIntegerToFloat with a bias |
+      (a: uint8[batch, 3, 4]) ${scale} ${matrix} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz, b)
+    MatMulIntegerToFloat with a scale for each column |
+      (a: uint8[batch, 4]) ${scale} ${columns} y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws, az, wz)
+  `,
   example(
     "MatMulIntegerToFloat without zero points",
     "(a: uint8[batch, 4], w: uint8[4, 2]) as: float32[] = 0.02; ws: float32[] = 0.01; y = com.microsoft.MatMulIntegerToFloat(a, w, as, ws)",
     { ...codes, misses: { weight: "both operands are activations" } },
   ),
-  example(
-    "QGemm to numbers",
-    `(a: uint8[batch, 4]) ${scale} w: uint8[5, 4] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128; c: int32[5] = [100, -200, 300, 0, 7]; y = com.microsoft.QGemm(a, as, az, w, ws, wz, c) {transB=1}`,
-    codes,
-  ),
-  example(
-    "QGemm to codes, scaled",
-    `(a: uint8[4, batch]) ${scale} w: uint8[4, 5] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128; ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz) {transA=1, alpha=0.5}`,
-    codes,
-  ),
-  example(
-    "QGemm with a scale for each column",
-    `(a: uint8[batch, 4]) ${scale} ${columns} ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz)`,
-    codes,
-  ),
-  example(
-    "MatMulInteger16 of matrices",
-    "(a: int16[batch, 3], b: int16[3, 4]) y = com.microsoft.MatMulInteger16(a, b)",
-    counted,
-  ),
-  example(
-    "MatMulInteger16 of stacks",
-    "(a: int16[batch, 2, 3], b: int16[batch, 3, 2]) y = com.microsoft.MatMulInteger16(a, b)",
-    counted,
-  ),
-  example(
-    "MatMulInteger16 with a stored weight",
-    "(a: int16[batch, 3]) w: int16[3, 2] = [1, 2, 3, 400, 5, 6]; y = com.microsoft.MatMulInteger16(a, w)",
-    counted,
-  ),
-  example(
-    "QEmbedLayerNormalization with segments",
-    `(ids: int32[batch, 3], kind: int32[batch, 3]) ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z)`,
-    ids,
-  ),
-  example(
-    "QEmbedLayerNormalization with a mask",
-    `(ids: int32[batch, 5], kind: int32[batch, 5], mask: int32[batch, 5]) ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, mask, s, s, s, s, s, z, z, z, z, z)`,
-    ids,
-  ),
-  example(
-    "QEmbedLayerNormalization with another epsilon",
-    `(ids: int32[batch, 3], kind: int32[batch, 3]) ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z) {epsilon=0.01}`,
-    ids,
-  ),
+  ...table(codes)`
+    QGemm to numbers |
+      (a: uint8[batch, 4]) ${scale} w: uint8[5, 4] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
+      c: int32[5] = [100, -200, 300, 0, 7]; y = com.microsoft.QGemm(a, as, az, w, ws, wz, c) {transB=1}
+    QGemm to codes, scaled |
+      (a: uint8[4, batch]) ${scale} w: uint8[4, 5] = random(seed 1, from 0 to 255); ws: float32[] = 0.01; wz: uint8[] = 128;
+      ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz) {transA=1, alpha=0.5}
+    QGemm with a scale for each column |
+      (a: uint8[batch, 4]) ${scale} ${columns} ${result} y = com.microsoft.QGemm(a, as, az, w, ws, wz, _, ys, yz)
+  `,
+  ...table(counted)`
+    MatMulInteger16 of matrices | (a: int16[batch, 3], b: int16[3, 4]) y = com.microsoft.MatMulInteger16(a, b)
+    MatMulInteger16 of stacks | (a: int16[batch, 2, 3], b: int16[batch, 3, 2]) y = com.microsoft.MatMulInteger16(a, b)
+    MatMulInteger16 with a stored weight |
+      (a: int16[batch, 3]) w: int16[3, 2] = [1, 2, 3, 400, 5, 6]; y = com.microsoft.MatMulInteger16(a, w)
+  `,
+  ...table(ids)`
+    QEmbedLayerNormalization with segments |
+      (ids: int32[batch, 3], kind: int32[batch, 3])
+      ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z)
+    QEmbedLayerNormalization with a mask |
+      (ids: int32[batch, 5], kind: int32[batch, 5], mask: int32[batch, 5])
+      ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, mask, s, s, s, s, s, z, z, z, z, z)
+    QEmbedLayerNormalization with another epsilon |
+      (ids: int32[batch, 3], kind: int32[batch, 3])
+      ${tables} y, count = com.microsoft.QEmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, _, s, s, s, s, s, z, z, z, z, z) {epsilon=0.01}
+  `,
   example(
     "DynamicQuantizeLSTM of a sequence",
     `(x: float32[seq, batch, 3]) ${gates} y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}`,
     { ...counted, sizes: { seq: 5 } },
   ),
-  example(
-    "DynamicQuantizeLSTM, its last state alone",
-    `(x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}`,
-    counted,
-  ),
-  example(
-    "DynamicQuantizeLSTM both ways",
-    '(x: float32[5, batch, 3]) w: int8[2, 3, 16] = random(seed 1, from -100 to 100); r: int8[2, 4, 16] = random(seed 2, from -100 to 100); s: float32[2] = [0.01, 0.02]; z: int8[2] = zeros; y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4, direction="bidirectional"}',
-    counted,
-  ),
+  ...table(counted)`
+    DynamicQuantizeLSTM, its last state alone |
+      (x: float32[5, batch, 3]) ${gates} _, h = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z) {hidden_size=4}
+    DynamicQuantizeLSTM both ways |
+      (x: float32[5, batch, 3]) w: int8[2, 3, 16] = random(seed 1, from -100 to 100); r: int8[2, 4, 16] = random(seed 2, from -100 to 100);
+      s: float32[2] = [0.01, 0.02]; z: int8[2] = zeros; y, h, c = com.microsoft.DynamicQuantizeLSTM(x, w, r, _, _, _, _, _, s, z, s, z)
+      {hidden_size=4, direction="bidirectional"}
+  `,
 ];

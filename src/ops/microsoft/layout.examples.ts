@@ -1,22 +1,18 @@
 /** Blocks of channels, and channels last. */
-import { type Example, example } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const pool = "(x: float32[batch, 16, 5, 5])";
 const sizes = { width: 5 };
 
 export const microsoftLayoutExamples: readonly Example[] = [
-  example(
-    "nchwc.Conv with Relu",
-    `${pool} w: float32[16, 16, 3, 3] = random(seed 1); b: float32[16] = zeros; y = com.microsoft.nchwc.Conv(x, w, b) {activation="Relu", pads=[1, 1, 1, 1]}`,
-  ),
-  example(
-    "nchwc.Conv with strides",
-    `${pool} w: float32[32, 16, 1, 1] = random(seed 1); y = com.microsoft.nchwc.Conv(x, w) {strides=[2, 2]}`,
-  ),
-  example(
-    "nchwc.Conv depthwise",
-    `${pool} w: float32[16, 1, 3, 3] = random(seed 1); y = com.microsoft.nchwc.Conv(x, w) {group=16}`,
-  ),
+  ...table()`
+    nchwc.Conv with Relu |
+      ${pool} w: float32[16, 16, 3, 3] = random(seed 1); b: float32[16] = zeros; y = com.microsoft.nchwc.Conv(x, w, b)
+      {activation="Relu", pads=[1, 1, 1, 1]}
+    nchwc.Conv with strides |
+      ${pool} w: float32[32, 16, 1, 1] = random(seed 1); y = com.microsoft.nchwc.Conv(x, w) {strides=[2, 2]}
+    nchwc.Conv depthwise | ${pool} w: float32[16, 1, 3, 3] = random(seed 1); y = com.microsoft.nchwc.Conv(x, w) {group=16}
+  `,
   ...["MaxPool", "AveragePool"].flatMap((name) => [
     example(`nchwc.${name} of pictures`, `${pool} y = com.microsoft.nchwc.${name}(x) {kernel_shape=[2, 2]}`),
     example(
@@ -41,17 +37,14 @@ export const microsoftLayoutExamples: readonly Example[] = [
     "nchwc.ReorderInput with channels last",
     "(x: float32[batch, 4, 5, 32]) y = com.microsoft.nchwc.ReorderInput(x) {channels_last=1}",
   ),
-  example(
-    "nchwc.ReorderInput of part of a block",
-    "(x: float32[batch, 12, 2, 2]) y = com.microsoft.nchwc.ReorderInput(x)",
-    { except: { types: "how wide a block is depends on the processor" } },
-  ),
-  example("nchwc.ReorderOutput of whole blocks", `${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=16}`),
-  example("nchwc.ReorderOutput of part of a block", `${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12}`),
-  example(
-    "nchwc.ReorderOutput with channels last",
-    `${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12, channels_last=1}`,
-  ),
+  ...table({ except: { types: "how wide a block is depends on the processor" } })`
+    nchwc.ReorderInput of part of a block | (x: float32[batch, 12, 2, 2]) y = com.microsoft.nchwc.ReorderInput(x)
+  `,
+  ...table()`
+    nchwc.ReorderOutput of whole blocks | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=16}
+    nchwc.ReorderOutput of part of a block | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12}
+    nchwc.ReorderOutput with channels last | ${pool} y = com.microsoft.nchwc.ReorderOutput(x) {channels=12, channels_last=1}
+  `,
   ...[1, 2, 3].map((scale) =>
     example(
       `nchwc.Upsample by ${scale}`,

@@ -1,94 +1,62 @@
 /** Matrix products with transpositions, factors and activations inside. */
-import { type Example, example } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const activations = { misses: { weight: "both operands are activations", quantize: "both operands are activations" } };
 const withBias = "w: float32[3, 4] = random(seed 1); b: float32[4] = random(seed 2);";
 
 export const microsoftMatmulExamples: readonly Example[] = [
-  example(
-    "FusedMatMul of matrices",
-    "(a: float32[batch, 3], b: float32[3, 4]) y = com.microsoft.FusedMatMul(a, b)",
-    activations,
-  ),
-  example(
-    "FusedMatMul of a transposed stack, scaled",
-    "(a: float32[batch, 3, 4], b: float32[batch, 3, 5]) y = com.microsoft.FusedMatMul(a, b) {transA=1, alpha=0.5}",
-    activations,
-  ),
-  example(
-    "FusedMatMul with both transposed",
-    "(a: float32[2, 4, 3], b: float32[5, 4]) y = com.microsoft.FusedMatMul(a, b) {transA=1, transB=1}",
-    activations,
-  ),
-  example(
-    "FusedMatMul with transposed batch axes",
-    "(a: float32[2, 3, 4], b: float32[3, 4, 5]) y = com.microsoft.FusedMatMul(a, b) {transBatchA=1}",
-    activations,
-  ),
-  example(
-    "FusedMatMul with every transposition",
-    "(a: float32[4, 3, 2, 5], b: float32[6, 3, 2, 4]) y = com.microsoft.FusedMatMul(a, b) {transBatchA=1, transA=1, transBatchB=1, transB=1}",
-    activations,
-  ),
-  example(
-    "FusedMatMul with a stored weight",
-    "(x: float32[batch, 5, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transB=1}",
-  ),
-  example(
-    "FusedMatMul with a stored weight and a factor",
-    "(x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {alpha=2.0}",
-    { misses: { quantize: "scales its product" } },
-  ),
-  example(
-    "FusedMatMul of transposed data with a stored weight",
-    "(x: float32[batch, 3, 5]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transA=1}",
-    { misses: { quantize: "the data operand is transposed" } },
-  ),
+  ...table(activations)`
+    FusedMatMul of matrices | (a: float32[batch, 3], b: float32[3, 4]) y = com.microsoft.FusedMatMul(a, b)
+    FusedMatMul of a transposed stack, scaled |
+      (a: float32[batch, 3, 4], b: float32[batch, 3, 5]) y = com.microsoft.FusedMatMul(a, b) {transA=1, alpha=0.5}
+    FusedMatMul with both transposed |
+      (a: float32[2, 4, 3], b: float32[5, 4]) y = com.microsoft.FusedMatMul(a, b) {transA=1, transB=1}
+    FusedMatMul with transposed batch axes |
+      (a: float32[2, 3, 4], b: float32[3, 4, 5]) y = com.microsoft.FusedMatMul(a, b) {transBatchA=1}
+    FusedMatMul with every transposition |
+      (a: float32[4, 3, 2, 5], b: float32[6, 3, 2, 4]) y = com.microsoft.FusedMatMul(a, b)
+      {transBatchA=1, transA=1, transBatchB=1, transB=1}
+  `,
+  ...table()`
+    FusedMatMul with a stored weight |
+      (x: float32[batch, 5, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transB=1}
+    FusedMatMul with a stored weight and a factor |
+      (x: float32[batch, 5, 3]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {alpha=2.0}
+      | no quantize: scales its product
+    FusedMatMul of transposed data with a stored weight |
+      (x: float32[batch, 3, 5]) w: float32[3, 4] = random(seed 1); y = com.microsoft.FusedMatMul(x, w) {transA=1}
+      | no quantize: the data operand is transposed
+  `,
 
-  example(
-    "TransposeMatMul of matrices",
-    "(a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.TransposeMatMul(a, b) {transA=1}",
-    activations,
-  ),
-  example(
-    "TransposeMatMul of stacks, scaled",
-    "(a: float32[batch, 3, 4], b: float32[batch, 5, 4]) y = com.microsoft.TransposeMatMul(a, b) {transB=1, alpha=0.125}",
-    activations,
-  ),
-  example(
-    "TransposeMatMul with a stored weight",
-    "(x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.TransposeMatMul(x, w) {transB=1}",
-  ),
-
-  example(
-    "FusedGemm with Relu",
-    `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Relu"}`,
-  ),
-  example(
-    "FusedGemm with scaled terms and LeakyRelu",
-    '(x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[1, 4] = random(seed 2); y = com.microsoft.FusedGemm(x, w, b) {transB=1, alpha=0.5, beta=2.0, activation="LeakyRelu", activation_alpha=0.1}',
-  ),
+  ...table(activations)`
+    TransposeMatMul of matrices | (a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.TransposeMatMul(a, b) {transA=1}
+    TransposeMatMul of stacks, scaled |
+      (a: float32[batch, 3, 4], b: float32[batch, 5, 4]) y = com.microsoft.TransposeMatMul(a, b) {transB=1, alpha=0.125}
+  `,
+  ...table()`
+    TransposeMatMul with a stored weight |
+      (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); y = com.microsoft.TransposeMatMul(x, w) {transB=1}
+    FusedGemm with Relu | (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Relu"}
+    FusedGemm with scaled terms and LeakyRelu |
+      (x: float32[batch, 3]) w: float32[4, 3] = random(seed 1); b: float32[1, 4] = random(seed 2); y = com.microsoft.FusedGemm(x, w, b)
+      {transB=1, alpha=0.5, beta=2.0, activation="LeakyRelu", activation_alpha=0.1}
+  `,
   ...["Sigmoid", "Tanh", "Softplus", "Softsign"].map((name) =>
     example(
       `FusedGemm with ${name}`,
       `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="${name}"}`,
     ),
   ),
-  example(
-    "FusedGemm with HardSigmoid",
-    `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="HardSigmoid", activation_alpha=0.25, activation_beta=0.5}`,
-  ),
-  example(
-    "FusedGemm with Elu",
-    `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Elu", activation_alpha=0.5}`,
-  ),
-  example(
-    "FusedGemm with Selu",
-    `(x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Selu", activation_alpha=1.67, activation_gamma=1.05}`,
-  ),
-  example(
-    "FusedGemm of activations",
-    '(a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.FusedGemm(a, b) {transA=1, activation="Relu"}',
-    { misses: { weight: "no stored matrix" } },
-  ),
+  ...table()`
+    FusedGemm with HardSigmoid |
+      (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b)
+      {activation="HardSigmoid", activation_alpha=0.25, activation_beta=0.5}
+    FusedGemm with Elu |
+      (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b) {activation="Elu", activation_alpha=0.5}
+    FusedGemm with Selu |
+      (x: float32[batch, 3]) ${withBias} y = com.microsoft.FusedGemm(x, w, b)
+      {activation="Selu", activation_alpha=1.67, activation_gamma=1.05}
+    FusedGemm of activations |
+      (a: float32[3, batch], b: float32[3, 4]) y = com.microsoft.FusedGemm(a, b) {transA=1, activation="Relu"} | no weight: no stored matrix
+  `,
 ];

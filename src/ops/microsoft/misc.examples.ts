@@ -1,5 +1,5 @@
 /** What com.microsoft has beside the default domain. */
-import { between, type Example, example } from "../define.examples.ts";
+import { between, type Example, example, table } from "../define.examples.ts";
 
 const data = "how much is found depends on the data";
 const routed = { except: { cost: "which experts compute depends on the data" } };
@@ -7,35 +7,22 @@ const bytes = (name: string, dims: string, seed: number): string =>
   `${name}: uint8[${dims}] = random(seed ${seed}, from 0 to 255);`;
 
 export const microsoftToolExamples: readonly Example[] = [
-  example("ExpandDims at the end", "(x: float32[batch, 3]) a: int32[] = -1; y = com.microsoft.ExpandDims(x, a)"),
-  example("ExpandDims at the front", "(x: float32[batch, 3]) a: int32[] = 0; y = com.microsoft.ExpandDims(x, a)"),
-  example(
-    "ExpandDims by a vector of one",
-    "(x: float32[batch, 3]) a: int32[1] = [1]; y = com.microsoft.ExpandDims(x, a)",
-  ),
-  example("Trilu of Microsoft, above", "(x: float32[batch, 3, 4]) y = com.microsoft.Trilu(x)"),
-  example("Trilu of Microsoft, below", "(x: float32[batch, 3, 3]) y = com.microsoft.Trilu(x) {upper=0}"),
-  example(
-    "Trilu of Microsoft, above the first diagonal",
-    "(x: float32[batch, 3, 3]) k: int64[] = 1; y = com.microsoft.Trilu(x, k)",
-  ),
-  example(
-    "Pad of Microsoft with zeros",
-    "(x: float32[batch, 3]) p: int64[4] = [0, 1, 0, 2]; y = com.microsoft.Pad(x, p)",
-  ),
-  example(
-    "Pad of Microsoft with a number",
-    "(x: float32[batch, 3]) p: int64[4] = [1, 0, 0, 2]; v: float32[1] = [0.5]; y = com.microsoft.Pad(x, p, v)",
-  ),
-  example(
-    "Pad of Microsoft by reflection",
-    '(x: float32[batch, 4]) p: int64[4] = [0, 2, 0, 1]; y = com.microsoft.Pad(x, p) {mode="reflect"}',
-  ),
-  example(
-    "Range of Microsoft with a step",
-    "() a: float32[] = 1; b: float32[] = 6; c: float32[] = 2; y = com.microsoft.Range(a, b, c)",
-    { except: { gradient: "its length depends on its bounds in steps" } },
-  ),
+  ...table()`
+    ExpandDims at the end | (x: float32[batch, 3]) a: int32[] = -1; y = com.microsoft.ExpandDims(x, a)
+    ExpandDims at the front | (x: float32[batch, 3]) a: int32[] = 0; y = com.microsoft.ExpandDims(x, a)
+    ExpandDims by a vector of one | (x: float32[batch, 3]) a: int32[1] = [1]; y = com.microsoft.ExpandDims(x, a)
+    Trilu of Microsoft, above | (x: float32[batch, 3, 4]) y = com.microsoft.Trilu(x)
+    Trilu of Microsoft, below | (x: float32[batch, 3, 3]) y = com.microsoft.Trilu(x) {upper=0}
+    Trilu of Microsoft, above the first diagonal | (x: float32[batch, 3, 3]) k: int64[] = 1; y = com.microsoft.Trilu(x, k)
+    Pad of Microsoft with zeros | (x: float32[batch, 3]) p: int64[4] = [0, 1, 0, 2]; y = com.microsoft.Pad(x, p)
+    Pad of Microsoft with a number |
+      (x: float32[batch, 3]) p: int64[4] = [1, 0, 0, 2]; v: float32[1] = [0.5]; y = com.microsoft.Pad(x, p, v)
+    Pad of Microsoft by reflection |
+      (x: float32[batch, 4]) p: int64[4] = [0, 2, 0, 1]; y = com.microsoft.Pad(x, p) {mode="reflect"}
+  `,
+  ...table({ except: { gradient: "its length depends on its bounds in steps" } })`
+    Range of Microsoft with a step | () a: float32[] = 1; b: float32[] = 6; c: float32[] = 2; y = com.microsoft.Range(a, b, c)
+  `,
   example("Range of Microsoft without one", "() a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)"),
   example("Range of Microsoft to a fed limit", "(b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b)", {
     feeds: { b: [4] },
@@ -54,20 +41,13 @@ export const microsoftToolExamples: readonly Example[] = [
   example("GatherND of Microsoft of elements", "(x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i)", {
     feeds: { i: between(0, 2) },
   }),
-  example(
-    "GatherND of Microsoft of stacks",
-    "(x: float32[2, 3, 4]) i: int64[2, 2, 1] = [0, 1, 1, 0]; y = com.microsoft.GatherND(x, i)",
-  ),
-  example(
-    "UnfoldTensor along the last axis",
-    "(x: float32[batch, 7]) y = com.microsoft.UnfoldTensor(x) {size=3, step=2}",
-  ),
-  example(
-    "UnfoldTensor along another axis",
-    "(x: float32[batch, 5, 2]) y = com.microsoft.UnfoldTensor(x) {dim=1, size=2}",
-  ),
-  example("UnfoldTensor of a whole axis", "(x: float32[batch, 4]) y = com.microsoft.UnfoldTensor(x) {dim=-1, size=4}"),
-  example("Inverse of a matrix", "() x: float32[2, 2] = [2, 1, 1, 3]; y = com.microsoft.Inverse(x)"),
+  ...table()`
+    GatherND of Microsoft of stacks | (x: float32[2, 3, 4]) i: int64[2, 2, 1] = [0, 1, 1, 0]; y = com.microsoft.GatherND(x, i)
+    UnfoldTensor along the last axis | (x: float32[batch, 7]) y = com.microsoft.UnfoldTensor(x) {size=3, step=2}
+    UnfoldTensor along another axis | (x: float32[batch, 5, 2]) y = com.microsoft.UnfoldTensor(x) {dim=1, size=2}
+    UnfoldTensor of a whole axis | (x: float32[batch, 4]) y = com.microsoft.UnfoldTensor(x) {dim=-1, size=4}
+    Inverse of a matrix | () x: float32[2, 2] = [2, 1, 1, 3]; y = com.microsoft.Inverse(x)
+  `,
   example("Inverse of stacks", "(x: float32[batch, 2, 2]) y = com.microsoft.Inverse(x)", {
     feeds: { x: [2, 1, 1, 3, 1, 0, 0, 4] },
   }),
@@ -108,16 +88,12 @@ export const microsoftToolExamples: readonly Example[] = [
     "(x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2]}",
     { feeds: { m: between(0, 2) } },
   ),
-  example(
-    "MaxpoolWithMask with strides",
-    "(x: float32[1, 2, 4, 4], m: int32[1, 2, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2], strides=[2, 2]}",
-    { feeds: { m: between(1, 2) } },
-  ),
-  example(
-    "MaxpoolWithMask with padding",
-    "(x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}",
-    { feeds: { m: between(1, 2) } },
-  ),
+  ...table({ feeds: { m: between(1, 2) } })`
+    MaxpoolWithMask with strides |
+      (x: float32[1, 2, 4, 4], m: int32[1, 2, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[2, 2], strides=[2, 2]}
+    MaxpoolWithMask with padding |
+      (x: float32[1, 1, 4, 4], m: int32[1, 1, 4, 4]) y = com.microsoft.MaxpoolWithMask(x, m) {kernel_shape=[3, 3], pads=[1, 1, 1, 1]}
+  `,
   ...["relu", "silu"].map((activation) =>
     example(
       `MoE with ${activation}`,
@@ -125,16 +101,15 @@ export const microsoftToolExamples: readonly Example[] = [
       routed,
     ),
   ),
-  example(
-    "MoE of sequences",
-    '(x: float32[2, 4, 8], p: float32[8, 3]) w: float32[3, 16, 8] = random(seed 1); v: float32[3, 8, 16] = random(seed 2); y = com.microsoft.MoE(x, p, w, _, v) {k=1, activation_type="gelu"}',
-    routed,
-  ),
-  example(
-    "QMoE of 8 bits",
-    `(x: float32[batch, 32], p: float32[batch, 3]) ${bytes("w", "3, 32, 32", 1)} ${bytes("v", "3, 32, 32", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01); y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=2, activation_type="silu", expert_weight_bits=8}`,
-    routed,
-  ),
+  ...table(routed)`
+    MoE of sequences |
+      (x: float32[2, 4, 8], p: float32[8, 3]) w: float32[3, 16, 8] = random(seed 1); v: float32[3, 8, 16] = random(seed 2);
+      y = com.microsoft.MoE(x, p, w, _, v) {k=1, activation_type="gelu"}
+    QMoE of 8 bits |
+      (x: float32[batch, 32], p: float32[batch, 3])
+      ${bytes("w", "3, 32, 32", 1)} ${bytes("v", "3, 32, 32", 2)} s: float32[3, 32] = random(seed 3, from 0.001 to 0.01);
+      y = com.microsoft.QMoE(x, p, w, s, _, v, s) {k=2, activation_type="silu", expert_weight_bits=8}
+  `,
   ...[1, 2].map((k) =>
     example(
       `QMoE of 4 bits, ${k} at a time`,

@@ -1,5 +1,5 @@
 /** Normalization of sums, of rows of tables, of groups of channels. */
-import { type Example, example } from "../define.examples.ts";
+import { type Example, example, table } from "../define.examples.ts";
 
 const sequence = "(x: float32[batch, 3, 4], skip: float32[batch, 3, 4])";
 const vectors =
@@ -12,90 +12,64 @@ const ids = {
 const unrun = { except: { run: "ONNX Runtime has a kernel for it on GPU alone" } };
 
 export const microsoftNormExamples: readonly Example[] = [
-  example(
-    "SimplifiedLayerNormalization of a sequence",
-    "(x: float32[batch, 3, 4]) scale: float32[4] = random(seed 1); y = SimplifiedLayerNormalization(x, scale)",
-  ),
-  example(
-    "SimplifiedLayerNormalization over two axes, with its deviation",
-    "(x: float32[batch, 3, 4]) scale: float32[3, 4] = random(seed 1); y, inverse = SimplifiedLayerNormalization(x, scale) {axis=1, epsilon=0.01}",
-  ),
+  ...table()`
+    SimplifiedLayerNormalization of a sequence |
+      (x: float32[batch, 3, 4]) scale: float32[4] = random(seed 1); y = SimplifiedLayerNormalization(x, scale)
+    SimplifiedLayerNormalization over two axes, with its deviation |
+      (x: float32[batch, 3, 4]) scale: float32[3, 4] = random(seed 1); y, inverse = SimplifiedLayerNormalization(x, scale)
+      {axis=1, epsilon=0.01}
+  `,
   example(
     "SimplifiedLayerNormalization in half precision",
     "(x: float16[batch, 4]) scale: float16[4] = ones; y = SimplifiedLayerNormalization(x, scale) {axis=-1, stash_type=1}",
     { except: { gradient: "differences of numbers of 16 bits are too rough" } },
   ),
-  example(
-    "SkipLayerNormalization of a sequence",
-    `${sequence} ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale, shift)`,
-  ),
-  example(
-    "SkipLayerNormalization with a bias, and its sum",
-    `${sequence} ${vectors} y, _, _, sum = com.microsoft.SkipLayerNormalization(x, skip, scale, shift, bias) {epsilon=0.01}`,
-  ),
-  example(
-    "SkipLayerNormalization with one skip for all samples",
-    `(x: float32[batch, 3, 4], skip: float32[3, 4]) ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale)`,
-  ),
-  example(
-    "SkipLayerNormalization of tokens",
-    `(x: float32[5, 4], skip: float32[5, 4]) ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale, shift)`,
-  ),
-  example(
-    "SkipSimplifiedLayerNormalization of a sequence",
-    `${sequence} ${vectors} y = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale)`,
-  ),
-  example(
-    "SkipSimplifiedLayerNormalization with a bias, and its sum",
-    `${sequence} ${vectors} y, _, _, sum = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale, bias) {epsilon=0.01}`,
-  ),
-  example(
-    "SkipSimplifiedLayerNormalization of tokens",
-    `(x: float32[5, 4], skip: float32[5, 4]) ${vectors} y = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale)`,
-  ),
-  example(
-    "EmbedLayerNormalization with segments and a mask",
-    `(ids: int32[batch, 5], kind: int32[batch, 5], mask: int32[batch, 5]) ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, mask)`,
-    ids,
-  ),
-  example(
-    "EmbedLayerNormalization of a short sequence, without segments",
-    `(ids: int32[batch, 3]) ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift) {epsilon=0.01}`,
-    ids,
-  ),
+  ...table()`
+    SkipLayerNormalization of a sequence | ${sequence} ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale, shift)
+    SkipLayerNormalization with a bias, and its sum |
+      ${sequence} ${vectors} y, _, _, sum = com.microsoft.SkipLayerNormalization(x, skip, scale, shift, bias) {epsilon=0.01}
+    SkipLayerNormalization with one skip for all samples |
+      (x: float32[batch, 3, 4], skip: float32[3, 4]) ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale)
+    SkipLayerNormalization of tokens |
+      (x: float32[5, 4], skip: float32[5, 4]) ${vectors} y = com.microsoft.SkipLayerNormalization(x, skip, scale, shift)
+    SkipSimplifiedLayerNormalization of a sequence |
+      ${sequence} ${vectors} y = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale)
+    SkipSimplifiedLayerNormalization with a bias, and its sum |
+      ${sequence} ${vectors} y, _, _, sum = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale, bias) {epsilon=0.01}
+    SkipSimplifiedLayerNormalization of tokens |
+      (x: float32[5, 4], skip: float32[5, 4]) ${vectors} y = com.microsoft.SkipSimplifiedLayerNormalization(x, skip, scale)
+  `,
+  ...table(ids)`
+    EmbedLayerNormalization with segments and a mask |
+      (ids: int32[batch, 5], kind: int32[batch, 5], mask: int32[batch, 5])
+      ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, kind, words, places, kinds, scale, shift, mask)
+    EmbedLayerNormalization of a short sequence, without segments |
+      (ids: int32[batch, 3]) ${tables} y, count = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift)
+      {epsilon=0.01}
+  `,
   example(
     "EmbedLayerNormalization with positions, and its sum",
     `(ids: int32[batch, seq], at: int32[batch, seq]) ${tables} y, count, sum = com.microsoft.EmbedLayerNormalization(ids, _, words, places, _, scale, shift, _, at)`,
     { ...ids, sizes: { seq: 3 } },
   ),
-  example(
-    "GroupNorm with channels last",
-    `(x: float32[batch, 2, 3, 4]) ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=0}`,
-    unrun,
-  ),
-  example(
-    "GroupNorm with channels first and an activation",
-    `(x: float32[batch, 4, 2, 3]) ${vectors} y: float32[batch, 4, 2, 3] = com.microsoft.GroupNorm(x, scale, shift) {groups=4, activation=1, channels_last=0}`,
-    unrun,
-  ),
-  example(
-    "GroupNorm in half precision",
-    "(x: float16[1, 2, 2, 4]) scale: float32[4] = ones; shift: float32[4] = zeros; y: float16[1, 2, 2, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=1}",
-    unrun,
-  ),
-  example(
-    "SkipGroupNorm of a sum",
-    `(x: float32[batch, 2, 3, 4], skip: float32[batch, 2, 3, 4]) ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip, bias) {groups=2, activation=0}`,
-    unrun,
-  ),
-  example(
-    "SkipGroupNorm with its sum",
-    `(x: float32[batch, 2, 3, 4], skip: float32[batch, 1, 1, 4]) ${vectors} y: float32[batch, 2, 3, 4], sum: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip) {groups=2, activation=1}`,
-    unrun,
-  ),
-  example(
-    "SkipGroupNorm with a skip per sample",
-    `(x: float32[batch, 2, 3, 4], skip: float32[batch, 4]) ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip) {groups=2, activation=1}`,
-    unrun,
-  ),
+  ...table(unrun)`
+    GroupNorm with channels last |
+      (x: float32[batch, 2, 3, 4]) ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=0}
+    GroupNorm with channels first and an activation |
+      (x: float32[batch, 4, 2, 3]) ${vectors} y: float32[batch, 4, 2, 3] = com.microsoft.GroupNorm(x, scale, shift)
+      {groups=4, activation=1, channels_last=0}
+    GroupNorm in half precision |
+      (x: float16[1, 2, 2, 4]) scale: float32[4] = ones; shift: float32[4] = zeros;
+      y: float16[1, 2, 2, 4] = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=1}
+    SkipGroupNorm of a sum |
+      (x: float32[batch, 2, 3, 4], skip: float32[batch, 2, 3, 4])
+      ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip, bias) {groups=2, activation=0}
+    SkipGroupNorm with its sum |
+      (x: float32[batch, 2, 3, 4], skip: float32[batch, 1, 1, 4])
+      ${vectors} y: float32[batch, 2, 3, 4], sum: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip)
+      {groups=2, activation=1}
+    SkipGroupNorm with a skip per sample |
+      (x: float32[batch, 2, 3, 4], skip: float32[batch, 4])
+      ${vectors} y: float32[batch, 2, 3, 4] = com.microsoft.SkipGroupNorm(x, scale, shift, skip) {groups=2, activation=1}
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Arithmetic on codes. */
-import { between, type Example, example } from "../define.examples.ts";
+import { between, type Example, example, table } from "../define.examples.ts";
 
 const codes = between(0, 256);
 const signed = between(-128, 128);
@@ -13,16 +13,12 @@ const begins = { except: { gradient: "it begins with integers" } };
 
 export const microsoftQuantizedExamples: readonly Example[] = [
   ...["QLinearAdd", "QLinearMul"].flatMap((name) => [
-    example(
-      `${name} of equal shapes`,
-      `(a: uint8[batch, 3], b: uint8[batch, 3]) ${scales} y = com.microsoft.${name}(a, xs, xz, b, bs, bz, ys, yz)`,
-      feeds,
-    ),
-    example(
-      `${name} broadcasting`,
-      `(a: uint8[batch, 2, 3], b: uint8[3]) ${scales} y = com.microsoft.${name}(a, xs, xz, b, bs, bz, ys, yz)`,
-      feeds,
-    ),
+    ...table(feeds)`
+      ${name} of equal shapes |
+        (a: uint8[batch, 3], b: uint8[batch, 3]) ${scales} y = com.microsoft.${name}(a, xs, xz, b, bs, bz, ys, yz)
+      ${name} broadcasting |
+        (a: uint8[batch, 2, 3], b: uint8[3]) ${scales} y = com.microsoft.${name}(a, xs, xz, b, bs, bz, ys, yz)
+    `,
     example(
       `${name} of signed codes`,
       `(a: int8[batch, 3], b: int8[1, 3]) ${negative} y = com.microsoft.${name}(a, xs, xz, b, bs, bz, ys, yz)`,
@@ -38,51 +34,37 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     ),
     example(`${name} of nothing`, `(x: uint8[2, 0]) ${unit} y = com.microsoft.${name}(x, xs, xz, ys, yz)`),
   ]),
-  example(
-    "QLinearLeakyRelu with another slope",
-    `(x: uint8[batch, 3]) xs: float32[] = 0.02; xz: uint8[] = 120; ys: float32[] = 0.03; yz: uint8[] = 60; y = com.microsoft.QLinearLeakyRelu(x, xs, xz, ys, yz) {alpha=0.3}`,
-    feeds,
-  ),
-  example(
-    "QLinearSoftmax along the last axis",
-    `(x: uint8[batch, 5]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=13}`,
-    feeds,
-  ),
-  example(
-    "QLinearSoftmax along another axis",
-    `(x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=13, axis=1}`,
-    feeds,
-  ),
+  ...table(feeds)`
+    QLinearLeakyRelu with another slope |
+      (x: uint8[batch, 3]) xs: float32[] = 0.02; xz: uint8[] = 120; ys: float32[] = 0.03; yz: uint8[] = 60;
+      y = com.microsoft.QLinearLeakyRelu(x, xs, xz, ys, yz) {alpha=0.3}
+    QLinearSoftmax along the last axis |
+      (x: uint8[batch, 5]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=13}
+    QLinearSoftmax along another axis |
+      (x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=13, axis=1}
+  `,
   example(
     "QLinearSoftmax over everything from an axis on",
     `(x: uint8[batch, 4, 2]) ${unit} y = com.microsoft.QLinearSoftmax(x, xs, xz, ys, yz) {opset=11, axis=1}`,
     { ...feeds, misses: { lower: "flattens several axes" } },
   ),
-  example(
-    "QLinearWhere of equal shapes",
-    `(c: bool[batch, 3], a: uint8[batch, 3], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)`,
-    feeds,
-  ),
-  example(
-    "QLinearWhere broadcasting",
-    `(c: bool[2, 1], a: uint8[3], b: uint8[batch, 2, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)`,
-    feeds,
-  ),
+  ...table(feeds)`
+    QLinearWhere of equal shapes |
+      (c: bool[batch, 3], a: uint8[batch, 3], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)
+    QLinearWhere broadcasting |
+      (c: bool[2, 1], a: uint8[3], b: uint8[batch, 2, 3]) ${scales} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)
+  `,
   example(
     "QLinearWhere of signed codes",
     `(c: bool[2], a: int8[2], b: int8[2]) ${negative} y = com.microsoft.QLinearWhere(c, a, xs, xz, b, bs, bz, ys, yz)`,
     { feeds: { a: signed, b: signed } },
   ),
-  example(
-    "QLinearConcat of two",
-    `(a: uint8[batch, 2], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=1}`,
-    feeds,
-  ),
-  example(
-    "QLinearConcat of three along the first axis",
-    `(a: uint8[batch, 2], b: uint8[3, 2]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz, a, bs, bz) {axis=0}`,
-    feeds,
-  ),
+  ...table(feeds)`
+    QLinearConcat of two |
+      (a: uint8[batch, 2], b: uint8[batch, 3]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=1}
+    QLinearConcat of three along the first axis |
+      (a: uint8[batch, 2], b: uint8[3, 2]) ${scales} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz, a, bs, bz) {axis=0}
+  `,
   example(
     "QLinearConcat along the last axis",
     `(a: int8[batch, 2], b: int8[batch, 2]) ${negative} y = com.microsoft.QLinearConcat(ys, yz, a, xs, xz, b, bs, bz) {axis=-1}`,
@@ -100,56 +82,38 @@ export const microsoftQuantizedExamples: readonly Example[] = [
     `(x: int8[batch, 3]) ${negative} y: int8[] = com.microsoft.QLinearReduceMean(x, xs, xz, ys, yz) {axes=[0, -1], keepdims=0}`,
     { except: { run: "ONNX Runtime has no kernel for it" } },
   ),
-  example(
-    "QLinearAveragePool with padding",
-    `(x: uint8[batch, 2, 5, 5]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz) {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}`,
-    feeds,
-  ),
-  example(
-    "QLinearAveragePool counting padding",
-    `(x: uint8[batch, 2, 4, 4]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz) {kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1}`,
-    feeds,
-  ),
-  example(
-    "QLinearAveragePool with channels last",
-    `(x: uint8[batch, 4, 4, 2]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz) {kernel_shape=[3, 3], channels_last=1}`,
-    feeds,
-  ),
-  example(
-    "QLinearGlobalAveragePool of pictures",
-    `(x: uint8[batch, 2, 3, 3]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)`,
-    feeds,
-  ),
-  example(
-    "QLinearGlobalAveragePool with channels last",
-    `(x: uint8[batch, 3, 3, 2]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz) {channels_last=1}`,
-    feeds,
-  ),
+  ...table(feeds)`
+    QLinearAveragePool with padding |
+      (x: uint8[batch, 2, 5, 5]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz)
+      {kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]}
+    QLinearAveragePool counting padding |
+      (x: uint8[batch, 2, 4, 4]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz)
+      {kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1}
+    QLinearAveragePool with channels last |
+      (x: uint8[batch, 4, 4, 2]) ${scales} y = com.microsoft.QLinearAveragePool(x, xs, xz, ys, yz) {kernel_shape=[3, 3], channels_last=1}
+    QLinearGlobalAveragePool of pictures |
+      (x: uint8[batch, 2, 3, 3]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)
+    QLinearGlobalAveragePool with channels last |
+      (x: uint8[batch, 3, 3, 2]) ${scales} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz) {channels_last=1}
+  `,
   example(
     "QLinearGlobalAveragePool of signed codes",
     `(x: int8[batch, 2, 3, 3]) ${negative} y = com.microsoft.QLinearGlobalAveragePool(x, xs, xz, ys, yz)`,
     { feeds: { x: signed } },
   ),
-  example(
-    "QuantizeLinear of Microsoft per tensor",
-    `(x: float32[batch, 3]) ${scales} y = com.microsoft.QuantizeLinear(x, xs, xz)`,
-    { feeds: { x: between(-3, 3) } },
-  ),
-  example(
-    "QuantizeLinear of Microsoft per channel",
-    "(x: float32[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4]; y = com.microsoft.QuantizeLinear(x, s, z) {axis=1}",
-    { feeds: { x: between(-3, 3) } },
-  ),
+  ...table({ feeds: { x: between(-3, 3) } })`
+    QuantizeLinear of Microsoft per tensor | (x: float32[batch, 3]) ${scales} y = com.microsoft.QuantizeLinear(x, xs, xz)
+    QuantizeLinear of Microsoft per channel |
+      (x: float32[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4]; y = com.microsoft.QuantizeLinear(x, s, z) {axis=1}
+  `,
   example(
     "QuantizeLinear of Microsoft to 16 bits",
     "(x: float32[batch, 3]) s: float32[] = 0.001; z: uint16[] = 30000; y = com.microsoft.QuantizeLinear(x, s, z)",
     { misses: { lower: "the default domain has uint16" } },
   ),
-  example(
-    "DequantizeLinear of Microsoft per tensor",
-    `(x: uint8[batch, 3]) ${scales} y = com.microsoft.DequantizeLinear(x, xs, xz)`,
-    { ...feeds, ...begins },
-  ),
+  ...table({ ...feeds, ...begins })`
+    DequantizeLinear of Microsoft per tensor | (x: uint8[batch, 3]) ${scales} y = com.microsoft.DequantizeLinear(x, xs, xz)
+  `,
   example(
     "DequantizeLinear of Microsoft per channel",
     "(x: int8[batch, 3]) s: float32[3] = [0.02, 0.03, 0.05]; z: int8[3] = [0, 3, -4]; y = com.microsoft.DequantizeLinear(x, s, z) {axis=1}",
