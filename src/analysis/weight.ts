@@ -90,3 +90,12 @@ function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
 function grouped(each: number, step: number, size: number): (index: number) => number {
   return (index) => Math.floor(index / each) * size + (index % each) * step;
 }
+
+/** "holds NaN", "holds infinity": why nothing can be made of these numbers. What a mask hides does not count. */
+export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at] ?? 0;
+    if (value - value !== 0 && mask?.[at] !== 0) return `holds ${Number.isNaN(value) ? "NaN" : "infinity"}`;
+  }
+  return undefined;
+}

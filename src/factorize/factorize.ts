@@ -15,6 +15,7 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -207,7 +208,8 @@ async function factorsOf(
   if (options.ratio !== undefined && rankForRatio(outputs, inputs, options.ratio) < 1)
     return new Miss("no rank fits the ratio", name);
   const stored = fromDense(await readStoredValue(model, effective, context.engine));
-  if (!stored.data.every(Number.isFinite)) return new Miss("its weight holds NaN or infinity", name);
+  const broken = brokenNumbers(stored.data);
+  if (broken !== undefined) return new Miss(`its weight ${broken}`, name);
   const outFirst = role.out === 0 ? stored : transpose(stored);
   const rank = await wantedRank(options, outFirst, multiply);
   if (rank > limit) return tooLarge(rank, limit, name);

@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32, toNumbers } from "../tensor/convert.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
+import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
 import { isPacked, pack } from "../tensor/packed.ts";
 import type { Dense } from "../tensor/types.ts";
 import {
@@ -68,7 +68,7 @@ export function channelRanges(
   axis: number | undefined,
 ): { readonly min: Float32Array; readonly max: Float32Array } {
   const values = toFloat32(dense);
-  const { outer, channels, inner } = slices(dense, axis);
+  const { outer, count: channels, inner } = slices(dense.dims, axis);
   const min = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.POSITIVE_INFINITY);
   const max = new Float32Array(channels).fill(values.length === 0 ? 0 : Number.NEGATIVE_INFINITY);
   let at = 0;
@@ -122,7 +122,8 @@ export function quantizeTensor(
 ): QuantizedTensor {
   const { type, scale, zeroPoint, range = fullRange(type) } = options;
   const values = toFloat32(dense);
-  const { axis, outer, channels, inner } = slices(dense, options.axis);
+  const { outer, count: channels, inner } = slices(dense.dims, options.axis);
+  const axis = options.axis === undefined || options.axis >= 0 ? options.axis : options.axis + dense.dims.length;
   if (scale.length !== channels || zeroPoint.length !== channels) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
@@ -146,7 +147,7 @@ export function quantizeTensor(
 export function dequantizeTensor({ quantized, scale, zeroPoint, axis }: QuantizedTensor): Dense<"float32"> {
   const codes = toFloat32(quantized); // at most 16 bits: exact
   const zeros = toNumbers(zeroPoint);
-  const { outer, channels, inner } = slices(quantized, axis);
+  const { outer, count: channels, inner } = slices(quantized.dims, axis);
   const values = new Float32Array(codes.length);
   for (let block = 0; block < outer; block++) {
     for (let channel = 0; channel < channels; channel++) {
@@ -165,21 +166,6 @@ export function codesTensor(type: QuantizedType, dims: readonly number[], codes:
   return { type, dims, data } as Dense<QuantizedType>;
 }
 
-/** The tensor as [outer, channels, inner]: what lies before, on and behind the axis. */
-function slices(
-  dense: Dense,
-  axis: number | undefined,
-): { readonly axis: number | undefined; readonly outer: number; readonly channels: number; readonly inner: number } {
-  if (axis === undefined) return { axis, outer: 1, channels: 1, inner: elementCount(dense.dims) };
-  const at = axis < 0 ? axis + dense.dims.length : axis;
-  const channels = dense.dims[at];
-  if (!Number.isInteger(at) || channels === undefined) {
-    throw new PithError("E_OPTION", `${dense.type}${dimsText(dense.dims)} has no axis ${axis}.`);
-  }
-  return {
-    axis: at,
-    outer: elementCount(dense.dims.slice(0, at)),
-    channels,
-    inner: elementCount(dense.dims.slice(at + 1)),
-  };
-}
+/** One slice of all elements where there is no axis. */
+const slices = (dims: readonly number[], axis: number | undefined): AxisLayout =>
+  axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);

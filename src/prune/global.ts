@@ -6,7 +6,7 @@ import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, pruneRandom } from "./mask.ts";
-import { type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy, type Update } from "./rules.ts";
+import { brokenAt, type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy, type Update } from "./rules.ts";
 import { cutSmallest, type Ranked } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
@@ -48,12 +48,21 @@ export function globalUnstructured(model: Model, options: GlobalOptions): Promis
 export async function pruneLeastTogether(model: Model, options: GlobalOptions, update: Update): Promise<Outcome> {
   const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
   return masking(model, async () => {
-    const { targets, misses } = selectParameters(model, options);
-    const ranked = targets.map((target) => rankedBy(target, importanceScores));
+    const selected = selectParameters(model, options);
+    const misses = [...selected.misses];
+    const targets: Target[] = [];
+    const ranked: Ranked[] = [];
     const kept: number[] = [];
-    for (const { size, mask } of ranked) {
-      const own = await mask();
-      kept.push(own === undefined ? size : keptCount(own));
+    for (const target of selected.targets) {
+      const own = rankedBy(target, importanceScores);
+      const mask = await own.mask();
+      const isOwn = method === "l1" && importanceScores?.[target.layer] === undefined;
+      const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
+      if (broken === undefined) {
+        targets.push(target);
+        ranked.push(own);
+        kept.push(mask === undefined ? own.size : keptCount(mask));
+      } else misses.push(broken);
     }
     const left = kept.reduce((sum, own) => sum + own, 0);
     const count = countOf(amount, left);

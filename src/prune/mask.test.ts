@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
+import { alongAxis } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { countOf } from "./amount.ts";
-import { channelNorms, channelsAlong, intersect, keptChannels, keptCount, pruneChannels, pruneRandom } from "./mask.ts";
+import { channelNorms, intersect, keptChannels, keptCount, pruneChannels, pruneRandom } from "./mask.ts";
 import { cutMask, cutSmallest } from "./smallest.ts";
 
 /** The mask without the `count` entries of least magnitude. */
@@ -92,7 +93,7 @@ describe("channels", () => {
   });
 
   test("a channel counts as pruned only once all of its entries are", () => {
-    const channels = channelsAlong(dims, 1);
+    const channels = alongAxis(dims, 1);
     const mask = pruneChannels(ones(12), channels, [1]);
     expect([...mask]).toEqual([1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1]);
     mask[0] = 0;

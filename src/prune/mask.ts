@@ -7,7 +7,7 @@
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
 import { svd } from "../math/svd.ts";
-import { elementCount, stridesOf } from "../tensor/dims.ts";
+import { type AxisLayout, alongAxis } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
 
 export type Mask = Uint8Array;
@@ -40,22 +40,8 @@ export function intersect(a: Mask, b: Mask): Mask {
   return a.map((kept, index) => kept & (b[index] ?? 0));
 }
 
-/** A tensor as channels along one axis: `outer` blocks of `channels` runs of `inner` entries. */
-export interface Channels {
-  readonly outer: number;
-  readonly count: number;
-  readonly inner: number;
-}
-
-export function channelsAlong(dims: readonly number[], axis: number): Channels {
-  const inner = stridesOf(dims)[axis] ?? 1;
-  const count = dims[axis] ?? 1;
-  const whole = elementCount(dims);
-  return { outer: whole === 0 ? 0 : whole / (count * inner), count, inner };
-}
-
 /** Channels with at least one kept entry: a channel counts as pruned only if all of it is. */
-export function keptChannels(mask: Mask, channels: Channels): readonly number[] {
+export function keptChannels(mask: Mask, channels: AxisLayout): readonly number[] {
   const { outer, count, inner } = channels;
   return Array.from({ length: count }, (_, channel) => channel).filter((channel) => {
     for (let block = 0; block < outer; block++) {
@@ -67,7 +53,7 @@ export function keptChannels(mask: Mask, channels: Channels): readonly number[] 
 }
 
 /** All entries of these channels go. */
-export function pruneChannels(mask: Mask, channels: Channels, pruned: Iterable<number>): Mask {
+export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable<number>): Mask {
   const { outer, count, inner } = channels;
   const result = mask.slice();
   for (const channel of pruned) {
@@ -85,7 +71,7 @@ export function pruneChannels(mask: Mask, channels: Channels, pruned: Iterable<n
  * @throws PithError E_SHAPE_MISMATCH for "nuc" where a channel is no matrix.
  */
 export function channelNorms(values: ArrayLike<number>, dims: readonly number[], axis: number, n: Norm): Float64Array {
-  const channels = channelsAlong(dims, axis);
+  const channels = alongAxis(dims, axis);
   if (n === "nuc") return nuclearNorms(values, dims, axis, channels);
   const order = n === "fro" ? 2 : n;
   const { outer, count, inner } = channels;
@@ -112,7 +98,7 @@ function nuclearNorms(
   values: ArrayLike<number>,
   dims: readonly number[],
   axis: number,
-  channels: Channels,
+  channels: AxisLayout,
 ): Float64Array {
   if (dims.length !== 3) {
     throw new PithError(

@@ -7,7 +7,7 @@ import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32, zeros } from "../tensor/dense.ts";
-import { customFromMask, isPruned, l1Unstructured, lnStructured, prune, remove } from "./index.ts";
+import { customFromMask, globalUnstructured, isPruned, l1Unstructured, lnStructured, prune, remove } from "./index.ts";
 
 /** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
 const chain = `opset 21
@@ -355,5 +355,22 @@ graph (x: float32[n, 2]) -> (y) {
   expect(await prune(model, { amount: 0.5 })).toMatchObject({
     changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
     misses: [{ at: "fc2", reason: "its weight holds NaN" }],
+  });
+});
+
+test.each([
+  ["globalUnstructured", (model: Model) => globalUnstructured(model, { amount: 2 })],
+  ["lnStructured", (model: Model) => lnStructured(model, { amount: 0.5, n: 2, dim: 1 })],
+])("%s leaves a layer that holds infinity, and prunes the others", async (_, rule) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[2, 2] = [1, 2, 3, 4]
+  fc2.weight: float32[2, 2] = [inf, 1, 2, 3]
+  h = MatMul(x, fc1.weight)
+  y = MatMul(h, fc2.weight)
+}`);
+  expect(await rule(model)).toMatchObject({
+    changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
+    misses: [{ at: "fc2", reason: "its weight holds infinity" }],
   });
 });

@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { plainName } from "../analysis/masks.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -13,13 +14,12 @@ import { stored } from "../passes/fold-mask.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { atomically, type Outcome, parseOptions, settle } from "../passes/pass.ts";
 import { isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import {
   channelNorms,
-  channelsAlong,
   intersect,
   keptChannels,
   keptCount,
@@ -69,6 +69,8 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
   return prunePrepared(model, options, update, async (target) => {
     const ranked = rankedBy(target, importanceScores);
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
+    const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
+    if (broken !== undefined) return broken;
     const before = mask === undefined ? ranked.size : keptCount(mask);
     // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
     const held = { ...ranked, mask: async () => mask, scores: async () => scores };
@@ -77,8 +79,6 @@ export async function pruneLeast(model: Model, options: L1Options, update: Updat
       return cutOf(target, ranked, before, cut);
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      if (importanceScores === undefined && error.code === "E_DATA")
-        return new Miss("its weight holds NaN", target.layer);
       const hint = `To prune the other layers, leave it out: except: "${target.layer}" (--except).`;
       throw new PithError(error.code, `Layer "${target.layer}": ${error.message}`, { cause: error, hint });
     }
@@ -135,9 +135,12 @@ export async function lnStructured(model: Model, options: LnOptions): Promise<Ou
   return forEach(model, options, async (target, mask) => {
     const { dims } = stored(target.parameter);
     const axis = channelAxis(target.parameter, dim);
-    const channels = channelsAlong(dims, axis);
+    const channels = alongAxis(dims, axis);
     const kept = keptChannels(mask, channels);
-    const norms = channelNorms(await scoresOf(target, mask, importanceScores), dims, axis, n);
+    const scores = await scoresOf(target, mask, importanceScores);
+    const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
+    if (broken !== undefined) return broken;
+    const norms = channelNorms(scores, dims, axis, n);
     const ranked = Float64Array.from(kept, (channel) => norms[channel] ?? 0);
     const all = {
       size: kept.length,
@@ -162,7 +165,7 @@ const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
 export async function randomStructured(model: Model, options: RandomStructuredOptions): Promise<Outcome> {
   const { amount, seed, dim } = parseOptions("randomStructured", randomStructuredSchema, options);
   return forEach(model, options, ({ parameter }, mask) => {
-    const channels = channelsAlong(stored(parameter).dims, channelAxis(parameter, dim));
+    const channels = alongAxis(stored(parameter).dims, channelAxis(parameter, dim));
     const kept = keptChannels(mask, channels);
     const order = stream(seed, parameter, mask).permutation(kept.length);
     const gone = order.subarray(0, countOf(amount, kept.length, "channels"));
@@ -241,11 +244,12 @@ function prunePrepared(
 function forEach(
   model: Model,
   selection: ParameterSelection,
-  choose: (target: Target, mask: Mask) => Mask | Promise<Mask>,
+  choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
 ): Promise<Outcome> {
   return prunePrepared(model, selection, putMasks, async (target) => {
     const before = await readMask(target.parameter);
     const mask = await choose(target, before);
+    if (mask instanceof Miss) return mask;
     return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
   });
 }
@@ -288,6 +292,12 @@ function changeOf({ target, before, after }: Chosen): Outcome["changes"][number]
   const size = elementCount(stored(target.parameter).dims);
   const what = `${before - after} of ${before} pruned, ${after} of ${size} left`;
   return { at: target.layer, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy: "global" };
+}
+
+/** Why a parameter cannot be ranked by its own numbers. */
+export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+  const broken = brokenNumbers(values, mask);
+  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer);
 }
 
 /** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */

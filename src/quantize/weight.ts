@@ -2,6 +2,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -18,7 +19,7 @@ import {
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, storedReader, whyNotStored } from "../passes/stored.ts";
-import { isFloat } from "../tensor/convert.ts";
+import { isFloat, toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
@@ -72,10 +73,10 @@ export async function withoutUnfit<O extends Selection>(
 }
 
 function whyUnfit(dense: Dense): string | undefined {
+  const broken = brokenNumbers(toFloat32(dense));
+  if (broken !== undefined) return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
   const { min, max } = channelRanges(dense, undefined);
   const largest = Math.max(-(min[0] ?? 0), max[0] ?? 0);
-  if (Number.isNaN(largest)) return "its weight holds NaN";
-  if (largest === Number.POSITIVE_INFINITY) return "its weight holds numbers beyond float32";
   if (largest === 0 || largest >= 127 * smallestScale) return undefined;
   return `its weight is at most ${largest.toExponential(1)}: no float32 scale resolves it`;
 }

@@ -15,12 +15,12 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Matrix, type Multiply, matrix } from "../math/index.ts";
-import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
+import { alongAxis, type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { recalibrateBehind } from "./batch-norm.ts";
 import { biased } from "./biased.ts";
 import { featuresOf, type LinearLayer, linearLayer, putWeights, rowsAt } from "./linear-layer.ts";
-import { channelsOf, layerIn, type Matched } from "./match.ts";
+import { layerIn, type Matched } from "./match.ts";
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "./normal-equations.ts";
 import { shiftOutputs } from "./shift.ts";
 import { type Edit, type Scope, type Stage, samplesAtOnce, walk } from "./stage.ts";
@@ -192,8 +192,8 @@ async function sumsOf(
     const wished = await answers.next();
     const [seen, answer] = [found[probe.output], wished.done === true ? undefined : wished.value[matched.original]];
     if (seen === undefined || answer === undefined) return new Miss("it has no output", matched.name);
-    const [p, y] = [channelsOf(seen, matched.axis), channelsOf(answer, matched.axis)];
-    if (p instanceof Miss || y instanceof Miss || p.outer !== y.outer || p.inner !== y.inner)
+    const [p, y] = [alongAxis(seen.dims, matched.axis), alongAxis(answer.dims, matched.axis)];
+    if (p.outer !== y.outer || p.inner !== y.inner)
       return new Miss("output shape differs from the original's", matched.name);
     const samples = seen.dims[0] ?? 1;
     const chosen = choosePlaces(p.outer * p.inner, Math.ceil(rows * samples), draw);

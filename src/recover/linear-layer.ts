@@ -19,7 +19,7 @@ import { identity, type Matrix, matrix, transpose } from "../math/index.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type AxisLayout, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { biased } from "./biased.ts";
 import { layerIn, type Matched } from "./match.ts";
@@ -126,14 +126,14 @@ export function putWeights(matched: Matched, weights: readonly Matrix[]): Edit {
 /** Rows at some places of a value: n × channels `from` to before `to` along the axis. */
 export function rowsAt(
   dense: Dense,
-  layout: { readonly size: number; readonly inner: number },
+  layout: AxisLayout,
   places: ArrayLike<number>,
   channels: readonly number[],
   extra = 0,
 ): Matrix {
   // Few of many numbers are taken: they are not all converted for that.
   const values = dense.type === "float32" ? dense.data : toFloat64(dense);
-  const { size, inner } = layout;
+  const { count: size, inner } = layout;
   const width = channels.length + extra;
   const rows = matrix(places.length, width);
   for (let row = 0; row < places.length; row++) {

@@ -16,7 +16,6 @@ import type { Model } from "../graph/model.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { biased } from "./biased.ts";
 
@@ -163,18 +162,4 @@ function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): b
 
 function sameNumbers(a: Float64Array, b: Float64Array | undefined): boolean {
   return b !== undefined && a.length === b.length && a.every((value, index) => value === b[index]);
-}
-
-/** What an output is per channel: how often the axis goes round, its size, and the elements of one step along it. */
-export function channelsOf(
-  dense: Dense,
-  axis: number,
-): { readonly outer: number; readonly size: number; readonly inner: number } | Miss {
-  const size = dense.dims[axis];
-  if (size === undefined) return new Miss(`${dimsText(dense.dims)} has no axis ${axis}`);
-  return {
-    outer: elementCount(dense.dims.slice(0, axis)),
-    size,
-    inner: elementCount(dense.dims.slice(axis + 1)),
-  };
 }

@@ -5,10 +5,9 @@
  *
  *     n = n_a + n_b,  δ = m_b - m_a,  m = m_a + δ n_b / n,  M = M_a + M_b + δ² n_a n_b / n
  */
-import { Miss, PithError } from "../errors.ts";
 import type { Statistic } from "../evaluate/observe.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { channelsOf } from "./match.ts";
+import { alongAxis } from "../tensor/dims.ts";
 
 export interface Moments {
   /** Numbers of each channel. */
@@ -25,9 +24,7 @@ export function momentsOf(axis: number): Statistic<Moments> {
   let squares = new Float64Array();
   return {
     add(batch) {
-      const layout = channelsOf(batch, axis);
-      if (layout instanceof Miss) throw new PithError("E_DATA", `A value has no channels: ${layout.reason}.`);
-      const { outer, size, inner } = layout;
+      const { outer, count: size, inner } = alongAxis(batch.dims, axis);
       const values = batch.type === "float32" ? batch.data : toFloat64(batch);
       const own = outer * inner;
       if (own === 0) return;

@@ -244,6 +244,24 @@ export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
+/** A row-major tensor along one axis: `outer` blocks of `count` runs of `inner` elements. */
+export interface AxisLayout {
+  readonly outer: number;
+  readonly count: number;
+  readonly inner: number;
+}
+
+/**
+ * @param axis Negative ones count from the end.
+ * @throws PithError E_OPTION if there is no such axis.
+ */
+export function alongAxis(dims: readonly number[], axis: number): AxisLayout {
+  const at = axis < 0 ? axis + dims.length : axis;
+  const count = dims[at];
+  if (count === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
+  return { outer: elementCount(dims.slice(0, at)), count, inner: elementCount(dims.slice(at + 1)) };
+}
+
 /** Row-major strides, in elements. */
 export function stridesOf(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length);

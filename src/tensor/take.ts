@@ -1,6 +1,6 @@
 /** Picking indices along an axis. */
 import { bytesFor, bytesOf, viewBytes } from "./dense.ts";
-import { elementCount } from "./dims.ts";
+import { alongAxis, elementCount } from "./dims.ts";
 import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 
@@ -13,8 +13,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
   const dims = dense.dims.map((dim, other) => (other === axis ? indices.length : dim));
   const { type } = dense;
   const pick = <W extends Words>(from: W, to: W): W => {
-    const size = dense.dims[axis] ?? 1;
-    const outer = elementCount(dense.dims.slice(0, axis));
+    const { outer, count: size } = alongAxis(dense.dims, axis);
     const width = indices.length === 0 ? 0 : to.length / outer / indices.length;
     let next = 0;
     for (let block = 0; block < outer; block++) {

@@ -7,6 +7,7 @@ import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { maskedAt } from "../../analysis/masks.ts";
 import { storedOutputAxis } from "../../analysis/stored-root.ts";
+import { brokenNumbers } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
@@ -43,7 +44,8 @@ export async function weightPicture(layer: Layer, inference: Inference): Promise
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
   const masked = maskedAt(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
-  if (values.some(Number.isNaN)) return new Miss("it holds NaN");
+  const broken = brokenNumbers(values);
+  if (broken !== undefined) return new Miss(`it ${broken}`);
   const found = storedOutputAxis(layer, inference);
   return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
 }
