@@ -16,6 +16,15 @@ export interface FlagMetadata {
   readonly negated?: string;
   /** 1 is refused without a percent sign: nobody can tell whether 1 is meant as 1 % or as all. */
   readonly percent?: boolean;
+  /** The heading of the help under which the flag is listed, instead of "Options:". */
+  readonly group?: string;
+  /** What the words mean that the value may be: a section of the help after the flags. */
+  readonly meanings?: Meanings;
+}
+
+export interface Meanings {
+  readonly title: string;
+  readonly rows: readonly (readonly [word: string, meaning: string])[];
 }
 
 /** What this file reads of a schema: valibot keeps it as plain properties. */

@@ -6,7 +6,7 @@ import type { PithError } from "../errors.ts";
 import { capitalized } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { modelAt, modelsOfFlags } from "./model-folder.ts";
-import { addFlags, givenFlags, keysOf, readFlags } from "./options.ts";
+import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CommandArgument {
@@ -28,16 +28,9 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly reserved?: readonly string[];
   /** Nothing in it is random: there is no `--seed`. */
   readonly deterministic?: boolean;
-  /** What the help says after the flags, under titles of its own: a name, and what it means. */
-  readonly notes?: readonly HelpNote[];
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
-}
-
-export interface HelpNote {
-  readonly title: string;
-  readonly rows: readonly (readonly [name: string, meaning: string])[];
 }
 
 /** What a command is given beside its own words and options. */
@@ -69,13 +62,7 @@ export interface Result {
 const common = v.object({
   json: v.optional(v.pipe(v.boolean(), v.description("print the result as JSON"))),
   seed: v.optional(
-    v.pipe(
-      v.number(),
-      v.integer(),
-      v.minValue(0),
-      v.description("seed of everything random"),
-      v.metadata({ value: "n" }),
-    ),
+    v.pipe(v.number(), v.integer(), v.minValue(0), v.description("random seed"), v.metadata({ value: "n" })),
     0,
   ),
 });
@@ -104,10 +91,10 @@ export function buildCommand<S extends v.GenericSchema>(
   const { passed, options: own, reserved = [] } = definition;
   // A flag that both have is described by whoever it is passed to.
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
-  addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
+  addFlags(command, own, new Set([...described].filter((key) => !reserved.includes(key))));
   addFlags(command, common, new Set(definition.deterministic === true ? ["seed"] : []));
-  for (const { title, rows } of definition.notes ?? []) {
+  for (const { title, rows } of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(own)]) {
     const wide = Math.max(...rows.map(([name]) => name.length));
     command.addHelpText("after", ({ command: shown }) => {
       const help = shown.createHelp();

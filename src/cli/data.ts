@@ -7,42 +7,42 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Settings, settings } from "./set.ts";
 
+const group = "Data (docs/data.md):";
+
 /** Entries for the schema of a command that takes data. */
 export const dataFlags = {
   data: v.optional(
     v.pipe(
       v.string(),
-      v.description(
-        "data set: pictures (class folders, labels.csv), .txt, .csv, .tsv, .jsonl, .npz, .npy, idx (MNIST), CIFAR .bin, .wav, token ids (_u16le.bin), or an ES module",
-      ),
-      v.metadata({ value: "path" }),
+      v.description("folder or file of images, text, tables, arrays, sound or token ids, or an ES module"),
+      v.metadata({ value: "path", group }),
     ),
   ),
   preprocess: v.optional(
     v.pipe(
       v.string(),
-      v.description(
-        'preset (imagenet, cifar10, mnist, unit, symmetric, raw, caffe) or "scale=1/255 mean=… std=… channels=BGR resize=256 crop=224"; of text "length=128"; of sound "frame=512 context=64"',
-      ),
-      v.metadata({ value: "how" }),
+      v.description('a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; of text "length=128"'),
+      v.metadata({ value: "how", group }),
     ),
   ),
-  mean: v.optional(v.pipe(v.array(v.number()), v.description("mean per channel, after scaling"))),
-  std: v.optional(v.pipe(v.array(v.number()), v.description("standard deviation per channel, after scaling"))),
+  mean: v.optional(
+    v.pipe(v.array(v.number()), v.description("mean per channel, after scaling"), v.metadata({ group })),
+  ),
+  std: v.optional(
+    v.pipe(v.array(v.number()), v.description("standard deviation per channel, after scaling"), v.metadata({ group })),
+  ),
   set: v.optional(
     v.pipe(
       v.array(v.string()),
-      v.description("a value for an input that the data does not give: sr=16000"),
-      v.metadata({ value: "input=value" }),
+      v.description("value of an input that the data does not give: sr=16000"),
+      v.metadata({ value: "input=value", group }),
     ),
   ),
   states: v.optional(
     v.pipe(
       v.array(v.string()),
-      v.description(
-        "an output that is fed as an input at the next step: stateN=state (guessed from types, shapes and names)",
-      ),
-      v.metadata({ value: "output=input" }),
+      v.description("output that is fed back as an input: stateN=state (default: guessed)"),
+      v.metadata({ value: "output=input", group }),
     ),
   ),
   samples: v.optional(
@@ -51,7 +51,7 @@ export const dataFlags = {
       v.integer(),
       v.minValue(1),
       v.description("use at most n samples, drawn by --seed"),
-      v.metadata({ value: "n" }),
+      v.metadata({ value: "n", group }),
     ),
   ),
   batch: v.optional(
@@ -59,8 +59,8 @@ export const dataFlags = {
       v.number(),
       v.integer(),
       v.minValue(1),
-      v.description("samples a run (default: 64, and 1 where answers depend on the batch)"),
-      v.metadata({ value: "n" }),
+      v.description("samples per run (default: 64, or 1 if outputs depend on the batch)"),
+      v.metadata({ value: "n", group }),
     ),
   ),
 };

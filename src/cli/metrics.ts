@@ -31,6 +31,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
+import type { Meanings } from "./accepted.ts";
 
 const named = {
   accuracy,
@@ -52,22 +53,34 @@ const named = {
 
 export type MetricName = keyof typeof named;
 
-const metricNames = Object.keys(named) as [MetricName, ...MetricName[]];
+export const metricNames = Object.keys(named) as [MetricName, ...MetricName[]];
+
+const meanings: Meanings = {
+  title: "Metrics (--metric), explained in docs/data.md",
+  rows: [
+    ["of classes", "accuracy, top-5, cross-entropy, perplexity, f1, matthews"],
+    ["of numbers", "mean-squared-error, rank-correlation; of images psnr"],
+    ["without labels", "agreement, r-squared, signal-to-noise, cosine, same-top-10, box-overlap"],
+  ],
+};
+
+const group = "Evaluation:";
 
 /** Entries for the schema of a command that measures. */
 export const metricFlags = {
   metric: v.optional(
     v.pipe(
       v.picklist(metricNames),
-      v.description("the metric to judge by; without labels, one that compares with the original"),
+      v.description("metric to judge by; without labels, a comparison with the original"),
+      v.metadata({ group, meanings }),
     ),
     "accuracy",
   ),
   output: v.optional(
     v.pipe(
       v.string(),
-      v.description('the output that is the answer; else "logits", or the first of floats, or the first'),
-      v.metadata({ value: "name" }),
+      v.description('output to evaluate (default: "logits", else the first float output)'),
+      v.metadata({ value: "name", group }),
     ),
   ),
 };
@@ -78,18 +91,18 @@ export const goalFlags = {
     v.pipe(
       v.number(),
       v.minValue(0),
-      v.description(
-        "largest loss allowed against the original (of distill: the teacher): a result that loses more, and more than chance explains, is not written (default: 1%; other metrics: docs/verdicts.md)",
-      ),
+      v.description("largest loss allowed against the original, or the teacher (default: 1%; docs/verdicts.md)"),
+      v.metadata({ group }),
     ),
   ),
   strict: v.optional(
     v.pipe(
       v.boolean(),
-      v.description("require the whole 95 % interval, not only the estimate, to stay within --max-drop"),
+      v.description("require the whole 95 % interval to stay within --max-drop"),
+      v.metadata({ group }),
     ),
   ),
-  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever its metrics"))),
+  force: v.optional(v.pipe(v.boolean(), v.description("write the result whatever its metrics"), v.metadata({ group }))),
 };
 
 /** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */

@@ -14,6 +14,7 @@ import {
   isExpressible,
   isSchema,
   isWord,
+  type Meanings,
   nothing,
   pipeOf,
   readNumber,
@@ -31,6 +32,12 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
     const option = flagOf(key, alternatives);
     if (option !== undefined) command.addOption(option);
   }
+}
+
+/** The sections of the help that explain words of a schema's options. */
+export function meaningsOf(schema: v.GenericSchema): readonly Meanings[] {
+  const entries = [...entriesOf(schema as SchemaNode).values()];
+  return entries.flatMap(([first]) => (first === undefined ? [] : (factsOf(first).meanings ?? [])));
 }
 
 /** The options that were given on the command line, as they were given: whoever takes them checks them. */
@@ -133,11 +140,14 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   const onlyToggle = accepted.toggle && !accepted.text && accepted.number === undefined && accepted.choices.size === 0;
   const stem = onlyToggle && fallback === true ? flagName(key).replace("--", "--no-") : flagName(key);
   const flags = `${facts.short === undefined ? "" : `${facts.short}, `}${stem}`;
-  const notes = [choicesNote(accepted), onlyToggle || fallback === undefined ? "" : `default ${showDefault(fallback)}`];
+  const notes = [
+    facts.meanings === undefined ? choicesNote(accepted) : "see below",
+    onlyToggle || isNothing(fallback) ? "" : `default ${showDefault(fallback)}`,
+  ];
   const note = notes.filter((text) => text !== "").join("; ");
   const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
   const description = `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
-  if (onlyToggle) return new Option(flags, description);
+  if (onlyToggle) return inGroup(facts.group, new Option(flags, description));
 
   const value = facts.value ?? valueName(accepted);
   // A flag that may stand alone: --structured, or --structured 0.3.
@@ -152,7 +162,11 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     const words = text.split(",").map((word) => readWord(flagName(key), word.trim(), element));
     return Array.isArray(before) ? [...before, ...words] : words;
   });
-  return option;
+  return inGroup(facts.group, option);
+}
+
+function inGroup(group: string | undefined, option: Option): Option {
+  return group === undefined ? option : option.helpGroup(group);
 }
 
 /** Description and metadata, the outermost first. */
@@ -180,7 +194,11 @@ function defaultOf(schema: SchemaNode): unknown {
   return undefined;
 }
 
+function isNothing(fallback: unknown): boolean {
+  return fallback === undefined || fallback === false || (Array.isArray(fallback) && fallback.length === 0);
+}
+
 function showDefault(value: unknown): string {
-  if (Array.isArray(value) && value.every(isWord)) return value.length === 0 ? "none" : value.join(",");
+  if (Array.isArray(value) && value.every(isWord)) return value.join(",");
   return isWord(value) ? String(value) : JSON.stringify(value);
 }

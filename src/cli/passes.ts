@@ -3,7 +3,6 @@
  * takes masks is said by its step; each is loaded alone, so that help answers at once.
  */
 import type { AnyPass } from "../recipe/steps.ts";
-import type { HelpNote } from "./command.ts";
 
 export interface PassCommand {
   /** The command's name, and that of the recipe's step (`recipe/steps.ts`). */
@@ -16,8 +15,6 @@ export interface PassCommand {
   /** What the model that the command takes is to it, unless just that. */
   readonly takes?: string;
   readonly examples: readonly string[];
-  /** What the help explains beside the flags. */
-  readonly notes?: () => Promise<readonly HelpNote[]>;
   /** What loses less than these settings. */
   readonly gentler?: (given: Readonly<Record<string, unknown>>) => string;
   /** Whether these settings, as they were given, make no sense without data: why. */
@@ -37,7 +34,6 @@ export const passCommands: readonly PassCommand[] = [
       "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
       "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
     ],
-    notes: lossNotes,
     gentler: () => lowerRate,
     load: async () => (await import("../train/index.ts")).train,
   },
@@ -111,12 +107,6 @@ export const passCommands: readonly PassCommand[] = [
     load: async () => (await import("./recover.ts")).recoverCommand,
   },
 ];
-
-async function lossNotes(): Promise<readonly HelpNote[]> {
-  const { lossMeanings } = await import("../train/losses/parse.ts");
-  const title = 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"';
-  return [{ title, rows: [...lossMeanings] }];
-}
 
 export function passCommandNamed(name: string): PassCommand {
   const found = passCommands.find((entry) => entry.name === name);

@@ -26,7 +26,7 @@ export const distill = definePass({
       ),
       temperature: v.pipe(
         v.optional(v.pipe(v.number(), v.gtValue(0, "must be above 0")), 4),
-        v.description("larger values show more of the teacher's ranking of wrong classes"),
+        v.description("softens the distributions of teacher and student"),
       ),
       alpha: v.pipe(
         v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.7),

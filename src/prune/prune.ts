@@ -48,7 +48,7 @@ export interface PruneOptions {
 
 const options = v.pipe(
   v.strictObject({
-    amount: described(v.optional(share), "share of weights (or channels) to prune, of those that are left"),
+    amount: described(v.optional(share), "share of the remaining weights (or channels) to prune"),
     structured: v.pipe(
       v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
       v.description("cut whole channels instead of masking single weights; a number is the amount"),
@@ -56,16 +56,16 @@ const options = v.pipe(
     ),
     scope: v.pipe(
       v.optional(v.picklist(["uniform", "global"], 'is "uniform" or "global"'), "uniform"),
-      v.description("uniform: the same share of every layer; global: the smallest of all layers together"),
+      v.description("the same share of every layer, or the smallest over all layers"),
     ),
     ...selectionOptions("prune"),
     n: v.pipe(
       v.optional(v.picklist([1, 2], "is 1 or 2"), 2),
-      v.description("structured: rank channels by the sum of |w| (1) or of its squares (2)"),
+      v.description("structured: rank channels by L1 or L2 norm"),
     ),
     keepMasks: v.pipe(
       v.optional(v.boolean(), false),
-      v.description("keep the masks in the file for fine-tuning: pith train keeps masked weights at zero"),
+      v.description("keep the masks in the file: pith train then keeps the zeros"),
     ),
   }),
   v.forward(

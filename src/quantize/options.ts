@@ -30,9 +30,18 @@ export interface QuantizeOptions {
 export const quantizeOptions = v.strictObject({
   scheme: v.pipe(
     v.picklist(["weights", "dynamic", "static", "float16"], 'expected "weights", "dynamic", "static" or "float16"'),
-    v.description(
-      "weights: 8-bit weights, arithmetic in float; dynamic: activations too, ranges found at run time; static: activations too, ranges measured on data; float16: every number in half precision, arithmetic in float",
-    ),
+    v.description("what is stored, and computed, in fewer bits"),
+    v.metadata({
+      meanings: {
+        title: "Schemes (--scheme)",
+        rows: [
+          ["weights", "8-bit weights, arithmetic in float"],
+          ["dynamic", "8-bit weights and activations, integer arithmetic, ranges found at run time"],
+          ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
+          ["float16", "all numbers in half precision"],
+        ],
+      },
+    }),
   ),
   bits: v.pipe(v.optional(v.literal(8, "only 8 bits are supported"), 8), v.description("bits of a weight")),
   perChannel: v.pipe(
@@ -43,7 +52,7 @@ export const quantizeOptions = v.strictObject({
   ...selectionOptions("quantize"),
   weights: v.pipe(
     v.optional(v.picklist(["int8", "uint8"])),
-    v.description("type of weights (int8; dynamic: the one that the operator's kernel is fast with)"),
+    v.description("type of weights (default: int8; dynamic: the faster one)"),
   ),
   activations: v.pipe(v.optional(v.picklist(["uint8", "int8"]), "uint8"), v.description("type of activations")),
   data: v.pipe(

@@ -35,6 +35,14 @@ const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
+const stageMeanings = [
+  ["batch-norm", "running statistics, measured again"],
+  ["bias", "mean of each channel, corrected by the biases"],
+  ["least-squares", "weights of each layer, solved for the original's outputs of this layer"],
+  ["blocks", "block by block, trained on the original's outputs of this block"],
+  ["end-to-end", "all weights, trained on the original's outputs"],
+] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
+
 const recoverOptions = v.strictObject({
   original: v.pipe(
     v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one"), "original"),
@@ -43,22 +51,22 @@ const recoverOptions = v.strictObject({
   ),
   data: described(datasetOption, "samples, which need no labels"),
   until: described(
-    v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
-    "the last stage, cheapest first (default: least-squares; with minutes: end-to-end)",
+    v.pipe(
+      v.optional(v.picklist(stageNames, `is one of ${stageNames.join(", ")}`)),
+      v.metadata({ meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } }),
+    ),
+    "last stage (default: least-squares; with minutes: end-to-end)",
   ),
-  minutes: described(v.optional(positive), "time limit in minutes: no stage starts after it, and training stops at it"),
+  minutes: described(v.optional(positive), "time limit for starting stages and for training"),
   samples: described(
     v.optional(v.pipe(count, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
   ),
-  epochs: described(v.optional(count, 1), "end-to-end: passes over the data at most"),
-  batch: described(v.optional(count, 64), "blocks and end-to-end: samples in a batch"),
-  learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: step size of Adam"),
-  loss: described(
-    v.optional(lossOption),
-    "end-to-end: a loss with labels (cross-entropy), in place of the original's answers",
-  ),
-  output: described(v.optional(v.string()), "the output that is the answer (logits, else the first of floats)"),
+  epochs: described(v.optional(count, 1), "end-to-end: most epochs"),
+  batch: described(v.optional(count, 64), "blocks and end-to-end: samples per batch"),
+  learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
+  loss: described(v.optional(lossOption), "end-to-end: a loss on labels instead of the original's outputs"),
+  output: described(v.optional(v.string()), "output to recover (default: logits, else the first float output)"),
 });
 
 type Options = v.InferOutput<typeof recoverOptions>;

@@ -5,8 +5,8 @@ import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { described, selectionOptions, understood } from "../passes/options.ts";
 import { usualBatch } from "./batch-size.ts";
-import { lossNames } from "./losses/index.ts";
 import { lossOption } from "./losses/option.ts";
+import { lossMeanings } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
@@ -48,17 +48,14 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "what to train on"),
   augment: described(
     v.optional(v.pipe(v.union([v.string(), augmentationSchema]), understood("augment", parseAugmentation))),
-    'random augmentation of images, drawn again in each epoch: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
+    'random augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2"',
   ),
   epochs: described(v.optional(count, 5), "passes over the data"),
   batch: described(
     v.optional(count),
-    `samples in a batch (default: ${usualBatch}, or what the model was exported for if it takes no other)`,
+    `samples per batch (default: ${usualBatch}, or the fixed batch size of the model)`,
   ),
-  accumulate: described(
-    v.optional(count, 1),
-    "gradient accumulation steps: the gradients of this many batches are averaged",
-  ),
+  accumulate: described(v.optional(count, 1), "gradient accumulation: batches per update"),
   optimizer: described(
     v.optional(
       v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
@@ -68,11 +65,11 @@ const trainEntries = v.strictObject({
   ),
   learningRate: described(
     v.optional(positive),
-    `step size (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
+    `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
   rates: described(
     v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0)))),
-    'factors of the learning rate for layers or tensors, by names or patterns: {"conv1": 0, "layer4*": 0.1}',
+    'learning rate factors of layers or tensors: {"conv1": 0, "layer4*": 0.1}',
   ),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
   nesterov: described(v.optional(v.boolean(), false), "Nesterov momentum for sgd"),
@@ -88,40 +85,45 @@ const trainEntries = v.strictObject({
       ]),
       "cosine",
     ),
-    "how the learning rate changes over the steps",
+    "learning rate schedule",
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    "warm-up steps (below 1: a share of all steps), in which the learning rate rises",
+    "warm-up steps, or below 1 their share of all steps",
   ),
   clip: described(v.optional(positive), "clip the global gradient norm to this value"),
   average: described(v.optional(share), "exponential moving average of the weights, with this decay: 0.999"),
   loss: described(
-    v.optional(lossOption, "cross-entropy"),
-    `loss to minimize: ${lossNames.join(", ")}, or a sum "mse + 0.5 * cosine(output=embedding, label=teacher)"`,
+    v.pipe(
+      v.optional(lossOption, "cross-entropy"),
+      v.metadata({
+        meanings: {
+          title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
+          rows: [...lossMeanings],
+        },
+      }),
+    ),
+    'loss, or a sum: "mse + 0.5 * kl(label=teacher)"',
   ),
   ...selectionOptions("train"),
   validation: described(
     v.pipe(v.optional(v.union([keptApart, shareOrPath, datasetObject])), v.metadata({ value: "share" })),
-    "share of the samples held out for evaluation: 10%, or other data; the result has the best weights, which may be the initial ones",
+    "held-out share for evaluation (10%), or other data; the best weights are kept",
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   every: described(v.optional(count), "steps between evaluations (default: an epoch)"),
-  patience: described(v.optional(count), "early stopping: evaluations without improvement after which training ends"),
+  patience: described(v.optional(count), "early stopping: evaluations without improvement"),
   batchStatistics: described(
     v.optional(v.boolean(), false),
-    "batch normalization by the statistics of the batch, which update the running ones, as PyTorch trains (default: the file's statistics are frozen)",
+    "batch normalization by batch statistics, as PyTorch trains (default: the file's, frozen)",
   ),
   threads: described(v.optional(count), "threads of the runtime"),
-  checkpointing: described(
-    v.optional(v.boolean(), false),
-    "gradient checkpointing: recompute activations instead of keeping them; less memory, a third more time",
-  ),
+  checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
   checkpoint: described(
     v.pipe(v.optional(v.string()), v.metadata({ value: "folder" })),
-    "write checkpoints, last.onnx and best.onnx, into this folder",
+    "folder for checkpoints, last.onnx and best.onnx",
   ),
-  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in that folder"),
+  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
 });
 
 export const trainOptions = v.pipe(

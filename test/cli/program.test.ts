@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
+import { metricNames } from "../../src/cli/metrics.ts";
 import { commands, exitCode, type Listed, runProgram, stoppedDuring } from "../../src/cli/program.ts";
 import { PithError, stopIfAsked } from "../../src/errors.ts";
 import type behave from "./jobs/behave.ts";
@@ -60,7 +61,11 @@ interface Ran {
   readonly err: string;
 }
 
-async function pith(line: string, signal = new AbortController().signal): Promise<Ran> {
+async function pith(
+  line: string,
+  signal = new AbortController().signal,
+  own: readonly Listed[] = [listed(scale), listed(failing)],
+): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {
@@ -72,9 +77,14 @@ async function pith(line: string, signal = new AbortController().signal): Promis
     out: stream("out"),
     err: stream("err"),
     signal,
-    commands: [listed(scale), listed(failing)],
+    commands: own,
   });
   return { code, ...text };
+}
+
+/** The help of one of Pith's own commands, as it is printed. */
+async function help(name: string): Promise<string> {
+  return (await pith(`${name} --help`, undefined, commands)).out;
 }
 
 describe("a command", () => {
@@ -112,6 +122,22 @@ describe("a command", () => {
     for (const part of ["pith scale", "<numbers...>", "--bits", "--goal", "--json", "--seed", "$ pith scale 1 2"]) {
       expect(out).toContain(part);
     }
+  });
+});
+
+describe("help of the commands", () => {
+  test.each(commands.map(({ name }) => name))("%s: at most two lines an option, data options last", async (name) => {
+    const sections = (await help(name)).split("\n\n").filter((section) => /^.*:\n +-/.test(section));
+    const titles = sections.map((section) => section.split("\n")[0]);
+    expect(["Options:", "Options:,Evaluation:,Data (docs/data.md):"]).toContain(titles.join());
+    const options = sections.flatMap((section) => section.split(/\n(?= {2}-)/).slice(1));
+    expect(options.filter((option) => option.split("\n").length > 2)).toEqual([]);
+  });
+
+  test("every metric that --metric takes is listed", async () => {
+    const text = await help("eval");
+    const listing = text.slice(text.indexOf("Metrics (--metric)"));
+    for (const metric of metricNames) expect(listing).toMatch(new RegExp(`[ ,]${metric}(,|;|$)`, "m"));
   });
 });
 

@@ -24,16 +24,23 @@ const options = v.object({
   target: v.pipe(
     v.optional(v.array(v.picklist(targets)), ["node"]),
     v.nonEmpty(),
-    v.description(
-      "what runs the models: node (native), wasm (WebAssembly in Node), browser (WebAssembly in Chromium), webgpu (in Chromium)",
-    ),
+    v.description("what runs the models"),
+    v.metadata({
+      meanings: {
+        title: "Targets (--target)",
+        rows: [
+          ["node", "the native runtime"],
+          ["wasm", "WebAssembly in Node"],
+          ["browser", "WebAssembly in Chromium"],
+          ["webgpu", "WebGPU in Chromium"],
+        ],
+      },
+    }),
   ),
   dim: v.optional(
     v.pipe(
       v.array(v.string()),
-      v.description(
-        "size of a named dimension; else one sample, of 128 tokens or fewer where the tokenizer allows no more",
-      ),
+      v.description("size of a named dimension (default: one sample, at most 128 tokens)"),
       v.metadata({ value: "name=n" }),
     ),
     [],
@@ -41,22 +48,14 @@ const options = v.object({
   set: v.optional(
     v.pipe(
       v.array(v.string()),
-      v.description("a value for an input, else drawn at random: sr=16000"),
+      v.description("value of an input, instead of random numbers: sr=16000"),
       v.metadata({ value: "input=value" }),
     ),
     [],
   ),
-  rounds: v.optional(
-    v.pipe(v.number(), v.integer(), v.minValue(1), v.description("how often each model is timed")),
-    30,
-  ),
+  rounds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description("rounds of timing")), 30),
   threads: v.optional(
-    v.pipe(
-      v.number(),
-      v.integer(),
-      v.minValue(1),
-      v.description("threads inside an operator; else as many as there are"),
-    ),
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.description("threads per operator (default: all cores)")),
   ),
   markdown: v.optional(
     v.pipe(v.string(), v.description("append the table to this file as Markdown"), v.metadata({ value: "file" })),

@@ -48,9 +48,9 @@ export default defineCommand({
         v.metadata({ short: "-r", value: "recipe.yaml" }),
       ),
     ),
-    ...dataFlags,
     ...metricFlags,
     ...goalFlags,
+    ...dataFlags,
   }),
   examples: [
     "compress resnet20.onnx --data cifar10/ --max-drop 1% -o out/",

@@ -23,14 +23,7 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    ...dataFlags,
-    part: v.optional(
-      v.pipe(
-        v.picklist(["test", "train", "all"]),
-        v.description("samples to use: those that training and calibration never see, those they do, or both"),
-      ),
-      "test",
-    ),
+    part: v.optional(v.pipe(v.picklist(["test", "train", "all"]), v.description("samples to use")), "test"),
     against: v.optional(
       v.pipe(
         v.string(),
@@ -38,13 +31,10 @@ export default defineCommand({
         v.metadata({ value: "original.onnx" }),
       ),
     ),
-    ...metricFlags,
     maxDrop: v.optional(
       v.pipe(v.number(), v.minValue(0), v.description("largest loss allowed against the original: 1%")),
     ),
-    strict: v.optional(
-      v.pipe(v.boolean(), v.description("require the whole interval, not only the estimate, to meet a goal")),
-    ),
+    strict: v.optional(v.pipe(v.boolean(), v.description("require the whole 95 % interval to meet the goals"))),
     minAccuracy: v.optional(v.pipe(share, v.description("minimum accuracy: 90%"), v.metadata({ percent: true }))),
     minAgreement: v.optional(
       v.pipe(share, v.description("minimum agreement with the original: 97%"), v.metadata({ percent: true })),
@@ -59,13 +49,15 @@ export default defineCommand({
     score: v.optional(
       v.pipe(
         v.string(),
-        v.description("a metric of your own: a module that exports (model file) => number as its default"),
+        v.description("your own metric: a module with the default export (model file) => number"),
         v.metadata({ value: "score.mjs" }),
       ),
     ),
     markdown: v.optional(
       v.pipe(v.string(), v.description("append the result to this file as Markdown"), v.metadata({ value: "file" })),
     ),
+    ...metricFlags,
+    ...dataFlags,
   }),
   examples: [
     "eval resnet20.onnx --data cifar10/ --preprocess imagenet",

@@ -15,10 +15,7 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     weights: v.optional(
-      v.pipe(
-        v.boolean(),
-        v.description("read the weights: zeros, range, and how many singular values hold their energy"),
-      ),
+      v.pipe(v.boolean(), v.description("read the weights: zeros, range, and the rank that holds 95 % of the energy")),
     ),
   }),
   deterministic: true,

@@ -31,9 +31,9 @@ const stepFlags = (fallback: string) =>
         v.metadata({ short: "-o", value: "out.onnx" }),
       ),
     ),
-    ...dataFlags,
     ...metricFlags,
     ...goalFlags,
+    ...dataFlags,
   });
 
 /** Changes and reasons that are printed; the rest is counted. */
@@ -51,7 +51,6 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and what to judge by.
     reserved: ["data", "samples", "metric"],
-    ...(entry.notes === undefined ? {} : { notes: await entry.notes() }),
     examples: entry.examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;

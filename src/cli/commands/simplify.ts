@@ -29,10 +29,8 @@ export default defineCommand({
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
-    dim: words("size of a named dimension in the inputs that both models are compared on", "name=n"),
-    finalize: v.optional(
-      v.pipe(v.boolean(), v.description("end of training and pruning: fold masks, and what was kept for training")),
-    ),
+    dim: words("size of a named dimension when both models are compared", "name=n"),
+    finalize: v.optional(v.pipe(v.boolean(), v.description("end of training and pruning: fold masks, remove roles"))),
     force: v.optional(v.pipe(v.boolean(), v.description("write the result even if it differs from the original"))),
   }),
   examples: [
