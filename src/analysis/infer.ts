@@ -11,15 +11,7 @@ import { Miss, PithError } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
 import { describe, type Graph, type Node, subgraphs, type Value, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import {
-  type Body,
-  type Bound,
-  type Inferred,
-  type Operand,
-  operators,
-  type Registry,
-  type Site,
-} from "../ops/index.ts";
+import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf, type Site } from "../ops/index.ts";
 import { storedFacts } from "../ops/shape.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, unknownDim } from "../tensor/dims.ts";
@@ -41,8 +33,6 @@ export interface Inference {
 }
 
 export interface InferOptions {
-  /** Entries of operators (default: those of `pith/ops`). */
-  readonly registry?: Registry;
   /** Types seen in a run, by name: they stand in where inference ends. See `observeTypes`. */
   readonly observed?: ReadonlyMap<string, ValueType>;
 }
@@ -63,19 +53,24 @@ const remembered = new WeakMap<Graph, Remembered>();
 export function infer(model: Model, options: InferOptions = {}): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
-  const isUsual = options.registry === undefined && options.observed === undefined;
+  const isUsual = options.observed === undefined;
   const known = isUsual ? remembered.get(graph) : undefined;
   if (known?.revision === graph.revision && known.opsets === opsets && known.functions === functions)
     return known.inference;
-  // What is inferred by other entries, or from a run, takes the place of what was written into the values.
+  // What is inferred from a run takes the place of what was written into the values.
   remembered.delete(graph);
   const inference = inferAnew(model, options);
   if (isUsual) remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
   return inference;
 }
 
+/** The function of the model that a node calls. An operator of one's own is none: its body is for runtimes that do not know it. */
+export function calledFunction(model: Model, node: Node): LocalFunction | undefined {
+  return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
+}
+
 function inferAnew(model: Model, options: InferOptions): Inference {
-  const { registry = operators, observed = new Map<string, ValueType>() } = options;
+  const { observed = new Map<string, ValueType>() } = options;
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
   const fromRun = new Set<Value>();
@@ -170,13 +165,13 @@ function inferAnew(model: Model, options: InferOptions): Inference {
   };
 
   const apply = (node: Node): Bound | Miss => {
-    const local = functionOf(model, node);
+    const local = calledFunction(model, node);
     if (local !== undefined) {
       const reason = whyNotInlined(model, local);
       const advice = reason === undefined ? "run `pith simplify` first, which inlines it" : reason;
       return new Miss(`calls a function of the model: ${advice}`, describe(node));
     }
-    const op = registry.find(node.domain, node.op);
+    const op = entryOf(node);
     if (op === undefined) return new Miss("this operator has no entry", describe(node));
     for (const input of node.inputs) {
       if (input === undefined || absent.has(input)) continue;
@@ -260,7 +255,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
 
   /** What a node's other inputs tell of one of which nobody said the type, or the rank. */
   const learnInputs = (node: Node): void => {
-    const mustBe = registry.find(node.domain, node.op)?.mustBe;
+    const mustBe = entryOf(node)?.mustBe;
     const open = (value: Value | undefined): value is Value =>
       value?.producer !== undefined && operand(value)?.dims === undefined && operand(value)?.container === undefined;
     if (mustBe === undefined || !node.inputs.some(open)) return;
@@ -277,14 +272,14 @@ function inferAnew(model: Model, options: InferOptions): Inference {
     learnInputs(node);
     const inner = subgraphs(node);
     for (const graph of inner) walked.delete(graph);
-    const local = functionOf(model, node);
+    const local = calledFunction(model, node);
     const outputs = local === undefined ? inferred(node) : placed(node, () => called(node, local));
     // What the entry did not ask about, a branch that is never taken, is looked into all the same: but what is wrong there does no harm.
     for (const graph of inner) if (!walked.has(graph)) tolerant(graph, node);
     const stored =
       inner.length === 0 &&
       local === undefined &&
-      !isRandom(node, registry) &&
+      !isRandom(node) &&
       node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
     const open =
       outputs instanceof Miss
@@ -293,7 +288,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
     if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
     else if (open >= 0) missed.set(node, new Miss(`the type of output ${open} is not known`, describe(node)));
     // Where an entry cannot tell more, the element type may be certain all the same.
-    const like = registry.find(node.domain, node.op)?.sameType;
+    const like = entryOf(node)?.sameType;
     const source = like === undefined ? undefined : node.inputs[like];
     const known = source === undefined ? undefined : operand(source);
     const least =

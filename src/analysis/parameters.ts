@@ -13,7 +13,7 @@
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Bound, operators } from "../ops/index.ts";
+import { type Bound, entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
@@ -163,7 +163,7 @@ class Known {
         ? { ...operand, stored: true }
         : operand;
     });
-    return operators.find(node.domain, node.op)?.at({ ...site, inputs }) ?? bound;
+    return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
   /** The one tensor of several numbers that a node works on, besides sizes. */

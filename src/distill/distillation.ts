@@ -85,6 +85,7 @@ export function softLoss(emit: Emit, student: Value, teacher: Value, temperature
 export async function teacherOutput(scope: LossScope, reference: Model | string, output?: string): Promise<Value> {
   const { model } = scope;
   const teacher = (typeof reference === "string" ? await scope.open(reference) : reference).clone();
+  teacher.graph.operators ??= model.graph.operators;
   const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
   raiseOpset(model, version);
   raiseOpset(teacher, version);

@@ -8,6 +8,7 @@ export type Copies = Map<Value, Value | undefined>;
 /** A copy of a main graph and everything inside it. */
 export function copyGraph(graph: Graph): Graph {
   const copy = new Graph();
+  copy.operators = graph.operators;
   copyInto(graph, copy, new Map());
   return copy;
 }

@@ -15,6 +15,7 @@ import { parameter } from "./role.ts";
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
   const graph = new Graph();
+  graph.operators = model.graph.operators;
   const copies: Copies = new Map();
   const name = (value: Value): string => graph.freshName(value.name);
   for (const value of inputs) copies.set(value, graph.addInput(name(value), value.type));

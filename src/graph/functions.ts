@@ -39,6 +39,7 @@ export function functionOf(model: Model, node: Node): LocalFunction | undefined 
  */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
+  copy.operators = call.graph.operators;
   const nodes = nodesOf(copy);
   for (const original of nodesOf(called.graph)) {
     const { value: node } = nodes.next();

@@ -35,6 +35,7 @@ export class Graph implements Carried {
   readonly #nodes = new NodeList();
   readonly #nodeNames = new Names();
   readonly #ties: Ties<ValueImplementation>;
+  #operators: object | undefined;
   /** Files up to IR 3 list every weight: one of thousands must be found, and go, at once. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
@@ -56,6 +57,16 @@ export class Graph implements Carried {
   /** Counts a change that the graph cannot see: of metadata and documentation. */
   touch(): void {
     this.#revision.changed();
+  }
+
+  /** Entries of operators that the whole model, its copies and its parts know beyond the usual ones: see `addOperators` of `pith/ops`. */
+  get operators(): object | undefined {
+    return this.parent === undefined ? this.#operators : this.parent.graph.operators;
+  }
+
+  set operators(operators: object | undefined) {
+    this.#operators = operators;
+    this.touch();
   }
 
   /** Declared inputs, in order. Old files list weights here too: those also have a tensor. */

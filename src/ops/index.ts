@@ -1,11 +1,13 @@
 /** All entries: the one file that sees every family. */
 
+import type { Model, Node } from "../graph/index.ts";
 import { attentionOperators } from "./attention.ts";
 import { batchNormOperators } from "./batch-norm.ts";
 import { binaryOperators } from "./binary.ts";
 import { controlOperators } from "./control.ts";
 import { convOperators } from "./conv.ts";
 import { dataDependentOperators } from "./data-dependent.ts";
+import type { Op } from "./define.ts";
 import { deformConvOperators } from "./deform-conv.ts";
 import { dropoutOperators } from "./dropout.ts";
 import { einsumOperators } from "./einsum.ts";
@@ -120,6 +122,38 @@ export const operators = new Registry([
   ...linearAttentionOperators,
   ...imageOperators,
 ]);
+
+/**
+ * Makes operators known to a model, its copies and its parts: every analysis, pass and technique asks these entries, before those of Pith.
+ * A function of the model of the same name stays, for the runtime. Entries are not saved.
+ * @throws PithError E_NAME if two of the entries are for the same operator.
+ *
+ * @example
+ * ```ts
+ * const gate = defineOp({
+ *   domain: "my.company",
+ *   name: "Gate",
+ *   read: () => ({}),
+ *   infer: (_, { inputs: [x] }) => [x],
+ *   axes: new Miss("channels stay"),
+ *   lower: (_, emit, [x]) => (x === undefined ? [] : [emit.Mul([x, emit.Sigmoid([x])])]),
+ * });
+ * addOperators(model, gate);
+ * ```
+ */
+export function addOperators({ graph }: Model, ...entries: readonly Op[]): void {
+  graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);
+}
+
+/** What a node's operator means; undefined where nothing is known of it. */
+export function entryOf(node: Node): Op | undefined {
+  return ownEntryOf(node) ?? operators.find(node.domain, node.op);
+}
+
+/** The entry that was added to the node's model. */
+export function ownEntryOf({ graph, domain, op }: Node): Op | undefined {
+  return graph.operators instanceof Registry ? graph.operators.find(domain, op) : undefined;
+}
 
 export type {
   Affine,

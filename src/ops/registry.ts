@@ -1,7 +1,7 @@
 import { PithError } from "../errors.ts";
 import type { Op } from "./define.ts";
 
-/** Entries by domain and name. Users add their own with `with`; nothing is registered globally. */
+/** Entries by domain and name. Nothing is registered globally: a model has its own (`addOperators`). */
 export class Registry {
   readonly #entries = new Map<string, Map<string, Op>>();
 

@@ -8,7 +8,7 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 
 /** Writes every CastLike as Cast, in place, where the type is known; returns how many. Costs one shape inference. */
 export function castsByType(model: Model): number {
@@ -17,7 +17,7 @@ export function castsByType(model: Model): number {
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
       const [output] = node.outputs;
-      if (output === undefined || operators.find(node.domain, node.op)?.typeOnly === undefined) continue;
+      if (output === undefined || entryOf(node)?.typeOnly === undefined) continue;
       const bound = inference.at(node);
       if (bound instanceof Miss) continue;
       const emit = emitter(graph, { before: node, by: "cast-like", opsets: model.header.opsets });

@@ -12,7 +12,7 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../graph/graph.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 import { exactElements } from "../ops/shared/elements.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -70,13 +70,13 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
       if (input !== undefined && inference.operand(input)?.elements !== undefined) add(input);
   };
   for (const node of graph.nodes()) {
-    const input = operators.find(node.domain, node.op)?.padding;
+    const input = entryOf(node)?.padding;
     const [output] = node.outputs;
     const pads = input === undefined ? undefined : node.inputs[input];
     if (output === undefined || pads?.producer === undefined) continue;
     const numbers = inference.operand(pads)?.elements ?? [];
     const exceeds = [...output.uses].some(({ node: reader }) => {
-      const most = operators.find(reader.domain, reader.op)?.mostPadding?.(inference.site(reader));
+      const most = entryOf(reader)?.mostPadding?.(inference.site(reader));
       return most?.some((limit, place) => Number(spatial(numbers)[place]) > limit) === true;
     });
     if (!exceeds) continue;

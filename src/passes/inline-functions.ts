@@ -8,6 +8,7 @@
  * A function in another version of an operator set than the model stays, with a reason.
  */
 import * as v from "valibot";
+import { calledFunction } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
@@ -38,7 +39,7 @@ export const inlineFunctions = definePass({
       found = false;
       for (const graph of [...allGraphs(model.graph)]) {
         for (const node of [...graph.nodes()]) {
-          const called = functionOf(model, node);
+          const called = calledFunction(model, node);
           if (called === undefined) continue;
           const at = describe(node);
           const reason = whyNotInlined(model, called);

@@ -11,7 +11,7 @@ import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import { storeInPlace } from "./store.ts";
 
@@ -22,8 +22,8 @@ export function storeWeights(model: Model): void {
 }
 
 /** The tensor that a node hands on as it is; undefined for any other node. */
-export function heldTensor({ domain, op, attributes }: Node): Tensor | undefined {
-  return operators.find(domain, op)?.holds?.((name) => attributes.get(name));
+export function heldTensor(node: Node): Tensor | undefined {
+  return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
 /** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */

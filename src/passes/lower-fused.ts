@@ -12,7 +12,7 @@ import { emitter } from "../graph/emit.ts";
 import { allGraphs, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 import { described } from "./options.ts";
 import { type Change, definePass } from "./pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
@@ -41,7 +41,7 @@ export const lowerFused = definePass({
   async run(model, { operators: patterns }) {
     const chosen = (node: Node): boolean => {
       const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-      return isNamed(patterns, name) && operators.find(node.domain, node.op)?.facets.lower === true;
+      return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
     };
     const found = [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some(chosen));
     if (!found) return { changes: [], misses: [] };

@@ -15,7 +15,7 @@ import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
 import { snapshot } from "../graph/snapshot.ts";
-import { type Bound, operators } from "../ops/index.ts";
+import { type Bound, entryOf } from "../ops/index.ts";
 import { type FloatType, fromNumbers, isFloat } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
@@ -110,7 +110,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   const form = checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes: left });
   if (form instanceof Miss) return form;
 
-  const op = operators.find("", node.op);
+  const op = entryOf(node);
   if (op === undefined) return new Miss("Pith has no entry for it.");
   const site = inference.site(node);
   const newInputs = [...site.inputs];

@@ -9,7 +9,7 @@ import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
 import { subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { evaluate } from "./evaluate.ts";
@@ -26,7 +26,7 @@ export function whyNotStored({ name, tensor, producer }: Value): Miss | undefine
   if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).length > 0)
     return new Miss(`"${name}" is computed at run time`);
   const { domain, op } = producer;
-  if (operators.find(domain, op) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+  if (entryOf(producer) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
   for (const input of producer.inputs) {
     const reason = input === undefined ? undefined : whyNotStored(input);
     if (reason !== undefined) return reason;

@@ -155,7 +155,9 @@ async function ship(model: Model): Promise<Shipped> {
   if (isPruned(final)) await remove(final);
   assertValid(final);
   const bytes = await encodeToBytes(final);
-  return { bytes, sha256: await sha256Text([bytes]), model: await open(bytes) };
+  const shipped = await open(bytes);
+  shipped.graph.operators = model.graph.operators;
+  return { bytes, sha256: await sha256Text([bytes]), model: shipped };
 }
 
 async function factsOf(

@@ -156,6 +156,7 @@ export async function compress(
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   for (const [place, candidate] of candidates.entries()) {
     const before = done[place] ?? { steps: [], model: undefined };
+    if (before.model !== undefined) before.model.graph.operators = original.graph.operators;
     const result = await attempt(original, candidate, before, candidates.length > 1, {
       evaluator,
       partial,

@@ -94,6 +94,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const started = performance.now();
   storeWeights(model);
   const original = await openOriginal(options, context);
+  original.graph.operators ??= model.graph.operators;
   const { fit, check, all } = await divided(original, options, context);
   if (fit.count < fewFitted) {
     const text = `${fit.count} samples were used to fit, and ${check.count} others to tell whether that helped; more samples would recover more`;

@@ -4,7 +4,7 @@ import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
-import { operators } from "../ops/index.ts";
+import { entryOf } from "../ops/index.ts";
 import { straightThroughAt } from "./straight-through.ts";
 
 /** Replaces nodes by their primitives, until there are none: all but those whose own gradient is the shorter one. */
@@ -14,7 +14,7 @@ export function lowerForGradients(model: Model): Inference {
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
-    if (operators.find(node.domain, node.op)?.differentiatedWhole === true) continue;
+    if (entryOf(node)?.differentiatedWhole === true) continue;
     const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
     const lowered = bound.lower(emit, node.inputs);
     if (lowered instanceof Miss) continue;

@@ -38,12 +38,14 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
+  model.graph.operators = trained.graph.operators;
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
   requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context.seed), trained);
   await requireSameFrozen(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
+  if (best !== undefined) best.graph.operators = trained.graph.operators;
   const text = lengthText(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
   return { path, bestPath, model, state, counters, identity, epochs, best };
