@@ -1,11 +1,10 @@
 /** `--data` and what belongs to it: the same flags in every command, and from them the data sets of a task. */
 
 import * as v from "valibot";
-import { type PreprocessingSpec, parsePreprocessingSpec, parseState } from "../data/index.ts";
-import { recordedPrepared, statedText } from "../data/recorded.ts";
+import { parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { PithError } from "../errors.ts";
-import type { Model } from "../graph/model.ts";
-import { type Settings, settings } from "./set.ts";
+import type { Settings } from "../task/index.ts";
+import { settings } from "./set.ts";
 
 const group = "Data (docs/data.md):";
 
@@ -73,8 +72,6 @@ export interface DataRequest {
   readonly path: string;
   /** In the syntax of `parsePreprocessingSpec`; undefined: found out. */
   readonly preprocess: string | undefined;
-  /** That was not said on the command line, but found in the model, where an earlier command has written it. */
-  readonly recorded?: boolean;
   /** Inputs with a value of their own, "sr=16000". */
   readonly set: Settings;
   /** Outputs that are fed as inputs at the next step, "stateN=state". */
@@ -102,32 +99,4 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   if (text !== undefined) parsePreprocessingSpec(text);
   for (const state of states ?? []) parseState(state);
   return { path: data, preprocess: text, set: settings(set ?? []), states: states ?? [], samples, batch };
-}
-
-/**
- * Where nothing was said of how data is prepared, what the models say that say something: both are fed with the same.
- * @throws PithError E_DATA where they say different things.
- */
-export function withRecorded(request: DataRequest, models: readonly Model[]): DataRequest {
-  if (request.preprocess !== undefined) return request;
-  const said = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
-  const [recorded] = said;
-  const other = said.find((text) => text !== recorded);
-  if (other !== undefined) {
-    throw new PithError(
-      "E_DATA",
-      `The model says that its data is prepared as "${recorded}", the other one "${other}".`,
-      {
-        hint: "Both are fed with the same: take a teacher, or an original, of the same preparation, or state one that is right for both, --preprocess.",
-      },
-    );
-  }
-  return recorded === undefined ? request : { ...request, preprocess: recorded, recorded: true };
-}
-
-/** What was said of how data is prepared. */
-export function statedOf({ preprocess }: DataRequest): PreprocessingSpec {
-  return preprocess === undefined
-    ? { images: undefined, length: undefined, frames: undefined }
-    : parsePreprocessingSpec(preprocess);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, chanceQuestion, clock, count, duration, estimate, integer, percent } from "./numbers.ts";
+import { bytes, clock, count, duration, estimate, integer, percent } from "./numbers.ts";
 
 test("sizes have three digits and decimal units", () => {
   expect([0, 999, 1000, 3_460_000, 90_400_000, 999_600, 268_000_000].map(bytes)).toEqual([
@@ -26,15 +26,4 @@ test("times", () => {
   expect([41.4, 2300, 282_000, 3_725_000].map(duration)).toEqual(["41 ms", "2.3 s", "4:42", "1:02:05"]);
   expect([3.6, 59.7].map(clock)).toEqual(["0:04", "1:00"]);
   expect(integer(1060)).toBe("1,060");
-});
-
-test("of a model at chance something may be wrong; of one that is going to be trained it may just know nothing yet", () => {
-  const asked =
-    'With preprocessing "unit" the model scores no better than always predicting the most frequent class (10.0 % against 12.0 % on 500 samples tried). ' +
-    "Check the preprocessing, the labels and the model.";
-  expect(chanceQuestion("unit", 0.1, 0.12, 500)).toBe(asked);
-  expect(chanceQuestion(undefined, 0.4, 0.25, 20)).toBe(
-    "The model scores not clearly better than always predicting the most frequent class (40.0 % against 25.0 % on 20 samples tried). Check the labels and the model.",
-  );
-  expect(chanceQuestion("unit", 0.1, 0.12, 500, true)).toBe(`${asked} An untrained network scores like this, too.`);
 });

@@ -26,10 +26,11 @@ export function inFlags(error: PithError, options: ReadonlySet<string>): PithErr
 }
 
 /**
- * An error whose hint is left without sentences about flags that the command does not have: what several commands share is hinted at in the words
- * of one. A sentence that names its command ("pith eval --against") stays.
+ * An error in the words of the command line, whose hint is left without sentences about flags that the command does not have: what several
+ * commands share is hinted at in the words of one. A sentence that names its command ("pith eval --against") stays.
  */
-export function ownAdvice(error: PithError, flags: ReadonlySet<string>): PithError {
+export function ownAdvice(given: PithError, flags: ReadonlySet<string>): PithError {
+  const error = inFlags(given, shared);
   const { code, message, hint, cause } = error;
   if (hint === undefined) return error;
   const isOwn = (sentence: string): boolean =>
@@ -40,10 +41,32 @@ export function ownAdvice(error: PithError, flags: ReadonlySet<string>): PithErr
   return new PithError(code, message, { ...(own.length === 0 ? {} : { hint: own.join(" ") }), cause });
 }
 
+/** Text in which options are called as in code, by flags: `` `metric` `` as --metric, `` `metric: "psnr"` `` as --metric psnr. */
 function asFlags(text: string, keys: ReadonlySet<string>): string {
-  return text.replace(/`(\w+)(: false)?`/g, (whole, word: string, off?: string) =>
-    keys.has(word) ? flagName(off === undefined ? word : `no-${word}`) : whole,
-  );
+  return text.replace(/`(\w+)(?:: (\w+|"[^"`]*"))?`/g, (whole, word: string, value?: string) => {
+    if (!keys.has(word)) return whole;
+    if (value === "false") return flagName(`no-${word}`);
+    const given = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
+    return given === undefined ? flagName(word) : `${flagName(word)} ${given}`;
+  });
+}
+
+/** Options of data and metrics, which the library's sentences call as in code. */
+const shared = new Set([
+  "against",
+  "batch",
+  "metric",
+  "output",
+  "preprocess",
+  "samples",
+  "set",
+  "states",
+  "validation",
+]);
+
+/** What the library says of data and metrics, in the words of the command line. */
+export function onCommandLine(text: string): string {
+  return asFlags(text, shared);
 }
 
 const bounds = new Map([

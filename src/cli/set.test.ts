@@ -2,17 +2,17 @@ import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { firstBatch } from "../data/select.ts";
 import { parseModel } from "../graph/text.ts";
+import { contents, withContents } from "../task/contents.ts";
 import { float32 } from "../tensor/dense.ts";
-import { contents, withContents } from "./jobs/set.ts";
 import { settings } from "./set.ts";
 
 test("several numbers come by commas, or by semicolons in quotes", () => {
-  expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual([
-    ["rate", 16000],
-    ["mask", [1, 0, 1]],
-    ["use_cache", 1],
-  ]);
-  expect(settings(["mask=1;0;1"])).toEqual([["mask", [1, 0, 1]]]);
+  expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
+    rate: 16000,
+    mask: [1, 0, 1],
+    use_cache: 1,
+  });
+  expect(settings(["mask=1;0;1"])).toEqual({ mask: [1, 0, 1] });
   expect(() => settings(["mask"])).toThrow('--set: expected input=number, got "mask".');
   expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=number, got "mask=1,0,x".');
 });
@@ -35,7 +35,7 @@ test("each sample has what is set: one number for all elements, or each of them"
 
 test("nothing set leaves a data set as it is", () => {
   const dataset = memory("two", { x: float32([2, 2], [1, 2, 3, 4]) });
-  expect(withContents(dataset, contents(model, []))).toBe(dataset);
+  expect(withContents(dataset, contents(model, {}))).toBe(dataset);
 });
 
 test.each([

@@ -1,8 +1,6 @@
 /** `--set input=value`: what inputs of a model always are. */
 import { PithError } from "../errors.ts";
-
-/** Inputs and what they are set to: a number, or those of a tensor. */
-export type Settings = readonly (readonly [name: string, given: number | number[]])[];
+import type { Settings } from "../task/index.ts";
 
 /**
  * The words of the flag, a word without a name going on with the numbers of the one before: flags are split at commas.
@@ -15,11 +13,11 @@ export function settings(words: readonly string[]): Settings {
     if (before === undefined || word.includes("=")) joined.push(word);
     else joined[joined.length - 1] = `${before},${word}`;
   }
-  return joined.map(setting);
+  return Object.fromEntries(joined.map(setting));
 }
 
 /** `sr=16000`, `mask=1,0,1`, `use_cache=true` */
-function setting(word: string): Settings[number] {
+function setting(word: string): [name: string, given: number | number[]] {
   const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
   const numbers = given
     ?.split(/[,;]/)

@@ -184,7 +184,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     );
   }
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
-    hint: `Resize or crop them: --preprocess "${how.name} resize=…", or preprocess(dataset, input, { …, resize, crop }).`,
+    hint: `Resize or crop them: \`preprocess: "${how.name} resize=…"\`, or preprocess(dataset, input, { …, resize, crop }).`,
   });
 }
 

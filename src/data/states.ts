@@ -167,7 +167,7 @@ export function carried(outputs: Batch, { output, input }: State, before: Dense)
     "E_DATA",
     `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
     {
-      hint: "Set the states: --states output=input.",
+      hint: 'Set the states: `states: "output=input"`.',
     },
   );
 }

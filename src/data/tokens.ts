@@ -112,7 +112,7 @@ function windows(name: string, tokens: Tokens, length: number, followed: boolean
   const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
   if (count < 1) {
     throw new PithError("E_DATA", `${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
-      hint: "Shorter windows: --preprocess length=32.",
+      hint: 'Shorter windows: `preprocess: "length=32"`.',
     });
   }
   return indexed(name, count, async (positions) => {

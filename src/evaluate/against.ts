@@ -217,7 +217,7 @@ function perSample(
   // Of one number there is nothing to choose: any two models would agree.
   if (width === 1 && !named) {
     throw new PithError("E_DATA", `"${name}" is one number a sample: there are no classes to agree on.`, {
-      hint: "Use --metric r-squared or signal-to-noise to compare numbers.",
+      hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
     });
   }
   // Without a class axis to speak of, all elements of a sample are its scores.
@@ -254,7 +254,7 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers 
   const found = matched(outputs, original, options);
   if (found.theirs.type === "string" || found.ours.type === "string") {
     throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
-      hint: "Agreement compares answers of any kind: --metric agreement.",
+      hint: 'Agreement compares answers of any kind: `metric: "agreement"`.',
     });
   }
   const theirs = toFloat64(found.theirs);
@@ -272,7 +272,7 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
       "E_DATA",
       `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
       {
-        hint: "If the output's size varies with the input, use --metric box-overlap, or another output (--output).",
+        hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
       },
     );
   }

@@ -203,7 +203,7 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
         "E_DATA",
         `Neither model detects anything on ${samples} samples: there are no boxes to compare.`,
         {
-          hint: "The preprocessing may be wrong (--preprocess), or the samples contain nothing that the model detects.",
+          hint: "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.",
         },
       );
     },

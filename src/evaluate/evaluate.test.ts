@@ -222,7 +222,7 @@ describe("metrics", () => {
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
       "A label is 3, and the model has 3 classes (0 to 2).",
     );
-    const numbers = expect.objectContaining({ hint: expect.stringContaining("--metric mean-squared-error") });
+    const numbers = expect.objectContaining({ hint: expect.stringContaining('`metric: "mean-squared-error"`') });
     expect(() =>
       accuracy().rows(scores([1, 3], [1, 0, 0]), { label: { type: "float32", dims: [1], data: Float32Array.of(2.5) } }),
     ).toThrow(numbers);

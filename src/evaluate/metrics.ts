@@ -161,7 +161,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const given = answer(outputs, options.output);
   if (given.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
-      hint: "Name an output of numbers: --output. Without labels it can be compared with its original (--against).",
+      hint: "Name an output of numbers: `output`. Without labels it can be compared with its original (`against`).",
     });
   }
   const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
@@ -170,7 +170,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       "E_DATA",
       `An output of ${dimsText(given.dims)} has numbers at many places of a sample, and there is one label per sample: it is not ground truth for them.`,
       {
-        hint: "Hold it against its original: --metric r-squared, agreement or box-overlap. Or name another output: --output.",
+        hint: 'Hold it against its original: `metric: "r-squared"`, agreement or box-overlap. Or name another output: `output`.',
       },
     );
   }

@@ -47,7 +47,7 @@ export interface Scores {
 
 /** For whoever asked what classes were named of answers that name none. */
 export const numbersHint =
-  "Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: --metric mean-squared-error, rank-correlation or psnr; against an original by r-squared.";
+  'Labels that are numbers are measured by mean squared error or rank correlation, pictures by peak signal to noise: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.';
 
 /**
  * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
@@ -123,7 +123,7 @@ function numbered(names: readonly string[], texts: Map<string, number>): Float64
 export function requireScores({ named }: Scores, figure: string): void {
   if (named !== true) return;
   throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {
-    hint: "Accuracy, F1, Matthews' correlation and agreement need the class only. Or name an output with scores: --output.",
+    hint: "Accuracy, F1, Matthews' correlation and agreement need the class only. Or name an output with scores: `output`.",
   });
 }
 

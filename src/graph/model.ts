@@ -24,6 +24,8 @@ export class Model {
   readonly header: ModelHeader;
   /** The functions of the header, as graphs; they go out of force together. */
   functions: readonly LocalFunction[] = [];
+  /** The path or URL that it was opened from: files beside it say more of it. */
+  place: string | undefined;
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {
     this.graph = graph;
@@ -51,6 +53,7 @@ export class Model {
     const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
     const model = new Model(graph, header);
     model.functions = this.functions;
+    model.place = this.place;
     return model;
   }
 

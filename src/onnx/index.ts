@@ -47,7 +47,9 @@ export async function open(
   const isPlace = typeof source === "string" || source instanceof URL;
   const external = options.external ?? (isPlace ? (location: string) => openBeside(bytes.name, location) : undefined);
   try {
-    return await decodeModel(bytes, external, options.warn);
+    const model = await decodeModel(bytes, external, options.warn);
+    if (isPlace) model.place = bytes.name;
+    return model;
   } catch (error) {
     throw await explain(error, bytes);
   }

@@ -23,7 +23,7 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
     model: path,
     runtime: undefined,
     shapes: { x: [1, inputs] },
-    set: [],
+    set: {},
     threads: 1,
     seed: 1,
   });

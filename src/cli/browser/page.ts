@@ -3,9 +3,9 @@ import { createEngine } from "../../engine/index.ts";
 import { type LatencyReport, latency } from "../../evaluate/latency.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import { open } from "../../onnx/index.ts";
+import type { Settings } from "../../task/index.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
 import { contentsFor } from "../jobs/set.ts";
-import type { Settings } from "../set.ts";
 
 /** What the page is asked for. */
 export interface PageRequest {

@@ -41,7 +41,7 @@ export default defineCommand({
   ],
   async run([model = ""], options, session) {
     const out = options.out ?? outputName(model, "simplified");
-    const set = Object.fromEntries(settings(options.set));
+    const set = settings(options.set);
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
     await requireOther(out, [["the model itself", model]]);

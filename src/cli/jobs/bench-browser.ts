@@ -6,11 +6,11 @@ import { timedFeeds, timedShapes } from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import type { Settings } from "../../task/index.ts";
 import { findChromium, openPage } from "../browser/chromium.ts";
 import type { PageMessage, PageRequest } from "../browser/page.ts";
 import { servePage } from "../browser/server.ts";
 import { filesOf } from "../files.ts";
-import type { Settings } from "../set.ts";
 import { type BenchOutput, inputTexts, samplesPerRun, timedSizes } from "./bench.ts";
 import { contentsOfEach } from "./set.ts";
 

@@ -11,10 +11,10 @@ import {
 } from "../../evaluate/timed-inputs.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
+import type { Settings } from "../../task/index.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { dimsText, elementCount, isSymbolic } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
-import type { Settings } from "../set.ts";
 import { namedSizes } from "../sizes.ts";
 import { openModel } from "./open-model.ts";
 import { startRuntime, warmUp } from "./runtime.ts";

@@ -5,7 +5,6 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { joinPath, makeFolder, writeFilesAtomically } from "#platform";
-import { recordPrepared } from "../../data/recorded.ts";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type ErrorCode, PithError, stopIfAsked } from "../../errors.ts";
@@ -22,12 +21,12 @@ import {
   refusal,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
+import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf } from "../files.ts";
-import type { MetricName } from "../metrics.ts";
 import { bytes, figure } from "../numbers.ts";
 import { openToChange } from "./open-model.ts";
-import { openTask } from "./task.ts";
+import { openStepsTask } from "./task.ts";
 
 export interface CompressInput {
   readonly model: string;
@@ -63,8 +62,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
   const engine = createEngine();
   const candidates = given === undefined ? defaultPlan(true) : [given];
   const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
-  const { task, preparation, seen, record, used } = await openTask(engine, model, input.model, asked, context);
-  recordPrepared(model, record);
+  const { task, used } = await openStepsTask(engine, model, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
   const result = await compress(
     model,
@@ -76,8 +74,8 @@ export default async function compressJob(input: CompressInput, context: JobCont
       force: input.force,
       batch: input.data.batch,
       ...output,
-      preprocessing: preparation.name,
-      seen,
+      preprocessing: task.preprocessing,
+      seen: task.seen,
       available: used.test.available,
       resumeFolder: input.resumeFolder,
       about: {
@@ -97,7 +95,7 @@ export default async function compressJob(input: CompressInput, context: JobCont
       progress: (done, total, figures) => context.progress(done, total, figures),
     },
   );
-  const warnings = [...preparation.warnings, ...result.run.warnings];
+  const warnings = [...task.warnings, ...result.run.warnings];
   const run: Run = {
     ...result.run,
     warnings,

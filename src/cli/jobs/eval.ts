@@ -23,18 +23,26 @@ import {
   type Verdict,
 } from "../../evaluate/index.ts";
 import { judgedBatch } from "../../evaluate/invariance.ts";
-import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
+import { chanceQuestion } from "../../task/chance-question.ts";
+import {
+  answerKind,
+  heldAgainst,
+  judgedBy,
+  type MetricName,
+  type OpenedTask,
+  readingOf,
+  storeStates,
+} from "../../task/index.ts";
 import type { Batch } from "../../tensor/types.ts";
-import { type DataRequest, withRecorded } from "../data.ts";
-import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf, requireMeasured } from "../metrics.ts";
-import { chanceQuestion } from "../numbers.ts";
+import type { DataRequest } from "../data.ts";
+import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
 import { announced } from "./announced.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel } from "./open-model.ts";
-import { openData, prepare, storeStates } from "./prepare.ts";
+import { openRequest } from "./task.ts";
 
 /** Samples that training and calibration never see, those that they do see, or both. */
 export type EvaluatedPart = "test" | "train" | "all";
@@ -116,25 +124,22 @@ function withoutLabels(dataset: Dataset): Dataset {
   return mapBatches(dataset, ({ label: _, ...batch }) => batch);
 }
 
-async function measurement(input: EvalInput, asked: DataRequest, context: JobContext): Promise<Measurement> {
+async function measurement(input: EvalInput, data: DataRequest, context: JobContext): Promise<Measurement> {
   const { against, output } = input;
   const engine = createEngine();
   const candidate = await openModel(input.model, context);
   const original = against === undefined ? undefined : await open(against);
   const known = original ?? candidate;
-  const data = withRecorded(asked, [known, candidate]);
-  if (original !== undefined) storeStates(candidate, data);
+  if (original !== undefined) storeStates(candidate, data.states);
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
-  const { dataset, test, available } = await openPart(input, data, known);
   // The original knows how its images want to be prepared; a damaged candidate may not.
-  const preparation = await prepare(engine, known, against ?? input.model, data, dataset, context, {
-    judged: test,
-  }).catch(explained);
-  const { labelled } = preparation;
+  const task = await openRequest(engine, known, data, { alike: candidate }, input, context).catch(explained);
+  const { dataset, available } = await evaluated(task, input, data);
+  const { labelled, preprocessing } = task;
   if (!labelled && original === undefined) {
-    const stated = preparation.name === undefined ? "" : ` (${preparation.name})`;
+    const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
     throw new PithError("E_DATA", `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`, {
       hint: `${labelsHint(await firstBatch(dataset))} Without labels a model can be compared with its original: --against original.onnx.`,
     });
@@ -147,7 +152,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const said = answers(output);
   const nats = metrics.some(({ unit, name }) => unit === "nats" || name === "perplexity");
   const normalized = nats ? [saysProbabilities(readingOf(known, output))] : [];
-  const prepared = preparation.ready(dataset);
+  const prepared = task.ready(dataset);
   // Labels that nothing is judged by need not fit: they may be of another data set.
   const ready = wanted.truth === "original" && labelled ? withoutLabels(prepared) : prepared;
   context.stage("evaluate");
@@ -187,8 +192,8 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
   const labels = rows[0]?.[metrics.length]?.filter((_, index) => index % said.columns === 0);
   const chance = commonestShare(labels ?? new Float64Array());
   const atChance = reached !== undefined && chance !== undefined && reached <= chance;
-  if (atChance && preparation.atChance !== true) {
-    context.log({ id: "chance", text: chanceQuestion(preparation.preset, reached, chance), level: "warning" });
+  if (atChance && !task.atChance) {
+    context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, signal: context.signal };
   context.stage("layers");
@@ -200,7 +205,7 @@ async function measurement(input: EvalInput, asked: DataRequest, context: JobCon
     part: input.part,
     samples: figures[0]?.estimate.count ?? 0,
     available: available === dataset.count ? undefined : available,
-    preprocessing: preparation.name,
+    preprocessing,
     figures,
     probabilities: nats && (rows[0]?.[metrics.length + 1]?.every((is) => is === 1) ?? false),
     truth: wanted.truth ?? "labels",
@@ -240,34 +245,31 @@ async function columnsText(dataset: Dataset): Promise<string> {
   return "";
 }
 
-/** The part that all commands judge by, and the one that was asked for. */
-async function openPart(
-  { part, seed, ...input }: EvalInput,
-  data: DataRequest,
-  model: Model,
-): Promise<{ readonly dataset: Dataset; readonly test: Dataset; readonly available: number | undefined }> {
-  const { path, samples } = data;
-  const some = (dataset: Dataset): Dataset => (samples === undefined ? dataset : draw(dataset, samples, seed));
-  const parts = await openData(model, input.against ?? input.model, data);
-  const { train } = parts;
-  const test = some(parts.test);
-  const available = parts.test.count;
-  if (part === "test") return { dataset: test, test, available };
+/** The samples that were asked for: those that all commands judge by, those to train on, or both. */
+async function evaluated(
+  { seen, stored }: OpenedTask,
+  { part, seed }: EvalInput,
+  { path, samples }: DataRequest,
+): Promise<{ readonly dataset: Dataset; readonly available: number | undefined }> {
+  const some = (whole: Dataset) => ({
+    dataset: samples === undefined ? whole : draw(whole, samples, seed),
+    available: whole.count,
+  });
+  const { train, test } = stored;
+  if (part === "test" || (train === undefined && part === "all")) return { dataset: seen, available: test.count };
   if (train === undefined) {
-    if (part === "all") return { dataset: test, test, available };
-    throw new PithError("E_DATA", `${test.name} has one part only: there is no train part.`, {
+    throw new PithError("E_DATA", `${seen.name} has one part only: there is no train part.`, {
       hint: "Without --part all of it is used.",
     });
   }
-  if (part === "train") return { dataset: some(train), test, available: train.count };
+  if (part === "train") return some(train);
   const both: Dataset = {
     name: `${path} (all)`,
-    count: train.count === undefined || parts.test.count === undefined ? undefined : train.count + parts.test.count,
+    count: train.count === undefined || test.count === undefined ? undefined : train.count + test.count,
     async *batches(options) {
       yield* train.batches(options);
-      yield* parts.test.batches(options);
+      yield* test.batches(options);
     },
   };
-  const all = await collect(both);
-  return { dataset: some(all), test, available: all.count };
+  return some(await collect(both));
 }

@@ -14,7 +14,7 @@ import { trains } from "../../recipe/steps.ts";
 import type { DataRequest } from "../data.ts";
 import { announced } from "./announced.ts";
 import type { PassInput } from "./pass.ts";
-import { openTask, type Used } from "./task.ts";
+import { openStepsTask, type Used } from "./task.ts";
 
 /** The original of a model that was made smaller, or the teacher of a student. */
 export interface Reference {
@@ -69,13 +69,7 @@ export async function openJudging(
   const step = { id: input.command, options: input.options };
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
   const asked = { ...input, data, recipes, reference };
-  const { task, preparation, used, record, evaluatedBy } = await openTask(
-    passContext.engine,
-    original,
-    input.model,
-    asked,
-    context,
-  );
+  const { task, used, evaluatedBy } = await openStepsTask(passContext.engine, original, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
   const { validation } = input.options;
   const options =
@@ -83,7 +77,7 @@ export async function openJudging(
   context.stage("original");
   const measuring = announced(passContext, task.test.count, reference === undefined ? 2 : 3);
   const settings = { batch: data.batch, ...output };
-  const common = { task, preprocessing: preparation.name, samples: used, record, options };
+  const common = { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
   // What takes long to make, or was asked for, is judged by all samples.
   if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
     const { metrics, aim } = await measureBoth(original, reference, task, settings, measuring, input);

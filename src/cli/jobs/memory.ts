@@ -3,7 +3,7 @@ import { createEngine } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { Settings } from "../set.ts";
+import type { Settings } from "../../task/index.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";
 import { contentsFor } from "./set.ts";

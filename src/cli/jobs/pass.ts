@@ -24,10 +24,10 @@ import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { brokenText, lossText, lossWarning, noGainText } from "../../report/verdict.ts";
+import type { MetricName } from "../../task/index.ts";
 import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import type { MetricName } from "../metrics.ts";
 import { allowance, figure } from "../numbers.ts";
 import { passCommandNamed } from "../passes.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";

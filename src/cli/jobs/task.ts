@@ -3,21 +3,19 @@
  * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
  */
 import { resolve, sep } from "node:path";
-import type { Dataset, PreprocessingSpec } from "../../data/index.ts";
-import { draw } from "../../data/select.ts";
+import type { Dataset } from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
-import type { Task } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, type Recipe } from "../../recipe/index.ts";
 import { steps, trains } from "../../recipe/steps.ts";
 import type { Samples } from "../../report/index.ts";
+import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
 import { outputOf } from "../../train/loss.ts";
 import { outputsNamedIn } from "../../train/losses/parse.ts";
-import { type DataRequest, withRecorded } from "../data.ts";
-import { judgedBy, type MetricName } from "../metrics.ts";
-import { openData, openWhole, type Preparation, prepare } from "./prepare.ts";
+import type { DataRequest } from "../data.ts";
+import { onCommandLine } from "../refusals.ts";
 
 export interface Asked {
   readonly data: DataRequest;
@@ -30,13 +28,8 @@ export interface Asked {
   readonly reference?: Model | undefined;
 }
 
-export interface OpenedTask {
-  readonly task: Task;
-  readonly preparation: Preparation;
-  /** What the result has to say of how its data is prepared. */
-  readonly record: PreprocessingSpec;
-  /** The samples to judge by, as they were before they were made ready. */
-  readonly seen: Dataset;
+export interface StepsTask {
+  readonly task: OpenedTask;
   readonly used: Used;
   /**
    * Other samples, to choose weights by, prepared as those of the task are.
@@ -55,72 +48,73 @@ export interface Used {
 
 export type Part = Pick<Samples, "name" | "count">;
 
+/** `openTask` for a request, in the words of the command line. */
+export async function openRequest(
+  engine: Engine,
+  model: Model,
+  { path, ...data }: DataRequest,
+  options: Omit<TaskOptions, "data">,
+  { seed }: { readonly seed: number },
+  context: JobContext,
+): Promise<OpenedTask> {
+  const task = await openTask(
+    model,
+    { data: path, ...data, ...options, onGuess: () => context.stage("preprocessing") },
+    {
+      engine,
+      seed,
+      signal: context.signal,
+      log: (event) => context.log({ ...event, text: onCommandLine(event.text) }),
+      progress: (done, total) => context.progress(done, total),
+    },
+  );
+  const { preprocessing, warnings } = task;
+  return {
+    ...task,
+    preprocessing: preprocessing === undefined ? undefined : onCommandLine(preprocessing),
+    warnings: warnings.map(onCommandLine),
+  };
+}
+
 /**
  * Of each part there are at most as many samples as `--samples` says.
  * @throws PithError E_DATA, before anything is run, where something trains by labels and all that is there is to judge by.
  */
-export async function openTask(
+export async function openStepsTask(
   engine: Engine,
   model: Model,
-  path: string,
-  { recipes, metric, output, seed, reference, ...asked }: Asked,
+  { recipes, metric, output, seed, reference, data }: Asked,
   context: JobContext,
-): Promise<OpenedTask> {
-  const data = withRecorded(asked.data, reference === undefined ? [model] : [model, reference]);
-  const { samples } = data;
+): Promise<StepsTask> {
   requireLossOutputs(model, recipes);
   const kinds = recipes.flatMap(({ steps: list }) => list.flatMap(({ id }) => steps.get(id) ?? []));
-  const isTrained = kinds.some(trains);
+  const learning = kinds.filter(trains);
   const calibrate = (hasTrain: boolean): number =>
     Math.max(0, ...recipes.map((recipe) => calibrationSamples(recipe, hasTrain)));
-  const parts = await openData(model, path, data, {
-    calibrate: calibrate(true),
-    calibrateAlone: calibrate(false),
-    seed,
-  });
-  const test = samples === undefined ? parts.test : draw(parts.test, samples, seed);
-  const { count: available } = parts.test;
-  if (kinds.some((kind) => trains(kind) && !kind.learnsAnswers) && parts.train === undefined) {
-    throw new PithError(
-      "E_DATA",
-      `${parts.test.name} has one part only: there are no training samples besides the test samples.`,
-      {
-        hint: "Name the folder, or the file to train on: parts are recognised by names of files and folders: train and test, or dev, val. A table without parts is split.",
-      },
-    );
-  }
-  const preparation = await prepare(engine, model, path, data, test, context, {
-    by: reference,
-    learns: isTrained,
-  });
-  // What is kept apart to choose weights by is taken of those to train on.
-  const train =
-    !isTrained || parts.train === undefined || samples === undefined ? parts.train : draw(parts.train, samples, seed);
+  const options = {
+    ...{ metric, output, reference, calibrate: calibrate(true), calibrateAlone: calibrate(false) },
+    learns: learning.length === 0 ? undefined : learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels",
+  } as const;
+  const task = await openRequest(engine, model, data, options, { seed }, context);
+  const { seen, stored, train, calibrate: measuredOn } = task;
+  const { count: available } = stored.test;
   return {
-    task: {
-      ...(train === undefined ? {} : { train: preparation.ready(train) }),
-      ...(parts.calibrate === undefined ? {} : { calibrate: preparation.ready(parts.calibrate) }),
-      test: preparation.ready(test),
-      metric: judgedBy(model, metric, output, preparation),
-    },
-    preparation,
-    record: recordOf(preparation, isTrained || data.preprocess !== undefined),
-    seen: test,
+    task,
     used: {
-      train: isTrained && train !== undefined ? partOf(train) : undefined,
-      calibrate: parts.calibrate === undefined ? undefined : partOf(parts.calibrate),
-      test: available === undefined || available === test.count ? partOf(test) : { ...partOf(test), available },
+      train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
+      calibrate: measuredOn === undefined ? undefined : partOf(measuredOn),
+      test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
     },
     async evaluatedBy(validation) {
-      const chosen = await openWhole(model, path, { ...data, path: validation });
-      const uses = [[test.name, "judges the result"], ...(train === undefined ? [] : [[train.name, "is trained on"]])];
+      const chosen = await task.openOther(validation);
+      const uses = [[seen.name, "judges the result"], ...(train === undefined ? [] : [[train.name, "is trained on"]])];
       for (const [name = "", use = ""] of uses) {
         if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
         throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
           hint: "A share keeps some of the samples to train on apart, to choose weights by: --validation 10%. Or name other data.",
         });
       }
-      return preparation.ready(chosen);
+      return task.ready(chosen);
     },
   };
 }
@@ -148,12 +142,6 @@ function whence(name: string, path: string): string {
 /** One place, or one inside the other. */
 function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
-}
-
-/** A guess that is no better than chance is kept only where the model learns to see data so. */
-function recordOf({ record, atChance = false }: Preparation, settled: boolean): PreprocessingSpec {
-  const known = atChance && !settled ? undefined : record;
-  return { images: known?.images, length: known?.length, frames: known?.frames };
 }
 
 const partOf = ({ name, count }: Dataset): Part => ({ name, count });

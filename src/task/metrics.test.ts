@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { answerKind, heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
+import { answerKind } from "./answer-kind.ts";
+import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   answerKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);

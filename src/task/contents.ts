@@ -1,0 +1,32 @@
+/** What inputs of a model always are, beside the samples that the others are fed. */
+import { type Dataset, gatherRows, mapBatches } from "../data/index.ts";
+import { PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { contentOf } from "../passes/set-inputs.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+/** Inputs and what they are set to: a number for all elements, or each of them. */
+export type Settings = Readonly<Record<string, number | number[]>>;
+
+/** What inputs are set to, as tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input that is not of one size. */
+export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
+  return new Map(
+    Object.entries(set).map(([name, given]) => {
+      const content = contentOf(model, name, given);
+      if (fixedDims(model.graph.value(name)?.type?.dims ?? []) !== undefined) return [name, content];
+      throw new PithError("E_SHAPE_MISMATCH", `\`set\`: input "${name}" has no fixed size that would fit all samples.`);
+    }),
+  );
+}
+
+/** Each sample with these as well, the same for all. */
+export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
+  if (fixed.size === 0) return dataset;
+  return mapBatches(dataset, (batch) => {
+    const count = Object.values(batch)[0]?.dims[0] ?? 0;
+    const repeated = (dense: Dense): Dense =>
+      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(count));
+    return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeated(dense)])) };
+  });
+}

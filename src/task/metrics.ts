@@ -1,0 +1,117 @@
+/** Metrics by their names, and which of them a model's answer asks for. */
+import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
+import { distributionOf } from "../analysis/distribution.ts";
+import { infer } from "../analysis/infer.ts";
+import { enlargement } from "../data/index.ts";
+import {
+  accuracy,
+  agreement,
+  boxOverlap,
+  cosine,
+  crossEntropy,
+  determination,
+  leastSamples,
+  type Metric,
+  type MetricOptions,
+  macroF1,
+  matthews,
+  meanKl,
+  meanSquaredError,
+  neighbourOverlap,
+  peakSignalToNoise,
+  perplexity,
+  rankCorrelation,
+  signalToNoise,
+  topK,
+} from "../evaluate/index.ts";
+import { isShare } from "../evaluate/saturation.ts";
+import type { Model } from "../graph/model.ts";
+import { answerKind, answerOutput } from "./answer-kind.ts";
+
+/** Each metric by the name that options call it. */
+export const namedMetrics = {
+  accuracy,
+  "top-5": (options: MetricOptions) => topK(5, options),
+  "cross-entropy": crossEntropy,
+  perplexity,
+  f1: macroF1,
+  matthews,
+  "mean-squared-error": meanSquaredError,
+  psnr: peakSignalToNoise,
+  "rank-correlation": rankCorrelation,
+  agreement,
+  "r-squared": determination,
+  "signal-to-noise": signalToNoise,
+  cosine,
+  "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
+  "box-overlap": () => boxOverlap(),
+} as const satisfies Readonly<Record<string, (options: MetricOptions) => Metric>>;
+
+export type MetricName = keyof typeof namedMetrics;
+
+export interface Judging {
+  /** Whether samples have labels. */
+  readonly labelled: boolean;
+  /** Whether there is an original to compare the model with. */
+  readonly held?: boolean;
+}
+
+/**
+ * What a model is judged by: the figure asked for, where the data can tell it. Without labels the model is held against its original by
+ * what its answer is: boxes, vectors, or scores of classes.
+ */
+export function judgedBy(
+  model: Model,
+  name: MetricName,
+  output: string | undefined,
+  { labelled, held = true }: Judging,
+): Metric {
+  const metric = namedMetrics[name](readingOf(model, output));
+  // The labels of a network that enlarges pictures are pictures: there are no classes to be right about.
+  if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
+    return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
+  if (labelled || metric.truth === "original") return metric;
+  const [first = agreement(output === undefined ? {} : { output })] = heldAgainst(model, output);
+  return first;
+}
+
+/** What a model is held against its original by, most telling first, on so many samples. */
+export function heldAgainst(
+  model: Model,
+  output: string | undefined,
+  samples = Number.POSITIVE_INFINITY,
+): readonly Metric[] {
+  const options = readingOf(model, output);
+  switch (answerKind(model, output)) {
+    case "boxes":
+      // Where each model finds boxes of its own number there are no pairs of numbers.
+      return [boxOverlap(), ...(dataDependentSizes(model)("boxes") ? [] : [signalToNoise({ output: "boxes" })])];
+    case "vector":
+      return [
+        cosine(options),
+        ...(samples < leastSamples(10) ? [] : [neighbourOverlap(10, options)]),
+        signalToNoise(options),
+      ];
+    case "number":
+    case "picture":
+      return [determination(options), signalToNoise(options)];
+    case "class":
+      return [agreement(options)];
+    case "classes":
+      return [agreement(options), meanKl(options), signalToNoise(options)];
+  }
+}
+
+/**
+ * Which output counts, and what it is: probabilities where the graph says so, even if their sum is not 1 any more after they were rounded.
+ * Elsewhere the numbers tell.
+ */
+export function readingOf(model: Model, output: string | undefined): MetricOptions {
+  const asked = output === undefined ? {} : { output };
+  const value = model.graph.outputs.find(({ name }) => name === answerOutput(model, output));
+  if (value === undefined) return asked;
+  const inference = infer(model);
+  // One number of a sigmoid is the probability of the second class.
+  const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
+  return isBinary || distributionOf(value, inference) === "probabilities" ? { ...asked, from: "probabilities" } : asked;
+}

@@ -1,0 +1,134 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { encode } from "fast-png";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { presets, sampleCount } from "../data/index.ts";
+import { preprocessingKey } from "../data/recorded.ts";
+import { firstBatch } from "../data/select.ts";
+import { createEngine } from "../engine/index.ts";
+import { evaluate } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { open, save } from "../onnx/index.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+import { openTask, type TaskOptions } from "./open-task.ts";
+
+/** Class 1 where the pixel is above one half: of bytes above 127 as "unit" prepares them. */
+const aboveHalf = (): Model =>
+  parseModel(`opset 21
+graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
+  fc.weight: float32[2, 1] parameter = [[-9], [9]]
+  fc.bias: float32[2] parameter = [4.5, -4.5]
+  flat = Flatten(image)
+  logits = Gemm "fc" (flat, fc.weight, fc.bias) {transB=1}
+}
+`);
+
+/** An MNIST folder of pictures of one pixel, dark ones of class 0 and bright ones of class 1 by turns. */
+function pixels(parts: readonly ("train" | "t10k")[], [dark, bright] = [100, 160], count = 80): string {
+  const folder = join(temporaryFolder(), "pixels");
+  mkdirSync(folder);
+  const labels = Array.from({ length: count }, (_, sample) => sample % 2);
+  const header = [0, 0, 0, count];
+  for (const part of parts) {
+    const bytes = labels.map((label) => (label === 1 ? bright : dark));
+    const images = Uint8Array.of(0, 0, 8, 3, ...header, 0, 0, 0, 1, 0, 0, 0, 1, ...bytes);
+    writeFileSync(join(folder, `${part}-images-idx3-ubyte`), images);
+    writeFileSync(join(folder, `${part}-labels-idx1-ubyte`), Uint8Array.of(0, 0, 8, 1, ...header, ...labels));
+  }
+  return folder;
+}
+
+/** A folder with one picture of one grey pixel. */
+function unlabelled(): string {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "a.png"), encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(7) }));
+  return folder;
+}
+
+async function opened(model: Model, options: TaskOptions) {
+  const said: string[] = [];
+  const task = await openTask(model, options, { log: ({ id, text }) => said.push(`${id}: ${text}`) });
+  return { task, said };
+}
+
+describe("pictures with labels", () => {
+  test("are prepared as the model scores best, which is said and recorded in the model", async () => {
+    const model = aboveHalf();
+    const { task, said } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 20 });
+    expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
+    expect(task.preprocessing).toMatch(/^guessed "unit".*Set it with `preprocess: "unit"`\.$/);
+    expect(said).toEqual([]);
+    expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([60, 20, 80]);
+    expect(task.metric.name).toBe("accuracy");
+    expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
+    expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
+    // Whoever opens it again believes what was found.
+    expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, as the model itself says");
+  });
+
+  test("on which the model is no better than chance are doubted, and the guess is not recorded unless it is trained", async () => {
+    const data = pixels(["train", "t10k"], [10, 10]);
+    const model = aboveHalf();
+    const { task, said } = await opened(model, { data });
+    expect(task.atChance).toBe(true);
+    expect(said).toEqual([expect.stringMatching(/^chance: .*\(50\.0 % against 50\.0 % on 80 samples tried\)\./)]);
+    expect(task.warnings).toEqual(said.map((text) => text.slice("chance: ".length)));
+    expect(model.header.metadata.has(preprocessingKey)).toBe(false);
+    expect((await opened(model, { data, learns: "labels" })).said[0]).toMatch(/untrained network .* too\.$/);
+    expect(model.header.metadata.has(preprocessingKey)).toBe(true);
+  });
+
+  test("are guessed by the model that knows more", async () => {
+    const damaged = aboveHalf();
+    const weight = damaged.graph.value("fc.weight");
+    if (weight !== undefined) weight.tensor = inMemory(float32([2, 1], [0, 0]));
+    const { task } = await opened(damaged, { data: pixels(["t10k"]), reference: aboveHalf() });
+    expect(task).toMatchObject({ preset: "unit", atChance: false });
+  });
+});
+
+test("files beside a model that was opened from a path say how its data is prepared; what is stated comes before", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "model.onnx");
+  await save(aboveHalf(), path);
+  const config = { do_normalize: true, image_mean: [0.5], image_std: [0.5], do_rescale: true, rescale_factor: 1 / 255 };
+  writeFileSync(join(folder, "preprocessor_config.json"), JSON.stringify(config));
+  const data = pixels(["t10k"]);
+  const pixel = async (options: Partial<TaskOptions> = {}): Promise<number | undefined> => {
+    const { test } = await openTask(await open(path), { data, ...options });
+    return Number((await firstBatch(test)).image?.data[0]);
+  };
+  expect(await pixel()).toBeCloseTo((100 / 255 - 0.5) / 0.5);
+  expect(await pixel({ preprocess: presets.raw })).toBe(100);
+  expect(await pixel({ preprocess: "scale=1/100" })).toBeCloseTo(1);
+});
+
+test("without labels the model is held against its original, and pictures need a preprocessing", async () => {
+  const table = join(temporaryFolder(), "plain.csv");
+  writeFileSync(table, `x\n${"0.5\n".repeat(20)}`);
+  const numbers = parseModel("opset 21\ngraph (x: float32[batch]) -> (y: float32[batch]) {\n  y = Relu(x)\n}");
+  const { task } = await opened(numbers, { data: table });
+  expect(task).toMatchObject({ labelled: false, preprocessing: undefined, metric: { truth: "original" } });
+  expect(sampleCount(await firstBatch(task.test, 3), "test")).toBe(3);
+  await expect(openTask(aboveHalf(), { data: unlabelled() })).rejects.toMatchObject({
+    code: "E_DATA",
+    hint: expect.stringContaining('`preprocess: "imagenet"`'),
+  });
+});
+
+test.each([
+  [{ preprocess: "imagenet" }, "E_OPTION", "`preprocess` is for stored images"],
+  [{ learns: "labels" }, "E_DATA", "there are no training samples"],
+  [{ set: { rate: 1 } }, "E_NAME", 'no input "rate"'],
+  [{ states: ["a=b"] }, "E_NAME", 'no input "b"'],
+] as const)("%o is refused", async (options, code, message) => {
+  const text = join(temporaryFolder(), "data_test.csv");
+  writeFileSync(text, "x\n1\n2\n");
+  const model = parseModel("opset 21\ngraph (x: float32[batch]) -> (y: float32[batch]) {\n  y = Relu(x)\n}");
+  await expect(openTask(model, { data: text, ...options })).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(message),
+  });
+});

@@ -1,0 +1,163 @@
+/** Data opened for a model: parts that share no sample, prepared as the model needs it, and the metric that tells what its answers are worth. */
+import {
+  type Dataset,
+  draw,
+  openDataset,
+  openParts,
+  type Parts,
+  type Preprocessing,
+  type PreprocessingSpec,
+  parsePreprocessingSpec,
+  parseState,
+  readSidecars,
+  type Sidecars,
+  setStates,
+} from "../data/index.ts";
+import { recordedPrepared, recordPrepared, statedText } from "../data/recorded.ts";
+import { PithError } from "../errors.ts";
+import type { Metric, Task } from "../evaluate/index.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, completeContext } from "../passes/index.ts";
+import type { Settings } from "./contents.ts";
+import { judgedBy, type MetricName } from "./metrics.ts";
+import { type Preparation, prepare, readingOf } from "./prepare.ts";
+
+export interface TaskOptions {
+  /** Path of the samples: see `openDataset` for what may lie there. */
+  readonly data: string;
+  /**
+   * How samples are prepared: a preset of `presets`, or text as `parsePreprocessingSpec` has it ("imagenet", "length=128"). Left out: as the model
+   * says, else as the files beside it say, else guessed.
+   */
+  readonly preprocess?: string | Preprocessing | undefined;
+  /** Inputs that the data does not give, and what they are set to: `{ sr: 16000 }`. */
+  readonly set?: Settings;
+  /** Outputs that are fed as inputs at the next step, "stateN=state" (guessed from types, shapes and names). */
+  readonly states?: readonly string[];
+  /** Samples to calibrate with (0), taken from those to train on; `calibrateAlone` of them where there are none (as many). */
+  readonly calibrate?: number;
+  readonly calibrateAlone?: number;
+  /** Samples of each part, at most (all). */
+  readonly samples?: number | undefined;
+  /** Samples in a run while a preprocessing is guessed. */
+  readonly batch?: number | undefined;
+  /** What the model is judged by ("accuracy"); without labels, where this needs them, what holds its answers against the original's. */
+  readonly metric?: MetricName | Metric;
+  /** The output that is the answer: else "logits", or the first of floats, or the first. */
+  readonly output?: string | undefined;
+  /** What the model was made from or learns from: where nothing is stated, data is prepared as this one says or scores best. */
+  readonly reference?: Model | undefined;
+  /** Another model that is going to be fed with the same samples: the two may not say different things of them. */
+  readonly alike?: Model | undefined;
+  /** Is the model going to be trained, it may know nothing yet; if by labels, there must be a part to train on. */
+  readonly learns?: "labels" | "answers" | undefined;
+  /** Is told that a preprocessing is guessed: the progress that follows is of that. */
+  readonly onGuess?: () => void;
+}
+
+const noSidecars: Sidecars = {
+  preprocessing: undefined,
+  tokenizer: undefined,
+  classes: undefined,
+  architecture: undefined,
+};
+
+export interface OpenedTask extends Task, Preparation {
+  /** The parts as they lie there: all samples, before they are made ready. */
+  readonly stored: Parts;
+  /** The samples to judge by, before they are made ready. */
+  readonly seen: Dataset;
+  /** What is recorded in the model of how its data is prepared. */
+  readonly record: PreprocessingSpec;
+  /** All samples at another path, or of several parts the test part, read as those of the task are, and not made `ready`. */
+  openOther(path: string): Promise<Dataset>;
+}
+
+/**
+ * Opens data for a model. The parts to train on, to calibrate with and to judge by share no sample. How they are prepared is found in this order:
+ * what is stated, what an earlier command or program has recorded in the model, the files beside the model (preprocessor_config.json, tokenizer.json,
+ * config.json), and for pictures with labels the preprocessing with which the model scores best. It is said in `preprocessing`, and recorded in the
+ * model. Doubts go to `log` as warnings: pictures on which the model scores no better than chance, for instance.
+ *
+ * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA where the preparation cannot be found, the model and its reference say
+ * different things of it, or there is nothing to train on; E_OPTION and E_NAME for options that do not fit the model.
+ * @example
+ * const task = await openTask(model, { data: "photos/", calibrate: 200 });
+ * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
+ * const { estimate } = await evaluate(createEngine(), model, task.test, task.metric);
+ */
+export async function openTask(
+  model: Model,
+  options: TaskOptions,
+  partialContext: Partial<Context> = {},
+): Promise<OpenedTask> {
+  const context = completeContext(partialContext);
+  const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
+  const { calibrate = 0, calibrateAlone = calibrate, onGuess = () => {} } = options;
+  storeStates(model, options.states);
+  const fed = [model, reference, options.alike].filter((one) => one !== undefined);
+  const { stated, recorded } = statedFor(options.preprocess, fed);
+  const beside = model.place === undefined ? noSidecars : await readSidecars(model.place);
+  const how = { beside, stated, set };
+  const reading = readingOf(model, how);
+  const stored = await openParts(options.data, { ...reading, calibrate, calibrateAlone, seed: context.seed });
+  const some = (part: Dataset): Dataset => (samples === undefined ? part : draw(part, samples, context.seed));
+  if (learns === "labels" && stored.train === undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${stored.test.name} has one part only: there are no training samples besides the test samples.`,
+      {
+        hint: "Name the folder, or the file to train on: parts are recognised by names of files and folders: train and test, or dev, val. A table without parts is split.",
+      },
+    );
+  }
+  const seen = some(stored.test);
+  const { record: found, ...preparation } = await prepare(
+    model,
+    seen,
+    { ...how, recorded, batch: options.batch, by: reference ?? model, learns: learns !== undefined, onGuess },
+    context,
+  );
+  // A guess that is no better than chance is kept only where the model learns to see data so.
+  const kept =
+    preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
+  const record = { images: kept.images, length: kept.length, frames: kept.frames };
+  recordPrepared(model, record);
+  const { ready } = preparation;
+  return {
+    ...preparation,
+    ...(stored.train === undefined ? {} : { train: ready(some(stored.train)) }),
+    ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
+    test: ready(seen),
+    metric: typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric,
+    stored,
+    seen,
+    record,
+    openOther: (path) => openDataset(path, reading),
+  };
+}
+
+/** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
+export function storeStates(model: Model, states: readonly string[] = []): void {
+  if (states.length > 0) setStates(model, states.map(parseState));
+}
+
+/**
+ * How data is to be prepared: what was said, else what the models say that say something: both are fed with the same.
+ * @throws PithError E_DATA where they say different things.
+ */
+export function statedFor(
+  preprocess: TaskOptions["preprocess"],
+  models: readonly Model[],
+): { readonly stated: PreprocessingSpec; readonly recorded: boolean } {
+  if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
+  if (preprocess !== undefined)
+    return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
+  const said = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const [text = ""] = said;
+  const other = said.find((one) => one !== text);
+  if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
+  throw new PithError("E_DATA", `The model says that its data is prepared as "${text}", the other one "${other}".`, {
+    hint: "Both are fed with the same: take a teacher, or an original, of the same preparation, or state one that is right for both, `preprocess`.",
+  });
+}

@@ -1,0 +1,327 @@
+/** Data made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
+import {
+  type Dataset,
+  enlarged,
+  enlargement,
+  enlargementText,
+  findStates,
+  geometryUsed,
+  imageChannels,
+  mapBatches,
+  type Preprocessing,
+  type PreprocessingSpec,
+  preprocess,
+  presets,
+  rateInput,
+  readingFor,
+  type Sidecars,
+  soundInput,
+  statesText,
+  textColumns,
+  tokenInput,
+  tokenize,
+} from "../data/index.ts";
+import { inputsLikeLabels } from "../data/labels.ts";
+import { contrastOf } from "../data/presets.ts";
+import { firstBatch } from "../data/select.ts";
+import { unknownShare } from "../data/unknown.ts";
+import { PithError } from "../errors.ts";
+import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
+import { percent } from "../evaluate/numbers.ts";
+import { fewSamples } from "../evaluate/similarity.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
+import type { Batch } from "../tensor/types.ts";
+import { answerKind, isBeyondClasses } from "./answer-kind.ts";
+import { chanceQuestion } from "./chance-question.ts";
+import { contents, type Settings, withContents } from "./contents.ts";
+
+export interface Preparation {
+  /** How the data is prepared, in words: "imagenet", or that it was guessed and what to set where the guess is wrong; undefined where it is fed as it is. */
+  readonly preprocessing: string | undefined;
+  /** The preprocessing alone: "imagenet". */
+  readonly preset: string | undefined;
+  /** What makes figures doubtful, as sentences. */
+  readonly warnings: readonly string[];
+  /** One of them is that the model scores no better than chance. */
+  readonly atChance: boolean;
+  /** Whether the samples have labels that the model can be judged by. */
+  readonly labelled: boolean;
+  /** Makes any part of the same data ready for the model. */
+  ready(dataset: Dataset): Dataset;
+}
+
+/** With what is to be recorded of it in models. */
+export interface Prepared extends Preparation {
+  readonly record: Partial<PreprocessingSpec>;
+}
+
+/** What is known of the preparation, and by whom it is guessed where that is not enough. */
+export interface Known {
+  readonly stated: PreprocessingSpec;
+  /** That was not stated by whoever asks, but found in the model. */
+  readonly recorded: boolean;
+  readonly beside: Sidecars;
+  readonly set: Settings;
+  readonly batch: number | undefined;
+  /** The model that a guess is made on: the original of one that was damaged knows more about the data. */
+  readonly by: Model;
+  /** The model is going to be trained: it may know nothing yet. */
+  readonly learns: boolean;
+  /** Is told that the guess begins, which takes its time. */
+  onGuess(): void;
+}
+
+/** How the data sets of a model are read. */
+export function readingOf(model: Model, { beside, stated, set }: Pick<Known, "beside" | "stated" | "set">) {
+  const given = set[rateInput(model.graph.feeds)?.name ?? ""];
+  return readingFor(model, beside, stated, typeof given === "number" ? given : undefined);
+}
+
+/** @throws PithError E_DATA if the data has no samples, or what it needs cannot be found out. */
+export async function prepare(model: Model, dataset: Dataset, known: Known, context: Context): Promise<Prepared> {
+  const others = model.graph.outputs
+    .filter(({ foreign }) => foreign?.type !== undefined)
+    .map(({ name }) => `"${name}"`);
+  if (others.length > 0) {
+    const what = others.length === 1 ? "is a sequence or a map" : "are sequences or maps";
+    const text = `Output ${others.join(", ")} ${what}: it is ignored; the outputs that are tensors are compared.`;
+    context.log({ id: "outputs", text, level: "warning" });
+  }
+  const first = await firstBatch(dataset);
+  const said = inputsText(model, first);
+  const prepared = await prepareFor(model, dataset, first, known, context);
+  if (said === undefined) return prepared;
+  const { preprocessing } = prepared;
+  return { ...prepared, preprocessing: preprocessing === undefined ? said : `${preprocessing}; ${said}` };
+}
+
+/** `"y" is fed to the input of that name, and is not a label`: of columns that would be labels, were they not inputs. */
+function inputsText({ graph }: Model, batch: Batch): string | undefined {
+  const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
+  if (names.length === 0) return undefined;
+  const listed = names.map((name) => `"${name}"`).join(", ");
+  return names.length === 1
+    ? `${listed} is fed to the input of that name, and is not a label`
+    : `${listed} are fed to the inputs of these names, and are not labels`;
+}
+
+async function prepareFor(
+  model: Model,
+  dataset: Dataset,
+  first: Batch,
+  known: Known,
+  context: Context,
+): Promise<Prepared> {
+  const { beside, stated } = known;
+  const fixed = contents(model, known.set);
+  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
+  const kind = kindOf(model, first, dataset.name);
+  if (kind !== "images" && stated.images !== undefined && !known.recorded) {
+    throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
+  }
+  // The class of a picture is no truth for a detector.
+  const labelled =
+    first.label !== undefined &&
+    model.graph.feeds.every(({ name }) => name !== "label") &&
+    answerKind(model, undefined) !== "boxes";
+  const common = { warnings: [], atChance: false, labelled, record: {} };
+  switch (kind) {
+    case "images": {
+      const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
+      const judged = labelled && !(classes && isBeyondClasses(model));
+      return prepareImages(model, dataset, { first, labelled: judged, ready }, known, context);
+    }
+    case "tokens": {
+      const language = readingOf(model, known).running !== undefined;
+      const { tokenizer } = beside;
+      const { length } = stated;
+      const options = {
+        language,
+        ...(tokenizer === undefined ? {} : { tokenizer }),
+        ...(length === undefined ? {} : { length }),
+      };
+      const name = tokensText(first, beside, length);
+      const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
+      const warnings = unknown > mostUnknown ? [unknownText(unknown, dataset.name)] : [];
+      for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
+      return {
+        ...common,
+        preprocessing: name,
+        preset: name,
+        warnings,
+        labelled: labelled || language,
+        record: { length },
+        ready: ready((part) => tokenize(part, model.graph.feeds, options)),
+      };
+    }
+    case "sound": {
+      const input = soundInput(model)?.name ?? "audio";
+      const rate = rateInput(model.graph.feeds)?.name;
+      const { frame, context: before = 0, rate: wanted } = readingOf(model, known).frames ?? { frame: 0 };
+      const how = [
+        `frame=${frame}`,
+        ...(before > 0 ? [`context=${before}`] : []),
+        ...(wanted ? [`rate=${wanted}`] : []),
+      ].join(" ");
+      return {
+        ...common,
+        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${how}${statesStated(model, [input, rate ?? ""])}`,
+        preset: how,
+        record: { frames: stated.frames },
+        ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
+      };
+    }
+    default: {
+      const states = statesStated(model, [...Object.keys(first), ...fixed.keys()]);
+      const preprocessing = states === "" ? undefined : states.slice("; ".length);
+      return { ...common, preprocessing, preset: undefined, ready: ready((part) => part) };
+    }
+  }
+}
+
+interface Pictures {
+  readonly first: Batch;
+  readonly labelled: boolean;
+  readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
+}
+
+/** Pictures with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
+const leastContrast = 0.05;
+
+async function prepareImages(
+  model: Model,
+  dataset: Dataset,
+  { first, labelled, ready }: Pictures,
+  { stated, recorded, beside, batch, by, learns, onGuess }: Known,
+  context: Context,
+): Promise<Prepared> {
+  const input = imageInput(model);
+  const warnings: string[] = [];
+  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
+  const declared = stated.images ?? beside.preprocessing;
+  if (declared !== undefined && contrastOf(declared) < leastContrast) {
+    const text = `Prepared by "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std are of pixels multiplied by scale, 1/255 unless said. Is scale=1 meant?`;
+    warn("preprocessing", text);
+  }
+  // What is done to pictures without being asked for is said.
+  const source = recorded ? ", as the model itself says" : "";
+  const grown = enlargement(model.graph);
+  if (grown !== undefined) {
+    const how = declared ?? presets.unit;
+    const said = `${declared === undefined ? "guessed " : ""}${how.name}${source}; ${enlargementText(grown)}`;
+    const change = ready((part) => enlarged(part, grown, how));
+    const record = { images: declared };
+    return { preprocessing: said, preset: how.name, warnings, atChance: false, labelled: true, record, ready: change };
+  }
+  const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
+  const full = (how: Preprocessing): string => {
+    const geometry = geometryUsed(first, input, how);
+    const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
+    return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
+  };
+  const done = (how: Preprocessing, preprocessing: string, atChance = false): Prepared => {
+    const record = { images: how };
+    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
+  };
+  if (!labelled) {
+    if (declared !== undefined) return done(declared, full(declared));
+    const why =
+      first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
+    throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
+      hint: `State it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
+    });
+  }
+  onGuess();
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
+    ...(batch === undefined ? {} : { batch }),
+    signal: context.signal,
+    progress: (ran, total) => context.progress(ran, total),
+    ...(declared === undefined ? {} : { tried: [declared] }),
+  });
+  const { value = 0, count = 0 } = scores[0]?.accuracy ?? {};
+  if (!trusted) {
+    const text = chanceQuestion(chosen.name, value, chance, count, learns && by === model);
+    warnings.push(text);
+    warn("chance", text);
+  }
+  if (declared === undefined && indistinct.length > 0 && count < fewSamples) {
+    const text = undecidedText(chosen.name, indistinct, count);
+    warnings.push(text);
+    warn("preprocessing", text);
+  }
+  return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
+}
+
+/** `guessed "imagenet"; "cifar10" fits about as well. Set it with …` */
+function guessText(name: string, indistinct: readonly Preprocessing[]): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
+  return `guessed "${name}"${doubt}. Set it with \`preprocess: "${name}"\`.`;
+}
+
+/** `5 samples do not tell preprocessing "unit" from "raw", and figures depend on which is right: state it with …` */
+function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const samples = count === 1 ? "1 sample does" : `${count} samples do`;
+  return `${samples} not tell preprocessing "${name}" from ${others}, and figures depend on which is right: state it with \`preprocess\`.`;
+}
+
+type Kind = "images" | "tokens" | "sound" | "ready";
+
+function kindOf(model: Model, batch: Batch, owner: string): Kind {
+  const { feeds } = model.graph;
+  // Columns under the names of the inputs, in their types, are ready as they are.
+  const isReady = feeds.every(({ name, type }) => {
+    const column = batch[name];
+    return column !== undefined && column.type !== "string" && (column.type !== "uint8" || type?.type === "uint8");
+  });
+  if (isReady) return "ready";
+  if (batch.audio !== undefined && batch.begin !== undefined) return "sound";
+  if (tokenInput(feeds) !== undefined && (batch.tokens !== undefined || textColumns(batch, owner) !== undefined)) {
+    return "tokens";
+  }
+  requireNoPictures(model, batch, owner);
+  const takesImages = feeds.length === 1 || feeds.some(({ type }) => type?.dims?.length === 4);
+  const [feed] = feeds;
+  return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
+}
+
+/** @throws PithError E_DATA for pictures where the model takes tokens. */
+function requireNoPictures({ graph }: Model, { image }: Batch, owner: string): void {
+  const input = tokenInput(graph.feeds);
+  if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
+  if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
+  const takes = `${input.type?.type}${dimsText(input.type?.dims)}`;
+  throw new PithError("E_DATA", `${owner} holds pictures, and input "${input.name}" ${takes} takes tokens of texts.`, {
+    hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
+  });
+}
+
+/** A text with more words than this that the tokenizer does not know is not what the model was made for. */
+const mostUnknown = 0.2;
+
+function unknownText(share: number, name: string): string {
+  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them mean little. Is it the language of the model?`;
+}
+
+function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {
+  if (batch.tokens !== undefined) return `windows of ${batch.tokens.dims[1]} tokens`;
+  const most = length ?? tokenizer?.longest;
+  return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;
+}
+
+/** "; state from stateN": what is carried from step to step. */
+function statesStated(model: Model, given: readonly string[]): string {
+  const states = findStates(model, given);
+  return states.length === 0 ? "" : `; carried: ${statesText(states)}`;
+}
+
+function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: string | undefined): Batch {
+  return {
+    ...rest,
+    ...(audio === undefined ? {} : { [input]: audio }),
+    ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
+  };
+}
