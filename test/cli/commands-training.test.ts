@@ -358,7 +358,7 @@ describe("progress and result", () => {
     const { out } = await pith("train", "--help");
     expect(out).toMatch(/--checkpoint <folder>/);
     expect(out).toMatch(/--validation <share>/);
-    expect(out).toMatch(/--rates <json> +factors of the learning rate/);
+    expect(out).toMatch(/--rates <json> +learning rate factors of layers/);
     expect(out).toMatch(/--metric <choice>/);
     for (const name of lossNames) expect(out).toMatch(new RegExp(`^ {2}${name} {2,}\\w`, "m"));
     expect(out).toMatch(/^ {2}huber .* delta=1/m);
