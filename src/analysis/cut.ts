@@ -19,6 +19,8 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 import { valueAt } from "./channel-links.ts";
 import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";
+import { layers } from "./layers.ts";
+import { recordKept } from "./provenance.ts";
 
 /** Units of a group that are to go. Groups must come from one call of `channelGroups`. */
 export interface Removal {
@@ -42,10 +44,22 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   for (const [value, axes] of removed) {
     if (value.tensor !== undefined) tensors.set(value, await slicedWhenRead(value.tensor, axes));
   }
+  const left = keptOf(model, removed);
   const restore = snapshot(model);
   const inference = carryOut(model, removed, (value) => tensors.get(value));
   if (inference instanceof Miss) restore();
+  else recordKept(model, left);
   return inference;
+}
+
+/** The output channels that each layer keeps, of the layers that lose some. */
+function keptOf(model: Model, removed: Removed): ReadonlyMap<string, readonly number[]> {
+  const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
+    const gone = new Set(removed.get(effective)?.get(role.out));
+    const kept = Array.from({ length: outputs }, (_, channel) => channel).filter((channel) => !gone.has(channel));
+    return gone.size === 0 ? [] : [[name, kept] as const];
+  });
+  return new Map(cutLayers);
 }
 
 /** Why these units cannot be cut, if they cannot. Reads no weights; the model is as it was. */

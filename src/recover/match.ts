@@ -4,11 +4,12 @@
  * Layers keep their names through every technique; where one became two (low rank), the value that the last of them makes has the name of the
  * one's. The original is a copy in which batch normalization is folded wherever it is in the changed model, so that both layers mean the same.
  *
- * Cutting channels keeps their order and the weights of those that stay. So channel j of a cut layer is a channel o of the original
- * of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
+ * Which channels were cut the file says (`analysis/provenance.ts`). Where it does not, as of models that others cut, channel j of a cut layer is a
+ * channel o of the original of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { recordedKept } from "../analysis/provenance.ts";
 import { weightMatrices, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
@@ -122,6 +123,8 @@ async function keptChannels(
 ): Promise<readonly number[] | undefined | Miss> {
   if (before.outputs === after.outputs) return undefined;
   if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
+  const recorded = recordedAgainst(original, before, changed, after);
+  if (recorded !== undefined) return recorded;
   const [all, left] = [
     rowsOf(await readStoredValue(original, before.effective, engine), before),
     rowsOf(await readStoredValue(changed, after.effective, engine), after),
@@ -135,6 +138,15 @@ async function keptChannels(
     kept.push(next++);
   }
   return kept;
+}
+
+/** What the file says of the channels that are left, if it fits: the original may itself have lost some of them before. */
+function recordedAgainst(original: Model, before: Layer, changed: Model, after: Layer): readonly number[] | undefined {
+  const base = recordedKept(original, before.name);
+  const recorded = recordedKept(changed, before.name) ?? recordedKept(changed, after.name);
+  const kept = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
+  const fits = kept?.length === after.outputs && kept.every((channel) => channel >= 0 && channel < before.outputs);
+  return fits ? kept : undefined;
 }
 
 /** A row for each output channel: for each input channel its weights. */

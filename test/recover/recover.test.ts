@@ -1,5 +1,6 @@
 /** Recovery as a pass: stages are kept where they help on samples that they were not fitted on. */
 import { describe, expect, test } from "vitest";
+import { recordedKept } from "../../src/analysis/provenance.ts";
 import { memory } from "../../src/data/index.ts";
 import { evaluate, signalToNoise } from "../../src/evaluate/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
@@ -8,6 +9,7 @@ import { verify } from "../../src/graph/verify.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { recover } from "../../src/recover/index.ts";
+import { matchLayers } from "../../src/recover/match.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { change, convolutions, engine, network, numbers, samples } from "./networks.ts";
 
@@ -28,6 +30,38 @@ test("channels that were cut: the answers come nearer on samples that were never
   for (const { what } of changes)
     expect(what).toMatch(/^\d+ layers?, signal to noise -?[\d.]+ → [\d.]+ dB, agreement /);
   expect(misses).toEqual([]);
+});
+
+test("channels that were cut and weights that were trained since: the file says which channels are left", async () => {
+  const original = build();
+  const model = original.clone();
+  await prune(model, { amount: 0.2, structured: true });
+  await change(model, "a.weight", (one) => one * 1.05);
+  await prune(model, { amount: 0.2, structured: true });
+  for (const name of ["a.weight", "b.weight"]) await change(model, name, (one, index) => one + 0.01 * Math.sin(index));
+  const before = await noiseOf(model, original);
+  const { changes, misses } = await recover(model, { original, data });
+  expect(changes.map(({ at }) => at)).toEqual(["bias", "least-squares"]);
+  expect(misses).toEqual([]);
+  expect(await noiseOf(model, original)).toBeGreaterThan(before + 3);
+});
+
+test("the channels of an original that has lost some itself are those that it has", async () => {
+  const first = build();
+  const second = first.clone();
+  await prune(second, { amount: 0.2, structured: true });
+  const third = second.clone();
+  await prune(third, { amount: 0.3, structured: true });
+  await change(third, "a.weight", (one) => one * 1.01);
+  const [layer] = (await matchLayers(third, second, engine)).layers;
+  const rows = await numbers(second, "a.weight");
+  const width = rows.length / (recordedKept(second, "a")?.length ?? 0);
+  const kept = layer?.kept ?? [];
+  const left = await numbers(third, "a.weight");
+  expect(kept.length).toBe(left.length / width);
+  kept.forEach((channel, at) => {
+    expect(left[at * width]).toBeCloseTo(1.01 * (rows[channel * width] ?? 0), 6);
+  });
 });
 
 test.each(["static", "weights"] as const)(

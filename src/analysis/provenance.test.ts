@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { parseModel } from "../graph/text.ts";
+import { channelGroups } from "./channels.ts";
+import { cut } from "./cut.ts";
+import { infer } from "./infer.ts";
+import { keptKey, recordedKept } from "./provenance.ts";
+
+const chain = () =>
+  parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y: float32[n, 3]) {
+  a.weight: float32[6, 2] = random(seed 1)
+  b.weight: float32[3, 6] = random(seed 2)
+  h = Gemm "a" (x, a.weight) {transB=1}
+  y = Gemm "b" (h, b.weight) {transB=1}
+}`);
+
+async function cutUnits(model: ReturnType<typeof chain>, units: readonly number[]): Promise<void> {
+  const group = channelGroups(model, infer(model)).find(({ layers }) => layers.some(({ name }) => name === "a"));
+  if (group === undefined) throw new Error("a has no channels");
+  await cut(model, [{ group, units }]);
+}
+
+test("says which channels of the original are left, also after a second cut", async () => {
+  const model = chain();
+  expect(recordedKept(model, "a")).toBeUndefined();
+  await cutUnits(model, [1, 4]);
+  expect(model.header.metadata.get(keptKey)).toBe('{"a":"0,2-3,5"}');
+  await cutUnits(model, [1]);
+  expect(recordedKept(model, "a")).toEqual([0, 3, 5]);
+  expect(recordedKept(model, "b")).toBeUndefined();
+});
+
+test.each(["{", "[]", '{"a":3}', '{"a":"0-"}', '{"a":"3-9999999"}', '{"a":"-1"}', "null"])(
+  "metadata that others wrote is not believed: %s",
+  (text) => {
+    const model = chain();
+    model.header.metadata.set(keptKey, text);
+    expect(recordedKept(model, "a")).toBeUndefined();
+  },
+);

@@ -1,0 +1,60 @@
+/**
+ * Which channels of the original a layer still has, as long as it is changed by Pith: whoever cuts channels writes it into the model's metadata.
+ *
+ *     pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
+ *
+ * Indices count the channels of the layer before the first cut.
+ */
+import type { Model } from "../graph/model.ts";
+
+export const keptKey = "pith.kept";
+
+/** @param kept of each layer that was cut, by name, which of the output channels that it had are left. */
+export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
+  const all = recorded(model);
+  for (const [layer, left] of kept) {
+    const before = indices(all.get(layer) ?? "");
+    all.set(layer, rangesText(before === undefined ? left : left.map((channel) => before[channel] ?? channel)));
+  }
+  model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
+}
+
+/** The channels of a layer that are left; undefined where none were cut, or nobody wrote which. */
+export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
+  const text = recorded(model).get(layer);
+  return text === undefined ? undefined : indices(text);
+}
+
+/** Ranges by layer. Metadata that others wrote may hold anything: what is not of this form is not read. */
+function recorded({ header }: Model): Map<string, string> {
+  try {
+    const found: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
+    if (typeof found !== "object" || found === null) return new Map();
+    return new Map(Object.entries(found).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+  } catch {
+    return new Map();
+  }
+}
+
+/** The most channels that a text may stand for. */
+const mostChannels = 2 ** 20;
+
+function indices(text: string): readonly number[] | undefined {
+  const found: number[] = [];
+  for (const range of text.split(",")) {
+    const [, first = "", last = first] = /^(\d{1,7})(?:-(\d{1,7}))?$/.exec(range) ?? [];
+    if (first === "" || Number(last) - Number(first) + found.length > mostChannels) return undefined;
+    for (let index = Number(first); index <= Number(last); index++) found.push(index);
+  }
+  return found;
+}
+
+function rangesText(sorted: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const index of sorted) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] + 1 === index) last[1] = index;
+    else ranges.push([index, index]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
+}
