@@ -83,6 +83,31 @@ test("a cycle over three files is found once, with its way", () => {
   expect(findings[0]?.text).toContain("src/a/a.ts → src/b/b.ts → src/c/c.ts → src/a/a.ts");
 });
 
+test("a cycle that a shorter one hides, and a file that imports itself, are found", () => {
+  const findings = checkImportCycles([
+    readSource("src/a.ts", 'import "./b.ts";\nimport "./c.ts";'),
+    readSource("src/b.ts", 'import "./c.ts";'),
+    readSource("src/c.ts", 'import "./a.ts";'),
+    readSource("src/d.ts", 'import "./d.ts";'),
+  ]);
+  expect(places(findings)).toEqual(["src/c.ts:1 import-cycles", "src/d.ts:1 import-cycles"]);
+});
+
+test("types may close a circle inside a folder, and no wider one, though a smaller one lies in it", () => {
+  const inside = [
+    readSource("src/graph/graph.ts", 'import { Value } from "./value.ts";'),
+    readSource("src/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
+  ];
+  expect(checkImportCycles(inside)).toEqual([]);
+  const findings = checkImportCycles([
+    readSource("src/graph/graph.ts", 'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";'),
+    readSource("src/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
+    readSource("src/text/scan.ts", '\nimport type { Value } from "../graph/value.ts";'),
+  ]);
+  expect(places(findings)).toHaveLength(1);
+  expect(findings[0]?.text).toContain("Types may close a circle inside one folder only.");
+});
+
 test("a diamond is no cycle, and types close none", () => {
   expect(
     checkImportCycles([

@@ -1,32 +1,67 @@
 /**
- * No file may need itself at run time, over however many others: such files cannot be understood, tested or loaded apart. Types are
- * left out, since they are erased (a graph has attributes, an attribute may be a graph).
+ * No file may need itself at run time, over however many others: such files cannot be understood, tested or loaded apart. Types are erased, so
+ * they may close a circle (a graph has attributes, an attribute may be a graph), but only among files of one folder.
  */
-import type { Finding, Source } from "./sources.ts";
+import path from "node:path";
+import type { Finding, Import, Source } from "./sources.ts";
 
 export function checkImportCycles(sources: readonly Source[]): Finding[] {
+  const isValue = ({ typeOnly }: Import): boolean => !typeOnly;
+  const values = cyclesIn(sources, isValue);
+  const wide = cyclesIn(sources, () => true).filter(
+    (cycle) =>
+      new Set(cycle.map(({ file }) => path.posix.dirname(file))).size > 1 &&
+      !cycle.some((source) => values.flat().includes(source)),
+  );
+  return [
+    ...values.map((cycle) => finding(cycle, isValue, "Move what both need into a file of its own.")),
+    ...wide.map((cycle) => finding(cycle, () => true, "Types may close a circle inside one folder only.")),
+  ];
+}
+
+/** Groups of files that all reach each other: Tarjan's strongly connected components. */
+function cyclesIn(sources: readonly Source[], follows: (imported: Import) => boolean): Source[][] {
   const byFile = new Map(sources.map((source) => [source.file, source]));
-  const state = new Map<string, "open" | "done">();
-  const trail: string[] = [];
-  const findings: Finding[] = [];
-
-  const visit = (source: Source): void => {
-    state.set(source.file, "open");
-    trail.push(source.file);
-    for (const { file, typeOnly, line } of source.imports) {
-      const target = file === undefined || typeOnly ? undefined : byFile.get(file);
+  const lowest = new Map<Source, number>();
+  const trail: Source[] = [];
+  const cycles: Source[][] = [];
+  const visit = (source: Source): number => {
+    const own = lowest.size;
+    lowest.set(source, own);
+    trail.push(source);
+    let low = own;
+    let isOwn = false;
+    for (const imported of source.imports) {
+      const target = follows(imported) ? byFile.get(imported.file ?? "") : undefined;
       if (target === undefined) continue;
-      const seen = state.get(target.file);
-      if (seen === undefined) visit(target);
-      if (seen !== "open") continue;
-      const cycle = [...trail.slice(trail.indexOf(target.file)), target.file];
-      const text = `closes the cycle ${cycle.join(" → ")}. Move what both need into a file of its own.`;
-      findings.push({ file: source.file, line, rule: "import-cycles", text });
+      isOwn ||= target === source;
+      low = Math.min(low, lowest.get(target) ?? visit(target));
     }
-    trail.pop();
-    state.set(source.file, "done");
+    lowest.set(source, low);
+    if (low < own) return low;
+    const group = trail.splice(trail.indexOf(source));
+    for (const one of group) lowest.set(one, Number.POSITIVE_INFINITY);
+    if (group.length > 1 || isOwn) cycles.push(group);
+    return Number.POSITIVE_INFINITY;
   };
+  for (const source of sources) if (!lowest.has(source)) visit(source);
+  return cycles;
+}
 
-  for (const source of sources) if (!state.has(source.file)) visit(source);
-  return findings;
+/** The shortest way from the first file of a cycle back to it, told where it closes. */
+function finding(cycle: readonly Source[], follows: (imported: Import) => boolean, advice: string): Finding {
+  const [first] = cycle as readonly [Source];
+  const ways: Source[][] = [[first]];
+  for (const way of ways) {
+    const last = way.at(-1) as Source;
+    for (const imported of last.imports.filter(follows)) {
+      const next = cycle.find(({ file }) => file === imported.file);
+      if (next === first) {
+        const text = `closes the cycle ${[...way, first].map(({ file }) => file).join(" → ")}. ${advice}`;
+        return { file: last.file, line: imported.line, rule: "import-cycles", text };
+      }
+      if (next !== undefined && !ways.some((other) => other.includes(next))) ways.push([...way, next]);
+    }
+  }
+  throw new Error(`${first.file} is in no cycle`);
 }

@@ -2,8 +2,7 @@
  * The kind of a block: what it computes, without the numbers it was trained to. Operators, attributes, wiring, dimensions of weights; whole
  * numbers that are stored (axes, sizes) with their contents, others by their dimensions alone.
  */
-import type { Attribute } from "../graph/attribute.ts";
-import { allGraphs, type Node, usedValues, type Value } from "../graph/graph.ts";
+import { type Attribute, allGraphs, describe, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
@@ -13,7 +12,7 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   const known = new Map<Value, string>(inputs.map((value, at) => [value, `in${at}`]));
   const sources = (values: readonly Value[]): Node[] =>
     values.flatMap((value) => (known.has(value) || value.producer === undefined ? [] : [value.producer]));
-  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)));
+  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)), describe);
   const lines = inputs.map(({ type }) => `${type?.type ?? "?"} ${type?.dims?.length ?? "?"}`);
   let others = 0;
   const name = (value: Value | undefined): string => {

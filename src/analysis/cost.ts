@@ -1,7 +1,6 @@
 /** What a model costs: multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
-import type { Node, Value } from "../graph/graph.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { allGraphs, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";

@@ -5,8 +5,7 @@
  * Walking through the nodes in their order, a value is alive from the node that makes it to the last that reads it. Where one is alive, the
  * network can be cut. Masks, positions, sizes are read everywhere and depend on no parameter: they do not count, nor does what is left out.
  */
-import type { Graph, Node, Value } from "../graph/graph.ts";
-import { usedValues } from "../graph/graph.ts";
+import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";

@@ -8,9 +8,8 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { retypes } from "../analysis/retyped.ts";
 import type { UnknownOperator } from "../engine/unknown-operator.ts";
 import { Miss } from "../errors.ts";
-import type { Attribute } from "../graph/attribute.ts";
 import { extract } from "../graph/extract.ts";
-import type { Node, Value, ValueType } from "../graph/graph.ts";
+import type { Attribute, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boolean {

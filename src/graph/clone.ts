@@ -1,5 +1,5 @@
 /** Copies of graphs and of what is in them. Values and nodes are new; tensors are shared, since they are immutable. */
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
 /** Values and what stands for them in a copy: undefined for one that is left out. What is not among them is read as it is. */

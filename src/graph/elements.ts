@@ -1,9 +1,12 @@
-/** What graphs are made of: values, and the nodes that produce and use them. All changes go through the methods of `Graph`. */
+/**
+ * What graphs are made of: values, the nodes that produce and use them, attributes; and ways through them, into graphs inside nodes too. All
+ * changes go through the methods of `Graph`.
+ */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
 import type { Graph } from "./graph.ts";
 import type { Role } from "./role.ts";
+import type { Names, Shared } from "./shared.ts";
 
 export interface ValueType {
   readonly type: DataType;
@@ -95,4 +98,226 @@ export interface NodeSpec {
   /** Names for the outputs, or how many to name freshly; undefined leaves an output out. */
   readonly outputs?: number | readonly (string | undefined)[];
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
+}
+
+/**
+ * Attributes of nodes: tagged, so that an integer written as 1 and a float written as 1 stay what they are. `unknown`: what stands in the file
+ * beside a graph (a doc string, fields that Pith does not know), in wire format.
+ */
+export type Attribute =
+  | { readonly kind: "float"; readonly value: number }
+  | { readonly kind: "int"; readonly value: number | bigint }
+  | { readonly kind: "string"; readonly value: string | Uint8Array }
+  | { readonly kind: "tensor"; readonly value: Tensor }
+  | { readonly kind: "graph"; readonly value: Graph; readonly unknown?: Uint8Array }
+  | { readonly kind: "floats"; readonly value: readonly number[] }
+  | { readonly kind: "ints"; readonly value: readonly (number | bigint)[] }
+  | { readonly kind: "strings"; readonly value: readonly (string | Uint8Array)[] }
+  | { readonly kind: "tensors"; readonly value: readonly Tensor[] }
+  | { readonly kind: "graphs"; readonly value: readonly Graph[]; readonly unknown?: Uint8Array }
+  /** An attribute that Pith carries without reading it: sparse tensors, types, references inside functions. The bytes are the AttributeProto. */
+  | { readonly kind: "opaque"; readonly value: Uint8Array };
+
+/** Integers beyond 2⁵³ (ONNX writes "to the end" as 2⁶³ - 1) come out as ±Number.MAX_SAFE_INTEGER: still past every dimension. */
+export function toInteger(value: number | bigint): number {
+  if (typeof value === "number") return value;
+  const limit = BigInt(Number.MAX_SAFE_INTEGER);
+  return Number(value > limit ? limit : value < -limit ? -limit : value);
+}
+
+/** `Conv "layer1.conv"`: how messages speak of a node. */
+export function describe(node: Node): string {
+  return `${node.domain === "" ? "" : `${node.domain}.`}${node.op} "${nodeName(node)}"`;
+}
+
+/** The name of a node; of one without a name that of the first value it makes. */
+export function nodeName({ name, outputs }: Node): string {
+  return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
+}
+
+/** The graphs inside a node's attributes. */
+export function subgraphs(node: Node): readonly Graph[] {
+  let found = none;
+  if (node.attributes.size === 0) return found;
+  for (const attribute of node.attributes.values()) {
+    const graphs = graphsOf(attribute);
+    if (graphs.length > 0) found = found.length === 0 ? graphs : [...found, ...graphs];
+  }
+  return found;
+}
+
+/** One empty list for all nodes without graphs: every walk asks every node. */
+const none: readonly Graph[] = [];
+
+/** What a node reads: its inputs, and whatever its subgraphs take from outside. Each place once, in time linear in what is inside. */
+export function usedValues(node: Node): readonly Value[] {
+  const used: Value[] = [];
+  const inside = new Set<Graph>();
+  const collect = (value: Value | undefined): void => {
+    if (value !== undefined && !inside.has(value.graph)) used.push(value);
+  };
+  const visit = (inner: Node): void => {
+    for (const input of inner.inputs) collect(input);
+    for (const graph of subgraphs(inner)) {
+      inside.add(graph);
+      for (const innermost of graph.nodes()) visit(innermost);
+      for (const output of graph.outputs) collect(output);
+    }
+  };
+  visit(node);
+  return used;
+}
+
+/** All graphs of a model or graph: itself, then those inside its nodes, depth first. */
+export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
+  yield graph;
+  for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
+}
+
+/** The graphs in an attribute. */
+export function graphsOf(attribute: Attribute): readonly Graph[] {
+  return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
+}
+
+/** A value as `Graph` alone may change it. */
+export class ValueImplementation implements Value {
+  name: string;
+  readonly graph: Graph;
+  inferred: ValueType | undefined = undefined;
+  producer: Node | undefined = undefined;
+  readonly uses = new Set<Use>();
+  declared = false;
+  foreign: ForeignValue | undefined = undefined;
+  doc: string | undefined = undefined;
+  metadata = noMetadata;
+  unknown: Uint8Array | undefined = undefined;
+
+  readonly #shared: Shared<ValueImplementation>;
+  #stated: ValueType | undefined;
+  #tensor: Tensor | undefined = undefined;
+  #role: Role | undefined = undefined;
+
+  constructor(graph: Graph, name: string, type: ValueType | undefined, shared: Shared<ValueImplementation>) {
+    this.graph = graph;
+    this.name = name;
+    this.#stated = type;
+    this.#shared = shared;
+  }
+
+  get tensor(): Tensor | undefined {
+    return this.#tensor;
+  }
+
+  set tensor(tensor: Tensor | undefined) {
+    this.#tensor = tensor;
+    this.#shared.revision++;
+  }
+
+  get role(): Role | undefined {
+    return this.#role;
+  }
+
+  set role(role: Role | undefined) {
+    if (this.#role?.kind === "tied") this.#shared.untie(this, this.#role.name);
+    this.#role = role;
+    if (role?.kind === "tied") this.#shared.tie(this, role.name);
+    this.#shared.revision++;
+  }
+
+  get stated(): ValueType | undefined {
+    return this.#stated;
+  }
+
+  get type(): ValueType | undefined {
+    return this.inferred ?? this.#stated;
+  }
+
+  /** What was inferred before is void once something else is stated. */
+  set type(type: ValueType | undefined) {
+    this.#stated = type;
+    this.inferred = undefined;
+    this.#shared.revision++;
+  }
+
+  /** Returns a function that restores the present state. */
+  snapshot(): () => void {
+    const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
+    const uses = [...this.uses];
+    return () => {
+      Object.assign(this, { name, type: stated, inferred, producer, declared, foreign, doc, metadata, unknown });
+      this.tensor = tensor;
+      this.role = role;
+      this.uses.clear();
+      for (const use of uses) this.uses.add(use);
+    };
+  }
+}
+
+/** A node as `Graph` alone may change it. */
+export class NodeImplementation implements Node {
+  readonly domain: string;
+  readonly op: string;
+  readonly overload: string;
+  readonly graph: Graph;
+  readonly inputs: (ValueImplementation | undefined)[] = [];
+  readonly outputs: (ValueImplementation | undefined)[] = [];
+  readonly attributes = new Map<string, Attribute>();
+  doc: string | undefined = undefined;
+  metadata = noMetadata;
+  unknown: Uint8Array | undefined = undefined;
+  /** Parallel to `inputs`. */
+  readonly uses: (Use | undefined)[] = [];
+  previous: NodeImplementation | undefined = undefined;
+  next: NodeImplementation | undefined = undefined;
+  removed = false;
+  readonly #shared: Shared<ValueImplementation>;
+  readonly #names: Names;
+  #name = "";
+
+  /** @param names Those of the graph's nodes; the node keeps its own in them. */
+  constructor(graph: Graph, spec: NodeSpec, shared: Shared<ValueImplementation>, names: Names) {
+    this.graph = graph;
+    this.#shared = shared;
+    this.#names = names;
+    this.op = spec.op;
+    this.domain = spec.domain ?? "";
+    this.overload = spec.overload ?? "";
+  }
+  get name(): string {
+    return this.#name;
+  }
+
+  set name(name: string) {
+    if (!this.removed) this.#names.release(this.#name);
+    this.#name = name;
+    if (!this.removed) this.#names.take(name);
+    this.#shared.revision++;
+  }
+
+  /** Returns a function that restores the present state, without the place in the list of nodes. */
+  snapshot(): () => void {
+    const { doc, metadata, unknown } = this;
+    const name = this.#name;
+    const [inputs, outputs, uses, attributes] = [
+      this.inputs.slice(),
+      this.outputs.slice(),
+      this.uses.slice(),
+      [...this.attributes],
+    ];
+    return () => {
+      Object.assign(this, { doc, metadata, unknown });
+      this.#name = name;
+      refill(this.inputs, inputs);
+      refill(this.outputs, outputs);
+      refill(this.uses, uses);
+      this.attributes.clear();
+      for (const [key, attribute] of attributes) this.attributes.set(key, attribute);
+    };
+  }
+}
+
+/** Spread into `splice`, a long list would overflow the stack. */
+function refill<T>(list: T[], items: readonly T[]): void {
+  list.length = 0;
+  for (const item of items) list.push(item);
 }

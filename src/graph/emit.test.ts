@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { PithError } from "../errors.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { type Emit, emitInto, emitter, passKey } from "./emit.ts";
 import { Graph, type Node, subgraphs, type Value } from "./graph.ts";
 import { Model } from "./model.ts";

@@ -8,7 +8,7 @@
 import { Miss, PithError } from "../errors.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import type { Role } from "./role.ts";

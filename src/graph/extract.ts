@@ -1,7 +1,7 @@
 /** Part of a model as a model of its own: what lies between some of its values. */
 import { PithError } from "../errors.ts";
 import { type Copies, copyNode, copyValue } from "./clone.ts";
-import { Graph, type Node, usedValues, type Value } from "./graph.ts";
+import { describe, Graph, type Node, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
@@ -31,7 +31,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
     return undefined;
   };
   const sources = (values: readonly Value[]): Node[] => values.flatMap((value) => source(value) ?? []);
-  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)));
+  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)), describe);
   const fed = model.graph.inputs.filter((value) => feeds.has(value));
   for (const value of fed) copyValue(value, graph.addInput(name(value), undefined), copies);
   for (const node of nodes) copyNode(node, graph, copies, { node: node.name, output: name });

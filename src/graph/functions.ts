@@ -4,8 +4,9 @@
  * The body as it stands in the file has holes: attributes that take the value that the call gives ("references"). `instantiate` makes a
  * graph of it in which they are filled, for one call: what is inlined, and what is looked into by whoever needs to know what a call does.
  */
-import type { Attribute } from "./attribute.ts";
+
 import { copyGraph } from "./clone.ts";
+import type { Attribute } from "./elements.ts";
 import { allGraphs, type Graph, type Node } from "./graph.ts";
 import type { Model } from "./model.ts";
 

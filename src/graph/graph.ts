@@ -6,19 +6,28 @@
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
-import { type Carried, type Node, type NodeSpec, noMetadata, type Value, type ValueType } from "./elements.ts";
-import { NodeImplementation, ValueImplementation } from "./implementation.ts";
-import { Names } from "./names.ts";
+import {
+  type Attribute,
+  type Carried,
+  describe,
+  graphsOf,
+  type Node,
+  NodeImplementation,
+  type NodeSpec,
+  noMetadata,
+  subgraphs,
+  usedValues,
+  type Value,
+  ValueImplementation,
+  type ValueType,
+} from "./elements.ts";
 import { NodeList } from "./node-list.ts";
 import { inOrder } from "./order.ts";
-import { Revision } from "./revision.ts";
 import type { Role, Tied } from "./role.ts";
-import { Ties } from "./ties.ts";
-import { describe, graphsOf, subgraphs, usedValues } from "./walk.ts";
+import { Names, Shared } from "./shared.ts";
 
-export type { Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
-export { allGraphs, describe, nodeName, subgraphs, usedValues } from "./walk.ts";
+export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export { allGraphs, describe, nodeName, subgraphs, toInteger, usedValues } from "./elements.ts";
 
 export class Graph implements Carried {
   /** The node whose attribute this graph is; undefined for the main graph. */
@@ -28,14 +37,10 @@ export class Graph implements Carried {
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
-  /** Of values, in all graphs of the model. */
-  readonly #names: Names;
-  readonly #revision: Revision;
+  readonly #shared: Shared<ValueImplementation>;
   readonly #values = new Map<string, ValueImplementation>();
-  readonly #nodes = new NodeList();
+  readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names();
-  readonly #ties: Ties<ValueImplementation>;
-  #operators: object | undefined;
   /** Files up to IR 3 list every weight: one of thousands must be found, and go, at once. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
@@ -44,28 +49,26 @@ export class Graph implements Carried {
 
   constructor(parent?: Node) {
     this.parent = parent;
-    this.#names = parent === undefined ? new Names() : parent.graph.#names;
-    this.#revision = parent === undefined ? new Revision() : parent.graph.#revision;
-    this.#ties = parent === undefined ? new Ties() : parent.graph.#ties;
+    this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
   }
 
   /** Grows with every change of a graph of the model: of its nodes, names, stored tensors, roles and stated types. */
   get revision(): number {
-    return this.#revision.count;
+    return this.#shared.revision;
   }
 
   /** Counts a change that the graph cannot see: of metadata and documentation. */
   touch(): void {
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /** Entries of operators that the whole model, its copies and its parts know beyond the usual ones: see `addOperators` of `pith/ops`. */
   get operators(): object | undefined {
-    return this.parent === undefined ? this.#operators : this.parent.graph.operators;
+    return this.#shared.operators;
   }
 
   set operators(operators: object | undefined) {
-    this.#operators = operators;
+    this.#shared.operators = operators;
     this.touch();
   }
 
@@ -135,7 +138,7 @@ export class Graph implements Carried {
 
   /** The values, here and in graphs inside, that are tied to what has this name here. */
   tiedTo(name: string): readonly { readonly value: Value; readonly role: Tied }[] {
-    return this.#ties.of(name).flatMap((value) => {
+    return this.#shared.tiedTo(name).flatMap((value) => {
       const { role, graph } = value;
       const isThere = graph.#values.get(value.name) === value && this.#encloses(graph);
       return role?.kind === "tied" && isThere ? [{ value, role }] : [];
@@ -144,7 +147,7 @@ export class Graph implements Carried {
 
   /** A name like `stem` that nothing in the model has yet. */
   freshName(stem: string): string {
-    return this.#names.fresh(stem);
+    return this.#shared.names.fresh(stem);
   }
 
   /** A value that no node produces (yet): a graph input, a stored tensor, or a name that a decoder meets before its producer. */
@@ -164,26 +167,26 @@ export class Graph implements Carried {
     const value = this.#create(name, type);
     this.#inputs.add(value);
     this.#inputList = undefined;
-    this.#revision.changed();
+    this.#shared.revision++;
     return value;
   }
 
   setInputs(values: readonly Value[]): void {
     this.#inputs = new Set(values.map((value) => this.#own(value)));
     this.#inputList = undefined;
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   addOutput(value: Value): void {
     this.#outputs.push(this.#reachable(value));
     this.#outputSet = undefined;
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   setOutputs(values: readonly Value[]): void {
     this.#outputs = values.map((value) => this.#reachable(value));
     this.#outputSet = undefined;
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /**
@@ -191,7 +194,7 @@ export class Graph implements Carried {
    * @throws PithError E_NAME if an output name is produced already.
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node } | { readonly after?: Node } = {}): Node {
-    const node = new NodeImplementation(this, spec, this.#revision, this.#nodeNames);
+    const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
     const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
@@ -235,7 +238,7 @@ export class Graph implements Carried {
     for (const output of own.outputs) if (output !== undefined) this.#forget(output);
     this.#nodeNames.release(own.name);
     this.#nodes.remove(own);
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /**
@@ -259,7 +262,7 @@ export class Graph implements Carried {
       own.inputs.pop();
       own.uses.pop();
     }
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /** Sets or removes an attribute. A graph that is replaced by another lets go of everything it used. */
@@ -270,7 +273,7 @@ export class Graph implements Carried {
     for (const graph of before === undefined ? [] : graphsOf(before)) if (!kept.has(graph)) graph.#clear();
     if (attribute === undefined) own.attributes.delete(name);
     else own.attributes.set(name, attribute);
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /** Names that roles refer to change along. @throws PithError E_NAME if the name is taken in this graph or one around it. */
@@ -284,7 +287,7 @@ export class Graph implements Carried {
     this.#forget(own);
     own.name = name;
     this.#values.set(name, own);
-    this.#names.take(name);
+    this.#shared.names.take(name);
     if (own.tensor !== undefined) for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
@@ -293,8 +296,8 @@ export class Graph implements Carried {
     // A value of a subgraph is produced inside the node itself.
     const needs = (node: Node): NodeImplementation[] =>
       [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
-    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs));
-    this.#revision.changed();
+    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs, describe));
+    this.#shared.revision++;
   }
 
   /**
@@ -310,7 +313,7 @@ export class Graph implements Carried {
     );
     if (reader !== undefined) throw new PithError("E_MODEL", `${describe(reader)} would stand before what it reads.`);
     this.#nodes.reorder([...rest, ...last]);
-    this.#revision.changed();
+    this.#shared.revision++;
   }
 
   /**
@@ -323,10 +326,10 @@ export class Graph implements Carried {
     const values = [...this.#values.values()];
     const parts = [...nodes, ...values, ...nodes.flatMap(subgraphs)].map((part) => part.snapshot());
     const [inputs, outputs] = [[...this.#inputs], [...this.#outputs]];
-    const ties = this.parent === undefined ? this.#ties.snapshot() : () => {};
+    const ties = this.parent === undefined ? this.#shared.snapshotTies() : () => {};
     return () => {
       Object.assign(this, { name, doc, metadata, unknown });
-      if (this.parent === undefined) this.#names.clear();
+      if (this.parent === undefined) this.#shared.names.clear();
       for (const node of this.#nodes.forwards()) node.removed = true;
       this.#nodes.reorder(nodes);
       for (const node of nodes) node.removed = false;
@@ -336,13 +339,13 @@ export class Graph implements Carried {
       this.#values.clear();
       for (const value of values) {
         this.#values.set(value.name, value);
-        this.#names.take(value.name);
+        this.#shared.names.take(value.name);
       }
       this.#inputs = new Set(inputs);
       this.#outputs = [...outputs];
       this.#inputList = this.#outputSet = undefined;
       ties();
-      this.#revision.changed();
+      this.#shared.revision++;
     };
   }
 
@@ -374,10 +377,10 @@ export class Graph implements Carried {
 
   #create(name: string, type: ValueType | undefined): ValueImplementation {
     if (this.#values.has(name)) throw new PithError("E_NAME", `"${name}" exists twice in graph "${this.name}".`);
-    const value = new ValueImplementation(this, name, type, this.#revision, this.#ties);
+    const value = new ValueImplementation(this, name, type, this.#shared);
     this.#values.set(name, value);
-    this.#names.take(name);
-    this.#revision.changed();
+    this.#shared.names.take(name);
+    this.#shared.revision++;
     return value;
   }
 
@@ -412,8 +415,8 @@ export class Graph implements Carried {
 
   #forget(value: ValueImplementation): void {
     this.#values.delete(value.name);
-    this.#names.release(value.name);
-    this.#revision.changed();
+    this.#shared.names.release(value.name);
+    this.#shared.revision++;
   }
 
   #own(value: Value): ValueImplementation {

@@ -1,6 +1,7 @@
 /** Graphs: what they are made of, how they are edited, written, read as text, and verified. */
-export { type Attribute, toInteger } from "./attribute.ts";
+
 export type { AnyType, Carried, Container, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export { type Attribute, allGraphs, describe, subgraphs, toInteger, usedValues } from "./elements.ts";
 export {
   type Emit,
   type EmitOptions,
@@ -40,4 +41,3 @@ export {
 } from "./schema.ts";
 export { parseModel, printModel, printNode, printWholeModel } from "./text.ts";
 export { assertValid, verify } from "./verify.ts";
-export { allGraphs, describe, subgraphs, usedValues } from "./walk.ts";

@@ -1,5 +1,10 @@
 /** The nodes of one graph, in order: a linked list that may be edited while it is walked. */
-import type { NodeImplementation } from "./implementation.ts";
+
+interface Linked<N> {
+  previous: N | undefined;
+  next: N | undefined;
+  removed: boolean;
+}
 
 /**
  * Edits during a walk:
@@ -9,30 +14,30 @@ import type { NodeImplementation } from "./implementation.ts";
  *
  * A removed node keeps its neighbours, which lead the walk back to those that are still there.
  */
-export class NodeList {
-  #first: NodeImplementation | undefined;
-  #last: NodeImplementation | undefined;
+export class NodeList<N extends Linked<N>> {
+  #first: N | undefined;
+  #last: N | undefined;
   #count = 0;
 
   get count(): number {
     return this.#count;
   }
 
-  get last(): NodeImplementation | undefined {
+  get last(): N | undefined {
     return this.#last;
   }
 
-  *forwards(): Generator<NodeImplementation, void, undefined> {
+  *forwards(): Generator<N, void, undefined> {
     for (let node = this.#first; node !== undefined; node = node.next) if (!node.removed) yield node;
   }
 
   /** The same rules for edits hold, mirrored. */
-  *backwards(): Generator<NodeImplementation, void, undefined> {
+  *backwards(): Generator<N, void, undefined> {
     for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
   }
 
   /** Puts a node behind another, or first. */
-  insert(node: NodeImplementation, after: NodeImplementation | undefined): void {
+  insert(node: N, after: N | undefined): void {
     node.previous = after;
     node.next = after === undefined ? this.#first : after.next;
     if (node.next === undefined) this.#last = node;
@@ -42,7 +47,7 @@ export class NodeList {
     this.#count++;
   }
 
-  remove(node: NodeImplementation): void {
+  remove(node: N): void {
     if (node.previous === undefined) this.#first = node.next;
     else node.previous.next = node.next;
     if (node.next === undefined) this.#last = node.previous;
@@ -52,7 +57,7 @@ export class NodeList {
   }
 
   /** Puts the same nodes into another order. */
-  reorder(nodes: readonly NodeImplementation[]): void {
+  reorder(nodes: readonly N[]): void {
     this.#first = this.#last = undefined;
     this.#count = 0;
     for (const node of nodes) this.insert(node, this.#last);

@@ -1,20 +1,10 @@
 import { PithError } from "../errors.ts";
-import type { Node } from "./elements.ts";
-import { describe } from "./walk.ts";
-
-/**
- * The nodes in an order in which each comes after those it needs; equal choices keep their order.
- * @throws PithError E_MODEL if a node needs itself, through others or not.
- */
-export function inOrder<N extends Node>(nodes: readonly N[], needsOf: (node: N) => readonly N[]): readonly N[] {
-  return topological(nodes, needsOf, describe);
-}
 
 /**
  * Anything in an order in which each comes after those it needs, depth first without recursion; equal choices keep their order.
  * @throws PithError E_MODEL if one needs itself, through others or not.
  */
-export function topological<N>(
+export function inOrder<N>(
   nodes: readonly N[],
   needsOf: (node: N) => readonly N[],
   called: (node: N) => string,

@@ -12,7 +12,7 @@
  * type; `!` marks required ones.
  */
 import { Miss } from "../errors.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { becameInputs, latestOpset, schema } from "./schema.generated.ts";
 
 export { latestOpset };

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
+import { allGraphs } from "./elements.ts";
 import { Graph } from "./graph.ts";
 import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
@@ -8,7 +9,6 @@ import { parameter } from "./role.ts";
 import { snapshot } from "./snapshot.ts";
 import { parseModel } from "./text.ts";
 import { verify } from "./verify.ts";
-import { allGraphs } from "./walk.ts";
 
 const network = (): Model =>
   parseModel(`opset 17

@@ -3,7 +3,7 @@
  * before the line that stores or produces it (stored tensors stand anywhere), and because a subgraph must know which names are its own.
  */
 import type { Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { Graph, type Node, type Value, type ValueType } from "./graph.ts";
 import type { Role } from "./role.ts";
 import type { Scanner } from "./text-scan.ts";

@@ -3,7 +3,7 @@ import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { bitsOf, inMemory, viewBytes } from "../tensor/dense.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import type { Node } from "./graph.ts";
 import { Model } from "./model.ts";
 import { parameter } from "./role.ts";

@@ -23,7 +23,7 @@
 import { PithError } from "../errors.ts";
 import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./attribute.ts";
+import type { Attribute } from "./elements.ts";
 import { allGraphs, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { roleText as plainRoleText, type Role } from "./role.ts";

@@ -1,7 +1,6 @@
 /** Attributes of nodes: AttributeProto. */
 import { PithError } from "../errors.ts";
-import type { Attribute } from "../graph/attribute.ts";
-import { Graph, type Node } from "../graph/graph.ts";
+import { type Attribute, Graph, type Node } from "../graph/graph.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, lastVarint, payload } from "./fields.ts";

@@ -4,9 +4,8 @@
  * A function is read as a graph: its nodes and types as they are, inputs and outputs, which have names only, as values without a type.
  */
 import { PithError } from "../errors.ts";
-import type { Attribute } from "../graph/attribute.ts";
 import type { LocalFunction } from "../graph/functions.ts";
-import { allGraphs, Graph, type Node } from "../graph/graph.ts";
+import { type Attribute, allGraphs, Graph, type Node } from "../graph/graph.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, payload, splitFields } from "./fields.ts";

@@ -2,8 +2,7 @@
  * How things stood in the file. Types and attributes are immutable and shared by copies of a graph, so what is still the same object is
  * written back as the bytes it was read from: denotations, doc strings, packed lists and fields that Pith does not know survive.
  */
-import type { Attribute } from "../graph/attribute.ts";
-import type { ValueType } from "../graph/graph.ts";
+import type { Attribute, ValueType } from "../graph/graph.ts";
 
 export interface Origin {
   /** The whole message (TypeProto, AttributeProto) in wire format. */

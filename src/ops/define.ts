@@ -5,9 +5,8 @@
  * "No" is a `Miss` with its reason; the most frequent "no" is left out. What must not be forgotten is required: `Complete`.
  */
 import { Miss } from "../errors.ts";
-import type { Attribute } from "../graph/attribute.ts";
 import type { Emit } from "../graph/emit.ts";
-import type { Container, Value, ValueType } from "../graph/graph.ts";
+import type { Attribute, Container, Value, ValueType } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { Applied } from "./applied.ts";

@@ -1,6 +1,6 @@
 /** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
 import { Miss } from "../errors.ts";
-import type { Attribute } from "../graph/attribute.ts";
+import type { Attribute } from "../graph/graph.ts";
 import { defineOp, type Op, type Site } from "./define.ts";
 import { integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";

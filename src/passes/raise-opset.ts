@@ -8,9 +8,8 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
-import { type Attribute, toInteger } from "../graph/attribute.ts";
 import { emitter } from "../graph/emit.ts";
-import { allGraphs, describe, type Node } from "../graph/graph.ts";
+import { type Attribute, allGraphs, describe, type Node, toInteger } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";

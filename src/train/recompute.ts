@@ -16,7 +16,7 @@ import type { Inference } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import { type Copies, copyNode } from "../graph/clone.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
-import { type Node, usedValues, type Value } from "../graph/graph.ts";
+import { describe, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { inOrder } from "../graph/order.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -80,7 +80,7 @@ function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate 
   const emit = emitInto(model, { by: "differentiate", before: user, onNode: inference.visit });
   const makers = (values: readonly Value[]): Node[] =>
     values.flatMap((used) => (copies.has(used) || kept(used) || used.producer === undefined ? [] : [used.producer]));
-  for (const node of inOrder(makers([value]), (each) => makers(usedValues(each)))) {
+  for (const node of inOrder(makers([value]), (each) => makers(usedValues(each)), describe)) {
     for (const used of usedValues(node))
       if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, behind(emit, used, gate));
     copyNode(

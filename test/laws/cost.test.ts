@@ -5,8 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
-import type { Attribute } from "../../src/graph/attribute.ts";
-import type { Node } from "../../src/graph/graph.ts";
+import type { Attribute, Node } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import type { Example } from "../../src/ops/define.examples.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";

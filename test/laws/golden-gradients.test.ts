@@ -1,7 +1,7 @@
 /** Gradients of our operators equal those that PyTorch computes in float64 (`golden/gradients.json`). */
 import { describe, expect, test } from "vitest";
 import { Miss, PithError } from "../../src/errors.ts";
-import type { Attribute } from "../../src/graph/attribute.ts";
+import type { Attribute } from "../../src/graph/graph.ts";
 import { Model } from "../../src/graph/model.ts";
 import { operators } from "../../src/ops/index.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";

@@ -1,7 +1,7 @@
 /** Two operators in a row that one could do: what a rule for them sees and answers. The rules are in `index.ts`. */
-import type { Attribute } from "../../graph/attribute.ts";
+
 import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
+import type { Attribute, Node, Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 

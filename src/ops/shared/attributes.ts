@@ -1,7 +1,7 @@
 /** Reading attributes and small constant inputs of a node, with their defaults. */
 
 import { PithError } from "../../errors.ts";
-import { toInteger } from "../../graph/attribute.ts";
+import { toInteger } from "../../graph/graph.ts";
 import { typeOfCode } from "../../tensor/type-codes.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";

@@ -1,5 +1,5 @@
 /** A node's attributes in a few words each: long lists and texts are cut, graphs and tensors told by their size. */
-import type { Attribute } from "../../graph/attribute.ts";
+import type { Attribute } from "../../graph/graph.ts";
 import { dimsText } from "../../tensor/dims.ts";
 
 /** Written-out elements of an attribute, and characters of a text in it. */

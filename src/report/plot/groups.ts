@@ -7,7 +7,7 @@
  * A group must not lie both before and behind another box, or edges would lead back. So every box has a level, which grows where an edge
  * enters such boxes; those of one group have one level, and a way out of a group and back would climb.
  */
-import { topological } from "../../graph/order.ts";
+import { inOrder } from "../../graph/order.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Box, Picture } from "./graph.ts";
 
@@ -104,7 +104,7 @@ function fold(
     const [before, behind] = [unitOf[from], unitOf[to]];
     if (before !== undefined && behind !== undefined && before !== behind) needs.get(behind)?.add(before);
   }
-  const units = topological(
+  const units = inOrder(
     [...needs.keys()],
     (unit) => [...(needs.get(unit) ?? [])],
     () => "a group",

@@ -1,0 +1,68 @@
+/** Names that are taken, and how often; hands out others. */
+export class Names {
+  readonly #taken = new Map<string, number>();
+  readonly #next = new Map<string, number>();
+
+  take(name: string): void {
+    this.#taken.set(name, (this.#taken.get(name) ?? 0) + 1);
+  }
+
+  clear(): void {
+    this.#taken.clear();
+    this.#next.clear();
+  }
+
+  has(name: string): boolean {
+    return this.#taken.has(name);
+  }
+
+  release(name: string): void {
+    const count = this.#taken.get(name) ?? 0;
+    if (count <= 1) this.#taken.delete(name);
+    else this.#taken.set(name, count - 1);
+  }
+
+  fresh(stem: string): string {
+    if (!this.#taken.has(stem)) return stem;
+    let number = this.#next.get(stem) ?? 1;
+    while (this.#taken.has(`${stem}_${number}`)) number++;
+    this.#next.set(stem, number);
+    return `${stem}_${number}`;
+  }
+}
+
+/** What all graphs of a model have in common: those inside nodes count, and are named, with the main graph. */
+export class Shared<V> {
+  /** Of values. */
+  readonly names = new Names();
+  /** What was computed at one count of changes holds for as long as it is the same. */
+  revision = 0;
+  /** See `Graph.operators`. */
+  operators: object | undefined = undefined;
+  /** Which values say that they are tied to which name: a graph inside may hold copies of what is stored around it. */
+  readonly #ties = new Map<string, Set<V>>();
+
+  tie(value: V, name: string): void {
+    this.#ties.set(name, (this.#ties.get(name) ?? new Set()).add(value));
+  }
+
+  untie(value: V, name: string): void {
+    const values = this.#ties.get(name);
+    values?.delete(value);
+    if (values?.size === 0) this.#ties.delete(name);
+  }
+
+  /** The values tied to a name, as they are now. */
+  tiedTo(name: string): readonly V[] {
+    return [...(this.#ties.get(name) ?? [])];
+  }
+
+  /** Returns a function that restores the present ties, order included. */
+  snapshotTies(): () => void {
+    const all = [...this.#ties].map(([name, values]) => [name, [...values]] as const);
+    return () => {
+      this.#ties.clear();
+      for (const [name, values] of all) this.#ties.set(name, new Set(values));
+    };
+  }
+}
