@@ -6,7 +6,8 @@ import { Miss } from "../errors.ts";
 import { type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
-import { fixedDims } from "../tensor/dims.ts";
+import { bytesFor } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
@@ -71,7 +72,8 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
   if (effective === undefined || dims === undefined)
     return new Miss("its weight's dimensions are not known", node.name);
   const weight = storedRoot(effective);
-  if (weight === undefined) return new Miss("its weight is computed", node.name);
+  if (weight === undefined)
+    return new Miss(`its weight is computed from constants${storedBy(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   return {
     // A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake.
@@ -84,4 +86,13 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
     outputs: role.packed?.outputs ?? (dims[role.out] ?? 0) * (role.out === 0 || role.groups === 1 ? 1 : role.groups),
     inputs: role.packed?.inputs ?? (dims[role.in] ?? 0) * (role.in === 0 || role.groups === 1 ? 1 : role.groups),
   };
+}
+
+/** Bytes that a result of constants may have beyond what it is computed from, to be stored in its place. */
+export const mostGrowth = 65_536;
+
+/** The command that makes a stored tensor of what is computed from constants, where it does. */
+function storedBy({ type }: Value, dims: readonly number[]): string {
+  const isSmall = type !== undefined && type.type !== "string" && bytesFor(type.type, elementCount(dims)) <= mostGrowth;
+  return isSmall ? ": run `pith simplify` first, which stores it" : "";
 }

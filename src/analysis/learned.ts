@@ -9,18 +9,15 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
-import type { DataType } from "../tensor/types.ts";
 import { buffersAmong } from "./buffers.ts";
 import type { Inference } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { parameterRoots, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
+import { arithmeticTypes } from "./weight.ts";
 
 /** Masks and tables of positions have fewer bytes; a larger tensor is not read for the sake of a count. */
 const mostRead = 2 ** 24;
-
-/** Types that hold sizes, places and decisions; others may hold codes. */
-const uncounted: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
 
 /**
  * The tensors that hold learned numbers, in all graphs. Reads those that could be tables of positions or masks.
@@ -34,7 +31,7 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   const consumed = [...parameterRoots(model, inference), ...layers(model, inference).flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
-    if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !uncounted.has(tensor.type))
+    if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
       found.add(value);
   }
   const doubtful = [...found].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead);

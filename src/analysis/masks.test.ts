@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { allMasked, maskedAt, plainName, whyNotPruned } from "./masks.ts";
+import { allMasked, maskedAt, plainName } from "./masks.ts";
 import { parametersOf } from "./parameters.ts";
+import { requireStored, weightNeeds } from "./weight.ts";
 
 const model = parseModel(`opset 17
 graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
@@ -47,12 +48,13 @@ describe("a mask", () => {
 
 test.each([
   ["latent", undefined],
-  ["codes", "it is stored as int8"],
-  ["copy", 'it is tied to "free"'],
-  ["free", '"copy" is tied to it'],
-  ["a", "it is not stored in the main graph"],
-  ["coarse", "it is stored as bfloat16, which the runtime cannot mask"],
-  ["ones", "it holds constants, which are not trained"],
+  ["codes", "its weight is quantized already (int8)"],
+  ["copy", 'its weight is tied to "free"'],
+  ["free", 'its weight is tied to "copy"'],
+  ["a", "its weight is not stored in the main graph"],
+  ["coarse", "its weight is bfloat16, not float32 or float64 or float16"],
+  ["ones", "its weight holds constants, which are not trained"],
 ])("whether %s can be pruned", (name, reason) => {
-  expect(whyNotPruned(model, value(name), parametersOf(model, infer(model)))?.reason).toBe(reason);
+  const learned = parametersOf(model, infer(model));
+  expect(requireStored(value(name), { ...weightNeeds.prune, learned })?.reason).toBe(reason);
 });

@@ -7,10 +7,7 @@
  *
  * The role says it all: a mask is only ever multiplied.
  */
-import { Miss } from "../errors.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { isFloat } from "../tensor/convert.ts";
 
 /** A parameter behind a mask. */
 export interface Masked {
@@ -53,25 +50,4 @@ function maskedIn(node: Node): Masked | undefined {
 /** The name of a parameter, masked or not: `fc1.weight`. */
 export function plainName(parameter: Value): string {
   return maskedAt(parameter)?.product.name ?? parameter.name;
-}
-
-/**
- * Why a stored value is not pruned, if so.
- * @param learned the parameters of the model (`parametersOf`): other numbers in their places are arithmetic of the graph. Absent where a
- * user names the layer, and so means it.
- */
-export function whyNotPruned(model: Model, parameter: Value, learned?: ReadonlySet<Value>): Miss | undefined {
-  const { tensor, role } = parameter;
-  if (tensor === undefined || parameter.graph !== model.graph)
-    return new Miss("it is not stored in the main graph", parameter.name);
-  if (!isFloat(tensor.type)) return new Miss(`it is stored as ${tensor.type}`, parameter.name);
-  // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
-  if (tensor.type === "bfloat16")
-    return new Miss("it is stored as bfloat16, which the runtime cannot mask", parameter.name);
-  if (role?.kind === "tied") return new Miss(`it is tied to "${role.name}"`, parameter.name);
-  const [other] = model.graph.tiedTo(parameter.name);
-  if (other !== undefined) return new Miss(`"${other.value.name}" is tied to it`, parameter.name);
-  return learned?.has(parameter) === false
-    ? new Miss("it holds constants, which are not trained", parameter.name)
-    : undefined;
 }

@@ -1,6 +1,7 @@
 /** The stored tensor behind a value: what a weight is stored as, through masks, roundings and rearrangements of stored numbers. */
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { subgraphs, type Value } from "../graph/graph.ts";
+import { entryOf } from "../ops/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
@@ -28,6 +29,29 @@ export function storedRoot(value: Value): Value | undefined {
     if (root !== undefined) return root;
   }
   return undefined;
+}
+
+/** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
+export function isStored(value: Value): boolean {
+  return whyNotStored(value) === undefined;
+}
+
+/** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
+export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
+  if (tensor !== undefined) return undefined;
+  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).length > 0)
+    return new Miss(`"${name}" is computed at run time`);
+  const { domain, op } = producer;
+  if (entryOf(producer) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+  for (const input of producer.inputs) {
+    const reason = input === undefined ? undefined : whyNotStored(input);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function qualified(domain: string, op: string): string {
+  return domain === "" ? op : `${domain}.${op}`;
 }
 
 /** Where a layer's output channels lie in its stored weight. */

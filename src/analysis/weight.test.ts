@@ -3,7 +3,73 @@ import { parseModel } from "../graph/text.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { weightMatrices, weightNumbers, weightShape } from "./weight.ts";
+import { noLayers } from "./no-layers.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
+
+const stored = "w: float32[4, 4] = zeros";
+const product = "y = MatMul(x, w)";
+
+test.each([
+  ["as it is", "factorize", [stored, product], undefined],
+  ["behind a mask", "solve", [stored, "m: float32[4, 4] mask = zeros", "v = Mul(w, m)", "y = MatMul(x, v)"], undefined],
+  ["transposed", "quantize", [stored, "v = Transpose(w) {perm=[1, 0]}", "y = MatMul(x, v)"], undefined],
+  ["transposed", "solve", [stored, "v = Transpose(w) {perm=[1, 0]}", "y = MatMul(x, v)"], "its weight is computed"],
+  ["read twice", "fuse", [stored, "h = MatMul(x, w)", "y = MatMul(h, w)"], "its weight is shared"],
+  ["read twice", "factorize", [stored, "h = MatMul(x, w)", "y = MatMul(h, w)"], undefined],
+  [
+    "double",
+    "fuse",
+    ["w: float64[4, 4] = zeros", "v = Cast(w) {to=1}", "y = MatMul(x, v)"],
+    "its weight is float64, not float32",
+  ],
+  [
+    "double read as float",
+    "factorize",
+    ["w: float64[4, 4] = zeros", "v = Cast(w) {to=1}", "y = MatMul(x, v)"],
+    "its weight is float64, and read as float32",
+  ],
+  [
+    "codes",
+    "quantize",
+    ["w: int8[4, 4] = zeros", "s: float32[] = [1]", "v = DequantizeLinear(w, s)", "y = MatMul(x, v)"],
+    "its weight is quantized already (int8)",
+  ],
+  [
+    "a kernel",
+    "factorize",
+    ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = Conv(u, w)"],
+    "its weight has 3 axes; matrices are factorized",
+  ],
+  ["nothing", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
+  [
+    "a copy",
+    "factorize",
+    ["w: float32[4, 4] tied(o) = zeros", "o: float32[4, 4] parameter = zeros", "h = MatMul(x, w)", "y = MatMul(h, o)"],
+    'its weight is tied to "o"',
+  ],
+] as const)("a weight that is %s, to %s", (_, technique, lines, reason) => {
+  const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y) {\n  ${lines.join("\n  ")}\n}`);
+  const [layer] = layers(model, infer(model));
+  if (layer === undefined) throw new Error("no layer");
+  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe(reason);
+});
+
+test.each([
+  [16, "its weight is computed from constants: run `pith simplify` first, which stores it"],
+  [256, "its weight is computed from constants"],
+])(
+  "a weight of %i columns that is computed from constants is refused, with a way out where there is one",
+  (size, reason) => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 128]) -> (y) {
+  shape: int64[2] = [128, ${size}]
+  w = ConstantOfShape(shape)
+  y = MatMul(x, w)
+}`);
+    const inference = infer(model);
+    expect(noLayers(model, inference, layers(model, inference)).map((miss) => miss.reason)).toEqual([reason]);
+  },
+);
 
 /** A layer of one node, and the weight's numbers 0, 1, 2, … */
 function layerOf(dims: readonly number[], inputs: string, node: string) {

@@ -7,9 +7,16 @@
  *     ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
  *     LSTM (directions, gates · outputs, inputs)                 a group for each direction
  */
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/index.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import type { Layer } from "./layers.ts";
+import { maskedAt } from "./masks.ts";
+import { whyNotStored } from "./stored-root.ts";
 
 /** Number and size of the matrices of a weight. */
 export interface WeightShape {
@@ -98,4 +105,116 @@ export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number
     if (value - value !== 0 && mask?.[at] !== 0) return `holds ${Number.isNaN(value) ? "NaN" : "infinity"}`;
   }
   return undefined;
+}
+
+/** How a layer's weight is stored, and what else depends on it. */
+export interface WeightState {
+  /** Floats; codes that are scaled; codes in packed blocks; floats of which more than a mask makes what the node reads. */
+  readonly storage: "float" | "quantized" | "packed" | "computed";
+  /** Another node reads it too. */
+  readonly shared: boolean;
+  /** The stored tensor that it is a copy of, or that is a copy of it. */
+  readonly tied: string | undefined;
+  /** What the node does besides the product. */
+  readonly fused: string | undefined;
+}
+
+export function weightState({ weight, effective, role }: Layer): WeightState {
+  const isAsStored = effective === weight || maskedAt(weight)?.product === effective;
+  const isCodes = weight.tensor === undefined || !isFloat(weight.tensor.type);
+  return {
+    storage: role.packed !== undefined ? "packed" : isCodes ? "quantized" : isAsStored ? "float" : "computed",
+    shared: weight.uses.size > 1 || effective.uses.size > 1,
+    tied: tiedName(weight),
+    fused: role.fused,
+  };
+}
+
+function tiedName({ role, graph, name }: Value): string | undefined {
+  return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
+}
+
+/** What a technique asks of a weight, beyond floats that can be read without running the model. */
+export interface WeightNeeds {
+  /** The types in which it may be stored; any floats unless said. */
+  readonly types?: readonly DataType[];
+  /** "stored": a mask at most stands between it and the node; "unrounded": no fake quantization, and no other type. */
+  readonly read?: "stored" | "unrounded";
+  /** "alone": the node multiplies by it and does nothing else; "matrix": two layers can do the same. */
+  readonly product?: "alone" | "matrix";
+  /** Nothing else reads it. */
+  readonly unshared?: true;
+  /** It has no copy. */
+  readonly untied?: true;
+  /** The parameters of the model (`parametersOf`): other numbers in their places are arithmetic of the graph. Absent where a user means them. */
+  readonly learned?: ReadonlySet<Value> | undefined;
+}
+
+/** What each technique asks. */
+export const weightNeeds = {
+  // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
+  prune: { types: ["float32", "float64", "float16"], untied: true },
+  quantize: {},
+  factorize: { types: ["float32", "float64"], read: "unrounded", product: "matrix", untied: true },
+  solve: { read: "stored", product: "alone", unshared: true, untied: true },
+  fuse: { types: ["float32"], read: "stored", product: "alone", unshared: true },
+} as const satisfies Readonly<Record<string, WeightNeeds>>;
+
+/** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
+export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
+
+/**
+ * Why a stored parameter does not give what is needed, if so, as far as its tensor tells: of a weight or a bias.
+ * @param what it is called in the reason.
+ */
+export function requireStored(
+  value: Value,
+  { types, untied, learned }: WeightNeeds,
+  what = "its weight",
+): Miss | undefined {
+  const type = value.tensor?.type;
+  if (type === undefined || value.graph.parent !== undefined)
+    return new Miss(`${what} is not stored in the main graph`);
+  if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
+  if (!isFloat(type)) return new Miss(`${what} is quantized already (${type})`);
+  if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
+  const tied = untied === true ? tiedName(value) : undefined;
+  if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
+  return learned?.has(value) === false ? new Miss(`${what} holds constants, which are not trained`) : undefined;
+}
+
+/** Why a layer's weight does not give what a technique needs, if so, as far as the graph tells: the one list of such reasons. */
+export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
+  const reason = requireStored(layer.weight, needs)?.reason ?? refusal(layer, needs);
+  return reason === undefined ? undefined : new Miss(reason, layer.name);
+}
+
+function refusal(layer: Layer, { read, product, unshared }: WeightNeeds): string | undefined {
+  const { effective, weight, role } = layer;
+  const { storage, shared, fused } = weightState(layer);
+  const type = effective.type?.type;
+  const dims = fixedDims(effective.type?.dims) ?? [];
+  if (storage === "packed") return "its weight is quantized already, in packed blocks";
+  if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})`;
+  if (product !== undefined && fused !== undefined) return `${fused} is fused into it: lower it first`;
+  if (product === "alone" && role.stack !== undefined) return "it holds several matrices";
+  if (product === "matrix" && dims.length !== 2) return `its weight has ${dims.length} axes; matrices are factorized`;
+  if (product === "matrix" && role.factored === undefined) return "its operator has no form as two layers";
+  const unread = whyNotStored(effective);
+  if (unread !== undefined) return `its weight ${unread.reason}`;
+  if (read === "stored" && storage === "computed") return "its weight is computed";
+  if (read === "unrounded" && isRounded(effective))
+    return "its weight has fake quantization: do this first, then quantize";
+  if (read === "unrounded" && type !== weight.tensor?.type)
+    return `its weight is ${weight.tensor?.type}, and read as ${type}`;
+  if (unshared === true && shared) return "its weight is shared";
+  return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
+}
+
+/** Whether a rounding that is trained through makes what the layer reads. */
+function isRounded({ role, producer }: Value): boolean {
+  return (
+    role?.kind === "straight-through" ||
+    (producer?.inputs ?? []).some((input) => input !== undefined && isRounded(input))
+  );
 }

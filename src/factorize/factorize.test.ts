@@ -236,7 +236,7 @@ graph (x: float32[1, 6]) -> (y) {
     const { changes, misses } = await factorize(model, { rank: 2 });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
-      ["a", '"b.weight" is tied to its weight'],
+      ["a", 'its weight is tied to "b.weight"'],
       ["b", 'its weight is tied to "a.weight"'],
     ]);
   });

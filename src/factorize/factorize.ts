@@ -15,7 +15,7 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers } from "../analysis/weight.ts";
+import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -41,7 +41,6 @@ import { storeWeights } from "../passes/lift-constants.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { removeReplaced, usedTensors } from "../passes/replaced.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 
 const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
@@ -122,13 +121,11 @@ async function factorizeLayers(
   const misses: Miss[] = [];
   const before = usedTensors(model.graph);
   const known = new Map<Value, Factors>();
-  const factorizable = new Set(
-    chosen.filter((layer) => !(factoredOf(model, layer) instanceof Miss)).map(({ node }) => node),
-  );
+  const factorizable = new Set(chosen.filter((layer) => !(factoredOf(layer) instanceof Miss)).map(({ node }) => node));
   for (const [index, layer] of chosen.entries()) {
     stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(index, chosen.length);
-    const factored = factoredOf(model, layer);
+    const factored = factoredOf(layer);
     if (factored instanceof Miss) {
       misses.push(factored);
       continue;
@@ -165,20 +162,9 @@ interface Factors {
 }
 
 /** How a layer is written as two, or why it cannot be. */
-function factoredOf(model: Model, { weight, effective, role, name }: Layer): Factored | Miss {
-  const type = weight.tensor?.type;
-  if (weight.tensor !== undefined && !isFloat(weight.tensor.type)) return new Miss(`its weight is ${type}`, name);
-  if (role.fused !== undefined) return new Miss(`${role.fused} is fused into it: lower it first`, name);
-  const axes = effective.type?.dims?.length;
-  if (axes !== 2) return new Miss(`its weight has ${axes} axes; matrices are factorized`, name);
-  if (type !== "float32" && type !== "float64") return new Miss(`its weight is ${type}`, name);
-  if (effective.type?.type !== type)
-    return new Miss(`its weight is ${type}, and read as ${effective.type?.type}`, name);
-  if (isRounded(effective)) return new Miss("its weight has fake quantization: factorize first, then quantize", name);
-  if (weight.role?.kind === "tied") return new Miss(`its weight is tied to "${weight.role.name}"`, name);
-  const [copy] = model.graph.tiedTo(weight.name);
-  if (copy !== undefined) return new Miss(`"${copy.value.name}" is tied to its weight`, name);
-  return role.factored ?? new Miss("its operator has no form as two layers", name);
+function factoredOf(layer: Layer): Factored | Miss {
+  const miss = requireWeight(layer, weightNeeds.factorize);
+  return miss ?? layer.role.factored ?? new Miss("its operator has no form as two layers", layer.name);
 }
 
 /** A node beyond these that reads a stored value, or what stored values make of it. */
@@ -229,14 +215,6 @@ async function factorsOf(
     down: store(down, "down"),
     up: store(up, "up"),
   };
-}
-
-/** Whether a rounding that is trained through makes what the layer reads. */
-function isRounded({ role, producer }: Value): boolean {
-  return (
-    role?.kind === "straight-through" ||
-    (producer?.inputs ?? []).some((input) => input !== undefined && isRounded(input))
-  );
 }
 
 async function wantedRank(options: Options, matrix: Matrix, multiply: Multiply): Promise<number> {

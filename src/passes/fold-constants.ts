@@ -10,6 +10,7 @@
 
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { mostGrowth } from "../analysis/layers.ts";
 import { isRandom } from "../analysis/random.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -31,7 +32,7 @@ export const foldConstants = definePass({
   summary: "Evaluate what depends on stored tensors alone",
   options: v.strictObject({
     growth: described(
-      v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), 65_536),
+      v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), mostGrowth),
       // Small enough not to matter in a file, large enough for index arithmetic.
       "bytes that a result may have beyond what it is computed from",
     ),

@@ -16,9 +16,8 @@
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
-import { maskedAt } from "../analysis/masks.ts";
 import { leadsToCodes } from "../analysis/rounded.ts";
-import { weightMatrices, weightNumbers } from "../analysis/weight.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -29,6 +28,7 @@ import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
+import { stored } from "./fold-mask.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, type Outcome } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
@@ -115,7 +115,6 @@ function heldAt({ layer }: Match, node: Node, isHeld: (value: Value) => boolean)
 interface Match {
   readonly layer: Layer;
   readonly affine: Affine;
-  readonly weight: Tensor;
   readonly bias: Tensor | undefined;
   /** The tensors behind `affine.inputs`. */
   readonly vectors: readonly Tensor[];
@@ -133,15 +132,11 @@ function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Matc
   if (x === undefined) return new Miss("no layer comes before it");
   if (vectors.length < values.length) return new Miss("its statistics are computed");
   if (x.uses.size > 1 || node.graph.isOutput(x)) return new Miss("the layer's own output is used elsewhere");
-  const { role, weight, bias, effective } = layer;
-  if (role.fused !== undefined || role.stack !== undefined || role.packed !== undefined)
-    return new Miss("the layer does more than a product");
+  const { role, weight, bias } = layer;
+  const miss = requireWeight(layer, weightNeeds.fuse);
+  if (miss !== undefined) return new Miss(`"${layer.name}" before it: ${miss.reason}`);
   if (affine.axis !== undefined && role.outputAxis !== affine.axis)
     return new Miss("normalizes another axis than the layer's channels");
-  if (weight.tensor?.type !== "float32") return new Miss("the layer's weight is not float32");
-  if (effective !== weight && maskedAt(weight)?.product !== effective)
-    return new Miss("the layer's weight is computed");
-  if (weight.uses.size > 1 || effective.uses.size > 1) return new Miss("the layer's weight is shared");
   const added = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
   if (added !== bias) return new Miss("the layer's bias is computed");
   if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
@@ -149,7 +144,7 @@ function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Matc
   const held = [weight, bias, ...values];
   const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
   if (holder !== undefined) return new Miss(`"${holder.name}" is ${holder.role?.kind}: finalize the model first`);
-  return { layer, affine, weight: weight.tensor, bias: bias?.tensor, vectors };
+  return { layer, affine, bias: bias?.tensor, vectors };
 }
 
 /** False where it would not save a node: a shift that the layer has no input for. */
@@ -174,7 +169,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   if (biasInput === undefined && shifts && affine.kind === "arithmetic") return false;
   keepLayerName(layer);
   if (factors.some((factor) => factor !== 1))
-    layer.weight.tensor = inMemory(scaled(await found.weight.read(), layer, factors));
+    layer.weight.tensor = inMemory(scaled(await stored(layer.weight).read(), layer, factors));
   const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
   if (biasInput !== undefined && (shifts || layer.bias !== undefined))
     model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));

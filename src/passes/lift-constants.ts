@@ -7,12 +7,13 @@
  * A weight behind an Identity counts as the weight itself: exporters write one that two layers share so.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
+import { arithmeticTypes } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
-import type { DataType, Tensor } from "../tensor/types.ts";
+import type { Tensor } from "../tensor/types.ts";
 import { storeInPlace } from "./store.ts";
 
 /** Makes stored tensors of the weights in Constant nodes. A pass that then changes nothing leaves the nodes as they were (`definePass`). */
@@ -26,9 +27,6 @@ export function heldTensor(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
-/** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
-const arithmetic: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
-
 /** Names and roles go over to the stored tensors. Scalars and arithmetic of the graph stay, and so do constants that are outputs of the model. */
 function lift({ graph, header }: Model): void {
   const stored: Value[] = [];
@@ -36,7 +34,7 @@ function lift({ graph, header }: Model): void {
     const tensor = heldTensor(node);
     const [made] = node.outputs;
     if (tensor === undefined || made === undefined || graph.isOutput(made)) continue;
-    if (arithmetic.has(tensor.type) || tensor.dims.length === 0) continue;
+    if (arithmeticTypes.has(tensor.type) || tensor.dims.length === 0) continue;
     stored.push(storeInPlace(made, tensor));
   }
   // Up to IR 3 a stored tensor must be an input.
@@ -51,7 +49,7 @@ function skipHandingOn(model: Model): void {
     const [weight, ...others] = node.inputs;
     const [made, ...more] = node.outputs;
     if (weight?.tensor === undefined || made === undefined || others.length > 0 || more.length > 0) continue;
-    if (arithmetic.has(weight.tensor.type) || made.role !== undefined || graph.isOutput(made)) continue;
+    if (arithmeticTypes.has(weight.tensor.type) || made.role !== undefined || graph.isOutput(made)) continue;
     inference ??= infer(model);
     const bound = inference.at(node);
     if (bound instanceof Miss || bound.unchanged() !== 0) continue;

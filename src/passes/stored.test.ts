@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
+import { isStored } from "../analysis/stored-root.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { isStored, readStored } from "./stored.ts";
+import { readStored } from "./stored.ts";
 
 const text = `opset 17
 graph (x: float32[2]) -> (y: float32[2]) {

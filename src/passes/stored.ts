@@ -6,37 +6,13 @@
  */
 import { maskedBy } from "../analysis/masks.ts";
 import type { Engine } from "../engine/index.ts";
-import { Miss, PithError } from "../errors.ts";
-import { subgraphs, type Value } from "../graph/graph.ts";
+import { PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { entryOf } from "../ops/index.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { evaluate } from "./evaluate.ts";
 import { maskedReader, stored } from "./fold-mask.ts";
-
-/** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
-export function isStored(value: Value): boolean {
-  return whyNotStored(value) === undefined;
-}
-
-/** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
-export function whyNotStored({ name, tensor, producer }: Value): Miss | undefined {
-  if (tensor !== undefined) return undefined;
-  if (producer === undefined || producer.inputs.length === 0 || subgraphs(producer).length > 0)
-    return new Miss(`"${name}" is computed at run time`);
-  const { domain, op } = producer;
-  if (entryOf(producer) === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
-  for (const input of producer.inputs) {
-    const reason = input === undefined ? undefined : whyNotStored(input);
-    if (reason !== undefined) return reason;
-  }
-  return undefined;
-}
-
-function qualified(domain: string, op: string): string {
-  return domain === "" ? op : `${domain}.${op}`;
-}
 
 /**
  * Reads a value that is stored, or is a stored parameter behind its mask: nothing is run, and what becomes of the graph meanwhile does not

@@ -2,11 +2,11 @@
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { whyNotPruned } from "../analysis/masks.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
+import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -85,8 +85,8 @@ function targetsAmong(
       misses.push(new Miss(`it has no ${kind}`, layer.name));
       continue;
     }
-    const refused = whyNotPruned(model, parameter, learned);
-    if (refused !== undefined) misses.push(new Miss(`its ${kind} is not pruned: ${refused.reason}`, layer.name));
+    const refused = requireStored(parameter, { ...weightNeeds.prune, learned }, `its ${kind}`);
+    if (refused !== undefined) misses.push(new Miss(refused.reason, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer: layer.name, kind, parameter });
   }
   return { targets: [...targets.values()], misses };

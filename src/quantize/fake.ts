@@ -26,7 +26,6 @@ import { selectionOptions } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { featuresOf } from "./features.ts";
 import { missingData, placeMeasured, withData } from "./measure.ts";
@@ -107,8 +106,8 @@ async function fakeWeights(model: Model, options: FakeQuantizeOptions, context: 
 
 function fakeMiss(layer: Layer): Miss | undefined {
   const type = layer.effective.type?.type;
-  if (type === undefined || !isFloat(type) || type === "float32") return weightMiss(layer);
-  return new Miss(`its weight is ${type}; only float32 takes fake quantization`, layer.name);
+  const isOther = type !== "float32" ? new Miss(`its weight is read as ${type}, not float32`, layer.name) : undefined;
+  return weightMiss(layer) ?? isOther;
 }
 
 async function fakeStatic(model: Model, options: FakeQuantizeOptions, context: Context): Promise<Outcome> {

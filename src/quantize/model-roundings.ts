@@ -3,11 +3,11 @@
  * without them. Who rounds to integers takes these scales rather than measuring ranges.
  */
 import type { Layer } from "../analysis/layers.ts";
+import { isStored } from "../analysis/stored-root.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
-import { isStored } from "../passes/stored.ts";
 import { type FoundRounding, type Rounding, roundingAt } from "./rounding.ts";
 
 /** What a model rounds already, and by which scales. */

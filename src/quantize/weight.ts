@@ -2,7 +2,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers } from "../analysis/weight.ts";
+import { brokenNumbers, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -18,10 +18,9 @@ import {
   smallestScale,
 } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
-import { readStoredValue, storedReader, whyNotStored } from "../passes/stored.ts";
-import { isFloat, toFloat32 } from "../tensor/convert.ts";
+import { readStoredValue, storedReader } from "../passes/stored.ts";
+import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/type-codes.ts";
 import type { DataType, Dense, Tensor } from "../tensor/types.ts";
 import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
@@ -32,18 +31,7 @@ export interface WeightSettings {
 }
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
-export function weightMiss(layer: Layer): Miss | undefined {
-  const { type } = layer.effective;
-  const dims = fixedDims(type?.dims);
-  if (type === undefined || dims === undefined)
-    return new Miss("the dimensions of its weight are not known", layer.name);
-  if (["int8", "uint8", "int4", "uint4", "int32"].includes(type.type) || isInteger(layer.weight))
-    return new Miss("is quantized already", layer.name);
-  if (!isFloat(type.type)) return new Miss(`its weight is ${type.type}; only floats are quantized`, layer.name);
-  const unread = whyNotStored(layer.effective);
-  if (unread !== undefined) return new Miss(`its weight ${unread.reason}`, layer.name);
-  return elementCount(dims) === 0 ? new Miss("its weight has no elements", layer.name) : undefined;
-}
+export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
 
 /**
  * Runs a scheme without the layers that `known` gives a reason for, and those whose numbers cannot be quantized: some are not finite, or all
@@ -197,9 +185,4 @@ export function dequantized(
   const along = tensor.axis === undefined ? {} : { axis: tensor.axis };
   const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint], along);
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
-}
-
-function isInteger(value: Value): boolean {
-  const type = value.tensor?.type;
-  return type !== undefined && /^u?int(2|4|8|16|32)$/.test(type);
 }

@@ -10,7 +10,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
-import { weightMatrices, weightNumbers, weightShape } from "../analysis/weight.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../analysis/weight.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -48,15 +48,12 @@ export async function linearLayer(
   inference: Inference,
   engine: Engine,
 ): Promise<LinearLayer | Miss> {
-  const { role, weight, effective, name } = layer;
+  const { role, effective, name } = layer;
   const sum = biased(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
   const no = (reason: string): Miss => new Miss(reason, name);
-  if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return no(`its weight is ${weight.tensor?.type}`);
-  if (role.packed !== undefined) return no("its weight is packed");
-  if (effective !== weight && maskedAt(weight)?.product !== effective) return no("its weight is computed");
-  if (weight.uses.size > 1 || effective.uses.size > 1) return no("its weight is shared");
-  if (weight.role?.kind === "tied") return no(`its weight is tied to "${weight.role.name}"`);
+  const miss = requireWeight(layer, weightNeeds.solve);
+  if (miss !== undefined) return miss;
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const dense = await readStoredValue(model, effective, engine);
   const { outputs, inputs, taps } = weightShape(role, dense.dims);

@@ -9,6 +9,7 @@
  * the walk began.
  */
 import { infer } from "../analysis/infer.ts";
+import { isStored } from "../analysis/stored-root.ts";
 import { ownArrays, sampleCount } from "../data/rows.ts";
 import type { BatchStore, Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
@@ -19,7 +20,6 @@ import { createRunner, type Runner } from "../evaluate/run.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { isStored } from "../passes/stored.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";

@@ -2,13 +2,11 @@
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
-import { whyNotPruned } from "../analysis/masks.ts";
+import { requireStored, requireWeight, weightNeeds } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { largestRankThatSaves } from "../math/index.ts";
-import { isFloat } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/dense.ts";
 
 /** A technique, by the words of the command line, and what it could do here. */
@@ -55,29 +53,24 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where it stores no matrix of floats by itself. */
+/** Up to this rank two factors of the layer's matrix are smaller than it; 0 where none is, undefined where `factorize` leaves it. */
 export function payingRank(layer: Layer): number | undefined {
-  // What the node reads counts: a weight may be stored in another shape.
-  const { type, dims } = layer.effective.type ?? {};
-  if (dims?.length !== 2 || (type !== "float32" && type !== "float64")) return undefined;
-  const stored = layer.weight.tensor?.type;
-  if ((stored !== undefined && !isFloat(stored)) || layer.role.fused !== undefined) return undefined;
-  return largestRankThatSaves(layer.outputs, layer.inputs);
+  const miss = requireWeight(layer, weightNeeds.factorize);
+  return miss === undefined ? largestRankThatSaves(layer.outputs, layer.inputs) : undefined;
 }
 
 /** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
 export function offersOf(
-  model: Model,
   layer: Layer,
   channels: Channels,
   inference: Inference,
   learned: ReadonlySet<Value>,
 ): readonly Offer[] {
-  return [pruning(model, layer, learned), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
+  return [pruning(layer, learned), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
 }
 
-function pruning(model: Model, { weight }: Layer, learned: ReadonlySet<Value>): Offer {
-  const miss = whyNotPruned(model, weight, learned);
+function pruning({ weight }: Layer, learned: ReadonlySet<Value>): Offer {
+  const miss = requireStored(weight, { ...weightNeeds.prune, learned });
   return { technique: "prune", text: miss?.reason ?? "any weight can become zero", refused: miss !== undefined };
 }
 
@@ -94,28 +87,21 @@ function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
 
 function quantizing(layer: Layer, inference: Inference): Offer {
   const technique = "quantize";
-  const { tensor } = layer.weight;
-  if (tensor === undefined) return { technique, text: "its weight is not stored", refused: true };
-  if (!isFloat(tensor.type)) return { technique, text: "it is quantized already", refused: true };
-  if (tensor.type !== "float32") {
-    return { technique, text: `its weight is ${tensor.type}; only float32 is quantized`, refused: true };
-  }
+  const miss = requireWeight(layer, weightNeeds.quantize);
+  if (miss !== undefined) return { technique, text: miss.reason, refused: true };
   const bound = inference.at(layer.node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
-  const only = rule instanceof Miss ? `its weight alone: ${rule.reason}` : "weight and activations to 8 bits";
-  return { technique, text: only, refused: false };
+  const type = layer.effective.type?.type;
+  const alone = rule instanceof Miss ? rule.reason : type === "float32" ? undefined : `it computes in ${type}`;
+  const text = alone === undefined ? "weight and activations to 8 bits" : `its weight alone: ${alone}`;
+  return { technique, text, refused: false };
 }
 
 function factorizing(layer: Layer): Offer {
   const technique = "factorize";
-  const no = (text: string): Offer => ({ technique, text, refused: true });
-  const { type, dims } = layer.effective.type ?? {};
-  const stored = layer.weight.tensor?.type;
-  if (stored !== undefined && !isFloat(stored)) return no(`its weight is ${stored}`);
-  if (layer.role.fused !== undefined) return no(`${layer.role.fused} is fused into it`);
-  if (dims?.length !== 2) return no(`its weight has ${dims?.length ?? "unknown"} axes; matrices are factorized`);
-  const rank = payingRank(layer);
-  if (rank === undefined) return no(`its weight is ${type ?? "of unknown type"}`);
-  if (rank === 0) return no("no rank is smaller than the matrix");
-  return { technique, text: `saves up to rank ${integer(rank)}`, refused: false };
+  const miss = requireWeight(layer, weightNeeds.factorize);
+  if (miss !== undefined) return { technique, text: miss.reason, refused: true };
+  const rank = largestRankThatSaves(layer.outputs, layer.inputs);
+  const text = rank === 0 ? "no rank is smaller than the matrix" : `saves up to rank ${integer(rank)}`;
+  return { technique, text, refused: rank === 0 };
 }

@@ -6,10 +6,10 @@ import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
+import { isStored } from "../analysis/stored-root.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { isStored } from "../passes/stored.ts";
 import type { Trained } from "./optimizer.ts";
 import { isBiasOrScale, readings } from "./readings.ts";
 

@@ -5,6 +5,7 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
+import { weightState } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/recorded.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
@@ -93,7 +94,8 @@ function distinct(misses: readonly Miss[]): { readonly at: string | undefined; r
 /** Bits of a quantized weight, and how many scales its node or its dequantization reads. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
-  if (weight.tensor === undefined || isFloat(weight.tensor.type)) return { bits: undefined, scales: undefined };
+  const { storage } = weightState(layer);
+  if (storage === "float" || storage === "computed") return { bits: undefined, scales: undefined };
   const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
   const scale = beside.find(
     (value) => value !== weight && value !== bias && value?.tensor !== undefined && isFloat(value.tensor.type),

@@ -59,7 +59,10 @@ describe("a plot", () => {
     const { boxes, layers } = mainOf(page);
     expect([boxes[1]?.name, boxes[6]?.name]).toEqual(["fc1", "fc2"]);
     expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, units: 6 });
-    expect(layers[6]).toMatchObject({ facts: "[6, 2], 12, 8 bits", reason: "not pruned: it is stored as int8" });
+    expect(layers[6]).toMatchObject({
+      facts: "[6, 2], 12, 8 bits",
+      reason: "not pruned: its weight is quantized already (int8)",
+    });
     expect(layers[6]).toMatchObject({ kept: "not cut: they are an output of the model (logits)" });
   });
 
@@ -212,10 +215,10 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 4]) {
       ["factorize", false],
     ]);
     expect(second?.map(([, why, refused]) => (refused ? why : ""))).toEqual([
-      "it is stored as int8",
+      "its weight is quantized already (int8)",
       "they are an output of the model (logits)",
-      "it is quantized already",
-      "its weight is int8",
+      "its weight is quantized already (int8)",
+      "its weight is quantized already (int8)",
     ]);
   });
 

@@ -10,8 +10,8 @@ import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
-import { whyNotPruned } from "../../analysis/masks.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
+import { requireStored, weightNeeds } from "../../analysis/weight.ts";
 import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
@@ -132,7 +132,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 }
 
 async function plotLayers(
-  model: Model,
+  _model: Model,
   inference: Inference,
   { learned, cuts }: { readonly learned: ReadonlySet<Value>; readonly cuts: Cuts },
   [main, ...inner]: readonly [Picture, ...Picture[]],
@@ -144,7 +144,7 @@ async function plotLayers(
   for (const layer of shown) {
     stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
     const before = seen.get(layer.weight);
-    const refused = whyNotPruned(model, layer.weight, learned);
+    const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
     const one =
       before === undefined
         ? plottedLayer(layer, refused ?? (await weightPicture(layer, inference)), cuts)
@@ -184,7 +184,7 @@ function offers(
 ) {
   // Techniques work on the main graph alone.
   if (layer.node.graph !== model.graph) return [];
-  return offersOf(model, layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
+  return offersOf(layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
     technique,
     text,
     refused,
