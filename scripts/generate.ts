@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
@@ -13,7 +14,7 @@ import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
-const generators: readonly Generator[] = [errorPage, operatorPage, recipeSchemaPage, surface];
+const generators: readonly Generator[] = [commandList, errorPage, operatorPage, recipeSchemaPage, surface];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const checking = process.argv.includes("--check");

@@ -1,6 +1,8 @@
 /** docs/recipe.schema.json: recipes as JSON Schema, so that editors complete and check them; from the options of the passes themselves. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
-import { recipeFrom, recipeVersion, type StepKind, steps } from "../../src/recipe/index.ts";
+import type { AnyPass } from "../../src/passes/index.ts";
+import { recipeFrom, recipeVersion, steps } from "../../src/recipe/index.ts";
+import { filledIn } from "../../src/recipe/steps.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "docs/recipe.schema.json";
@@ -24,7 +26,7 @@ export function recipeSchema(): JsonSchema {
           type: "object",
           minProperties: 1,
           maxProperties: 1,
-          properties: Object.fromEntries([...steps].map(([id, kind]) => [id, stepSchema(kind)])),
+          properties: Object.fromEntries([...steps].map(([id, pass]) => [id, stepSchema(pass)])),
           additionalProperties: false,
         },
       },
@@ -35,9 +37,9 @@ export function recipeSchema(): JsonSchema {
 }
 
 /** What the run fills in, or only code can make, is left out: a recipe cannot say it. */
-function stepSchema({ pass, withheld }: StepKind): JsonSchema {
+function stepSchema(pass: AnyPass): JsonSchema {
   const { $schema: _, properties = {}, required = [], ...rest } = toJsonSchema(pass.options, conversion);
-  const given = (name: string): boolean => !withheld.includes(name);
+  const given = (name: string): boolean => !filledIn.includes(name);
   const schema: JsonSchema = {
     ...rest,
     description: pass.summary,

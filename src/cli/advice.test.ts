@@ -4,27 +4,29 @@ import { steps } from "../recipe/steps.ts";
 import { passCommand } from "./commands/pass.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./jobs/advice.ts";
 import { keysOf } from "./options.ts";
-import { passCommands } from "./passes.ts";
 import { flagName, ownAdvice } from "./refusals.ts";
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 
-test.each(passCommands.map(({ name }) => name))("all advice of pith %s names flags that it has", async (command) => {
-  const definition = await passCommand(command);
-  const kind = steps.get(command);
-  if (kind === undefined) throw new Error(command);
-  const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
-  const flags = new Set(keys.map(flagName));
-  const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
-  for (const data of [undefined, "data/"]) {
-    for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
-      const input = { command, options, data };
-      const lost = [lostAdvice(kind, input), lostAdvice(kind, input, true)];
-      const said = [keepingAdvice(kind, input), ...lost, gentlerAdvice(kind, input)];
-      expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
+const commands = [...steps.values()].filter(({ command }) => command !== undefined);
+
+test.each(commands.map((pass) => [pass.id, pass] as const))(
+  "all advice of pith %s names flags that it has",
+  (_, pass) => {
+    const definition = passCommand(pass);
+    const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
+    const flags = new Set(keys.map(flagName));
+    const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
+    for (const data of [undefined, "data/"]) {
+      for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
+        const input = { options, data };
+        const lost = [lostAdvice(pass, input), lostAdvice(pass, input, true)];
+        const said = [keepingAdvice(pass, input), ...lost, gentlerAdvice(pass, input)];
+        expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
+      }
     }
-  }
-});
+  },
+);
 
 test("a hint that is written for several commands is left without what another command alone has", () => {
   const error = (hint: string) => new PithError("E_DATA", "None.", { hint });

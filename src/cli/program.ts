@@ -6,89 +6,9 @@ import { Command, CommanderError } from "commander";
 import { root } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
-import type { CommandDefinition, CommonOptions, Result, Session } from "./command.ts";
+import type { CommonOptions, Result, Session } from "./command.ts";
+import { commands, type Listed } from "./commands.ts";
 import { type Stream, Terminal } from "./terminal.ts";
-
-export interface Listed {
-  readonly name: string;
-  readonly summary: string;
-  /** Loaded only when the command is asked for: `pith --help` must answer at once. */
-  load(): Promise<{ readonly default: CommandDefinition }>;
-}
-
-/** The commands, in the order of the help. Name and summary repeat those of the definition; a test compares them. */
-export const commands: readonly Listed[] = [
-  {
-    name: "inspect",
-    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
-    load: () => import("./commands/inspect.ts"),
-  },
-  {
-    name: "plot",
-    summary: "draw the graph, weights shaded by what pruning would remove",
-    load: () => import("./commands/plot.ts"),
-  },
-  {
-    name: "simplify",
-    summary: "the same function in fewer nodes",
-    load: () => import("./commands/simplify.ts"),
-  },
-  {
-    name: "train",
-    summary: "train a model, or fine-tune a compressed one",
-    load: () => loadPass("train"),
-  },
-  {
-    name: "eval",
-    summary: "score a model on data, and compare it with its original",
-    load: () => import("./commands/eval.ts"),
-  },
-  {
-    name: "bench",
-    summary: "latency, throughput, memory and size of models, measured side by side",
-    load: () => import("./commands/bench.ts"),
-  },
-  {
-    name: "compress",
-    summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
-    load: () => import("./commands/compress.ts"),
-  },
-  {
-    name: "prune",
-    summary: "set the smallest weights to zero, or cut out the weakest channels",
-    load: () => loadPass("prune"),
-  },
-  {
-    name: "quantize",
-    summary: "store weights, and compute, in fewer bits",
-    load: () => loadPass("quantize"),
-  },
-  {
-    name: "factorize",
-    summary: "replace weight matrices by products of two smaller ones",
-    load: () => loadPass("factorize"),
-  },
-  {
-    name: "reinitialize",
-    summary: "reinitialize all weights, to train a network from scratch",
-    load: () => loadPass("reinitialize"),
-  },
-  {
-    name: "distill",
-    summary: "train a small model to imitate a larger one",
-    load: () => loadPass("distill"),
-  },
-  {
-    name: "recover",
-    summary: "fit a compressed model to its original again, without labels",
-    load: () => loadPass("recover"),
-  },
-];
-
-async function loadPass(name: string): ReturnType<Listed["load"]> {
-  const { passCommand } = await import("./commands/pass.ts");
-  return { default: await passCommand(name) };
-}
 
 /** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);

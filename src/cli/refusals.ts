@@ -42,7 +42,7 @@ export function ownAdvice(given: PithError, flags: ReadonlySet<string>): PithErr
 }
 
 /** Text in which options are called as in code, by flags: `` `metric` `` as --metric, `` `metric: "psnr"` `` as --metric psnr. */
-function asFlags(text: string, keys: ReadonlySet<string>): string {
+export function asFlags(text: string, keys: ReadonlySet<string>): string {
   return text.replace(/`(\w+)(?:: (\w+|"[^"`]*"))?`/g, (whole, word: string, value?: string) => {
     if (!keys.has(word)) return whole;
     if (value === "false") return flagName(`no-${word}`);

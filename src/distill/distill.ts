@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { Model } from "../graph/model.ts";
 import { definePass } from "../passes/index.ts";
-import { train } from "../train/index.ts";
+import { lowerRate, train } from "../train/train.ts";
 import { unmet } from "../train/train-options.ts";
 import { distillation } from "./distillation.ts";
 
@@ -17,6 +17,14 @@ const { loss: _, ...training } = train.options.entries;
 export const distill = definePass({
   id: "distill",
   summary: "Train a small model to imitate a larger one",
+  data: "train",
+  reference: "teacher",
+  gentler: lowerRate,
+  command: {
+    suffix: () => "distilled",
+    takes: "the student: the model that is trained",
+    examples: ["distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7"],
+  },
   options: v.pipe(
     v.strictObject({
       teacher: v.pipe(

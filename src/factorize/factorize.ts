@@ -90,7 +90,15 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
   summary: "Replace weight matrices by products of two smaller ones (truncated SVD)",
   options: factorizeOptions,
-  makesSmaller: true,
+  makesSmaller: "file",
+  gentler: () => "Use a higher `rank`, `ratio` or `energy`",
+  command: {
+    suffix: () => "factorized",
+    examples: [
+      "factorize model.onnx --energy 0.95",
+      "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
+    ],
+  },
   run: factorizeModel,
 });
 

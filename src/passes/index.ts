@@ -13,13 +13,17 @@ export { keepOutputs } from "./keep-outputs.ts";
 export { lowerFused } from "./lower-fused.ts";
 export { mergeInitializers } from "./merge-initializers.ts";
 export {
+  type AnyPass,
   type Change,
   type Context,
   completeContext,
   definePass,
+  type Given,
   type Outcome,
   type Pass,
+  type PassCommand,
   type PassDefinition,
+  type PassDescription,
   parseOptions,
 } from "./pass.ts";
 export { raiseOpset } from "./raise-opset.ts";

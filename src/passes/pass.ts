@@ -40,25 +40,67 @@ export interface Outcome {
   readonly misses: readonly Miss[];
 }
 
-export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> {
-  /** The command's and recipe step's name. */
+/** Options of a pass, as they were given or completed. */
+export type Given = Readonly<Record<string, unknown>>;
+
+/** What whoever runs a pass has to know of it: recipes, the command line, help. */
+export interface PassDescription {
+  /** The command's name, and that of a recipe's step. */
   readonly id: string;
   readonly summary: string;
+  /**
+   * The samples that it is given as its option `data`: to train on, so that its result may know what the original does not; or to calibrate
+   * with, where `when` says of options why they need them.
+   */
+  readonly data?: "train" | { when(options: Given): string | undefined };
+  /** It learns what another model answers: where there are no samples to train on, those to calibrate with will do. */
+  readonly learnsAnswers?: true;
+  /** The option that names the model which the result is to come near to. */
+  readonly reference?: "teacher" | "original";
+  /** The result has learnt nothing yet, so that nobody asks what was lost. */
+  readonly beginsAnew?: true;
+  /** It makes a model smaller: notes of the exporter go with what it changes. "file": a result whose file is not smaller is no success. */
+  readonly makesSmaller?: "weights" | "file";
+  /** What loses less than these options: "Use a smaller `amount`". */
+  gentler?(options: Given): string;
+  /** What the command line says of a pass that is a command. */
+  readonly command?: PassCommand;
+}
+
+export interface PassCommand {
+  /** What the result is called where nothing else is said, with these options: model.<suffix>.onnx. */
+  suffix(options: Given): string;
+  /** The same for the help, where one name does not say it. */
+  readonly results?: string;
+  /** What the model that it takes is to it, unless just that. */
+  readonly takes?: string;
+  /** Command lines without the leading `pith`. */
+  readonly examples: readonly string[];
+  /** Whether what is pruned stays in the file as zeros. */
+  storesZeros?(options: Given): boolean;
+  /** What may be done with the result, which lies at `written`. */
+  next?(options: Given, model: string, written: string): string;
+}
+
+export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {
   /** Declared once: command-line flags, JSON Schema and docs come from it. */
   readonly options: S;
-  /** It is there to make a model smaller: notes of the exporter go with what it changes. */
-  readonly makesSmaller?: true;
   run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
 
 type Arguments<I> =
   Record<never, never> extends I ? [options?: I, context?: Partial<Context>] : [options: I, context?: Partial<Context>];
 
-export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Outcome = Outcome> {
+export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Outcome = Outcome>
+  extends PassDescription {
   (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R>;
-  readonly id: string;
-  readonly summary: string;
   readonly options: S;
+}
+
+/** Any pass: it checks its options itself. */
+export interface AnyPass extends PassDescription {
+  (...rest: never[]): Promise<Outcome>;
+  readonly options: v.GenericSchema;
 }
 
 /** Whether each pass is held to its contract: costly, so the tests switch it on. See `definePass`. */
@@ -71,7 +113,8 @@ export const contract = { checked: false };
  * `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
-  const { id, summary, options } = definition;
+  const { run, ...description } = definition;
+  const { id, options } = description;
   const call = async (model: Model, ...rest: Arguments<v.InferInput<S>>): Promise<R> => {
     if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
       throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
@@ -79,18 +122,18 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
-    const outcome = await atomically(model, () => definition.run(model, given, completeContext(rest[1])));
+    const outcome = await atomically(model, () => run(model, given, completeContext(rest[1])));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }
     if (outcome.changes.length > 0) {
-      if (definition.makesSmaller === true) clearNotes(model);
+      if (definition.makesSmaller !== undefined) clearNotes(model);
       settle(model);
     }
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
   };
-  return Object.assign(call, { id, summary, options });
+  return Object.assign(call, description);
 }
 
 /** States of graphs before the pass that is running: nested passes share them until one changes something. */

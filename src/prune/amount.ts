@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
+import { described } from "../passes/options.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
 /** 0.3 is 30 % of what is left, 3 is three entries, `{ fraction: 1 }` is everything. */
@@ -23,16 +24,19 @@ const count = v.pipe(
 );
 
 /** The schema of an amount, for the options of pruning functions. */
-export const amountSchema = v.union(
-  [
-    v.pipe(
-      v.number(),
-      v.check((amount) => amount >= 0 && (amount <= 1 || Number.isInteger(amount))),
-    ),
-    v.strictObject({ fraction }),
-    v.strictObject({ count }),
-  ],
-  "takes a fraction from 0 to 1 or a whole number of entries",
+export const amountSchema = described(
+  v.union(
+    [
+      v.pipe(
+        v.number(),
+        v.check((amount) => amount >= 0 && (amount <= 1 || Number.isInteger(amount))),
+      ),
+      v.strictObject({ fraction }),
+      v.strictObject({ count }),
+    ],
+    "takes a fraction from 0 to 1 or a whole number of entries",
+  ),
+  "share of what is left (below 1), or how many: { fraction: 1 } is all, { count: 1 } is one",
 );
 
 /**

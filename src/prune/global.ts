@@ -1,12 +1,23 @@
 /** Pruning several parameters together: one ranking over all their entries. */
 import * as v from "valibot";
 import type { Model } from "../graph/model.ts";
-import { type Outcome, parseOptions } from "../passes/pass.ts";
+import { storeWeights } from "../passes/lift-constants.ts";
+import { described } from "../passes/options.ts";
+import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { type Random, random } from "../tensor/random.ts";
-import type { Dense } from "../tensor/types.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { keptCount, pruneRandom } from "./mask.ts";
-import { brokenAt, type Chosen, cutOf, denseSchema, masking, putMasks, rankedBy, type Update } from "./rules.ts";
+import {
+  brokenAt,
+  type Chosen,
+  cutOf,
+  denseSchema,
+  putMasks,
+  rankedBy,
+  seedSchema,
+  type TensorOption,
+  type Update,
+} from "./rules.ts";
 import { cutSmallest, type Ranked } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
@@ -16,19 +27,25 @@ export interface GlobalOptions extends ParameterSelection {
   /** By magnitude, or at random. */
   readonly method?: "l1" | "random" | undefined;
   /** By layer name; layers without are ranked by their weights. */
-  readonly importanceScores?: Readonly<Record<string, Dense>> | undefined;
+  readonly importanceScores?: Readonly<Record<string, TensorOption>> | undefined;
   readonly seed?: number | undefined;
 }
 
 const schema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
-  method: v.optional(
-    v.picklist(["l1", "random"], 'is "l1" or "random": only single entries can be ranked across layers'),
-    "l1",
+  method: described(
+    v.optional(
+      v.picklist(["l1", "random"], 'is "l1" or "random": only single entries can be ranked across layers'),
+      "l1",
+    ),
+    "by magnitude, or at random",
   ),
-  importanceScores: v.optional(v.record(v.string(), denseSchema, "takes tensors by layer name")),
-  seed: v.optional(v.pipe(v.number(), v.integer("a seed is a whole number")), 0),
+  importanceScores: described(
+    v.optional(v.record(v.string(), denseSchema, "takes tensors by layer name")),
+    "what ranks the entries in place of their magnitude, by layer name",
+  ),
+  seed: seedSchema,
 });
 
 /**
@@ -40,43 +57,48 @@ const schema = v.strictObject({
  * @example
  * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
  */
-export function globalUnstructured(model: Model, options: GlobalOptions): Promise<Outcome> {
-  return pruneLeastTogether(model, options, putMasks);
-}
+export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
+  id: "global-unstructured",
+  summary: "Mask the entries of least magnitude of all layers together",
+  options: schema,
+  run: (model, options, { seed }) => pruneLeastTogether(model, { seed, ...options }, putMasks),
+});
 
 /** The same, with what becomes of the masks. */
-export async function pruneLeastTogether(model: Model, options: GlobalOptions, update: Update): Promise<Outcome> {
-  const { amount, method, importanceScores, seed } = parseOptions("globalUnstructured", schema, options);
-  return masking(model, async () => {
-    const selected = selectParameters(model, options);
-    const misses = [...selected.misses];
-    const targets: Target[] = [];
-    const ranked: Ranked[] = [];
-    const kept: number[] = [];
-    for (const target of selected.targets) {
-      const own = rankedBy(target, importanceScores);
-      const mask = await own.mask();
-      const isOwn = method === "l1" && importanceScores?.[target.layer] === undefined;
-      const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
-      if (broken === undefined) {
-        targets.push(target);
-        ranked.push(own);
-        kept.push(mask === undefined ? own.size : keptCount(mask));
-      } else misses.push(broken);
-    }
-    const left = kept.reduce((sum, own) => sum + own, 0);
-    const count = countOf(amount, left);
-    const chosen =
-      method === "random"
-        ? await drawn(targets, ranked, count, random(seed, "prune globally", left))
-        : (await cutSmallest(ranked, count)).map((cut, index) => {
-            const [target, part] = [targets[index], ranked[index]];
-            if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
-            return cutOf(target, part, kept[index] ?? 0, cut);
-          });
-    const changes = await update(model, chosen);
-    return { changes, misses };
-  });
+export async function pruneLeastTogether(
+  model: Model,
+  options: Omit<v.InferOutput<typeof schema>, "method"> & Pick<GlobalOptions, "method">,
+  update: Update,
+): Promise<Outcome> {
+  const { amount, method = "l1", importanceScores, seed = 0 } = options;
+  storeWeights(model);
+  const selected = selectParameters(model, options);
+  const misses = [...selected.misses];
+  const targets: Target[] = [];
+  const ranked: Ranked[] = [];
+  const kept: number[] = [];
+  for (const target of selected.targets) {
+    const own = rankedBy(target, importanceScores);
+    const mask = await own.mask();
+    const isOwn = method === "l1" && importanceScores?.[target.layer] === undefined;
+    const broken = isOwn ? brokenAt(target, await own.scores(), mask) : undefined;
+    if (broken === undefined) {
+      targets.push(target);
+      ranked.push(own);
+      kept.push(mask === undefined ? own.size : keptCount(mask));
+    } else misses.push(broken);
+  }
+  const left = kept.reduce((sum, own) => sum + own, 0);
+  const count = countOf(amount, left);
+  const chosen =
+    method === "random"
+      ? await drawn(targets, ranked, count, random(seed, "prune globally", left))
+      : (await cutSmallest(ranked, count)).map((cut, index) => {
+          const [target, part] = [targets[index], ranked[index]];
+          if (target === undefined || part === undefined) throw new Error("internal: a cut of nothing");
+          return cutOf(target, part, kept[index] ?? 0, cut);
+        });
+  return { changes: await update(model, chosen), misses };
 }
 
 /** `count` of the entries that all keep together, drawn at random. */

@@ -17,5 +17,6 @@ export {
   type RandomStructuredOptions,
   randomStructured,
   randomUnstructured,
+  type TensorOption,
 } from "./rules.ts";
 export type { ParameterKind, ParameterSelection } from "./targets.ts";

@@ -153,7 +153,7 @@ describe("what is refused", () => {
     const net = parseModel(gemm);
     const wrong = { layers: "fc1", amount: 1, parameter: "weight_mask" as "weight" };
     expect(await failure(l1Unstructured(net, wrong))).toBe(
-      'E_OPTION l1Unstructured: "parameter": is "weight" or "bias" (say "weight": pruning it again updates its mask), got "weight_mask".',
+      'E_OPTION l1-unstructured: "parameter": is "weight" or "bias" (say "weight": pruning it again updates its mask), got "weight_mask".',
     );
     expect(await failure(l1Unstructured(net, { ...wrong, parameter: "gamma" as "weight" }))).toMatch(
       /is "weight" or "bias", got "\w+"\.$/,

@@ -18,7 +18,7 @@ import type { Model } from "../graph/model.ts";
 import { described, selectionOptions } from "../passes/options.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { pruneLeastTogether } from "./global.ts";
-import { isPruned, remove } from "./remove.ts";
+import { foldMasks, isPruned } from "./remove.ts";
 import { pruneLeast, putMasks, zeroEntries } from "./rules.ts";
 import { pruneStructured } from "./structured.ts";
 
@@ -97,7 +97,23 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
   summary: "Set the smallest weights to zero, or cut out the weakest channels",
   options,
-  makesSmaller: true,
+  makesSmaller: "weights",
+  gentler: () => "Use a smaller amount",
+  command: {
+    suffix: () => "pruned",
+    examples: [
+      "prune model.onnx --amount 50%",
+      "prune resnet20.onnx --structured 30% --data cifar10/ --force -o resnet20.pruned.onnx",
+    ],
+    storesZeros: ({ structured = false }) => structured === false,
+    next({ structured = false, keepMasks }, original, written) {
+      if (structured !== false)
+        return `next: pith recover ${written} --original ${original} --data <samples, labels or not>; then pith train at --learning-rate 3e-4`;
+      return keepMasks === true
+        ? `next: pith train ${written} --data <samples> leaves the zeros; then pith simplify --finalize folds the masks in`
+        : "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.";
+    },
+  },
   async run(model, given, { engine }) {
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? 0);
@@ -107,7 +123,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       given.structured === false
         ? await pruneUnstructured(model, settings)
         : await pruneStructured(model, settings, engine);
-    if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await remove(model);
+    if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },
 });

@@ -6,7 +6,7 @@ import { allMasked, type Masked, maskedAt } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { foldMask } from "../passes/fold-mask.ts";
-import { type Outcome, parseOptions, settle } from "../passes/pass.ts";
+import { definePass, type Outcome, type Pass, parseOptions } from "../passes/pass.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);
@@ -18,8 +18,14 @@ const schema = v.strictObject(targetEntries);
  * @example
  * await remove(net);
  */
-export async function remove(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
-  parseOptions("remove", schema, options);
+export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
+  id: "remove",
+  summary: "Make pruning permanent: masks are folded into their weights",
+  options: schema,
+  run: foldMasks,
+});
+
+export async function foldMasks(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
   const named = options.layers !== undefined || options.parameter !== undefined;
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
@@ -36,7 +42,6 @@ export async function remove(model: Model, options: ParameterSelection = {}): Pr
       decidedBy: named ? "layer" : "global",
     });
   }
-  settle(model);
   return { changes, misses: [] };
 }
 

@@ -12,8 +12,9 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
-import { atomically, type Outcome, parseOptions, settle } from "../passes/pass.ts";
-import { isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
+import { described } from "../passes/options.ts";
+import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { fromNumbers, isHalf, toFloat64, toFloats } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -32,23 +33,37 @@ import { checkSameDims, maskOnce, maskReader, readMask, setMask } from "./masked
 import { type Cut, cutMask, cutSmallest, type Ranked, type Scores } from "./smallest.ts";
 import { type ParameterSelection, selectParameters, type Target, targetEntries } from "./targets.ts";
 
+/** A tensor, or as in a recipe the numbers of one. */
+export type TensorOption = Dense | { dims: number[]; data: number[] };
 /** A tensor for every selected layer, or one by layer name. */
-export type PerLayer = Dense | Readonly<Record<string, Dense>>;
+export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
+type Tensors = Dense | Readonly<Record<string, Dense>>;
 
-export const denseSchema = v.custom<Dense>(isDense, "takes a tensor { type, dims, data }");
+const size = v.pipe(v.number(), v.integer(), v.minValue(0));
+export const denseSchema = v.union(
+  [
+    v.custom<Dense>(isDense),
+    v.pipe(
+      v.strictObject({ dims: v.array(size), data: v.array(v.number()) }),
+      v.check(({ dims, data }) => data.length === elementCount(dims)),
+      v.transform(({ dims, data }): Dense => fromNumbers("float32", dims, data)),
+    ),
+  ],
+  "takes a tensor { type, dims, data } with as many numbers as its dimensions say",
+);
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
-const seedSchema = v.optional(v.pipe(v.number(), v.integer("a seed is a whole number")), 0);
+const importanceScores = described(v.optional(perLayerSchema), "what ranks the entries in place of their magnitude");
+export const seedSchema = described(
+  v.optional(v.pipe(v.number(), v.integer("a seed is a whole number"))),
+  "seed of what is drawn (that of the run)",
+);
 
 export interface L1Options extends ParameterSelection {
   readonly amount: Amount;
   readonly importanceScores?: PerLayer | undefined;
 }
 
-const l1Schema = v.strictObject({
-  ...targetEntries,
-  amount: amountSchema,
-  importanceScores: v.optional(perLayerSchema),
-});
+const l1Schema = v.strictObject({ ...targetEntries, amount: amountSchema, importanceScores });
 
 /**
  * Prunes the entries of least magnitude, exactly as many as `amount` says, in each selected parameter.
@@ -59,13 +74,16 @@ const l1Schema = v.strictObject({
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
  */
-export function l1Unstructured(model: Model, options: L1Options): Promise<Outcome> {
-  return pruneLeast(model, options, putMasks);
-}
+export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
+  id: "l1-unstructured",
+  summary: "Mask the entries of least magnitude, in each layer",
+  options: l1Schema,
+  run: (model, options) => pruneLeast(model, options, putMasks),
+});
 
 /** The same, with what becomes of the masks. */
-export async function pruneLeast(model: Model, options: L1Options, update: Update): Promise<Outcome> {
-  const { amount, importanceScores } = parseOptions("l1Unstructured", l1Schema, options);
+export function pruneLeast(model: Model, options: v.InferOutput<typeof l1Schema>, update: Update): Promise<Outcome> {
+  const { amount, importanceScores } = options;
   return prunePrepared(model, options, update, async (target) => {
     const ranked = rankedBy(target, importanceScores);
     const [mask, scores] = [await ranked.mask(), await ranked.scores()];
@@ -93,12 +111,16 @@ export interface RandomOptions extends ParameterSelection {
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
 
 /** Prunes entries chosen at random. Semantics of PyTorch's `prune.random_unstructured`; the choice follows from `seed` (0) and the name. */
-export async function randomUnstructured(model: Model, options: RandomOptions): Promise<Outcome> {
-  const { amount, seed } = parseOptions("randomUnstructured", randomSchema, options);
-  return forEach(model, options, ({ parameter }, mask) => {
-    return pruneRandom(mask, countOf(amount, keptCount(mask)), stream(seed, parameter, mask));
-  });
-}
+export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePass({
+  id: "random-unstructured",
+  summary: "Mask entries at random, in each layer",
+  options: randomSchema,
+  run: (model, options, context) =>
+    forEach(model, options, ({ parameter }, mask) => {
+      const { amount, seed = context.seed } = options;
+      return pruneRandom(mask, countOf(amount, keptCount(mask)), stream(seed, parameter, mask));
+    }),
+});
 
 export interface LnOptions extends ParameterSelection {
   readonly amount: Amount;
@@ -109,16 +131,27 @@ export interface LnOptions extends ParameterSelection {
   readonly importanceScores?: PerLayer | undefined;
 }
 
-const dim = v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis"));
+const dim = described(
+  v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis")),
+  "the axis whose slices are channels",
+);
 const lnSchema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
-  n: v.union(
-    [v.custom<number>((n) => typeof n === "number" && !Number.isNaN(n)), v.picklist(["fro", "nuc"])],
-    'is a number, Infinity, -Infinity, "fro" or "nuc"',
+  n: described(
+    v.union(
+      [
+        v.number(),
+        v.literal(Number.POSITIVE_INFINITY),
+        v.literal(Number.NEGATIVE_INFINITY),
+        v.picklist(["fro", "nuc"]),
+      ],
+      'is a number, Infinity, -Infinity, "fro" or "nuc"',
+    ),
+    'order of the norm: a number, "fro" or "nuc"',
   ),
   dim,
-  importanceScores: v.optional(perLayerSchema),
+  importanceScores,
 });
 
 /**
@@ -130,8 +163,15 @@ const lnSchema = v.strictObject({
  * @example
  * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
  */
-export async function lnStructured(model: Model, options: LnOptions): Promise<Outcome> {
-  const { amount, n, dim, importanceScores } = parseOptions("lnStructured", lnSchema, options);
+export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
+  id: "ln-structured",
+  summary: "Mask the channels of least norm, in each layer",
+  options: lnSchema,
+  run: pruneByNorm,
+});
+
+function pruneByNorm(model: Model, options: v.InferOutput<typeof lnSchema>): Promise<Outcome> {
+  const { amount, n, dim, importanceScores } = options;
   return forEach(model, options, async (target, mask) => {
     const { dims } = stored(target.parameter);
     const axis = channelAxis(target.parameter, dim);
@@ -162,50 +202,68 @@ export interface RandomStructuredOptions extends RandomOptions {
 const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
 
 /** Prunes whole channels along `dim`, chosen at random. Semantics of PyTorch's `prune.random_structured`. */
-export async function randomStructured(model: Model, options: RandomStructuredOptions): Promise<Outcome> {
-  const { amount, seed, dim } = parseOptions("randomStructured", randomStructuredSchema, options);
-  return forEach(model, options, ({ parameter }, mask) => {
-    const channels = alongAxis(stored(parameter).dims, channelAxis(parameter, dim));
-    const kept = keptChannels(mask, channels);
-    const order = stream(seed, parameter, mask).permutation(kept.length);
-    const gone = order.subarray(0, countOf(amount, kept.length, "channels"));
-    return pruneChannels(
-      mask,
-      channels,
-      Array.from(gone, (place) => kept[place] ?? 0),
-    );
-  });
-}
+export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = definePass({
+  id: "random-structured",
+  summary: "Mask channels at random, in each layer",
+  options: randomStructuredSchema,
+  run: (model, options, context) =>
+    forEach(model, options, ({ parameter }, mask) => {
+      const { amount, dim, seed = context.seed } = options;
+      const channels = alongAxis(stored(parameter).dims, channelAxis(parameter, dim));
+      const kept = keptChannels(mask, channels);
+      const order = stream(seed, parameter, mask).permutation(kept.length);
+      const gone = order.subarray(0, countOf(amount, kept.length, "channels"));
+      return pruneChannels(
+        mask,
+        channels,
+        Array.from(gone, (place) => kept[place] ?? 0),
+      );
+    }),
+});
 
 export interface CustomOptions extends ParameterSelection {
   /** 1 (or true) where an entry stays. */
   readonly mask: PerLayer;
 }
 
-const customSchema = v.strictObject({ ...targetEntries, mask: perLayerSchema });
+const customSchema = v.strictObject({
+  ...targetEntries,
+  mask: described(perLayerSchema, "1 where an entry stays, 0 where it goes; for all layers, or by layer name"),
+});
 
 /** Prunes what `mask` says, together with what is pruned already. Semantics of PyTorch's `prune.custom_from_mask`. */
-export async function customFromMask(model: Model, options: CustomOptions): Promise<Outcome> {
-  const { mask: given } = parseOptions("customFromMask", customSchema, options);
+export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
+  id: "custom-from-mask",
+  summary: "Mask what a given mask says",
+  options: customSchema,
+  run: pruneAsGiven,
+});
+
+function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>): Promise<Outcome> {
+  const { mask: given } = options;
   return forEach(model, options, (target, mask) => {
-    const chosen = forTarget("mask", given, target);
-    if (chosen === undefined) throw new PithError("E_OPTION", `customFromMask: "mask" has none for "${target.layer}".`);
+    const chosen = forTarget(given, target);
+    if (chosen === undefined)
+      throw new PithError("E_OPTION", `custom-from-mask: "mask" has none for "${target.layer}".`);
     checkSameDims("A mask", chosen.dims, target.parameter);
     const kept = toFloat64(chosen);
     if (kept.some((entry) => entry !== 0 && entry !== 1)) {
-      throw new PithError("E_OPTION", `customFromMask: the mask for "${target.layer}" has entries other than 0 and 1.`);
+      throw new PithError(
+        "E_OPTION",
+        `custom-from-mask: the mask for "${target.layer}" has entries other than 0 and 1.`,
+      );
     }
     return intersect(mask, Uint8Array.from(kept));
   });
 }
 
-const identitySchema = v.strictObject(targetEntries);
-
 /** Adds a mask of ones: nothing is pruned, but the parameter is masked from here on. Semantics of PyTorch's `prune.identity`. */
-export async function identity(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
-  parseOptions("identity", identitySchema, options);
-  return forEach(model, options, (_, mask) => mask);
-}
+export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
+  id: "identity",
+  summary: "Put a mask of ones on weights: nothing is pruned yet",
+  options: v.strictObject(targetEntries),
+  run: (model, options) => forEach(model, options, (_, mask) => mask),
+});
 
 /** What a parameter's mask will be. */
 export interface Chosen {
@@ -221,23 +279,22 @@ export interface Chosen {
 export type Update = (model: Model, chosen: readonly Chosen[]) => Promise<Outcome["changes"]>;
 
 /** Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was. */
-function prunePrepared(
+async function prunePrepared(
   model: Model,
   selection: ParameterSelection,
   update: Update,
   choose: (target: Target) => Promise<Chosen | Miss>,
 ): Promise<Outcome> {
-  return masking(model, async () => {
-    const { targets, misses } = selectParameters(model, selection);
-    const chosen: Chosen[] = [];
-    const refused: Miss[] = [];
-    for (const target of targets) {
-      const found = await choose(target);
-      if (found instanceof Miss) refused.push(found);
-      else chosen.push(found);
-    }
-    return { changes: await update(model, chosen), misses: [...misses, ...refused] };
-  });
+  storeWeights(model);
+  const { targets, misses } = selectParameters(model, selection);
+  const chosen: Chosen[] = [];
+  const refused: Miss[] = [];
+  for (const target of targets) {
+    const found = await choose(target);
+    if (found instanceof Miss) refused.push(found);
+    else chosen.push(found);
+  }
+  return { changes: await update(model, chosen), misses: [...misses, ...refused] };
 }
 
 /** The same for rules that make a mask at once. */
@@ -252,16 +309,6 @@ function forEach(
     if (mask instanceof Miss) return mask;
     return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
   });
-}
-
-/** Masks parameters, in Constant nodes too. */
-export async function masking(model: Model, work: () => Promise<Outcome>): Promise<Outcome> {
-  const outcome = await atomically(model, () => {
-    storeWeights(model);
-    return work();
-  });
-  if (outcome.changes.length > 0) settle(model);
-  return outcome;
 }
 
 /** A cut of a parameter's entries, as the mask that it will be. */
@@ -301,7 +348,7 @@ export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | u
 }
 
 /** A parameter's entries, ranked by given scores, or by the weight under its mask; both as they are now, whatever becomes of the model. */
-export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
+export function rankedBy(target: Target, given: Tensors | undefined): Ranked {
   const { parameter } = target;
   const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
@@ -315,24 +362,20 @@ export function rankedBy(target: Target, given: PerLayer | undefined): Ranked {
   };
 }
 
-function scoresFor(target: Target, given: PerLayer | undefined): Dense | undefined {
-  return given === undefined ? undefined : forTarget("importanceScores", given, target);
+function scoresFor(target: Target, given: Tensors | undefined): Dense | undefined {
+  return given === undefined ? undefined : forTarget(given, target);
 }
 
 /** What ranks the entries: given scores, or the weight under its mask. */
-async function scoresOf(target: Target, mask: Mask, given: PerLayer | undefined): Promise<Scores> {
+async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
   const scores = await rankedBy(target, given).scores();
   return scoresFor(target, given) === undefined
     ? scores.map((value, index) => (mask[index] === 1 ? value : 0))
     : scores;
 }
 
-function forTarget(option: string, given: PerLayer, { layer }: Target): Dense | undefined {
-  if (isDense(given)) return given;
-  const found = given[layer];
-  if (found !== undefined && !isDense(found))
-    throw new PithError("E_OPTION", `"${option}" takes tensors by layer name.`);
-  return found;
+function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
+  return isDense(given) ? given : given[layer];
 }
 
 function isDense(value: unknown): value is Dense {

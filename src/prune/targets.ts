@@ -4,26 +4,29 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
-import { type Selection, selectLayers } from "../analysis/selection.ts";
+import { selectLayers } from "../analysis/selection.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
 import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { selectionOptions } from "../passes/options.ts";
+import { described, selectionOptions } from "../passes/options.ts";
 
 export type ParameterKind = "weight" | "bias";
 
 /** Options that say which parameters, as schema entries. */
 export const targetEntries = {
   ...selectionOptions("prune"),
-  parameter: v.optional(
-    v.picklist(["weight", "bias"], ({ input }) => {
-      const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
-      return kind === undefined
-        ? 'is "weight" or "bias"'
-        : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
-    }),
+  parameter: described(
+    v.optional(
+      v.picklist(["weight", "bias"], ({ input }) => {
+        const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
+        return kind === undefined
+          ? 'is "weight" or "bias"'
+          : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
+      }),
+    ),
+    "what of a layer to prune (weight)",
   ),
 };
 
@@ -34,7 +37,10 @@ export interface Target {
   readonly parameter: Value;
 }
 
-export interface ParameterSelection extends Selection {
+export interface ParameterSelection {
+  /** Names or patterns: "fc1", "layer1.*". All if absent. */
+  readonly layers?: string | string[] | undefined;
+  readonly except?: string | string[] | undefined;
   readonly parameter?: ParameterKind | undefined;
 }
 

@@ -30,7 +30,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { featuresOf } from "./features.ts";
 import { missingData, placeMeasured, withData } from "./measure.ts";
 import { noRoundings } from "./model-roundings.ts";
-import { quantizeOptions } from "./options.ts";
+import { measuredRanges, quantizeOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { round, roundingAt } from "./rounding.ts";
@@ -81,6 +81,7 @@ export const fakeQuantize = definePass({
   id: "fake-quantize",
   summary: "Insert fake quantization of weights and activations, for quantization-aware training",
   options: fakeQuantizeSettings,
+  data: measuredRanges,
   run(model, options, context) {
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);

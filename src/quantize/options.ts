@@ -4,6 +4,7 @@ import type { Dataset } from "../data/index.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import { selectionOptions } from "../passes/options.ts";
+import type { Given } from "../passes/pass.ts";
 
 /** What `quantize` may be told. */
 export interface QuantizeOptions {
@@ -66,6 +67,11 @@ export const quantizeOptions = v.strictObject({
     v.metadata({ value: "n" }),
   ),
 });
+
+/** Only the static scheme measures ranges. */
+export const measuredRanges = {
+  when: ({ scheme }: Given) => (scheme === "static" ? "the ranges of activations are measured on samples" : undefined),
+};
 
 /** The options with what is not said filled in. */
 export type QuantizeSettings = v.InferOutput<typeof quantizeOptions>;

@@ -5,7 +5,7 @@ import { storeWeights } from "../passes/lift-constants.ts";
 import { type Change, definePass, type Pass } from "../passes/pass.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToFloat16 } from "./float16.ts";
-import { checkTogether, type QuantizeOptions, quantizeOptions } from "./options.ts";
+import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions } from "./options.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import { withoutUnfit } from "./weight.ts";
@@ -43,9 +43,22 @@ const schemes = {
  */
 export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "quantize",
-  summary: "Store weights in fewer bits, and compute with them",
+  summary: "Store weights, and compute, in fewer bits",
   options: quantizeOptions,
-  makesSmaller: true,
+  data: measuredRanges,
+  makesSmaller: "file",
+  gentler: ({ scheme }) =>
+    scheme === "dynamic"
+      ? 'Try `scheme: "static"`'
+      : "Leave layers in float (`except`, the first and the last before others)",
+  command: {
+    suffix: ({ scheme = "<scheme>" }) => (scheme === "float16" ? "float16" : `int8-${scheme}`),
+    results: "model.int8-<scheme>.onnx; of float16 model.float16.onnx",
+    examples: [
+      "quantize model.onnx --scheme weights",
+      "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
+    ],
+  },
   async run(model, options, context) {
     checkTogether(options);
     storeWeights(model);

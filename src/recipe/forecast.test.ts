@@ -3,13 +3,15 @@ import { memory } from "../data/index.ts";
 import { accuracy, agreement } from "../evaluate/index.ts";
 import { zeros } from "../tensor/dense.ts";
 import { forecast, stepSeconds } from "./forecast.ts";
-import { recipeFrom } from "./recipe.ts";
+import { recipeFrom, stepsOf } from "./recipe.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
 const task = { train: data, metric: accuracy() };
-const { steps } = recipeFrom({
-  steps: [{ prune: { amount: 0.5 } }, { train: { epochs: 4 } }, { quantize: { scheme: "static", samples: 100 } }],
-});
+const steps = stepsOf(
+  recipeFrom({
+    steps: [{ prune: { amount: 0.5 } }, { train: { epochs: 4 } }, { quantize: { scheme: "static", samples: 100 } }],
+  }),
+);
 
 test("each step is judged once; training costs three runs a sample and epoch, calibration one a sample", () => {
   // 10 ms a sample: 3 × 10 s of judging, 4 × 3,000 × 30 ms of training, 100 × 10 ms of calibration.

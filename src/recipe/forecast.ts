@@ -2,8 +2,7 @@
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import { waiting } from "../evaluate/waiting.ts";
-import { completeOptions, type RecipeStep } from "./recipe.ts";
-import { steps as kinds } from "./steps.ts";
+import { completeOptions, type PassStep } from "./recipe.ts";
 
 /** A step of a training runs forwards, and about twice as long backwards. */
 const trainingCost = 3;
@@ -19,17 +18,16 @@ export interface Measuring {
  * @param task for the size of its part to train on, and for what its metric runs.
  */
 export function stepSeconds(
-  steps: readonly RecipeStep[],
+  steps: readonly PassStep[],
   { seconds, samples }: Measuring,
   { train, metric }: Pick<Task, "train" | "metric">,
 ): number {
   const perSample = seconds / Math.max(1, samples);
   // What holds a model against the original's outputs runs both.
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
-  const own = ({ id, options }: RecipeStep): number => {
-    const kind = kinds.get(id);
-    if (kind?.data === undefined) return 0;
-    const { epochs, samples: measured } = completeOptions(kind, options);
+  const own = ({ pass, options }: PassStep): number => {
+    if (pass.data === undefined) return 0;
+    const { epochs, samples: measured } = completeOptions(pass, options);
     if (typeof epochs === "number") return trainingCost * epochs * (train?.count ?? 0) * perSample;
     return typeof measured === "number" ? measured * perSample : 0;
   };
@@ -38,7 +36,7 @@ export function stepSeconds(
 
 /** "about 4 minutes: 3 steps, each judged on 1,000 samples"; undefined for what is over at once. */
 export function forecast(
-  steps: readonly RecipeStep[],
+  steps: readonly PassStep[],
   measuring: Measuring,
   task: Pick<Task, "train" | "metric">,
 ): string | undefined {

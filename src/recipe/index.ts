@@ -11,5 +11,5 @@ export {
   recipeVersion,
 } from "./recipe.ts";
 export { type Compressed, compress, type RunOptions, recipeName, refusal, runRecipe } from "./run.ts";
-export { type AnyPass, type StepKind, steps } from "./steps.ts";
+export { steps } from "./steps.ts";
 export type { Candidate } from "./variant.ts";

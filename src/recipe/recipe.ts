@@ -14,11 +14,12 @@ import { stringify } from "yaml";
 import { memory } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
+import type { AnyPass, Given } from "../passes/index.ts";
 import { misfitOf, shown, unknownName } from "../passes/misfit.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
 import { type Path, readSource, type Source } from "./source.ts";
-import { type StepKind, steps } from "./steps.ts";
+import { byId, filledIn, steps as own } from "./steps.ts";
 
 /** The form of recipes that this version reads. */
 export const recipeVersion = 1;
@@ -29,22 +30,28 @@ export interface Recipe {
 }
 
 export interface RecipeStep {
-  /** The id of a pass: "simplify", "prune", "quantize", … */
+  /** The id of a pass: "prune", "train", "quantize", … */
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly options: Given;
+}
+
+/** A step and its pass. */
+export interface PassStep extends RecipeStep {
+  readonly pass: AnyPass;
 }
 
 /**
  * Reads a recipe from YAML or JSON.
  * @param name what errors call it: the file's name.
+ * @param passes of your own, which it may name beside Pith's.
  * @throws PithError E_OPTION with file, line and column of the first thing that does not fit, what is accepted there, and for a mistyped
  * name the nearest that exists.
  * @example
  * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */
-export function parseRecipe(text: string, name = "recipe"): Recipe {
-  return check(readSource(text, name));
+export function parseRecipe(text: string, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
+  return check(readSource(text, name), known(passes));
 }
 
 /**
@@ -53,8 +60,25 @@ export function parseRecipe(text: string, name = "recipe"): Recipe {
  * @example
  * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
  */
-export function recipeFrom(data: unknown, name = "recipe"): Recipe {
-  return check({ data, at: () => name });
+export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
+  return check({ data, at: () => name }, known(passes));
+}
+
+type Passes = ReadonlyMap<string, AnyPass>;
+
+const known = (passes: readonly AnyPass[]): Passes => byId([...own.values(), ...passes]);
+
+/**
+ * The steps of a recipe with their passes, of which some may be the caller's own.
+ * @throws PithError E_OPTION for a step that there is not.
+ */
+export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
+  const all = known(passes);
+  return recipe.steps.map((step) => {
+    const pass = all.get(step.id);
+    if (pass === undefined) throw new PithError("E_OPTION", `There is no step "${step.id}".`);
+    return { ...step, pass };
+  });
 }
 
 /** A recipe as YAML. */
@@ -64,11 +88,11 @@ export function recipeText(recipe: Recipe): string {
 }
 
 /** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
-export function completeOptions(kind: StepKind, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const result = v.safeParse(kind.pass.options, { ...options, ...standIns(kind) });
+export function completeOptions(pass: AnyPass, options: Given): Given {
+  const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
   const complete = result.success ? result.output : options;
   return Object.fromEntries(
-    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !kind.withheld.includes(key)),
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !filledIn.includes(key)),
   );
 }
 
@@ -76,12 +100,11 @@ export function completeOptions(kind: StepKind, options: Readonly<Record<string,
  * Samples that the steps of a recipe want to measure on, the most that one of them wants; 0 where none measures.
  * @param trains Whether there are samples to train on; where there are none, what learns another model's answers measures, too.
  */
-export function calibrationSamples(recipe: Recipe, trains = true): number {
-  const wanted = recipe.steps.map(({ id, options }) => {
-    const kind = steps.get(id);
-    if (kind === undefined) return 0;
-    const complete = completeOptions(kind, options);
-    const measures = kind.measures?.(complete) === true || (!trains && kind.learnsAnswers === true);
+export function calibrationSamples(recipe: Recipe, trains = true, passes: readonly AnyPass[] = []): number {
+  const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
+    const complete = completeOptions(pass, options);
+    const { data, learnsAnswers } = pass;
+    const measures = typeof data === "object" ? data.when(complete) !== undefined : !trains && learnsAnswers === true;
     return measures && typeof complete.samples === "number" ? complete.samples : 0;
   });
   return Math.max(0, ...wanted);
@@ -89,7 +112,7 @@ export function calibrationSamples(recipe: Recipe, trains = true): number {
 
 const topNames = ["version", "steps"];
 
-function check(source: Source): Recipe {
+function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
@@ -109,19 +132,19 @@ function check(source: Source): Recipe {
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
-  const known: readonly unknown[] = list;
-  return { version: recipeVersion, steps: known.map((step, index) => checkStep(source, step, index)) };
+  const given: readonly unknown[] = list;
+  return { version: recipeVersion, steps: given.map((step, index) => checkStep(source, step, index, passes)) };
 }
 
-function checkStep(source: Source, step: unknown, index: number): RecipeStep {
-  const names = [...steps.keys()];
+function checkStep(source: Source, step: unknown, index: number, passes: Passes): RecipeStep {
+  const names = [...passes.keys()];
   const path = ["steps", index];
   const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
   if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
   const [id, ...more] = Object.keys(step);
   if (id === undefined) fail(source, path, "value", `${form}, got none`);
-  const kind = steps.get(id);
-  if (kind === undefined) {
+  const pass = passes.get(id);
+  if (pass === undefined) {
     const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
     fail(source, [...path, id], "key", reason, didYouMean(id, names));
   }
@@ -131,7 +154,7 @@ function checkStep(source: Source, step: unknown, index: number): RecipeStep {
   }
   const given = withShares(step[id] ?? {});
   if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
-  checkOptions(source, [...path, id], kind, given);
+  checkOptions(source, [...path, id], pass, given);
   return { id, options: given };
 }
 
@@ -143,29 +166,29 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
-function checkOptions(source: Source, path: Path, kind: StepKind, given: Readonly<Record<string, unknown>>): void {
-  const { id, options } = kind.pass;
-  const accepted = namesAt(options).filter((name) => !kind.withheld.includes(name));
+function checkOptions(source: Source, path: Path, pass: AnyPass, given: Given): void {
+  const { id, options } = pass;
+  const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
   for (const name of Object.keys(given)) {
     if (accepted.includes(name)) continue;
-    if (name === "data" && kind.data !== undefined)
+    if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: the run gives it");
     const { sentence, hint } = unknownName([name], accepted, id);
     fail(source, [...path, name], "key", sentence, hint);
   }
-  if (typeof given.validation === "string" && kind.withheld.includes("data")) {
+  if (typeof given.validation === "string" && pass.data !== undefined) {
     const reason = `data is not part of a recipe: "validation" is a share of the samples to train on, 10%, got ${shown(given.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(options, { ...given, ...standIns(kind) });
+  const result = v.safeParse(options, { ...given, ...standIns(pass) });
   if (result.success) return;
-  const found = misfitOf(options, result.issues, { owner: id, withheld: kind.withheld, standIns: standIns(kind) });
+  const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
   fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
 }
 
 /** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
-function standIns({ data, withheld }: StepKind): Record<string, unknown> {
-  return data !== undefined && withheld.includes("data") ? { data: noSamples } : {};
+function standIns({ data }: AnyPass): Given {
+  return data === undefined ? {} : { data: noSamples };
 }
 
 const noSamples = memory("the run's data", { label: zeros("int64", [0]) });

@@ -12,7 +12,7 @@ import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
 import { lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import {
   type Disagreement,
   type Measured,
@@ -32,13 +32,15 @@ import { forecast } from "./forecast.ts";
 import { nothingGained } from "./gain.ts";
 import type { Asked } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
-import type { Recipe } from "./recipe.ts";
-import { steps } from "./steps.ts";
-import { attempt, type Candidate, isTrained, secondsSince, type Tried } from "./variant.ts";
+import { type Recipe, stepsOf } from "./recipe.ts";
+import { partFor } from "./steps.ts";
+import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
   readonly name?: string;
+  /** Passes of your own, which recipes may name beside Pith's. */
+  readonly passes?: readonly AnyPass[];
   /** How much worse the result may be; what is not said is `usualDrop`. */
   readonly goal?: Asked | undefined;
   /** Keep a result whatever became of its accuracy. */
@@ -108,7 +110,7 @@ export async function runRecipe(
  */
 export async function compress(
   original: Model,
-  candidates: readonly Candidate[],
+  recipes: readonly Candidate[],
   task: Task,
   options: RunOptions = {},
   given: Partial<Context> = {},
@@ -127,6 +129,7 @@ export async function compress(
   };
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
   onStage("original");
+  const candidates = recipes.map((one): Trial => ({ ...one, steps: stepsOf(one.recipe, options.passes) }));
   const parts = await partsOf(task, candidates);
   const partial =
     options.resumeFolder === undefined
@@ -149,9 +152,9 @@ export async function compress(
 
   const results: Tried[] = [];
   const done = await Promise.all(
-    candidates.map(({ recipe }) => partial?.steps(recipe.steps) ?? { steps: [], model: undefined }),
+    candidates.map(({ steps }) => partial?.steps(steps) ?? { steps: [], model: undefined }),
   );
-  const open = candidates.flatMap(({ recipe }, place) => recipe.steps.slice(done[place]?.steps.length));
+  const open = candidates.flatMap(({ steps }, place) => steps.slice(done[place]?.steps.length));
   const duration = forecast(open, evaluator.took, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   for (const [place, candidate] of candidates.entries()) {
@@ -365,8 +368,8 @@ async function identityOf(
 type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
 /** Parts that no step is given are not recorded. */
-async function partsOf(task: Task, candidates: readonly Candidate[]): Promise<Parts> {
-  const given = new Set(candidates.flatMap(({ recipe }) => recipe.steps.map(({ id }) => steps.get(id)?.data)));
+async function partsOf(task: Task, candidates: readonly Trial[]): Promise<Parts> {
+  const given = new Set(candidates.flatMap(({ steps }) => steps.map(({ pass }) => partFor(pass))));
   const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = given.has(part) ? task[part] : undefined;
     return samples === undefined ? undefined : samplesOf(samples);

@@ -3,19 +3,24 @@ import { clause, PithError, stopIfAsked } from "../errors.ts";
 import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
+import { namesAt } from "../passes/schema.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import { brokenText } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { Asked } from "./paired-metrics.ts";
 import type { DoneSteps, PartialRun } from "./partial-run.ts";
-import { completeOptions, type Recipe, type RecipeStep } from "./recipe.ts";
-import { runStep, steps, trains } from "./steps.ts";
+import { completeOptions, type PassStep, type Recipe } from "./recipe.ts";
+import { runStep, trains } from "./steps.ts";
 
 export interface Candidate {
   /** What the report calls it. */
   readonly name: string;
   readonly recipe: Recipe;
+}
+
+export interface Trial extends Candidate {
+  readonly steps: readonly PassStep[];
 }
 
 export interface RunContext {
@@ -40,7 +45,7 @@ export interface Tried {
  */
 export async function attempt(
   original: Model,
-  candidate: Candidate,
+  candidate: Trial,
   done: DoneSteps,
   goesOn: boolean,
   scene: RunContext,
@@ -50,7 +55,7 @@ export async function attempt(
   const records: StepRecord[] = [];
   let standing: Evaluation | undefined;
   try {
-    const all = candidate.recipe.steps;
+    const all = candidate.steps;
     const model = done.model ?? original.clone();
     for (const { record, warnings } of done.steps) {
       records.push(record);
@@ -94,13 +99,13 @@ export async function attempt(
 }
 
 /** Whether a candidate learns, so that it may have to answer otherwise than before. */
-export function isTrained({ recipe }: Candidate): boolean {
-  return recipe.steps.some(({ id }) => trains(steps.get(id)));
+export function isTrained({ steps }: Trial): boolean {
+  return steps.some(({ pass }) => trains(pass));
 }
 
 function keptBy(
   standing: Evaluation,
-  candidate: Candidate,
+  candidate: Trial,
   { evaluator, context, task, onStage }: RunContext,
 ): Promise<KeptFunction> {
   const { given } = standing.answers;
@@ -113,17 +118,17 @@ function keptBy(
 /** @param taken the steps up to this one, which is the last. */
 async function takeStep(
   model: Model,
-  taken: readonly RecipeStep[],
-  candidate: Candidate,
+  taken: readonly PassStep[],
+  candidate: Trial,
   { evaluator, partial, task, context, onStage, onMeasured }: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly standing: Evaluation }> {
   const step = taken.at(-1);
-  const kind = steps.get(step?.id ?? "");
-  if (step === undefined || kind === undefined) throw new PithError("E_OPTION", `There is no step "${step?.id}".`);
+  if (step === undefined) throw new Error("internal: no step was to be taken");
+  const { pass } = step;
   stopIfAsked(context.signal, `Stopped before ${step.id}.`);
   onStage(step.id);
   const started = performance.now();
-  const checkpoint = kind.withheld.includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
+  const checkpoint = namesAt(pass.options).includes("checkpoint") ? await partial?.checkpoint(taken) : undefined;
   const warnings: string[] = [];
   const heard: Context = {
     ...context,
@@ -132,7 +137,7 @@ async function takeStep(
       context.log(event);
     },
   };
-  const outcome = await runStep(kind, model, { ...step.options, ...checkpoint }, task, heard);
+  const outcome = await runStep(pass, model, { ...step.options, ...checkpoint }, task, heard);
   const seconds = secondsSince(started);
   onStage("evaluate");
   const standing = await evaluator.measure(model, `${candidate.name}, after ${step.id}`);
@@ -140,7 +145,7 @@ async function takeStep(
   onMeasured(measured);
   const record: StepRecord = {
     id: step.id,
-    options: completeOptions(kind, step.options),
+    options: completeOptions(pass, step.options),
     changes: outcome.changes,
     misses: outcome.misses.map((miss) => ({ at: miss.at, reason: miss.reason })),
     history: outcome.history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),

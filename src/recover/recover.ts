@@ -45,7 +45,7 @@ const stageMeanings = [
 
 const recoverOptions = v.strictObject({
   original: v.pipe(
-    v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one"), "original"),
+    v.optional(v.union([v.string(), v.instance(Model)], "takes a model or the path of one")),
     v.description("the original model"),
     v.metadata({ value: "original.onnx" }),
   ),
@@ -87,6 +87,21 @@ export const recover = definePass({
   id: "recover",
   summary: "Fit a compressed model to its original again, without labels",
   options: recoverOptions,
+  data: "train",
+  learnsAnswers: true,
+  reference: "original",
+  gentler: ({ until, minutes }) =>
+    until === "blocks" || until === "end-to-end" || minutes !== undefined
+      ? "Try a lower `learningRate`, such as 1e-4"
+      : 'Give more samples, or train as well (`until: "end-to-end"`)',
+  command: {
+    suffix: () => "recovered",
+    takes: "the compressed model",
+    examples: [
+      "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
+      "recover small.onnx --original large.onnx --data photos/ --minutes 10",
+    ],
+  },
   run: recoverModel,
 });
 
@@ -179,7 +194,8 @@ async function attempt(
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, standing: after };
 }
 
-async function openOriginal({ original }: Options, context: Context): Promise<Model> {
+/** In a recipe the model that it began with is called just "original". */
+async function openOriginal({ original = "original" }: Options, context: Context): Promise<Model> {
   const opened = (typeof original === "string" ? await openNamed(original, context) : original).clone();
   storeWeights(opened);
   return opened;

@@ -35,8 +35,10 @@ import { copyOfTied } from "./ties.ts";
  */
 export const reinitialize = definePass({
   id: "reinitialize",
-  summary: "Reinitialize all weights, to train the network from scratch",
+  summary: "Reinitialize all weights, to train a network from scratch",
   options: v.strictObject({}),
+  beginsAnew: true,
+  command: { suffix: () => "fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
   run: (model, _, context) => drawAnew(model, context),
 });
 

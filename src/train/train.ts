@@ -27,6 +27,9 @@ export interface TrainOutcome extends Outcome {
   readonly training: TrainingSummary;
 }
 
+/** Of what is right already. */
+export const lowerRate = (): string => "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
+
 /**
  * Trains a model in place. With `validation`, the weights that were best by `metric` (or by the loss) are the result; where none were better
  * than those that training began with, nothing is changed, and a miss says so.
@@ -40,6 +43,15 @@ export const train = definePass({
   id: "train",
   summary: "Train a model, or fine-tune a compressed one",
   options: trainOptions,
+  data: "train",
+  gentler: lowerRate,
+  command: {
+    suffix: () => "trained",
+    examples: [
+      "train net.onnx --data mnist/ --epochs 5 -o net.trained.onnx",
+      "train resnet20.pruned.onnx --data cifar10/ --epochs 10 --learning-rate 1e-3",
+    ],
+  },
   run: trainInPlace,
 });
 

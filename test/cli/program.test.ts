@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
+import { commands, type Listed } from "../../src/cli/commands.ts";
 import { metricNames } from "../../src/cli/metrics.ts";
-import { commands, exitCode, type Listed, runProgram, stoppedDuring } from "../../src/cli/program.ts";
+import { exitCode, runProgram, stoppedDuring } from "../../src/cli/program.ts";
 import { PithError, stopIfAsked } from "../../src/errors.ts";
 import type behave from "./jobs/behave.ts";
 

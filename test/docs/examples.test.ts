@@ -23,7 +23,7 @@ const wrong = [
   ["a name that nothing exports", written("await l2Unstructured(net, { amount: 0.5 });"), /l2Unstructured/],
   ["an option that there is not", written("await l1Unstructured(net, { amounts: 0.5 });"), /amounts/],
   ["an option of the wrong kind", written('await l1Unstructured(net, { amount: "half" });'), /"half"|string/],
-  ["an argument that is missing", written("await l1Unstructured(net);"), /Expected 2 arguments/],
+  ["an argument that is missing", written("await l1Unstructured(net);"), /Expected 2-3 arguments/],
   ["a property of the result that there is not", written("(await remove(net)).missing;"), /missing/],
   [
     "a setting of a pass that there is not",

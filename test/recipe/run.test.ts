@@ -1,17 +1,29 @@
 /** Recipes from the original to the file: what is changed, measured, kept and refused. */
+import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
 import { memory, take } from "../../src/data/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
+import { Miss } from "../../src/errors.ts";
 import { accuracy, crossEntropy, evaluate } from "../../src/evaluate/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open } from "../../src/onnx/index.ts";
+import { definePass } from "../../src/passes/index.ts";
 import { divide } from "../../src/recipe/holdout.ts";
-import { compress, defaultPlan, recipeFrom, recipeName, refusal, runRecipe } from "../../src/recipe/index.ts";
+import {
+  calibrationSamples,
+  compress,
+  defaultPlan,
+  recipeFrom,
+  recipeName,
+  refusal,
+  runRecipe,
+} from "../../src/recipe/index.ts";
 import { choiceSentence } from "../../src/report/verdict.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
+import { toFloat32, toFloat64 } from "../../src/tensor/convert.ts";
+import { inMemory } from "../../src/tensor/dense.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;
@@ -124,6 +136,74 @@ describe("masks", () => {
     const steps = recipe({ prune: { amount: 0.5, keepMasks: true } }, { factorize: { layers: "fc2", rank: 12 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
     expect(run.variants[0]?.steps[1]?.changes.map(({ at }) => at)).toEqual(["fc2"]);
+  });
+});
+
+test("the functions of torch.nn.utils.prune are steps, each under its own name", async () => {
+  const keptOnes = { dims: [8], data: [1, 1, 1, 1, 1, 1, 1, 0] };
+  const steps = recipe(
+    { "l1-unstructured": { layers: "fc1", amount: 0.5 } },
+    { "ln-structured": { layers: "fc2", amount: 0.25, n: 2, dim: 0 } },
+    { "custom-from-mask": { layers: "fc3", parameter: "bias", mask: keptOnes } },
+    { train: { epochs: 1 } },
+    { remove: { layers: "fc1" } },
+  );
+  const { run, model } = await runRecipe(net, steps, task, { ...quick, force: true });
+  const records = run.variants[0]?.steps ?? [];
+  expect(records.map(({ changes }) => changes.length)).toEqual([1, 1, 1, expect.any(Number), 1]);
+  const zeros = async (name: string) => (await weights(model, name)).filter((value) => value === 0).length;
+  expect(await zeros("fc1.weight")).toBe((16 * 64) / 2);
+  expect(await zeros("fc2.weight")).toBe((64 * 48) / 4);
+  expect((await weights(model, "fc3.bias")).indexOf(0)).toBe(7);
+  expect(await zeros("fc3.bias")).toBe(1);
+});
+
+describe("a pass of one's own", () => {
+  const seen: (string | undefined)[] = [];
+  const halve = definePass({
+    id: "halve",
+    summary: "Halve a stored value",
+    options: v.strictObject({
+      value: v.string(),
+      times: v.optional(v.number(), 1),
+      samples: v.optional(v.number(), 32),
+      data: v.optional(v.custom<Dataset>((data) => typeof data === "object")),
+    }),
+    data: { when: ({ times }) => (times === 2 ? "halving twice looks at samples" : undefined) },
+    async run(model, { value, times, data }) {
+      seen.push(data?.name);
+      const tensor = model.graph.value(value)?.tensor;
+      if (tensor === undefined) return { changes: [], misses: [new Miss("is not stored", value)] };
+      const numbers = toFloat32(await tensor.read()).map((number) => number / 2 ** times);
+      const found = model.graph.value(value);
+      if (found !== undefined) found.tensor = inMemory({ type: "float32", dims: tensor.dims, data: numbers });
+      return { changes: [{ at: value, what: "halved", decidedBy: "global" }], misses: [] };
+    },
+  });
+  const steps = { steps: [{ halve: { value: "fc3.bias", times: 2 } }, { quantize: { scheme: "weights" } }] };
+
+  test("is a step of a recipe between Pith's, with its options and samples", async () => {
+    const mixed = recipeFrom(steps, "recipe", [halve]);
+    const { run, model } = await runRecipe(net, mixed, task, { ...quick, passes: [halve] });
+    expect(run.variants[0]?.steps.map(({ id, options }) => [id, options])).toEqual([
+      ["halve", { value: "fc3.bias", times: 2, samples: 32 }],
+      ["quantize", expect.objectContaining({ scheme: "weights" })],
+    ]);
+    const before = await weights(net, "fc3.bias");
+    expect(await weights(model, "fc3.bias")).toEqual(before.map((value) => value / 4));
+    expect(calibrationSamples(mixed, true, [halve])).toBe(32);
+    expect(seen).toEqual(["calibrate"]);
+  });
+
+  test("is not known where it was not given, and its options are checked as those of others are", async () => {
+    expect(() => recipeFrom(steps)).toThrow('there is no step "halve"');
+    await expect(runRecipe(net, recipeFrom(steps, "recipe", [halve]), task, quick)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: 'There is no step "halve".',
+    });
+    expect(() => recipeFrom({ steps: [{ halve: { valeu: "a" } }] }, "recipe", [halve])).toThrow(
+      'halve has no option "valeu"',
+    );
   });
 });
 

@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { moduleOf } from "#root";
 import { capitalized, PithError } from "../../errors.ts";
 import type { Goal, Unit, Verdict } from "../../evaluate/index.ts";
+import type { AnyPass } from "../../passes/index.ts";
 import { apartText, distanceText, type Others, othersSentence, verdictSentence } from "../../report/verdict.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Result } from "../command.ts";
@@ -16,8 +17,7 @@ import type { PassOutput, Weight } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { bytes, count, counted, differenceWithInterval, figure, integer, times, withoutNote } from "../numbers.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
-import { passCommandNamed } from "../passes.ts";
-import { inFlags } from "../refusals.ts";
+import { flagName, inFlags } from "../refusals.ts";
 import { samplesLine } from "../samples.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
@@ -39,43 +39,44 @@ const stepFlags = (fallback: string) =>
 /** Changes and reasons that are printed; the rest is counted. */
 const shown = 5;
 
-/** The command of the pass called `name` in `passes.ts`. */
-export async function passCommand(name: string): Promise<CommandDefinition<ReturnType<typeof stepFlags>>> {
-  const entry = passCommandNamed(name);
-  const pass = await entry.load();
+/** The command of a pass. */
+export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
+  const { id: name, summary, command, reference, data: needs } = pass;
+  if (command === undefined) throw new Error(`The pass ${name} is no command.`);
+  const { suffix, results, takes = "the model", examples, next, storesZeros } = command;
   return defineCommand({
     name,
-    summary: entry.summary,
-    arguments: [{ name: "model.onnx", description: entry.takes ?? "the model" }],
-    options: stepFlags(entry.results ?? outputName("model.onnx", entry.suffix({}))),
+    summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
+    arguments: [{ name: "model.onnx", description: takes }],
+    options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     passed: pass.options,
     // The job opens the data, prepares it, and gives the pass its part, and what to judge by.
     reserved: ["data", "samples", "metric"],
-    examples: entry.examples,
+    examples,
     async run([model = ""], options, session) {
       const { metric, output, maxDrop, strict = false, force = false } = options;
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       if (data === undefined && requiredKeys(pass.options).has("data"))
         throw new PithError("E_USAGE", `${name} needs --data.`);
-      const why = data === undefined ? entry.dataNeeded?.(session.passed) : undefined;
+      const why = data === undefined && typeof needs === "object" ? needs.when(session.passed) : undefined;
       if (why !== undefined) {
         throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
           hint: `Representative samples; labels are not needed. See --data in pith ${name} --help.`,
         });
       }
+      if (reference !== undefined && session.passed[reference] === undefined)
+        throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
+          hint: `See pith ${name} --help.`,
+        });
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data to judge by.");
       // Wrong settings are refused before any data is read.
       const given = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...session.passed, ...given }, `See pith ${name} --help.`);
-      const out = options.out ?? outputName(model, entry.suffix(session.passed));
-      await requireOther(out, [
-        ["the model itself", model],
-        ["the data", data?.path],
-        ["the teacher", session.passed.teacher],
-        ["the original", session.passed.original],
-      ]);
+      const out = options.out ?? outputName(model, suffix(session.passed));
+      const named = reference === undefined ? [] : [[`the ${reference}`, session.passed[reference]] as const];
+      await requireOther(out, [["the model itself", model], ["the data", data?.path], ...named]);
       await requireWritable(out);
       const { checkpoint } = session.passed;
       if (typeof checkpoint === "string") {
@@ -84,10 +85,7 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
           throw asFlags(error, pass.options);
         });
         for (const name of ["last.onnx", "best.onnx"]) {
-          await requireOther(join(checkpoint, name), [
-            ["the model itself", model],
-            ["the teacher", session.passed.teacher],
-          ]);
+          await requireOther(join(checkpoint, name), [["the model itself", model], ...named]);
         }
         await requireWritableFolder(checkpoint, ["last.onnx", "best.onnx"]);
       }
@@ -100,10 +98,12 @@ export async function passCommand(name: string): Promise<CommandDefinition<Retur
         const nothingKept = checkpoint === undefined && keysOf(pass.options).has("checkpoint");
         throw asFlags(nothingKept ? unkept(error) : error, pass.options);
       });
-      const { structured = false, keepMasks = false } = session.passed;
-      const pruned =
-        name !== "prune" ? undefined : structured !== false ? "channels" : keepMasks === true ? "masked" : "zeros";
-      return show(model, result, { demanded: maxDrop !== undefined || !force, replaced, pruned });
+      return show(model, result, {
+        demanded: maxDrop !== undefined || !force,
+        replaced,
+        zeros: storesZeros?.(session.passed) === true,
+        next: next?.(session.passed, model, out),
+      });
     },
   });
 }
@@ -127,11 +127,12 @@ interface Shown {
   readonly demanded: boolean;
   /** There was a file of this name before. */
   readonly replaced: boolean;
-  /** What pruning took: channels, or numbers, which stay in the file as zeros, with masks beside them or without. */
-  readonly pruned: "channels" | "masked" | "zeros" | undefined;
+  /** What was pruned stays in the file as zeros. */
+  readonly zeros: boolean;
+  readonly next: string | undefined;
 }
 
-function show(model: string, result: PassOutput, { demanded, replaced, pruned }: Shown): Result {
+function show(model: string, result: PassOutput, { demanded, replaced, zeros, next }: Shown): Result {
   const {
     changes,
     misses,
@@ -202,14 +203,13 @@ function show(model: string, result: PassOutput, { demanded, replaced, pruned }:
       // How many samples there were is said below, beside those that judge.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
-      if (pruned === "zeros" || pruned === "masked") terminal.line(zerosNote(before, after));
+      if (zeros) terminal.line(zerosNote(before, after));
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (verdict !== undefined && comparison !== undefined && goal !== undefined)
         terminal.line(goalLine(model, { goal, verdict, reference, others: samples?.test, unit: comparison.unit }));
       if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
       terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
-      const next = pruned === undefined ? undefined : nextAfter[pruned](model, written);
       if (next !== undefined) terminal.line(next);
     },
   };
@@ -241,15 +241,6 @@ function goalLine(
   if (!reference.judges && verdict.drop.high <= 0) return `It lost nothing against ${model}, at 95 % confidence.`;
   return verdictSentence(goal, verdict, unit, others, reference.judges ? reference.model : model);
 }
-
-/** What brings accuracy back after pruning, and keeps what was pruned. */
-const nextAfter = {
-  channels: (model: string, written: string) =>
-    `next: pith recover ${written} --original ${model} --data <samples, labels or not>; then pith train at --learning-rate 3e-4`,
-  masked: (_: string, written: string) =>
-    `next: pith train ${written} --data <samples> leaves the zeros; then pith simplify --finalize folds the masks in`,
-  zeros: () => "To train it further, prune with --keep-masks: without masks, training overwrites the zeros.",
-};
 
 function likenessLine(likeness: NonNullable<PassOutput["likeness"]>): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;

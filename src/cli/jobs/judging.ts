@@ -6,8 +6,8 @@ import type { Comparison, Goal, Task } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { Context } from "../../passes/index.ts";
-import { type Recipe, recipeVersion, type StepKind } from "../../recipe/index.ts";
+import type { AnyPass, Context } from "../../passes/index.ts";
+import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { Looks } from "../../recipe/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { trains } from "../../recipe/steps.ts";
@@ -46,21 +46,29 @@ export interface Judging {
   readonly options: PassInput["options"];
 }
 
+/** The model that the pass's options name as what the result is to come near to. */
+interface Aim {
+  readonly path: string;
+  readonly model: Model;
+}
+
 /** Opens `--teacher` or `--original`. @throws PithError E_SHAPE_MISMATCH for a teacher of other inputs. */
-export async function openReference(model: Model, { options }: PassInput): Promise<Model | undefined> {
-  const { teacher, original } = options;
-  if (typeof teacher === "string") {
-    const opened = await open(teacher);
-    requireFittingTeacher(model, opened);
-    return opened;
-  }
-  return typeof original === "string" ? open(original) : undefined;
+export async function openReference(
+  { reference }: AnyPass,
+  model: Model,
+  { options }: PassInput,
+): Promise<Aim | undefined> {
+  const path = reference === undefined ? undefined : options[reference];
+  if (typeof path !== "string") return undefined;
+  const opened = await open(path);
+  if (reference === "teacher") requireFittingTeacher(model, opened);
+  return { path, model: opened };
 }
 
 /** Measures the original. @throws PithError E_DATA if it knows nothing about the data, where it is to know that afterwards. */
 export async function openJudging(
-  kind: StepKind,
-  { original, reference }: { readonly original: Model; readonly reference: Model | undefined },
+  pass: AnyPass,
+  { original, reference }: { readonly original: Model; readonly reference: Aim | undefined },
   input: PassInput,
   data: DataRequest,
   passContext: Context,
@@ -68,7 +76,7 @@ export async function openJudging(
 ): Promise<Judging> {
   const step = { id: input.command, options: input.options };
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
-  const asked = { ...input, data, recipes, reference };
+  const asked = { ...input, data, recipes, reference: reference?.model };
   const { task, used, evaluatedBy } = await openStepsTask(passContext.engine, original, asked, context);
   const output = input.output === undefined ? {} : { output: input.output };
   const { validation } = input.options;
@@ -79,10 +87,12 @@ export async function openJudging(
   const settings = { batch: data.batch, ...output };
   const common = { task, preprocessing: task.preprocessing, samples: used, record: task.record, options };
   // What takes long to make, or was asked for, is judged by all samples.
-  if (trains(kind) || kind.unlearns === true || data.samples !== undefined) {
-    const { metrics, aim } = await measureBoth(original, reference, task, settings, measuring, input);
-    if (!trains(kind) && kind.unlearns !== true && !input.force) metrics.requireAboveChance();
-    if (kind.unlearns !== true && !input.force) (aim?.metrics ?? metrics).requireAnswers();
+  if (trains(pass) || pass.beginsAnew || data.samples !== undefined) {
+    // A teacher may be left out; what is to be recovered has nothing without its original.
+    const isNeeded = pass.reference === "original" || input.maxDrop !== undefined;
+    const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
+    if (!trains(pass) && !pass.beginsAnew && !input.force) metrics.requireAboveChance();
+    if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
     const judges = aim !== undefined && input.maxDrop !== undefined;
     return {
       ...common,
@@ -117,25 +127,24 @@ export async function openJudging(
  */
 async function measureBoth(
   original: Model,
-  reference: Model | undefined,
+  reference: Aim | undefined,
+  isNeeded: boolean,
   task: Task,
   settings: PairedMetricsOptions,
   context: Context,
-  { options, maxDrop }: PassInput,
 ): Promise<{ readonly metrics: PairedMetrics; readonly aim: Judging["reference"] }> {
-  const { teacher, original: named = teacher } = options;
   const alone = async () => ({
     metrics: await PairedMetrics.create(original, task, settings, context),
     aim: undefined,
   });
-  if (reference === undefined || typeof named !== "string") return alone();
+  if (reference === undefined) return alone();
+  const { path, model } = reference;
   try {
-    const metrics = await PairedMetrics.create(original, task, { ...settings, truth: reference }, context);
-    return { metrics, aim: { path: named, metrics: await PairedMetrics.create(reference, task, settings, context) } };
+    const metrics = await PairedMetrics.create(original, task, { ...settings, truth: model }, context);
+    return { metrics, aim: { path, metrics: await PairedMetrics.create(model, task, settings, context) } };
   } catch (error) {
-    const isNeeded = teacher === undefined || maxDrop !== undefined;
     if (isNeeded || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-    context.log({ id: "reference", text: `${named} was not measured: ${error.message}`, level: "warning" });
+    context.log({ id: "reference", text: `${path} was not measured: ${error.message}`, level: "warning" });
     return alone();
   }
 }

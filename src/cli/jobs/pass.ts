@@ -16,10 +16,9 @@ import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/similari
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import type { Change, Context } from "../../passes/index.ts";
+import type { AnyPass, Change, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
 import { noSmallerThan } from "../../recipe/gain.ts";
-import type { StepKind } from "../../recipe/index.ts";
 import { type Judged, type KeptFunction, keptFunction } from "../../recipe/kept-function.ts";
 import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
@@ -29,7 +28,6 @@ import type { Epoch, TrainingSummary } from "../../train/history.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { allowance, figure } from "../numbers.ts";
-import { passCommandNamed } from "../passes.ts";
 import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
 import { type Judging, openJudging, openReference, type Reference } from "./judging.ts";
 import { openToChange } from "./open-model.ts";
@@ -101,26 +99,28 @@ function requireLayers(model: Model, { layers: wanted, except }: PassInput["opti
 }
 
 export default async function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
-  const [kind, model] = await Promise.all([kindOf(input.command), openToChange(input.model, context)]);
+  const pass = steps.get(input.command);
+  if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
+  const model = await openToChange(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);
   requireOutputs(model, input.model);
   requireLayers(model, input.options);
   // Before anything is measured: that takes its time.
-  const reference = await openReference(model, input);
+  const reference = await openReference(pass, model, input);
   const original = model.clone();
   const engine = watchLoads(createEngine());
   const passContext = contextOf(engine, input, context);
   const judging =
     input.data === undefined
       ? undefined
-      : await openJudging(kind, { original, reference }, input, input.data, passContext, context);
+      : await openJudging(pass, { original, reference }, input, input.data, passContext, context);
   if (judging !== undefined) recordPrepared(model, judging.record);
-  const goal = kind.unlearns === true ? undefined : judging?.judge.goal(input, trains(kind));
-  if (goal !== undefined && judging !== undefined && trains(kind) && !input.force)
-    context.log({ id: "goal", text: beforeTraining(judging, goal, input, kind) });
+  const goal = pass.beginsAnew ? undefined : judging?.judge.goal(input, trains(pass));
+  if (goal !== undefined && judging !== undefined && trains(pass) && !input.force)
+    context.log({ id: "goal", text: beforeTraining(judging, goal, input, pass) });
 
   context.stage(input.command);
-  const outcome = await runStep(kind, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
+  const outcome = await runStep(pass, model, judging?.options ?? input.options, judging?.task ?? {}, passContext);
   engine.forget();
   requireInterface(original, model, input.command);
   const nothing = {
@@ -144,9 +144,9 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     written: undefined,
   };
   if (outcome.changes.length === 0) return nothing;
-  const idle = kind.shrinks === true ? await noSmallerThan(original, model) : undefined;
+  const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, model) : undefined;
   if (idle !== undefined && !input.force) return { ...nothing, idle };
-  if (kind.unlearns === true && (await isPreparedUnknown(model, input.model))) {
+  if (pass.beginsAnew && (await isPreparedUnknown(model, input.model))) {
     const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
     const advice = "give --data of the original here, or --preprocess where it is trained";
     context.log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
@@ -168,12 +168,13 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
     const judgedBy = {
       test: judging?.task.test,
       answered: compared?.answers.given.length ?? 0,
-      trained: trains(kind),
+      trained: trains(pass),
       output: input.output,
       forced: input.force,
     };
-    const found =
-      kind.unlearns === true ? undefined : await compareWithOriginal(passContext, original, model, judgedBy, context);
+    const found = pass.beginsAnew
+      ? undefined
+      : await compareWithOriginal(passContext, original, model, judgedBy, context);
     await requireLoads(engine, model, original);
     return found;
   });
@@ -182,7 +183,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   if (lost !== undefined && !input.force) {
     const unshown = lost === missed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
-      hint: lostAdvice(kind, input, unshown),
+      hint: lostAdvice(pass, input, unshown),
     });
   }
   stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
@@ -191,7 +192,7 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
       ? undefined
       : lossWarning(judged, verdict, goal);
   if (worse !== undefined)
-    context.log({ id: "worse", text: `${against}${worse}.${gentlerAdvice(kind, input)}`, level: "warning" });
+    context.log({ id: "worse", text: `${against}${worse}.${gentlerAdvice(pass, input)}`, level: "warning" });
   const useless = found === undefined || comparison === undefined ? undefined : noGainText(input.model, comparison);
   if (useless !== undefined && (worse === undefined || found?.judges === true))
     context.log({ id: "gain", text: useless, level: "warning" });
@@ -277,20 +278,13 @@ function beforeTraining(
   { task, judge, reference }: Judging,
   { maxDrop }: Goal,
   input: PassInput,
-  kind: StepKind,
+  pass: AnyPass,
 ): string {
   const { name, unit } = task.metric;
   const now = figure(unit, judge.original.comparison.original.value);
   const limit = `${allowance(unit, maxDrop)} (--max-drop) and by more than chance explains`;
   const whose = reference === undefined ? "" : ` of ${judge === reference.metrics ? reference.path : input.model}`;
-  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${keepingAdvice(kind, input)}`;
-}
-
-/** The step of a recipe that the command runs, with the command's own form of the pass. */
-async function kindOf(name: string): Promise<StepKind> {
-  const kind = steps.get(name);
-  if (kind === undefined) throw new Error(`There is no step "${name}".`);
-  return { ...kind, pass: await passCommandNamed(name).load() };
+  return `Nothing is written if ${name} (${now}${whose}) gets worse by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
 function contextOf(engine: Engine, input: PassInput, context: JobContext): Context {

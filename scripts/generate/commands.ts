@@ -1,0 +1,77 @@
+/** src/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
+import { readdirSync } from "node:fs";
+import { passCommand } from "../../src/cli/commands/pass.ts";
+import { steps } from "../../src/recipe/index.ts";
+import type { Generator } from "./generator.ts";
+
+const file = "src/cli/commands.ts";
+
+/** The order of the help: others follow, and then the passes as recipes have them. */
+const first = ["inspect", "plot", "simplify", "eval", "bench", "compress"];
+
+interface Line {
+  readonly name: string;
+  readonly summary: string;
+  /** The body of a function that gives the definition. */
+  readonly load: string;
+}
+
+export const commandList: Generator = {
+  generate: async () => new Map([[file, text([...(await ownCommands()), ...(await passCommands())])]]),
+};
+
+async function ownCommands(): Promise<readonly Line[]> {
+  const place = ({ name }: Line): number => (first.includes(name) ? first.indexOf(name) : first.length);
+  const lines: Line[] = [];
+  for (const module of readdirSync("src/cli/commands")) {
+    const { default: definition } = await import(`../../src/cli/commands/${module}`);
+    if (definition === undefined) continue;
+    const { name, summary } = definition;
+    lines.push({ name, summary, load: `import("./commands/${module}")` });
+  }
+  return lines.toSorted((a, b) => place(a) - place(b));
+}
+
+async function passCommands(): Promise<readonly Line[]> {
+  const folders = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((path) =>
+    /^\w+\/index\.ts$/.test(path),
+  );
+  const modules = await Promise.all(folders.map(async (path) => [path, await import(`../../src/${path}`)] as const));
+  return [...steps.values()].flatMap((pass) => {
+    if (pass.command === undefined) return [];
+    const { name, summary } = passCommand(pass);
+    for (const [path, exported] of modules) {
+      const key = Object.keys(exported).find((key) => exported[key] === pass);
+      if (key !== undefined)
+        return [{ name, summary, load: `command(async () => (await import("../${path}")).${key})` }];
+    }
+    throw new Error(`No index.ts exports the pass ${name}.`);
+  });
+}
+
+function text(lines: readonly Line[]): string {
+  return `/** The commands, in the order of the help: each is loaded only when it is asked for. Made by npm run generate. */
+import type { AnyPass } from "../passes/index.ts";
+import type { CommandDefinition } from "./command.ts";
+
+export interface Listed {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<{ readonly default: CommandDefinition }>;
+}
+
+async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]> {
+  const { passCommand } = await import("./commands/pass.ts");
+  return { default: passCommand(await pass()) };
+}
+
+export const commands: readonly Listed[] = [
+${lines
+  .map(
+    ({ name, summary, load }) =>
+      `  {\n    name: ${JSON.stringify(name)},\n    summary: ${JSON.stringify(summary)},\n    load: () => ${load},\n  },`,
+  )
+  .join("\n")}
+];
+`;
+}

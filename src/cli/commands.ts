@@ -1,0 +1,82 @@
+/** The commands, in the order of the help: each is loaded only when it is asked for. Made by npm run generate. */
+import type { AnyPass } from "../passes/index.ts";
+import type { CommandDefinition } from "./command.ts";
+
+export interface Listed {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<{ readonly default: CommandDefinition }>;
+}
+
+async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]> {
+  const { passCommand } = await import("./commands/pass.ts");
+  return { default: passCommand(await pass()) };
+}
+
+export const commands: readonly Listed[] = [
+  {
+    name: "inspect",
+    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+    load: () => import("./commands/inspect.ts"),
+  },
+  {
+    name: "plot",
+    summary: "draw the graph, weights shaded by what pruning would remove",
+    load: () => import("./commands/plot.ts"),
+  },
+  {
+    name: "simplify",
+    summary: "the same function in fewer nodes",
+    load: () => import("./commands/simplify.ts"),
+  },
+  {
+    name: "eval",
+    summary: "score a model on data, and compare it with its original",
+    load: () => import("./commands/eval.ts"),
+  },
+  {
+    name: "bench",
+    summary: "latency, throughput, memory and size of models, measured side by side",
+    load: () => import("./commands/bench.ts"),
+  },
+  {
+    name: "compress",
+    summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
+    load: () => import("./commands/compress.ts"),
+  },
+  {
+    name: "train",
+    summary: "train a model, or fine-tune a compressed one",
+    load: () => command(async () => (await import("../train/index.ts")).train),
+  },
+  {
+    name: "prune",
+    summary: "set the smallest weights to zero, or cut out the weakest channels",
+    load: () => command(async () => (await import("../prune/index.ts")).prune),
+  },
+  {
+    name: "quantize",
+    summary: "store weights, and compute, in fewer bits",
+    load: () => command(async () => (await import("../quantize/index.ts")).quantize),
+  },
+  {
+    name: "factorize",
+    summary: "replace weight matrices by products of two smaller ones (truncated SVD)",
+    load: () => command(async () => (await import("../factorize/index.ts")).factorize),
+  },
+  {
+    name: "distill",
+    summary: "train a small model to imitate a larger one",
+    load: () => command(async () => (await import("../distill/index.ts")).distill),
+  },
+  {
+    name: "recover",
+    summary: "fit a compressed model to its original again, without labels",
+    load: () => command(async () => (await import("../recover/index.ts")).recover),
+  },
+  {
+    name: "reinitialize",
+    summary: "reinitialize all weights, to train a network from scratch",
+    load: () => command(async () => (await import("../train/index.ts")).reinitialize),
+  },
+];
