@@ -20,8 +20,8 @@ import { fixInputs, raiseOpset } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { asRows, type Loss, type LossScope, outputOf } from "../train/loss.ts";
+import { scoreRows } from "../train/losses/cross-entropy.ts";
 import { crossEntropy, sumOfLosses } from "../train/losses/index.ts";
-import { scoreRows } from "../train/losses/scores.ts";
 
 export interface DistillationOptions {
   /** The model to learn from, or a reference that the context opens: a path. */

@@ -21,7 +21,7 @@ import { Model } from "../graph/model.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
-import { lossOption } from "../train/losses/option.ts";
+import { lossOption } from "../train/losses/parse.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { correctBiases } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";

@@ -5,14 +5,12 @@ import type { Emit } from "../graph/emit.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { StraightThrough } from "../graph/role.ts";
 import type { Contribution, GradientScope } from "../ops/index.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { dimsText, fixedDims } from "../tensor/dims.ts";
-import { type Contributions, sumTo } from "./contributions.ts";
-import { straightThroughAt, surrogateGradient } from "./straight-through.ts";
+import { fromNumbers, isFloat } from "../tensor/convert.ts";
+import { dimsText, fixedDims, sameDims } from "../tensor/dims.ts";
 
 export const trainTheRest = "Train only the layers after it (layers), or leave it out of the loss.";
 
-export interface Walk {
+interface Walk {
   readonly graph: Graph;
   readonly loss: Value;
   /** What depends on a parameter: only there gradients are asked for. */
@@ -25,7 +23,7 @@ export interface Walk {
   readonly channelBlock: number | undefined;
 }
 
-export interface Walked {
+interface Walked {
   /** The first gradient that arrives at each node. */
   readonly arriving: ReadonlyMap<Node, Value>;
   /** Nodes that hand none on to an input that varies. */
@@ -112,4 +110,119 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
   const found = bound instanceof Miss ? bound : bound.gradient(scope);
   if (found instanceof Miss) throw withoutGradient(node, found);
   return found;
+}
+
+interface Contributions {
+  add(value: Value, gradient: Value, factor?: number): void;
+  /** The sum of what was added. */
+  sum(value: Value): Value | undefined;
+  /** Whether the sum is this one contribution. */
+  isOnly(value: Value, contribution: Value | undefined): boolean;
+  /** Hands over what was added so far, to whoever returns it with more. */
+  take(value: Value): Contribution | undefined;
+}
+
+export function contributions(emit: Emit): Contributions {
+  const sums = new Map<Value, Contribution>();
+  const scaled = ({ value, factor }: Contribution): Value => {
+    if (factor === 1) return value;
+    const type = value.type?.type === "float64" ? "float64" : "float32";
+    return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
+  };
+  return {
+    add(value, gradient, factor = 1) {
+      const before = sums.get(value);
+      const sum =
+        before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
+      sums.set(value, sum);
+    },
+    sum(value) {
+      const found = sums.get(value);
+      return found === undefined ? undefined : scaled(found);
+    },
+    isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
+    take(value) {
+      const found = sums.get(value);
+      sums.delete(value);
+      return found;
+    },
+  };
+}
+
+/** An input for each parameter, from which its gradient starts. */
+export function carriedInputs(
+  graph: Graph,
+  parameters: readonly Value[],
+  carry: number | undefined,
+  sums: Contributions,
+): ReadonlyMap<Value, Value> {
+  const inputs = new Map<Value, Value>();
+  if (carry === undefined) return inputs;
+  for (const parameter of parameters) {
+    const input = graph.addInput(graph.freshName(`carried(${parameter.name})`), parameter.type);
+    sums.add(parameter, input, carry);
+    inputs.set(parameter, input);
+  }
+  return inputs;
+}
+
+/** The gradient in the operand's own shape: summed over the axes along which broadcasting repeated it. */
+export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
+  const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
+  if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
+  const lead = from.length - to.length;
+  const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
+  const summed =
+    repeated.length === 0
+      ? gradient
+      : emit.ReduceSum([gradient, emit.constant(fromNumbers("int64", [repeated.length], repeated))], { keepdims: 1 });
+  return lead === 0 && repeated.length > 0
+    ? summed
+    : emit.Reshape([summed, emit.constant(fromNumbers("int64", [to.length], to))]);
+}
+
+// Gradients through what has none of use: rounding, signs, comparisons. A value with the role `straight-through` hands its gradient to the
+// first input x of its node as if the node computed the surrogate that the role declares,
+//
+//     slope · clip(x, low, high),     so     dx = slope · dy  where  low ≤ x ≤ high,  else 0
+//
+// and by itself the identity (Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"; with bounds the one of
+// Hubara et al. 2016, "Binarized neural networks"). Other inputs have the gradient that the operator gives them: `Where` hands numbers to what it chooses
+// between. A step through truth values (a comparison, then a choice or a cast) has the role on each of its values.
+
+/** The role of a node whose first output is straight-through. */
+export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
+  return output?.role?.kind === "straight-through" ? output.role : undefined;
+}
+
+/** The gradient by the first input of such a node, in the shape of what it makes. */
+function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Value): Value | Miss {
+  const { low, high, slope } = role;
+  const [[x], [y]] = [node.inputs, node.outputs];
+  if (x === undefined) return new Miss("it is straight-through, and has no first input");
+  if (!repeats(fixedDims(x.type?.dims), fixedDims(y?.type?.dims))) {
+    const sizes = `${dimsText(x.type?.dims)} and ${dimsText(y?.type?.dims)}`;
+    return new Miss(`it is straight-through, but its first input and what it makes are of different sizes: ${sizes}`);
+  }
+  const bounded = low !== undefined || high !== undefined;
+  if (bounded && !(x.type !== undefined && isFloat(x.type.type))) {
+    const found = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
+    return new Miss(`it is straight-through between bounds, which are for floats, and ${found}`);
+  }
+  const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
+  const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
+  const zero = bounded ? number(0, up) : undefined;
+  const above = high === undefined ? passed : emit.Where([emit.LessOrEqual([x, number(high, x)]), passed, zero]);
+  return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
+}
+
+/** Whether numbers of the first sizes, broadcast, have the second. */
+function repeats(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
+  if (from === undefined || to === undefined || from.length > to.length) return false;
+  return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);
+}
+
+function floatOf({ type }: Value): "float64" | "float32" | "float16" | "bfloat16" {
+  const found = type?.type;
+  return found === "float64" || found === "float16" || found === "bfloat16" ? found : "float32";
 }

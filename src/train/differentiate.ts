@@ -16,21 +16,20 @@
  * Dimensions must be fixed: gradients are written for one batch size.
  */
 import { downstream } from "../analysis/downstream.ts";
-import { PithError } from "../errors.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
+import { extract } from "../graph/extract.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { replaceNode, replaceUses } from "../graph/replace.ts";
+import { entryOf } from "../ops/index.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
 import { dimsText, fixedDims } from "../tensor/dims.ts";
-import { backwards, trainTheRest } from "./backwards.ts";
+import { backwards, carriedInputs, contributions, straightThroughAt, trainTheRest } from "./backwards.ts";
 import { writeInChannelBlocks } from "./channel-blocks.ts";
-import { carriedInputs, contributions } from "./contributions.ts";
-import { cutFrozen } from "./frozen.ts";
-import { lowerForGradients } from "./lower-for-gradients.ts";
-import { chooseBoundaries } from "./memory-plan.ts";
-import { recompute } from "./recompute.ts";
-import { runInOrder } from "./run-order.ts";
+import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
 
 export interface DifferentiateOptions {
   /** The scalar to differentiate. */
@@ -208,4 +207,63 @@ function storedInside(
     }
   }
   return undefined;
+}
+
+/** Splits off the nodes of the forward pass that no parameter or state (`trained`) reaches but some input does. */
+function cutFrozen(
+  step: Model,
+  forward: ReadonlySet<Node>,
+  trained: readonly Value[],
+  inference: Inference,
+): Model | undefined {
+  const { graph } = step;
+  const varying = downstream(graph, trained, inference);
+  const fed = downstream(graph, graph.feeds, inference);
+  const isFrozen = (node: Node): boolean =>
+    forward.has(node) &&
+    node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
+  const nodes = [...graph.nodes()].filter(isFrozen);
+  const multiplies = nodes.some((node) => {
+    const bound = inference.at(node);
+    const cost = bound instanceof Miss ? bound : bound.cost();
+    return !(cost instanceof Miss) && cost.macs !== 0;
+  });
+  if (!multiplies) return undefined;
+  const frozenNodes = new Set(nodes);
+  const boundary = nodes
+    .flatMap((node) => node.outputs)
+    .filter(
+      (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
+    );
+
+  const frozen = extract(step, boundary);
+
+  const outputs = graph.outputs;
+  for (const value of boundary) {
+    const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);
+    const { name } = value;
+    replaceUses(value, input);
+    graph.rename(value, graph.freshName(`${name}.replaced`));
+    graph.rename(input, name);
+  }
+  graph.setOutputs(outputs);
+  removeUnused(graph);
+  graph.setInputs(graph.inputs.filter((input) => input.uses.size > 0));
+  return frozen;
+}
+
+/** Replaces nodes by their primitives, until there are none: all but those whose own gradient is the shorter one. */
+function lowerForGradients(model: Model): Inference {
+  const inference = infer(model);
+  const { graph } = model;
+  for (const node of graph.nodes()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
+    if (entryOf(node)?.differentiatedWhole === true) continue;
+    const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
+    const lowered = bound.lower(emit, node.inputs);
+    if (lowered instanceof Miss) continue;
+    replaceNode(node, lowered);
+  }
+  return inference;
 }

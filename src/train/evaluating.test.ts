@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { startCounters } from "./counters.ts";
 import { countEvaluation, stayedText } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";
+import { startCounters } from "./training-state.ts";
 
 const data = memory("one", { x: float32([1, 1], [0]) });
 const byLoss: Validation = { data, metric: undefined, every: undefined, patience: undefined };

@@ -2,10 +2,9 @@
 import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
-import type { Counters } from "./counters.ts";
 import { validationLoss } from "./forward-loss.ts";
-import type { Epoch, TrainingSummary } from "./history.ts";
 import type { Plan, Validation } from "./plan.ts";
+import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
 /** Whether the weights are to be evaluated as they are now. */
 export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: boolean): boolean {

@@ -7,10 +7,8 @@ import { PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
-import { bySizes } from "./by-sizes.ts";
 import { gradientOpset } from "./differentiate.ts";
-import type { Loss } from "./loss.ts";
-import { type LossGraph, writeLoss } from "./loss-graph.ts";
+import { type Loss, type LossGraph, sizesOf, writeLoss } from "./loss.ts";
 
 interface Loaded extends LossGraph {
   readonly session: Session;
@@ -71,4 +69,36 @@ async function load(model: Model, example: Batch, loss: Loss, context: Context):
   const written = await writeLoss(working, example, loss, context);
   working.graph.setOutputs([written.value]);
   return { ...written, session: await context.engine.load(working) };
+}
+
+/** One of something for each set of sizes of a batch; of too many, the one used longest ago goes. */
+interface BySizes<T> {
+  /** What there is for batches of these sizes, made where there is none. */
+  of(batch: Batch): Promise<T>;
+  release(): Promise<void>;
+}
+
+const most = 16;
+
+export function bySizes<T>(make: (example: Batch) => Promise<T>, release: (one: T) => Promise<void>): BySizes<T> {
+  const made = new Map<string, T>();
+  return {
+    async of(batch) {
+      const sizes = sizesOf(batch);
+      const one = made.get(sizes) ?? (await make(batch));
+      made.delete(sizes);
+      made.set(sizes, one);
+      const [oldest] = made;
+      if (made.size > most && oldest !== undefined) {
+        made.delete(oldest[0]);
+        await release(oldest[1]);
+      }
+      return one;
+    },
+    async release() {
+      const all = [...made.values()];
+      made.clear();
+      for (const one of all) await release(one);
+    },
+  };
 }

@@ -8,7 +8,7 @@ import {
   requireSameTensors,
   requireSameTraining,
   trainedOf,
-} from "./identity.ts";
+} from "./checkpoint.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {

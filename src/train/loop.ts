@@ -12,10 +12,8 @@ import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
-import { isAsGiven, tensorsOf } from "./as-given.ts";
-import { bestFile, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
+import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
 import { clipByNorm } from "./clip.ts";
-import { type Counters, endEpoch, startCounters, summaryOf } from "./counters.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -25,11 +23,28 @@ import {
   patienceText,
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
-import type { Epoch, TrainingSummary } from "./history.ts";
-import { type Identity, trainedOf } from "./identity.ts";
 import { epochSeed, type Plan, stepsOf } from "./plan.ts";
-import { type Before, beginningOf, checkpointBefore, continueTraining, type Progress } from "./resuming.ts";
-import { changingIn, startTraining, stateOf, type TrainingState, withWeights } from "./training-state.ts";
+import {
+  type Before,
+  beginningOf,
+  checkpointBefore,
+  continueTraining,
+  isAsGiven,
+  type Progress,
+  tensorsOf,
+} from "./resuming.ts";
+import type { Epoch, TrainingSummary } from "./training-state.ts";
+import {
+  type Counters,
+  changingIn,
+  endEpoch,
+  startCounters,
+  startTraining,
+  stateOf,
+  summaryOf,
+  type TrainingState,
+  withWeights,
+} from "./training-state.ts";
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];

@@ -1,9 +1,22 @@
 /** What a training is told, checked and complete. */
+import { infer } from "../analysis/infer.ts";
+import { augmented } from "../data/augment.ts";
+import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
+import { isIndexed } from "../data/indexed.ts";
+import { openDataset } from "../data/open.ts";
+import { setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
+import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, fixInputs } from "../passes/index.ts";
+import { dimsText, fixedDims } from "../tensor/dims.ts";
+import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { Schedule } from "./schedule.ts";
+import { optimizers, usualRate } from "./optimizers.ts";
+import { type Schedule, schedules, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-options.ts";
+import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts";
 
 export interface Validation {
   readonly data: Dataset;
@@ -49,4 +62,137 @@ export function stepsOf({ data, size, accumulate, epochs }: Plan): number | unde
 /** Each epoch has an order of its own. */
 export function epochSeed(seed: number, epoch: number): number {
   return seed * 1_000_003 + epoch;
+}
+
+/** @throws PithError E_DATA and E_FILE for samples that cannot be opened, E_OPTION for what cannot be done to them. */
+export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
+  const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
+  const { epochs, accumulate, clip, average, checkpoint, resume, checkpointing } = options;
+  const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
+  const optimizer = optimizerOf(options);
+  const learningRate = options.learningRate ?? usualRate(optimizer);
+  const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
+  const { data: samples, validation } = await openData(options, context.seed);
+  const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
+  if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
+    const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
+    context.log({ id: "no-schedule", text, level: "warning" });
+  }
+  return {
+    data,
+    epochs,
+    size: batchOf(model, options.batch, data, context),
+    accumulate,
+    optimizer,
+    learningRate,
+    schedule: warmup === 0 ? shape : warmUp(shape, warmup),
+    clip,
+    average,
+    loss,
+    validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
+    settings: settingsOf(options, { learningRate, optimizer, loss }),
+    checkpoint,
+    resume,
+    layers,
+    except,
+    rates,
+    threads,
+    checkpointing,
+  };
+}
+
+/** Samples in a batch: what was said, or what is usual, or what the model cannot do without. */
+function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): number {
+  const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  const own = given === undefined ? ownBatch(model, wanted) : undefined;
+  if (own === undefined) return wanted;
+  context.log({ id: "batch", text: `batches of ${own}: the model was exported for them, and takes no others` });
+  return own;
+}
+
+/** Options in which a training may differ from the one that it continues: how far it goes, when it is evaluated, where and in what memory. */
+const free: ReadonlySet<string> = new Set([
+  ...["epochs", "every", "patience", "checkpoint", "resume", "threads", "checkpointing"],
+  // Identified by their samples, and by how many there are in a batch in the end.
+  ...["data", "batch"],
+]);
+
+/** What tells one training from another; what was not said is null, and what only code can make goes by its name. */
+function settingsOf(
+  options: TrainOptions,
+  { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
+): Plan["settings"] {
+  const { schedule, validation, metric } = options;
+  const given: Readonly<Record<string, unknown>> = {
+    ...options,
+    loss: typeof options.loss === "string" ? options.loss : loss.name,
+    optimizer: optimizer.name,
+    learningRate,
+    schedule: typeof schedule === "string" ? schedule : "a function",
+    validation: typeof validation === "object" ? "data of its own" : validation,
+    metric: metric?.name,
+    ...loss.settings,
+  };
+  const names = [...Object.keys(trainOptions.entries), ...Object.keys(loss.settings ?? {})];
+  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, given[name] ?? null]])));
+}
+
+function optimizerOf(options: TrainOptions): Optimizer {
+  const { optimizer, momentum, nesterov, weightDecay } = options;
+  if (typeof optimizer !== "string") return optimizer;
+  return optimizers[optimizer].make({ momentum, nesterov, decay: weightDecay === undefined ? {} : { weightDecay } });
+}
+
+/** The samples that are trained on, changed at random; not those that are evaluated by. */
+function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
+  const how = parseAugmentation(augment);
+  if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
+  infer(model);
+  const [output] = model.graph.outputs;
+  const classes = output?.type?.dims?.at(-1);
+  if (typeof classes === "number") return augmented(data, how, { seed, classes });
+  throw new PithError(
+    "E_OPTION",
+    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not say how many classes there are.`,
+  );
+}
+
+/** What to train on, and what to evaluate by: samples of its own, or a share of the others, drawn by the seed. */
+async function openData(
+  { data, validation }: Pick<TrainOptions, "data" | "validation">,
+  seed: number,
+): Promise<{ readonly data: Dataset; readonly validation: Dataset | undefined }> {
+  const open = (given: Dataset | string): Promise<Dataset> | Dataset =>
+    typeof given === "string" ? openDataset(given, { part: "train" }) : given;
+  const all = await open(data);
+  if (typeof validation !== "number")
+    return { data: all, validation: validation === undefined ? undefined : await open(validation) };
+  if (!isIndexed(all)) {
+    throw new PithError("E_DATA", `${all.name} is a stream: no share of it can be kept apart.`, {
+      hint: "Give the samples to evaluate by as data of their own.",
+    });
+  }
+  const kept = Math.round(validation * all.count);
+  if (kept === 0 || kept === all.count)
+    throw new PithError(
+      "E_DATA",
+      `${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`,
+    );
+  const { drawn, rest } = setAside(all, kept, seed);
+  return { data: rest, validation: drawn };
+}
+
+/** The batch that a model was exported for, where a constant inside keeps it from taking `wanted` samples; else undefined. */
+export function ownBatch(model: Model, wanted: number): number | undefined {
+  const sizes = new Map(model.graph.feeds.map(({ name, type }) => [name, fixedDims(type?.dims)]));
+  const [own] = new Set([...sizes.values()].map((dims) => dims?.[0]));
+  if (own === undefined || own === wanted || [...sizes.values()].some((dims) => dims?.[0] !== own)) return undefined;
+  try {
+    const shapes = [...sizes].map(([name, dims = []]) => [name, [wanted, ...dims.slice(1)]]);
+    fixInputs(model.clone(), Object.fromEntries(shapes));
+    return undefined;
+  } catch (error) {
+    if (error instanceof PithError) return own;
+    throw error;
+  }
 }

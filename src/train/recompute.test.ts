@@ -7,7 +7,7 @@ import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { type DifferentiateOptions, differentiate } from "./differentiate.ts";
-import { leastMemory } from "./memory-plan.ts";
+import { leastMemory } from "./recompute.ts";
 
 /** Residual layers around a scale of the batch's own, with a mask that all of them read. */
 function network(depth: number): string {

@@ -2,16 +2,27 @@
 import { fileKind } from "#platform";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
-import { bestFile, type Checkpoint, lastFile, noTraining, readCheckpoint } from "./checkpoint.ts";
-import type { Counters } from "./counters.ts";
+import type { Tensor } from "../tensor/types.ts";
+import {
+  type Beginning,
+  bestFile,
+  type Checkpoint,
+  fingerprint,
+  type Identity,
+  lastFile,
+  noTraining,
+  readCheckpoint,
+  requireSameFrozen,
+  requireSameTensors,
+  requireSameTraining,
+} from "./checkpoint.ts";
 import type { Floats } from "./floats.ts";
-import { requireSameFrozen } from "./frozen-weights.ts";
-import { type Beginning, fingerprint, type Identity, requireSameTensors, requireSameTraining } from "./identity.ts";
 import { type Plan, stepsOf } from "./plan.ts";
-import { changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
+import { type Counters, changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
 
 /** What stands in a checkpoint beside the model and the arrays. */
 export interface Progress {
@@ -107,4 +118,19 @@ export async function continueTraining(
   const named = changingIn(training.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
   await setAll(named, before.best);
   return best;
+}
+
+/** All stored tensors of a model, by their values. */
+export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
+  return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
+}
+
+/** Whether the values still hold the same numbers; they do not if a resumed training was given a model that was trained further. */
+export async function isAsGiven(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const [{ tensor: now }, before] of given) {
+    if (now === before || now === undefined) continue;
+    const [numbers, others] = [await before.read(), await now.read()];
+    if (!numbers.data.every((number: unknown, at: number) => Object.is(number, others.data[at]))) return false;
+  }
+  return true;
 }

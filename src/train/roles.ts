@@ -13,14 +13,14 @@
  */
 import { buffersAmong } from "../analysis/buffers.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
+import { layers } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { buffer, type Role } from "../graph/role.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { giveOwnStatistics } from "./own-statistics.ts";
-import { type Parted, partConstants } from "./shared-constants.ts";
+import { giveOwnStatistics, type Parted, partConstants } from "./shared-constants.ts";
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
@@ -96,4 +96,13 @@ function whyNotCarried({ name, tensor, role }: Value): string | undefined {
   if (tensor === undefined) return `"${name}" is computed`;
   if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
   return role === undefined || role.kind === "state" ? undefined : `"${name}" is a ${role.kind}`;
+}
+
+export function quantizedWeights(model: Model, inference: Inference): readonly Miss[] {
+  return layers(model, inference).flatMap(({ name, weight }) => {
+    const type = weight.tensor?.type;
+    return type === undefined || isFloat(type)
+      ? []
+      : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
+  });
 }

@@ -8,7 +8,7 @@ import { int64 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
-import { writeLoss } from "./loss-graph.ts";
+import { writeLoss } from "./loss.ts";
 import type { StepOptions } from "./step-options.ts";
 import { writeTrainingForms } from "./training-forms.ts";
 

@@ -4,12 +4,13 @@ import { augmentationSchema, parseAugmentation } from "../data/augment-options.t
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { described, selectionOptions, understood } from "../passes/options.ts";
-import { usualBatch } from "./batch-size.ts";
-import { lossOption } from "./losses/option.ts";
-import { lossMeanings } from "./losses/parse.ts";
+import { lossMeanings, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
+
+/** Samples in a batch, where nothing is said and the model takes any number. */
+export const usualBatch = 128;
 
 const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const count = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"));

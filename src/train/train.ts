@@ -13,13 +13,12 @@ import { type Context, definePass, type Outcome } from "../passes/index.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
-import type { Epoch, TrainingSummary } from "./history.ts";
 import { runLoop } from "./loop.ts";
-import { planOf } from "./plan-of.ts";
-import { quantizedWeights } from "./quantized-weights.ts";
-import { type Declaration, declareRoles } from "./roles.ts";
+import { planOf } from "./plan.ts";
+import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
 import { reportParted } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
+import type { Epoch, TrainingSummary } from "./training-state.ts";
 import { unmaskedZeros } from "./unmasked-zeros.ts";
 
 export interface TrainOutcome extends Outcome {

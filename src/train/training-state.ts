@@ -4,6 +4,7 @@
  * It can be written down whole, and be taken up again from what was written, to the bit.
  */
 import { PithError } from "../errors.ts";
+import type { Unit } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -112,4 +113,89 @@ export function withWeights(model: Model, { step }: TrainingState, weights?: rea
   takeState(copy);
   step.store(copy, weights);
   return copy;
+}
+
+export interface Counters {
+  epoch: number;
+  /** Batches of this epoch that are done. */
+  batches: number;
+  /** Steps of the training that are done. */
+  steps: number;
+  /** Of this epoch: its losses added up, its seconds, what was evaluated. */
+  sum: number;
+  seconds: number;
+  evaluations: Evaluated[];
+  history: Epoch[];
+  best: Evaluated | undefined;
+  /** Evaluations since the best. */
+  worse: number;
+}
+
+export function startCounters(): Counters {
+  return { ...startEpoch(1), steps: 0, history: [], best: undefined, worse: 0 };
+}
+
+const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });
+
+/** Puts the epoch that is through into the history, and begins to count the next. */
+export function endEpoch(counters: Counters, accumulate: number): Epoch {
+  const { epoch, sum, batches, seconds, evaluations } = counters;
+  const ended = { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };
+  counters.history.push(ended);
+  Object.assign(counters, startEpoch(epoch + 1));
+  return ended;
+}
+
+/** What the training came to. */
+export function summaryOf({ best, history, evaluations }: Counters, plan: Plan): TrainingSummary {
+  const { data, validation, average } = plan;
+  if (validation === undefined || best === undefined) return { samples: data.count, chosen: undefined, average };
+  const count = history.reduce((sum, epoch) => sum + epoch.evaluations.length, evaluations.length);
+  const { name = "loss", unit = "" } = validation.metric ?? {};
+  return {
+    samples: data.count,
+    chosen: { samples: validation.data.count, by: name, unit, best, evaluations: count },
+    average,
+  };
+}
+
+/** What an epoch was like. */
+export interface Epoch {
+  readonly epoch: number;
+  /** Mean over the batches. */
+  readonly loss: number;
+  /** Steps of the optimizer. */
+  readonly steps: number;
+  readonly seconds: number;
+  /** Figures on the samples to evaluate by. */
+  readonly evaluations: readonly Evaluated[];
+}
+
+export interface Evaluated {
+  /** Steps of the training until then: 0 for the weights that it began with. */
+  readonly step: number;
+  /** The metric, or the loss where there is none. */
+  readonly figure: number;
+}
+
+/** What a training came to, besides the weights. */
+export interface TrainingSummary {
+  /** Samples that were trained on; undefined where a stream does not say how many it has. */
+  readonly samples: number | undefined;
+  /** What the weights were chosen by; undefined where nothing was kept apart to choose by. */
+  readonly chosen:
+    | {
+        /** Samples that were evaluated by, where their number is known. */
+        readonly samples: number | undefined;
+        /** The metric, or "loss". */
+        readonly by: string;
+        /** What the metric counts. */
+        readonly unit: Unit;
+        readonly best: Evaluated;
+        /** Evaluations that there were. */
+        readonly evaluations: number;
+      }
+    | undefined;
+  /** The decay of the moving average that the weights are; undefined where they are those of a step. */
+  readonly average: number | undefined;
 }

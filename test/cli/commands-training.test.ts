@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
-import type { Epoch } from "../../src/train/history.ts";
 import { lossNames } from "../../src/train/losses/index.ts";
+import type { Epoch } from "../../src/train/training-state.ts";
 import { json, pith } from "./run.ts";
 import { at, hidden } from "./small-models.ts";
 

@@ -14,7 +14,7 @@ import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
-import { sumTo } from "../../src/train/contributions.ts";
+import { sumTo } from "../../src/train/backwards.ts";
 import { differentiate } from "../../src/train/differentiate.ts";
 import { lastNode, loweredModel, numeric, run } from "./harness.ts";
 

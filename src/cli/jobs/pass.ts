@@ -24,7 +24,7 @@ import type { PairedResult } from "../../recipe/paired-metrics.ts";
 import { runStep, steps, trains } from "../../recipe/steps.ts";
 import { brokenText, lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import type { MetricName } from "../../task/index.ts";
-import type { Epoch, TrainingSummary } from "../../train/history.ts";
+import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { allowance, figure } from "../numbers.ts";

@@ -1,10 +1,23 @@
 /** Cross-entropy: -Σ target · log softmax(output), over classes, as a mean over rows. */
+import { distributionOf } from "../../analysis/distribution.ts";
+import { infer } from "../../analysis/infer.ts";
 import { PithError } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
-import { dimsText } from "../../tensor/dims.ts";
+import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { type Loss, type LossOptions, outputOf, requireColumn } from "../loss.ts";
-import { type OutputForm, scoreRows } from "./scores.ts";
+import {
+  asRows,
+  inFloat32,
+  type Loss,
+  type LossOptions,
+  type LossScope,
+  outputOf,
+  requireColumn,
+  scalar,
+  scaledSum,
+  targetLike,
+} from "../loss.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
   /** What the model's output is: scores, or probabilities after a softmax, or their logarithms. The graph tells (default). */
@@ -84,4 +97,75 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     counted++;
   }
   return { rows: float32([rows, classes], data), counted };
+}
+
+/**
+ * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form of
+ * -(t log σ(x) + (1 - t) log(1 - σ(x))).
+ * @example
+ * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
+ */
+export function binaryCrossEntropy(options: LossOptions = {}): Loss {
+  return {
+    name: "binary",
+    build(scope) {
+      const { emit } = scope;
+      const logits = inFloat32(emit, outputOf(scope, options.output));
+      const target = targetLike(scope, logits, options.label ?? "label");
+      const count = elementCount(fixedDims(logits.type?.dims) ?? []);
+      // log(1 + exp(x)) - x·t is the same, and the runtime's Softplus is stable.
+      const entries = emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target.value])]);
+      return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
+    },
+  };
+}
+
+/** Makes 0 · log 0 the 0 that it is. */
+const smallest = 1e-38;
+
+/**
+ * Σ p (log p - log softmax(output)), summed over classes, as a mean over rows; p are the probabilities in the column (or output) `label`.
+ * A model that ends in a softmax gets no second one.
+ * @example
+ * await train(net, { data, loss: divergence({ label: "probabilities" }) });
+ */
+export function divergence(options: LossOptions = {}): Loss {
+  return {
+    name: "kl",
+    build(scope) {
+      const { emit } = scope;
+      const { rows, count } = scoreRows(scope, outputOf(scope, options.output));
+      const target = targetLike(scope, rows, options.label ?? "label");
+      const logs = emit.Log([emit.Max([target.value, scalar(emit, smallest)])]);
+      const entries = emit.Mul([target.value, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
+      return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
+    },
+  };
+}
+
+// What a softmax may be taken of. Of scores it is the model's distribution; of log p it is p again, since log p are scores that sum to one
+// already; of probabilities p it would be another distribution, nearly the even one. So of these the logarithm is taken first.
+
+/** What a model's output is: scores before a softmax, probabilities after one, or their logarithms. */
+export type OutputForm = "logits" | "probabilities" | "log-probabilities";
+
+/**
+ * Keeps log(0) finite where a model ends in probabilities: the least power of ten that float32 holds in full. A greater one would cut the
+ * gradient off exactly where the model is most wrong.
+ */
+const smallestProbability = 1e-37;
+
+/** [rows, classes] of scores, of which a softmax is the model's distribution. What the output is, the graph tells unless `form` does. */
+export function scoreRows(
+  { emit, model }: Pick<LossScope, "emit" | "model">,
+  output: Value,
+  form: OutputForm = formOf(model, output),
+): ReturnType<typeof asRows> {
+  const { rows, count, classes } = asRows(emit, output);
+  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, scalar(emit, smallestProbability)])]) : rows;
+  return { rows: scores, count, classes };
+}
+
+function formOf(model: LossScope["model"], output: Value): OutputForm {
+  return distributionOf(output, infer(model)) === "probabilities" ? "probabilities" : "logits";
 }

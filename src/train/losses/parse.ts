@@ -3,15 +3,13 @@
  *
  *     cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)
  */
+
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import type { Loss } from "../loss.ts";
-import { binaryCrossEntropy } from "./binary.ts";
-import { crossEntropy } from "./cross-entropy.ts";
-import { divergence } from "./divergence.ts";
-import { huber, meanAbsoluteError, meanSquaredError } from "./regression.ts";
-import { sumOfLosses, type WeightedLoss } from "./sum-of-losses.ts";
-import { cosineDistance, infoNce } from "./vectors.ts";
+import { understood } from "../../passes/options.ts";
+import { type BuiltLoss, type Loss, scalar } from "../loss.ts";
+import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
+import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
 const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 const number = v.optional(v.pipe(v.string(), v.toNumber()));
@@ -112,4 +110,46 @@ function parseTerm(text: string): WeightedLoss {
     const [issue] = error.issues;
     throw new PithError("E_OPTION", `The loss "${text}": ${issue?.path?.[0]?.key ?? ""} ${issue?.message ?? ""}.`);
   }
+}
+
+function isLoss(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "build" in value;
+}
+
+/** A text that says none is refused before anything is done. */
+export const lossOption = v.union([
+  v.pipe(v.string(), understood("loss", parseLoss)),
+  v.custom<Loss>(isLoss, "must be a loss"),
+]);
+
+export interface WeightedLoss {
+  readonly loss: Loss;
+  readonly weight?: number;
+}
+
+/**
+ * Σ weight · loss.
+ * @throws PithError E_OPTION if there is none.
+ * @example
+ * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
+ */
+export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
+  if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
+  return {
+    name: losses.map(({ loss, weight = 1 }) => (weight === 1 ? loss.name : `${weight} * ${loss.name}`)).join(" + "),
+    async build(scope) {
+      const { emit } = scope;
+      const parts: BuiltLoss[] = [];
+      for (const { loss, weight = 1 } of losses) {
+        const built = await loss.build(scope);
+        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, scalar(emit, weight)]) });
+      }
+      const [first, ...others] = parts.map(({ value }) => value);
+      if (first === undefined) throw new PithError("E_OPTION", "The loss has no part.");
+      return {
+        value: others.reduce((total, value) => emit.Add([total, value]), first),
+        feeds: (batch) => Object.assign({}, ...parts.map((part) => part.feeds(batch))),
+      };
+    },
+  };
 }
