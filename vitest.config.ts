@@ -3,7 +3,10 @@ import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config
 const conditions = ["pith-source", "node"];
 
 /** Tests that keep nothing from file to file. */
-const shared = ["src/**/*.test.ts", "test/{laws,microsoft,passes,prune,quantize,report,train,zoo}/**/*.test.ts"];
+const shared = [
+  "src/**/*.test.ts",
+  "test/{calibrate,laws,microsoft,passes,prune,quantize,report,train,zoo}/**/*.test.ts",
+];
 
 /** The suites but for those that are left out, with so many milliseconds for a test. */
 export function suites(leftOut: readonly string[], timeout: number): ViteUserConfig {

@@ -33,6 +33,11 @@ export async function openDataset(reference: string, options: OpenDatasetOptions
   return options.inOrder === true ? streamOf(dataset) : dataset;
 }
 
+/** A data set, or of the one at a path the part to train and to calibrate on. */
+export async function trainPart<D extends Dataset | undefined>(data: D | string): Promise<D | Dataset> {
+  return typeof data === "string" ? openDataset(data, { part: "train" }) : data;
+}
+
 async function openAny(reference: string, options: OpenDatasetOptions): Promise<Dataset> {
   const kind = await fileKind(reference);
   if (kind === "folder") return openFolder(reference, options);

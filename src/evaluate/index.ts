@@ -72,15 +72,6 @@ export {
   perplexity,
   topK,
 } from "./metrics.ts";
-export {
-  type NumberSpread,
-  type ObserveOptions,
-  observe,
-  observeRanges,
-  type Statistic,
-  spreadOfNumbers,
-  type ValueRange,
-} from "./observe.ts";
 export { type ObservedTypes, observeTypes } from "./observe-types.ts";
 export {
   answer,
@@ -93,6 +84,7 @@ export {
   type Scores,
   scoresFor,
 } from "./output.ts";
+export type { ObserveOptions } from "./over-samples.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
 export { type AlikeOptions, compareFunction, type Likeness } from "./similarity.ts";

@@ -14,8 +14,8 @@ import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
-import { overSamples } from "./observe.ts";
 import { answerName } from "./output.ts";
+import { overSamples } from "./over-samples.ts";
 import { namesInBoth, pairedRuns } from "./paired-runs.ts";
 
 /** What holds of the output that differs most; of several that are equal, of one that the inputs move. */

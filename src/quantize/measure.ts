@@ -1,9 +1,10 @@
 /** Scales of activations: learned with the model, or from ranges measured on data. What no scale suits stays in float. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
-import { type Dataset, isIndexed, openDataset } from "../data/index.ts";
+import { measureRanges, notFinite, observe, type ValueRange } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
+import { type Dataset, isIndexed } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
-import { measureRanges, notFinite, type ValueRange } from "../evaluate/observe.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../math/index.ts";
@@ -11,7 +12,7 @@ import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import type { ModelRoundings } from "./model-roundings.ts";
 import { type Placement, place } from "./placement.ts";
-import { lostAmong, lostShares, whyNotFinite, whyUnfit } from "./resolution.ts";
+import { lostAmong, shareLost, whyNotFinite, whyUnfit } from "./resolution.ts";
 
 export interface MeasureOptions {
   readonly activations: "uint8" | "int8";
@@ -60,7 +61,7 @@ export async function placeMeasured(
       from === undefined && !existing.activations.has(value) && !ranges.has(value) ? [value] : [],
     );
     if (own.length > 0) {
-      const { found, samples } = await observe(model, own, options, context);
+      const { found, samples } = await observeUnfit(model, own, options, context);
       for (const [value, { range, lost }] of found) {
         ranges.set(value, range);
         const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost);
@@ -121,37 +122,36 @@ function scalesOf(
   return scales;
 }
 
+/** Samples on which it is counted what 8 bits would lose: it shows in few. */
+const countedSamples = 16;
+
 /** The range of each value over the samples, and which share of its smaller numbers 8 bits over that range would lose. */
-async function observe(
+async function observeUnfit(
   model: Model,
   values: readonly Value[],
   { data, samples }: MeasureOptions,
-  context: Context,
+  { engine, seed, signal, progress }: Context,
 ): Promise<{
   readonly found: ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>;
   readonly samples: number;
 }> {
   if (data === undefined) throw missingData("quantize");
-  const { signal, progress } = context;
-  const order = { samples, ...(isIndexed(data) ? { shuffle: context.seed } : {}), signal };
+  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
   const names = values.map((value) => value.name);
-  const measured = await measureRanges(context.engine, model, data, names, { ...order, progress });
-  const lost = await lostShares(context, model, data, measured.ranges, order);
-  const found = new Map(
-    values.map((value) => {
-      const range = measured.ranges.get(value.name) ?? { min: 0, max: 0 };
-      return [value, { range, lost: lost.get(value.name) ?? 0 }];
-    }),
-  );
-  return { found, samples: measured.samples };
-}
-
-/** Options with the data set opened, if there is one: before anything in the model changes. Of a path the train part. */
-export async function withData<O extends { readonly data?: Dataset | string | undefined }>(
-  options: O,
-): Promise<Omit<O, "data"> & { readonly data?: Dataset | undefined }> {
-  const { data, ...rest } = options;
-  return { ...rest, data: typeof data === "string" ? await openDataset(data, { part: "train" }) : data };
+  const { ranges, samples: run } = await measureRanges(engine, model, data, names, { ...order, samples, progress });
+  const rangeOf = (name: string): ValueRange => ranges.get(name) ?? { min: 0, max: 0 };
+  const countable = names.filter((name) => {
+    const { min, max } = rangeOf(name);
+    return Number.isFinite(max - min) && (min < 0 || max > 0);
+  });
+  const few = { ...order, samples: Math.min(countedSamples, samples) };
+  const statistic = (name: string): Statistic<number> => shareLost(rangeOf(name));
+  const lost = countable.length === 0 ? undefined : await observe(engine, model, data, countable, statistic, few);
+  const found = values.map((value) => {
+    const { name } = value;
+    return [value, { range: rangeOf(name), lost: lost?.get(name) ?? 0 }] as const;
+  });
+  return { found: new Map(found), samples: run };
 }
 
 export function missingData(owner: "quantize" | "fake-quantize"): PithError {

@@ -8,15 +8,15 @@
  */
 
 import { type Inference, infer } from "../analysis/infer.ts";
+import type { Calibration } from "../calibrate/calibration.ts";
+import { channelMoments, type Moments } from "../calibrate/moments.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { type Moments, momentsOf } from "./moments.ts";
-import { type Edit, type Stage, statisticAt, walk } from "./stage.ts";
-import type { Walk } from "./walk.ts";
+import { type Edit, type Stage, walk } from "./stage.ts";
 
 export const recalibrateNorms: Stage = {
   name: "batch-norm",
@@ -35,22 +35,15 @@ export const recalibrateNorms: Stage = {
   },
 };
 
-/** Takes the statistics of the norms that read a value of the model that is walked through; the edits that were made to it. */
-export async function recalibrateBehind(value: Value, way: Walk): Promise<readonly Edit[]> {
-  const edits: Edit[] = [];
-  for (const norm of normsOf(way.model, infer(way.model)))
-    if (!(norm instanceof Miss) && norm.data === value) edits.push(await recalibrate(norm, way));
-  return edits;
-}
-
-async function recalibrate(norm: Norm, way: Walk): Promise<Edit> {
+/** Takes the statistics of a norm of the model that is walked through; the edit that was made to it. */
+export async function recalibrate(norm: Norm, way: Calibration): Promise<Edit> {
   await way.reach(norm.node);
-  const edit = store(norm, await statisticAt(way, norm.data.name, momentsOf(norm.axis)));
+  const edit = store(norm, await way.observe({ name: norm.data.name, axis: norm.axis }, channelMoments));
   await edit(way.model);
   return edit;
 }
 
-interface Norm {
+export interface Norm {
   readonly node: Node;
   readonly data: Value;
   readonly axis: number;
@@ -58,7 +51,7 @@ interface Norm {
   readonly variance: Value;
 }
 
-function normsOf(model: Model, inference: Inference): readonly (Norm | Miss)[] {
+export function normsOf(model: Model, inference: Inference): readonly (Norm | Miss)[] {
   return [...model.graph.nodes()].flatMap((node): (Norm | Miss)[] => {
     const bound = inference.at(node);
     const affine = bound instanceof Miss ? bound : bound.affine();

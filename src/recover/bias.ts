@@ -8,15 +8,15 @@
 Where batch normalization follows, it takes the mean out.
  */
 
+import { biased } from "../analysis/biased.ts";
 import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { channelMoments, type Moments } from "../calibrate/moments.ts";
+import { observe } from "../calibrate/observe.ts";
 import { counted } from "../evaluate/numbers.ts";
-import { observe } from "../evaluate/observe.ts";
-import { biased } from "./biased.ts";
-import { layerIn, type Matched } from "./match.ts";
-import { type Moments, momentsOf } from "./moments.ts";
+import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
-import { type Edit, type Stage, statisticAt, walk } from "./stage.ts";
-import type { Walk } from "./walk.ts";
+import { type Edit, type Stage, walk } from "./stage.ts";
 
 export const correctBiases: Stage = {
   name: "bias",
@@ -25,34 +25,29 @@ export const correctBiases: Stage = {
     const layers = match.layers.filter(({ normalized }) => !normalized);
     const edits: Edit[] = [];
     if (layers.length === 0) return { edits, misses: [], what: "" };
-    const axes = new Map(layers.map(({ original, axis }) => [original, axis]));
-    const statistic = (name: string) => momentsOf(axes.get(name) ?? 1);
-    const options = { signal: context.signal };
-    const means = await observe(context.engine, match.original, data, [...axes.keys()], statistic, options);
+    const answers = layers.map(({ original, axis }) => ({ name: original, axis }));
+    const { engine, signal } = context;
+    const means = await observe(engine, match.original, data, answers, channelMoments, { signal });
     const way = await walk(trial, scope);
+    const inference = infer(trial);
+    const all = layersOf(trial, inference);
     for (const [index, matched] of layers.entries()) {
       if (scope.overdue()) break;
       context.progress(index, layers.length);
-      const [wanted, found] = [means.get(matched.original), await momentsAt(way, matched)];
-      if (wanted === undefined || found === undefined) continue;
+      const [wanted, layer] = [means.get(matched.original), all[matched.place]];
+      const answer = layer === undefined ? undefined : biased(layer, inference);
+      if (wanted === undefined || layer === undefined || answer === undefined) continue;
+      await way.reach(layer.node);
+      const found = await way.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
       const shift = shiftBetween(wanted, found, matched);
       if (!isWorthIt(shift, found)) continue;
-      const edit = shiftOutputs(matched, shift, context.engine);
+      const edit = shiftOutputs(layer, answer.sum, shift, engine);
       await edit(trial);
       edits.push(edit);
     }
     return { edits, misses: match.misses, what: counted(edits.length, "layer") };
   },
 };
-
-async function momentsAt(way: Walk, matched: Matched): Promise<Moments | undefined> {
-  const inference = infer(way.model);
-  const layer = layerIn(way.model, inference, matched);
-  const output = layer === undefined ? undefined : biased(layer, inference)?.output;
-  if (layer === undefined || output === undefined) return undefined;
-  await way.reach(layer.node);
-  return statisticAt(way, output.name, momentsOf(matched.axis));
-}
 
 function shiftBetween(wanted: Moments, found: Moments, { kept }: Matched): Float64Array {
   return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);

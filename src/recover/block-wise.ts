@@ -9,6 +9,7 @@
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
 
+import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
@@ -20,18 +21,8 @@ import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
 import { extractPart, type Part, partsOf } from "./parts.ts";
 import { type Samples, samplesOf, wanted } from "./samples.ts";
-import {
-  type Edit,
-  replacedSince,
-  type Scope,
-  type Stage,
-  samplesAtOnce,
-  tensorsOf,
-  untrainable,
-  walk,
-} from "./stage.ts";
+import { type Edit, replacedSince, type Scope, type Stage, tensorsOf, untrainable, walk } from "./stage.ts";
 import { type Survivors, survivorsOf } from "./survivors.ts";
-import type { Walk } from "./walk.ts";
 
 export interface BlockWiseOptions {
   readonly batch: number;
@@ -68,8 +59,8 @@ export function blockWise(options: BlockWiseOptions): Stage {
 }
 
 interface Ways {
-  readonly own: Walk;
-  readonly theirs: Walk;
+  readonly own: Calibration;
+  readonly theirs: Calibration;
   readonly survivors: Survivors;
 }
 

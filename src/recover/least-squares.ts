@@ -8,23 +8,23 @@
  * a layer that none makes better there stays.
  */
 
-import { infer } from "../analysis/infer.ts";
+import { biased } from "../analysis/biased.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import { samplesThatFit } from "../calibrate/features.ts";
+import { featuresIn } from "../calibrate/statistic.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
-import type { Node } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { type Matrix, type Multiply, matrix } from "../math/index.ts";
-import { alongAxis, type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
+import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../math/normal-equations.ts";
 import { type Random, random } from "../tensor/random.ts";
-import { recalibrateBehind } from "./batch-norm.ts";
-import { biased } from "./biased.ts";
-import { featuresOf, type LinearLayer, linearLayer, putWeights, rowsAt } from "./linear-layer.ts";
-import { layerIn, type Matched } from "./match.ts";
-import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "./normal-equations.ts";
+import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
+import { type LinearLayer, linearLayer, putWeights } from "./linear-layer.ts";
+import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
-import { type Edit, type Scope, type Stage, samplesAtOnce, walk } from "./stage.ts";
-import type { Walk } from "./walk.ts";
+import { type Edit, type Scope, type Stage, walk } from "./stage.ts";
 
 export const solveLayers: Stage = {
   name: "least-squares",
@@ -33,16 +33,24 @@ export const solveLayers: Stage = {
     const misses: Miss[] = [...scope.match.misses];
     let solved = 0;
     const products = engineMultiply(scope.context.engine);
-    const batch = batchFor(trial, scope);
+    const inference = infer(trial);
+    const all = layers(trial, inference);
+    const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
+    // Four batches at least, so that there is one to choose by.
+    const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
     const walks: Walks = {
       trial: await walk(trial, scope, batch),
       original: await walk(scope.match.original, scope, batch),
+      inference,
+      norms: normsOf(trial, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
     };
     try {
       for (const [index, matched] of scope.match.layers.entries()) {
         if (scope.overdue()) break;
         scope.context.progress(index, scope.match.layers.length);
-        const found = await solveLayer(matched, walks, scope, products.multiply);
+        const layer = all[matched.place];
+        if (layer === undefined) continue;
+        const found = await solveLayer(layer, matched, walks, scope, products.multiply);
         if (found instanceof Miss) {
           misses.push(found);
           continue;
@@ -58,24 +66,25 @@ export const solveLayers: Stage = {
 };
 
 interface Walks {
-  readonly trial: Walk;
-  readonly original: Walk;
+  readonly trial: Calibration;
+  readonly original: Calibration;
+  /** Of the changed model, and its norms. Other weights change nothing of either. */
+  readonly inference: Inference;
+  readonly norms: readonly Norm[];
 }
 
 /** Makes a layer better, and answers with the edits; none where nothing does. */
 async function solveLayer(
+  layer: Layer,
   matched: Matched,
   walks: Walks,
   scope: Scope,
   multiply: Multiply,
 ): Promise<readonly Edit[] | Miss> {
   const trial = walks.trial.model;
-  const inference = infer(trial);
-  const layer = layerIn(trial, inference, matched);
-  if (layer === undefined) return new Miss("the layer was removed", matched.name);
-  const linear = await linearLayer(trial, layer, inference, scope.context.engine);
+  const linear = await linearLayer(trial, layer, walks.inference, scope.context.engine);
   if (linear instanceof Miss) return linear;
-  const sums = await sumsOf(layer.node, matched, linear, walks, scope, multiply);
+  const sums = await sumsOf(layer, matched, linear, walks, scope, multiply);
   if (sums instanceof Miss) return sums;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.groups * linear.outputs);
@@ -95,11 +104,13 @@ async function solveLayer(
     }
   }
   if (!changed) return [];
-  const edits = [putWeights(matched, weights)];
-  if (linear.takesBias && !matched.normalized) edits.push(shiftOutputs(matched, shift, scope.context.engine));
+  const answer = biased(layer, walks.inference);
+  const edits = [putWeights(layer, weights)];
+  if (linear.takesBias && !matched.normalized)
+    edits.push(shiftOutputs(layer, answer?.sum, shift, scope.context.engine));
   for (const edit of edits) await edit(trial);
-  const output = biased(layer, inference)?.output;
-  return output === undefined ? edits : [...edits, ...(await recalibrateBehind(output, walks.trial))];
+  for (const norm of walks.norms) if (norm.data === answer?.output) edits.push(await recalibrate(norm, walks.trial));
+  return edits;
 }
 
 /** The weights of a group, and below them, where the layer takes one, the bias: that of the ones. */
@@ -163,11 +174,9 @@ const rowsPerFeature = 16;
 const fewestRows = 4096;
 /** Every fourth batch is left out, to choose λ by. */
 const checkEvery = 4;
-/** Bytes of the features of a batch. */
-const mostBytes = 64 * 2 ** 20;
 
 async function sumsOf(
-  node: Node,
+  layer: Layer,
   matched: Matched,
   linear: LinearLayer,
   walks: Walks,
@@ -176,11 +185,9 @@ async function sumsOf(
 ): Promise<FitAndCheck | Miss> {
   const target = match.original.graph.value(matched.original);
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
-  await walks.trial.reach(node);
+  await walks.trial.reach(layer.node);
   await walks.original.reach(target.producer);
-  const probe = featuresOf(walks.trial.model, matched);
-  if (probe instanceof Miss) return new Miss(probe.reason, matched.name);
-  const { groups, features, outputs, takesBias } = linear;
+  const { seen, groups, features, outputs, takesBias } = linear;
   const width = features + (takesBias ? 1 : 0);
   const make = (): Sums[] => Array.from({ length: groups }, () => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
@@ -188,45 +195,33 @@ async function sumsOf(
   const draw = random(context.seed, "rows", matched.name);
   const answers = walks.original.values([matched.original]);
   let step = 0;
-  for await (const found of walks.trial.values([probe.output], probe.model)) {
+  for await (const found of walks.trial.features(seen)) {
     const wished = await answers.next();
-    const [seen, answer] = [found[probe.output], wished.done === true ? undefined : wished.value[matched.original]];
-    if (seen === undefined || answer === undefined) return new Miss("it has no output", matched.name);
-    const [p, y] = [alongAxis(seen.dims, matched.axis), alongAxis(answer.dims, matched.axis)];
-    if (p.outer !== y.outer || p.inner !== y.inner)
-      return new Miss("output shape differs from the original's", matched.name);
-    const samples = seen.dims[0] ?? 1;
-    const chosen = choosePlaces(p.outer * p.inner, Math.ceil(rows * samples), draw);
+    const answer = wished.done === true ? undefined : wished.value[matched.original];
+    if (answer === undefined) return new Miss("it has no output", matched.name);
+    const [p, y] = [found, featuresIn(answer, { axis: matched.axis })];
+    if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
+    const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (let group = 0; group < groups; group++) {
       const own = part[group];
-      const seenRows = rowsAt(seen, p, chosen, range(group * features, features), takesBias ? 1 : 0);
       const kept = range(group * outputs, outputs).map((channel) => matched.kept?.[channel] ?? channel);
-      if (own !== undefined) await addRows(own, seenRows, rowsAt(answer, y, chosen, kept), multiply);
+      const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
+      if (own !== undefined) await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
     }
   }
   await answers.return(undefined);
   return sums;
 }
 
-/** Samples at a time: few enough for the features of every layer, and four batches at least, so that there is one to choose by. */
-function batchFor(trial: Model, { match, data }: Scope): number {
-  const inference = infer(trial);
-  let heaviest = 1;
-  for (const matched of match.layers) {
-    const layer = layerIn(trial, inference, matched);
-    const dims = fixedDims(layer?.effective.type?.dims);
-    if (layer === undefined || dims === undefined) continue;
-    const features = (layer.role.groups * elementCount(dims)) / Math.max(1, dims[layer.role.out] ?? 1);
-    heaviest = Math.max(heaviest, 4 * features * placesOf(layer.node.outputs[0]?.type?.dims, matched.axis));
+/** With a last column that is 1 in every row. */
+function withOnes({ rows, columns, data }: Matrix): Matrix {
+  const wider = matrix(rows, columns + 1);
+  for (let row = 0; row < rows; row++) {
+    wider.data.set(data.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
+    wider.data[row * (columns + 1) + columns] = 1;
   }
-  return Math.max(1, Math.floor(Math.min(samplesAtOnce, data.count / checkEvery, mostBytes / heaviest)));
-}
-
-function placesOf(dims: readonly Dim[] | undefined, axis: number): number {
-  const rest = (dims ?? []).filter((_, at) => at !== 0 && at !== axis);
-  const fixed = fixedDims(rest);
-  return fixed === undefined ? 1024 : elementCount(fixed);
+  return wider;
 }
 
 function choosePlaces(count: number, wanted: number, draw: Random): Uint32Array {

@@ -1,31 +1,23 @@
-/**
- * A layer as the matrices that least squares are about: y = P w + b, with a row of P for each place of each sample.
- *
- * What P is, a layer says itself: given, instead of its weight, one that picks a single number of what it sees for each output, it answers
- * with P (for a convolution the patches that its kernel sees, for a product the data). So nothing here knows an operator. In groups each has
- * a P of its own:
- *
- *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
- */
-import { type Inference, infer } from "../analysis/infer.ts";
+/** A layer as the matrices that least squares are about: y = P w + b, with P as `calibrate/features.ts` has it. */
+import { biased } from "../analysis/biased.ts";
+import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../analysis/weight.ts";
+import { featuresOf, type LayerFeatures } from "../calibrate/features.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { identity, type Matrix, matrix, transpose } from "../math/index.ts";
+import { type Matrix, transpose } from "../math/index.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { type AxisLayout, elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
-import { biased } from "./biased.ts";
-import { layerIn, type Matched } from "./match.ts";
+import { inCopies } from "./match.ts";
 import type { Edit } from "./stage.ts";
 
 export interface LinearLayer {
+  /** How P is computed. */
+  readonly seen: LayerFeatures;
   readonly groups: number;
   /** Of each group. */
   readonly features: number;
@@ -54,7 +46,8 @@ export async function linearLayer(
   const no = (reason: string): Miss => new Miss(reason, name);
   const miss = requireWeight(layer, weightNeeds.solve);
   if (miss !== undefined) return miss;
-  if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
+  const seen = featuresOf(layer);
+  if (seen instanceof Miss) return seen;
   const dense = await readStoredValue(model, effective, engine);
   const { outputs, inputs, taps } = weightShape(role, dense.dims);
   const features = inputs * taps;
@@ -64,7 +57,7 @@ export async function linearLayer(
   const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const stored = bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type));
   return {
-    ...{ groups: role.groups, features, outputs, weights },
+    ...{ seen, groups: role.groups, features, outputs, weights },
     bias: Float64Array.from({ length: layer.outputs }, (_, channel) => known[known.length === 1 ? 0 : channel] ?? 0),
     takesBias:
       (role.biasInput !== undefined || sum !== undefined) &&
@@ -73,40 +66,11 @@ export async function linearLayer(
   };
 }
 
-/** A copy of the model in which the layer's output has the rows of P, for all groups along the axis of channels; and its name. */
-export function featuresOf(model: Model, matched: Matched): { readonly model: Model; readonly output: string } | Miss {
-  const probe = model.clone();
-  const layer = layerIn(probe, infer(probe), matched);
-  const dims = layer?.effective.type?.dims;
-  const output = layer?.node.outputs[0];
-  if (layer === undefined || output === undefined || dims === undefined)
-    return new Miss("its weight has no known size");
-  const { node, role } = layer;
-  const own = dims.map(Number);
-  const { inputs, taps } = weightShape(role, own);
-  const features = inputs * taps;
-  const shape = own.map((dim, axis) => (axis === role.out ? features * role.groups : dim));
-  const picks = weightNumbers(role, shape, new Array<Matrix>(role.groups).fill(identity(features)));
-  const type = layer.effective.type?.type ?? "float32";
-  const store = (name: string, dims: readonly number[], numbers: Float64Array): Value =>
-    probe.graph.addTensor(name, inMemory(fromNumbers(isFloat(type) ? type : "float32", dims, numbers)));
-  probe.graph.setInput(node, role.input, store("picks", shape, picks));
-  // Zeros, where there was a bias: before opset 11 a Gemm has one in any case.
-  for (const input of new Set([role.bias, role.biasInput])) {
-    const dims = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
-    if (input === undefined || dims === undefined) continue;
-    const now = dims.map((dim) => (dim === layer.outputs ? (shape[role.out] ?? dim) : dim));
-    probe.graph.setInput(node, input, store("zeros", now, new Float64Array(elementCount(now))));
-  }
-  output.type = undefined;
-  output.inferred = undefined;
-  return { model: probe, output: output.name };
-}
-
 /** The edit that puts other weights into a layer; those that a mask hides stay. */
-export function putWeights(matched: Matched, weights: readonly Matrix[]): Edit {
+export function putWeights(known: Layer, weights: readonly Matrix[]): Edit {
+  const found = inCopies(known);
   return async (model) => {
-    const layer = layerIn(model, infer(model), matched);
+    const layer = found(model);
     const tensor = layer?.weight.tensor;
     if (layer === undefined || tensor === undefined || !isFloat(tensor.type)) return;
     const before = await tensor.read();
@@ -118,27 +82,4 @@ export function putWeights(matched: Matched, weights: readonly Matrix[]): Edit {
     );
     layer.weight.tensor = inMemory(fromNumbers(tensor.type, before.dims, values));
   };
-}
-
-/** Rows at some places of a value: n × channels `from` to before `to` along the axis. */
-export function rowsAt(
-  dense: Dense,
-  layout: AxisLayout,
-  places: ArrayLike<number>,
-  channels: readonly number[],
-  extra = 0,
-): Matrix {
-  // Few of many numbers are taken: they are not all converted for that.
-  const values = dense.type === "float32" ? dense.data : toFloat64(dense);
-  const { count: size, inner } = layout;
-  const width = channels.length + extra;
-  const rows = matrix(places.length, width);
-  for (let row = 0; row < places.length; row++) {
-    const place = places[row] ?? 0;
-    const start = Math.floor(place / inner) * size * inner + (place % inner);
-    for (let column = 0; column < channels.length; column++)
-      rows.data[row * width + column] = values[start + (channels[column] ?? 0) * inner] ?? 0;
-    for (let column = channels.length; column < width; column++) rows.data[row * width + column] = 1;
-  }
-  return rows;
 }

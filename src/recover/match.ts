@@ -7,6 +7,7 @@
  * Which channels were cut the file says (`analysis/provenance.ts`). Where it does not, as of models that others cut, channel j of a cut layer is a
  * channel o of the original of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
  */
+import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { recordedKept } from "../analysis/provenance.ts";
@@ -18,7 +19,6 @@ import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
-import { biased } from "./biased.ts";
 
 export interface Matched {
   readonly name: string;
@@ -78,9 +78,14 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
   return { original: reference, layers: matched, misses };
 }
 
-/** The layer at a place, as it is now. */
-export function layerIn(model: Model, inference: Inference, { place }: Matched): Layer | undefined {
-  return layersOf(model, inference)[place];
+/** A layer in copies of its model, which are as the model is now: found by names, without inference. */
+export function inCopies({ node, weight, effective, bias, ...rest }: Layer): (copy: Model) => Layer | undefined {
+  const names = [node.outputs[0], weight, effective, bias].map((value) => value?.name);
+  return ({ graph }) => {
+    const [output, own, read, added] = names.map((name) => (name === undefined ? undefined : graph.value(name)));
+    if (output?.producer === undefined || own === undefined || read === undefined) return undefined;
+    return { ...rest, node: output.producer, weight: own, effective: read, bias: added };
+  };
 }
 
 async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {

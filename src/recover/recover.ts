@@ -9,7 +9,7 @@
 
 import * as v from "valibot";
 import { isIndexed, range, view } from "../data/indexed.ts";
-import { openDataset } from "../data/open.ts";
+import { trainPart } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
 import { collect, draw, firstBatch, setAside, take } from "../data/select.ts";
 import { openStorage } from "../data/store.ts";
@@ -224,7 +224,7 @@ async function divided(
   { data, samples }: Options,
   { seed }: Context,
 ): Promise<{ readonly fit: IndexedDataset; readonly check: IndexedDataset; readonly all: Dataset }> {
-  const opened = typeof data === "string" ? await openDataset(data, { part: "train" }) : data;
+  const opened = await trainPart(data);
   const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
   const checked = Math.min(mostChecked, Math.floor(known.count / 4));
   if (checked === 0)

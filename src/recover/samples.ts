@@ -4,6 +4,7 @@
  *
  * Where samples are of several sizes (texts), they stay in the batches that they came in, since these are filled up to one size each.
  */
+import type { Calibration } from "../calibrate/calibration.ts";
 import { indexed, view } from "../data/indexed.ts";
 import type { BatchStore } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
@@ -13,7 +14,6 @@ import { random } from "../tensor/random.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Survivors } from "./survivors.ts";
-import type { Walk } from "./walk.ts";
 
 /** The column with what the original answers. */
 export const wanted = "recover.wanted";
@@ -33,10 +33,10 @@ const checkEvery = 4;
 const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
 
 export interface Source {
-  readonly own: Walk;
+  readonly own: Calibration;
   /** Values of the changed model. */
   readonly inputs: readonly string[];
-  readonly theirs: Walk;
+  readonly theirs: Calibration;
   /** A value of the original. */
   readonly target: string;
   readonly survivors: Survivors;

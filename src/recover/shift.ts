@@ -5,7 +5,7 @@
  *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
  *     none at all                  y → Add(y, s)
  */
-import { type Inference, infer } from "../analysis/infer.ts";
+import type { Biased } from "../analysis/biased.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { storedRoot } from "../analysis/stored-root.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -16,22 +16,30 @@ import { replaceUses } from "../graph/replace.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { biased } from "./biased.ts";
-import { layerIn, type Matched } from "./match.ts";
+import { inCopies } from "./match.ts";
 import type { Edit } from "./stage.ts";
 
-/** The edit that shifts a layer's output channels. */
-export function shiftOutputs(matched: Matched, shift: Float64Array, engine: Engine): Edit {
+/** The edit that shifts a layer's output channels. @param sum what follows the layer (`biased`) */
+export function shiftOutputs(known: Layer, sum: Biased["sum"], shift: Float64Array, engine: Engine): Edit {
+  const found = inCopies(known);
+  const { input, vector, node } = { ...sum };
+  const [result, addend] = [node?.outputs[0]?.name, vector?.name];
+  /** The vector of the sum that follows, or a sum that is put there. */
+  const behind = async (model: Model, layer: Layer): Promise<void> => {
+    const adds = result === undefined ? undefined : model.graph.value(result)?.producer;
+    const added = addend === undefined ? undefined : model.graph.value(addend);
+    if (adds === undefined || added === undefined || input === undefined) put(model, layer, shift);
+    else await raise(model, adds, input, added, shift);
+  };
   return async (model) => {
-    const inference = infer(model);
-    const layer = layerIn(model, inference, matched);
+    const layer = found(model);
     if (layer === undefined) return;
-    if (layer.bias === undefined && layer.role.biasInput !== undefined) give(model, layer, shift);
-    else if (layer.bias === undefined || layer.role.biasInput === undefined)
-      await behind(model, layer, shift, inference);
-    else if (layer.bias.tensor !== undefined && isFloat(layer.bias.tensor.type))
-      await raise(model, layer.node, layer.role.biasInput, layer.bias, shift);
-    else if (!(await raiseCodes(model, layer.bias, shift, engine))) await behind(model, layer, shift, inference);
+    const { bias, node, role } = layer;
+    if (bias === undefined && role.biasInput !== undefined) give(model, layer, shift);
+    else if (bias === undefined || role.biasInput === undefined) await behind(model, layer);
+    else if (bias.tensor !== undefined && isFloat(bias.tensor.type))
+      await raise(model, node, role.biasInput, bias, shift);
+    else if (!(await raiseCodes(model, bias, shift, engine))) await behind(model, layer);
   };
 }
 
@@ -70,12 +78,10 @@ async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine
   return true;
 }
 
-/** The vector of the sum that follows, or a sum that is put there. */
-async function behind(model: Model, layer: Layer, shift: Float64Array, inference: Inference): Promise<void> {
+/** A sum behind the layer. */
+function put(model: Model, layer: Layer, shift: Float64Array): void {
   const [output] = layer.node.outputs;
   if (output === undefined) return;
-  const sum = biased(layer, inference)?.sum;
-  if (sum !== undefined) return raise(model, sum.node, sum.input, sum.vector, shift);
   const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;
   const dims = [shift.length, ...new Array<number>(rank - layer.role.outputAxis - 1).fill(1)];
   const type = output.type?.type;

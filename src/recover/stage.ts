@@ -1,13 +1,12 @@
 /** What the stages of a recovery share: where they look, and what they hand back. */
+import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Storage } from "../data/store.ts";
 import type { IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Statistic } from "../evaluate/observe.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Match } from "./match.ts";
-import { Walk } from "./walk.ts";
 
 /**
  * A change of a model that can be made to any copy of it: a stage tries its edits on one, and those of a stage that helped are made to the
@@ -41,21 +40,9 @@ export interface Stage {
   run(trial: Model, scope: Scope): Promise<Staged>;
 }
 
-/** Samples that run at a time. */
-export const samplesAtOnce = 16;
-
 /** A walk through a model with the samples that stages are fitted on. */
-export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Walk> {
-  return Walk.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
-}
-
-/** A statistic of the channels of one value. */
-export async function statisticAt<R>(way: Walk, name: string, statistic: Statistic<R>): Promise<R> {
-  for await (const batch of way.values([name])) {
-    const dense = batch[name];
-    if (dense !== undefined) statistic.add(dense);
-  }
-  return statistic.result();
+export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
+  return Calibration.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
 /** The stored tensors of a model, by name, before it is trained: `replacedSince` says what became of them. */

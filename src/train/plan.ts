@@ -3,7 +3,7 @@ import { infer } from "../analysis/infer.ts";
 import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
 import { isIndexed } from "../data/indexed.ts";
-import { openDataset } from "../data/open.ts";
+import { trainPart } from "../data/open.ts";
 import { setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -162,11 +162,8 @@ async function openData(
   { data, validation }: Pick<TrainOptions, "data" | "validation">,
   seed: number,
 ): Promise<{ readonly data: Dataset; readonly validation: Dataset | undefined }> {
-  const open = (given: Dataset | string): Promise<Dataset> | Dataset =>
-    typeof given === "string" ? openDataset(given, { part: "train" }) : given;
-  const all = await open(data);
-  if (typeof validation !== "number")
-    return { data: all, validation: validation === undefined ? undefined : await open(validation) };
+  const all = await trainPart(data);
+  if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
   if (!isIndexed(all)) {
     throw new PithError("E_DATA", `${all.name} is a stream: no share of it can be kept apart.`, {
       hint: "Give the samples to evaluate by as data of their own.",

@@ -1,10 +1,11 @@
 /** Every session that is opened is given back, also where the work fails: native memory does not come back by itself. */
 import { InferenceSession } from "onnxruntime-node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { observeRanges } from "../../src/calibrate/index.ts";
 import { type Dataset, memory } from "../../src/data/index.ts";
 import { createEngine, type Engine, type Session } from "../../src/engine/index.ts";
 import { engineMultiply } from "../../src/engine/multiply.ts";
-import { accuracy, compare, evaluate, latency, observeRanges } from "../../src/evaluate/index.ts";
+import { accuracy, compare, evaluate, latency } from "../../src/evaluate/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import type { Model } from "../../src/index.ts";
 import { linear, network, relu } from "../../src/nn/index.ts";

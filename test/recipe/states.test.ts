@@ -1,15 +1,13 @@
 /** Models that carry states: what is run over data in a recipe and in a recovery begins them as zeros and carries them, as an evaluation does. */
 import { expect, test } from "vitest";
+import { calibrate, channelMoments, observe, observeRanges, valueRange } from "../../src/calibrate/index.ts";
 import { memory } from "../../src/data/index.ts";
-import { openStorage } from "../../src/data/store.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { determination, type Metric } from "../../src/evaluate/index.ts";
-import { observe, spreadOfNumbers } from "../../src/evaluate/observe.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { prune } from "../../src/prune/index.ts";
 import { parseRecipe, runRecipe } from "../../src/recipe/index.ts";
 import { recover } from "../../src/recover/index.ts";
-import { Walk } from "../../src/recover/walk.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { random } from "../../src/tensor/random.ts";
 import { train } from "../../src/train/index.ts";
@@ -74,19 +72,23 @@ test("a recovery fits layers to what the original makes of the states that it ca
   );
 });
 
-test("a walk has at each sample the state that was carried there", async () => {
-  const [original, data, storage] = [model(), samples(), openStorage()];
-  const signal = new AbortController().signal;
-  const walk = await Walk.through(original, data, { engine, signal, batch: 16, storage });
-  const before = spreadOfNumbers();
+test("a calibration has at each sample the state that was carried there", async () => {
+  const [original, data] = [model(), samples()];
+  const walk = await calibrate(original, { data }, { engine });
   const node = [...original.graph.nodes()].find(({ name }) => name === "fc3");
   if (node === undefined) throw new Error("There is such a layer.");
   await walk.reach(node);
-  for await (const { y } of walk.values(["y"])) if (y !== undefined) before.add(y);
-  await storage.release();
-  const carried = await observe(engine, original, data, ["y"], spreadOfNumbers);
-  expect(before.result().mean).toBeCloseTo(carried.get("y")?.mean ?? 0, 6);
-  expect(before.result().deviation).toBeCloseTo(carried.get("y")?.deviation ?? 0, 6);
+  const [found, range] = [
+    await walk.observe({ name: "y" }, channelMoments),
+    await walk.observe({ name: "y" }, valueRange),
+  ];
+  await walk.release();
+  const carried = await observe(engine, original, data, ["y"], channelMoments);
+  expect(found.mean[0]).toBeCloseTo(carried.get("y")?.mean[0] ?? 0, 6);
+  expect(found.variance[0]).toBeCloseTo(carried.get("y")?.variance[0] ?? 0, 6);
+  const expected = (await observeRanges(engine, original, data, ["y"])).get("y");
+  expect(range.min).toBeCloseTo(expected?.min ?? 0, 5);
+  expect(range.max).toBeCloseTo(expected?.max ?? 0, 5);
 });
 
 test("training says that it does not go through time", async () => {

@@ -1,9 +1,10 @@
 /** Statistics of batch normalization are those of what comes in, one norm behind the other. */
 import { expect, test } from "vitest";
-import { observe } from "../../src/evaluate/observe.ts";
+import { channelMoments } from "../../src/calibrate/moments.ts";
+import { observe } from "../../src/calibrate/observe.ts";
+import { featuresIn } from "../../src/calibrate/statistic.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { recalibrateNorms } from "../../src/recover/batch-norm.ts";
-import { momentsOf } from "../../src/recover/moments.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { change, engine, network, numbers, samples, scopeOf } from "./networks.ts";
 
@@ -29,7 +30,16 @@ test("the outputs of every norm have its bias as mean and its scale as deviation
   const data = samples([40, 3, 6, 6]);
   const { edits } = await recalibrateNorms.run(model, await scopeOf(model, model.clone(), data));
   expect(edits).toHaveLength(2);
-  const found = await observe(engine, model, data, ["g", "y"], () => momentsOf(1));
+  const found = await observe(
+    engine,
+    model,
+    data,
+    [
+      { name: "g", axis: 1 },
+      { name: "y", axis: 1 },
+    ],
+    channelMoments,
+  );
   for (const [value, name] of [
     ["g", "an"],
     ["y", "bn"],
@@ -90,13 +100,13 @@ test("moments do not depend on the batches, and lose no digits where means are l
     Float32Array.from({ length: 24 }, (_, at) => 4096 + ((at * 7) % 5) / 4),
   );
   const statistic = (parts: readonly number[]) => {
-    const own = momentsOf(1);
+    const own = channelMoments.begin();
     let start = 0;
     for (const size of parts) {
-      own.add(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))));
+      own.add(featuresIn(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))), { axis: 1 }));
       start += size;
     }
-    return own.result();
+    return own.end();
   };
   const whole = statistic([6]);
   for (const parts of [

@@ -1,5 +1,6 @@
 /** Parts of a network that are trained by themselves answer as those of the original do. */
 import { expect, test } from "vitest";
+import { Calibration } from "../../src/calibrate/calibration.ts";
 import { openStorage, type Storage } from "../../src/data/store.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
@@ -8,7 +9,6 @@ import { parseModel } from "../../src/graph/text.ts";
 import { type ScratchFile, scratchFile } from "../../src/platform/node.ts";
 import { prune } from "../../src/prune/index.ts";
 import { blockWise } from "../../src/recover/block-wise.ts";
-import { Walk } from "../../src/recover/walk.ts";
 import { chain, data, figure, spoiled, unseen } from "./chain.ts";
 import { change, network, numbers, samples, scopeOf } from "./networks.ts";
 
@@ -121,7 +121,7 @@ test("a stream may use its arrays again: what is kept of it in memory is what it
   };
   const model = parseModel("graph (x: float32[batch, 1]) -> (y) { y = Neg (x) }");
   const storage = openStorage();
-  const walk = await Walk.through(model, stream, {
+  const walk = await Calibration.through(model, stream, {
     engine: createEngine(),
     signal: new AbortController().signal,
     batch: 1,

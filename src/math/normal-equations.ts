@@ -8,7 +8,8 @@
  */
 
 import { Miss } from "../errors.ts";
-import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../math/index.ts";
+import { cholesky, solveCholesky } from "./cholesky.ts";
+import { type Matrix, type Multiply, matrix, subtract, transpose } from "./matrix.ts";
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {
@@ -32,9 +33,8 @@ export function emptySums(features: number, outputs: number): Sums {
 
 export async function addRows(sums: Sums, features: Matrix, targets: Matrix, multiply: Multiply): Promise<void> {
   const turned = transpose(features);
-  const [gram, cross] = [await multiply(turned, features), await multiply(turned, targets)];
-  accumulate(sums.gram, gram);
-  accumulate(sums.cross, cross);
+  addTo(sums.gram, await multiply(turned, features));
+  addTo(sums.cross, await multiply(turned, targets));
   targets.data.forEach((value, at) => {
     const output = at % targets.columns;
     sums.power[output] = (sums.power[output] ?? 0) + value * value;
@@ -42,7 +42,8 @@ export async function addRows(sums: Sums, features: Matrix, targets: Matrix, mul
   sums.rows += features.rows;
 }
 
-function accumulate(total: Matrix, part: Matrix): void {
+/** Adds a matrix to a sum, in place. */
+export function addTo(total: Matrix, part: Matrix): void {
   part.data.forEach((value, at) => {
     total.data[at] = (total.data[at] ?? 0) + value;
   });
@@ -50,12 +51,7 @@ function accumulate(total: Matrix, part: Matrix): void {
 
 /** Pᵀ r for the weights w (f × o). */
 export async function gradientAt({ gram, cross }: Sums, weights: Matrix, multiply: Multiply): Promise<Matrix> {
-  const product = await multiply(gram, weights);
-  return matrix(
-    cross.rows,
-    cross.columns,
-    cross.data.map((value, at) => value - (product.data[at] ?? 0)),
-  );
+  return subtract(cross, await multiply(gram, weights));
 }
 
 /** Σ ‖y - P w‖² over all outputs. */
@@ -117,21 +113,9 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
   if (work > mostWork) return new Miss("its outputs keep other weights each: too many systems to solve");
   const result = matrix(size, outputs);
   for (const { kept, outputs: own } of alike.values()) {
-    const part = matrix(kept.length, kept.length);
-    kept.forEach((from, row) => {
-      kept.forEach((to, column) => {
-        part.data[row * kept.length + column] = damped.data[from * size + to] ?? 0;
-      });
-    });
-    const right = matrix(kept.length, own.length);
-    kept.forEach((at, row) => {
-      own.forEach((output, column) => {
-        right.data[row * own.length + column] = gradient.data[at * outputs + output] ?? 0;
-      });
-    });
-    const lower = cholesky(part);
+    const lower = cholesky(pick(damped, kept, kept));
     if (lower instanceof Miss) return lower;
-    const solved = solveCholesky(lower, right);
+    const solved = solveCholesky(lower, pick(gradient, kept, own));
     kept.forEach((at, row) => {
       own.forEach((output, column) => {
         result.data[at * outputs + output] = solved.data[row * own.length + column] ?? 0;
@@ -139,4 +123,15 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
     });
   }
   return result;
+}
+
+/** Some rows and columns of a matrix. */
+function pick({ columns: width, data }: Matrix, rows: readonly number[], columns: readonly number[]): Matrix {
+  const picked = matrix(rows.length, columns.length);
+  rows.forEach((row, at) => {
+    columns.forEach((column, to) => {
+      picked.data[at * columns.length + to] = data[row * width + column] ?? 0;
+    });
+  });
+  return picked;
 }

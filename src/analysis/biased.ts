@@ -1,10 +1,10 @@
 /** A layer with its bias: exporters write the bias of a product as a sum behind it, which is part of what the layer answers. */
-import type { Inference } from "../analysis/infer.ts";
-import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Inference } from "./infer.ts";
+import type { Layer } from "./layers.ts";
 
 export interface Biased {
   /** What the layer answers, bias included. */

@@ -4,7 +4,8 @@ import { createEngine } from "../engine/index.ts";
 import { structureHash } from "../graph/hash.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
-import { observe, observeRanges, spreadOfNumbers } from "./observe.ts";
+import { channelMoments } from "./moments.ts";
+import { observe, observeRanges } from "./observe.ts";
 
 const text = (batch: string) => `opset 17
 graph (x: float32[${batch}, 2]) -> (y: float32[${batch}, 2]) {
@@ -46,15 +47,15 @@ test("so many samples as asked for, in their order or in one drawn by a seed", a
   expect(new Set(drawn.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
 });
 
-test.each([1, 2, 5])("mean, deviation and zeros do not depend on the batch: %i samples a run", async (batch) => {
+test.each([1, 2, 5])("mean, variance and zeros do not depend on the batch: %i samples a run", async (batch) => {
   const model = parseModel(text("batch"));
-  const found = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], spreadOfNumbers, { batch });
+  const found = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], channelMoments, { batch });
   // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: the mean is −0.25, of squares 3.725.
-  expect(found.get("x")?.mean).toBeCloseTo(-0.25, 12);
-  expect(found.get("x")?.deviation).toBeCloseTo(Math.sqrt(3.725 - 0.0625), 12);
-  expect(found.get("x")).toMatchObject({ count: 10, zeros: 0.1 });
+  expect(found.get("x")?.mean[0]).toBeCloseTo(-0.25, 12);
+  expect(found.get("x")?.variance[0]).toBeCloseTo(3.725 - 0.0625, 12);
+  expect(found.get("x")).toMatchObject({ count: 10, zeros: Float64Array.of(0.1) });
   // Of y = relu(x₁, −2 x₂) two numbers in five are zero by the sign, two more by a zero.
-  expect(found.get("y")).toMatchObject({ count: 10, zeros: 0.5 });
+  expect(found.get("y")).toMatchObject({ count: 10, zeros: Float64Array.of(0.5) });
 });
 
 test("progress counts samples", async () => {
@@ -123,8 +124,8 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
       h: { min: 0, max: 3 },
       y: { min: 0, max: 40 },
     });
-    const seen = await observe(engine, stateful, data, ["s"], spreadOfNumbers);
-    expect(seen.get("s")).toMatchObject({ count: 6, mean: expect.closeTo(10 / 6, 12) });
+    const seen = await observe(engine, stateful, data, ["s"], channelMoments);
+    expect(seen.get("s")).toMatchObject({ count: 6, mean: Float64Array.of(10 / 6) });
   });
 
   test("a state is as large as the layer takes it, whatever its dimensions are called", async () => {
@@ -136,7 +137,7 @@ graph (x: float32[steps, batch, 4], h0: float32[1, hb, hidden], c0: float32[d, c
   y, hn, cn = LSTM(x, w, r, b, _, h0, c0) {hidden_size=3}
 }`);
     const data = memory("rows", { x: float32([2, 1, 4], [1, 2, -3, 4, 5, 6, 7, 8]) });
-    const seen = await observe(engine, model, data, ["y"], spreadOfNumbers);
+    const seen = await observe(engine, model, data, ["y"], channelMoments);
     expect(seen.get("y")?.count).toBe(6);
   });
 

@@ -1,6 +1,6 @@
 /**
- * A walk through a model with all samples in hand: what has been computed up to some node is kept, so that layer after layer costs the way from
- * one to the next, not from the inputs to each.
+ * A calibration walks through a model with all samples in hand: what has been computed up to some node is kept, so that layer after layer costs
+ * the way from one to the next, not from the inputs to each, and sees what those before it have become.
  *
  *     x → a → b → c → …          at b: the values of a are kept, and only b runs
  *
@@ -9,20 +9,69 @@
  * the walk began.
  */
 import { infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { isStored } from "../analysis/stored-root.ts";
+import { trainPart } from "../data/open.ts";
 import { ownArrays, sampleCount } from "../data/rows.ts";
-import type { BatchStore, Storage } from "../data/store.ts";
+import { draw, firstBatch, take } from "../data/select.ts";
+import { type BatchStore, openStorage, type Storage } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { stopIfAsked } from "../errors.ts";
+import { Miss, stopIfAsked } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { createRunner, type Runner } from "../evaluate/run.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
+import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
+import { type Features, featuresIn, type Layout, type Place, type Statistic, toldOf } from "./statistic.ts";
+
+export interface CalibrateOptions {
+  /** Samples, which need no labels, or the path of a data set, of which the train part is taken. */
+  readonly data: Dataset | string;
+  /** So many are drawn; of a stream, and where the model carries states, the first (256). */
+  readonly samples?: number;
+}
+
+/**
+ * Begins a calibration: statistics of what comes into the layers of a model, one after the other, while the model is changed on the way.
+ *
+ * Layers are asked for in their order. A layer may be changed once it has been asked for, and the next one sees what it has become. Values
+ * between layers are kept in memory, or where that is short on disk, until `release`.
+ * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const seen = await calibrate(model, { data: calibration, samples: 128 });
+ * for (const layer of layers(model, infer(model))) {
+ *   const reach = await seen.collect(layer, largestMagnitudes);
+ *   if (!(reach instanceof Miss)) console.log(layer.name, Math.max(...reach)); // and change layer.weight.tensor
+ * }
+ * await seen.release();
+ */
+export async function calibrate(
+  model: Model,
+  { data, samples = 256 }: CalibrateOptions,
+  context: Partial<Context> = {},
+): Promise<Calibration> {
+  const { engine, signal, seed } = completeContext(context);
+  const dataset = await trainPart(data);
+  const ordered = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
+  const chosen = ordered ? take(dataset, samples) : draw(dataset, samples, seed);
+  const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samplesThatFit(layers(model, infer(model))))));
+  const storage = openStorage();
+  try {
+    return await Calibration.through(model, chosen, { engine, signal, batch, storage });
+  } catch (error) {
+    await storage.release();
+    throw error;
+  }
+}
+
+/** Samples that run at a time. */
+export const samplesAtOnce = 16;
 
 export interface WalkOptions {
   readonly engine: Engine;
@@ -33,7 +82,11 @@ export interface WalkOptions {
   readonly storage: Storage;
 }
 
-export class Walk {
+/** Changes the part of a model that is run, and says what it answers with. */
+type Write = (part: Model) => readonly Value[];
+
+/** What `calibrate` begins. */
+export class Calibration {
   readonly model: Model;
   /** Inputs that carry states. */
   readonly states: readonly string[];
@@ -51,8 +104,9 @@ export class Walk {
     this.#options = options;
   }
 
-  /** Reads the samples. The model may change at nodes that the walk has not passed. */
-  static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Walk> {
+  /** Reads the samples. The model may change at nodes that have not been reached. */
+  static async through(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
+    infer(model);
     const store = options.storage.store(data.name);
     let states: readonly string[] | undefined;
     let runner: Runner | undefined;
@@ -67,12 +121,50 @@ export class Walk {
     } finally {
       await runner?.release();
     }
-    return new Walk(model, data.name, store, states ?? [], options);
+    return new Calibration(model, data.name, store, states ?? [], options);
   }
 
-  /** What some values of the model, or of a copy that differs behind what is kept, are for each batch. */
-  async *values(names: readonly string[], model: Model = this.model): AsyncGenerator<Batch> {
-    for await (const { before, found } of this.#run(names, model)) {
+  /**
+   * A statistic of what comes into a layer (`Features`), or why it has none. From here on the layer may change, and the model behind it.
+   * @throws PithError E_STOPPED on the signal.
+   */
+  async collect<R>(layer: Layer, statistic: Statistic<R>): Promise<R | Miss> {
+    const features = featuresOf(layer);
+    if (features instanceof Miss) return features;
+    await this.reach(layer.node);
+    return this.observe(features, statistic);
+  }
+
+  /** A statistic of a value of the model as it is now. */
+  async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
+    const running = statistic.begin();
+    for await (const batch of this.features(place, statistic)) await running.add(batch);
+    return running.end();
+  }
+
+  /** The batches of which a statistic is told. */
+  async *features(
+    place: Place | LayerFeatures,
+    statistic: Pick<Statistic<unknown>, "reduce"> = {},
+  ): AsyncGenerator<Features> {
+    const pick = "pick" in place ? place.pick : undefined;
+    let told: Place & Layout = place;
+    const write = (part: Model): readonly Value[] => {
+      pick?.(part);
+      const { value, axis } = toldOf(part, place, statistic);
+      if (statistic.reduce !== undefined) told = { name: value.name, axis };
+      return [value];
+    };
+    const asIs = pick === undefined && statistic.reduce === undefined;
+    for await (const batch of this.values([place.name], asIs ? undefined : write)) {
+      const dense = batch[told.name];
+      if (dense !== undefined) yield featuresIn(dense, told);
+    }
+  }
+
+  /** What some values of the model are for each batch, or what `write` makes of the part that computes them. */
+  async *values(names: readonly string[], write?: Write): AsyncGenerator<Batch> {
+    for await (const { before, found } of this.#run(names, write)) {
       const kept = Object.entries(before).filter(([name]) => names.includes(name));
       yield { ...Object.fromEntries(kept), ...found };
     }
@@ -81,19 +173,19 @@ export class Walk {
   /** For each batch what is kept of it, and those of some values that are not, computed. */
   async *#run(
     names: readonly string[],
-    model: Model,
+    write?: Write,
   ): AsyncGenerator<{ readonly before: Batch; readonly found: Batch }> {
     const { engine, signal } = this.#options;
     const { columns } = this.#store;
-    const missing = names.filter((name) => !columns.includes(name));
-    const part = missing.length === 0 ? undefined : this.#part(model, missing);
+    const missing = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
+    const part = missing.length === 0 ? undefined : this.#part(missing, write);
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, { optimize: false });
     // Of what is kept only what is needed is read.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
       for await (const before of this.#store.batches(wanted)) {
-        stopIfAsked(signal, "Recovery was stopped.");
+        stopIfAsked(signal, "Stopped while values were measured.");
         yield { before, found: (await runner?.run(before)) ?? {} };
       }
     } finally {
@@ -102,8 +194,9 @@ export class Walk {
   }
 
   /** The model from what is kept to some values. */
-  #part(model: Model, names: readonly string[]): Model {
-    const part = extract(model, valuesOf(model, names), valuesOf(model, this.#kept));
+  #part(names: readonly string[], write: Write | undefined): Model {
+    const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#kept));
+    if (write !== undefined) part.graph.setOutputs(write(part));
     part.graph.setInputs(part.graph.inputs.filter(({ uses }) => uses.size > 0));
     return part;
   }
@@ -115,7 +208,7 @@ export class Walk {
     if (wanted.length === 0) return;
     const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
     const kept = before.columns.filter((name) => !this.#kept.includes(name) || still.includes(name));
-    for await (const { before: known, found } of this.#run([...kept, ...wanted], this.model)) {
+    for await (const { before: known, found } of this.#run([...kept, ...wanted])) {
       const count = sampleCount(known, this.#owner);
       if (Object.values(found).some(({ dims }) => dims[0] !== count)) return next.release();
       const lasting = Object.entries(known).filter(([name]) => kept.includes(name));
@@ -124,6 +217,11 @@ export class Walk {
     await before.release();
     this.#store = next;
     this.#kept = [...this.#kept.filter((name) => still.includes(name)), ...wanted];
+  }
+
+  /** Gives back what is kept, in memory and on disk. */
+  release(): Promise<void> {
+    return this.#options.storage.release();
   }
 }
 
@@ -141,9 +239,7 @@ function named(batch: Batch, { graph }: Model): Batch {
 }
 
 /** Floats that are computed before a node, count samples, and are used by it or later. */
-function liveAt(model: Model, node: Node): readonly string[] {
-  infer(model);
-  const { graph } = model;
+function liveAt({ graph }: Model, node: Node): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];
   const before = new Set<Value>();

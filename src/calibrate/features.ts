@@ -1,0 +1,80 @@
+/**
+ * What comes into a layer as the rows of a matrix P, y = P w + b, with a row for each place of each sample.
+ *
+ * What P is, a layer says itself: given, instead of its weight, one that picks a single number of what it sees for each output, it answers
+ * with P (for a convolution the patches that its kernel sees, for a product the data). So nothing here knows an operator. In groups each has
+ * a P of its own:
+ *
+ *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
+ */
+import type { Layer } from "../analysis/layers.ts";
+import { weightNumbers, weightShape } from "../analysis/weight.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { identity, type Matrix } from "../math/index.ts";
+import { fromNumbers, isFloat } from "../tensor/convert.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Layout } from "./statistic.ts";
+
+export interface LayerFeatures extends Layout {
+  /** The layer's output, which has the rows of P once `pick` has changed the layer; along `axis` the features of all groups. */
+  readonly name: string;
+  /** Changes the layer in a copy of its model, or of a part of it. */
+  pick(copy: Model): void;
+}
+
+/** How the features of a layer are computed, or why it has none. */
+export function featuresOf(layer: Layer): LayerFeatures | Miss {
+  const { node, role, effective, outputs, name } = layer;
+  const dims = fixedDims(effective.type?.dims);
+  const [output] = node.outputs;
+  const no = (reason: string): Miss => new Miss(reason, name);
+  if (output === undefined || dims === undefined) return no("its weight has no known size");
+  if (role.packed !== undefined) return no("its weight is packed");
+  if (role.fused !== undefined) return no(`${role.fused} is fused into it: lower it first`);
+  if (role.stack !== undefined) return no("it holds several matrices");
+  if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
+  const { inputs, taps } = weightShape(role, dims);
+  const features = inputs * taps;
+  const shape = dims.map((dim, axis) => (axis === role.out ? features * role.groups : dim));
+  const known = effective.type?.type ?? "float32";
+  const type = isFloat(known) ? known : "float32";
+  return {
+    ...{ name: output.name, axis: role.outputAxis, groups: role.groups, taps },
+    pick(copy) {
+      const result = copy.graph.value(output.name);
+      const own = result?.producer;
+      if (result === undefined || own === undefined) return;
+      const store = (what: string, dims: readonly number[], numbers: Float64Array): Value =>
+        copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
+      const picks = weightNumbers(role, shape, new Array<Matrix>(role.groups).fill(identity(features)));
+      copy.graph.setInput(own, role.input, store("picks", shape, picks));
+      // Zeros, where there was a bias: before opset 11 a Gemm has one in any case.
+      for (const input of new Set([role.bias, role.biasInput])) {
+        const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
+        if (input === undefined || before === undefined) continue;
+        const now = before.map((dim) => (dim === outputs ? (shape[role.out] ?? dim) : dim));
+        copy.graph.setInput(own, input, store("zeros", now, new Float64Array(elementCount(now))));
+      }
+      result.type = undefined;
+    },
+  };
+}
+
+/** Bytes of the features of a batch. */
+const mostBytes = 64 * 2 ** 20;
+
+/** How many samples at a time keep the features of every layer small; a fraction, where one sample is too large. */
+export function samplesThatFit(layers: readonly Layer[]): number {
+  const bytes = layers.map(({ role, effective, node }) => {
+    const dims = fixedDims(effective.type?.dims);
+    if (dims === undefined) return 1;
+    const features = (role.groups * elementCount(dims)) / Math.max(1, dims[role.out] ?? 1);
+    const rest = (node.outputs[0]?.type?.dims ?? []).filter((_, at) => at !== 0 && at !== role.outputAxis);
+    const places = fixedDims(rest);
+    return 4 * features * (places === undefined ? 1024 : elementCount(places));
+  });
+  return mostBytes / Math.max(1, ...bytes);
+}

@@ -1,0 +1,39 @@
+import { type Matrix, type Multiply, multiplyHere, transpose } from "../math/index.ts";
+import { addTo } from "../math/normal-equations.ts";
+import type { Statistic } from "./statistic.ts";
+
+export interface Gram {
+  /** Rows that were summed over. */
+  readonly rows: number;
+  /** For each group PᵀP, columns × columns. */
+  readonly groups: readonly Matrix[];
+}
+
+/**
+ * The Gram matrices PᵀP of features P, in float64: second moments of what comes into a layer, without its mean taken out.
+ * @param multiply makes the products (default: here, in JavaScript).
+ * @example
+ * const seen = await calibrate(model, { data: calibration });
+ * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices());
+ */
+export function gramMatrices(multiply: Multiply = multiplyHere): Statistic<Gram> {
+  return {
+    begin() {
+      const groups: Matrix[] = [];
+      let rows = 0;
+      return {
+        async add(batch) {
+          for (let group = 0; group < batch.groups; group++) {
+            const own = batch.matrix(group);
+            const product = await multiply(transpose(own), own);
+            const sum = groups[group];
+            if (sum === undefined) groups[group] = product;
+            else addTo(sum, product);
+          }
+          rows += batch.rows;
+        },
+        end: () => ({ rows, groups }),
+      };
+    },
+  };
+}

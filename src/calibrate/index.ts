@@ -1,0 +1,8 @@
+/** Calibration: statistics of a model's values over samples, in one pass or layer after layer. */
+export type { ObserveOptions } from "../evaluate/over-samples.ts";
+export { type CalibrateOptions, type Calibration, calibrate } from "./calibration.ts";
+export { type Gram, gramMatrices } from "./gram.ts";
+export { largestMagnitudes } from "./magnitudes.ts";
+export { channelMoments, type Moments } from "./moments.ts";
+export { observe, observeRanges, type ValueRange, valueRange } from "./observe.ts";
+export type { Features, Place, Running, Statistic } from "./statistic.ts";

@@ -1,0 +1,151 @@
+/**
+ * Statistics of values in one pass over the samples, of the model as it is.
+ *
+ * For ranges the graph itself reduces every value to its smallest and largest number, so only three numbers per value and batch leave the
+ * runtime:
+ *
+ *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
+ */
+import { findStates } from "../data/states.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { PithError } from "../errors.ts";
+import { type ObserveOptions, overSamples } from "../evaluate/over-samples.ts";
+import type { Model } from "../graph/model.ts";
+import { typeCodes } from "../tensor/type-codes.ts";
+import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
+
+/**
+ * Statistics of any values over the samples of a data set: each gets one of its own. The model is not changed; it runs without graph
+ * optimization, so that the values are those of the graph as it is written. Memory: the values of one batch.
+ *
+ * @param places values of the main graph, with the axis that counts their channels or without: inputs, outputs, or anything between.
+ * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments);
+ * seen.get("conv1.out"); // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
+ */
+export async function observe<R>(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  places: readonly (string | Place)[],
+  statistic: Statistic<R> | ((name: string) => Statistic<R>),
+  options: ObserveOptions = {},
+): Promise<ReadonlyMap<string, R>> {
+  const work = model.clone();
+  const observed = places.map((place) => {
+    const own = typeof place === "string" ? { name: place } : place;
+    const wanted = typeof statistic === "function" ? statistic(own.name) : statistic;
+    return { name: own.name, ...toldOf(work, own, wanted), running: wanted.begin() };
+  });
+  const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
+  await overSamples(engine, models, dataset, options, async ([results = {}]) => {
+    for (const { value, axis, running } of observed) {
+      const dense = results[value.name];
+      if (dense !== undefined) await running.add(featuresIn(dense, { axis }));
+    }
+  });
+  return new Map(observed.map(({ name, running }) => [name, running.end()]));
+}
+
+export interface ValueRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The smallest and the largest number: NaN where an element is, from ∞ to -∞ where there is none. */
+export const valueRange: Statistic<ValueRange> = {
+  reduce: (emit, value) => [
+    emit.ReduceMin([value], { keepdims: 0 }),
+    emit.ReduceMax([value], { keepdims: 0 }),
+    // The runtime's least and greatest number of several leave NaN out.
+    emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: typeCodes.float32 })], { keepdims: 0 }),
+  ],
+  begin() {
+    let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    return {
+      add(batch) {
+        const { data } = batch.matrix();
+        for (let at = 0; at < data.length; at += 3) {
+          const broken = (data[at + 2] ?? 0) > 0 ? Number.NaN : 0;
+          min = Math.min(min, broken + (data[at] ?? 0));
+          max = Math.max(max, broken + (data[at + 1] ?? 0));
+        }
+      },
+      end: () => ({ min, max }),
+    };
+  },
+};
+
+/**
+ * The smallest and the largest number that each value takes over the samples of a data set, as `observe` has them. An input that comes without
+ * an element, as caches of earlier tokens do at the first one, has the range of the output that it is fed with later.
+ *
+ * @param names values of the main graph, of a floating-point type: inputs, outputs, or anything between.
+ * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit, has no samples, or makes a value infinite or NaN, or
+ * leaves it without an element, E_STOPPED on the signal.
+ * @example
+ * const ranges = await observeRanges(createEngine(), model, calibration, ["conv1.out"]);
+ * ranges.get("conv1.out"); // { min: -3.1, max: 8.4 }
+ */
+export async function observeRanges(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  names: readonly string[],
+  options: ObserveOptions = {},
+): Promise<ReadonlyMap<string, ValueRange>> {
+  const { ranges, samples } = await measureRanges(engine, model, dataset, names, options);
+  for (const [name, range] of ranges) {
+    if (range.min > range.max) {
+      throw new PithError("E_DATA", `"${name}" has no elements in any of ${samples} samples, and so no range.`, {
+        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or except the layers that read it.",
+      });
+    }
+    if (!Number.isFinite(range.max - range.min)) throw notFinite(name, range, samples);
+  }
+  return ranges;
+}
+
+/** What to say where nothing but finite numbers will do. */
+export function notFinite(name: string, { min, max }: ValueRange, samples: number): PithError {
+  return new PithError("E_DATA", `"${name}" ranges from ${min} to ${max} over ${samples} samples: it must be finite.`, {
+    hint: "The preprocessing may be wrong, or the model overflows on this data.",
+  });
+}
+
+/** Ranges as they are, finite or not. `samples` is how many were run. */
+export async function measureRanges(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  names: readonly string[],
+  options: ObserveOptions,
+): Promise<{ readonly ranges: ReadonlyMap<string, ValueRange>; readonly samples: number }> {
+  const states = statesOf(model, names);
+  let samples = 0;
+  const progress = (done: number, total?: number): void => {
+    samples = done;
+    options.progress?.(done, total);
+  };
+  const all = [...new Set([...names, ...states.values()])];
+  const found = await observe(engine, model, dataset, all, valueRange, { ...options, progress });
+  const none = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
+  const ranges = names.map((name) => {
+    const own = found.get(name) ?? none;
+    return [name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const;
+  });
+  return { ranges: new Map(ranges), samples };
+}
+
+/** Inputs that may come without an element, and the outputs that they are fed with later, which tell what they will hold. */
+function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
+  const { feeds } = model.graph;
+  const open = feeds.filter(
+    ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
+  );
+  if (open.length === 0) return new Map();
+  const given = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
+  return new Map(findStates(model, given).map(({ input, output }) => [input, output]));
+}

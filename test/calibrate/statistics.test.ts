@@ -1,0 +1,120 @@
+/** Statistics of layers, written with nothing but what the package exports. */
+import { Miss } from "pith";
+import { infer, type Layer, layers } from "pith/analysis";
+import { type Calibration, calibrate, gramMatrices, largestMagnitudes, observe, type Statistic } from "pith/calibrate";
+import { type IndexedDataset, memory } from "pith/data";
+import { createEngine } from "pith/engine";
+import { parseModel } from "pith/graph";
+import { float32, inMemory } from "pith/tensor";
+import { afterEach, describe, expect, test } from "vitest";
+
+/** The mean size of each input channel, over the places of a kernel as well: what activation-aware roundings of weights go by. */
+const meanMagnitudes: Statistic<readonly number[]> = {
+  begin() {
+    let rows = 0;
+    const sums: number[] = [];
+    return {
+      add({ taps, matrix }) {
+        const { rows: own, columns, data } = matrix();
+        data.forEach((value, at) => {
+          const channel = Math.floor((at % columns) / taps);
+          sums[channel] = (sums[channel] ?? 0) + Math.abs(value) / taps;
+        });
+        rows += own;
+      },
+      end: () => sums.map((sum) => sum / rows),
+    };
+  },
+};
+
+const engine = createEngine();
+const text = `opset 17
+graph (x: float32[n, 2, 3]) -> (y: float32[n, 2, 2]) {
+  a.weight: float32[2, 2, 2] = [[[1, 0], [0, 0]], [[0, 0], [0, 1]]]
+  b.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  h = Conv(x, a.weight)
+  y = MatMul(h, b.weight)
+}`;
+const data = memory("samples", { x: float32([2, 2, 3], [1, -2, 3, 4, 5, -6, 0, 1, 0, -1, 0, 1]) });
+
+let open: Calibration | undefined;
+const begin = async (model: ReturnType<typeof parseModel>, rows: IndexedDataset) => {
+  open = await calibrate(model, { data: rows }, { engine });
+  const found = layers(model, infer(model));
+  const at = (index: number): Layer => found[index] ?? expect.fail(`there is no layer ${index}`);
+  return { seen: open, at };
+};
+afterEach(async () => {
+  await open?.release();
+  open = undefined;
+});
+
+describe("a statistic from outside, of", () => {
+  test("what a convolution sees: channels by the places of its kernel", async () => {
+    const { seen, at } = await begin(parseModel(text), data);
+    // Each kernel sees two places in a row: 1 2, 2 3 and 0 1, 1 0 of the first channel; 4 5, 5 6 and 1 0, 0 1 of the second.
+    expect(await seen.collect(at(0), meanMagnitudes)).toEqual([10 / 8, 22 / 8]);
+    expect(await seen.collect(at(0), largestMagnitudes)).toEqual(Float64Array.of(2, 3, 5, 6));
+  });
+
+  test("what a product over positions sees", async () => {
+    const { seen, at } = await begin(parseModel(text), data);
+    // h is 1 -2 / 5 -6 and 0 1 / 0 1, whose columns are the positions that the kernels saw.
+    expect(await seen.collect(at(1), meanMagnitudes)).toEqual([6 / 4, 10 / 4]);
+  });
+
+  test("any value, in one pass, by the axis that is named", async () => {
+    const found = await observe(engine, parseModel(text), data, [{ name: "h", axis: 1 }, "x"], meanMagnitudes);
+    expect(Object.fromEntries(found)).toEqual({ h: [4 / 4, 12 / 4], x: [24 / 12] });
+  });
+});
+
+test("the Gram matrix of each group of a convolution is the sum over its rows", async () => {
+  const grouped = parseModel(`opset 17
+graph (x: float32[n, 2, 2]) -> (y: float32[n, 2, 1]) {
+  a.weight: float32[2, 1, 2] = ones
+  y = Conv(x, a.weight) {group=2}
+}`);
+  const rows = memory("samples", { x: float32([2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8]) });
+  const { seen, at } = await begin(grouped, rows);
+  const gram = await seen.collect(at(0), gramMatrices());
+  if (gram instanceof Miss) throw new Error(gram.reason);
+  expect(gram.rows).toBe(2);
+  expect(gram.groups.map(({ data }) => [...data])).toEqual([
+    [1 + 25, 2 + 30, 2 + 30, 4 + 36],
+    [9 + 49, 12 + 56, 12 + 56, 16 + 64],
+  ]);
+});
+
+test("a layer sees what those before it have become", async () => {
+  const model = parseModel(text);
+  const { seen, at } = await begin(model, data);
+  await seen.collect(at(0), meanMagnitudes);
+  at(0).weight.tensor = inMemory(float32([2, 2, 2], [2, 0, 0, 0, 0, 0, 0, 2]));
+  expect(await seen.collect(at(1), meanMagnitudes)).toEqual([12 / 4, 20 / 4]);
+});
+
+describe("no statistics", () => {
+  test("of a recurrent layer's gates, with the reason", async () => {
+    const recurrent = parseModel(`opset 17
+graph (x: float32[4, n, 2]) -> (y: float32[4, 1, n, 3]) {
+  w: float32[1, 12, 2] = random(seed 1)
+  r: float32[1, 12, 3] = random(seed 2)
+  y = LSTM(x, w, r) {hidden_size=3}
+}`);
+    const steps = memory("steps", { x: float32([4, 1, 2], [1, 2, 3, 4, 5, 6, 7, 8]) });
+    const { seen, at } = await begin(recurrent, steps);
+    const miss = await seen.collect(at(0), meanMagnitudes);
+    expect(miss).toMatchObject({ reason: "it holds several matrices" });
+  });
+
+  test("of an axis that a value does not have, and of no samples", async () => {
+    const model = parseModel(text);
+    await expect(observe(engine, model, data, [{ name: "h", axis: 3 }], meanMagnitudes)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("has no axis 3"),
+    });
+    const none = memory("none", { x: float32([0, 2, 3], []) });
+    await expect(calibrate(model, { data: none }, { engine })).rejects.toMatchObject({ code: "E_DATA" });
+  });
+});
