@@ -10,11 +10,12 @@ import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
+import { kernels } from "./generate/kernels.ts";
 import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
-const generators: readonly Generator[] = [commandList, errorPage, operatorPage, recipeSchemaPage, surface];
+const generators: readonly Generator[] = [commandList, errorPage, kernels, operatorPage, recipeSchemaPage, surface];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const checking = process.argv.includes("--check");

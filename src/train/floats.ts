@@ -1,12 +1,15 @@
-/** The arrays that training changes in place: parameters, gradients, and what is kept beside them. */
+/**
+ * The arrays that training changes in place: parameters, gradients, and what is kept beside them; and arithmetic on them, in WebAssembly
+ * (`kernels.as.ts`).
+ *
+ * Arrays of a step lie in one memory, and the kernels change them where they are. Any others pass through a scratch memory piece by piece: the same
+ * numbers to the bit, in twice the time.
+ */
+import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
+import { withoutSimd, withSimd } from "./kernels.generated.ts";
 
 export type Floats = Float32Array | Float64Array;
-
-/** Zeros, as many and of the same precision. */
-export function zerosLike(values: Floats): Floats {
-  return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
-}
 
 /** The very array, not a copy, as a tensor. */
 export function denseOf(data: Floats, dims: readonly number[] = [data.length]): Dense<"float32" | "float64"> {
@@ -17,4 +20,158 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
 export function floatsOf(dense: Dense | undefined, length: number): Floats | undefined {
   if (dense?.type !== "float32" && dense?.type !== "float64") return undefined;
   return dense.data.length === length ? dense.data : undefined;
+}
+
+/** Zeros, as many and of the same precision, in the same memory while it has room. */
+export function zerosLike(values: Floats): Floats {
+  const zeros = memories.get(values.buffer)?.take(values);
+  if (zeros !== undefined) return zeros;
+  return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
+}
+
+export function copyOf(values: Floats): Floats {
+  const copy = zerosLike(values);
+  copy.set(values);
+  return copy;
+}
+
+/** A parameter, its gradient, two moments, an average, and a sum of gradients. */
+const arraysEach = 6;
+/** 4 GiB: all that WebAssembly can address. */
+const mostBytes = 2 ** 32;
+const pageBytes = 2 ** 16;
+const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+/**
+ * Gives memory for parameters of these sizes, and a function that copies them into it, in any order. A memory that grew would detach its arrays, so
+ * it has room for what will be kept beside each from the beginning; pages that are never written take none of the machine's. Above 4 GiB there
+ * are several; where there is none to be had, arrays lie anywhere.
+ */
+export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
+  const wanted = (size: number): number => arraysEach * aligned(size);
+  let left = bytes.reduce((sum, size) => sum + wanted(size), 0);
+  let memory: KernelMemory | undefined;
+  let room = 0;
+  return (values) => {
+    const needed = wanted(values.byteLength);
+    if (needed > room) {
+      room = Math.min(Math.max(left, needed), mostBytes);
+      memory = createMemory(room);
+    }
+    room -= needed;
+    left -= needed;
+    const place = memory?.take(values) ?? zerosLike(values);
+    place.set(values);
+    return place;
+  };
+}
+
+type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
+type Kernels = Readonly<Record<Kernel, (wide: boolean, count: number, ...more: number[]) => number | undefined>>;
+
+/** Elements: so many of four arrays stay in a core's cache. Squares are added up piece by piece wherever the array is. */
+const piece = 2 ** 16;
+
+/**
+ * Runs a kernel over arrays of one length: those that it changes, then those that it reads, then its numbers, in the order of `kernels.as.ts`.
+ * Returns the sum of what it returns.
+ * @throws PithError E_SHAPE_MISMATCH if one is longer than another, E_UNSUPPORTED where there is no WebAssembly.
+ */
+export function run(kernel: Kernel, changed: readonly Floats[], read: readonly Floats[], ...numbers: number[]): number {
+  const arrays = [...changed, ...read];
+  const [{ buffer, length, BYTES_PER_ELEMENT: width } = new Float32Array()] = arrays;
+  const other = arrays.find((array) => array.length !== length);
+  if (other !== undefined)
+    throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
+  const alike = arrays.every((array) => array.buffer === buffer && array.BYTES_PER_ELEMENT === width);
+  const memory = alike ? memories.get(buffer) : undefined;
+  let sum = 0;
+  for (let from = 0; from < length; from += piece) {
+    const pieces = arrays.map((array) => array.subarray(from, from + piece));
+    sum += memory?.run(kernel, pieces, numbers) ?? throughScratch(kernel, pieces, changed.length, numbers);
+  }
+  return sum;
+}
+
+function throughScratch(
+  kernel: Kernel,
+  pieces: readonly Floats[],
+  changed: number,
+  numbers: readonly number[],
+): number {
+  scratch ??= createMemory(4 * piece * 8);
+  if (scratch === undefined)
+    throw new PithError("E_UNSUPPORTED", "Training needs WebAssembly, which this runtime has switched off.");
+  const { take, clear, run } = scratch;
+  clear();
+  const copies = pieces.map((array) => {
+    const copy = take(pieces[0] ?? array) ?? array;
+    copy.set(array);
+    return copy;
+  });
+  const result = run(kernel, copies, numbers);
+  pieces.slice(0, changed).forEach((array, at) => {
+    array.set(copies[at] ?? array);
+  });
+  return result;
+}
+
+interface KernelMemory {
+  /** Zeros like these, where there is room for them. */
+  take(like: Floats): Floats | undefined;
+  /** Room for all again, of what no longer is. */
+  clear(): void;
+  /** Arrays of this memory, one type and one length. */
+  run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;
+}
+
+const memories = new WeakMap<ArrayBufferLike, KernelMemory>();
+let scratch: KernelMemory | undefined;
+let usual: WebAssembly.Module | undefined;
+
+/** A memory of so many bytes with kernels of its own, with SIMD where the runtime has it; undefined where there is none to be had. */
+export function createMemory(bytes: number, code?: string): KernelMemory | undefined {
+  if (typeof WebAssembly === "undefined") return undefined;
+  usual ??= moduleOf(withSimd) ?? moduleOf(withoutSimd);
+  const module = code === undefined ? usual : moduleOf(code);
+  const memory = memoryOf(Math.ceil(bytes / pageBytes));
+  if (module === undefined || memory === undefined) return undefined;
+  const { buffer } = memory;
+  const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  let used = 0;
+  const made: KernelMemory = {
+    take(like) {
+      const place = used;
+      if (place + like.byteLength > buffer.byteLength) return undefined;
+      used += aligned(like.byteLength);
+      return like instanceof Float32Array
+        ? new Float32Array(buffer, place, like.length)
+        : new Float64Array(buffer, place, like.length);
+    },
+    clear() {
+      used = 0;
+    },
+    run(kernel, arrays, numbers) {
+      const [first = new Float32Array()] = arrays;
+      const places = arrays.map(({ byteOffset }) => byteOffset);
+      return kernels[kernel](first instanceof Float64Array, first.length, ...places, ...numbers) ?? 0;
+    },
+  };
+  memories.set(buffer, made);
+  return made;
+}
+
+/** Undefined where the runtime lacks what the code needs. */
+function moduleOf(code: string): WebAssembly.Module | undefined {
+  const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
+  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
+}
+
+function memoryOf(pages: number): WebAssembly.Memory | undefined {
+  try {
+    return new WebAssembly.Memory({ initial: pages });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }

@@ -13,7 +13,6 @@ import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
-import { clipByNorm } from "./clip.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -45,6 +44,7 @@ import {
   type TrainingState,
   withWeights,
 } from "./training-state.ts";
+import { clipByNorm } from "./updates.ts";
 
 export interface LoopOutcome {
   readonly history: readonly Epoch[];

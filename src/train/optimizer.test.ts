@@ -1,10 +1,8 @@
 import { describe, expect, it, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
-import { adam, adamW } from "./adam.ts";
-import { clipByNorm } from "./clip.ts";
-import { lion } from "./lion.ts";
 import type { Optimizer, Trained } from "./optimizer.ts";
-import { sgd } from "./sgd.ts";
+import { adam, adamW, lion, sgd } from "./optimizers.ts";
+import { clipByNorm } from "./updates.ts";
 
 interface Run {
   readonly problem: string;

@@ -2,8 +2,9 @@
  * Optimizers: in place on the very arrays that the step graph is fed with.
  *
  * An optimizer is a rule for one parameter and a few arrays that it keeps beside it (momentum, moments), of the parameter's type. Arithmetic
- * is in float64 per element, stored in the array's own precision. What it keeps can be taken out and put back to the bit, so a checkpoint
- * holds it as tensors. It goes with the arrays of the parameters: an optimizer that has trained one network begins anew with the next.
+ * is in that type: of float32, a step differs from one in float64 by a rounding of the weight (2⁻²⁴ of it) and a few of the step. What it keeps
+ * can be taken out and put back to the bit, so a checkpoint holds it as tensors. It goes with the arrays of the parameters: an optimizer that
+ * has trained one network begins anew with the next.
  */
 import { PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";

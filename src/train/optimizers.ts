@@ -1,8 +1,99 @@
-/** Optimizers by name, as text says them: how one is made of the settings, and the learning rate that is usual with it. */
-import { adam, adamW } from "./adam.ts";
-import { lion } from "./lion.ts";
-import type { Optimizer } from "./optimizer.ts";
-import { sgd } from "./sgd.ts";
+/** The optimizers, and a table of them by name. */
+import { PithError } from "../errors.ts";
+import { run } from "./floats.ts";
+import { defineOptimizer, type Optimizer } from "./optimizer.ts";
+
+export interface SgdOptions {
+  readonly momentum?: number;
+  /** Looks ahead along the momentum (Nesterov 1983, in the form of Sutskever et al. 2013). */
+  readonly nesterov?: boolean;
+  readonly weightDecay?: number;
+}
+
+/**
+ * Stochastic gradient descent, with momentum as PyTorch writes it: g += wd·w; v = μ·v + g (v = g at the first step); w -= lr·v, or with
+ * Nesterov's momentum w -= lr·(g + μ·v).
+ * @throws PithError E_OPTION for Nesterov's momentum without momentum.
+ * @example
+ * const optimizer = sgd({ momentum: 0.9 });
+ */
+export function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions = {}): Optimizer {
+  if (nesterov && momentum === 0) throw new PithError("E_OPTION", "Nesterov's momentum needs a momentum above 0.");
+  return defineOptimizer({
+    name: "sgd",
+    // Weight decay is part of what momentum accumulates, and is not in the graph; nor is the look ahead.
+    ...(momentum > 0 && weightDecay === 0 && !nesterov ? { carry: momentum } : {}),
+    slots: momentum === 0 ? [] : ["momentum"],
+    step({ values, gradient, decays }, [velocity], rate) {
+      const decay = decays ? weightDecay : 0;
+      const [straight, ahead] = nesterov ? [rate, rate * momentum] : [0, rate];
+      if (velocity === undefined) run("move", [values], [gradient], rate, decay);
+      else run("roll", [values, velocity], [gradient], straight, ahead, momentum, decay);
+    },
+  });
+}
+
+export interface AdamOptions {
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly epsilon?: number;
+  readonly weightDecay?: number;
+}
+
+/**
+ * Adam (Kingma and Ba 2015): m = β₁m + (1-β₁)g; v = β₂v + (1-β₂)g²; w -= lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε). Weight decay adds to g.
+ * @example
+ * const optimizer = adam();
+ */
+export function adam(options: AdamOptions = {}): Optimizer {
+  return withMoments("adam", { weightDecay: 0, ...options }, false);
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019), 0.01 unless told: it shrinks the weight itself, w *= 1 - lr·wd.
+ * @example
+ * const optimizer = adamW({ weightDecay: 0.05 });
+ */
+export function adamW(options: AdamOptions = {}): Optimizer {
+  return withMoments("adamw", { weightDecay: 0.01, ...options }, true);
+}
+
+function withMoments(name: string, options: AdamOptions, decoupled: boolean): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+  return defineOptimizer({
+    name,
+    slots: ["first", "second"],
+    step({ values, gradient, decays }, slots, learningRate, count) {
+      const rate = learningRate / (1 - beta1 ** count);
+      const spread = 1 / Math.sqrt(1 - beta2 ** count);
+      const decay = decays ? weightDecay : 0;
+      const [added, taken] = decoupled ? [0, learningRate * decay] : [decay, 0];
+      run("adam", [values, ...slots], [gradient], rate, 1 - beta1, 1 - beta2, spread, epsilon, added, taken);
+    },
+  });
+}
+
+export interface LionOptions {
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly weightDecay?: number;
+}
+
+/**
+ * Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"), steps of one size, by sign: w *= 1 - lr·wd;
+ * w -= lr·sign(β₁m + (1-β₁)g); m = β₂m + (1-β₂)g. A third to a tenth of Adam's learning rate suits it.
+ * @example
+ * const optimizer = lion({ weightDecay: 0.1 });
+ */
+export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions = {}): Optimizer {
+  return defineOptimizer({
+    name: "lion",
+    slots: ["momentum"],
+    step({ values, gradient, decays }, slots, rate) {
+      run("lion", [values, ...slots], [gradient], rate, 1 - beta1, 1 - beta2, decays ? rate * weightDecay : 0);
+    },
+  });
+}
 
 interface OptimizerSettings {
   readonly momentum: number;
@@ -11,6 +102,7 @@ interface OptimizerSettings {
   readonly decay: { readonly weightDecay?: number };
 }
 
+/** By name, as text says them: how one is made of the settings, and the learning rate that is usual with it. */
 export const optimizers = {
   adam: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adam(decay) },
   adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },

@@ -7,7 +7,7 @@ import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { crossEntropy } from "./losses/index.ts";
-import { sgd } from "./sgd.ts";
+import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 

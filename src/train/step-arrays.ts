@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.ts";
 import { fromNumbers, isHalf } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { denseOf, type Floats, zerosLike } from "./floats.ts";
+import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
 import type { Group } from "./groups.ts";
 import type { Trained } from "./optimizer.ts";
 import { copyOfTied, type Tie } from "./ties.ts";
@@ -33,15 +33,21 @@ export function trainedView(arrays: Arrays): Trained {
   };
 }
 
-/** The arrays of a parameter, with the numbers that the model stores. */
-export async function arraysOf(model: Model, name: string, group: Group, carried: boolean): Promise<Arrays> {
-  const values = await storedArray(model, name);
-  return { name, ...group, values, gradient: emptyLike(values), carried };
-}
-
-/** A copy of a stored tensor. @throws PithError E_NAME if there is none, E_TYPE_MISMATCH if it holds no floats. */
-export async function storedArray(model: Model, name: string): Promise<Floating> {
-  return copyOf(await tensorOf(model, name).read(), name);
+/**
+ * Copies of the stored tensors of these names, in memory that has room for what is kept beside them.
+ * @throws PithError E_NAME if there is none, E_TYPE_MISMATCH if it holds no floats.
+ */
+export async function storedArrays(model: Model, names: Iterable<string>): Promise<Stored[]> {
+  const tensors = [...names].map((name) => [name, tensorOf(model, name)] as const);
+  const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
+  const arrays: Stored[] = [];
+  for (const [name, tensor] of tensors) {
+    const dense = await tensor.read();
+    if (dense.type !== "float32" && dense.type !== "float64")
+      throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
+    arrays.push({ name, values: denseOf(place(dense.data), dense.dims) });
+  }
+  return arrays;
 }
 
 export function emptyLike({ data, dims }: Floating): Floating {
@@ -76,9 +82,4 @@ function tensorOf(model: Model, name: string): Tensor {
   const tensor = model.graph.value(name)?.tensor;
   if (tensor === undefined) throw new PithError("E_NAME", `There is no stored tensor "${name}" to train.`);
   return tensor;
-}
-
-function copyOf(dense: Dense, name: string): Floating {
-  if (dense.type === "float32" || dense.type === "float64") return denseOf(dense.data.slice(), dense.dims);
-  throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
 }

@@ -17,7 +17,7 @@ import { bySizes } from "./forward-loss.ts";
 import type { Trained } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
-import { type Arrays, arraysOf, emptyLike, type Stored, storeArrays, storedArray, trainedView } from "./step-arrays.ts";
+import { type Arrays, emptyLike, storeArrays, storedArrays, trainedView } from "./step-arrays.ts";
 import { loadStepGraph, releaseStepGraph } from "./step-graph.ts";
 import type { StepOptions } from "./step-options.ts";
 import { trainableCopy } from "./trainable.ts";
@@ -80,12 +80,13 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });
   }
-  const dimsOf = (name: string): readonly number[] => working.graph.value(name)?.tensor?.dims ?? [];
-  const arrays: Arrays[] = [];
-  for (const name of first.gradients.keys())
-    arrays.push(await arraysOf(working, name, groups(name, dimsOf(name)), first.carried.has(name)));
-  const states: Stored[] = [];
-  for (const name of first.states.keys()) states.push({ name, values: await storedArray(working, name) });
+  const stored = await storedArrays(working, [...first.gradients.keys(), ...first.states.keys()]);
+  const states = stored.splice(first.gradients.size);
+  const next = states.map(({ values }) => emptyLike(values));
+  const arrays = stored.map(({ name, values }): Arrays => {
+    const group = groups(name, values.dims);
+    return { name, ...group, values, gradient: emptyLike(values), carried: first.carried.has(name) };
+  });
   const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
   let runs = 0;
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
@@ -105,7 +106,6 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
         if (output !== undefined) buffers[output] = gradient;
         if (input !== undefined) carriedFeeds[input] = gradient;
       }
-      const next = states.map(({ values }) => emptyLike(values));
       states.forEach(({ name }, at) => {
         const [output, buffer] = [graph.states.get(name), next[at]];
         if (output !== undefined && buffer !== undefined) buffers[output] = buffer;

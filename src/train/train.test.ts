@@ -10,7 +10,7 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import type { Loss } from "./loss.ts";
 import { crossEntropy } from "./losses/index.ts";
-import { sgd } from "./sgd.ts";
+import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 

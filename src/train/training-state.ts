@@ -9,12 +9,11 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { type Accumulator, accumulator } from "./accumulate.ts";
-import { type Average, movingAverage } from "./average.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, floatsOf } from "./floats.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
+import { type Accumulator, type Average, accumulator, movingAverage } from "./updates.ts";
 
 export interface TrainingState {
   readonly step: Step;

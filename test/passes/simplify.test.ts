@@ -18,7 +18,7 @@ import { dimText, elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { crossEntropy } from "../../src/train/losses/index.ts";
-import { sgd } from "../../src/train/sgd.ts";
+import { sgd } from "../../src/train/optimizers.ts";
 import { createStep } from "../../src/train/step.ts";
 import { topologies } from "../zoo/topologies.ts";
 

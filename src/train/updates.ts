@@ -1,0 +1,72 @@
+/** What is done around an optimizer's update: gradients of several batches are added up and clipped before it, weights averaged after. */
+import { copyOf, type Floats, run, zerosLike } from "./floats.ts";
+import type { Trained } from "./optimizer.ts";
+
+type WithGradient = Pick<Trained, "gradient">;
+
+export interface Accumulator {
+  /** Adds the gradients that the parameters hold. After the last of `count` they hold the mean of all, and it says so. */
+  add(): boolean;
+  /** Forgets what was added and filled no step. */
+  clear(): void;
+}
+
+/** Gradients of several small batches as that of a large one, in their own precision. Of one batch there is nothing to add up. */
+export function accumulator(parameters: readonly WithGradient[], count: number): Accumulator {
+  if (count === 1) return { add: () => true, clear: () => {} };
+  const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
+  let added = 0;
+  const clear = (): void => {
+    added = 0;
+    for (const { sum } of sums) sum.fill(0);
+  };
+  return {
+    add() {
+      for (const { gradient, sum } of sums) run("move", [sum], [gradient], -1 / count, 0);
+      added++;
+      if (added < count) return false;
+      for (const { gradient, sum } of sums) gradient.set(sum);
+      clear();
+      return true;
+    },
+    clear,
+  };
+}
+
+/** Keeps a norm of exactly the limit, rounded, from growing: torch.nn.utils.clip_grad_norm_ has the same. */
+const slack = 1e-6;
+
+/**
+ * Scales all gradients by min(1, limit / (norm + 1e-6)), in place, where norm is the square root of the sum of all squares, added up in
+ * float64 (Pascanu et al. 2013). Returns the norm before.
+ */
+export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
+  const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
+  const factor = limit / (norm + slack);
+  if (factor < 1) for (const { gradient } of parameters) run("scale", [gradient], [], factor);
+  return norm;
+}
+
+export interface Average {
+  /** The averages, in the order of the arrays. */
+  readonly values: readonly Floats[];
+  /** Takes in the arrays as they are now. */
+  update(): void;
+}
+
+/**
+ * An exponential moving average of what changes from step to step (Polyak and Juditsky 1992): a += (1-d)·(w - a) after every step, from w at
+ * the start. It lies nearer to the minimum than the last step does, which jumps around it.
+ *
+ * Running statistics are averaged along with the weights: those of the last step belong to the activations of the weights of the last step.
+ * @param decay d, from 0 (the last step) to below 1.
+ */
+export function movingAverage(arrays: readonly Floats[], decay: number): Average {
+  const pairs = arrays.map((values) => ({ values, average: copyOf(values) }));
+  return {
+    values: pairs.map(({ average }) => average),
+    update() {
+      for (const { values, average } of pairs) run("move", [average], [values], decay - 1, -1);
+    },
+  };
+}
