@@ -9,7 +9,7 @@ import type { Engine } from "pith/engine";
 import {
   accuracy,
   agreement as agreementMetric,
-  answer,
+  mainOutput,
   bestClass,
   type Comparison,
   compareRows,
@@ -49,7 +49,7 @@ const namedClass: Metric = {
   better: "higher",
   columns: 1,
   rows(outputs) {
-    const scores = answer(outputs);
+    const scores = mainOutput(outputs);
     const samples = scores.dims[0] ?? 0;
     const found = scoresFor(scores, samples, samples);
     return Float64Array.from({ length: samples }, (_, sample) => bestClass(found, sample));

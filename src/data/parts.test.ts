@@ -113,14 +113,28 @@ test("of few samples to train on half are left to train on, and none is in two p
 });
 
 test("of one part a fifth at most is set aside, and there is nothing to train on", async () => {
-  const path = await folder("one", { "test.csv": sorted(100) });
+  const path = await folder("one", { "test.csv": sorted(200) });
   const parts = await openParts(path, { calibrate: 200 });
   const { calibrate, test: judged } = await all(parts);
-  expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 20, 80]);
-  expect(new Set([...calibrate, ...judged]).size).toBe(100);
-  expect((await openParts(path)).test.count).toBe(100);
+  expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 40, 160]);
+  expect(new Set([...calibrate, ...judged]).size).toBe(200);
+  expect((await openParts(path)).test.count).toBe(200);
   expect((await openParts(path, { calibrateAlone: 5 })).calibrate?.count).toBe(5);
 });
+
+test.each([
+  [1000, 200],
+  [100, 32],
+  [46, 23],
+  [2, 1],
+])(
+  "of one part of %i samples %i are set aside: of few more than a fifth, and never more than half",
+  async (count, aside) => {
+    const path = await folder("some", { "test.csv": sorted(count) });
+    const { calibrate, test: judged } = await openParts(path, { calibrate: 256 });
+    expect([calibrate?.count, judged.count]).toEqual([aside, count - aside]);
+  },
+);
 
 test("too few to divide is E_DATA", async () => {
   const path = await folder("single", { "train.csv": sorted(1), "test.csv": sorted(5) });

@@ -19,7 +19,7 @@ export interface Parts {
 }
 
 export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
-  /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it. */
+  /** Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part a fifth of it, of few samples up to 32 and half of them. */
   readonly calibrate?: number;
   /** Samples to calibrate with where the source has one part, and so none to train on (as many as else). */
   readonly calibrateAlone?: number;
@@ -29,8 +29,10 @@ export interface PartsOptions extends Omit<OpenDatasetOptions, "part"> {
   readonly seed?: number;
 }
 
-/** Of a source with one part, most samples are there to judge by. */
+/** Of a source with one part, most samples are there to judge by; of few samples at most half. */
 const mostOfOnePart = 0.2;
+/** Fewer say too little of what is measured or fitted on them. */
+const leastToCalibrate = 32;
 /** Of samples to train on, most are there to train on. */
 const mostOfTraining = 0.5;
 
@@ -47,23 +49,27 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
   const [train, test] = await bothParts(path, reading);
   if (train !== undefined && test !== undefined) {
     if (wanted === 0) return { train, calibrate: undefined, test: judged(test) };
-    const { drawn, rest } = await divide(train, wanted, mostOfTraining, seed);
+    const { drawn, rest } = await divide(train, wanted, (count) => mostOfTraining * count, seed);
     return { train: rest, calibrate: drawn, test: judged(test) };
   }
   const only = train ?? test ?? (await openDataset(path, reading));
   if (wantedAlone === 0) return { train: undefined, calibrate: undefined, test: judged(only) };
-  const { drawn, rest } = await divide(only, wantedAlone, mostOfOnePart, seed);
+  const { drawn, rest } = await divide(only, wantedAlone, mostAlone, seed);
   return { train: undefined, calibrate: drawn, test: judged(rest) };
 }
 
-/** As many samples as are wanted, at most a share of the whole, and the rest. */
+function mostAlone(count: number): number {
+  return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
+}
+
+/** As many samples as are wanted, at most what the whole has to give, and the rest. */
 async function divide(
   whole: Dataset,
   wanted: number,
-  most: number,
+  most: (count: number) => number,
   seed: number,
 ): Promise<{ readonly drawn: Dataset; readonly rest: Dataset }> {
-  const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most * whole.count));
+  const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most(whole.count)));
   if (count === 0) {
     const found = `${whole.name} has ${whole.count} samples`;
     throw new PithError("E_DATA", `${found}, too few to calibrate with some of them and use the others.`);

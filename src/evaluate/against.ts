@@ -12,12 +12,12 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { fills } from "./fills.ts";
 import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
 import {
-  answer,
-  answerName,
   bestClass,
   formOf,
   logScores,
   logSumExp,
+  mainOutput,
+  mainOutputName,
   namesClasses,
   type ScoreForm,
   type Scores,
@@ -81,23 +81,6 @@ export function saysProbabilities(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Mean squared difference from the original's output, averaged over a sample, then over samples. */
-export function meanSquaredChange(options: MetricOptions = {}): Metric {
-  return averaged({
-    name: "mean squared change",
-    unit: "",
-    better: "lower",
-    truth: "original",
-    rows(outputs, original) {
-      const numbers = pair(outputs, original, options);
-      return Float64Array.from({ length: numbers.samples }, (_, sample) => {
-        const { noise, count } = power(numbers, sample);
-        return noise / Math.max(1, count);
-      });
-    },
-  });
-}
-
 /** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   return {
@@ -154,40 +137,6 @@ export function determination(options: MetricOptions = {}): Metric {
 /** 10 log10(signal / noise); infinite without noise. NaN where either is. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
-}
-
-/** What one tensor is worth as a stand-in for another: SQNR in decibels, cosine, greatest absolute and relative L2 error. */
-export function similarity(
-  reference: ArrayLike<number>,
-  other: ArrayLike<number>,
-): { readonly sqnr: number; readonly cosine: number; readonly maxError: number; readonly relativeL2: number } {
-  if (reference.length !== other.length) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `Two tensors are compared element by element: got ${reference.length} and ${other.length}.`,
-    );
-  }
-  let signal = 0;
-  let otherSignal = 0;
-  let noise = 0;
-  let product = 0;
-  let maxError = 0;
-  for (let index = 0; index < reference.length; index++) {
-    const [x = 0, y = 0] = [reference[index], other[index]];
-    signal += x * x;
-    otherSignal += y * y;
-    noise += (x - y) ** 2;
-    product += x * y;
-    // Nothing is greater than NaN, so a NaN stays.
-    const error = Math.abs(x - y);
-    if (Number.isNaN(error) || error > maxError) maxError = error;
-  }
-  return {
-    sqnr: decibels(signal, noise),
-    cosine: product / Math.sqrt(signal * otherSignal),
-    maxError,
-    relativeL2: Math.sqrt(noise / signal),
-  };
 }
 
 function divergence(own: Scores, original: Scores, position: number): number {
@@ -262,8 +211,8 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers 
 }
 
 function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
-  const name = answerName(original, options.output);
-  const theirs = answer(original, name);
+  const name = mainOutputName(original, options.output);
+  const theirs = mainOutput(original, name);
   const ours = outputs[name];
   if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
   const [samples = 1] = theirs.dims;

@@ -3,7 +3,7 @@ import { samplesIn } from "../data/rows.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { answer, bestClass, namesClasses, scoresFor } from "./output.ts";
+import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** By sample; −1 where there is none: no class, no label, or several of them. */
@@ -21,7 +21,7 @@ export function answers(output?: string): Metric {
     columns: 2,
     rows(outputs, batch) {
       const samples = samplesIn(batch);
-      const given = answer(outputs, output);
+      const given = mainOutput(outputs, output);
       const scores =
         isOneEach(given, samples) && given.type !== "string" ? scoresFor(given, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);

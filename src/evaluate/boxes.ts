@@ -10,8 +10,10 @@
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Batch } from "../tensor/types.ts";
 import { columnSums } from "./metrics.ts";
+import { integer } from "./numbers.ts";
+import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** x1 y1 x2 y2 */
@@ -37,6 +39,9 @@ function area([x1, y1, x2, y2]: Box): number {
   return (x2 - x1) * (y2 - y1);
 }
 
+/** The least score of a box that counts as found, and the least IoU of two boxes that are taken for one. */
+const usualThreshold = 0.5;
+
 export interface BoxMatch {
   /** Index among the detections. */
   readonly found: number;
@@ -52,7 +57,7 @@ export interface BoxMatch {
 export function matchBoxes(
   found: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
-  threshold = 0.5,
+  threshold = usualThreshold,
 ): readonly BoxMatch[] {
   const used = new Set<number>();
   return byScore(found).flatMap((index): BoxMatch[] => {
@@ -71,7 +76,7 @@ export function matchBoxes(
 }
 
 /** The detections that no better one of their class covers by more than `threshold`, best first. */
-export function suppressOverlaps(found: readonly Detection[], threshold = 0.5): readonly Detection[] {
+export function suppressOverlaps(found: readonly Detection[], threshold = usualThreshold): readonly Detection[] {
   const kept: Detection[] = [];
   for (const index of byScore(found)) {
     const own = found[index];
@@ -123,7 +128,7 @@ export function detections(outputs: Batch, options: BoxOptions = {}): readonly (
 }
 
 function detectionsIn(outputs: Batch, options: BoxOptions, form: BoxForm): readonly (readonly Detection[])[] {
-  const { threshold = 0.5 } = options;
+  const { threshold = usualThreshold } = options;
   const boxes = outputNamed(outputs, options.boxes ?? "boxes");
   const scores = outputNamed(outputs, options.scores ?? "scores");
   const [images = 0, candidates = 0, corners] = boxes.dims;
@@ -160,12 +165,6 @@ function addUpToOne(values: Float64Array, classes: number): boolean {
     if (Math.abs(sum - 1) > 1e-2) return false;
   }
   return true;
-}
-
-function outputNamed(outputs: Batch, name: string): Dense {
-  const found = outputs[name];
-  if (found !== undefined) return found;
-  throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
 /**
@@ -206,6 +205,11 @@ export function boxOverlap(options: BoxOptions = {}): Metric {
           hint: "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.",
         },
       );
+    },
+    detail(rows) {
+      const { threshold = usualThreshold } = options;
+      const [, boxes = 0] = columnSums(rows, 2);
+      return `${integer(boxes)} boxes found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${usualThreshold})`;
     },
     reduce(rows) {
       const [overlap = 0, boxes = 0] = columnSums(rows, 2);

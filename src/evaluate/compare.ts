@@ -157,9 +157,9 @@ export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
-/** Whether a model that is held against itself does not even agree with itself: its answers are NaN. */
+/** Whether a model that is held against itself does not even agree with itself: its outputs are NaN. */
 export function answersWithNaN({ truth, better }: Metric, own: Estimate): boolean {
-  return truth === "original" && better === "higher" && !(own.value > 0);
+  return truth === "original" && (better === "higher" ? !(own.value > 0) : Number.isNaN(own.value));
 }
 
 function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {

@@ -6,6 +6,7 @@ import { parseModel } from "../graph/text.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
+import { answersWithNaN } from "./compare.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
 import { batchInvariance, judgedBatch } from "./invariance.ts";
@@ -74,6 +75,13 @@ describe("against the original", () => {
     }
     expect(kept).toBeLessThan(0.9);
     for (const share of shares) expect(share).toBeCloseTo(kept, 9);
+  });
+
+  test("vectors of NaN keep no neighbours, not even beside themselves", async () => {
+    const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
+    const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
+    expect(estimate.value).toBe(0);
+    expect(answersWithNaN(neighbourOverlap(5), estimate)).toBe(true);
   });
 
   test("too few samples have no nearest neighbours to speak of", async () => {

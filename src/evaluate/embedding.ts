@@ -10,7 +10,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { averaged, type MetricOptions } from "./metrics.ts";
-import { answer, answerName } from "./output.ts";
+import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 export interface Embeddings {
@@ -22,7 +22,7 @@ export interface Embeddings {
 
 /** The direction of each sample's vector. @throws PithError E_DATA if the output has no axis of features. */
 export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
-  const dense = answer(outputs, options.output);
+  const dense = mainOutput(outputs, options.output);
   const [samples = 0, ...rest] = dense.dims;
   const width = rest.at(-1);
   if (width === undefined || rest.length > 2) {
@@ -100,6 +100,9 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {
+        // What is NaN has no neighbours to keep, not even the same ones as itself.
+        const at = 2 * sample * width;
+        if (collected.subarray(at, at + 2 * width).some(Number.isNaN)) return 0;
         const before = new Set(nearest(collected, sample, k, width, 1));
         return nearest(collected, sample, k, width, 0).filter((other) => before.has(other)).length / k;
       });
@@ -144,7 +147,7 @@ function pair(
   batch: Batch | undefined,
   options: MetricOptions,
 ): { readonly ours: Embeddings; readonly theirs: Embeddings } {
-  const output = answerName(original, options.output);
+  const output = mainOutputName(original, options.output);
   const theirs = embeddings(original, batch, { output });
   const ours = embeddings(outputs, batch, { output });
   if (ours.width !== theirs.width || ours.samples !== theirs.samples) {

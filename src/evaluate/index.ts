@@ -4,22 +4,10 @@ export {
   decibels,
   determination,
   meanKl,
-  meanSquaredChange,
   saysProbabilities,
   signalToNoise,
-  similarity,
 } from "./against.ts";
-export {
-  type Box,
-  type BoxMatch,
-  type BoxOptions,
-  boxOverlap,
-  type Detection,
-  detections,
-  intersectionOverUnion,
-  matchBoxes,
-  suppressOverlaps,
-} from "./boxes.ts";
+export { type BoxOptions, boxOverlap } from "./boxes.ts";
 export {
   answersWithNaN,
   type Comparison,
@@ -33,6 +21,7 @@ export {
   usualDrop,
   type Verdict,
 } from "./compare.ts";
+export { type AlikeOptions, compareFunction, type Likeness } from "./compare-function.ts";
 export { pearson, ranks, spearman } from "./correlation.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
@@ -46,7 +35,6 @@ export {
   moments,
   neededSamples,
   pairedMeans,
-  pairedProportions,
   pairedScores,
   quantile,
   wilson,
@@ -74,12 +62,12 @@ export {
 } from "./metrics.ts";
 export { type ObservedTypes, observeTypes } from "./observe-types.ts";
 export {
-  answer,
-  answerName,
   bestClass,
   formOf,
   logScores,
   logSumExp,
+  mainOutput,
+  mainOutputName,
   type ScoreForm,
   type Scores,
   scoresFor,
@@ -87,6 +75,5 @@ export {
 export type { ObserveOptions } from "./over-samples.ts";
 export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
-export { type AlikeOptions, compareFunction, type Likeness } from "./similarity.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

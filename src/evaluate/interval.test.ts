@@ -16,7 +16,6 @@ import {
   meanSquaredError,
   moments,
   neededSamples,
-  pairedProportions,
   pairedScores,
   peakSignalToNoise,
   perplexity,
@@ -74,18 +73,6 @@ describe("intervals", () => {
     const paired = bootstrapPairs(first, second, 1, mean, 1);
     expect(paired.low).toBeGreaterThan(0.09);
     expect(paired.high).toBeLessThan(0.11);
-  });
-
-  it("stay open where no sample is disputed", () => {
-    const { value, low, high } = pairedProportions(100, 0, 0);
-    expect(value).toBe(0);
-    expect(high).toBeCloseTo(wilson(0, 100).high, 12);
-    expect(low).toBe(-high);
-  });
-
-  it("losing a sample never looks better than losing none", () => {
-    const worst = [0, 1, 2, 3, 4, 8].map((lost) => -pairedProportions(100, 0, lost).low);
-    expect(worst.toSorted((a, b) => a - b)).toEqual(worst);
   });
 
   it.each([

@@ -124,23 +124,9 @@ function difference(first: number, second: number): number {
 }
 
 /**
- * second − first, where both are proportions over the same samples.
- * @param gained samples that only the second has right; `lost`: only the first.
- * Wald's interval. Where fewer than three samples are disputed its variance is (nearly) zero by chance, not by proof: each end is then at
- * least as far away as what Wilson's interval leaves open after as many samples without a single event.
- */
-export function pairedProportions(count: number, gained: number, lost: number): Estimate {
-  requireSamples(count);
-  const value = (gained - lost) / count;
-  const wald = z95 * Math.sqrt(((gained + lost) / count - value * value) / count);
-  const half = gained + lost < 3 ? Math.max(wald, wilson(0, count).high) : wald;
-  return { value, low: value - half, high: value + half, count };
-}
-
-/**
- * second − first, where both are proportions over the same samples, with an interval that holds for few disputed samples too.
+ * second − first, where both are proportions over the same samples: `gained` samples only the second has right, `lost` only the first.
  *
- * Wald's (`pairedProportions`) takes the variance from the samples at hand: where few are disputed, all of them lost, it is too narrow, and
+ * Wald's interval takes the variance from the samples at hand: where few are disputed, all of them lost, it is too narrow, and
  * shows a limit to be kept that is not four times as often as it may. Tango's (Statistics in Medicine 17, 1998, 891-908) asks of every
  * difference d whether the samples contradict it, with the variance that they would have if d were true:
  *   gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q the likeliest share of lost samples given d:

@@ -17,7 +17,7 @@ import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */
-export type Unmoved = "equal" | "nearly equal" | "one class";
+type Unmoved = "equal" | "nearly equal" | "one class";
 
 export interface OutputLikeness {
   readonly samples: number;

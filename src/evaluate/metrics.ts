@@ -10,11 +10,11 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { moments } from "./interval.ts";
 import {
-  answer,
   bestClass,
   binaryScores,
   logScores,
   logSumExp,
+  mainOutput,
   numbersHint,
   requireScores,
   type ScoreForm,
@@ -158,7 +158,7 @@ interface Labelled {
 function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
   const label = labelOf(batch);
   const labels = toFloat64(label);
-  const given = answer(outputs, options.output);
+  const given = mainOutput(outputs, options.output);
   if (given.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
       hint: "Name an output of numbers: `output`. Without labels it can be compared with its original (`against`).",

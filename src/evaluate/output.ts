@@ -1,31 +1,32 @@
-/** Finding what a model says: which output is the answer, and where the scores of a sample lie in it. */
+/** Finding what a model says: which output is evaluated, and where the scores of a sample lie in it. */
 import { PithError } from "../errors.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /**
- * The name of the output that is the answer: the one asked for, else "logits", else the first of floats, else the first.
+ * The name of the output that is evaluated: the one asked for, else "logits", else the first of floats, else the first.
  * @throws PithError E_DATA if there is none.
  */
-export function answerName(outputs: Batch, wanted?: string): string {
+export function mainOutputName(outputs: Batch, wanted?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
   const found = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
-  if (found !== undefined && outputs[found] !== undefined) return found;
-  throw new PithError(
-    "E_DATA",
-    wanted === undefined
-      ? "The model has no output that is a tensor."
-      : `The model has no output "${wanted}", only ${names.join(", ")}.`,
-  );
+  if (found === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
+  outputNamed(outputs, found);
+  return found;
 }
 
-export function answer(outputs: Batch, wanted?: string): Dense {
-  const name = answerName(outputs, wanted);
-  const dense = outputs[name];
-  if (dense === undefined) throw new PithError("E_DATA", `The model has no output "${name}".`);
-  return dense;
+/** The output that is evaluated. @throws PithError E_DATA if there is none. */
+export function mainOutput(outputs: Batch, wanted?: string): Dense {
+  return outputNamed(outputs, mainOutputName(outputs, wanted));
+}
+
+/** @throws PithError E_DATA if there is no such output. */
+export function outputNamed(outputs: Batch, name: string): Dense {
+  const found = outputs[name];
+  if (found !== undefined) return found;
+  throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
 /**

@@ -9,7 +9,7 @@ import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { spearman } from "./correlation.ts";
 import { averaged, labelOf, type MetricOptions } from "./metrics.ts";
-import { answer } from "./output.ts";
+import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
@@ -94,7 +94,7 @@ interface Pair {
 
 function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   const label = labelOf(batch);
-  const found = answer(outputs, options.output);
+  const found = mainOutput(outputs, options.output);
   const [samples = 0] = label.dims;
   const [wanted, given] = [toFloat64(label), toFloat64(found)];
   if (given.length !== wanted.length) {

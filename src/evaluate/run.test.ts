@@ -5,7 +5,8 @@ import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
-import { agreement, boxOverlap, createRunner, detections, evaluate, signalToNoise } from "./index.ts";
+import { detections } from "./boxes.ts";
+import { agreement, boxOverlap, createRunner, evaluate, signalToNoise } from "./index.ts";
 
 /** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>

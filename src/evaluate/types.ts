@@ -29,6 +29,8 @@ export interface Metric {
    */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
+  /** What a reader has to know of a figure beside its name: how many boxes it is about, and which count. */
+  detail?(rows: Float64Array): string;
 }
 
 /** A figure with its 95 % interval and the number of samples behind it. */

@@ -33,6 +33,7 @@ async function start(module: string, input: unknown, temporary: string): Promise
   try {
     const { default: job }: { default?: unknown } = await import(module);
     if (!isJob(job)) throw new PithError("E_OPTION", `${module} exports no function as its default: it is no job.`);
+    send({ pith: "begun" });
     const output = await job(input as never, context(temporary));
     finish({ pith: "result", output });
   } catch (error) {
@@ -61,7 +62,10 @@ function context(temporary: string): JobContext {
 }
 
 function tell(event: JobEvent): void {
-  const message: ToParent = { pith: "event", event };
+  send({ pith: "event", event });
+}
+
+function send(message: ToParent): void {
   if (process.connected) process.send?.(message);
 }
 

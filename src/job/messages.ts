@@ -7,6 +7,8 @@ export type ToChild =
   | { readonly pith: "stop" };
 
 export type ToParent =
+  /** The module of the job is loaded. */
+  | { readonly pith: "begun" }
   | { readonly pith: "event"; readonly event: JobEvent }
   | { readonly pith: "result"; readonly output: unknown }
   | { readonly pith: "fault"; readonly fault: Fault };

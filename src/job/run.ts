@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly onEvent?: (event: JobEvent) => void;
   /** Milliseconds between being asked to stop and being killed. */
   readonly grace?: number;
+  /** Milliseconds that the process may take until the job's module is loaded. */
+  readonly startLimit?: number;
 }
 
 /** Node 22 and newer: the folder of the compile cache, if this process has enabled it. */
@@ -33,6 +35,10 @@ const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string
 
 /** Long enough for a training step and its checkpoint, short enough for a person who pressed Ctrl-C. */
 const defaultGrace = 5000;
+/** Modules load in a second: what takes so long never will. */
+const usualStartLimit = 120_000;
+/** Milliseconds that the output of a process is read after its end: another process that it started may hold it open. */
+const outputGrace = 2000;
 /** Lines of output that are kept to explain a crash. */
 const keptLines = 50;
 /** Milliseconds that a line of output waits: what a dying process prints about itself comes within them, and is not passed on. */
@@ -51,6 +57,7 @@ export async function runJob<J extends Job>(
   options: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, grace = defaultGrace, name = "The job" } = options;
+  const { startLimit = usualStartLimit } = options;
   stopIfAsked(signal);
   const temporary = mkdtempSync(join(tmpdir(), "pith-"));
   const child = start(module);
@@ -88,15 +95,29 @@ export async function runJob<J extends Job>(
   };
   signal?.addEventListener("abort", stop, { once: true });
 
+  let closer: NodeJS.Timeout | undefined;
+  let isLate = false;
+  const starting = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+  }, startLimit);
   try {
     const answer = await new Promise<Answer | Ending>((resolve, reject) => {
       let answered: Answer | undefined;
       child.on("error", reject);
       child.on("message", (message) => {
         if (!isOurs<ToParent>(message)) return;
+        clearTimeout(starting);
         flush();
         if (message.pith === "event") onEvent(message.event);
-        else answered = message;
+        else if (message.pith !== "begun") answered = message;
+      });
+      child.on("exit", () => {
+        clearTimeout(starting);
+        closer = setTimeout(() => {
+          child.stdout?.destroy();
+          child.stderr?.destroy();
+        }, outputGrace);
       });
       child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
       send(child, { pith: "start", module: module.href, input, temporary });
@@ -106,8 +127,15 @@ export async function runJob<J extends Job>(
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
     stopIfAsked(signal);
+    if (isLate) {
+      throw new PithError("E_ENGINE", `${name}: its process did not begin within ${startLimit / 1000} s.`, {
+        hint: "The machine may be too busy, or short of memory. Nothing was written.",
+      });
+    }
     throw crash(name, answer, lines);
   } finally {
+    clearTimeout(starting);
+    clearTimeout(closer);
     clearTimeout(killer);
     clearTimeout(flusher);
     signal?.removeEventListener("abort", stop);
@@ -116,7 +144,7 @@ export async function runJob<J extends Job>(
   }
 }
 
-type Answer = Exclude<ToParent, { pith: "event" }>;
+type Answer = Exclude<ToParent, { pith: "event" | "begun" }>;
 
 interface Ending {
   readonly pith: "ended";
@@ -141,9 +169,14 @@ function send(child: ChildProcess, message: ToChild): void {
   if (child.connected) child.send(message, () => {});
 }
 
-async function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
-  if (stream === null) return;
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) onLine(line);
+/** Ends with the stream, also where that is destroyed. */
+function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream === null) return resolve();
+    const lines = createInterface({ input: stream, crlfDelay: Infinity });
+    lines.on("line", onLine).on("close", resolve);
+    stream.on("close", () => lines.close());
+  });
 }
 
 /** The sentence for a process that ended without an answer. A shell's exit code 128 + n stands for signal n. */

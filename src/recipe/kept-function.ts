@@ -1,8 +1,14 @@
 /** What the metric does not tell of a result: what else it answers, and, where samples are few, what it answers to random inputs. */
 import type { Dataset } from "../data/types.ts";
 import { clause, PithError } from "../errors.ts";
+import {
+  compareFunction,
+  compareOtherOutputs,
+  fewSamples,
+  type Likeness,
+  lostIn,
+} from "../evaluate/compare-function.ts";
 import { ResultFails } from "../evaluate/loads.ts";
-import { compareFunction, compareOtherOutputs, fewSamples, type Likeness, lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 

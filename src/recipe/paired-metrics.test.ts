@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
-import { accuracy, agreement, signalToNoise } from "../evaluate/index.ts";
+import { accuracy, agreement, cosine, meanKl, signalToNoise } from "../evaluate/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32, int64 } from "../tensor/dense.ts";
@@ -53,6 +53,8 @@ test("without labels another model's answers may be the truth: both are held aga
 test.each([
   ["agreement", agreement()],
   ["signal to noise", signalToNoise()],
+  ["KL divergence", meanKl()],
+  ["cosine", cosine()],
 ])("an original that answers with NaN is nothing to judge against: %s", async (name, metric) => {
   const context = completeContext({ engine: createEngine() });
   const task = { test: memory("rows", { x: float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]) }), metric };

@@ -6,10 +6,10 @@
 import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import { capitalized, PithError } from "../errors.ts";
+import { lostIn } from "../evaluate/compare-function.ts";
 import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
-import { lostIn } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeToBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";

@@ -1,5 +1,6 @@
 /** What a run found, as sentences. */
 import { capitalized } from "../errors.ts";
+import type { Likeness } from "../evaluate/compare-function.ts";
 import {
   type Comparison,
   type Goal,
@@ -22,7 +23,6 @@ import {
   range,
   times,
 } from "../evaluate/numbers.ts";
-import type { Likeness } from "../evaluate/similarity.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */

@@ -1,6 +1,7 @@
 /** What a model is for: its data opened and prepared, and the metric that it is judged by. */
-export { answerKind } from "./answer-kind.ts";
+
 export type { Settings } from "./contents.ts";
 export { heldAgainst, type Judging, judgedBy, type MetricName, namedMetrics, readingOf } from "./metrics.ts";
 export { type OpenedTask, openTask, storeStates, type TaskOptions } from "./open-task.ts";
+export { outputKind } from "./output-kind.ts";
 export type { Preparation } from "./prepare.ts";

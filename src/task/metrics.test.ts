@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { answerKind } from "./answer-kind.ts";
 import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
+import { outputKind } from "./output-kind.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
-  answerKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
+  outputKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
 
 describe("what a model answers with", () => {
   test.each([
@@ -55,9 +55,9 @@ describe("what a model answers with", () => {
   test("scores of as many classes as there are features are known by their name", () => {
     const model = (name: string) =>
       parseModel(`opset 21\ngraph (x: float32[batch, 2]) -> (${name}: float32[batch, 2]) {\n  ${name} = Sigmoid(x)\n}`);
-    expect(answerKind(model("logits"), undefined)).toBe("classes");
-    expect(answerKind(model("class_probabilities"), undefined)).toBe("classes");
-    expect(answerKind(model("reconstruction"), undefined)).toBe("number");
+    expect(outputKind(model("logits"), undefined)).toBe("classes");
+    expect(outputKind(model("class_probabilities"), undefined)).toBe("classes");
+    expect(outputKind(model("reconstruction"), undefined)).toBe("number");
   });
 
   test.each([

@@ -26,7 +26,7 @@ import {
 } from "../evaluate/index.ts";
 import { isShare } from "../evaluate/saturation.ts";
 import type { Model } from "../graph/model.ts";
-import { answerKind, answerOutput } from "./answer-kind.ts";
+import { mainOutput, outputKind } from "./output-kind.ts";
 
 /** Each metric by the name that options call it. */
 export const namedMetrics = {
@@ -82,10 +82,15 @@ export function heldAgainst(
   samples = Number.POSITIVE_INFINITY,
 ): readonly Metric[] {
   const options = readingOf(model, output);
-  switch (answerKind(model, output)) {
+  switch (outputKind(model, output)) {
     case "boxes":
       // Where each model finds boxes of its own number there are no pairs of numbers.
-      return [boxOverlap(), ...(dataDependentSizes(model)("boxes") ? [] : [signalToNoise({ output: "boxes" })])];
+      return [
+        boxOverlap(),
+        ...(dataDependentSizes(model)("boxes")
+          ? []
+          : [{ ...signalToNoise({ output: "boxes" }), name: 'signal to noise of "boxes"' }]),
+      ];
     case "vector":
       return [
         cosine(options),
@@ -108,7 +113,7 @@ export function heldAgainst(
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const asked = output === undefined ? {} : { output };
-  const value = model.graph.outputs.find(({ name }) => name === answerOutput(model, output));
+  const value = model.graph.outputs.find(({ name }) => name === mainOutput(model, output));
   if (value === undefined) return asked;
   const inference = infer(model);
   // One number of a sigmoid is the probability of the second class.

@@ -26,16 +26,16 @@ import { contrastOf } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
 import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
+import { fewSamples } from "../evaluate/compare-function.ts";
 import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
 import { percent } from "../evaluate/numbers.ts";
-import { fewSamples } from "../evaluate/similarity.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { answerKind, isBeyondClasses } from "./answer-kind.ts";
 import { chanceQuestion } from "./chance-question.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
+import { isBeyondClasses, outputKind } from "./output-kind.ts";
 
 export interface Preparation {
   /** How the data is prepared, in words: "imagenet", or that it was guessed and what to set where the guess is wrong; undefined where it is fed as it is. */
@@ -125,7 +125,7 @@ async function prepareFor(
   const labelled =
     first.label !== undefined &&
     model.graph.feeds.every(({ name }) => name !== "label") &&
-    answerKind(model, undefined) !== "boxes";
+    outputKind(model, undefined) !== "boxes";
   const common = { warnings: [], atChance: false, labelled, record: {} };
   switch (kind) {
     case "images": {

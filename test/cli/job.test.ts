@@ -102,6 +102,20 @@ describe("a job", () => {
     });
   });
 
+  test("that dies while a process of its own holds its output is E_ENGINE all the same", async () => {
+    const began = performance.now();
+    expect(await failure({ kind: "die-with-child" })).toMatchObject({ code: "E_ENGINE" });
+    expect(performance.now() - began).toBeLessThan(18_000);
+  });
+
+  test("whose module does not load in time is E_ENGINE, and does not stall", async () => {
+    const never = new URL("./jobs/never.ts", import.meta.url);
+    await expect(runJob(never, {} as never, { name: "eval m.onnx", startLimit: 3000 })).rejects.toMatchObject({
+      code: "E_ENGINE",
+      message: "eval m.onnx: its process did not begin within 3 s.",
+    });
+  });
+
   test("whose module has no job in it is refused", async () => {
     const error = await runJob(new URL("../../src/errors.ts", import.meta.url), {} as never).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: "E_OPTION" });

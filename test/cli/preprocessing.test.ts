@@ -193,6 +193,13 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
       code: 0,
       truth: "original",
       comparison: { metric: "box overlap", candidate: { value: 1 } },
+      figures: [
+        {
+          detail:
+            "80 boxes found by either model with a score of at least 0.5, after non-maximum suppression (IoU 0.5)",
+        },
+        { metric: 'signal to noise of "boxes"' },
+      ],
     });
     expect((await pith("eval", model, ...against)).err).toContain("Classes are not ground truth for a detector");
   });

@@ -122,6 +122,7 @@ export default defineCommand({
           rowsOf(result).map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
         if (measured?.probabilities === true) terminal.line(probabilitiesText);
+        for (const text of detailsOf(result)) terminal.line(text);
         const layers = measured === undefined ? undefined : layersText(measured);
         if (layers !== undefined) terminal.line(layers);
         for (const { text } of goals) terminal.line(text);
@@ -210,6 +211,13 @@ function figureRows({
   return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
 }
 
+/** "box overlap: 312 boxes found by …" */
+function detailsOf({ measured }: EvalOutput): readonly string[] {
+  return (measured?.figures ?? []).flatMap(({ metric, detail }) =>
+    detail === undefined ? [] : `${metric}: ${detail}`,
+  );
+}
+
 /** Layers shown: those with the fewest decibels, in the order of the graph, since the first of them is to blame. */
 const layersShown = 3;
 
@@ -244,6 +252,7 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     ...rowsOf(result).map((cells) => `| ${cells.map(escapeMarkdown).join(" | ")} |`),
     "",
     ...(measured?.probabilities === true ? [probabilitiesText, ""] : []),
+    ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
     ...(layers === undefined ? [] : [escapeMarkdown(layers), ""]),
     ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),
     ...(goals.length === 0 ? [] : [""]),

@@ -27,11 +27,11 @@ import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { chanceQuestion } from "../../task/chance-question.ts";
 import {
-  answerKind,
   heldAgainst,
   judgedBy,
   type MetricName,
   type OpenedTask,
+  outputKind,
   readingOf,
   storeStates,
 } from "../../task/index.ts";
@@ -72,6 +72,7 @@ export interface Figure {
   readonly unit: Unit;
   readonly better: "higher" | "lower";
   readonly estimate: Estimate;
+  readonly detail?: string | undefined;
 }
 
 export interface EvalOutput {
@@ -174,7 +175,8 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
     const { name, unit, better } = metric;
-    return { metric: name, unit, better, estimate: estimate(metric, last[index] ?? new Float64Array()) };
+    const own = last[index] ?? new Float64Array();
+    return { metric: name, unit, better, estimate: estimate(metric, own), detail: metric.detail?.(own) };
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
@@ -198,7 +200,7 @@ async function measurement(input: EvalInput, data: DataRequest, context: JobCont
   const some = { samples: samplesLookedInto, signal: context.signal };
   context.stage("layers");
   const layers = original === undefined ? [] : (await compareLayers(engine, original, candidate, ready, some)).layers;
-  const isVector = answerKind(candidate, output) === "vector";
+  const isVector = outputKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, ...named }) : undefined;
   return {
     dataset: dataset.name,

@@ -1,4 +1,5 @@
 /** A job that behaves as its input says: for the tests of the process boundary. */
+import { spawn } from "node:child_process";
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { PithError, stopIfAsked } from "../../../src/errors.ts";
@@ -14,6 +15,7 @@ export type Behaviour =
   | { readonly kind: "last-words" }
   | { readonly kind: "exit"; readonly code: number }
   | { readonly kind: "exhaust-memory" }
+  | { readonly kind: "die-with-child" }
   | { readonly kind: "wait" }
   | { readonly kind: "keep-what-is-done" }
   | { readonly kind: "block" }
@@ -51,6 +53,11 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
       return forever();
     case "exit":
       process.exit(input.code);
+      break;
+    case "die-with-child":
+      // It has the job's standard output, and lives on.
+      spawn(process.execPath, ["-e", "setTimeout(() => {}, 20000)"], { stdio: "inherit", detached: true }).unref();
+      process.exit(3);
       break;
     case "exhaust-memory": {
       const kept: string[][] = [];

@@ -1,7 +1,7 @@
 /** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
-import { type AlikeOptions, compareFunction } from "../../src/evaluate/similarity.ts";
+import { type AlikeOptions, compareFunction } from "../../src/evaluate/compare-function.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";

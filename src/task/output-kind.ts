@@ -14,18 +14,18 @@ const classNames = /logits?|scores?|prob/i;
 
 /** Whether one class a sample is no truth for what a model answers: boxes, or numbers at many places. */
 export function isBeyondClasses(model: Model): boolean {
-  if (answerKind(model, undefined) === "boxes") return true;
-  const found = model.graph.outputs.find(({ name }) => name === answerOutput(model, undefined));
+  if (outputKind(model, undefined) === "boxes") return true;
+  const found = model.graph.outputs.find(({ name }) => name === mainOutput(model, undefined));
   return answersAtPlaces(found === undefined ? undefined : infer(model).operand(found)?.dims);
 }
 
-export function answerKind(
+export function outputKind(
   model: Model,
   output: string | undefined,
 ): "boxes" | "vector" | "class" | "classes" | "number" | "picture" {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return "boxes";
-  const answer = answerOutput(model, output);
+  const answer = mainOutput(model, output);
   if (answer === undefined) return "classes";
   if (vectorNames.test(answer)) return "vector";
   const found = model.graph.outputs.find(({ name }) => name === answer);
@@ -98,8 +98,8 @@ function isPicture([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
 }
 
-/** The output that `answerName` takes, as far as the graph tells types. */
-export function answerOutput(model: Model, output: string | undefined): string | undefined {
+/** The output that `mainOutputName` takes, as far as the graph tells types. */
+export function mainOutput(model: Model, output: string | undefined): string | undefined {
   if (output !== undefined) return output;
   const { outputs } = model.graph;
   const inference = infer(model);

@@ -14,7 +14,7 @@ import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { isNumbers, OutputComparison, type OutputLikeness } from "./likeness.ts";
 import { ResultFails } from "./loads.ts";
-import { answerName } from "./output.ts";
+import { mainOutputName } from "./output.ts";
 import { overSamples } from "./over-samples.ts";
 import { namesInBoth, pairedRuns } from "./paired-runs.ts";
 
@@ -152,7 +152,7 @@ export class Outputs {
   #begin(expected: Batch): readonly OutputComparison[] {
     const all = Object.entries(expected);
     this.#count = all.length;
-    if (all.length > 0) this.#answer = answerName(expected, this.#asked);
+    if (all.length > 0) this.#answer = mainOutputName(expected, this.#asked);
     const beside = all.some(([, dense]) => isNumbers(dense));
     const isOpen = dataDependentSizes(this.#original);
     return all
