@@ -2,10 +2,12 @@
 import { judge } from "../evaluate/compare.ts";
 import type { Spread } from "../evaluate/latency.ts";
 import { times } from "../evaluate/numbers.ts";
+import { size } from "../evaluate/size.ts";
 import type { Model } from "../graph/model.ts";
-import { encodedSize } from "../onnx/index.ts";
+import { encodedSize, encodeToBytes } from "../onnx/index.ts";
 import { clearNotes } from "../passes/notes.ts";
 import type { Measured, Variant } from "../report/data.ts";
+import type { Evaluation } from "./evaluator.ts";
 
 /** Ratios below print as 1.00 ×. */
 const leastGain = 1.005;
@@ -30,6 +32,14 @@ export async function noSmallerThan(original: Model, result: Model): Promise<str
 
 function sizeText(before: number, after: number): string {
   return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+}
+
+/** What a result has to be smaller than: the original without the exporter's notes. */
+export async function withoutNotes({ model, measured }: Evaluation): Promise<Measured> {
+  const plain = model.clone();
+  if (clearNotes(plain).length === 0) return measured;
+  const { bytes, brotli } = await size(await encodeToBytes(plain));
+  return { ...measured, bytes, brotli };
 }
 
 /**

@@ -29,7 +29,7 @@ import { type Choice, choose } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { forecast } from "./forecast.ts";
-import { nothingGained } from "./gain.ts";
+import { nothingGained, withoutNotes } from "./gain.ts";
 import type { Asked } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
@@ -178,7 +178,8 @@ export async function compress(
   const timing = anyToTime ? await time(evaluator, results, rounds) : undefined;
   if (timing?.unsteady === true) context.log({ id: "busy", text: unsteadyNote, level: "warning" });
   const speedAt = (place: number): Spread | undefined => speedOf({ latency: timing }, place);
-  const tried = results.map((one, place) => withGain(evaluator, one, speedAt(place)));
+  const plain = await withoutNotes(evaluator.original);
+  const tried = results.map((one, place) => withGain(plain, one, speedAt(place)));
   const force = options.force === true;
   const best = choose(
     tried.map((one, place) => choiceOf(one, goal, speedAt(place)?.median)),
@@ -246,9 +247,9 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
 }
 
 /** Says of a result that is not worth having why. */
-function withGain(evaluator: Evaluator, tried: Tried, speed: Spread | undefined): Tried {
+function withGain(original: Measured, tried: Tried, speed: Spread | undefined): Tried {
   const { variant } = tried;
-  const idle = variant.refused ?? nothingGained(evaluator.original.measured, variant, speed);
+  const idle = variant.refused ?? nothingGained(original, variant, speed);
   return idle === variant.refused ? tried : { ...tried, usable: false, variant: { ...variant, refused: idle } };
 }
 
