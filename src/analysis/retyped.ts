@@ -6,8 +6,7 @@
  */
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { bitsOf } from "../tensor/dense.ts";
-import type { DataType } from "../tensor/types.ts";
+import { bitsOf, type DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 
 /** Whether a node hands its first input on in another type. */

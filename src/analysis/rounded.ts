@@ -10,7 +10,7 @@
 import { allGraphs, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { bitsOf } from "../tensor/dense.ts";
+import { bitsOf } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 
 /** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */

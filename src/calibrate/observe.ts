@@ -12,7 +12,7 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { type ObserveOptions, overSamples } from "../evaluate/over-samples.ts";
 import type { Model } from "../graph/model.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
+import { typeCodes } from "../tensor/types.ts";
 import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
 
 /**

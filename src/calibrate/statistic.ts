@@ -6,8 +6,7 @@ import type { Model } from "../graph/model.ts";
 import { type Matrix, matrix } from "../math/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { Dense } from "../tensor/types.ts";
+import { type Dense, typeCodes } from "../tensor/types.ts";
 
 /**
  * A statistic of values, as `observe` and `Calibration` collect it. Whatever it needs of a batch it takes in `add`.

@@ -2,8 +2,7 @@
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
-import type { PithError } from "../errors.ts";
-import { capitalized } from "../errors.ts";
+import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { modelAt, modelsOfFlags } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";

@@ -7,9 +7,8 @@
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { bitsOf } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { type Batch, bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";

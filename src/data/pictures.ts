@@ -2,8 +2,7 @@
 import { decodeImage, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
-import type { Dim } from "../tensor/dims.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { type Dim, elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
 

@@ -1,9 +1,9 @@
 /** Samples are rows: cutting, picking and joining tensors along axis 0. */
 import { PithError } from "../errors.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
-import { bitsOf, plainBytes } from "../tensor/dense.ts";
+import { plainBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
 
 /**
  * The number of samples in named tensors.

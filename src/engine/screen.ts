@@ -9,8 +9,7 @@ import type { InferenceSession } from "onnxruntime-node";
 import { PithError } from "../errors.ts";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { typeOfCode } from "../tensor/type-codes.ts";
-import type { DataType } from "../tensor/types.ts";
+import { type DataType, typeOfCode } from "../tensor/types.ts";
 
 /** Element types that cannot leave the runtime. */
 export const insideOnly: ReadonlySet<string> = new Set<DataType>([

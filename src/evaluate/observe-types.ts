@@ -4,8 +4,7 @@
  * What is observed holds for what was fed: a size that depends on the data, or on the size of a batch, is one example of itself. Observed
  * types are therefore kept apart from inferred ones, and say so wherever they are shown.
  */
-import type { Inference } from "../analysis/infer.ts";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { insideOnly } from "../engine/screen.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -13,8 +12,7 @@ import { type Container, isContainer, type Value, type ValueType } from "../grap
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { type Batch, type DataType, type Dense, typeCodes } from "../tensor/types.ts";
 
 export interface ObservedTypes {
   /** Name of a value of the main graph → its type in this run. */

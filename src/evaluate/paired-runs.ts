@@ -14,10 +14,9 @@ import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
 import { allGraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
-import { bitsOf } from "../tensor/dense.ts";
 import { type Dim, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
 import { notLoaded, ResultFails } from "./loads.ts";
 import {
   type Assignment,

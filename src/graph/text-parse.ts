@@ -3,10 +3,15 @@ import { type Dim, fixedDims, symbol } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { Graph, type ValueType } from "./graph.ts";
 import { Model } from "./model.ts";
-import type { Role } from "./role.ts";
-import { parseRole, straightThrough } from "./role.ts";
-import type { AttributeSyntax, Declaration, GraphSyntax, Name, NodeSyntax } from "./text-build.ts";
-import { GraphBuilder } from "./text-build.ts";
+import { parseRole, type Role, straightThrough } from "./role.ts";
+import {
+  type AttributeSyntax,
+  type Declaration,
+  GraphBuilder,
+  type GraphSyntax,
+  type Name,
+  type NodeSyntax,
+} from "./text-build.ts";
 import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 

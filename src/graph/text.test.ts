@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../test/property.ts";
 import { PithError } from "../errors.ts";
-import { bitsOf, inMemory, viewBytes } from "../tensor/dense.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import { inMemory, viewBytes } from "../tensor/dense.ts";
+import { bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
 import type { Node } from "./graph.ts";
 import { Model } from "./model.ts";

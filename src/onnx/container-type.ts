@@ -2,7 +2,7 @@
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
 import { type Dim, symbol, unknownDim } from "../tensor/dims.ts";
-import { typeOfCode } from "../tensor/type-codes.ts";
+import { typeOfCode } from "../tensor/types.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields } from "./schema.ts";
 

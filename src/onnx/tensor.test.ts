@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fromHex, hex, joined, message } from "../../test/onnx/messages.ts";
 import { bytesSource } from "../platform/sources.ts";
 import { bytesOf } from "../tensor/dense.ts";
-import { typeCodes, typeOfCode } from "../tensor/type-codes.ts";
+import { typeCodes, typeOfCode } from "../tensor/types.ts";
 import { ExternalFiles } from "./external.ts";
 import { LazyFile } from "./lazy.ts";
 import { tensorFields as f } from "./schema.ts";

@@ -7,8 +7,14 @@
 import { PithError } from "../errors.ts";
 import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { typeOfCode } from "../tensor/type-codes.ts";
-import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "../tensor/types.ts";
+import {
+  type ByteSource,
+  type DataType,
+  type Dense,
+  type StoredBytes,
+  type Tensor,
+  typeOfCode,
+} from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
 import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";

@@ -1,8 +1,8 @@
 /** Elements that stand in typed fields (float_data, int32_data, …) instead of raw bytes. */
 import { PithError } from "../errors.ts";
-import { bitsOf, bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
+import { bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
-import type { DataType, Dense } from "../tensor/types.ts";
+import { bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
 import { tensorFields } from "./schema.ts";
 import { decodeText } from "./wire.ts";

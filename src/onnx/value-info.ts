@@ -8,7 +8,7 @@ import { PithError } from "../errors.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
 import { type Dim, symbol } from "../tensor/dims.ts";
-import { typeCodes, typeOfCode } from "../tensor/type-codes.ts";
+import { typeCodes, typeOfCode } from "../tensor/types.ts";
 import { joinCarried } from "./carried.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";

@@ -1,8 +1,7 @@
 /** Writing tensors: TensorProto. What came from a file unchanged is copied as it stands there; all else is written as raw bytes. */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { Dense, Tensor } from "../tensor/types.ts";
+import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { writeMetadata } from "./metadata.ts";
 import { entryFields, tensorFields } from "./schema.ts";
 import { FileTensor } from "./tensor.ts";

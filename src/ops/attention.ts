@@ -10,8 +10,7 @@ import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { DataType } from "../tensor/types.ts";
+import { type DataType, typeCodes } from "../tensor/types.ts";
 import {
   type AxisEnd,
   type AxisLink,

@@ -9,7 +9,7 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
+import { typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { constantIntegers, decimal, integer, integers, text } from "./shared/attributes.ts";
 import { type BoxAxis, heldPlaces, meanWeights, pictureOf } from "./shared/boxes.ts";

@@ -27,7 +27,7 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
+import { typeCodes } from "../tensor/types.ts";
 import type { QuantizeSettings } from "./options.ts";
 
 /** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */

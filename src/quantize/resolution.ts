@@ -15,8 +15,7 @@ import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../math/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { Dense } from "../tensor/types.ts";
+import { type Dense, typeCodes } from "../tensor/types.ts";
 
 /** How much of the bulk may be lost. */
 const mostLost = 0.99;

@@ -9,7 +9,7 @@ import { dimsText, elementCount } from "./dims.ts";
 import { decodeFloats, encodeFloats } from "./half.ts";
 import { pack, unpack } from "./packed.ts";
 import { roundHalfEven } from "./round.ts";
-import type { DataOf, DataType, Dense } from "./types.ts";
+import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 /** Element types whose elements are plain numbers. */
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
@@ -93,16 +93,6 @@ export const integerRange = {
 
 function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
   switch (dense.type) {
-    case "float32":
-    case "float64":
-    case "int8":
-    case "uint8":
-    case "int16":
-    case "uint16":
-    case "int32":
-    case "uint32":
-    case "bool":
-      return dense.data;
     case "int64":
     case "uint64":
       return Float64Array.from(dense.data, Number);
@@ -128,6 +118,8 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
         "E_TYPE_MISMATCH",
         `A tensor of real numbers is needed, got ${dense.type}${dimsText(dense.dims)}.`,
       );
+    default:
+      return dense.data;
   }
 }
 
@@ -152,24 +144,14 @@ function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<num
       return BigInt64Array.from(Array.from(numbers, toInt64));
     case "uint64":
       return BigUint64Array.from(Array.from(numbers, (value) => saturatedBigInt(value, 0n, 2n ** 64n - 1n)));
-    case "int8":
-      return integers(type, new Int8Array(numbers.length), numbers);
-    case "uint8":
-      return integers(type, new Uint8Array(numbers.length), numbers);
-    case "int16":
-      return integers(type, new Int16Array(numbers.length), numbers);
-    case "uint16":
-      return integers(type, new Uint16Array(numbers.length), numbers);
-    case "int32":
-      return integers(type, new Int32Array(numbers.length), numbers);
-    case "uint32":
-      return integers(type, new Uint32Array(numbers.length), numbers);
     case "int4":
     case "int2":
       return pack(type, integers(type, new Int8Array(numbers.length), numbers));
     case "uint4":
     case "uint2":
       return pack(type, integers(type, new Uint8Array(numbers.length), numbers));
+    default:
+      return integers(type, new (arrayOf(type))(numbers.length), numbers);
   }
 }
 

@@ -8,7 +8,7 @@
  *
  * Decoding is a table: at most 2^16 patterns.
  */
-import type { DataOf } from "./types.ts";
+import { bitsOf, type DataOf } from "./types.ts";
 
 /** Element types that are held as the bits of a small float. */
 export type SmallFloat =
@@ -22,53 +22,26 @@ export type SmallFloat =
   | "float4e2m1";
 
 interface Format {
-  readonly bits: number;
   readonly mantissa: number;
   /** Exponent of the smallest normal number. */
   readonly lowest: number;
   /** Bits of the largest finite magnitude. */
   readonly largest: number;
-  /** Bits of infinity; undefined where the format has none. */
-  readonly infinity: number | undefined;
-  /** Bits of the NaN that is written; undefined where the format has none. */
-  readonly nan: number | undefined;
-  /** Whether the sign bit alone is negative zero (in the "uz" formats it is NaN). */
-  readonly negativeZero: boolean;
+  /** Bits of infinity, where the format has one. */
+  readonly infinity?: number;
+  /** Bits of the NaN that is written, where the format has one: in the "uz" formats those of negative zero. */
+  readonly nan?: number;
 }
 
 // Sources: IEEE 754 (binary16), the ONNX pages "Float stored in 8 bits" and "Float stored in 4 bits".
 const formats: Readonly<Record<Exclude<SmallFloat, "float8e8m0">, Format>> = {
-  float16: { bits: 16, mantissa: 10, lowest: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00, negativeZero: true },
-  bfloat16: { bits: 16, mantissa: 7, lowest: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0, negativeZero: true },
-  float8e4m3fn: { bits: 8, mantissa: 3, lowest: -6, largest: 0x7e, infinity: undefined, nan: 0x7f, negativeZero: true },
-  float8e4m3fnuz: {
-    bits: 8,
-    mantissa: 3,
-    lowest: -7,
-    largest: 0x7f,
-    infinity: undefined,
-    nan: 0x80,
-    negativeZero: false,
-  },
-  float8e5m2: { bits: 8, mantissa: 2, lowest: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f, negativeZero: true },
-  float8e5m2fnuz: {
-    bits: 8,
-    mantissa: 2,
-    lowest: -15,
-    largest: 0x7f,
-    infinity: undefined,
-    nan: 0x80,
-    negativeZero: false,
-  },
-  float4e2m1: {
-    bits: 4,
-    mantissa: 1,
-    lowest: 0,
-    largest: 0x7,
-    infinity: undefined,
-    nan: undefined,
-    negativeZero: true,
-  },
+  float16: { mantissa: 10, lowest: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00 },
+  bfloat16: { mantissa: 7, lowest: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0 },
+  float8e4m3fn: { mantissa: 3, lowest: -6, largest: 0x7e, nan: 0x7f },
+  float8e4m3fnuz: { mantissa: 3, lowest: -7, largest: 0x7f, nan: 0x80 },
+  float8e5m2: { mantissa: 2, lowest: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f },
+  float8e5m2fnuz: { mantissa: 2, lowest: -15, largest: 0x7f, nan: 0x80 },
+  float4e2m1: { mantissa: 1, lowest: 0, largest: 0x7 },
 };
 
 /**
@@ -84,8 +57,8 @@ export function encodeFloats<T extends Exclude<SmallFloat, "float8e8m0">>(
 ): DataOf[T] {
   const format: Format = formats[type];
   const codes = new (type.endsWith("16") ? Uint16Array : Uint8Array)(values.length);
-  const { mantissa, lowest, largest, negativeZero } = format;
-  const sign = 1 << (format.bits - 1);
+  const { mantissa, lowest, largest } = format;
+  const sign = signOf(type);
   const nan = format.nan ?? largest;
   const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
   const scales = scalesOf(type);
@@ -106,7 +79,7 @@ export function encodeFloats<T extends Exclude<SmallFloat, "float8e8m0">>(
       const finite = step * (1 << mantissa) + (scaled + twoTo52 - twoTo52);
       if (finite <= largest) code = finite;
     }
-    if (high < 0) code = code !== 0 || negativeZero ? code | sign : 0;
+    if (high < 0) code = code !== 0 || format.nan !== sign ? code | sign : 0;
     codes[index] = code;
   }
   return codes as DataOf[T];
@@ -120,30 +93,12 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
   return values;
 }
 
-/** Numbers as float16 bits: half to even, subnormals kept, beyond ±65519.99… infinity. */
-export function toFloat16(values: ArrayLike<number>): Uint16Array {
-  return encodeFloats("float16", values);
-}
-
-/** float16 bits as numbers. */
-export function fromFloat16(codes: ArrayLike<number>): Float32Array {
-  return decodeFloats("float16", codes);
-}
-
-/** Numbers as bfloat16 bits: half to even. */
-export function toBfloat16(values: ArrayLike<number>): Uint16Array {
-  return encodeFloats("bfloat16", values);
-}
-
-/** bfloat16 bits as numbers. */
-export function fromBfloat16(codes: ArrayLike<number>): Float32Array {
-  return decodeFloats("bfloat16", codes);
-}
-
 /** The largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
 export function largestFloat(type: Exclude<SmallFloat, "float8e8m0">): number {
   return tableOf(type)[formats[type].largest] ?? Number.NaN;
 }
+
+const signOf = (type: SmallFloat): number => 1 << (bitsOf[type] - 1);
 
 const twoTo52 = 2 ** 52;
 const double = new Float64Array(1);
@@ -167,7 +122,7 @@ const tables = new Map<SmallFloat, Float32Array>();
 function tableOf(type: SmallFloat): Float32Array {
   const known = tables.get(type);
   if (known !== undefined) return known;
-  const table = type === "float8e8m0" ? exponentTable() : floatTable(formats[type]);
+  const table = type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type));
   tables.set(type, table);
   return table;
 }
@@ -177,11 +132,10 @@ function exponentTable(): Float32Array {
   return Float32Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
 }
 
-function floatTable(format: Format): Float32Array {
-  const sign = 1 << (format.bits - 1);
+function floatTable(format: Format, sign: number): Float32Array {
   return Float32Array.from({ length: 2 * sign }, (_, code) => {
     const magnitude = code & (sign - 1);
-    if (!format.negativeZero && code === sign) return Number.NaN;
+    if (code === format.nan) return Number.NaN;
     const field = magnitude >> format.mantissa;
     const fraction = magnitude & ((1 << format.mantissa) - 1);
     const value =

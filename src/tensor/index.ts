@@ -10,7 +10,7 @@ export {
   toInt64,
   toNumbers,
 } from "./convert.ts";
-export { bitsOf, bytesFor, bytesOf, float32, inMemory, int64, smallBytes, viewBytes, zeros } from "./dense.ts";
+export { bytesFor, bytesOf, float32, inMemory, int64, smallBytes, viewBytes, zeros } from "./dense.ts";
 export {
   addDims,
   type Dim,
@@ -29,14 +29,19 @@ export {
 export {
   decodeFloats,
   encodeFloats,
-  fromBfloat16,
-  fromFloat16,
   largestFloat,
   type SmallFloat,
-  toBfloat16,
-  toFloat16,
 } from "./half.ts";
 export { isPacked, type PackedType, pack, unpack } from "./packed.ts";
 export { type Random, random } from "./random.ts";
 export { roundHalfEven } from "./round.ts";
-export type { Batch, ByteSource, DataOf, DataType, Dense, StoredBytes, Tensor } from "./types.ts";
+export {
+  type Batch,
+  type ByteSource,
+  bitsOf,
+  type DataOf,
+  type DataType,
+  type Dense,
+  type StoredBytes,
+  type Tensor,
+} from "./types.ts";

@@ -6,36 +6,67 @@
  * (`packed.ts` unpacks).
  */
 
-export interface DataOf {
-  float32: Float32Array;
-  float64: Float64Array;
-  float16: Uint16Array;
-  bfloat16: Uint16Array;
-  float8e4m3fn: Uint8Array;
-  float8e4m3fnuz: Uint8Array;
-  float8e5m2: Uint8Array;
-  float8e5m2fnuz: Uint8Array;
-  float8e8m0: Uint8Array;
-  float4e2m1: Uint8Array;
-  int8: Int8Array;
-  uint8: Uint8Array;
-  int16: Int16Array;
-  uint16: Uint16Array;
-  int32: Int32Array;
-  uint32: Uint32Array;
-  int64: BigInt64Array;
-  uint64: BigUint64Array;
-  int4: Uint8Array;
-  uint4: Uint8Array;
-  int2: Uint8Array;
-  uint2: Uint8Array;
-  bool: Uint8Array;
-  complex64: Float32Array;
-  complex128: Float64Array;
-  string: readonly string[];
+/** TensorProto.DataType, the bits of one element, and the array that holds elements. Strings, number 8, have neither of the latter. */
+const elementTypes = {
+  float32: [1, 32, Float32Array],
+  uint8: [2, 8, Uint8Array],
+  int8: [3, 8, Int8Array],
+  uint16: [4, 16, Uint16Array],
+  int16: [5, 16, Int16Array],
+  int32: [6, 32, Int32Array],
+  int64: [7, 64, BigInt64Array],
+  bool: [9, 8, Uint8Array],
+  float16: [10, 16, Uint16Array],
+  float64: [11, 64, Float64Array],
+  uint32: [12, 32, Uint32Array],
+  uint64: [13, 64, BigUint64Array],
+  complex64: [14, 64, Float32Array],
+  complex128: [15, 128, Float64Array],
+  bfloat16: [16, 16, Uint16Array],
+  float8e4m3fn: [17, 8, Uint8Array],
+  float8e4m3fnuz: [18, 8, Uint8Array],
+  float8e5m2: [19, 8, Uint8Array],
+  float8e5m2fnuz: [20, 8, Uint8Array],
+  uint4: [21, 4, Uint8Array],
+  int4: [22, 4, Uint8Array],
+  float4e2m1: [23, 4, Uint8Array],
+  float8e8m0: [24, 8, Uint8Array],
+  uint2: [25, 2, Uint8Array],
+  int2: [26, 2, Uint8Array],
+} as const;
+
+type FixedType = keyof typeof elementTypes;
+
+export type DataOf = { readonly string: readonly string[] } & {
+  readonly [T in FixedType]: (typeof elementTypes)[T][2]["prototype"];
+};
+
+export type DataType = FixedType | "string";
+
+const fixedTypes = Object.keys(elementTypes) as FixedType[];
+
+/** Bits of one element as stored; strings have no fixed size. */
+export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
+  Record<FixedType, number>
+>;
+
+/** The numbers by which ONNX names element types, in files and in attributes. */
+export const typeCodes = Object.fromEntries([
+  ...fixedTypes.map((type) => [type, elementTypes[type][0]]),
+  ["string", 8],
+]) as Readonly<Record<DataType, number>>;
+
+const typesByCode = new Map(Object.entries(typeCodes).map(([type, code]) => [code, type as DataType]));
+
+/** The element type behind a number; undefined if there is none. */
+export function typeOfCode(code: number): DataType | undefined {
+  return typesByCode.get(code);
 }
 
-export type DataType = keyof DataOf;
+/** The class of arrays that hold the elements of a type. */
+export function arrayOf<T extends FixedType>(type: T): (typeof elementTypes)[T][2] {
+  return elementTypes[type][2];
+}
 
 /** A tensor whose elements are in hand: row-major `data` of `dims`. */
 export type Dense<T extends DataType = DataType> = {

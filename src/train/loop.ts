@@ -32,18 +32,7 @@ import {
   type Progress,
   tensorsOf,
 } from "./resuming.ts";
-import type { Epoch, TrainingSummary } from "./training-state.ts";
-import {
-  type Counters,
-  changingIn,
-  endEpoch,
-  startCounters,
-  startTraining,
-  stateOf,
-  summaryOf,
-  type TrainingState,
-  withWeights,
-} from "./training-state.ts";
+import { type Counters, type Epoch, type TrainingState, type TrainingSummary, changingIn, endEpoch, startCounters, startTraining, stateOf, summaryOf, withWeights } from "./training-state.ts";
 import { clipByNorm } from "./updates.ts";
 
 export interface LoopOutcome {

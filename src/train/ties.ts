@@ -11,8 +11,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { sameDims } from "../tensor/dims.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
-import type { Dense } from "../tensor/types.ts";
+import { type Dense, typeCodes } from "../tensor/types.ts";
 
 /** A copy as a training sees it. */
 export interface Tie {

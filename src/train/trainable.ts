@@ -6,7 +6,7 @@ import { parameter } from "../graph/role.ts";
 import { type Context, foldConstants, raiseOpset } from "../passes/index.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { typeCodes } from "../tensor/type-codes.ts";
+import { typeCodes } from "../tensor/types.ts";
 import { gradientOpset } from "./differentiate.ts";
 import { type Group, groupsOf, trainedValues } from "./groups.ts";
 import type { StepOptions } from "./step-options.ts";

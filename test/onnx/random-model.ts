@@ -4,10 +4,8 @@
  */
 
 import { typedField } from "../../src/onnx/typed-data.ts";
-import { bitsOf } from "../../src/tensor/dense.ts";
 import { type Random, random } from "../../src/tensor/random.ts";
-import { typeCodes } from "../../src/tensor/type-codes.ts";
-import type { DataType } from "../../src/tensor/types.ts";
+import { bitsOf, type DataType, typeCodes } from "../../src/tensor/types.ts";
 
 type Message = Record<string, unknown>;
 

@@ -8,7 +8,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { integersConstant, scalar, typeOf } from "../shared/rules.ts";
 
 /** N × length × (heads · width) → N × heads × length × width. */

@@ -11,7 +11,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Site, type WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
 import { dimsAt, integersConstant, need, positions, scalar, typeOf } from "../shared/rules.ts";

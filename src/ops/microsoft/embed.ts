@@ -5,8 +5,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";

@@ -11,7 +11,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, extremeDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Operand, type Site } from "../define.ts";
 import { constantIntegers, decimal, integer } from "../shared/attributes.ts";
 import { dimsAt, integersConstant, need, scalar, typeOf } from "../shared/rules.ts";

@@ -7,7 +7,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Operand, type Site, type WeightRole } from "../define.ts";
 import { decimal, integer } from "../shared/attributes.ts";
 import { codeType, encoded, single } from "../shared/codes.ts";

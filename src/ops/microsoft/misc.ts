@@ -8,7 +8,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { defineOp, type Inferred, type Op, type Operand, type Site } from "../define.ts";
 import { constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant, need, sameAsInput, scalar } from "../shared/rules.ts";

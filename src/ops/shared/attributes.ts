@@ -2,8 +2,7 @@
 
 import { PithError } from "../../errors.ts";
 import { toInteger } from "../../graph/graph.ts";
-import { typeOfCode } from "../../tensor/type-codes.ts";
-import type { DataType } from "../../tensor/types.ts";
+import { type DataType, typeOfCode } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";
 
 export function integer(site: Site, name: string, byDefault: number): number {

@@ -4,8 +4,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
-import type { DataType, Dense } from "../../tensor/types.ts";
+import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, AxisRule, Inferred, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */

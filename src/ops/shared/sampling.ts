@@ -8,7 +8,7 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount, stridesOf } from "../../tensor/dims.ts";
-import { typeCodes } from "../../tensor/type-codes.ts";
+import { typeCodes } from "../../tensor/types.ts";
 import { integersConstant, scalar, typeOf } from "./rules.ts";
 
 export type Kernel = "nearest" | "linear" | "cubic";
