@@ -1,5 +1,5 @@
 /** What a data set holds, as a number for the record: two runs were on the same samples exactly if their hashes are equal. */
-import { bytesOf } from "../tensor/dense.ts";
+import { bytesOf, concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
@@ -28,7 +28,7 @@ export async function contentHash(dataset: Dataset): Promise<string> {
 
 /** SHA-256 of parts one after the other, in hexadecimal. */
 export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> {
-  return Array.from(await sha256(parts), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hexadecimal(await sha256(parts));
 }
 
 function elementBytes(dense: Dense): Uint8Array {
@@ -36,13 +36,7 @@ function elementBytes(dense: Dense): Uint8Array {
 }
 
 async function sha256(parts: readonly Uint8Array[]): Promise<Uint8Array> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)));
 }
 
 function text(value: string): Uint8Array {

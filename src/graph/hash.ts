@@ -4,6 +4,7 @@
  * Tensors are immutable, so it is enough to ask which tensor it is: every tensor gets a number when it is first met. Fingerprints can
  * therefore be compared within one run only. Clones share tensors, and so their fingerprint.
  */
+import { hexadecimal } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -62,7 +63,7 @@ function carried({ doc, metadata, unknown }: Carried): readonly unknown[] {
 }
 
 function bytesText(bytes: Uint8Array | undefined): string | null {
-  return bytes === undefined ? null : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytes === undefined ? null : hexadecimal(bytes);
 }
 
 /** Two 32-bit multiply-xor lanes with different factors (cyrb53's), mixed at the end. */

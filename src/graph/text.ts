@@ -21,6 +21,7 @@
  * Metadata, documentation strings, local functions and unknown fields are not part of the text.
  */
 import { PithError } from "../errors.ts";
+import { hexadecimal } from "../tensor/dense.ts";
 import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
@@ -235,8 +236,4 @@ function stringText(value: string | Uint8Array): string {
 
 function listText(kind: string, items: readonly string[]): string {
   return items.length === 0 ? `${kind} []` : `[${items.join(", ")}]`;
-}
-
-function hexadecimal(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

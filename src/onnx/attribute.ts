@@ -2,12 +2,11 @@
 import { PithError } from "../errors.ts";
 import { type Attribute, Graph, type Node } from "../graph/graph.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { joinCarried } from "./carried.ts";
-import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, lastVarint, payload } from "./fields.ts";
+import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, joinCarried, lastVarint, payload } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
 import { attributeTypes, attributeFields as f } from "./schema.ts";
-import { FileTensor, readTensor } from "./tensor.ts";
+import { readTensor } from "./tensor.ts";
 import { decodeText } from "./wire.ts";
 import { writeTensor } from "./write-tensor.ts";
 import type { Writer } from "./writer.ts";
@@ -16,20 +15,6 @@ type Kind = keyof typeof attributeTypes;
 
 const kinds = Object.keys(attributeTypes) as Kind[];
 const kindOfType = new Map<number, Kind>(kinds.map((kind) => [attributeTypes[kind], kind]));
-/** The field that holds the value of each kind. */
-const valueFields: Readonly<Record<Kind, number>> = {
-  float: f.float,
-  int: f.int,
-  string: f.string,
-  tensor: f.tensor,
-  graph: f.graph,
-  floats: f.floats,
-  ints: f.ints,
-  strings: f.strings,
-  tensors: f.tensors,
-  graphs: f.graphs,
-};
-
 /** Reads an AttributeProto. Sparse tensors, types and references of functions come out as `opaque`. */
 export async function readAttribute(
   reading: Reading,
@@ -49,11 +34,11 @@ export async function readAttribute(
   if (name === "") throw new PithError("E_MODEL", `${place}: an attribute has no name.`);
   const kind = fields.some((field) => field.number === f.reference) ? undefined : kindOf(type, fields);
   if (kind === undefined) return [name, { kind: "opaque", value: payload(await file.loaded(message)) }];
-  const values = fields.filter((field) => field.number === valueFields[kind]);
+  const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
     // Their contents change or are not in memory: only what stands beside the value is remembered.
-    const known = new Set<number>([f.name, f.type, valueFields[kind]]);
+    const known = new Set<number>([f.name, f.type, f[kind]]);
     const rest = fields.filter((field) => !known.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
     if (carried === undefined) return [name, attribute];
@@ -67,7 +52,7 @@ export async function readAttribute(
 /** Files before IR version 2 do not say the type: the field that is there tells. */
 function kindOf(type: number | undefined, fields: readonly Field[]): Kind | undefined {
   if (type !== undefined && type !== 0) return kindOfType.get(type);
-  return kinds.find((kind) => fields.some((field) => field.number === valueFields[kind]));
+  return kinds.find((kind) => fields.some((field) => field.number === f[kind]));
 }
 
 async function readValue(
@@ -168,7 +153,7 @@ export function writeAttribute(
 }
 
 function writeValue(writer: Writer, attribute: Exclude<Attribute, { kind: "opaque" }>, writing: Writing): void {
-  const field = valueFields[attribute.kind];
+  const field = f[attribute.kind];
   switch (attribute.kind) {
     case "float":
     case "floats":
@@ -188,8 +173,11 @@ function writeValue(writer: Writer, attribute: Exclude<Attribute, { kind: "opaqu
     case "tensor":
     case "tensors":
       for (const value of many(attribute.value)) {
-        const shell = value instanceof FileTensor ? value.shell : undefined;
-        writer.message(field, (message) => writeTensor(message, value, { strings: writing.strings }), shell);
+        writer.message(
+          field,
+          (message) => writeTensor(message, value, { strings: writing.strings }),
+          originOf(value)?.carried,
+        );
       }
       break;
     case "graph":

@@ -5,7 +5,7 @@ import { bytesSource } from "../platform/sources.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { splitFields } from "./fields.ts";
 import { encodeToBytes, open } from "./index.ts";
-import { readOpset } from "./opset.ts";
+import { readOpset } from "./metadata.ts";
 import {
   attributeFields,
   graphFields,

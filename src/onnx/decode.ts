@@ -3,15 +3,12 @@ import { PithError } from "../errors.ts";
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { Model, type ModelHeader } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { joinCarried } from "./carried.ts";
-import { readContainer } from "./container-type.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
-import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { eachVarint, type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
 import { readFunctions } from "./functions.ts";
 import { LazyFile } from "./lazy.ts";
-import { readMetadata } from "./metadata.ts";
+import { readMetadata, readOpset } from "./metadata.ts";
 import { addNode, type ReadNode, readNode } from "./node.ts";
-import { readOpset } from "./opset.ts";
 import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
@@ -293,10 +290,7 @@ function applyInfo(value: Value, info: ValueInfo): void {
     return;
   }
   if (info.type !== undefined) value.type = info.type;
-  if (info.foreign !== undefined) {
-    const container = readContainer(info.foreign, info.name);
-    value.foreign = { ...value.foreign, type: info.foreign, ...(container === undefined ? {} : { container }) };
-  }
+  if (info.foreign !== undefined) value.foreign = { ...value.foreign, ...info.foreign };
   if (info.doc !== undefined) value.doc = info.doc;
   if (info.role !== undefined) value.role = info.role;
   if (info.unknown !== undefined) value.unknown = info.unknown;

@@ -11,8 +11,8 @@ import type { Model } from "../graph/model.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { writeAttribute } from "./attribute.ts";
 import { fieldText, payload, splitFields } from "./fields.ts";
-import { writeMetadata } from "./metadata.ts";
-import { readOpset } from "./opset.ts";
+import { readOpset, writeMetadata } from "./metadata.ts";
+import { originOf } from "./origin.ts";
 import type { Writing } from "./reading.ts";
 import {
   graphFields,
@@ -23,7 +23,6 @@ import {
   tensorFields,
   valueInfoFields,
 } from "./schema.ts";
-import { FileTensor } from "./tensor.ts";
 import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
@@ -250,7 +249,7 @@ async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> 
   }
   const strings = new Map<Tensor, Dense<"string">>();
   for (const tensor of found) {
-    if (tensor.type !== "string" || tensor instanceof FileTensor) continue;
+    if (tensor.type !== "string" || originOf(tensor) !== undefined) continue;
     const dense = await tensor.read();
     if (dense.type === "string") strings.set(tensor, dense);
   }

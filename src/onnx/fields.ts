@@ -1,5 +1,6 @@
 /** The fields of a protobuf message: found first, read when somebody asks. */
 import { PithError } from "../errors.ts";
+import { concatenated } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
 
 /**
@@ -175,10 +176,19 @@ export function fieldText(field: Field): string {
   return text;
 }
 
+/** Fields that are carried, as one run of bytes, tags included; undefined if there are none. */
+export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
+  return fields.length === 0 ? undefined : concatenated(fields.map(inHand));
+}
+
 function inMemory(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
     throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is due`);
   }
-  if (field.whole === undefined) throw malformed(field.from, `field ${field.number} is far too long`);
-  return field.whole;
+  return inHand(field);
+}
+
+function inHand({ whole, from, number }: Field): Uint8Array {
+  if (whole === undefined) throw malformed(from, `field ${number} is far too long`);
+  return whole;
 }

@@ -6,11 +6,12 @@
 import { PithError } from "../errors.ts";
 import type { LocalFunction } from "../graph/functions.ts";
 import { type Attribute, allGraphs, Graph, type Node } from "../graph/graph.ts";
+import { concatenated } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, payload, splitFields } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
-import { readOpset } from "./opset.ts";
+import { readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { attributeFields, functionFields as f, graphFields, valueInfoFields } from "./schema.ts";
 import { Writer } from "./writer.ts";
@@ -105,14 +106,7 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
 }
 
 function joined(writer: Writer): Uint8Array {
-  const pieces = writer.finish().filter((piece) => piece instanceof Uint8Array);
-  const bytes = new Uint8Array(pieces.reduce((size, piece) => size + piece.byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.byteLength;
-  }
-  return bytes;
+  return concatenated(writer.finish().filter((piece) => piece instanceof Uint8Array));
 }
 
 function inHand(bytes: Uint8Array): ByteSource {

@@ -1,8 +1,8 @@
-/** Key-value metadata, and the role that is stored in it. */
+/** Key-value metadata, the role that is stored in it, and imports of operator sets (OperatorSetIdProto). */
 import { noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
-import { type Field, fieldText, payload, splitFields } from "./fields.ts";
-import { entryFields } from "./schema.ts";
+import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { entryFields, opsetFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
 /** A StringStringEntryProto. */
@@ -48,4 +48,15 @@ export function writeMetadata(
       entry.text(entryFields.value, value);
     });
   }
+}
+
+/** "ai.onnx" is the long name of the default domain, "". */
+export function readOpset(field: Field): readonly [domain: string, version: number] {
+  let domain = "";
+  let version = 0;
+  for (const part of splitFields(payload(field), field.start)) {
+    if (part.number === opsetFields.domain) domain = fieldText(part);
+    else if (part.number === opsetFields.version) version = Number(lastVarint(part));
+  }
+  return [domain === "ai.onnx" ? "" : domain, version];
 }

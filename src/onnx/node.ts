@@ -2,8 +2,7 @@
 import { PithError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readAttribute } from "./attribute.ts";
-import { joinCarried } from "./carried.ts";
-import { type Field, fieldText, isLoaded } from "./fields.ts";
+import { type Field, fieldText, isLoaded, joinCarried } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { readMetadata } from "./metadata.ts";
 import type { Reading } from "./reading.ts";

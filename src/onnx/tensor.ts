@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
-import { dimsText } from "../tensor/dims.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
 import {
   type ByteSource,
   type DataType,
@@ -15,10 +15,10 @@ import {
   type Tensor,
   typeOfCode,
 } from "../tensor/types.ts";
-import { joinCarried } from "./carried.ts";
 import { type ExternalFiles, readExternal } from "./external.ts";
-import { eachVarint, type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { eachVarint, type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
+import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
 import { tensorFields } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount, typedField } from "./typed-data.ts";
 import { highestRank } from "./value-info.ts";
@@ -42,73 +42,41 @@ const typedFields = new Set<number>([
   tensorFields.uint64Data,
 ]);
 
-/** A data field of a TensorProto as it stands in the file, tag included. */
-interface DataPiece {
-  readonly number: number;
-  readonly piece: Uint8Array | StoredBytes;
+/** A tensor that came from a file, remembered with how it stood there. */
+function tensorOf(known: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
+  const tensor = { ...known, read: () => readElements(known, origin, place) };
+  setOrigin(tensor, origin);
+  return tensor;
 }
 
-/** A tensor that came from an ONNX file. */
-export class FileTensor implements Tensor {
-  readonly type: DataType;
-  readonly dims: readonly number[];
-  readonly bytes: number;
-  readonly small: Dense | undefined;
-  readonly stored: StoredBytes | undefined;
-  /** The data fields; undefined where the elements lie in another file. */
-  readonly pieces: readonly DataPiece[] | undefined;
-  /** All fields but dimensions, type and data: name, doc string, metadata, and what is not known. */
-  readonly shell: Uint8Array | undefined;
-  /** How messages speak of it. */
-  readonly place: string;
-
-  constructor(of: {
-    readonly type: DataType;
-    readonly dims: readonly number[];
-    readonly bytes: number;
-    readonly small: Dense | undefined;
-    readonly stored: StoredBytes | undefined;
-    readonly pieces: readonly DataPiece[] | undefined;
-    readonly shell: Uint8Array | undefined;
-    readonly place: string;
-  }) {
-    this.type = of.type;
-    this.dims = of.dims;
-    this.bytes = of.bytes;
-    this.small = of.small;
-    this.stored = of.stored;
-    this.pieces = of.pieces;
-    this.shell = of.shell;
-    this.place = of.place;
-  }
-
-  async read(): Promise<Dense> {
-    if (this.small !== undefined) return this.small;
-    const { stored, type } = this;
-    if (stored !== undefined && type !== "string") {
-      return viewBytes(type, this.dims, await stored.source.read(stored.start, stored.end));
+async function readElements(
+  { type, dims, small, stored }: Omit<Tensor, "read">,
+  { pieces = [] }: Origin,
+  owner: string,
+): Promise<Dense> {
+  if (small !== undefined) return small;
+  if (stored !== undefined && type !== "string")
+    return viewBytes(type, dims, await stored.source.read(stored.start, stored.end));
+  const fields: Field[] = [];
+  let place = owner;
+  try {
+    for (const { piece } of pieces) {
+      const inHand = piece instanceof Uint8Array;
+      const bytes = inHand ? piece : await piece.source.read(piece.start, piece.end);
+      if (!inHand) place = `"${piece.source.name}", ${owner}`;
+      for (const field of splitFields(bytes, inHand ? 0 : piece.start)) fields.push(field);
     }
-    const fields: Field[] = [];
-    let { place } = this;
-    try {
-      for (const { piece } of this.pieces ?? []) {
-        const inHand = piece instanceof Uint8Array;
-        const bytes = inHand ? piece : await piece.source.read(piece.start, piece.end);
-        if (!inHand) place = `"${piece.source.name}", ${this.place}`;
-        for (const field of splitFields(bytes, inHand ? 0 : piece.start)) fields.push(field);
-      }
-      return decodeTyped(type, this.dims, fields, place);
-    } catch (error) {
-      if (!(error instanceof PithError) || error.message.includes(place)) throw error;
-      throw new PithError(error.code, `${place}: ${error.message}`, { cause: error });
-    }
+    return decodeTyped(type, dims, fields, place);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.message.includes(place)) throw error;
+    throw new PithError(error.code, `${place}: ${error.message}`, { cause: error });
   }
 }
 
 /** A tensor and what stands beside its elements. */
 export interface ReadTensor {
   readonly name: string;
-  readonly tensor: FileTensor;
+  readonly tensor: Tensor;
   readonly doc: string | undefined;
   readonly metadata: readonly Field[];
   readonly unknown: Uint8Array | undefined;
@@ -170,21 +138,21 @@ export async function readTensor(
   const place = name === "" ? owner : `${owner} "${name}"`;
   const type = checkedType(code, place);
   checkDims(dims, place);
-  const common = { type, dims, shell: joinCarried(shell), place };
+  const carried = joinCarried(shell);
   const beside = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
   if (isExternal) {
     if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot lie in another file.`);
-    const stored = await readExternal(outside, bytesFor(type, count(dims)), external, place);
+    const stored = await readExternal(outside, bytesFor(type, elementCount(dims)), external, place);
     const bytes = stored.end - stored.start;
     const small =
       bytes <= smallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
-    return { ...beside, tensor: new FileTensor({ ...common, bytes, small, stored, pieces: undefined }) };
+    return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
   }
   const { bytes, stored } = locate(file, type, dims, data, place);
   const inMemory = bytes <= smallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
   const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(inHand);
-  return { ...beside, tensor: new FileTensor({ ...common, bytes, small, stored, pieces }) };
+  return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
 /** The size of the elements, and where they lie if they do so as raw bytes. */
@@ -198,14 +166,14 @@ function locate(
   if (type === "string") {
     return { bytes: data.reduce((size, field) => size + field.end - field.start, 0), stored: undefined };
   }
-  const bytes = bytesFor(type, count(dims));
+  const bytes = bytesFor(type, elementCount(dims));
   const raw = data.filter((field) => field.number === rawData);
   const [only] = raw.length > 0 ? raw : data;
   if (raw.length > 1 || (raw.length === 1 && data.length > 1)) {
     throw new PithError("E_MODEL", `${place}: its elements are given twice.`);
   }
   if (only === undefined) {
-    if (bytes > 0) checkCount(count(dims), 0, "elements", place);
+    if (bytes > 0) checkCount(elementCount(dims), 0, "elements", place);
     return { bytes, stored: undefined };
   }
   const number = typedField(type);
@@ -261,11 +229,7 @@ function checkedType(code: number, place: string): DataType {
 }
 
 function checkDims(dims: readonly number[], place: string): void {
-  if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * count(dims))) {
+  if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims))) {
     throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are no dimensions of a tensor.`);
   }
-}
-
-function count(dims: readonly number[]): number {
-  return dims.reduce((product, dim) => product * dim, 1);
 }

@@ -1,6 +1,6 @@
 /** Elements that stand in typed fields (float_data, int32_data, …) instead of raw bytes. */
 import { PithError } from "../errors.ts";
-import { bytesFor, viewBytes, zeros } from "../tensor/dense.ts";
+import { bytesFor, concatenated, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
@@ -36,7 +36,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   if (number === floatData || number === doubleData) {
     const parts = own.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
     const [only] = parts;
-    const joined = parts.length === 1 && only !== undefined ? only : concatenate(parts);
+    const joined = parts.length === 1 && only !== undefined ? only : concatenated(parts);
     checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
     return viewBytes(type, dims, joined);
   }
@@ -88,14 +88,4 @@ export function checkCount(expected: number, got: number, what: string, place: s
       `${place}: its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`,
     );
   }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
-  let length = 0;
-  for (const part of parts) {
-    joined.set(part, length);
-    length += part.byteLength;
-  }
-  return joined;
 }

@@ -1,16 +1,16 @@
 /**
- * Types of values: ValueInfoProto and TypeProto.
+ * Types of values: ValueInfoProto and TypeProto. Those of values that are no tensors are only known: the file's bytes are what is saved.
  *
  * A dimension with neither a number nor a name is given a name that exists nowhere else, `?input.0` for axis 0 of `input`: two unknown
  * dimensions must not be taken for equal. Whatever contains such a name is written as unknown again.
  */
 import { PithError } from "../errors.ts";
+import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
-import { type Dim, symbol } from "../tensor/dims.ts";
+import { type Dim, symbol, unknownDim } from "../tensor/dims.ts";
 import { typeCodes, typeOfCode } from "../tensor/types.ts";
-import { joinCarried } from "./carried.ts";
-import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./schema.ts";
@@ -19,8 +19,8 @@ import type { Writer } from "./writer.ts";
 export interface ValueInfo {
   readonly name: string;
   readonly type: ValueType | undefined;
-  /** The TypeProto of what is not a tensor of a known element type. */
-  readonly foreign: Uint8Array | undefined;
+  /** The TypeProto of what is not a tensor of a known element type, and what it says as far as it is understood. */
+  readonly foreign: { readonly type: Uint8Array; readonly container?: Container } | undefined;
   readonly doc: string | undefined;
   readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
@@ -69,12 +69,18 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
       else unknown.push(field);
     }
   }
-  const type = typeField === undefined ? undefined : readType(payload(typeField), typeField.start, name, unknownDims);
+  const stated = typeField === undefined ? undefined : payload(typeField);
+  const found = stated === undefined ? undefined : readType(stated, typeField?.start ?? 0, name, unknownDims);
+  const container = found !== undefined && isContainer(found) ? found : undefined;
+  const type = found === undefined || isContainer(found) ? undefined : found;
   const [metadata, role] = readMetadata(entries);
   return {
     name,
     type,
-    foreign: type === undefined && typeField !== undefined ? payload(typeField) : undefined,
+    foreign:
+      type === undefined && stated !== undefined
+        ? { type: stated, ...(container === undefined ? {} : { container }) }
+        : undefined,
     doc,
     metadata,
     role,
@@ -83,28 +89,78 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
-/** The type in a TypeProto; undefined if it is not a tensor of a known element type. */
-function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): ValueType | undefined {
-  let tensor: Field | undefined;
-  for (const field of splitFields(message, base)) {
-    if (field.number === typeFields.tensor) tensor = field;
-    else if (field.number !== typeFields.denotation) return undefined;
+/** What a TypeProto says: the type of a tensor, or another; undefined where it says something else, or nothing that is understood. */
+function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
+  const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);
+  const field = fields.at(-1);
+  if (field === undefined || fields.some(({ number }) => number !== field.number)) return undefined;
+  if (field.number === typeFields.tensor) {
+    const type = readTensorType(field, name, (axis) => unknownDims.next(name, axis));
+    if (type !== undefined) setOrigin(type, { whole: message });
+    return type;
   }
-  if (tensor === undefined) return undefined;
+  try {
+    return readContainer(field, name, 0);
+  } catch (error) {
+    // What cannot be read is carried all the same.
+    if (error instanceof PithError) return undefined;
+    throw error;
+  }
+}
+
+/** The alternatives of a TypeProto beside a tensor, and the fields of their messages. */
+const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
+const [elementField, keyField, mapValueField] = [1, 1, 2];
+
+/** Real types are two or three deep. */
+const deepest = 8;
+
+function readContainer(field: Field, name: string, depth: number): Container | undefined {
+  if (depth > deepest || field.wire !== 2) return undefined;
+  const last = (number: number): Field | undefined =>
+    splitFields(payload(field)).findLast((part) => part.number === number);
+  /** Elements of a sequence differ in what the file leaves open: no such dimension equals another. */
+  const tensor = (found: Field) => readTensorType(found, name, (axis) => unknownDim(`${name}:element`, axis));
+  const inner = (number: number): AnyType | undefined => {
+    const message = last(number);
+    const found = message && splitFields(payload(message)).find((part) => part.number !== typeFields.denotation);
+    if (found === undefined) return undefined;
+    return found.number === typeFields.tensor ? tensor(found) : readContainer(found, name, depth + 1);
+  };
+  switch (field.number) {
+    case alternatives.sequence:
+    case alternatives.optional: {
+      const of = inner(elementField);
+      return of && { kind: field.number === alternatives.sequence ? "sequence" : "optional", of };
+    }
+    case alternatives.map: {
+      const key = last(keyField);
+      const type = key && typeOfCode(Number(lastVarint(key)));
+      const of = inner(mapValueField);
+      return type && of && { kind: "map", key: type, of };
+    }
+    case alternatives.sparse: {
+      const of = tensor(field);
+      return of && { kind: "sparse", of };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** @param open Names a dimension of which the file says nothing. */
+function readTensorType(tensor: Field, name: string, open: (axis: number) => Dim): ValueType | undefined {
   let code = 0;
   let dims: Dim[] | undefined;
   for (const field of splitFields(payload(tensor), tensor.start)) {
     if (field.number === tensorTypeFields.elementType) code = Number(lastVarint(field));
-    else if (field.number === tensorTypeFields.shape) dims = readShape(field, name, unknownDims);
+    else if (field.number === tensorTypeFields.shape) dims = readShape(field, name, open);
   }
-  const element = typeOfCode(code);
-  if (element === undefined) return undefined;
-  const type: ValueType = { type: element, dims };
-  setOrigin(type, { whole: message });
-  return type;
+  const type = typeOfCode(code);
+  return type === undefined ? undefined : { type, dims };
 }
 
-function readShape(shape: Field, name: string, unknownDims: UnknownDims): Dim[] {
+function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim[] {
   const dims: Dim[] = [];
   for (const field of splitFields(payload(shape), shape.start)) {
     if (field.number !== shapeFields.dim) continue;
@@ -122,7 +178,7 @@ function readShape(shape: Field, name: string, unknownDims: UnknownDims): Dim[] 
     if (dims.length >= highestRank) {
       throw new PithError("E_MODEL", `"${name}": it has more than ${highestRank} dimensions.`);
     }
-    dims.push(dim ?? unknownDims.next(name, dims.length));
+    dims.push(dim ?? open(dims.length));
   }
   return dims;
 }

@@ -3,8 +3,8 @@ import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { writeMetadata } from "./metadata.ts";
+import { originOf } from "./origin.ts";
 import { entryFields, tensorFields } from "./schema.ts";
-import { FileTensor } from "./tensor.ts";
 import type { Piece, Writer } from "./writer.ts";
 
 const {
@@ -40,7 +40,7 @@ export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): voi
   const { name, place } = beside;
   for (const dim of tensor.dims) writer.integer(dimsField, dim);
   writer.integer(typeField, typeCodes[tensor.type]);
-  const pieces = place === undefined && tensor instanceof FileTensor ? tensor.pieces : undefined;
+  const pieces = place === undefined ? originOf(tensor)?.pieces : undefined;
   for (const { number, piece } of pieces ?? []) if (number < nameField) writer.field(number, piece);
   if (pieces === undefined && tensor.type === "string") {
     for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(tensorFields.stringData, text);

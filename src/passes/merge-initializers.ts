@@ -9,7 +9,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { bytesOf } from "../tensor/dense.ts";
+import { bytesOf, hexadecimal } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
@@ -59,7 +59,5 @@ function groupsOf(graph: Graph, isHeld: (value: Value) => boolean): readonly (re
 async function hashOf(tensor: Tensor): Promise<string> {
   const dense = await tensor.read();
   const bytes = dense.type === "string" ? new TextEncoder().encode(JSON.stringify(dense.data)) : bytesOf(dense);
-  if (bytes.length <= 64) return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hexadecimal(bytes.length <= 64 ? bytes : new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())));
 }

@@ -47,6 +47,21 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** All bytes in one array. */
+export function concatenated(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
+  let length = 0;
+  for (const part of parts) {
+    joined.set(part, length);
+    length += part.byteLength;
+  }
+  return joined;
+}
+
+export function hexadecimal(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The elements as little-endian bytes, sharing memory. */
 export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
