@@ -92,7 +92,7 @@ def attributes(versions):
             required[name] = optional.pop(name)
     fields = [f"{name}: {TYPE[kind]}" for name, kind in sorted(required.items())]
     fields += [f"{name}?: {TYPE[kind]}" for name, kind in sorted(optional.items())]
-    return f"{{ {'; '.join(fields)} }}" if fields else "None"
+    return f"{{ {'; '.join(fields)} }}" if fields else ""
 
 
 # Where the input that replaced an attribute is called otherwise.
@@ -138,18 +138,16 @@ def main():
             'import type { Dense } from "../tensor/types.ts";',
             'import type { Subgraph } from "./emit.ts";',
             "",
-            "type None = Record<string, never>;",
-            "",
-            "/** Attributes by operator: those of its newest version, and (optional) those of older ones. */",
+            "/** Attributes of operators that have any: those of the newest version, and (optional) those of older ones. */",
             "export interface EmitAttributes {",
-            *(f"  {quoted(key)}: {attributes(operators[key])};" for key in keys),
+            *(f"  {quoted(key)}: {fields};" for key in keys if (fields := attributes(operators[key]))),
             "}",
             "",
             "/** The newest operator sets known here, by domain. */",
             f'export const latestOpset = {{ "": {defs.onnx_opset_version()}, "{MICROSOFT}": {microsoft} }} as const;',
             "",
             "/** Every version of every operator, as `schema.ts` reads it. */",
-            "export const schema: Readonly<Record<string, string>> = {",
+            "export const schema = {",
             *(f'  {quoted(key)}: "{line(operators[key])}",' for key in keys),
             "};",
             "",

@@ -35,11 +35,11 @@ export function checkOperatorNames(
 /** The operators of the generated schema, without their domains; empty if it does not exist. */
 export function operatorsOf(sources: readonly Source[]): ReadonlySet<string> {
   const schema = sources.find(({ file }) => file === "src/graph/schema.generated.ts");
-  const table = schema?.syntax.statements.find(
-    (statement) => ts.isInterfaceDeclaration(statement) && statement.name.text === "EmitAttributes",
-  );
-  if (table === undefined || !ts.isInterfaceDeclaration(table)) return new Set();
-  return new Set(table.members.flatMap(({ name }) => (name === undefined ? [] : [bareName(memberText(name))])));
+  const table = schema?.syntax.statements
+    .flatMap((statement) => (ts.isVariableStatement(statement) ? [...statement.declarationList.declarations] : []))
+    .find(({ name }) => name.getText() === "schema")?.initializer;
+  if (table === undefined || !ts.isObjectLiteralExpression(table)) return new Set();
+  return new Set(table.properties.flatMap(({ name }) => (name === undefined ? [] : [bareName(memberText(name))])));
 }
 
 function checkSource({ file, syntax }: Source, operators: ReadonlySet<string>): Finding[] {

@@ -15,7 +15,9 @@ import type { Role } from "./role.ts";
 import { type EmitAttributes, schema } from "./schema.generated.ts";
 import { checkForm, schemaAt } from "./schema.ts";
 
-export type OpName = keyof EmitAttributes;
+export type OpName = keyof typeof schema;
+
+type AttributesOf<Op extends OpName> = Op extends keyof EmitAttributes ? EmitAttributes[Op] : Record<string, never>;
 
 /** The key under which a node's metadata names the pass that wrote it. */
 export const passKey = "pith.pass";
@@ -30,9 +32,9 @@ export type Emit = {
   /** A node; its first output. An input is left out by undefined. */
   readonly [Op in OpName]: (
     inputs: readonly (Value | undefined)[],
-    ...attributes: Record<never, never> extends EmitAttributes[Op]
-      ? [attributes?: EmitAttributes[Op]]
-      : [attributes: EmitAttributes[Op]]
+    ...attributes: Record<never, never> extends AttributesOf<Op>
+      ? [attributes?: AttributesOf<Op>]
+      : [attributes: AttributesOf<Op>]
   ) => Value;
 } & EmitTools;
 
@@ -41,7 +43,7 @@ export interface EmitTools {
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly (Value | undefined)[],
-    attributes: Record<never, never> extends EmitAttributes[Op] ? EmitAttributes[Op] | undefined : EmitAttributes[Op],
+    attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
   ): Wanted<Outputs>;
   /** A stored tensor, named after `name`. An array is given away: it must not change from here on. */

@@ -17,6 +17,8 @@ import { becameInputs, latestOpset, schema } from "./schema.generated.ts";
 
 export { latestOpset };
 
+const lines: Readonly<Record<string, string>> = schema;
+
 export interface Arity {
   readonly min: number;
   /** Infinity for variadic ones. */
@@ -49,7 +51,7 @@ export function schemasOf(domain: string, op: string): readonly OperatorSchema[]
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
   let versions = parsed.get(key);
   if (versions === undefined) {
-    versions = Object.hasOwn(schema, key) ? parseLine(schema[key] ?? "") : [];
+    versions = Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : [];
     parsed.set(key, versions);
   }
   return versions;
