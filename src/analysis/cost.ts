@@ -1,6 +1,6 @@
 /** What a model costs: multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
-import { allGraphs, type Node, type Value } from "../graph/graph.ts";
+import { allValues, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { addDims, type Dim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
@@ -33,7 +33,7 @@ export function cost(model: Model, inference: Inference): Cost {
     macs = addDims(macs, found.macs);
   }
   let bytes = 0;
-  for (const graph of allGraphs(model.graph)) for (const { tensor } of graph.values()) bytes += tensor?.bytes ?? 0;
+  for (const { tensor } of allValues(model.graph)) bytes += tensor?.bytes ?? 0;
   return { macs: complete ? macs : undefined, perNode, bytes, misses };
 }
 

@@ -6,7 +6,7 @@
  * has happened yet.
  */
 import { Miss } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
+import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
@@ -205,7 +205,7 @@ function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, s
   for (const [input, dense] of Object.entries(shifts)) {
     const before = node.inputs[Number(input)];
     if (before === undefined) continue;
-    const emit = emitter(graph, { before: node, opsets: model.header.opsets });
+    const emit = emitInto(model, { before: node });
     graph.setInput(node, Number(input), emit.Add([before, emit.constant(dense, `${before.name}_cut`)]));
   }
 }

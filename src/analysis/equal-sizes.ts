@@ -8,7 +8,7 @@
  * Which axes go together entries say (`axes`). Where a size of 1 would broadcast, equal ones run as well.
  */
 import { Miss } from "../errors.ts";
-import { allGraphs, type Node } from "../graph/graph.ts";
+import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd } from "../ops/define.ts";
 import { type Dim, isDimension, isSymbolic, solveDims, substituteDim } from "../tensor/dims.ts";
@@ -26,17 +26,15 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
     return found;
   };
   const order = namesInOrder(model);
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      for (const [a, b] of equalDims(node, inference)) {
-        const [solved] = solveDims(known(a), known(b))
-          .filter(([, value]) => isDimension(value) || isSymbolic(value))
-          .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || order(b) - order(a));
-        if (solved === undefined) continue;
-        const [name, value] = solved;
-        for (const [other, old] of values) values.set(other, substituteDim(old, name, value));
-        values.set(name, value);
-      }
+  for (const node of allNodes(model.graph)) {
+    for (const [a, b] of equalDims(node, inference)) {
+      const [solved] = solveDims(known(a), known(b))
+        .filter(([, value]) => isDimension(value) || isSymbolic(value))
+        .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || order(b) - order(a));
+      if (solved === undefined) continue;
+      const [name, value] = solved;
+      for (const [other, old] of values) values.set(other, substituteDim(old, name, value));
+      values.set(name, value);
     }
   }
   return known;

@@ -114,7 +114,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
     let root = graph;
     while (root.parent !== undefined) root = root.parent.graph;
     const opsets = opsetsOf.get(root) ?? model.opsets;
-    return opsets.get(domain) ?? (domain === "" ? (opsets.get("ai.onnx") ?? 1) : 1);
+    return opsets.get(domain) ?? 1;
   };
 
   const site = (node: Node): Site => ({

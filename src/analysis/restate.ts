@@ -2,7 +2,7 @@
  * Types that a file states and a change of the graph has made untrue. Inference leaves statements alone, so that a model which was only
  * looked at is saved as it was; whoever changes types or dimensions lets them be stated anew.
  */
-import { allGraphs, type ValueType } from "../graph/graph.ts";
+import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /**
@@ -12,15 +12,13 @@ import type { Model } from "../graph/model.ts";
  */
 export function restate(model: Model, everywhere = false): readonly string[] {
   const names: string[] = [];
-  for (const graph of allGraphs(model.graph)) {
-    for (const value of graph.values()) {
-      const { stated, inferred } = value;
-      if (value.producer === undefined || stated === undefined || inferred === undefined) continue;
-      if (!(everywhere ? inferred.dims !== undefined : contradicts(stated, inferred))) continue;
-      value.type = inferred;
-      value.inferred = inferred;
-      names.push(value.name);
-    }
+  for (const value of allValues(model.graph)) {
+    const { stated, inferred } = value;
+    if (value.producer === undefined || stated === undefined || inferred === undefined) continue;
+    if (!(everywhere ? inferred.dims !== undefined : contradicts(stated, inferred))) continue;
+    value.type = inferred;
+    value.inferred = inferred;
+    names.push(value.name);
   }
   return names;
 }

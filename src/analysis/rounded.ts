@@ -7,7 +7,7 @@
  * What rounds is told by types: it takes floats that are computed, and makes codes of them or has codes to compute with.
  */
 
-import { allGraphs, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/types.ts";
@@ -16,15 +16,14 @@ import type { Inference } from "./infer.ts";
 /** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
   const rounding = new Set<Node>();
-  for (const graph of allGraphs(model.graph))
-    for (const node of graph.nodes()) if (makesCodes(node, inference)) rounding.add(node);
+  for (const node of allNodes(model.graph)) if (makesCodes(node, inference)) rounding.add(node);
   // Passes ask of nodes that they have just written, too: nothing is worked out in advance, and most models round nowhere.
   return (node) => rounding.size > 0 && reaches(node, rounding);
 }
 
 /** Whether a model rounds floats to codes anywhere. */
 export function roundsToCodes(model: Model, inference: Inference): boolean {
-  return [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some((node) => makesCodes(node, inference)));
+  return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
 }
 
 function makesCodes({ inputs, outputs }: Node, inference: Inference): boolean {

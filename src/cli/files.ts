@@ -3,7 +3,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { appendFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PithError } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { failure } from "../platform/node-failure.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
@@ -11,10 +11,8 @@ import { temporaryOf } from "../platform/node-leftovers.ts";
 /** The model's own file and those that hold weights for it. */
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
-  for (const graph of allGraphs(model.graph)) {
-    for (const { tensor } of graph.values())
-      if (tensor?.stored !== undefined) files.add(resolve(tensor.stored.source.name));
-  }
+  for (const { tensor } of allValues(model.graph))
+    if (tensor?.stored !== undefined) files.add(resolve(tensor.stored.source.name));
   return [...files];
 }
 

@@ -11,7 +11,7 @@
  * WebAssembly has no files: there every large weight goes over as a buffer of its own, which spares a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type ExternalPlace, encodeToBytes } from "../onnx/index.ts";
 import { rawPiece } from "../onnx/write-tensor.ts";
@@ -82,10 +82,8 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
 /** The weights worth leaving where they are; none if they are few altogether. */
 function largeWeights(model: Model): Tensor[] {
   const found = new Set<Tensor>();
-  for (const graph of allGraphs(model.graph)) {
-    for (const { tensor } of graph.values()) {
-      if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= leastWeight) found.add(tensor);
-    }
+  for (const { tensor } of allValues(model.graph)) {
+    if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= leastWeight) found.add(tensor);
   }
   return bytesTogether(found) < leastModel ? [] : [...found];
 }

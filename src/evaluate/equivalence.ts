@@ -12,7 +12,7 @@ import { infer } from "../analysis/infer.ts";
 import { roundsToCodes } from "../analysis/rounded.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { sameDims } from "../tensor/dims.ts";
@@ -28,7 +28,7 @@ import { Variety } from "./variety.ts";
  */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
-  for (const graph of allGraphs(model.graph)) for (const { type } of graph.values()) types.add(type?.type);
+  for (const { type } of allValues(model.graph)) types.add(type?.type);
   return types.has("bfloat16") ? 3e-2 : types.has("float16") ? 4e-3 : 1e-4;
 }
 

@@ -11,7 +11,7 @@ import { isRandom } from "../analysis/random.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, stopIfAsked } from "../errors.ts";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { type Dim, isSymbolic } from "../tensor/dims.ts";
@@ -270,7 +270,7 @@ async function saysOther(
   run: Run | undefined,
   names: readonly string[],
 ): Promise<boolean> {
-  const draws = [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some((node) => isRandom(node)));
+  const draws = [...allNodes(model.graph)].some((node) => isRandom(node));
   if (!draws || run === undefined) return false;
   const again = await session.run(run.feeds, names);
   return Object.entries(run.expected).some(([name, dense]) => difference(dense, again[name]) > 0);

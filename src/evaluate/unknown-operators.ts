@@ -13,7 +13,7 @@ import type { Attribute, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boolean {
-  return unknown.some((other) => other.op === op && other.domain === (domain === "ai.onnx" ? "" : domain));
+  return unknown.some((other) => other.op === op && other.domain === domain);
 }
 
 /**

@@ -174,6 +174,27 @@ export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
   for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
 }
 
+/** The nodes of all graphs. */
+export function* allNodes(graph: Graph): Generator<Node, void, undefined> {
+  for (const inner of allGraphs(graph)) yield* inner.nodes();
+}
+
+/** The values of all graphs. */
+export function* allValues(graph: Graph): Generator<Value, void, undefined> {
+  for (const inner of allGraphs(graph)) yield* inner.values();
+}
+
+/** Stored tensors of all graphs, and those in attributes; one that stands in several places comes as often. */
+export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
+  for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
+  for (const { attributes } of allNodes(graph)) {
+    for (const attribute of attributes.values()) {
+      if (attribute.kind === "tensor") yield attribute.value;
+      else if (attribute.kind === "tensors") yield* attribute.value;
+    }
+  }
+}
+
 /** The graphs in an attribute. */
 export function graphsOf(attribute: Attribute): readonly Graph[] {
   return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
@@ -253,6 +274,11 @@ export class ValueImplementation implements Value {
   }
 }
 
+/** "ai.onnx" is the long name of the default domain, "". */
+export function defaultDomain(domain: string): string {
+  return domain === "ai.onnx" ? "" : domain;
+}
+
 /** A node as `Graph` alone may change it. */
 export class NodeImplementation implements Node {
   readonly domain: string;
@@ -280,7 +306,7 @@ export class NodeImplementation implements Node {
     this.#shared = shared;
     this.#names = names;
     this.op = spec.op;
-    this.domain = spec.domain ?? "";
+    this.domain = defaultDomain(spec.domain ?? "");
     this.overload = spec.overload ?? "";
   }
   get name(): string {

@@ -333,12 +333,10 @@ describe("legality in the operator set in force", () => {
     expect([...model.opsets]).toEqual([["", 21]]);
   });
 
-  it("follows the import if it changes, and reads the long name of the default domain", () => {
+  it("follows the import if it changes", () => {
     const { model, x, emit } = start(17);
     model.header.opsets.set("", 20);
     expect(emit.Gelu([x]).producer?.op).toBe("Gelu");
-    const long = emitter(model.graph, { opsets: new Map([["ai.onnx", 17]]) });
-    expect(refused(() => long.Gelu([x]))).toMatch(/the model imports 17/);
     expect(refused(() => emitter(model.graph, { opsets: new Map() }).Gelu([x]))).toBe(
       "E_UNSUPPORTED: The model imports no operator set of ai.onnx.",
     );

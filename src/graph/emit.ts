@@ -94,9 +94,9 @@ export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
 }
 
-/** `emitter` for the main graph of a model. */
+/** `emitter` for a model: at the end of its main graph, or before a node in any of its graphs. */
 export function emitInto(model: Model, options: Omit<EmitOptions, "opsets"> = {}): Emit {
-  return emitter(model.graph, { ...options, opsets: model.header.opsets });
+  return emitter(options.before?.graph ?? model.graph, { ...options, opsets: model.header.opsets });
 }
 
 interface Target {
@@ -149,7 +149,7 @@ function fewestOutputs(target: Target, key: string): number {
 
 /** @throws PithError E_UNSUPPORTED if the model imports no version of the default domain. */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
-  const version = opsets.get(domain) ?? (domain === "" ? opsets.get("ai.onnx") : 1);
+  const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
   if (version === undefined) throw new PithError("E_UNSUPPORTED", "The model imports no operator set of ai.onnx.");
   return version;
 }

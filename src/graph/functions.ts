@@ -7,7 +7,7 @@
 
 import { copyGraph } from "./clone.ts";
 import type { Attribute } from "./elements.ts";
-import { allGraphs, type Graph, type Node } from "./graph.ts";
+import { allNodes, type Graph, type Node } from "./graph.ts";
 import type { Model } from "./model.ts";
 
 export interface LocalFunction {
@@ -28,9 +28,9 @@ export interface LocalFunction {
 /** The function that a node calls; undefined where it is an operator. */
 export function functionOf(model: Model, node: Node): LocalFunction | undefined {
   if (model.functions.length === 0) return undefined;
-  const domain = node.domain === "ai.onnx" ? "" : node.domain;
   return model.functions.find(
-    (candidate) => candidate.name === node.op && candidate.domain === domain && candidate.overload === node.overload,
+    (candidate) =>
+      candidate.name === node.op && candidate.domain === node.domain && candidate.overload === node.overload,
   );
 }
 
@@ -41,8 +41,8 @@ export function functionOf(model: Model, node: Node): LocalFunction | undefined 
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;
-  const nodes = nodesOf(copy);
-  for (const original of nodesOf(called.graph)) {
+  const nodes = allNodes(copy);
+  for (const original of allNodes(called.graph)) {
     const { value: node } = nodes.next();
     if (node === undefined) break;
     for (const [name, from] of called.references.get(original) ?? []) {
@@ -55,17 +55,11 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
 
 /** Why the body of a function cannot stand in place of its calls: it means other versions of operators than the model. */
 export function whyNotInlined(model: Model, { opsets, graph }: LocalFunction): string | undefined {
-  const used = new Set(Array.from(nodesOf(graph), ({ domain }) => plain(domain)));
+  const used = new Set(Array.from(allNodes(graph), ({ domain }) => domain));
   for (const [domain, version] of opsets) {
-    const own = model.opsets.get(domain) ?? (plain(domain) === "" ? model.opsets.get("ai.onnx") : undefined);
-    if (own !== undefined && own !== version && used.has(plain(domain)))
-      return `the function is written in ${plain(domain) || "ai.onnx"} ${version}, the model in ${own}`;
+    const own = model.opsets.get(domain);
+    if (own !== undefined && own !== version && used.has(domain))
+      return `the function is written in ${domain || "ai.onnx"} ${version}, the model in ${own}`;
   }
   return undefined;
-}
-
-const plain = (domain: string): string => (domain === "ai.onnx" ? "" : domain);
-
-function* nodesOf(graph: Graph): Generator<Node, void, undefined> {
-  for (const inner of allGraphs(graph)) yield* inner.nodes();
 }

@@ -27,7 +27,17 @@ import type { Role, Tied } from "./role.ts";
 import { Names, Shared } from "./shared.ts";
 
 export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
-export { allGraphs, describe, nodeName, subgraphs, toInteger, usedValues } from "./elements.ts";
+export {
+  allGraphs,
+  allNodes,
+  allTensors,
+  allValues,
+  describe,
+  nodeName,
+  subgraphs,
+  toInteger,
+  usedValues,
+} from "./elements.ts";
 
 export class Graph implements Carried {
   /** The node whose attribute this graph is; undefined for the main graph. */

@@ -42,6 +42,9 @@ export class Model {
       unknown: undefined,
       ...header,
     };
+    const { opsets } = this.header;
+    const named = opsets.get("ai.onnx");
+    if (named !== undefined && opsets.delete("ai.onnx")) opsets.set("", named);
   }
 
   get opsets(): ReadonlyMap<string, number> {

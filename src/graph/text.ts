@@ -25,7 +25,7 @@ import { hexadecimal } from "../tensor/dense.ts";
 import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
-import { allGraphs, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import { allTensors, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { roleText as plainRoleText, type Role } from "./role.ts";
 import { quoteName } from "./text-scan.ts";
@@ -47,7 +47,7 @@ export function printModel(model: Model, options: { readonly abbreviate?: boolea
 /** The model as text with the contents of every tensor, large ones included: reads all weights. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
-  for (const tensor of tensorsOf(model.graph)) {
+  for (const tensor of allTensors(model.graph)) {
     if (!contents.has(tensor)) contents.set(tensor, recipeOf(tensor) ?? elementsText(await tensor.read()));
   }
   return writeModel(model, (tensor) => contents.get(tensor) ?? whole(tensor));
@@ -98,18 +98,6 @@ function fingerprint(text: string): string {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, "0");
-}
-
-function* tensorsOf(graph: Graph): Generator<Tensor, void, undefined> {
-  for (const inner of allGraphs(graph)) {
-    for (const value of inner.values()) if (value.tensor !== undefined) yield value.tensor;
-    for (const node of inner.nodes()) {
-      for (const attribute of node.attributes.values()) {
-        if (attribute.kind === "tensor") yield attribute.value;
-        else if (attribute.kind === "tensors") yield* attribute.value;
-      }
-    }
-  }
 }
 
 class Printer {

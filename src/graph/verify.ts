@@ -5,7 +5,7 @@
  */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { allGraphs, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
+import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
@@ -26,7 +26,7 @@ export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
   if (model.graph.parent !== undefined) faults.push("The main graph lies inside a node.");
   const nodes = new Set<Node>();
-  for (const graph of allGraphs(model.graph)) for (const node of graph.nodes()) nodes.add(node);
+  for (const node of allNodes(model.graph)) nodes.add(node);
   faults.push(...flowFaults(model.graph, new Set(), ""));
   for (const graph of allGraphs(model.graph)) {
     faults.push(...nameFaults(graph));
@@ -202,8 +202,8 @@ function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>
 
 function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
   const { domain, op, attributes } = node;
-  const standard = domain === "" || domain === "ai.onnx";
-  const version = standard ? (opsets.get("") ?? opsets.get("ai.onnx")) : opsets.get(domain);
+  const standard = domain === "";
+  const version = opsets.get(domain);
   if (version === undefined)
     return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
   // Operators of other domains may be local functions of the model, or known to a custom runtime.

@@ -6,7 +6,7 @@
  * metadata, a doc string); inferred types are not.
  */
 import { PithError } from "../errors.ts";
-import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { writeAttribute } from "./attribute.ts";
@@ -237,18 +237,8 @@ function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
 
 /** String tensors that are not in a file: their size is known only once they are read. */
 async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
-  const found = new Set<Tensor>();
-  for (const inner of allGraphs(graph)) {
-    for (const { tensor } of inner.values()) if (tensor !== undefined) found.add(tensor);
-    for (const node of inner.nodes()) {
-      for (const attribute of node.attributes.values()) {
-        if (attribute.kind === "tensor") found.add(attribute.value);
-        else if (attribute.kind === "tensors") for (const tensor of attribute.value) found.add(tensor);
-      }
-    }
-  }
   const strings = new Map<Tensor, Dense<"string">>();
-  for (const tensor of found) {
+  for (const tensor of new Set(allTensors(graph))) {
     if (tensor.type !== "string" || originOf(tensor) !== undefined) continue;
     const dense = await tensor.read();
     if (dense.type === "string") strings.set(tensor, dense);

@@ -4,8 +4,9 @@
  * A function is read as a graph: its nodes and types as they are, inputs and outputs, which have names only, as values without a type.
  */
 import { PithError } from "../errors.ts";
+import { defaultDomain } from "../graph/elements.ts";
 import type { LocalFunction } from "../graph/functions.ts";
-import { type Attribute, allGraphs, Graph, type Node } from "../graph/graph.ts";
+import { type Attribute, allNodes, Graph, type Node } from "../graph/graph.ts";
 import { concatenated } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
@@ -60,7 +61,7 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
   if (all(f.defaults).length > 0) await readDefaults(all(f.defaults), readingOf, attributes);
   const domain = text(f.domain);
   return {
-    domain: domain === "ai.onnx" ? "" : domain,
+    domain: defaultDomain(domain),
     name: text(f.name),
     overload: text(f.overload),
     opsets: new Map(all(f.opsetImport).map(readOpset)),
@@ -91,16 +92,14 @@ async function readDefaults(
 /** Attributes that stand for one of the call. */
 function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
   const references = new Map<Node, ReadonlyMap<string, string>>();
-  for (const inner of allGraphs(graph)) {
-    for (const node of inner.nodes()) {
-      const own = new Map<string, string>();
-      for (const [name, attribute] of node.attributes) {
-        if (attribute.kind !== "opaque") continue;
-        const from = splitFields(attribute.value).findLast((field) => field.number === attributeFields.reference);
-        if (from !== undefined) own.set(name, fieldText(from));
-      }
-      if (own.size > 0) references.set(node, own);
+  for (const node of allNodes(graph)) {
+    const own = new Map<string, string>();
+    for (const [name, attribute] of node.attributes) {
+      if (attribute.kind !== "opaque") continue;
+      const from = splitFields(attribute.value).findLast((field) => field.number === attributeFields.reference);
+      if (from !== undefined) own.set(name, fieldText(from));
     }
+    if (own.size > 0) references.set(node, own);
   }
   return references;
 }

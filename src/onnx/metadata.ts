@@ -1,5 +1,5 @@
 /** Key-value metadata, the role that is stored in it, and imports of operator sets (OperatorSetIdProto). */
-import { noMetadata } from "../graph/elements.ts";
+import { defaultDomain, noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
 import { entryFields, opsetFields } from "./schema.ts";
@@ -50,7 +50,6 @@ export function writeMetadata(
   }
 }
 
-/** "ai.onnx" is the long name of the default domain, "". */
 export function readOpset(field: Field): readonly [domain: string, version: number] {
   let domain = "";
   let version = 0;
@@ -58,5 +57,5 @@ export function readOpset(field: Field): readonly [domain: string, version: numb
     if (part.number === opsetFields.domain) domain = fieldText(part);
     else if (part.number === opsetFields.version) version = Number(lastVarint(part));
   }
-  return [domain === "ai.onnx" ? "" : domain, version];
+  return [defaultDomain(domain), version];
 }

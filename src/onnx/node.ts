@@ -1,5 +1,6 @@
 /** Nodes from a file: NodeProto. */
 import { PithError } from "../errors.ts";
+import { defaultDomain } from "../graph/elements.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, isLoaded, joinCarried } from "./fields.ts";
@@ -54,9 +55,8 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
         if (texts.name === "") unknown.push(loaded);
         break;
       case nodeFields.domain:
-        texts.domain = fieldText(loaded);
-        // "ai.onnx" is the long name of the default domain; how the file spells it is carried.
-        if (texts.domain === "ai.onnx") texts.domain = "";
+        // How the file spells the default domain is carried.
+        texts.domain = defaultDomain(fieldText(loaded));
         if (texts.domain === "") unknown.push(loaded);
         break;
       case nodeFields.overload:

@@ -6,7 +6,7 @@
  * they are looked for by, in the place of the old ones, in steps of which each leaves the model with its weights.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { chooseDataName, removeUnread } from "./data-files.ts";
@@ -65,17 +65,15 @@ function layOut(model: Model): {
   const places = new Map<Tensor, Omit<ExternalPlace, "location">>();
   const pieces: Piece[] = [];
   let offset = 0;
-  for (const graph of allGraphs(model.graph)) {
-    for (const { tensor } of graph.values()) {
-      if (tensor === undefined || tensor.type === "string" || tensor.bytes < leastBytes || places.has(tensor)) continue;
-      const gap = (alignment - (offset % alignment)) % alignment;
-      if (gap > 0) pieces.push(new Uint8Array(gap));
-      const piece = rawPiece(tensor);
-      offset += gap;
-      places.set(tensor, { offset, length: sizeOf(piece) });
-      pieces.push(piece);
-      offset += sizeOf(piece);
-    }
+  for (const { tensor } of allValues(model.graph)) {
+    if (tensor === undefined || tensor.type === "string" || tensor.bytes < leastBytes || places.has(tensor)) continue;
+    const gap = (alignment - (offset % alignment)) % alignment;
+    if (gap > 0) pieces.push(new Uint8Array(gap));
+    const piece = rawPiece(tensor);
+    offset += gap;
+    places.set(tensor, { offset, length: sizeOf(piece) });
+    pieces.push(piece);
+    offset += sizeOf(piece);
   }
   return { places, chunks: () => parts(pieces) };
 }

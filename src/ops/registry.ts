@@ -16,7 +16,7 @@ export class Registry {
   }
 
   find(domain: string, name: string): Op | undefined {
-    return this.#entries.get(domain === "ai.onnx" ? "" : domain)?.get(name);
+    return this.#entries.get(domain)?.get(name);
   }
 
   with(...entries: readonly Op[]): Registry {

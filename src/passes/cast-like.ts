@@ -4,8 +4,8 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { emitInto } from "../graph/emit.ts";
+import { allNodes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
@@ -14,22 +14,20 @@ import { entryOf } from "../ops/index.ts";
 export function castsByType(model: Model): number {
   const inference = infer(model);
   let count = 0;
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      const [output] = node.outputs;
-      if (output === undefined || entryOf(node)?.typeOnly === undefined) continue;
-      const bound = inference.at(node);
-      if (bound instanceof Miss) continue;
-      const emit = emitter(graph, { before: node, by: "cast-like", opsets: model.header.opsets });
-      const lowered = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
-      if (lowered instanceof Miss) continue;
-      const [cast] = lowered;
-      if (cast === undefined) continue;
-      cast.type = output.type;
-      cast.role = output.role;
-      substitute(output, cast);
-      count++;
-    }
+  for (const node of allNodes(model.graph)) {
+    const [output] = node.outputs;
+    if (output === undefined || entryOf(node)?.typeOnly === undefined) continue;
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const emit = emitInto(model, { before: node, by: "cast-like" });
+    const lowered = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
+    if (lowered instanceof Miss) continue;
+    const [cast] = lowered;
+    if (cast === undefined) continue;
+    cast.type = output.type;
+    cast.role = output.role;
+    substitute(output, cast);
+    count++;
   }
   return count;
 }

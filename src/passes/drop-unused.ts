@@ -3,7 +3,7 @@
  * imports of operator sets without an operator. Inputs that are fed stay: they are the model's interface.
  */
 import * as v from "valibot";
-import { allGraphs, type Graph } from "../graph/graph.ts";
+import { allGraphs, allNodes, type Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Change, definePass } from "./pass.ts";
 import { removeUnused } from "./remove-unused.ts";
@@ -42,10 +42,9 @@ function dropListedWeights(graph: Graph): void {
 function dropImports({ graph, header }: Model, say: (at: string) => void): void {
   if (header.functions.length > 0) return;
   const used = new Set<string>();
-  for (const inner of allGraphs(graph))
-    for (const { domain } of inner.nodes()) used.add(domain === "ai.onnx" ? "" : domain);
+  for (const { domain } of allNodes(graph)) used.add(domain);
   for (const domain of [...header.opsets.keys()]) {
-    if (domain === "" || domain === "ai.onnx" || used.has(domain)) continue;
+    if (domain === "" || used.has(domain)) continue;
     header.opsets.delete(domain);
     say(`operator set ${domain}`);
   }

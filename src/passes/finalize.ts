@@ -7,7 +7,7 @@
  *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
 import * as v from "valibot";
-import { allGraphs } from "../graph/graph.ts";
+import { allValues } from "../graph/graph.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { type Change, definePass } from "./pass.ts";
 
@@ -24,12 +24,10 @@ export const finalize = definePass({
   options: v.strictObject({}),
   async run(model, _, context) {
     const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      for (const value of graph.values()) {
-        if (value.role === undefined) continue;
-        changes.push({ at: value.name, what: `no longer ${value.role.kind}`, decidedBy: "global" });
-        value.role = undefined;
-      }
+    for (const value of allValues(model.graph)) {
+      if (value.role === undefined) continue;
+      changes.push({ at: value.name, what: `no longer ${value.role.kind}`, decidedBy: "global" });
+      value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };
     const folded = await foldConstants(model, {}, context);

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
-import { allGraphs } from "../graph/graph.ts";
+import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../tensor/dims.ts";
 import { described } from "./options.ts";
@@ -32,15 +32,14 @@ export const fixDimensions = definePass({
     if (Object.keys(fix).length === 0) return { changes: [], misses: [] };
     requireNames(model, fix);
     const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      for (const value of graph.values()) {
-        const { stated } = value;
-        const dims = stated?.dims?.map((dim) => fixed(dim, fix));
-        if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
-          continue;
-        value.type = { type: stated.type, dims };
-        if (graph.isInput(value)) changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
-      }
+    for (const value of allValues(model.graph)) {
+      const { graph } = value;
+      const { stated } = value;
+      const dims = stated?.dims?.map((dim) => fixed(dim, fix));
+      if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
+        continue;
+      value.type = { type: stated.type, dims };
+      if (graph.isInput(value)) changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
     }
     infer(model);
     return { changes, misses: [] };

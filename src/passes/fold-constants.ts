@@ -14,7 +14,7 @@ import { mostGrowth } from "../analysis/layers.ts";
 import { isRandom } from "../analysis/random.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
-import { allGraphs, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
@@ -73,16 +73,14 @@ function foldable(model: Model, inference: Inference, growth: number): ReadonlyS
   // A node without inputs is a constant if its entry says what it holds.
   const isKnown = ({ producer }: Value): boolean =>
     producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      const given =
-        node.inputs.length > 0 &&
-        !isRandom(node) &&
-        subgraphs(node).length === 0 &&
-        node.inputs.every((input) => input === undefined || isGiven(input));
-      if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth, folded)))
-        folded.add(node);
-    }
+  for (const node of allNodes(model.graph)) {
+    const given =
+      node.inputs.length > 0 &&
+      !isRandom(node) &&
+      subgraphs(node).length === 0 &&
+      node.inputs.every((input) => input === undefined || isGiven(input));
+    if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth, folded)))
+      folded.add(node);
   }
   return folded;
 }

@@ -6,7 +6,7 @@
  */
 import { channelGroups, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allNodes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { foldShapes } from "./fold-shapes.ts";
@@ -33,8 +33,7 @@ function computesSizes(model: Model): boolean {
   const inference = infer(model);
   const isKnown = (value: Value | undefined): boolean =>
     value !== undefined && inference.operand(value)?.elements !== undefined;
-  for (const graph of allGraphs(model.graph))
-    for (const { outputs } of graph.nodes()) if (outputs.some(isKnown)) return true;
+  for (const { outputs } of allNodes(model.graph)) if (outputs.some(isKnown)) return true;
   return false;
 }
 

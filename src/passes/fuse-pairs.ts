@@ -11,8 +11,8 @@ import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { leadsToCodes } from "../analysis/rounded.ts";
 import { Miss } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
-import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { emitInto } from "../graph/emit.ts";
+import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
 import { fasterSteps, fewerNodes, type PairResult, type PairRules } from "../ops/pairs/index.ts";
@@ -38,13 +38,12 @@ export function fuseForStep(model: Model): void {
 function walk(model: Model, rules: PairRules, inference: Inference, isHeld: Known["isHeld"]): readonly Change[] {
   const known = { rules, inference, isHeld, isRounded: leadsToCodes(model, inference) };
   const changes: Change[] = [];
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      // What a node has become may be part of the next pair.
-      for (let what = fuseAt(model, node, known); what !== undefined; ) {
-        changes.push({ at: describe(node), what, decidedBy: "global" });
-        what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
-      }
+  for (const node of allNodes(model.graph)) {
+    const { graph } = node;
+    // What a node has become may be part of the next pair.
+    for (let what = fuseAt(model, node, known); what !== undefined; ) {
+      changes.push({ at: describe(node), what, decidedBy: "global" });
+      what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
     }
   }
   return changes;
@@ -68,12 +67,7 @@ function fuseAt(model: Model, second: Node, { rules, inference, isHeld, isRounde
     if (value.role !== undefined || isHeld(value) || inference.at(first) instanceof Miss) continue;
     for (const rule of rules(first, second)) {
       if (rule.reorders === true && isRounded(second)) continue;
-      const emit = emitter(graph, {
-        before: second,
-        by: "fuse-pairs",
-        onNode: inference.visit,
-        opsets: model.header.opsets,
-      });
+      const emit = emitInto(model, { before: second, by: "fuse-pairs", onNode: inference.visit });
       const result = rule.fuse({
         first,
         second,

@@ -11,7 +11,7 @@ import * as v from "valibot";
 import { calledFunction } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
-import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
+import { allGraphs, allNodes, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
@@ -59,8 +59,7 @@ export const inlineFunctions = definePass({
 
 function inline(model: Model, graph: Graph, node: Node, called: LocalFunction): void {
   for (const [domain, version] of called.opsets)
-    if (!model.header.opsets.has(domain) && domain !== "" && domain !== "ai.onnx")
-      model.header.opsets.set(domain, version);
+    if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
   const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
   const inlined = inlineGraph(body, graph, { before: node, given });
@@ -84,13 +83,11 @@ function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
   const called = new Set<LocalFunction>();
   const visit = (graph: Graph): void => {
-    for (const inner of allGraphs(graph)) {
-      for (const node of inner.nodes()) {
-        const found = functionOf(model, node);
-        if (found === undefined || called.has(found)) continue;
-        called.add(found);
-        visit(found.graph);
-      }
+    for (const node of allNodes(graph)) {
+      const found = functionOf(model, node);
+      if (found === undefined || called.has(found)) continue;
+      called.add(found);
+      visit(found.graph);
     }
   };
   visit(model.graph);

@@ -8,8 +8,8 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { isNamed } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
-import { allGraphs, describe, type Node } from "../graph/graph.ts";
+import { emitInto } from "../graph/emit.ts";
+import { allGraphs, allNodes, describe, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
@@ -43,9 +43,9 @@ export const lowerFused = definePass({
       const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
       return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
     };
-    const found = [...allGraphs(model.graph)].some((graph) => [...graph.nodes()].some(chosen));
+    const found = [...allNodes(model.graph)].some(chosen);
     if (!found) return { changes: [], misses: [] };
-    const version = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? loweringOpset;
+    const version = model.opsets.get("") ?? loweringOpset;
     const changes: Change[] = [];
     if (version < loweringOpset) {
       raiseOpset(model, loweringOpset);
@@ -65,14 +65,8 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
     for (const node of [...graph.nodes()].filter(chosen)) {
       const at = describe(node);
       const bound = inference.at(node);
-      const { opsets } = model.header;
-      const lowered =
-        bound instanceof Miss
-          ? bound
-          : bound.lower(
-              emitter(graph, { before: node, by: "lower-fused", onNode: inference.visit, opsets }),
-              node.inputs,
-            );
+      const emit = emitInto(model, { before: node, by: "lower-fused", onNode: inference.visit });
+      const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
       if (lowered instanceof Miss) {
         misses.push(new Miss(lowered.reason, at));
         // What was written until it turned out.

@@ -5,14 +5,13 @@
  */
 import type { Inference } from "../analysis/infer.ts";
 import { parameterRoots } from "../analysis/parameters.ts";
-import { allGraphs, type Value } from "../graph/graph.ts";
+import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /** Whether a value is protected, or made from stored tensors of which one is. */
 export function protectedValues(model: Model, inference: Inference): (value: Value) => boolean {
   const kept = new Set<Value>();
-  for (const graph of allGraphs(model.graph))
-    for (const value of graph.values()) if (value.role !== undefined) kept.add(value);
+  for (const value of allValues(model.graph)) if (value.role !== undefined) kept.add(value);
   if (kept.size === 0) return () => false;
   for (const root of parameterRoots(model, inference)) kept.add(root);
   const known = new Map<Value, boolean>();

@@ -8,8 +8,8 @@
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
-import { type Attribute, allGraphs, describe, type Node, toInteger } from "../graph/graph.ts";
+import { emitInto } from "../graph/emit.ts";
+import { type Attribute, allNodes, describe, type Node, toInteger } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../graph/schema.ts";
@@ -28,7 +28,7 @@ const irVersionFor = (opset: number): number =>
  * @throws PithError E_UNSUPPORTED naming the first node that would change its meaning or form.
  */
 export function raiseOpset(model: Model, version: number): void {
-  const from = model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1;
+  const from = model.opsets.get("") ?? 1;
   if (from >= version) return;
   const plan = planned(model, from, version);
   // Whether primitives can be written shows when they are.
@@ -51,16 +51,14 @@ function planned(model: Model, from: number, version: number): Plan {
   const inference = infer(model);
   const moves: (() => void)[] = [];
   const lowered: Plan["lowered"][number][] = [];
-  for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes()) {
-      if (node.domain !== "" && node.domain !== "ai.onnx") continue;
-      const move = carry(node, from, version, inference);
-      if (!(move instanceof Miss)) moves.push(move);
-      else {
-        const bound = inference.at(node);
-        if (bound instanceof Miss) throw refused(node, from, version, move.reason);
-        lowered.push({ node, bound, reason: move.reason });
-      }
+  for (const node of allNodes(model.graph)) {
+    if (node.domain !== "") continue;
+    const move = carry(node, from, version, inference);
+    if (!(move instanceof Miss)) moves.push(move);
+    else {
+      const bound = inference.at(node);
+      if (bound instanceof Miss) throw refused(node, from, version, move.reason);
+      lowered.push({ node, bound, reason: move.reason });
     }
   }
   return { moves, lowered };
@@ -70,10 +68,9 @@ function carryOut(model: Model, from: number, version: number, { moves, lowered 
   for (const move of moves) move();
   const { opsets } = model.header;
   opsets.set("", version);
-  opsets.delete("ai.onnx");
   const onNode = lowered.length > 0 ? infer(model).visit : (): void => {};
   for (const { node, bound, reason } of lowered) {
-    const emit = emitter(node.graph, { before: node, by: "raise-opset", opsets, onNode });
+    const emit = emitInto(model, { before: node, by: "raise-opset", onNode });
     const primitives = bound.lower(emit, node.inputs);
     if (primitives instanceof Miss) throw refused(node, from, version, reason);
     replaceNode(node, primitives);

@@ -11,7 +11,7 @@
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { allGraphs, describe, type Node, type Value } from "../graph/graph.ts";
+import { allNodes, describe, type Node, type Value } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { type Change, definePass } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
@@ -25,23 +25,22 @@ export const removeIdentities = definePass({
     const inference = infer(model);
     const isHeld = protectedValues(model, inference);
     const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      for (const node of graph.nodes()) {
-        const bound = inference.at(node);
-        const input = bound instanceof Miss ? undefined : bound.unchanged();
-        const [output, ...others] = node.outputs;
-        const value = input === undefined ? undefined : node.inputs[input];
-        if (value === undefined || output === undefined || output.role !== undefined) continue;
-        if (others.some((other) => other !== undefined && isUsed(other))) continue;
-        if (node.inputs.some((other) => other !== undefined && other !== value && isHeld(other))) continue;
-        if (graph.isOutput(output)) {
-          if (!canTakeName(value, graph) || value.tensor !== undefined) continue;
-          value.type = output.stated ?? value.type;
-        }
-        const at = describe(node);
-        removeBetween(node, value, output);
-        changes.push({ at, what: "an identity", decidedBy: "global" });
+    for (const node of allNodes(model.graph)) {
+      const { graph } = node;
+      const bound = inference.at(node);
+      const input = bound instanceof Miss ? undefined : bound.unchanged();
+      const [output, ...others] = node.outputs;
+      const value = input === undefined ? undefined : node.inputs[input];
+      if (value === undefined || output === undefined || output.role !== undefined) continue;
+      if (others.some((other) => other !== undefined && isUsed(other))) continue;
+      if (node.inputs.some((other) => other !== undefined && other !== value && isHeld(other))) continue;
+      if (graph.isOutput(output)) {
+        if (!canTakeName(value, graph) || value.tensor !== undefined) continue;
+        value.type = output.stated ?? value.type;
       }
+      const at = describe(node);
+      removeBetween(node, value, output);
+      changes.push({ at, what: "an identity", decidedBy: "global" });
     }
     return { changes, misses: [] };
   },

@@ -9,7 +9,7 @@
 import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
-import { emitter } from "../graph/emit.ts";
+import { emitInto } from "../graph/emit.ts";
 import { allGraphs, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
@@ -96,11 +96,9 @@ function write(
   const [part] = parts;
   const earliest = parts.map(({ node }) => node).reduce((a, b) => ((order.get(a) ?? 0) < (order.get(b) ?? 0) ? a : b));
   if (part === undefined) return;
-  const { graph } = earliest;
-  const { opsets } = model.header;
-  const emit = emitter(graph, { before: earliest, by: "split-slices", onNode: inference.visit, opsets });
+  const emit = emitInto(model, { before: earliest, by: "split-slices", onNode: inference.visit });
   const sizes = parts.map(({ size }) => size);
-  const old = (opsets.get("") ?? opsets.get("ai.onnx") ?? 1) < 13;
+  const old = (model.opsets.get("") ?? 1) < 13;
   const made = old
     ? emit.many("Split", [value], { axis: part.axis, split: sizes } as { axis: number }, parts.length)
     : emit.many(

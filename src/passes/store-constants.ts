@@ -10,7 +10,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { isRandom } from "../analysis/random.ts";
 import { Miss } from "../errors.ts";
-import { allGraphs, describe } from "../graph/graph.ts";
+import { allNodes, describe } from "../graph/graph.ts";
 import { heldTensor } from "./lift-constants.ts";
 import { type Change, definePass } from "./pass.ts";
 import { storeInPlace } from "./store.ts";
@@ -22,18 +22,17 @@ export const storeConstants = definePass({
   async run(model) {
     const inference = infer(model);
     const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      for (const node of graph.nodes()) {
-        const [output] = node.outputs;
-        if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
-        // Optional, sequence and other values that are no tensors come from nodes without inputs too.
-        if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
-        const tensor = heldTensor(node);
-        if (tensor === undefined) continue;
-        const at = describe(node);
-        storeInPlace(output, tensor);
-        changes.push({ at, what: "is a stored tensor now", decidedBy: "global" });
-      }
+    for (const node of allNodes(model.graph)) {
+      const { graph } = node;
+      const [output] = node.outputs;
+      if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
+      // Optional, sequence and other values that are no tensors come from nodes without inputs too.
+      if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
+      const tensor = heldTensor(node);
+      if (tensor === undefined) continue;
+      const at = describe(node);
+      storeInPlace(output, tensor);
+      changes.push({ at, what: "is a stored tensor now", decidedBy: "global" });
     }
     return { changes, misses: [] };
   },

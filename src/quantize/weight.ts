@@ -22,7 +22,7 @@ import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 <<<<<<< HEAD
-import { typeCodes } from "../tensor/type-codes.ts";
+import { typeCodes } from "../tensor/types.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 =======
 import { elementCount, fixedDims } from "../tensor/dims.ts";

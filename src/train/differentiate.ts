@@ -20,7 +20,7 @@ import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { extract } from "../graph/extract.ts";
-import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
+import { allValues, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode, replaceUses } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
@@ -201,9 +201,7 @@ function storedInside(
 ): { readonly node: Node; readonly value: Value } | undefined {
   for (const node of graph.nodes()) {
     for (const outermost of subgraphs(node)) {
-      for (const inner of allGraphs(outermost)) {
-        for (const value of inner.values()) if (value.tensor !== undefined && wrt(value)) return { node, value };
-      }
+      for (const value of allValues(outermost)) if (value.tensor !== undefined && wrt(value)) return { node, value };
     }
   }
   return undefined;

@@ -5,7 +5,7 @@ import { createEngine, type Engine } from "../../engine/index.ts";
 import { clause, PithError, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/loads.ts";
-import { allGraphs } from "../../graph/graph.ts";
+import { allGraphs, allValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -86,8 +86,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     changes: outcome.changes,
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,
-    held: [...allGraphs(model.graph)].flatMap((graph) => [...graph.values()].filter(({ role }) => role !== undefined))
-      .length,
+    held: [...allValues(model.graph)].filter(({ role }) => role !== undefined).length,
     written: input.out,
   };
 }

@@ -62,7 +62,7 @@ export function rulesOf(pairs: readonly Pair[]): PairRules {
   return (first, second) => found.get(`${nameOf(first)} ${nameOf(second)}`) ?? [];
 }
 
-const nameOf = ({ domain, op }: Node): string => (domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`);
+const nameOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain}.${op}`);
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 

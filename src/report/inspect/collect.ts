@@ -8,7 +8,7 @@ import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { weightState } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/recorded.ts";
 import { Miss } from "../../errors.ts";
-import { allGraphs, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
+import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/lift-constants.ts";
@@ -134,11 +134,9 @@ function operationCount(dim: Dim | undefined): OperationCount | undefined {
 /** Operator → number of nodes, subgraphs included, most frequent first. */
 function countOperators(graph: Graph): Record<string, number> {
   const counts = new Map<string, number>();
-  for (const part of allGraphs(graph)) {
-    for (const node of part.nodes()) {
-      const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
+  for (const node of allNodes(graph)) {
+    const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
 }
@@ -163,8 +161,6 @@ function countStored(graph: Graph): StoredTensors[] {
 
 function countRoles(graph: Graph): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const part of allGraphs(graph)) {
-    for (const { role } of part.values()) if (role !== undefined) counts[role.kind] = (counts[role.kind] ?? 0) + 1;
-  }
+  for (const { role } of allValues(graph)) if (role !== undefined) counts[role.kind] = (counts[role.kind] ?? 0) + 1;
   return counts;
 }
