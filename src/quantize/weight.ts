@@ -21,12 +21,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { readStoredValue, storedReader } from "../passes/stored.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
-<<<<<<< HEAD
-import { typeCodes } from "../tensor/types.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
-=======
-import { elementCount, fixedDims } from "../tensor/dims.ts";
->>>>>>> d046d39 (One table of element types; small floats by what tells them apart)
 import { type ModelRoundings, noRoundings } from "./model-roundings.ts";
 
 export interface WeightSettings {

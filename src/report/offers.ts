@@ -7,12 +7,7 @@ import { Miss } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import { largestRankThatSaves } from "../math/index.ts";
-<<<<<<< HEAD
-import { bitsOf } from "../tensor/dense.ts";
-=======
-import { isFloat } from "../tensor/convert.ts";
 import { bitsOf } from "../tensor/types.ts";
->>>>>>> d046d39 (One table of element types; small floats by what tells them apart)
 
 /** A technique, by the words of the command line, and what it could do here. */
 export interface Offer {

@@ -32,7 +32,19 @@ import {
   type Progress,
   tensorsOf,
 } from "./resuming.ts";
-import { type Counters, type Epoch, type TrainingState, type TrainingSummary, changingIn, endEpoch, startCounters, startTraining, stateOf, summaryOf, withWeights } from "./training-state.ts";
+import {
+  type Counters,
+  changingIn,
+  type Epoch,
+  endEpoch,
+  startCounters,
+  startTraining,
+  stateOf,
+  summaryOf,
+  type TrainingState,
+  type TrainingSummary,
+  withWeights,
+} from "./training-state.ts";
 import { clipByNorm } from "./updates.ts";
 
 export interface LoopOutcome {
