@@ -9,38 +9,47 @@
 
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
-import { channelMoments, type Moments } from "../calibrate/moments.ts";
+import { channelMoments } from "../calibrate/moments.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { type Edit, type Stage, walk } from "./stage.ts";
+import { type Stage, walk } from "./stage.ts";
 
 export const recalibrateNorms: Stage = {
   name: "batch-norm",
-  async run(trial, scope) {
-    const edits: Edit[] = [];
+  async run(model, scope) {
+    let changed = 0;
     const misses: Miss[] = [];
-    const norms = normsOf(trial, infer(trial));
-    const way = await walk(trial, scope);
+    const norms = normsOf(model, infer(model));
+    const way = await walk(model, scope);
     for (const [index, norm] of norms.entries()) {
       if (scope.overdue()) break;
       scope.context.progress(index, norms.length);
-      if (norm instanceof Miss) misses.push(norm);
-      else edits.push(await recalibrate(norm, way));
+      if (norm instanceof Miss) {
+        misses.push(norm);
+        continue;
+      }
+      await recalibrate(norm, way);
+      changed++;
     }
-    return { edits, misses, what: counted(edits.length, "norm") };
+    return { changed, misses, what: counted(changed, "norm") };
   },
 };
 
-/** Takes the statistics of a norm of the model that is walked through; the edit that was made to it. */
-export async function recalibrate(norm: Norm, way: Calibration): Promise<Edit> {
-  await way.reach(norm.node);
-  const edit = store(norm, await way.observe({ name: norm.data.name, axis: norm.axis }, channelMoments));
-  await edit(way.model);
-  return edit;
+/** Takes the statistics of a norm of the model that is walked through. */
+export async function recalibrate({ node, data, axis, mean, variance }: Norm, way: Calibration): Promise<void> {
+  await way.reach(node);
+  const found = await way.observe({ name: data.name, axis }, channelMoments);
+  for (const [value, numbers] of [
+    [mean, found.mean],
+    [variance, found.variance],
+  ] as const) {
+    if (value.tensor !== undefined && isFloat(value.tensor.type))
+      value.tensor = inMemory(fromNumbers(value.tensor.type, value.tensor.dims, numbers));
+  }
 }
 
 export interface Norm {
@@ -67,18 +76,4 @@ export function normsOf(model: Model, inference: Inference): readonly (Norm | Mi
 
 function isOwn(value: Value | undefined, node: Node): value is Value {
   return value?.tensor !== undefined && isFloat(value.tensor.type) && [...value.uses].every((use) => use.node === node);
-}
-
-function store(norm: Norm, { mean, variance }: Moments): Edit {
-  const [meanName, varianceName] = [norm.mean.name, norm.variance.name];
-  return async (model) => {
-    for (const [name, numbers] of [
-      [meanName, mean],
-      [varianceName, variance],
-    ] as const) {
-      const value = model.graph.value(name);
-      if (value?.tensor === undefined || !isFloat(value.tensor.type)) continue;
-      value.tensor = inMemory(fromNumbers(value.tensor.type, value.tensor.dims, numbers));
-    }
-  };
 }

@@ -16,21 +16,21 @@ import { observe } from "../calibrate/observe.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
-import { type Edit, type Stage, walk } from "./stage.ts";
+import { type Stage, walk } from "./stage.ts";
 
 export const correctBiases: Stage = {
   name: "bias",
-  async run(trial, scope) {
+  async run(model, scope) {
     const { match, data, context } = scope;
     const layers = match.layers.filter(({ normalized }) => !normalized);
-    const edits: Edit[] = [];
-    if (layers.length === 0) return { edits, misses: [], what: "" };
+    let changed = 0;
+    if (layers.length === 0) return { changed, misses: [], what: "" };
     const answers = layers.map(({ original, axis }) => ({ name: original, axis }));
     const { engine, signal } = context;
     const means = await observe(engine, match.original, data, answers, channelMoments, { signal });
-    const way = await walk(trial, scope);
-    const inference = infer(trial);
-    const all = layersOf(trial, inference);
+    const way = await walk(model, scope);
+    const inference = infer(model);
+    const all = layersOf(model, inference);
     for (const [index, matched] of layers.entries()) {
       if (scope.overdue()) break;
       context.progress(index, layers.length);
@@ -41,11 +41,10 @@ export const correctBiases: Stage = {
       const found = await way.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
       const shift = shiftBetween(wanted, found, matched);
       if (!isWorthIt(shift, found)) continue;
-      const edit = shiftOutputs(layer, answer.sum, shift, engine);
-      await edit(trial);
-      edits.push(edit);
+      await shiftOutputs(model, layer, answer.sum, shift, engine);
+      changed++;
     }
-    return { edits, misses: match.misses, what: counted(edits.length, "layer") };
+    return { changed, misses: match.misses, what: counted(changed, "layer") };
   },
 };
 

@@ -21,7 +21,7 @@ import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
 import { extractPart, type Part, partsOf } from "./parts.ts";
 import { type Samples, samplesOf, wanted } from "./samples.ts";
-import { type Edit, replacedSince, type Scope, type Stage, tensorsOf, untrainable, walk } from "./stage.ts";
+import { adopt, type Scope, type Stage, untrainable, walk } from "./stage.ts";
 import { type Survivors, survivorsOf } from "./survivors.ts";
 
 export interface BlockWiseOptions {
@@ -38,22 +38,20 @@ const looks = 5;
 export function blockWise(options: BlockWiseOptions): Stage {
   return {
     name: "blocks",
-    async run(trial, scope) {
-      const edits: Edit[] = [];
+    async run(model, scope) {
       const misses: Miss[] = [];
-      let trained = 0;
-      const parts = partsOf(trial, scope.match.original);
+      let changed = 0;
+      const parts = partsOf(model, scope.match.original);
       const survivors = survivorsOf(scope.match);
-      const [own, theirs] = [await walk(trial, scope), await walk(scope.match.original, scope)];
+      const [own, theirs] = [await walk(model, scope), await walk(scope.match.original, scope)];
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;
         scope.context.progress(index, parts.length);
         const done = await trainPart(part, { own, theirs, survivors }, scope, options);
         if (done instanceof Miss) misses.push(done);
-        else if (done.length > 0) trained++;
-        if (!(done instanceof Miss)) edits.push(...done);
+        else if (done > 0) changed++;
       }
-      return { edits, misses, what: counted(trained, "block") };
+      return { changed, misses, what: counted(changed, "block") };
     },
   };
 }
@@ -64,13 +62,13 @@ interface Ways {
   readonly survivors: Survivors;
 }
 
-/** Trains a part of the model that is walked through, in place; no edits where that made it no better. */
+/** Trains a part of the model that is walked through, in place; how many tensors changed, none where that made it no better. */
 async function trainPart(
   part: Part,
   { own, theirs, survivors }: Ways,
   scope: Scope,
   options: BlockWiseOptions,
-): Promise<readonly Edit[] | Miss> {
+): Promise<number | Miss> {
   const [output, ...others] = part.outputs;
   const target = scope.match.original.graph.value(output?.name ?? "");
   if (output === undefined || others.length > 0) return new Miss("it has several outputs", part.name);
@@ -87,9 +85,8 @@ async function trainPart(
     const batch = ownBatch(model, options.batch) ?? options.batch;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
-    const edits = await fitPart(part.name, model, output.name, samples, scope, options);
-    if (!(edits instanceof Miss)) for (const edit of edits) await edit(own.model);
-    return edits;
+    const miss = await fitPart(part.name, model, output.name, samples, scope, options);
+    return miss ?? adopt(own.model, model);
   } finally {
     await store.release();
   }
@@ -102,11 +99,10 @@ async function fitPart(
   { fit, check, batch, batches }: Samples,
   scope: Scope,
   { learningRate, steps = usualSteps }: BlockWiseOptions,
-): Promise<readonly Edit[] | Miss> {
+): Promise<Miss | undefined> {
   const before = await errorOf(model, check, output, scope);
   if (before === undefined) return new Miss("output shape differs from the original's", name);
-  if (before <= nothing) return [];
-  const known = tensorsOf(model);
+  if (before <= nothing) return undefined;
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
     const loss = meanSquaredError({ label: wanted });
@@ -119,12 +115,12 @@ async function fitPart(
       validation: check,
       every: Math.ceil(steps / looks),
     };
+    // Where no weights on the way were better on `check` than those that it began with, these stay.
     await train(model, settings, { ...scope.context, log: () => {} });
+    return undefined;
   } catch (error) {
     return untrainable(error, name);
   }
-  // Where no weights on the way were better on `check` than those that it began with, these stay.
-  return replacedSince(known, model);
 }
 
 /** Noise beside signal that is the rounding of float32. */

@@ -15,7 +15,7 @@ import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 import { ownBatch } from "../train/plan.ts";
 import { trainInPlace } from "../train/train.ts";
 import { trainOptions } from "../train/train-options.ts";
-import { replacedSince, type Stage, tensorsOf, untrainable } from "./stage.ts";
+import { adopt, type Stage, untrainable } from "./stage.ts";
 
 /** The noise in an output beside its signal, for `train`: no labels are needed. */
 export function imitation(original: Model, output?: string): Loss {
@@ -48,8 +48,8 @@ export interface EndToEndOptions {
 export function endToEnd(options: EndToEndOptions): Stage {
   return {
     name: "end-to-end",
-    async run(trial, scope) {
-      const before = tensorsOf(trial);
+    async run(model, scope) {
+      const trial = model.clone();
       const { data, epochs, batch, learningRate, loss, output } = options;
       const timer = new AbortController();
       const left = options.left();
@@ -63,12 +63,12 @@ export function endToEnd(options: EndToEndOptions): Stage {
         // Where the time was over, what was learnt until then counts.
         const overdue = timer.signal.aborted && !scope.context.signal.aborted;
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
-          return { edits: [], what: "", misses: [untrainable(error, "end-to-end")] };
+          return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };
       } finally {
         clearTimeout(alarm);
       }
-      const edits = replacedSince(before, trial);
-      return { edits, what: `${edits.length} tensors trained`, misses: [] };
+      const changed = adopt(model, trial);
+      return { changed, what: `${changed} tensors trained`, misses: [] };
     },
   };
 }

@@ -24,25 +24,24 @@ import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import { type LinearLayer, linearLayer, putWeights } from "./linear-layer.ts";
 import type { Matched } from "./match.ts";
 import { shiftOutputs } from "./shift.ts";
-import { type Edit, type Scope, type Stage, walk } from "./stage.ts";
+import { type Scope, type Stage, walk } from "./stage.ts";
 
 export const solveLayers: Stage = {
   name: "least-squares",
-  async run(trial, scope) {
-    const edits: Edit[] = [];
+  async run(model, scope) {
     const misses: Miss[] = [...scope.match.misses];
-    let solved = 0;
+    let changed = 0;
     const products = engineMultiply(scope.context.engine);
-    const inference = infer(trial);
-    const all = layers(trial, inference);
+    const inference = infer(model);
+    const all = layers(model, inference);
     const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
     // Four batches at least, so that there is one to choose by.
     const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
     const walks: Walks = {
-      trial: await walk(trial, scope, batch),
+      own: await walk(model, scope, batch),
       original: await walk(scope.match.original, scope, batch),
       inference,
-      norms: normsOf(trial, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
+      norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
     };
     try {
       for (const [index, matched] of scope.match.layers.entries()) {
@@ -50,39 +49,35 @@ export const solveLayers: Stage = {
         scope.context.progress(index, scope.match.layers.length);
         const layer = all[matched.place];
         if (layer === undefined) continue;
-        const found = await solveLayer(layer, matched, walks, scope, products.multiply);
-        if (found instanceof Miss) {
-          misses.push(found);
-          continue;
-        }
-        edits.push(...found);
-        solved += found.length > 0 ? 1 : 0;
+        const solved = await solveLayer(layer, matched, walks, scope, products.multiply);
+        if (solved instanceof Miss) misses.push(solved);
+        else if (solved) changed++;
       }
     } finally {
       await products.release();
     }
-    return { edits, misses, what: counted(solved, "layer") };
+    return { changed, misses, what: counted(changed, "layer") };
   },
 };
 
 interface Walks {
-  readonly trial: Calibration;
+  readonly own: Calibration;
   readonly original: Calibration;
   /** Of the changed model, and its norms. Other weights change nothing of either. */
   readonly inference: Inference;
   readonly norms: readonly Norm[];
 }
 
-/** Makes a layer better, and answers with the edits; none where nothing does. */
+/** Makes a layer better; false where nothing does. */
 async function solveLayer(
   layer: Layer,
   matched: Matched,
   walks: Walks,
   scope: Scope,
   multiply: Multiply,
-): Promise<readonly Edit[] | Miss> {
-  const trial = walks.trial.model;
-  const linear = await linearLayer(trial, layer, walks.inference, scope.context.engine);
+): Promise<boolean | Miss> {
+  const { model } = walks.own;
+  const linear = await linearLayer(model, layer, walks.inference, scope.context.engine);
   if (linear instanceof Miss) return linear;
   const sums = await sumsOf(layer, matched, linear, walks, scope, multiply);
   if (sums instanceof Miss) return sums;
@@ -103,14 +98,13 @@ async function solveLayer(
       shift[group * linear.outputs + output] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
     }
   }
-  if (!changed) return [];
+  if (!changed) return false;
   const answer = biased(layer, walks.inference);
-  const edits = [putWeights(layer, weights)];
+  await putWeights(layer, weights);
   if (linear.takesBias && !matched.normalized)
-    edits.push(shiftOutputs(layer, answer?.sum, shift, scope.context.engine));
-  for (const edit of edits) await edit(trial);
-  for (const norm of walks.norms) if (norm.data === answer?.output) edits.push(await recalibrate(norm, walks.trial));
-  return edits;
+    await shiftOutputs(model, layer, answer?.sum, shift, scope.context.engine);
+  for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
+  return true;
 }
 
 /** The weights of a group, and below them, where the layer takes one, the bias: that of the ones. */
@@ -185,7 +179,7 @@ async function sumsOf(
 ): Promise<FitAndCheck | Miss> {
   const target = match.original.graph.value(matched.original);
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
-  await walks.trial.reach(layer.node);
+  await walks.own.reach(layer.node);
   await walks.original.reach(target.producer);
   const { seen, groups, features, outputs, takesBias } = linear;
   const width = features + (takesBias ? 1 : 0);
@@ -195,7 +189,7 @@ async function sumsOf(
   const draw = random(context.seed, "rows", matched.name);
   const answers = walks.original.values([matched.original]);
   let step = 0;
-  for await (const found of walks.trial.features(seen)) {
+  for await (const found of walks.own.features(seen)) {
     const wished = await answers.next();
     const answer = wished.done === true ? undefined : wished.value[matched.original];
     if (answer === undefined) return new Miss("it has no output", matched.name);

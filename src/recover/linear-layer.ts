@@ -12,8 +12,6 @@ import { type Matrix, transpose } from "../math/index.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { inCopies } from "./match.ts";
-import type { Edit } from "./stage.ts";
 
 export interface LinearLayer {
   /** How P is computed. */
@@ -66,20 +64,15 @@ export async function linearLayer(
   };
 }
 
-/** The edit that puts other weights into a layer; those that a mask hides stay. */
-export function putWeights(known: Layer, weights: readonly Matrix[]): Edit {
-  const found = inCopies(known);
-  return async (model) => {
-    const layer = found(model);
-    const tensor = layer?.weight.tensor;
-    if (layer === undefined || tensor === undefined || !isFloat(tensor.type)) return;
-    const before = await tensor.read();
-    const mask = maskedAt(layer.weight)?.mask.tensor;
-    const shown = mask === undefined ? undefined : toFloat64(await mask.read());
-    const hidden = toFloat64(before);
-    const values = weightNumbers(layer.role, before.dims, weights.map(transpose)).map((value, at) =>
-      shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
-    );
-    layer.weight.tensor = inMemory(fromNumbers(tensor.type, before.dims, values));
-  };
+/** Puts other weights into a layer; those that a mask hides stay. */
+export async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
+  const before = await weight.tensor?.read();
+  if (before === undefined || !isFloat(before.type)) return;
+  const mask = maskedAt(weight)?.mask.tensor;
+  const shown = mask === undefined ? undefined : toFloat64(await mask.read());
+  const hidden = toFloat64(before);
+  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, at) =>
+    shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
+  );
+  weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
 }

@@ -78,16 +78,6 @@ export async function matchLayers(changed: Model, original: Model, engine: Engin
   return { original: reference, layers: matched, misses };
 }
 
-/** A layer in copies of its model, which are as the model is now: found by names, without inference. */
-export function inCopies({ node, weight, effective, bias, ...rest }: Layer): (copy: Model) => Layer | undefined {
-  const names = [node.outputs[0], weight, effective, bias].map((value) => value?.name);
-  return ({ graph }) => {
-    const [output, own, read, added] = names.map((name) => (name === undefined ? undefined : graph.value(name)));
-    if (output?.producer === undefined || own === undefined || read === undefined) return undefined;
-    return { ...rest, node: output.producer, weight: own, effective: read, bias: added };
-  };
-}
-
 async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
   const reference = original.clone();
   const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));

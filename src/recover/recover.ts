@@ -3,8 +3,8 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * Stages run cheapest first, as far as asked for or as long as there is time. Each is tried on a copy, and held against the
- * original on samples that it was not fitted on: what does not bring the answers nearer is not kept.
+ * Stages run cheapest first, as far as asked for or as long as there is time. Each is held against the original on
+ * samples that it was not fitted on: what does not bring the answers nearer is undone.
  */
 
 import * as v from "valibot";
@@ -18,6 +18,7 @@ import { Miss, PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
 import { described } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
@@ -161,16 +162,16 @@ type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 const fewFitted = 64;
 
 /** What a stage keeps goes with it, also where it fails or is stopped. */
-async function withStorage(stage: Stage, trial: Model, scope: StageInputs): Promise<Staged> {
+async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<Staged> {
   const storage = openStorage();
   try {
-    return await stage.run(trial, { ...scope, storage });
+    return await stage.run(model, { ...scope, storage });
   } finally {
     await storage.release();
   }
 }
 
-/** Tries a stage on a copy, and makes its edits to the model if they helped. */
+/** Tries a stage, and undoes what did not help. */
 async function attempt(
   model: Model,
   stage: Stage,
@@ -179,18 +180,18 @@ async function attempt(
   scope: StageInputs,
   misses: Map<string, Miss>,
 ): Promise<{ readonly change: Change; readonly standing: Score } | undefined> {
-  const trial = model.clone();
-  const { edits, what, misses: found } = await withStorage(stage, trial, scope);
+  const restore = snapshot(model);
+  const { changed, what, misses: found } = await withStorage(stage, model, scope);
   for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
-  if (edits.length === 0) return undefined;
-  const after = await score(trial);
+  if (changed === 0) return undefined;
+  const after = await score(model);
   const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
   scope.context.log({ id: "recover", text: `${stage.name}: ${what}, ${text}`, level: "note" });
   if (!isNearer(before, after)) {
+    restore();
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
     return undefined;
   }
-  for (const edit of edits) await edit(model);
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, standing: after };
 }
 

@@ -16,31 +16,23 @@ import { replaceUses } from "../graph/replace.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { inCopies } from "./match.ts";
-import type { Edit } from "./stage.ts";
 
-/** The edit that shifts a layer's output channels. @param sum what follows the layer (`biased`) */
-export function shiftOutputs(known: Layer, sum: Biased["sum"], shift: Float64Array, engine: Engine): Edit {
-  const found = inCopies(known);
-  const { input, vector, node } = { ...sum };
-  const [result, addend] = [node?.outputs[0]?.name, vector?.name];
-  /** The vector of the sum that follows, or a sum that is put there. */
-  const behind = async (model: Model, layer: Layer): Promise<void> => {
-    const adds = result === undefined ? undefined : model.graph.value(result)?.producer;
-    const added = addend === undefined ? undefined : model.graph.value(addend);
-    if (adds === undefined || added === undefined || input === undefined) put(model, layer, shift);
-    else await raise(model, adds, input, added, shift);
-  };
-  return async (model) => {
-    const layer = found(model);
-    if (layer === undefined) return;
-    const { bias, node, role } = layer;
-    if (bias === undefined && role.biasInput !== undefined) give(model, layer, shift);
-    else if (bias === undefined || role.biasInput === undefined) await behind(model, layer);
-    else if (bias.tensor !== undefined && isFloat(bias.tensor.type))
-      await raise(model, node, role.biasInput, bias, shift);
-    else if (!(await raiseCodes(model, bias, shift, engine))) await behind(model, layer);
-  };
+/** Shifts a layer's output channels. @param sum what follows the layer (`biased`) */
+export async function shiftOutputs(
+  model: Model,
+  layer: Layer,
+  sum: Biased["sum"],
+  shift: Float64Array,
+  engine: Engine,
+): Promise<void> {
+  const { bias, node, role } = layer;
+  if (role.biasInput !== undefined) {
+    if (bias === undefined) return give(model, layer, shift);
+    if (bias.tensor !== undefined && isFloat(bias.tensor.type)) return raise(model, node, role.biasInput, bias, shift);
+    if (await raiseCodes(model, bias, shift, engine)) return;
+  }
+  if (sum === undefined) put(model, layer, shift);
+  else await raise(model, sum.node, sum.input, sum.vector, shift);
 }
 
 function give(model: Model, { node, role, name, weight }: Layer, shift: Float64Array): void {

@@ -5,18 +5,12 @@ import type { IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
-import type { Tensor } from "../tensor/types.ts";
 import type { Match } from "./match.ts";
 
-/**
- * A change of a model that can be made to any copy of it: a stage tries its edits on one, and those of a stage that helped are made to the
- * model itself.
- */
-export type Edit = (model: Model) => Promise<void>;
-
 export interface Staged {
-  readonly edits: readonly Edit[];
-  /** How many layers, norms or tensors changed, in words: "12 layers". */
+  /** How many layers, norms, blocks or tensors changed; where none did, the model is as it was. */
+  readonly changed: number;
+  /** The same in words: "12 layers". */
   readonly what: string;
   readonly misses: readonly Miss[];
 }
@@ -34,10 +28,10 @@ export interface Scope {
   overdue(): boolean;
 }
 
-/** Works on a copy of the model, which it may change as it goes, and answers with the edits that made it. */
+/** Changes the model in place, as it goes. */
 export interface Stage {
   readonly name: string;
-  run(trial: Model, scope: Scope): Promise<Staged>;
+  run(model: Model, scope: Scope): Promise<Staged>;
 }
 
 /** A walk through a model with the samples that stages are fitted on. */
@@ -45,24 +39,16 @@ export function walk(model: Model, { data, context, storage }: Scope, batch = sa
   return Calibration.through(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
-/** The stored tensors of a model, by name, before it is trained: `replacedSince` says what became of them. */
-export function tensorsOf({ graph }: Model): ReadonlyMap<string, Tensor> {
-  return new Map(
-    [...graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor] as const])),
-  );
-}
-
-/** An edit for each tensor that a training has put in the place of another; none where it kept the weights that it began with. */
-export function replacedSince(before: ReadonlyMap<string, Tensor>, trained: Model): readonly Edit[] {
-  return [...tensorsOf(trained)].flatMap(([name, tensor]): Edit[] => {
-    if (before.get(name) === tensor) return [];
-    return [
-      async (model) => {
-        const value = model.graph.value(name);
-        if (value?.tensor !== undefined) value.tensor = tensor;
-      },
-    ];
-  });
+/** Gives a model the tensors that a copy or a part of it has learnt; how many. */
+export function adopt({ graph }: Model, learnt: Model): number {
+  let count = 0;
+  for (const { name, tensor } of learnt.graph.values()) {
+    const value = graph.value(name);
+    if (tensor === undefined || value?.tensor === undefined || value.tensor === tensor) continue;
+    value.tensor = tensor;
+    count++;
+  }
+  return count;
 }
 
 /** Why something cannot be trained. @throws whatever else it was that failed. */

@@ -50,8 +50,8 @@ describe("a bias that was moved comes back", () => {
     const changed = original.clone();
     await change(changed, bias, shifted);
     expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
-    const { edits } = await correctBiases.run(changed, await scopeOf(changed, original, data));
-    expect(edits).toHaveLength(1);
+    const found = await correctBiases.run(changed, await scopeOf(changed, original, data));
+    expect(found.changed).toBe(1);
     expect(await apart(original, changed, data)).toBeLessThan(1e-5);
     expect(verify(changed)).toEqual([]);
   });
@@ -77,13 +77,13 @@ describe("a layer without a bias gets one", () => {
       ),
     });
     const before = await apart(original, changed, far);
-    const { edits } = await correctBiases.run(changed, await scopeOf(changed, original, far));
-    expect(edits).toHaveLength(1);
+    const found = await correctBiases.run(changed, await scopeOf(changed, original, far));
+    expect(found.changed).toBe(1);
     expect(await apart(original, changed, far)).toBeLessThan(before / 2);
     expect(verify(changed)).toEqual([]);
     expect(changed.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
     // A second time there is nothing to correct.
-    expect((await correctBiases.run(changed, await scopeOf(changed, original, far))).edits).toHaveLength(0);
+    expect((await correctBiases.run(changed, await scopeOf(changed, original, far))).changed).toBe(0);
   });
 });
 

@@ -14,16 +14,13 @@ import { change, network, numbers, samples, scopeOf } from "./networks.ts";
 
 const stage = blockWise({ batch: 16, learningRate: 0.005, steps: 72 });
 
-test("the answers come nearer, without labels, and the edits made to a copy make the same model", async () => {
+test("the answers come nearer, without labels", async () => {
   const original = chain();
   const changed = await spoiled(original);
-  const trial = changed.clone();
-  const before = await figure(trial, original, unseen);
-  const { edits, what, misses } = await stage.run(trial, await scopeOf(changed, original, data));
+  const before = await figure(changed, original, unseen);
+  const { what, misses } = await stage.run(changed, await scopeOf(changed, original, data));
   expect([what, misses]).toEqual(["3 blocks", []]);
-  expect(await figure(trial, original, unseen)).toBeGreaterThan(before + 3);
-  for (const edit of edits) await edit(changed);
-  expect(await figure(changed, original, unseen)).toBe(await figure(trial, original, unseen));
+  expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 
 test("where channels were cut, of the original's those count that are left", async () => {
@@ -86,15 +83,15 @@ test("a disk that is full ends the stage with a sentence; what was kept is given
 
 test("parts that answer as the original's stay as they are", async () => {
   const original = chain();
-  const { edits } = await stage.run(original.clone(), await scopeOf(original, original, data));
-  expect(edits).toEqual([]);
+  const { changed } = await stage.run(original.clone(), await scopeOf(original, original, data));
+  expect(changed).toBe(0);
 });
 
 test("parts that answer in other dimensions, or beside samples, are left, with the reason", async () => {
   const original = chain();
   const other = network("x: float32[n, 6]", "y: float32[n, 5]", { "w.weight": [6, 5] }, "  y = MatMul(x, w.weight)");
-  const { edits, misses } = await stage.run(other, await scopeOf(other, original, data));
-  expect(edits).toEqual([]);
+  const { changed: trained, misses } = await stage.run(other, await scopeOf(other, original, data));
+  expect(trained).toBe(0);
   expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("output shape differs")]);
   const summed = () =>
     network(

@@ -78,9 +78,9 @@ describe("weights that were disturbed come back where the inputs tell them", () 
     if (value(original, "a.weight").graph.value("a.bias") !== undefined)
       await change(changed, "a.bias", (one) => one - 2);
     expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
-    const { edits, misses } = await solve(changed, original, data);
+    const { changed: solved, misses } = await solve(changed, original, data);
     expect(misses).toEqual([]);
-    expect(edits.length).toBeGreaterThan(0);
+    expect(solved).toBe(1);
     expect(await apart(original, changed, data)).toBeLessThan(1e-4);
     expect(verify(changed)).toEqual([]);
   });
@@ -138,8 +138,7 @@ describe("what is pruned stays pruned", () => {
     const before = await apart(original, changed, rows);
     const weight = how === "zeros" ? "a.weight" : "a.weight_orig";
     const was = await numbers(changed, weight);
-    const { edits } = await solve(changed, original, rows);
-    expect(edits).toHaveLength(1);
+    expect((await solve(changed, original, rows)).changed).toBe(1);
     expect(await apart(original, changed, rows)).toBeLessThan(before);
     const now = await numbers(changed, weight);
     now.forEach((one, at) => {
@@ -157,23 +156,23 @@ describe("layers that are left alone, with the reason", () => {
       "  s: float32[] = 0.5\n  z: int8[] = 0\n  a.weight = DequantizeLinear(q, s, z)\n  y = MatMul(x, a.weight)";
     const codes = network(feed, "y: float32[n, 4]", {}, `  q: int8[4, 4] = [${new Array(16).fill(1)}]\n${text}`);
     const found = await solve(codes, codes.clone(), data);
-    expect(found).toMatchObject({ edits: [], misses: [{ reason: "its weight is quantized already (int8)" }] });
+    expect(found).toMatchObject({ changed: 0, misses: [{ reason: "its weight is quantized already (int8)" }] });
     const shared = network(feed, "y: float32[n, 4]", { w: [4, 4] }, "  h = MatMul(x, w)\n  y = MatMul(h, w)");
-    const { edits, misses } = await solve(shared, shared.clone(), data);
-    expect(edits).toEqual([]);
+    const { changed, misses } = await solve(shared, shared.clone(), data);
+    expect(changed).toBe(0);
     expect(misses.map(({ reason }) => reason)).toEqual(["its weight is shared", "its weight is shared"]);
   });
 
   test("a layer that answers as the original's does keeps its weights to the bit", async () => {
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
-    expect(await solve(model, model.clone(), data)).toMatchObject({ edits: [], misses: [] });
+    expect(await solve(model, model.clone(), data)).toMatchObject({ changed: 0, misses: [] });
   });
 
   test("a layer that the original does not have", async () => {
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
     const other = network(feed, "z: float32[n, 3]", { "b.weight": [4, 3] }, "  z = MatMul(x, b.weight)");
-    const { edits, misses } = await solve(model, other, data);
-    expect(edits).toEqual([]);
+    const { changed, misses } = await solve(model, other, data);
+    expect(changed).toBe(0);
     expect(misses).toMatchObject([{ at: "a", reason: "the original has no such layer" }]);
   });
 });
