@@ -28,31 +28,29 @@ export const channelMoments: Statistic<Moments> = {
     let count = 0;
     let [mean, squares, zeros] = [new Float64Array(), new Float64Array(), new Float64Array()];
     return {
-      add(batch) {
-        const { rows, columns, data } = batch.matrix();
+      add({ rows, columns, groups, inner, values }) {
         if (rows === 0) return;
-        const empty = (): Float64Array<ArrayBuffer> => new Float64Array(columns);
+        const [numbers, width] = [values(), columns * groups];
+        const empty = (): Float64Array<ArrayBuffer> => new Float64Array(width);
         if (count === 0) [mean, squares, zeros] = [empty(), empty(), empty()];
-        const [sums, own] = [empty(), empty()];
-        for (let start = 0; start < data.length; start += columns) {
-          for (let column = 0; column < columns; column++) {
-            const value = data[start + column] ?? 0;
-            sums[column] = (sums[column] ?? 0) + value;
-            if (value === 0) zeros[column] = (zeros[column] ?? 0) + 1;
+        for (let column = 0; column < width; column++) {
+          let [sum, none, own] = [0, 0, 0];
+          for (let start = column * inner; start < numbers.length; start += width * inner) {
+            for (let at = start; at < start + inner; at++) {
+              const value = numbers[at] ?? 0;
+              sum += value;
+              if (value === 0) none++;
+            }
           }
+          const centre = sum / rows;
+          for (let start = column * inner; start < numbers.length; start += width * inner)
+            for (let at = start; at < start + inner; at++) own += ((numbers[at] ?? 0) - centre) ** 2;
+          const apart = centre - (mean[column] ?? 0);
+          mean[column] = (mean[column] ?? 0) + (apart * rows) / (count + rows);
+          squares[column] = (squares[column] ?? 0) + own + (apart * apart * count * rows) / (count + rows);
+          zeros[column] = (zeros[column] ?? 0) + none;
         }
-        const means = sums.map((sum) => sum / rows);
-        for (let start = 0; start < data.length; start += columns) {
-          for (let column = 0; column < columns; column++)
-            own[column] = (own[column] ?? 0) + ((data[start + column] ?? 0) - (means[column] ?? 0)) ** 2;
-        }
-        const total = count + rows;
-        for (let column = 0; column < columns; column++) {
-          const apart = (means[column] ?? 0) - (mean[column] ?? 0);
-          mean[column] = (mean[column] ?? 0) + (apart * rows) / total;
-          squares[column] = (squares[column] ?? 0) + (own[column] ?? 0) + (apart * apart * count * rows) / total;
-        }
-        count = total;
+        count += rows;
       },
       end: () => ({
         count,

@@ -46,6 +46,9 @@ export interface Features {
   readonly taps: number;
   /** Rows × columns in float64, of a group or of all side by side; or some of the rows, and some of all columns. */
   matrix(group?: number, rows?: ArrayLike<number>, columns?: readonly number[]): Matrix;
+  /** The same numbers as they lie: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
+  values(): Float32Array | Float64Array;
+  readonly inner: number;
 }
 
 /** How a tensor is read as features: the axis that counts the columns of all groups; without one, all numbers are one column. */
@@ -60,11 +63,12 @@ export function featuresIn(dense: Dense, { axis, groups = 1, taps = 1 }: Layout)
   const single = { outer: elementCount(dense.dims), count: 1, inner: 1 };
   const { outer, count, inner } = axis === undefined ? single : alongAxis(dense.dims, axis);
   const [all, width] = [outer * inner, count / groups];
+  // Few of many numbers may be taken: float32 is not converted for that.
+  const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
   return {
-    ...{ groups, rows: all, columns: width, taps },
+    ...{ groups, rows: all, columns: width, taps, inner, values },
     matrix(group, rows, columns) {
-      // Few of many numbers may be taken: they are not all converted for that.
-      const values = dense.type === "float32" ? dense.data : toFloat64(dense);
+      const numbers = values();
       const first = (group ?? 0) * width;
       const chosen = columns ?? Array.from({ length: group === undefined ? count : width }, (_, at) => first + at);
       const starts = Uint32Array.from(chosen, (column) => column * inner);
@@ -73,7 +77,7 @@ export function featuresIn(dense: Dense, { axis, groups = 1, taps = 1 }: Layout)
         const place = rows?.[row] ?? row;
         const start = Math.floor(place / inner) * count * inner + (place % inner);
         for (let column = 0; column < starts.length; column++)
-          result.data[at++] = values[start + (starts[column] ?? 0)] ?? 0;
+          result.data[at++] = numbers[start + (starts[column] ?? 0)] ?? 0;
       }
       return result;
     },
