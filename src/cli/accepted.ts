@@ -8,9 +8,7 @@ import { nearest } from "../graph/nearest.ts";
 
 /** Extra facts for the command line: `v.metadata({ short: "-o", value: "file" } satisfies FlagMetadata)`. */
 export interface FlagMetadata {
-  /** A one-letter flag. */
   readonly short?: string;
-  /** What to call the value in the help. */
   readonly value?: string;
   /** Help of the flag --no-… where the default is true. */
   readonly negated?: string;
@@ -52,7 +50,6 @@ interface PipeItem {
 
 type Word = string | number | boolean;
 
-/** What a flag's value may be. */
 interface Accepted {
   readonly choices: Set<Word>;
   number: "any" | "integer" | undefined;

@@ -37,7 +37,6 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
-  /** Of Pith. */
   readonly version: string;
   /** The command line, without the leading `pith`. */
   readonly line: readonly string[];
@@ -57,7 +56,6 @@ export interface Result {
   readonly failure?: PithError;
 }
 
-/** Options of every command. */
 const common = v.object({
   json: v.optional(v.pipe(v.boolean(), v.description("print the result as JSON"))),
   seed: v.optional(

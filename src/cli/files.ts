@@ -103,7 +103,6 @@ export async function withoutLeftovers<T>(path: string, body: () => Promise<T>):
   }
 }
 
-/** Temporary names of a file and of those that hold weights for it. */
 function temporaries(path: string): string[] {
   const name = basename(path);
   return readdirSync(dirname(path)).filter((file) => {

@@ -8,7 +8,6 @@ import { join } from "node:path";
 /** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
-/** Flags that name a model that is read. */
 const modelFlags: readonly string[] = ["against", "teacher"];
 
 /** The path, or that of the model in the folder that it names, if there is exactly one. What else a folder holds, opening it says. */

@@ -33,7 +33,6 @@ export function markedColors(enabled: boolean): Colors {
 export interface PrintableOptions {
   /** Whether codes of `markedColors` stay. */
   readonly colors?: boolean;
-  /** Whether it has several lines. */
   readonly lines?: boolean;
 }
 

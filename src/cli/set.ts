@@ -1,4 +1,4 @@
-/** `--set input=value`: what inputs of a model always are. */
+/** Flags that give names values: `--set input=value`, what inputs of a model always are, and sizes of named dimensions. */
 import { PithError } from "../errors.ts";
 import type { Settings } from "../task/index.ts";
 
@@ -26,4 +26,16 @@ function setting(word: string): [name: string, given: number | number[]] {
     throw new PithError("E_OPTION", `--set: expected input=number, got "${word}".`);
   const [only = 0] = numbers;
   return [name, numbers.length === 1 ? only : numbers];
+}
+
+/** `batch=8` as a name and a size. @throws PithError E_OPTION, with the flag that was wrong. */
+export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
+  return new Map(
+    words.map((word) => {
+      const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];
+      if (name === undefined || Number(digits) < 1)
+        throw new PithError("E_OPTION", `${flag}: expected name=size, got "${word}".`);
+      return [name, Number(digits)];
+    }),
+  );
 }

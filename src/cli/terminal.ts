@@ -23,13 +23,11 @@ export interface TerminalOptions {
   readonly out: Stream;
   readonly err: Stream;
   readonly json: boolean;
-  /** The environment variable NO_COLOR is set. */
   readonly noColor: boolean;
   /** What an internal fault should name: version and platform. */
   readonly about: string;
 }
 
-/** Milliseconds between two drawings of the progress line. */
 const redraw = 100;
 /** Milliseconds between two lines of progress in a log, and before the first: what is done sooner needs none. */
 const relog = 20_000;
@@ -56,7 +54,6 @@ export class Terminal {
     this.#errorColor = picocolors.createColors(options.err.isTTY === true && !options.noColor);
   }
 
-  /** A line of the result. */
   line(text = ""): void {
     this.#clear();
     this.#options.out.write(`${unmarked(printable(text, { colors: true }))}\n`);
@@ -66,13 +63,11 @@ export class Terminal {
     for (const line of tableLines(columns, rows)) this.line(indent + line);
   }
 
-  /** The result as one JSON document. */
   document(value: unknown): void {
     this.#clear();
     this.#options.out.write(`${printable(JSON.stringify(value, plain, 2), { lines: true })}\n`);
   }
 
-  /** What a job tells. */
   event(event: JobEvent): void {
     switch (event.kind) {
       case "stage":
@@ -118,7 +113,6 @@ export class Terminal {
     }
   }
 
-  /** Takes the progress line away. */
   close(): void {
     this.#clear();
   }
@@ -162,7 +156,6 @@ export interface Progress {
   readonly rate: number;
   /** That it was measured in. */
   readonly seconds: number;
-  /** Whether a bar is drawn. */
   readonly bar: boolean;
 }
 

@@ -47,7 +47,6 @@ export function augmented(dataset: Dataset, given: Augmentation, options: Augmen
 
 /** What `augmented` does to a batch, as plain data. */
 export interface AugmentationSettings extends AugmentedOptions {
-  /** The name of the data set, for messages. */
   readonly owner: string;
   readonly how: Augmentation;
 }
@@ -65,7 +64,6 @@ type SampleDraws = (sample: number, what: string) => Random;
 
 interface Views {
   readonly batch: Batch;
-  /** The column with the pictures. */
   readonly name: string;
   readonly pictures: Pictures;
 }
@@ -77,7 +75,6 @@ function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws:
   const data = pictures.data.slice();
   samples.forEach((sample, row) => {
     const picture = Float64Array.from(data.subarray(row * width, (row + 1) * width));
-    // Stored bytes are rounded.
     write(
       data,
       row * width,

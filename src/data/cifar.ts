@@ -11,7 +11,6 @@ import { heldAtMost, readRows } from "./columns.ts";
 import { indexed } from "./indexed.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
-/** Of CIFAR-10, by number. */
 const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 const side = 32;
 const pixels = 3 * side * side;

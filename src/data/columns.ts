@@ -6,7 +6,7 @@ import { readRanges } from "#platform";
 import { viewBytes } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
-import { swapBytes } from "./endian.ts";
+import { swapBytes } from "./bytes.ts";
 import { indexed } from "./indexed.ts";
 import { gatherRows, sampleCount } from "./rows.ts";
 import type { IndexedDataset } from "./types.ts";
@@ -46,7 +46,6 @@ export function filed(
     readonly start: number;
     readonly type: Exclude<DataType, "string">;
     readonly dims: readonly number[];
-    /** Bytes of an element. */
     readonly width: number;
     readonly bigEndian?: boolean;
   },

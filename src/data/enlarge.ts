@@ -15,13 +15,11 @@ import type { Dataset } from "./types.ts";
 
 export interface Enlargement {
   readonly input: ModelInput;
-  /** Of the picture that comes out. */
   readonly output: { readonly name: string; readonly type: ValueType | undefined };
   readonly small: Extent;
   readonly large: Extent;
 }
 
-/** What `enlargement` needs to know of a model. */
 interface Ports {
   readonly feeds: readonly ModelInput[];
   readonly outputs: readonly { readonly name: string; readonly type: ValueType | undefined }[];
@@ -49,7 +47,6 @@ export function enlarged(dataset: Dataset, { input, output, small, large }: Enla
 
 /** What `enlarged` does to a batch, as plain data. */
 export interface EnlargeSettings {
-  /** The name of the data set, for messages. */
   readonly owner: string;
   readonly found: Enlargement;
   readonly how: Preprocessing;

@@ -32,7 +32,6 @@ interface FeedOptions {
 export interface Feed {
   /** The batches of the next round; the ones after are begun before it ends. */
   batches(): AsyncGenerator<Batch>;
-  /** Ends what is under way. */
   close(): Promise<void>;
 }
 
@@ -77,7 +76,6 @@ export async function* prefetched(
   }
 }
 
-/** What is read: a batch, or the end of a round. */
 type Read = PendingBatch | "end of round";
 
 async function* readAll(dataset: Dataset, rounds: Iterable<Round>): AsyncGenerator<Read> {
@@ -94,7 +92,6 @@ class ReadAhead implements Feed {
   readonly #indexed: boolean;
   readonly #fixed: number | undefined;
   readonly #held = holdWorkers();
-  /** Batches under way, in their order. */
   readonly #queue: Coming[] = [];
   #reading: Promise<unknown> = Promise.resolve();
   #exhausted = false;

@@ -11,7 +11,6 @@ import type { Dataset } from "./types.ts";
 import type { Sound } from "./wav.ts";
 
 export interface FrameOptions {
-  /** New values in each frame. */
   readonly frame: number;
   /** Values before the new ones that are repeated from the frame before (0). */
   readonly context?: number;

@@ -6,9 +6,8 @@ import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { ByteSource, Dense } from "../tensor/types.ts";
-import { isGzip, readAll } from "./bytes.ts";
+import { isGzip, readAll, swapBytes } from "./bytes.ts";
 import { type Column, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
-import { swapBytes } from "./endian.ts";
 import { classLabels } from "./labels.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
@@ -25,7 +24,6 @@ interface IdxHeader {
   readonly type: "uint8" | "int8" | "int16" | "int32" | "float32" | "float64";
   readonly width: number;
   readonly dims: readonly number[];
-  /** Where the elements begin. */
   readonly start: number;
 }
 

@@ -7,8 +7,8 @@ import { PithError } from "../errors.ts";
 import { bytesFor, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
 import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
+import { swapBytes } from "./bytes.ts";
 import { type Column, filed, held, heldAtMost } from "./columns.ts";
-import { swapBytes } from "./endian.ts";
 import { readEntry, zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
@@ -31,13 +31,11 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 interface NpyHeader {
   readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
-  /** Bytes of an element, and of the numbers that it consists of. */
   readonly width: number;
   readonly part: number;
   readonly bigEndian: boolean;
   /** First axis fastest. */
   readonly fortran: boolean;
-  /** Where the elements begin. */
   readonly start: number;
 }
 

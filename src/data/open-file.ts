@@ -27,7 +27,6 @@ export interface Reading {
   readonly classes?: readonly string[];
   /** It is a language model: text is one running text, in windows of so many tokens (128). */
   readonly running?: { readonly tokenizer: TextTokenizer | undefined; readonly length?: number };
-  /** It hears sound in frames. */
   readonly frames?: FrameOptions;
 }
 

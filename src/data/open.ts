@@ -5,7 +5,6 @@ import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
 import { findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
-import { namedPart, partsOf } from "./part-names.ts";
 import { streamOf } from "./select.ts";
 import { tokenFile } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
@@ -63,7 +62,6 @@ async function openAny(reference: string, options: OpenDatasetOptions): Promise<
   return openPart(joinPath(folder, parts[wanted] ?? name), undefined, wanted, options);
 }
 
-/** Files that hold samples, by their names. */
 function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
@@ -212,4 +210,42 @@ function requirePart(part: Part | undefined, parts: readonly Part[], owner: stri
   const wanted = part ?? (parts.includes("test") ? "test" : "train");
   if (parts.includes(wanted)) return wanted;
   throw new PithError("E_DATA", `"${owner}" has no ${wanted} part, only ${parts.join(" and ")}.`);
+}
+
+const training = ["train", "training"];
+/** In the order in which they are believed to be what results are judged by. */
+const testing = ["test", "testing", "dev", "val", "valid", "validation", "eval"];
+
+const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=[._-]|$)`, "i");
+
+export interface NamedPart {
+  readonly part: Part;
+  /** The name without the word: files of one family hold parts of one data set. */
+  readonly family: string;
+  /** How far from being the part itself: of "test" and "dev", "test" is. */
+  readonly rank: number;
+}
+
+/** What the name of a file or folder says of parts; undefined where it says nothing. */
+export function namedPart(name: string): NamedPart | undefined {
+  const [, before = "", found] = pattern.exec(name) ?? [];
+  if (found === undefined) return undefined;
+  const word = found.toLowerCase();
+  const family = name.replace(pattern, `${before}*`).toLowerCase();
+  return training.includes(word)
+    ? { part: "train", family, rank: training.indexOf(word) }
+    : { part: "test", family, rank: testing.indexOf(word) };
+}
+
+/** Of some names, those of the parts of one family: the first that is believed of each. */
+export function partsOf(names: readonly string[], family: string): { readonly [part in Part]?: string } {
+  const best = (wanted: Part): string | undefined =>
+    names
+      .flatMap((name) => {
+        const found = namedPart(name);
+        return found?.family === family && found.part === wanted ? [{ name, rank: found.rank }] : [];
+      })
+      .sort((a, b) => a.rank - b.rank)[0]?.name;
+  const [train, test] = [best("train"), best("test")];
+  return { ...(train === undefined ? {} : { train }), ...(test === undefined ? {} : { test }) };
 }

@@ -49,7 +49,6 @@ export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessi
 
 /** What `preprocess` does to a batch, as plain data. */
 export interface PreprocessSettings {
-  /** The name of the data set, for messages. */
   readonly owner: string;
   readonly input: ImageInput;
   readonly how: Preprocessing;

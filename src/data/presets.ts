@@ -4,13 +4,11 @@ import type { Extent, Geometry } from "./geometry.ts";
 
 /** Resized, the middle cut out, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
-  /** What reports call it. */
   readonly name: string;
   readonly scale: number;
   /** Of each channel as stored (red, green, blue); one number stands for all. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  /** The order of channels that the model wants. */
   readonly channels: "RGB" | "BGR";
   /** Said only where the input's shape leaves it open; flattened images are taken as planes. */
   readonly layout?: "NCHW" | "NHWC";

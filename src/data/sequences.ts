@@ -48,11 +48,9 @@ export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], option
 
 /** What `tokenize` does to a batch, as plain data. */
 export interface TokenizeSettings {
-  /** The name of the data set, for messages. */
   readonly owner: string;
   readonly inputs: readonly ModelInput[];
   readonly others: Omit<SequenceOptions, "tokenizer">;
-  /** What the tokenizer is made of. */
   readonly files: TokenizerFiles | undefined;
 }
 
@@ -135,7 +133,6 @@ export function isLanguageModel(
   return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
 }
 
-/** One batch of `tokenize`. */
 function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: SequenceOptions, owner: string): Batch {
   const target = tokenInput(inputs);
   if (target === undefined) {
@@ -176,7 +173,6 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   return label === undefined ? made : { ...made, label };
 }
 
-/** Labels that came with tokens. */
 function tokenLabels(batch: Batch): Dense | undefined {
   return batch.tokens === undefined ? undefined : batch.label;
 }

@@ -11,7 +11,6 @@ import { rowLength, sampleCount } from "./rows.ts";
 
 export interface BatchStore {
   readonly name: string;
-  /** Samples of all batches. */
   readonly count: number;
   /** Names of the columns: those of the first batch. */
   readonly columns: readonly string[];
@@ -23,21 +22,18 @@ export interface BatchStore {
   batch(place: number): Promise<Batch>;
   /** The samples at some positions, as one batch. @throws PithError E_DATA where they are of several sizes */
   gather(positions: Uint32Array): Promise<Batch>;
-  /** Gives memory and disk back. */
   release(): Promise<void>;
 }
 
 /** Room that stores share. */
 export interface Storage {
   store(name: string): BatchStore;
-  /** Releases all of its stores. */
   release(): Promise<void>;
 }
 
 export interface StorageOptions {
   /** Bytes in memory, of all stores together (a quarter of what is available). */
   readonly memory?: number;
-  /** Where the rest goes. */
   readonly file?: () => Promise<ScratchFile>;
 }
 
@@ -70,7 +66,6 @@ interface Room {
 
 type Numeric = Exclude<Dense, Dense<"string">>;
 
-/** A tensor in the file. */
 interface OnDisk {
   readonly type: Numeric["type"];
   readonly dims: readonly number[];
@@ -79,7 +74,6 @@ interface OnDisk {
 }
 
 interface Written {
-  /** Samples of the batches before it. */
   readonly first: number;
   readonly count: number;
   readonly columns: ReadonlyMap<string, Dense | OnDisk>;
@@ -143,7 +137,6 @@ class Store implements BatchStore {
     await file?.close();
   }
 
-  /** In memory, if there is room. */
   async #keep(dense: Dense): Promise<Dense | OnDisk> {
     // Text is small beside numbers, and has no bytes to write.
     if (dense.type === "string") return dense;

@@ -78,7 +78,6 @@ function takesOne({ type }: ModelInput): boolean {
   return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }
 
-/** The names of the columns, and the rows below. */
 function table(
   name: string,
   text: string,

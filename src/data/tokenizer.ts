@@ -15,7 +15,6 @@ export interface Encoding {
 }
 
 export interface TextTokenizer {
-  /** The file it was read from, for messages. */
   readonly name: string;
   readonly vocabularySize: number;
   /** The most tokens that the model was trained for; undefined where no file says. */

@@ -13,7 +13,6 @@ import type { IndexedDataset } from "./types.ts";
 
 /** What is said about the tokens of a file by its name. */
 export interface TokenFile {
-  /** Bytes of a token. */
   readonly width: 2 | 4;
   /** Sequences and their length, where the file holds separate ones. */
   readonly sequences: readonly [count: number, length: number] | undefined;
@@ -39,7 +38,6 @@ interface Tokens {
   read(start: number, end: number): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
-/** A label that is not counted. */
 const noLabel = -100n;
 
 /**

@@ -60,7 +60,6 @@ interface Format {
   readonly kind: "unsigned" | "signed" | "float";
   readonly channels: number;
   readonly rate: number;
-  /** Bytes of a sample of one channel. */
   readonly width: number;
 }
 

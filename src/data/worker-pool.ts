@@ -9,7 +9,6 @@ import { ownArrays } from "./rows.ts";
 
 interface PoolWorker {
   readonly thread: Thread;
-  /** Changes that it has learnt. */
   readonly told: Set<number>;
   ready: boolean;
 }
@@ -33,7 +32,6 @@ export function areWorkersStarting(): boolean {
   return present().some(({ ready }) => !ready);
 }
 
-/** Threads as far as they still live. */
 function present(): readonly PoolWorker[] {
   if (workers.some(({ thread }) => thread.ended)) {
     failed = true;

@@ -9,7 +9,6 @@ import type { ByteSource } from "../tensor/types.ts";
 export interface ZipEntry {
   readonly name: string;
   readonly compressed: boolean;
-  /** Where its bytes lie in the zip file. */
   readonly start: number;
   readonly end: number;
   /** Bytes of the file itself. */

@@ -83,26 +83,8 @@ export function saysProbabilities(options: MetricOptions = {}): Metric {
 
 /** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
-  return {
-    name: "signal to noise",
-    unit: "dB",
-    better: "higher",
-    columns: 2,
-    truth: "original",
-    rows(outputs, original) {
-      const numbers = pair(outputs, original, options);
-      const rows = new Float64Array(2 * numbers.samples);
-      for (let sample = 0; sample < numbers.samples; sample++) {
-        const { signal, noise } = power(numbers, sample);
-        rows.set([signal, noise], 2 * sample);
-      }
-      return rows;
-    },
-    reduce(rows) {
-      const [signal = 0, noise = 0] = columnSums(rows, 2);
-      return decibels(signal, noise);
-    },
-  };
+  const figure = ([signal = 0, noise = 0]: Float64Array): number => decibels(signal, noise);
+  return ofPowers({ name: "signal to noise", unit: "dB", columns: 2 }, options, (p) => [p.signal, p.noise], figure);
 }
 
 /**
@@ -110,27 +92,34 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
  * nothing changed, 0 for what a constant would do. Of an original that is constant it is 1 or 0. Rows hold the four sums.
  */
 export function determination(options: MetricOptions = {}): Metric {
+  const figure = ([noise = 0, squares = 0, sum = 0, count = 0]: Float64Array): number => {
+    const variance = squares - (sum * sum) / count;
+    if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
+    return variance > 0 ? 1 - noise / variance : Number(noise === 0);
+  };
+  const numbers = (p: Power): readonly number[] => [p.noise, p.signal, p.sum, p.count];
+  return ofPowers({ name: "R²", unit: "", columns: 4 }, options, numbers, figure);
+}
+
+/** A figure of powers that are summed over all samples. */
+function ofPowers(
+  metric: Pick<Metric, "name" | "unit" | "columns">,
+  options: MetricOptions,
+  numbers: (power: Power) => readonly number[],
+  figure: (sums: Float64Array) => number,
+): Metric {
+  const { columns } = metric;
   return {
-    name: "R²",
-    unit: "",
+    ...metric,
     better: "higher",
-    columns: 4,
     truth: "original",
     rows(outputs, original) {
-      const numbers = pair(outputs, original, options);
-      const rows = new Float64Array(4 * numbers.samples);
-      for (let sample = 0; sample < numbers.samples; sample++) {
-        const { noise, signal, sum, count } = power(numbers, sample);
-        rows.set([noise, signal, sum, count], 4 * sample);
-      }
+      const pairs = pair(outputs, original, options);
+      const rows = new Float64Array(columns * pairs.samples);
+      for (let sample = 0; sample < pairs.samples; sample++) rows.set(numbers(power(pairs, sample)), columns * sample);
       return rows;
     },
-    reduce(rows) {
-      const [noise = 0, squares = 0, sum = 0, count = 0] = columnSums(rows, 4);
-      const variance = squares - (sum * sum) / count;
-      if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
-      return variance > 0 ? 1 - noise / variance : Number(noise === 0);
-    },
+    reduce: (rows) => figure(columnSums(rows, columns)),
   };
 }
 
@@ -183,7 +172,6 @@ function perSample(
   });
 }
 
-/** What both answer with, as tensors or as numbers. */
 interface Pair<T> {
   readonly name: string;
   readonly samples: number;
@@ -235,10 +223,9 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
 }
 
 /** Powers of a sample, of the numbers that stand for something, and how many those are. */
-function power(
-  { ours, theirs, width, isFill }: Numbers,
-  sample: number,
-): { readonly signal: number; readonly noise: number; readonly sum: number; readonly count: number } {
+type Power = Readonly<Record<"signal" | "noise" | "sum" | "count", number>>;
+
+function power({ ours, theirs, width, isFill }: Numbers, sample: number): Power {
   const found = { signal: 0, noise: 0, sum: 0, count: 0 };
   for (let at = sample * width; at < (sample + 1) * width; at++) {
     const [own = 0, other = 0] = [theirs[at], ours[at]];

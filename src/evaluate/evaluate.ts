@@ -57,7 +57,10 @@ export async function evaluateAll(
   const { original, ...rest } = options;
   const models = original === undefined ? [model] : [original, model];
   const measured = await measure(engine, models, dataset, metrics, { ...rest, held: original !== undefined });
-  return (measured.at(-1) ?? []).map((rows, index) => ({ estimate: estimateAt(metrics, index, rows), rows }));
+  return metrics.map((metric, index) => {
+    const rows = measured.at(-1)?.[index] ?? new Float64Array();
+    return { estimate: estimate(metric, rows), rows };
+  });
 }
 
 /**
@@ -139,12 +142,6 @@ function within({ unit }: Metric, { value, low, high, count }: Estimate): Estima
     high: unit === "share" ? Math.min(1, high) : high,
     count,
   };
-}
-
-function estimateAt(metrics: readonly Metric[], index: number, rows: Float64Array): Estimate {
-  const metric = metrics[index];
-  if (metric === undefined) throw new PithError("E_OPTION", `There is no metric ${index}.`);
-  return estimate(metric, rows);
 }
 
 function concatenate(parts: readonly Float64Array[]): Float64Array {

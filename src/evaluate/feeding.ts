@@ -37,7 +37,6 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
 
 export interface OneRun {
   readonly feeds: Batch;
-  /** Samples in it. */
   readonly size: number;
 }
 

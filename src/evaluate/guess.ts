@@ -18,7 +18,7 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { commonestShare } from "./chance.ts";
+import { commonestShare } from "./answers.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
 import { mcnemarExact, pairedMeans } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
@@ -184,7 +184,6 @@ function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing 
 interface Trial extends PreprocessingScore {
   /** 1 where the model was right, in the order of the samples. */
   readonly right: Float64Array;
-  /** Cross-entropy of each sample. */
   readonly losses: Float64Array;
 }
 
@@ -193,7 +192,6 @@ function order(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
 
-/** A loss of NaN is the worst. */
 function lossOf({ loss }: Trial): number {
   return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }

@@ -22,7 +22,6 @@ export {
   type Verdict,
 } from "./compare.ts";
 export { type AlikeOptions, compareFunction, type Likeness } from "./compare-function.ts";
-export { pearson, ranks, spearman } from "./correlation.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
@@ -73,7 +72,7 @@ export {
   scoresFor,
 } from "./output.ts";
 export type { ObserveOptions } from "./over-samples.ts";
-export { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
+export { meanSquaredError, peakSignalToNoise, pearson, rankCorrelation, ranks, spearman } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
 export { brotliQuality, gzippedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";

@@ -212,7 +212,6 @@ export function quantile(sorted: Float64Array, share: number): number {
   const place = share * (sorted.length - 1);
   const below = sorted[Math.floor(place)] ?? Number.NaN;
   const above = sorted[Math.ceil(place)] ?? Number.NaN;
-  // Two equal infinities have no difference.
   return below === above ? below : below + (above - below) * (place - Math.floor(place));
 }
 

@@ -86,7 +86,6 @@ const noteSamples = 16;
 const usualBatch = 64;
 
 export interface JudgedBatch {
-  /** Samples a run. */
   readonly batch: number;
   /** Where answers depend on it: which batch the figure is of, in words. */
   readonly note: string | undefined;

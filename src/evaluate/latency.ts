@@ -54,7 +54,6 @@ export interface RunTimes extends Latency {
 export interface LatencyReport {
   readonly models: readonly RunTimes[];
   readonly rounds: number;
-  /** Runs of each model within a round. */
   readonly repeats: number;
   readonly threads: number;
 }

@@ -31,9 +31,7 @@ export interface LayerDifference {
 }
 
 export interface LayerComparison {
-  /** In the order of the original's graph. */
   readonly layers: readonly LayerDifference[];
-  /** Layers that could not be compared, with the reason. */
   readonly misses: readonly Miss[];
 }
 
@@ -78,7 +76,6 @@ export async function compareLayers(
 
 interface Pair {
   readonly layer: string;
-  /** The value's name in the original, and in the model. */
   readonly before: string;
   readonly after: string;
 }
@@ -129,9 +126,7 @@ function behind({ node }: Layer): ReadonlyMap<string, Value> {
   return found;
 }
 
-/** Running sums of two tensors of the same dimensions. */
 class Difference {
-  /** Why there is no result, if there is none. */
   apart: string | undefined;
   #signal = 0;
   #otherSignal = 0;

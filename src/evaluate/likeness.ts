@@ -9,8 +9,7 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { decibels } from "./against.ts";
-import { answers } from "./answers.ts";
-import { knowledgeOf, lostKnowledge } from "./baseline.ts";
+import { answers, knowledgeOf, lostKnowledge } from "./answers.ts";
 import { fills } from "./fills.ts";
 import { figure } from "./numbers.ts";
 import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
@@ -53,9 +52,7 @@ export class OutputComparison {
   readonly #variety = new Variety();
   readonly #named: [before: number[], after: number[]] = [[], []];
   readonly #inputs: string;
-  /** Why it cannot be compared. */
   #reason: string | undefined;
-  /** That the result's has other dimensions. */
   #other: string | undefined;
 
   /**
@@ -101,7 +98,6 @@ export class OutputComparison {
       this.#named[which]?.push(...said.rows(batch, feeds).filter((_, at) => at % 2 === 1));
   }
 
-  /** @returns a sentence if it cannot be compared. */
   get found(): OutputLikeness | string {
     const powers = this.#powers;
     const on = `on ${this.#inputs}`;
@@ -129,7 +125,6 @@ export class OutputComparison {
     };
   }
 
-  /** Whether the result's has other dimensions than the original's. */
   get isOther(): boolean {
     return this.#other !== undefined;
   }

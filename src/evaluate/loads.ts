@@ -63,7 +63,6 @@ export async function notLoaded(engine: Engine, model: Model, error: PithError):
   return new ResultFails(error, `${text}: ${error.message}`, true);
 }
 
-/** Whether a model loads as it is written. */
 async function loads(engine: Engine, model: Model): Promise<boolean> {
   const session = await engine.load(model, { optimize: false }).catch(() => undefined);
   await session?.release();

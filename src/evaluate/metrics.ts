@@ -94,8 +94,8 @@ export function perplexity(options: MetricOptions = {}): Metric {
       return rows;
     },
     reduce(rows) {
-      const [nats, count] = columnSums(rows, 2);
-      return Math.exp((nats ?? 0) / (count ?? 0));
+      const [nats = 0, count = 0] = columnSums(rows, 2);
+      return Math.exp(nats / count);
     },
   };
 }
@@ -174,7 +174,6 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): Labelled {
       },
     );
   }
-  // A binary classifier: one probability or logit.
   if (scores.classes === 1 && scores.named !== true && labels.every((value) => value === 0 || value === 1))
     return { scores: binaryScores(scores, options.from), labels };
   for (const value of labels) {
@@ -215,11 +214,8 @@ function shareOfRight(
     interval: "proportion",
     rows: (outputs, batch) =>
       perSample(outputs, batch, options, (scores, labels, sample) => {
-        let hits = 0;
-        let counted = 0;
-        for (let position = sample * scores.positions; position < (sample + 1) * scores.positions; position++) {
-          const label = labels[position] ?? -1;
-          if (label < 0) continue;
+        let [hits, counted] = [0, 0];
+        for (const [position, label] of labelled(scores, labels, sample)) {
           counted++;
           if (right(scores, position, label)) hits++;
         }
@@ -251,13 +247,22 @@ function perSample(
   });
 }
 
+/** Positions of a sample whose labels count. */
+function* labelled(
+  { positions }: Scores,
+  labels: Float64Array,
+  sample: number,
+): Iterable<[position: number, label: number]> {
+  for (let position = sample * positions; position < (sample + 1) * positions; position++) {
+    const label = labels[position] ?? -1;
+    if (label >= 0) yield [position, label];
+  }
+}
+
 /** Nats that the labels of a sample cost, and how many labels count. */
 function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
-  let sum = 0;
-  let counted = 0;
-  for (let position = sample * scores.positions; position < (sample + 1) * scores.positions; position++) {
-    const label = labels[position] ?? -1;
-    if (label < 0) continue;
+  let [sum, counted] = [0, 0];
+  for (const [position, label] of labelled(scores, labels, sample)) {
     sum += logSumExp(scores, position) - (scores.values[scores.at(position) + label * scores.step] ?? Number.NaN);
     counted++;
   }
@@ -284,7 +289,6 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
   };
 }
 
-/** As many classes as the greatest label or answer needs. */
 function classesIn(rows: Float64Array): number {
   return rows.reduce((most, value) => Math.max(most, value + 1), 1);
 }

@@ -114,3 +114,14 @@ function scaled(value: number, units: readonly string[]): string {
   const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
   return `${rest.toFixed(digits)} ${units[unit]}`.trim();
 }
+
+/** Seconds; who waits less needs no word. */
+const leastTold = 20;
+
+/** "about 4 minutes"; undefined for what is over at once. */
+export function waiting(seconds: number): string | undefined {
+  if (seconds < leastTold) return undefined;
+  if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
+  if (seconds < 5400) return `about ${integer(seconds / 60)} minutes`;
+  return `about ${(seconds / 3600).toFixed(seconds < 36_000 ? 1 : 0)} hours`;
+}

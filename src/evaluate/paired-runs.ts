@@ -46,7 +46,6 @@ export interface PairedRuns {
 export interface PairOptions {
   /** "one": many samples of one size. "several": a few runs, of growing sizes. */
   readonly sizes: "one" | "several";
-  /** Sizes of named dimensions that are known. */
   readonly known?: ReadonlyMap<string, number>;
   /** What inputs of the original that the other no longer has are fed. */
   readonly set?: Batch;

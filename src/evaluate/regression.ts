@@ -1,13 +1,13 @@
 /**
- * Figures for answers that are numbers: mean squared error, peak signal to noise of images, rank correlation with a score.
+ * Figures for answers that are numbers: mean squared error, peak signal to noise of images, rank correlation with a score; and how well two series
+ * follow each other, by Pearson's correlation, and by Spearman's, which is Pearson's of the ranks.
  *
  * The column "label" holds the number, or the numbers, that the model should give for a sample.
  */
-import { PithError } from "../errors.ts";
+import { Miss, PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { spearman } from "./correlation.ts";
 import { averaged, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -88,7 +88,6 @@ interface Pair {
   readonly given: Float64Array;
   readonly wanted: Float64Array;
   readonly samples: number;
-  /** Numbers of one sample. */
   readonly width: number;
 }
 
@@ -104,4 +103,50 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
     );
   }
   return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };
+}
+
+/** Ranks from 1; equal values share the mean of their ranks. */
+export function ranks(values: ArrayLike<number>): Float64Array {
+  const order = Array.from({ length: values.length }, (_, index) => index);
+  order.sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0));
+  const result = new Float64Array(values.length);
+  for (let start = 0; start < order.length; ) {
+    const value = values[order[start] ?? 0];
+    let end = start + 1;
+    while (end < order.length && values[order[end] ?? 0] === value) end++;
+    for (let place = start; place < end; place++) result[order[place] ?? 0] = (start + 1 + end) / 2;
+    start = end;
+  }
+  return result;
+}
+
+/** Pearson's correlation; a Miss where one series is constant. */
+export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
+  if (x.length !== y.length)
+    throw new PithError("E_DATA", `A correlation needs pairs: got ${x.length} and ${y.length} values.`);
+  const meanX = mean(x);
+  const meanY = mean(y);
+  let xx = 0;
+  let yy = 0;
+  let xy = 0;
+  for (let index = 0; index < x.length; index++) {
+    const dx = (x[index] ?? 0) - meanX;
+    const dy = (y[index] ?? 0) - meanY;
+    xx += dx * dx;
+    yy += dy * dy;
+    xy += dx * dy;
+  }
+  return xx === 0 || yy === 0 ? new Miss("a constant has no correlation") : xy / Math.sqrt(xx * yy);
+}
+
+/** Spearman's rank correlation, ties shared; a Miss where one series is constant or holds NaN. */
+export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
+  if ([x, y].some((values) => Array.prototype.some.call(values, Number.isNaN))) return new Miss("NaN has no rank");
+  return pearson(ranks(x), ranks(y));
+}
+
+function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index] ?? 0;
+  return sum / values.length;
 }

@@ -1,13 +1,15 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
+import { infer } from "../analysis/infer.ts";
+import { wantedInputs } from "../analysis/wanted-inputs.ts";
 import { gatherRows, joinRows, mapColumns, padded, sampleCount, sliceRows } from "../data/rows.ts";
 import { beginColumn, carried, type State } from "../data/states.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { isFloat, toNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Feeding, feedingOf } from "./feeding.ts";
-import { explained } from "./out-of-range.ts";
 
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph that are answered with, instead of the outputs. */
@@ -45,7 +47,6 @@ export async function createRunner(
     const isFound = dependent;
     return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
   };
-  /** What is answered with, and what is carried on. */
   const run = (feeds: Batch): Promise<Batch> => {
     const states = feeding?.states ?? [];
     const names = observed === undefined ? undefined : [...observed, ...states.map(({ output }) => output)];
@@ -95,7 +96,6 @@ export async function createRunner(
   };
 }
 
-/** A copy that answers with these values, too. */
 function withOutputs(model: Model, names: readonly string[]): Model {
   const work = model.clone();
   const observed = names.map((name) => {
@@ -152,4 +152,27 @@ function join(parts: readonly Batch[], owner: string): Batch {
   return Object.fromEntries(
     names.map((name) => [name, joinRows(name, padded(parts.map((part) => part[name])), `Output of ${owner}`)]),
   );
+}
+
+/** The failure of a run, explained where an input holds a number that the model cannot take; else as it was. */
+export function explained(error: unknown, model: Model, feeds: Batch): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
+  const copy = model.clone();
+  for (const [name, intervals] of wantedInputs(copy, infer(copy))) {
+    const dense = feeds[name];
+    if (dense === undefined || dense.type === "string" || isFloat(dense.type)) continue;
+    const numbers = toNumbers(dense);
+    for (const { low, high, strict } of intervals) {
+      if (!strict || typeof low !== "number" || typeof high !== "number") continue;
+      // Negative indices count from the end.
+      const first = low - (high - low + 1);
+      const found = numbers.find((number) => number > high || number < first);
+      if (found !== undefined)
+        return new PithError("E_DATA", `Input "${name}" holds ${found}: the model takes ${low} to ${high}.`, {
+          hint: "Numbers like these are rows of a table in the model: is the data, or its tokenizer, that of another model?",
+          cause: error,
+        });
+    }
+  }
+  return error;
 }

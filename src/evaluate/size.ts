@@ -3,7 +3,6 @@ import { brotliSize, gzipSize, openFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
-/** Bytes read at a time. */
 const chunk = 2 ** 22;
 
 /** Parts of more bytes are compressed by stretches of a chunk each, as many bytes in all, evenly spaced: a second for each 20 MB is too long. */

@@ -11,7 +11,6 @@ import { linear, spreadOut, ticks } from "./scale.ts";
 export interface ChartSize {
   readonly width: number;
   readonly height: number;
-  /** Room for names beside the numbers. */
   readonly names: boolean;
 }
 
@@ -35,7 +34,6 @@ const widestLinear = 2;
 const beside = 0.12;
 const nameLength = 30;
 const letterWidth = 7.2;
-/** From a point to its label. */
 const labelGap = 12;
 
 /** An SVG of the run, in classes that the page's style colours. */
@@ -106,7 +104,6 @@ function drawnLast(points: readonly Point[]): readonly Point[] {
   return points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
 }
 
-/** The worst figure that the goal allows. */
 function goalLine({ goal, metric, original }: Run): number | undefined {
   if (goal === undefined) return undefined;
   return original.estimate.value + (metric.better === "higher" ? -goal.maxDrop : goal.maxDrop);

@@ -31,7 +31,6 @@ export interface Run {
   /** Undefined where nothing could be lost: the original is at chance, or the result was trained and there are no labels. */
   readonly goal: Goal | undefined;
   readonly original: Measured;
-  /** In the order in which they were tried. */
   readonly variants: readonly Variant[];
   /** Position in `variants` of the one that is kept; undefined where none is. */
   readonly chosen: number | undefined;
@@ -56,11 +55,9 @@ export interface Timing extends Omit<LatencyReport, "models"> {
 }
 
 export interface Machine {
-  /** "linux x64" */
   readonly platform: string;
   readonly cpu: string;
   readonly threads: number;
-  /** Bytes. */
   readonly memory: number;
   /** Of what it ran on by name: node, onnxruntime-node. */
   readonly versions: Readonly<Record<string, string>>;
@@ -120,7 +117,6 @@ export interface Variant {
   readonly comparison: Comparison | undefined;
   /** Share of samples answered as the original answers them; undefined for models that give no class. */
   readonly agreement: Estimate | undefined;
-  /** Undefined without a goal. */
   readonly verdict: Verdict | undefined;
   /** Why it is no candidate: a step failed, nothing changed, nothing was gained. Undefined for one that is fine but for its verdict. */
   readonly refused: string | undefined;
@@ -135,12 +131,10 @@ export interface Variant {
 /** What a variant was chosen by, on samples that do not judge it. */
 export interface Choosing {
   readonly comparison: Comparison;
-  /** Undefined without a goal. */
   readonly verdict: Verdict | undefined;
 }
 
 export interface StepRecord {
-  /** "prune", "train", … */
   readonly id: string;
   /** As they were used, defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -149,14 +143,12 @@ export interface StepRecord {
   /** Loss by epoch, and what was evaluated in it, of steps that train. */
   readonly history: readonly TrainedEpoch[] | undefined;
   readonly seconds: number;
-  /** The model after this step. */
   readonly after: Measured;
   readonly comparison: Comparison;
   readonly agreement: Estimate | undefined;
 }
 
 export interface Disagreement {
-  /** Position in the test part. */
   readonly sample: number;
   readonly label: number | undefined;
   readonly original: number;
@@ -182,9 +174,7 @@ export type SampleView =
 
 export interface Noise {
   readonly samples: number;
-  /** In the order of the original's graph. */
   readonly layers: readonly LayerNoise[];
-  /** Layers that could not be compared. */
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
 }
 

@@ -12,7 +12,6 @@ import type { SampleView } from "./data.ts";
 
 /** A picture's sides, in pixels, at most: larger ones are shrunk by a whole number. */
 const mostPixels = 96;
-/** A tensor with smaller sides is no picture. */
 const fewestPixels = 8;
 const mostNumbers = 12;
 const mostInputs = 4;
@@ -57,7 +56,6 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
   return inputs.length === 0 ? undefined : { kind: "numbers", inputs };
 }
 
-/** Batches of one sample each. */
 async function samplesAt(dataset: Dataset, positions: readonly number[]): Promise<readonly (Batch | undefined)[]> {
   if (positions.length === 0) return [];
   if (isIndexed(dataset)) {

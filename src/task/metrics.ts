@@ -50,7 +50,6 @@ export const namedMetrics = {
 export type MetricName = keyof typeof namedMetrics;
 
 export interface Judging {
-  /** Whether samples have labels. */
   readonly labelled: boolean;
   /** Whether there is an original to compare the model with. */
   readonly held?: boolean;

@@ -4,7 +4,7 @@ import { encode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { presets, sampleCount } from "../data/index.ts";
-import { preprocessingKey } from "../data/recorded.ts";
+import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import { createEngine } from "../engine/index.ts";
 import { evaluate } from "../evaluate/index.ts";

@@ -13,7 +13,7 @@ import {
   type Sidecars,
   setStates,
 } from "../data/index.ts";
-import { recordedPrepared, recordPrepared, statedText } from "../data/recorded.ts";
+import { recordedPrepared, recordPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";

@@ -28,12 +28,11 @@ import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
 import { fewSamples } from "../evaluate/compare-function.ts";
 import { guessPreprocessing, imageInput } from "../evaluate/index.ts";
-import { percent } from "../evaluate/numbers.ts";
+import { integer, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { chanceQuestion } from "./chance-question.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { isBeyondClasses, outputKind } from "./output-kind.ts";
 
@@ -48,7 +47,6 @@ export interface Preparation {
   readonly atChance: boolean;
   /** Whether the samples have labels that the model can be judged by. */
   readonly labelled: boolean;
-  /** Makes any part of the same data ready for the model. */
   ready(dataset: Dataset): Dataset;
 }
 
@@ -324,4 +322,23 @@ function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: st
     ...(audio === undefined ? {} : { [input]: audio }),
     ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
   };
+}
+
+/**
+ * `chance` is the share of the commonest class, `tried` how many samples that was seen on, and `learns` whether the model is going to be trained.
+ */
+export function chanceQuestion(
+  preprocessing: string | undefined,
+  reached: number,
+  chance: number,
+  tried?: number,
+  learns = false,
+): string {
+  const how = preprocessing === undefined ? "The" : `With preprocessing "${preprocessing}" the`;
+  const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
+  const suspects =
+    preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
+  const better = reached > chance ? "not clearly better" : "no better";
+  const fresh = learns ? " An untrained network scores like this, too." : "";
+  return `${how} model scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }

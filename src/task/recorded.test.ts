@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { presets } from "../data/index.ts";
-import { preprocessingKey } from "../data/recorded.ts";
+import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { statedFor } from "./open-task.ts";

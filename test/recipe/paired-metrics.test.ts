@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { knowledgeOf, lostKnowledge } from "../../src/evaluate/baseline.ts";
+import { knowledgeOf, lostKnowledge } from "../../src/evaluate/answers.ts";
 import { accuracy, agreement } from "../../src/evaluate/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";

@@ -11,7 +11,6 @@ import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { PithError } from "../../errors.ts";
 
-/** What Chromium and its relatives are called in the folders of PATH. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
 
 const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {

@@ -10,9 +10,7 @@ import { contentsFor } from "../jobs/set.ts";
 /** What the page is asked for. */
 export interface PageRequest {
   readonly runtime: "wasm" | "webgpu";
-  /** Addresses of the models, from the page's own. */
   readonly models: readonly string[];
-  /** The dimensions of each model's inputs. */
   readonly shapes: readonly TimedShapes[];
   readonly set: Settings;
   readonly rounds: number;
@@ -27,7 +25,6 @@ export type PageMessage =
   | { readonly kind: "no-adapter"; readonly lacking: string }
   | { readonly kind: "failed"; readonly code: string | undefined; readonly text: string };
 
-/** Milliseconds between two signs of life. */
 const heartbeat = 1000;
 
 async function measure(request: PageRequest): Promise<void> {

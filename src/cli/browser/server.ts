@@ -21,7 +21,6 @@ export interface PageServer {
 
 export interface PageOptions {
   readonly request: PageRequest;
-  /** The files that the page may fetch, by the address that it knows them by. */
   readonly files: ReadonlyMap<string, string>;
   onMessage(message: PageMessage): void;
 }

@@ -175,7 +175,6 @@ function job(name: string): URL {
   return moduleOf(`cli/jobs/${name}`);
 }
 
-/** A model's times; runs and samples in a second as the middle run has them. */
 function times({ latency, batches }: BenchOutput, index: number) {
   const found = latency.models[index];
   const batch = batches[index] ?? 1;

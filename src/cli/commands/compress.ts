@@ -94,7 +94,6 @@ export default defineCommand({
   },
 });
 
-/** What is written into the folder. */
 const resultNames = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 
 /** @throws PithError E_OPTION if the result would take the place of the model. */

@@ -135,7 +135,6 @@ export default defineCommand({
 const probabilitiesText =
   "The outputs are probabilities: metrics in nats use their logarithm, without a second softmax.";
 
-/** What was demanded, and whether it holds. */
 interface Goal {
   readonly kind: string;
   readonly met: boolean;

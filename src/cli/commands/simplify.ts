@@ -1,5 +1,4 @@
 /** `pith simplify`: the same function in fewer nodes. */
-
 import * as v from "valibot";
 import { moduleOf } from "#root";
 import { defineCommand, type Result } from "../command.ts";
@@ -7,8 +6,7 @@ import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { bytes, constantNote, integer, times, withoutNote } from "../numbers.ts";
-import { settings } from "../set.ts";
-import { namedSizes } from "../sizes.ts";
+import { namedSizes, settings } from "../set.ts";
 import { requireWritable } from "../writable.ts";
 
 const words = (text: string, value: string) =>

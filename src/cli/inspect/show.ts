@@ -9,17 +9,14 @@ import type { Terminal } from "../terminal.ts";
 import { blockLines } from "./blocks.ts";
 import { mergeRows } from "./merge-rows.ts";
 
-/** Reasons that are printed; the rest is counted. */
 const shownMisses = 5;
 /** Longer tables of layers are drawn together. */
 const mostRows = 24;
-/** Stretches of equal blocks that are printed. */
 const shownBlocks = 8;
 
 /** A model and its file. */
 export interface InspectedFile extends Inspection {
   readonly file: string;
-  /** Of all its files. */
   readonly bytes: number;
 }
 
@@ -235,7 +232,6 @@ function columns(first: string, ...others: readonly string[]): { title: string; 
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
-/** Longer formulas are not shown. */
 const longestFormula = 40;
 
 function operationsText(value: OperationCount | undefined): string {

@@ -1,5 +1,5 @@
 /** Says how long judging will take, as soon as its first batches tell. */
-import { waiting } from "../../evaluate/waiting.ts";
+import { waiting } from "../../evaluate/numbers.ts";
 import { counted } from "../numbers.ts";
 
 interface Told {

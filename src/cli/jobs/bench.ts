@@ -15,7 +15,7 @@ import type { Settings } from "../../task/index.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { dimsText, elementCount, isSymbolic } from "../../tensor/dims.ts";
 import type { Batch } from "../../tensor/types.ts";
-import { namedSizes } from "../sizes.ts";
+import { namedSizes } from "../set.ts";
 import { openModel } from "./open-model.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 import { contentsOfEach } from "./set.ts";
@@ -34,7 +34,6 @@ export interface BenchInput {
 
 export interface BenchOutput {
   readonly latency: LatencyReport;
-  /** Samples in one run of each model. */
   readonly batches: readonly number[];
   /** The dimensions of each model's inputs, and with types as `inputTexts` says. */
   readonly shapes: readonly TimedShapes[];

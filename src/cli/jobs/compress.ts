@@ -30,7 +30,6 @@ import { openStepsTask } from "./task.ts";
 
 export interface CompressInput {
   readonly model: string;
-  /** A folder. */
   readonly out: string;
   /** A folder for what is done, as long as the whole is not. */
   readonly resumeFolder: string;
@@ -42,17 +41,13 @@ export interface CompressInput {
   readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
   readonly force: boolean;
   readonly seed: number;
-  /** Of Pith, for the record. */
   readonly version: string;
-  /** The command line, for the record. */
   readonly command: readonly string[];
 }
 
 export interface CompressOutput {
   readonly run: Run;
-  /** Paths; empty where nothing is kept. */
   readonly written: readonly string[];
-  /** Why nothing is kept. */
   readonly refused: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
 

@@ -4,8 +4,7 @@ import { pictureFiles } from "../../data/pictures.ts";
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
-import { answers } from "../../evaluate/answers.ts";
-import { commonestShare } from "../../evaluate/chance.ts";
+import { answers, commonestShare } from "../../evaluate/answers.ts";
 import {
   answersWithNaN,
   batchInvariance,
@@ -25,7 +24,6 @@ import {
 import { judgedBatch } from "../../evaluate/invariance.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { chanceQuestion } from "../../task/chance-question.ts";
 import {
   heldAgainst,
   judgedBy,
@@ -35,6 +33,7 @@ import {
   readingOf,
   storeStates,
 } from "../../task/index.ts";
+import { chanceQuestion } from "../../task/prepare.ts";
 import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";
@@ -54,16 +53,13 @@ export interface EvalInput {
   readonly model: string;
   readonly against: string | undefined;
   readonly data: DataRequest | undefined;
-  /** A module with a figure of the user's own. */
   readonly score: string | undefined;
   readonly part: EvaluatedPart;
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
-  /** Figures that are demanded: "cosine". */
   readonly demanded?: readonly string[];
-  /** Draws the samples, if not all are wanted. */
   readonly seed: number;
 }
 
@@ -76,9 +72,7 @@ export interface Figure {
 }
 
 export interface EvalOutput {
-  /** What the user's own module says. */
   readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
-  /** Undefined without data. */
   readonly measured: Measurement | undefined;
 }
 

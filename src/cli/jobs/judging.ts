@@ -23,7 +23,6 @@ export interface Reference {
   readonly isTruth: boolean;
   /** The goal is about what the result loses against it, not against the model that came in. */
   readonly judges: boolean;
-  /** With the reference as the original. */
   readonly comparison: Comparison;
 }
 
@@ -37,7 +36,6 @@ export interface Judging {
     result: Model,
     goal: Goal | undefined,
   ): Promise<PairedResult & { readonly reference?: Reference | undefined }>;
-  /** How the images were prepared. */
   readonly preprocessing: string | undefined;
   readonly samples: Used;
   /** What the result says of it. */

@@ -11,7 +11,6 @@ import { contentsFor } from "./set.ts";
 export interface MemoryInput {
   readonly model: string;
   readonly runtime: "wasm" | undefined;
-  /** The dimensions of its inputs. */
   readonly shapes: TimedShapes;
   readonly set: Settings;
   readonly threads: number | undefined;

@@ -7,7 +7,7 @@ import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { readSidecars } from "../../data/index.ts";
 import { takesPictures } from "../../data/pictures.ts";
-import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
+import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { fewestSame, type Likeness, weakLikeness } from "../../evaluate/compare-function.ts";

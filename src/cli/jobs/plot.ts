@@ -9,7 +9,6 @@ import { openModel } from "./open-model.ts";
 
 export interface PlotInput {
   readonly model: string;
-  /** What the page is called. */
   readonly name: string;
   readonly out: string;
   readonly amount: number;

@@ -1,5 +1,5 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
-import { recordedPrepared, recordPrepared } from "../../data/recorded.ts";
+import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { clause, PithError, stopIfAsked } from "../../errors.ts";
@@ -25,7 +25,6 @@ export interface SimplifyInput {
   readonly finalize: boolean;
   /** Sizes of named dimensions in the inputs that both are compared on. */
   readonly sizes: Readonly<Record<string, number>>;
-  /** Write the result however far it is from the original. */
   readonly force: boolean;
   readonly seed: number;
 }
@@ -41,7 +40,6 @@ export interface SimplifyOutput {
   readonly after: Weight;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** The comparison, or why there is none. */
   readonly comparison: Sameness | string;
   /** Values of the result that have roles, and so were left as they are. */
   readonly held: number;

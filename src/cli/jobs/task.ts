@@ -19,7 +19,6 @@ import { onCommandLine } from "../refusals.ts";
 
 export interface Asked {
   readonly data: DataRequest;
-  /** What is going to be run. */
   readonly recipes: readonly Recipe[];
   readonly metric: MetricName;
   readonly output: string | undefined;

@@ -18,7 +18,6 @@ export const energies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightNumbers {
   readonly name: string;
-  /** Share of numbers that are exactly zero. */
   readonly zeros: number;
   readonly least: number;
   readonly greatest: number;

@@ -6,7 +6,7 @@ import { infer } from "../../analysis/infer.ts";
 import { type Layer, layerAt, layers } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { weightState } from "../../analysis/weight.ts";
-import { preprocessingKey } from "../../data/recorded.ts";
+import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import { Miss } from "../../errors.ts";
 import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";

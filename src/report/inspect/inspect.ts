@@ -67,7 +67,6 @@ export interface Inspection {
   readonly layers: readonly InspectedLayer[];
   /** The parts that the network is made of, and which of them repeat. */
   readonly blocks: Blocks;
-  /** What techniques would save, estimated from shapes. */
   readonly savings: Savings;
   /** Nodes whose types or operations are unknown, with the reason. */
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];

@@ -28,7 +28,6 @@ export interface Savings {
   readonly float16: Saving;
   /** `share` of the `cuttable` channels cut, of `channels` in all. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
-  /** Layers with a matrix for which there is a rank that pays. */
   readonly lowRank: { readonly layers: number };
 }
 

@@ -22,7 +22,6 @@ export interface Frame {
   readonly label: string;
 }
 
-/** Boxes in a block, at least. */
 const fewest = 3;
 const room = { side: 14, head: 12, foot: 12 };
 

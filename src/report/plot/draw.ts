@@ -22,7 +22,6 @@ export interface Line {
 }
 
 export interface Drawing {
-  /** Of each box its centre and size. */
   readonly places: readonly Placed[];
   readonly lines: readonly Line[];
   readonly frames: readonly Frame[];

@@ -11,12 +11,11 @@ import { storedRoot } from "../../analysis/stored-root.ts";
 import { weightState } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
 import { count } from "../../evaluate/numbers.ts";
-import { type Graph, type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
+import { type Attribute, type Graph, type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import { bitsOf, type DataType } from "../../tensor/types.ts";
 import { weightBits } from "../offers.ts";
-import { attributeText } from "./attributes.ts";
 import { isIndexType, withGroups } from "./groups.ts";
 
 /** What a box is for, as far as its operator's entry says. */
@@ -37,11 +36,9 @@ export interface Box {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: readonly (readonly [name: string, value: string])[];
-  /** Multiply-accumulates, where there are any. */
   readonly macs: string | undefined;
   /** Written below the box: the dimensions of its output, where they are not those of what comes in. */
   readonly shape: string | undefined;
-  /** Why its operator is not understood. */
   readonly miss: string | undefined;
   /** The fewest bits of the integers that stand for numbers here: of a layer those of its weight, of what rounds or scales back those of its codes. */
   readonly bits: number | undefined;
@@ -251,4 +248,43 @@ function inputText(value: Value, inference: Inference): string {
 
 function valueText({ name, type }: Value): string {
   return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
+}
+
+/** Written-out elements of an attribute, and characters of a text in it. */
+const mostElements = 16;
+const mostCharacters = 120;
+
+export function attributeText(attribute: Attribute): string {
+  switch (attribute.kind) {
+    case "float":
+    case "int":
+      return String(attribute.value);
+    case "string":
+      return stringText(attribute.value);
+    case "tensor":
+      return `tensor ${attribute.value.type} ${dimsText(attribute.value.dims)}`;
+    case "graph":
+      return `graph of ${attribute.value.nodeCount} nodes`;
+    case "floats":
+    case "ints":
+      return listText(attribute.value.map(String));
+    case "strings":
+      return listText(attribute.value.map(stringText));
+    case "tensors":
+      return `${attribute.value.length} tensors`;
+    case "graphs":
+      return `${attribute.value.length} graphs`;
+    case "opaque":
+      return `${attribute.value.length} bytes`;
+  }
+}
+
+function stringText(value: string | Uint8Array): string {
+  if (typeof value !== "string") return `${value.length} bytes`;
+  return value.length > mostCharacters ? `${value.slice(0, mostCharacters)}…` : value;
+}
+
+function listText(elements: readonly string[]): string {
+  const more = elements.length > mostElements ? `, … ${elements.length} in all` : "";
+  return `[${elements.slice(0, mostElements).join(", ")}${more}]`;
 }

@@ -20,7 +20,6 @@ export interface Point {
 }
 
 export interface Layout {
-  /** Centre of each box. */
   readonly boxes: readonly Point[];
   /** For each edge its points, ends included. Of edges that share a line the longest has it, and the others begin where they leave it. */
   readonly edges: readonly (readonly Point[])[];
@@ -30,7 +29,6 @@ export interface Layout {
 
 interface Item {
   readonly rank: number;
-  /** Room to either side of its centre. */
   readonly left: number;
   readonly right: number;
   /** Not a box, but a point of an edge on a rank between. */

@@ -33,7 +33,6 @@ export interface PlotOptions {
   readonly name: string;
   /** Share of each layer that the page begins with showing as removed, from 0 to 1. Default 0.5. */
   readonly amount?: number;
-  /** Called after each weight that was read. */
   readonly progress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

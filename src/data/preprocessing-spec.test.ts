@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { Model } from "../graph/model.ts";
-import { parsePreprocessingSpec } from "./preprocessing-spec.ts";
+import {
+  parsePreprocessingSpec,
+  preprocessingKey,
+  recordedPrepared,
+  recordPrepared,
+  statedText,
+} from "./preprocessing-spec.ts";
 import { fromPreprocessorConfig, presets } from "./presets.ts";
-import { preprocessingKey, recordedPrepared, recordPrepared, statedText } from "./recorded.ts";
 
 describe("what is recorded in a model", () => {
   it.each([
