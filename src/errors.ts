@@ -57,11 +57,19 @@ export function stopIfAsked(
 export class Miss {
   readonly reason: string;
   readonly at: string | undefined;
+  /** What was refused, where code has to tell: it never reads the reason. */
+  readonly kind: string | undefined;
 
-  constructor(reason: string, at?: string) {
+  constructor(reason: string, at?: string, kind?: string) {
     this.reason = reason;
     this.at = at;
+    this.kind = kind;
   }
+}
+
+/** "they are an output of the model (logits)" */
+export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string {
+  return at === undefined ? reason : `${reason} (${at})`;
 }
 
 /** "Prune weights" of "prune weights". */

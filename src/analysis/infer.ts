@@ -144,7 +144,7 @@ function inferAnew(model: Model, options: InferOptions): Inference {
       for (const node of graph.nodes()) {
         const bound = at(node);
         const found = bound instanceof Miss ? bound : bound.cost();
-        if (found instanceof Miss) return new Miss(`${describe(node)} inside: ${found.reason}`);
+        if (found instanceof Miss) return new Miss(found.reason, found.at ?? describe(node));
         sum = addDims(sum, found.macs);
       }
       return sum;

@@ -145,9 +145,9 @@ const BatchNormalization = defineOp<Settings>({
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
   affine: (s, site) => {
-    if (s.training) return new Miss("uses the statistics of the batch");
+    if (s.training) return new Miss("uses the statistics of the batch", undefined, "normalization");
     if (s.perElement) return perElement;
-    if (site.outputs > 1) return new Miss("its statistics are outputs");
+    if (site.outputs > 1) return new Miss("its statistics are outputs", undefined, "normalization");
     return {
       kind: "normalization",
       data: 0,

@@ -67,7 +67,7 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
     replaceUses(gone, kept);
   }
   graph.removeNode(second);
-  changes.push({ at, what: `computed once, as ${describe(first)}`, decidedBy: "global" });
+  changes.push({ at, what: `computed once, as ${describe(first)}`, kind: "computed once", decidedBy: "global" });
 }
 
 /** An attribute's value as text can hold it; tensors by which they are, small ones by their elements. */

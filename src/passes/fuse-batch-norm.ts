@@ -84,7 +84,7 @@ export async function fuseBatchNorms(
     const bound = inference.at(node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     if (affine instanceof Miss) {
-      if (/statistics/.test(affine.reason)) misses.push(new Miss(affine.reason, describe(node)));
+      if (affine.kind === "normalization") misses.push(new Miss(affine.reason, describe(node)));
       continue;
     }
     const normalizes = affine.kind === "normalization";

@@ -31,7 +31,12 @@ export const mergeInitializers = definePass({
         const first = firsts.get(hash);
         if (first === undefined) firsts.set(hash, value);
         else {
-          changes.push({ at: value.name, what: `stored once, as "${first.name}"`, decidedBy: "global" });
+          changes.push({
+            at: value.name,
+            what: `stored once, as "${first.name}"`,
+            kind: "stored once",
+            decidedBy: "global",
+          });
           replaceUses(value, first);
           graph.removeValue(value);
         }

@@ -31,6 +31,10 @@ export interface Change {
   /** The layer, value or node that changed. */
   readonly at: string;
   readonly what: string;
+  /** What was done, without what differs from place to place: as changes are told apart and counted (`what`). */
+  readonly kind?: string;
+  /** Of a weight that was "quantized" or "rounded": bits of a number. */
+  readonly bits?: number;
   /** Which setting decided: the pass's own, one for the operator type, or one for this layer. */
   readonly decidedBy: "global" | "op" | "layer";
 }

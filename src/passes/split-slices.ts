@@ -29,7 +29,12 @@ export const splitSlices = definePass({
         const parts = partsOf(graph, value, inference);
         if (parts === undefined) continue;
         write(model, value, parts, order, inference);
-        changes.push({ at: value.name, what: `${parts.length} slices are one Split`, decidedBy: "global" });
+        changes.push({
+          at: value.name,
+          what: `${parts.length} slices are one Split`,
+          kind: "slices are one Split",
+          decidedBy: "global",
+        });
       }
     }
     return { changes, misses: [] };

@@ -6,7 +6,7 @@ import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
 import type { Engine } from "../engine/index.ts";
-import { Miss } from "../errors.ts";
+import { Miss, reasonText } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { storeWeights } from "../passes/lift-constants.ts";
@@ -123,13 +123,9 @@ function withoutRefused(
   for (const removal of chosen) {
     const miss = refusesCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${reasonOf(miss)}`));
+    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${reasonText(miss)}`));
   }
   return { removals, refused };
-}
-
-function reasonOf({ reason, at }: Miss): string {
-  return at === undefined ? reason : `${reason} (${at})`;
 }
 
 /** Groups with a selected layer and none that is excepted; the reasons why others, or some of their units, stay. */
@@ -162,7 +158,7 @@ function eligible(
 function reasons(group: Group): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const miss of group.refused.values()) {
-    const text = reasonOf(miss);
+    const text = reasonText(miss);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return counts;

@@ -72,6 +72,8 @@ export async function quantizeDynamically(model: Model, options: QuantizeSetting
     changes.push({
       at: layer.name,
       what: `integer arithmetic, weight as ${settings.type}, ${kind}`,
+      kind: "quantized",
+      bits: options.bits,
       decidedBy: "global",
     });
   }

@@ -174,6 +174,8 @@ async function roundWeights(
   return chosen.map((layer) => ({
     at: layer.name,
     what: `weight rounded as int${options.bits}, ${kind}`,
+    kind: "rounded",
+    bits: options.bits,
     decidedBy: "global",
   }));
 }

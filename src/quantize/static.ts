@@ -63,7 +63,7 @@ export async function quantizeStatically(model: Model, options: QuantizeSettings
   const kind = options.perChannel ? "a scale per channel" : "one scale";
   for (const { layer } of placement.targets) {
     const what = `${options.activations} activations, weight as ${options.weights ?? "int8"}, ${kind}`;
-    changes.push({ at: layer.name, what, decidedBy: "global" });
+    changes.push({ at: layer.name, what, kind: "quantized", bits: options.bits, decidedBy: "global" });
   }
   for (const at of operators) changes.push({ at, what: "computes on integers", decidedBy: "global" });
   return { changes, misses };

@@ -58,7 +58,13 @@ export async function quantizeToWeights(model: Model, options: QuantizeSettings,
     const weight = shared.get(key) ?? (await write(model, layer, options, context, existing, inference.visit));
     shared.set(key, weight);
     model.graph.setInput(layer.node, layer.role.input, weight);
-    changes.push({ at: layer.name, what: whatBecame(options), decidedBy: "global" });
+    changes.push({
+      at: layer.name,
+      what: whatBecame(options),
+      kind: "quantized",
+      bits: options.bits,
+      decidedBy: "global",
+    });
   }
   if (changes.length > 0) removeReplaced(model.graph, before);
   return { changes, misses };

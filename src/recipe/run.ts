@@ -6,8 +6,9 @@
 import { sha256Text } from "../data/hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import { capitalized, PithError } from "../errors.ts";
-import { lostIn } from "../evaluate/compare-function.ts";
-import { brotliQuality, type Goal, isBroken, isWithin, type Spread, type Task } from "../evaluate/index.ts";
+
+import { brotliQuality, type Goal, isWithin, type Spread, type Task } from "../evaluate/index.ts";
+
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, counted, integer, times } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -34,7 +35,7 @@ import type { Asked } from "./paired-metrics.ts";
 import { PartialRun } from "./partial-run.ts";
 import { type Recipe, stepsOf } from "./recipe.ts";
 import { partFor } from "./steps.ts";
-import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried } from "./variant.ts";
+import { attempt, type Candidate, isTrained, secondsSince, type Trial, type Tried, whyUnchanged } from "./variant.ts";
 
 export interface RunOptions {
   /** What the report calls the original: its file's name. */
@@ -249,8 +250,10 @@ function choiceOf({ standing, usable, variant }: Tried, goal: Goal | undefined, 
 /** Says of a result that is not worth having why. */
 function withGain(original: Measured, tried: Tried, speed: Spread | undefined): Tried {
   const { variant } = tried;
-  const idle = variant.refused ?? nothingGained(original, variant, speed);
-  return idle === variant.refused ? tried : { ...tried, usable: false, variant: { ...variant, refused: idle } };
+  if (variant.refused !== undefined) return tried;
+  const idle = nothingGained(original, variant, speed);
+  if (idle === undefined) return tried;
+  return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
 }
 
 /** Whether the samples that judge let a result pass. */
@@ -272,17 +275,11 @@ export function refusal(run: Run): PithError {
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
   if (more.length > 0) return nothingToDo(run) ?? lost("None of what was tried keeps the goal");
-  const { refused, comparison, verdict, result } = only;
-  if (refused !== undefined) {
-    const isLoss = result !== undefined && (isUnlike(only) || (comparison !== undefined && isBroken(comparison)));
-    return isLoss ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
-  }
+  const { refused, refusedAs, comparison, verdict } = only;
+  if (refused !== undefined)
+    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
   if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
   return lost(lossText(comparison, verdict, run.goal, run.data));
-}
-
-function isUnlike({ likeness, others }: Variant): boolean {
-  return lostIn(likeness) !== undefined || lostIn(others) !== undefined;
 }
 
 /** "int8 static was chosen by 333 samples; on the 667 others accuracy went from …" */
@@ -295,16 +292,12 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
 }
 
 /** Where no candidate changed anything, or failed on the way: what each of them says. */
-function nothingToDo({ variants, original }: Run): PithError | undefined {
-  const unchanged = variants.filter(({ result }) => result?.sha256 === original.sha256);
-  if (
-    unchanged.length === 0 ||
-    variants.some((variant) => variant.result !== undefined && !unchanged.includes(variant))
-  )
-    return undefined;
+function nothingToDo({ variants }: Run): PithError | undefined {
+  const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
+  if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
   const names = new Map<string, string[]>();
-  for (const { name, refused = "nothing changed" } of variants) {
-    const reason = refused.replace(/^nothing changed: /, "");
+  for (const { name, refused, refusedAs, steps } of variants) {
+    const reason = (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
     names.set(reason, [...(names.get(reason) ?? []), name]);
   }
   const reasons = Array.from(names, ([reason, by]) => `${by.join(", ")}: ${reason}`);

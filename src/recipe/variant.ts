@@ -90,7 +90,7 @@ export async function attempt(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    refused: unchanged ?? kept?.lost ?? broken ?? larger,
+    ...refusedAs(unchanged, kept?.lost ?? broken, larger),
     choosing: evaluator.metrics.onChoosing(standing, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
@@ -160,13 +160,28 @@ async function takeStep(
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
   const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...unknown, refused: clause(refused) };
+  return { name, steps: records, ...unknown, refused: clause(refused), refusedAs: "failed" };
+}
+
+function refusedAs(
+  unchanged: string | undefined,
+  lost: string | undefined,
+  larger: string | undefined,
+): Pick<Variant, "refused" | "refusedAs"> {
+  if (unchanged !== undefined) return { refused: unchanged, refusedAs: "unchanged" };
+  if (lost !== undefined) return { refused: lost, refusedAs: "lost" };
+  return larger === undefined ? { refused: undefined } : { refused: larger, refusedAs: "not smaller" };
 }
 
 function nothingChanged(records: readonly StepRecord[]): string {
+  const why = whyUnchanged(records);
+  return why === undefined ? "nothing changed" : `nothing changed: ${why}`;
+}
+
+/** The first reason that a step gave. */
+export function whyUnchanged(records: readonly StepRecord[]): string | undefined {
   const [first] = records.flatMap(({ misses }) => misses);
-  if (first === undefined) return "nothing changed";
-  return `nothing changed: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}`;
+  return first?.at === undefined ? first?.reason : `${first.at}: ${first.reason}`;
 }
 
 /** Since a time of `performance.now()`. */

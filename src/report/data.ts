@@ -120,6 +120,8 @@ export interface Variant {
   readonly verdict: Verdict | undefined;
   /** Why it is no candidate: a step failed, nothing changed, nothing was gained. Undefined for one that is fine but for its verdict. */
   readonly refused: string | undefined;
+  /** The same as a word; "not smaller" where another candidate may be. */
+  readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain";
   /** Undefined where there was no choice, or too few samples to set some aside. */
   readonly choosing?: Choosing | undefined;
   /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */

@@ -3,7 +3,7 @@ import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds } from "../analysis/weight.ts";
-import { Miss } from "../errors.ts";
+import { Miss, reasonText } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import { largestRankThatSaves } from "../math/index.ts";
@@ -28,7 +28,7 @@ export function weightBits({ weight, role, outputs, inputs }: Layer): number | u
 /** Output channels of a layer that can be cut, and the first reason why others cannot. */
 export interface Channels {
   readonly cuttable: number;
-  readonly kept: string | undefined;
+  readonly kept: Miss | undefined;
 }
 
 /** What the groups of a model say of each of its layers; they may be those of a copy of it. Costs the groups once, then each layer its channels. */
@@ -45,10 +45,9 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
     const { unitOf = [], refused } = found.get(key(effective, role.out)) ?? {};
     const units = [...unitOf];
     const [first] = units.flatMap((unit) => refused?.get(unit) ?? []);
-    const place = first?.at === undefined ? "" : ` (${first.at})`;
     return {
       cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length,
-      kept: first === undefined ? undefined : `${first.reason}${place}`,
+      kept: first,
     };
   };
 }
@@ -76,8 +75,9 @@ function pruning({ weight }: Layer, learned: ReadonlySet<Value>): Offer {
 
 function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
   const technique = "prune --structured";
-  if (cuttable === 0) return { technique, text: kept ?? "its channels are not known", refused: true };
-  const rest = kept === undefined ? "" : `; not the others: ${kept}`;
+  const why = kept === undefined ? undefined : reasonText(kept);
+  if (cuttable === 0) return { technique, text: why ?? "its channels are not known", refused: true };
+  const rest = why === undefined ? "" : `; not the others: ${why}`;
   return {
     technique,
     text: `${integer(cuttable)} of ${integer(layer.outputs)} channels can go${rest}`,

@@ -109,22 +109,29 @@ test("how far apart numbers are is told in decibels, of classes how many are the
 test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {
   const [step] = exampleRun.variants[0]?.steps ?? [];
   if (step === undefined) throw new Error("The example has no step.");
-  const rounded = (bits: number) => ({ ...step, id: "fake-quantize", options: { bits } });
-  const quantized = (scheme: string) => ({ ...step, id: "quantize", options: { scheme, bits: 8 } });
+  const changed = (kind: string, ...bits: readonly number[]) => ({
+    ...step,
+    changes: bits.map((own) => ({ at: "fc", what: "other numbers", kind, bits: own, decidedBy: "global" as const })),
+  });
+  const rounded = (...bits: readonly number[]) => changed("rounded", ...bits);
+  const quantized = changed("quantized", 8);
   const run = (...steps: readonly StepRecord[]) => ({
     ...exampleRun,
     variants: exampleRun.variants.map((variant) => ({ ...variant, steps })),
   });
   const coded = "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each.";
-  const four = run(rounded(4), { ...step, id: "train" }, quantized("static"));
+  const four = run(rounded(4), { ...step, id: "train", changes: [] }, quantized);
   expect(storageSentence(four)).toBe(coded);
   expect(reportPage(four)).toContain(coded);
   expect(reportMarkdown(four)).toContain(coded);
   expect(storageSentence(run(rounded(4)))).toBe(
     "Weights were rounded to the values of 4 bits, and are stored as floats.",
   );
-  expect(storageSentence(run(rounded(8), quantized("static")))).toBeUndefined();
-  expect(storageSentence(run(quantized("static")))).toBeUndefined();
+  expect(storageSentence(run(rounded(4, 8, 3), quantized))).toBe(
+    "Weights were rounded to the values of 3 or 4 bits, and are stored in 8: a byte each.",
+  );
+  expect(storageSentence(run(rounded(8), quantized))).toBeUndefined();
+  expect(storageSentence(run(quantized))).toBeUndefined();
   expect(storageSentence({ ...four, chosen: undefined })).toBeUndefined();
 });
 

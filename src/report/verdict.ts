@@ -23,6 +23,7 @@ import {
   range,
   times,
 } from "../evaluate/numbers.ts";
+import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
@@ -113,12 +114,13 @@ const storedBits = 8;
  * were rounded to.
  */
 export function storageSentence(run: Run): string | undefined {
-  const steps = chosenOf(run)?.steps ?? [];
-  const at = steps.findLastIndex(({ id }) => id === "fake-quantize");
-  const bits = steps[at]?.options.bits;
-  if (typeof bits !== "number" || bits >= storedBits) return undefined;
-  const rounded = `Weights were rounded to the values of ${integer(bits)} bits`;
-  const isCoded = steps.slice(at).some(({ id, options }) => id === "quantize" && options.scheme !== "float16");
+  const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
+  const bitsOf = (kind: Change["kind"]) =>
+    changes.flatMap((change) => (change.kind === kind ? (change.bits ?? []) : []));
+  const few = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
+  if (few.size === 0) return undefined;
+  const rounded = `Weights were rounded to the values of ${[...few].toSorted().join(" or ")} bits`;
+  const isCoded = bitsOf("quantized").length > 0;
   return isCoded
     ? `${rounded}, and are stored in ${storedBits}: a byte each.`
     : `${rounded}, and are stored as floats.`;

@@ -51,7 +51,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
     expect(await json("inspect", at("hidden.onnx"))).toMatchObject({
       layers: [
         { name: "fc1", cuttable: 4, payingRank: 1 },
-        { name: "fc2", cuttable: 0, kept: "they are an output of the model (logits)", payingRank: 1 },
+        { name: "fc2", cuttable: 0, kept: { reason: "they are an output of the model", at: "logits" }, payingRank: 1 },
       ],
       savings: {
         // 16 weights, then a byte each and 5 bytes a channel.

@@ -388,10 +388,17 @@ describe("samples to choose by", () => {
     name,
     recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
   }));
+  /** Inputs that no channel reads: a channel that goes saves more bytes than its record takes. */
+  const wide = (row: readonly number[]) => [...row, ...new Array<number>(61).fill(0)];
+  const rows = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 0.5],
+  ].map(wide);
   /** The third channel is the weakest, and the only one that tells the class of the samples that rely on it. */
   const reliant = parseModel(`opset 21
-graph (input: float32[batch, 3]) -> (logits: float32[batch, 2]) {
-  fc1.weight: float32[3, 3] parameter = [[1, 0, 0], [0, 1, 0], [0, 0, 0.5]]
+graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
   fc2.weight: float32[2, 3] parameter = [[1, 0, 0], [0, 1, 1]]
   hidden = Gemm "fc1" (input, fc1.weight) {transB=1}
   active = Relu(hidden)
@@ -407,7 +414,7 @@ graph (input: float32[batch, 3]) -> (logits: float32[batch, 2]) {
     );
     const labels = rows.map((row, at) => (wrong.has(at) ? 1n : row[0] === 1 ? 0n : 1n));
     return memory("relying", {
-      input: { type: "float32", dims: [count, 3], data: Float32Array.from(rows.flat()) },
+      input: { type: "float32", dims: [count, 64], data: Float32Array.from(rows.flatMap(wide)) },
       label: { type: "int64", dims: [count], data: BigInt64Array.from(labels) },
     });
   }

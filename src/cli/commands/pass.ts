@@ -95,8 +95,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const module = moduleOf("cli/jobs/pass");
       const work = () => session.job<typeof passJob>(module, input, `${name} ${model}`);
       const result = await withoutLeftovers(out, work).catch((error: unknown) => {
-        const nothingKept = checkpoint === undefined && keysOf(pass.options).has("checkpoint");
-        throw asFlags(nothingKept ? unkept(error) : error, pass.options);
+        throw asFlags(stopped(error, checkpoint === undefined && keysOf(pass.options).has("checkpoint")), pass.options);
       });
       return show(model, result, {
         demanded: maxDrop !== undefined || !force,
@@ -112,12 +111,16 @@ function asFlags(error: unknown, schema: v.GenericSchema): unknown {
   return error instanceof PithError ? inFlags(error, keysOf(schema)) : error;
 }
 
-/** A training that was stopped, and had no folder to keep what it learnt. */
-function unkept(error: unknown): unknown {
+/** @param unkept a training, which had no folder to keep what it learnt. */
+function stopped(error: unknown, unkept: boolean): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const said = error.message.endsWith("Nothing was written.") ? "" : " Nothing was kept.";
+  // Of work before and after the pass's own the program has said that (`stoppedDuring`).
+  const said = error.cause instanceof PithError ? "" : ` Nothing was ${unkept ? "kept" : "written"}.`;
+  const hint = unkept
+    ? "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it."
+    : error.hint;
   return new PithError(error.code, `${error.message}${said}`, {
-    hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
+    ...(hint === undefined ? {} : { hint }),
     cause: error.cause,
   });
 }

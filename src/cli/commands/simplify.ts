@@ -59,7 +59,7 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
     data: { model, ...result, replaced },
     print(terminal) {
       const counts = new Map<string, number>();
-      for (const { what } of changes) counts.set(kind(what), (counts.get(kind(what)) ?? 0) + 1);
+      for (const { what, kind = what } of changes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
       const sorted = [...counts].sort(([, a], [, b]) => b - a);
       for (const [what, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${what}`);
       terminal.table(
@@ -80,9 +80,6 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
     },
   };
 }
-
-/** Names that differ from place to place are left out of what is counted. */
-const kind = (what: string): string => what.replace(/, as .*/s, "").replace(/^\d+ slices/, "slices");
 
 function compared(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;

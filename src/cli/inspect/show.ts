@@ -1,5 +1,6 @@
 /** What is in a model, as text. */
 import { basename } from "node:path";
+import { reasonText } from "../../errors.ts";
 import type { InspectedLayer, Inspection, OperationCount, Port } from "../../report/inspect/inspect.ts";
 import type { Saving } from "../../report/inspect/savings.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
@@ -176,9 +177,8 @@ function showSavings(
   const reasons = new Map<string, { readonly first: string; count: number }>();
   for (const { kept } of layers) {
     if (kept === undefined) continue;
-    const reason = kept.replace(/ "[^"]*"\)$/, "");
-    const group = reasons.get(reason);
-    if (group === undefined) reasons.set(reason, { first: kept, count: 1 });
+    const group = reasons.get(kept.reason);
+    if (group === undefined) reasons.set(kept.reason, { first: reasonText(kept), count: 1 });
     else group.count++;
   }
   for (const { first, count: held } of [...reasons.values()].slice(0, shownMisses)) {

@@ -181,12 +181,13 @@ export default async function passJob(input: PassInput, context: JobContext): Pr
   const broken = comparison === undefined ? undefined : brokenText(comparison);
   const lost = broken ?? missed ?? kept?.lost;
   if (lost !== undefined && !input.force) {
-    const unshown = lost === missed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
+    const isMissed = broken === undefined && missed !== undefined;
+    const unshown = isMissed && goal !== undefined && verdict !== undefined && isWithin(verdict.drop, goal);
     throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}. Nothing was written.`, {
       hint: lostAdvice(pass, input, unshown),
     });
   }
-  stopIfAsked(context.signal, "Stopped on request. Nothing was written.");
+  stopIfAsked(context.signal, "Stopped on request.");
   const worse =
     judged === undefined || goal === undefined || verdict?.met !== true
       ? undefined

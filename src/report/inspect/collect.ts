@@ -82,12 +82,7 @@ export async function collect(model: Model): Promise<Inspection> {
 /** What one rule could not tell, others cannot either: once for each node and reason. */
 function distinct(misses: readonly Miss[]): { readonly at: string | undefined; readonly reason: string }[] {
   const found = new Map<string, { readonly at: string | undefined; readonly reason: string }>();
-  for (const miss of misses) {
-    // What cannot be counted because of a node inside says so without a place of its own.
-    const [, at = miss.at, reason = miss.reason] =
-      miss.at === undefined ? (/^(\S+ "[^"]*") inside: (.*)$/.exec(miss.reason) ?? []) : [];
-    found.set(`${at} ${reason}`, { at, reason });
-  }
+  for (const { at, reason } of misses) found.set(`${at} ${reason}`, { at, reason });
   return [...found.values()];
 }
 

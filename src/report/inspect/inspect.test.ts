@@ -185,7 +185,7 @@ graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   expect(found.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
   expect(found.layers[0]).toMatchObject({
     cuttable: 0,
-    kept: "they can only be removed together, which would leave nothing of axis 0 (c1.weight)",
+    kept: { reason: "they can only be removed together, which would leave nothing of axis 0", at: "c1.weight" },
   });
 });
 

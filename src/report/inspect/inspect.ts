@@ -46,7 +46,7 @@ export interface InspectedLayer {
   readonly payingRank: number | undefined;
   /** Output channels that can be cut, and why the others cannot. */
   readonly cuttable: number;
-  readonly kept: string | undefined;
+  readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
 
 /** What `inspect` finds in a model. */

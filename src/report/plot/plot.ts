@@ -12,7 +12,7 @@ import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { elementsIn, learnedTensors } from "../../analysis/learned.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
 import { requireStored, weightNeeds } from "../../analysis/weight.ts";
-import { Miss, PithError, stopIfAsked } from "../../errors.ts";
+import { Miss, PithError, reasonText, stopIfAsked } from "../../errors.ts";
 import { bytes, count, integer } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -163,12 +163,14 @@ function plottedLayer(layer: Layer, found: WeightPicture | Miss, cuts: Cuts | un
   const dims = tensor?.dims ?? [];
   const bits = weightBits(layer);
   const inBits = bits === undefined || bits === 32 ? "" : `, ${bits} bits`;
+  const inside = new Miss("it lies inside a node");
+  const kept = cuts === undefined ? inside : (cuts.channels(layer).kept ?? new Miss("its channels are not known"));
   return {
     facts: `${dimsText(dims)}, ${count(elementCount(dims))}${inBits}`,
     picture: found instanceof Miss ? undefined : found,
     reason: found instanceof Miss ? `not pruned: ${found.reason}` : undefined,
     order: cuts?.orders.get(layer.name),
-    kept: `not cut: ${cuts === undefined ? "it lies inside a node" : (cuts.channels(layer).kept ?? "its channels are not known")}`,
+    kept: `not cut: ${reasonText(kept)}`,
     bytes: tensor?.bytes ?? 0,
     first: true,
   };
